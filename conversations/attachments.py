@@ -1,0 +1,104 @@
+"""Files inside JSON: taken out before a row is written, put back when a request is rebuilt. Base64 never lies in a row.
+
+`lighten` replaces a long base64 string, or a data: URL of one, by {"$attachment": [sha256, prefix]}; an object that a
+client itself keyed so is wrapped, and therefore never mistaken for ours. Only strings whose base64 is the one that we
+would make again are taken out: `restore` gives back the same bytes, always.
+"""
+
+import base64
+import binascii
+import re
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+MARK = "$attachment"
+LONG = 2048  # characters; a shorter string stays where it is
+DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,")
+MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"%PDF-", "application/pdf"))
+
+
+class Blob(NamedTuple):
+    sha256: bytes
+    data: bytes
+    media_type: str
+
+
+def lighten(value: Any, blobs: list[Blob]) -> Any:
+    """The value without its files, which are added to `blobs`."""
+    if type(value) is str:
+        return _file(value, blobs) if len(value) >= LONG else value
+    if type(value) is list:
+        return [lighten(item, blobs) for item in value]
+    if type(value) is dict:
+        light = {key: lighten(item, blobs) for key, item in value.items()}
+        return {MARK: light} if MARK in light else light
+    return value
+
+
+def restore(value: Any) -> Any:
+    if type(value) is list:
+        return [restore(item) for item in value]
+    if type(value) is not dict:
+        return value
+    inner = value.get(MARK)
+    if type(inner) is list:
+        digest, prefix = inner
+        with default_storage.open(name(bytes.fromhex(digest))) as file:
+            return prefix + base64.b64encode(file.read()).decode()
+    if type(inner) is dict:
+        value = inner
+    return {key: restore(item) for key, item in value.items()}
+
+
+def references(value: Any) -> list[str]:
+    """The sha256 (hex) of each file that a lightened value refers to, in order."""
+    if type(value) is list:
+        return [found for item in value for found in references(item)]
+    if type(value) is not dict:
+        return []
+    inner = value.get(MARK)
+    if type(inner) is list:
+        return [inner[0]]
+    return [found for item in (inner if type(inner) is dict else value).values() for found in references(item)]
+
+
+def keep(blobs: list[Blob]) -> None:
+    """Into storage, before any row names them. Content-addressed: the same file is kept once."""
+    for blob in blobs:
+        path = name(blob.sha256)
+        if default_storage.exists(path):
+            if default_storage.size(path) == len(blob.data):
+                continue
+            default_storage.delete(path)  # half of it: a process was killed while it wrote
+        default_storage.save(path, ContentFile(blob.data))
+
+
+def name(digest: bytes) -> str:
+    return f"{digest.hex()[:2]}/{digest.hex()}"
+
+
+def media_type(data: bytes) -> str:
+    """By its first bytes; whatever a sender says."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for magic, kind in MAGIC if data.startswith(magic)), "application/octet-stream")
+
+
+def _file(text: str, blobs: list[Blob]) -> Any:
+    url = DATA_URL.match(text)
+    prefix = url[0] if url else ""
+    encoded = text[len(prefix) :]
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return text
+    if base64.b64encode(data).decode() != encoded:
+        return text
+    if not url and media_type(data) == "application/octet-stream":
+        return text  # a long word is not a file
+    digest = sha256(data).digest()
+    blobs.append(Blob(digest, data, (url and url[1]) or media_type(data)))
+    return {MARK: [digest.hex(), prefix]}

@@ -1,0 +1,8 @@
+"""A growing answer is saved every second and deleted at its end: it need not pass through the write-ahead log."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("conversations", "0001_initial")]
+    operations = [migrations.RunSQL("ALTER TABLE conversations_partial SET UNLOGGED", "ALTER TABLE conversations_partial SET LOGGED")]

@@ -1,0 +1,31 @@
+"""The record: what was said, by whom, when, and what it cost.
+
+Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Seal) is written by conversations.record and
+conversations.sealing only and never changes. *Views of it* (Conversation's title and totals, Usage, SearchEntry) can be
+rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives for seconds and may be lost.
+"""
+
+from .attachment import Attachment
+from .conversation import Conversation
+from .message import Message
+from .scaffolding import Partial, Process, Unsealed
+from .search import SearchEntry
+from .seal import Seal
+from .snapshot import Snapshot
+from .usage import Usage
+from .user import ThreadSeed, User
+
+__all__ = [
+    "Attachment",
+    "Conversation",
+    "Message",
+    "Partial",
+    "Process",
+    "Seal",
+    "SearchEntry",
+    "Snapshot",
+    "ThreadSeed",
+    "Unsealed",
+    "Usage",
+    "User",
+]

@@ -1,0 +1,52 @@
+"""What one person and the models said to each other. Title and shown belong to the owner; the totals are roll-ups."""
+
+from django.conf import settings
+from django.db import models
+from uuid_utils.compat import uuid7
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def of(self, owner) -> "ConversationQuerySet":
+        """The owner's own, and nobody else's: the only way from a request to a conversation outside the admin."""
+        return self.filter(owner=owner)
+
+    def shown(self) -> "ConversationQuerySet":
+        return self.filter(shown=True)
+
+    def newest_first(self) -> "ConversationQuerySet":
+        return self.order_by("-last", "-id")
+
+
+class Conversation(models.Model):
+    """A tree of messages under one root id, which is this row's id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="conversations", db_index=False)
+    session_key = models.TextField(null=True, help_text="the grouping key that the owner's client sent, if any")
+    title = models.TextField(db_default="")
+    shown = models.BooleanField(db_default=True, help_text="false hides it from the owner's history; the log stays")
+    started = models.DateTimeField()
+    last = models.DateTimeField()
+    turns = models.IntegerField(db_default=0, help_text="replies relayed")
+    prompt_tokens = models.BigIntegerField(db_default=0)
+    completion_tokens = models.BigIntegerField(db_default=0)
+    cost = models.DecimalField(max_digits=16, decimal_places=8, db_default=0, help_text="US dollars")
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index("owner", models.F("last").desc(), name="conversation_history")]
+        constraints = [models.UniqueConstraint("owner", "session_key", name="conversation_session", condition=models.Q(session_key__isnull=False))]
+        permissions = [("view_content", "Can read what was said"), ("export_content", "Can export what was said")]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+    def rename(self, title: str) -> None:
+        self.title = title
+        self.save(update_fields=["title"])
+
+    def hide(self) -> None:
+        """Out of the owner's sight. The log stays."""
+        self.shown = False
+        self.save(update_fields=["shown"])

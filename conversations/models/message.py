@@ -1,0 +1,33 @@
+"""One message at its place in a conversation's tree. Written once, never changed.
+
+The tree is of messages exactly as they were sent: the id is a function of the conversation and of every message up to
+this one, so inserting is idempotent and a request is a path. `path_hash` is the same for all spellings of one path (see
+conversations.threading): it finds the conversation that a client continues.
+"""
+
+from django.db import models
+
+
+class Message(models.Model):
+    class Origin(models.TextChoices):
+        SENT = "sent", "sent by the caller"
+        RELAYED = "relayed", "relayed by the gateway"
+        CLAIMED = "claimed", "claimed by the caller"  # an assistant turn that the gateway never relayed
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    conversation = models.ForeignKey("Conversation", models.CASCADE, related_name="messages")
+    snapshot = models.ForeignKey("Snapshot", models.DO_NOTHING, related_name="messages", db_index=False, help_text="the call that brought it")
+    parent = models.ForeignKey("self", models.DO_NOTHING, null=True, related_name="+", db_index=False)
+    depth = models.IntegerField()
+    role = models.TextField()
+    text = models.TextField(null=True, help_text="the content, when it is a string")
+    raw = models.TextField(null=True, help_text="JSON of every other field")
+    origin = models.TextField(choices=Origin)
+    echo_of = models.ForeignKey("self", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the relayed reply that this repeats in another spelling; its text is that one's, stripped")
+    path_hash = models.BinaryField()
+
+    class Meta:
+        indexes = [models.Index("path_hash", name="message_thread", condition=models.Q(role="assistant"))]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.id}"

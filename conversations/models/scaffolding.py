@@ -1,0 +1,29 @@
+"""Rows that live for seconds: a growing answer, a running process, a call that waits for its seal."""
+
+from django.db import models
+
+
+class Partial(models.Model):
+    """A piece of an answer that is still growing. Unlogged: a crash of PostgreSQL may take it, never a crash of ours."""
+
+    pk = models.CompositePrimaryKey("snapshot", "at")
+    snapshot = models.UUIDField()
+    at = models.IntegerField(help_text="characters before this piece")
+    text = models.TextField()
+
+
+class Process(models.Model):
+    """A gateway process that may hold open calls. Without a beat for 30 seconds, or without a living pid, it is dead."""
+
+    id = models.UUIDField(primary_key=True)
+    host = models.TextField()
+    pid = models.IntegerField()
+    started = models.DateTimeField()
+    seen = models.DateTimeField()
+
+
+class Unsealed(models.Model):
+    """A closed call that the worker has not sealed yet, in order of closing. Written by the close itself."""
+
+    snapshot = models.UUIDField()
+    closed = models.DateTimeField()

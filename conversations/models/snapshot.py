@@ -1,0 +1,74 @@
+"""One call to a model. Opened before anything leaves, then closed once; conversations.record is its only writer."""
+
+from django.conf import settings
+from django.db import models
+from uuid_utils.compat import uuid7
+
+
+class Snapshot(models.Model):
+    class Kind(models.TextChoices):
+        CHAT = "chat", "chat"
+        IMAGE = "image", "image"
+        EMBEDDING = "embedding", "embedding"
+        TITLE = "title", "title"
+        METADATA = "metadata", "metadata"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "pending"
+        OK = "ok", "ok"
+        REFUSED = "refused", "refused"  # by the gateway: nothing left
+        FAILED = "failed", "failed"  # by the upstream, or on the way
+        CANCELLED = "cancelled", "cancelled"  # by the caller
+        INTERRUPTED = "interrupted", "interrupted"  # by the gateway's own end
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    conversation = models.ForeignKey("Conversation", models.CASCADE, null=True, related_name="snapshots", db_index=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
+    key = models.TextField(db_default="", help_text="prefix of the API key; empty for the gateway's own pages")
+    end_user = models.TextField(db_default="", help_text="whom a shared key spoke for")
+    kind = models.TextField(choices=Kind)
+    status = models.TextField(choices=Status)
+    process = models.UUIDField(null=True, help_text="the gateway process that runs the call")
+    stop = models.BooleanField(db_default=False, help_text="somebody pressed Stop")
+    retry_of = models.ForeignKey("self", models.DO_NOTHING, null=True, related_name="+", db_index=False)
+
+    model = models.TextField(help_text="as requested")
+    served_model = models.TextField(db_default="")
+    upstream = models.TextField(db_default="")
+    params = models.TextField(help_text="JSON of the request less its messages")
+    preamble = models.ForeignKey("Message", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the last of the leading system messages")
+    head = models.ForeignKey("Message", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the last message that was sent")
+    salt = models.BinaryField(null=True)
+    commitment = models.BinaryField(help_text="sha256 of the salt and of the bytes that were sent")
+
+    reply = models.ForeignKey("Message", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the first choice")
+    response = models.TextField(db_default="", help_text="JSON of the reply, its messages replaced by their ids")
+    finish_reason = models.TextField(db_default="")
+    upstream_id = models.TextField(db_default="", help_text="the upstream's own id of its reply")
+    upstream_request_id = models.TextField(db_default="")
+    prompt_tokens = models.IntegerField(null=True)
+    completion_tokens = models.IntegerField(null=True)
+    estimated = models.BooleanField(db_default=False, help_text="the upstream counted no tokens; the gateway did")
+    cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, help_text="US dollars")
+    error_code = models.TextField(db_default="")
+    error = models.TextField(db_default="", help_text="fit to show")
+
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.TextField(db_default="")
+    opened = models.DateTimeField()
+    first_byte = models.DateTimeField(null=True)
+    closed = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index("conversation", "id", name="snapshot_conversation"),
+            models.Index("owner", "id", name="snapshot_owner"),
+            models.Index("id", name="snapshot_pending", condition=models.Q(status="pending")),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def total_tokens(self) -> int | None:
+        return None if self.prompt_tokens is None else self.prompt_tokens + (self.completion_tokens or 0)

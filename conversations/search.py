@@ -1,0 +1,81 @@
+"""Full text over messages: a side table that the worker fills, so that no call pays for it. It lags the record by seconds."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+
+from . import threading
+from .models import Message
+
+TERM = 200  # characters of a query that are read
+STRETCH = 100_000  # characters of text in one entry: PostgreSQL's vectors end at 1 MB
+CAP = 1000  # matches that are sorted; a word that has more should be narrowed
+
+
+@dataclass(slots=True)
+class Hit:
+    conversation: UUID
+    message: UUID
+    snippet: list[tuple[str, bool]]  # runs of text, and whether the run matched
+
+
+INDEX = """
+    INSERT INTO conversations_searchentry (message_id, part, conversation_id, words)
+    SELECT id, part, conversation, to_tsvector('simple', words)
+    FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::text[]) AS entry (id, part, conversation, words)
+    ON CONFLICT DO NOTHING"""
+
+# Match first, without an order; sort what matched.
+FIND = f"""
+    WITH matched AS MATERIALIZED (
+        SELECT e.message_id, e.part, e.conversation_id FROM conversations_searchentry e
+        JOIN conversations_conversation c ON c.id = e.conversation_id
+        WHERE e.words @@ websearch_to_tsquery('simple', %(query)s)
+            AND (%(owner)s::bigint IS NULL OR (c.owner_id = %(owner)s AND c.shown))
+        LIMIT {CAP})
+    SELECT DISTINCT ON (conversation_id) conversation_id, message_id, part FROM matched
+    ORDER BY conversation_id DESC, message_id DESC LIMIT %(limit)s"""
+
+HEADLINE = """
+    SELECT ts_headline('simple', said, websearch_to_tsquery('simple', %s), U&'StartSel=\\0001, StopSel=\\0002, MaxWords=24, MinWords=8, MaxFragments=1')
+    FROM unnest(%s::text[]) WITH ORDINALITY AS page (said, place) ORDER BY place"""
+
+
+def index(snapshots: list[UUID]) -> None:
+    """The messages that these calls brought; echoes stand for words that are there already. Idempotent."""
+    entries = [
+        (message.id, part, message.conversation_id, stretch)
+        for message in Message.objects.filter(snapshot__in=snapshots, echo_of=None).iterator(100)
+        for part, stretch in enumerate(_stretches(message))
+    ]
+    with connection.cursor() as cursor:
+        if entries:
+            cursor.execute(INDEX, [list(column) for column in zip(*entries, strict=True)])
+
+
+def find(query: str, *, owner: int | None = None, limit: int = 25) -> list[Hit]:
+    """The newest conversations in which a message matches (words, "phrase", -word, or): one hit each. With an owner: among the owner's shown ones."""
+    query = query[:TERM].replace("\0", "").strip()
+    if not query:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(FIND, {"query": query, "owner": owner, "limit": limit})
+        found = cursor.fetchall()
+        messages = Message.objects.in_bulk([message for _, message, _ in found])
+        texts = [_stretches(messages[message])[part] for _, message, part in found]
+        cursor.execute(HEADLINE, [query, texts])
+        return [Hit(conversation, message, _runs(snippet)) for (conversation, message, _), (snippet,) in zip(found, cursor.fetchall(), strict=True)]
+
+
+def _stretches(message: Message) -> list[str]:
+    said = threading.said(threading.put_together(message.role, message.text, message.raw)).translate({0: " ", 1: " ", 2: " "})
+    return [said[at : at + STRETCH] for at in range(0, len(said), STRETCH)]
+
+
+def _runs(snippet: str) -> list[tuple[str, bool]]:
+    runs = []
+    for i, piece in enumerate(snippet.split("\1")):
+        marked, _, rest = piece.partition("\2") if i else ("", "", piece)
+        runs += [(marked, True), (rest, False)]
+    return [run for run in runs if run[0]]

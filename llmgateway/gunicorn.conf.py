@@ -1,0 +1,36 @@
+"""How gunicorn serves the gateway: threads for open calls, and some that no call can take."""
+
+import os
+
+import django
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
+django.setup()
+
+bind = f"[{settings.HOST}]:{settings.PORT}" if ":" in settings.HOST else f"{settings.HOST}:{settings.PORT}"
+wsgi_app = "llmgateway.wsgi:application"
+worker_class = "llmgateway.worker.Worker"
+workers = settings.WEB_WORKERS
+threads = settings.OPEN_CALLS + settings.RESERVED_THREADS
+worker_connections = 2 * threads  # fewer than threads + 1 would switch keep-alive off
+keepalive = 65  # seconds; longer than the proxies in front
+timeout = 60
+graceful_timeout = settings.GRACE
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 (a heartbeat on a slow disk kills workers)
+logconfig_dict = settings.LOGGING
+control_socket_disable = True
+
+
+def post_worker_init(worker):
+    from conversations import record
+    from proxy import watcher
+
+    record.begin()
+    watcher.start(worker)
+
+
+def worker_exit(server, worker):
+    from conversations import record
+
+    record.end()

@@ -1,0 +1,159 @@
+"""Every setting of the gateway, from the environment or from .env. README.md says what each is for."""
+
+from pathlib import Path
+
+import environ
+
+from llmgateway import database, secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
+
+# What the product does ------------------------------------------------------------------------------------------
+
+DEMO = env.bool("DEMO", default=False)
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+VAR_DIR = Path(env.str("VAR_DIR", default="") or BASE_DIR / "var").resolve()
+WEB_WORKERS = env.int("WEB_WORKERS", default=2)
+OPEN_CALLS = env.int("OPEN_CALLS", default=500)  # calls that one web process holds open at a time
+RESERVED_THREADS = env.int("RESERVED_THREADS", default=16)  # on top of them: pages, admin, health
+GRACE = env.int("GRACE", default=30)  # seconds that a stop leaves to open streams
+
+# Upstream, by the reference system's names
+LLM_ENDPOINT = env.str("LLM_ENDPOINT", default="")
+LLM_IMG_ENDPOINT = env.str("LLM_IMG_ENDPOINT", default="")
+LLM_EMBEDDINGS_ENDPOINT = env.str("LLM_EMBEDDINGS_ENDPOINT", default="")
+LLM_MODELS_ENDPOINT = env.str("LLM_MODELS_ENDPOINT", default="")
+LLM_API_AUTHORIZATION = env.str("LLM_API_AUTHORIZATION", default="")
+LLM_API_CONTENT_TYPE = env.str("LLM_API_CONTENT_TYPE", default="application/json")
+LLM_LABEL = env.str("LLM_LABEL", default="OPEN_AI")  # the provider's name in records
+LLM_TIMEOUT = env.float("LLM_TIMEOUT", default=300)  # seconds to the first byte
+LLM_STREAM_TIMEOUT = env.float("LLM_STREAM_TIMEOUT", default=120)  # seconds of silence in a stream
+LLM_LONGEST_CALL = env.float("LLM_LONGEST_CALL", default=3600)  # seconds, whatever it is doing
+LLM_PROXY = env.str("LLM_PROXY", default="")
+LLM_CA_BUNDLE = env.str("LLM_CA_BUNDLE", default="")
+UPSTREAM_HTTP_HOSTS = env.list("UPSTREAM_HTTP_HOSTS", default=["localhost", "127.0.0.1", "::1"])
+CLIENT_STALL = env.float("CLIENT_STALL", default=60)  # seconds that a caller may take nothing of its answer
+
+API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS", default=365)
+MAX_BODY = 20 * 1024 * 1024  # bytes of a request
+MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
+MAX_MESSAGES = 4000
+
+# Django ---------------------------------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("SECRET_KEY", default="") or secret.kept(VAR_DIR / "secret_key")
+DEBUG = False
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"] if DEMO else env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])  # addresses whose X-Forwarded-* headers are believed
+BEHIND_TLS = env.bool("BEHIND_TLS", default=False)
+
+INSTALLED_APPS = [
+    "conversations",
+    "proxy",
+    "llmgateway",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+]
+# The API's own paths pass the pages' middleware by: see llmgateway.middleware.
+MIDDLEWARE = [
+    "llmgateway.middleware.RequestMiddleware",
+    *(["llmgateway.loopback.LoopbackOnly"] if DEMO else []),
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "llmgateway.middleware.SessionMiddleware",
+    "llmgateway.middleware.CommonMiddleware",
+    "llmgateway.middleware.CsrfViewMiddleware",
+    "llmgateway.middleware.AuthenticationMiddleware",
+    "llmgateway.middleware.MessageMiddleware",
+    "llmgateway.middleware.XFrameOptionsMiddleware",
+    "llmgateway.middleware.ViewersTimeZone",
+]
+ROOT_URLCONF = "llmgateway.urls"
+WSGI_APPLICATION = "llmgateway.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "conversations.pages.shell",
+            ]
+        },
+    }
+]
+
+DATABASES = {"default": database.settings(env.str("DATABASE_URL", default=""), VAR_DIR)}
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    pool={"min_size": 1, "max_size": env.int("DB_POOL", default=10), "timeout": 5},
+    prepare_threshold=5,  # conversations.record prepares its statements; plans for one parameter set fit all
+    options="-c plan_cache_mode=force_generic_plan",
+)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "conversations.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "sign-in"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+CSRF_COOKIE_HTTPONLY = True
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
+
+USE_I18N = False
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = VAR_DIR / "static"
+MEDIA_ROOT = env.str("ATTACHMENTS_DIR", default=str(VAR_DIR / "attachments"))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["proxy.api.authentication.GatewayKey"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["proxy.api.rest.AsJSON"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "proxy.api.rest.AlwaysJSON",
+    "EXCEPTION_HANDLER": "proxy.api.errors.handler",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"()": "llmgateway.logs.Formatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+        # Their warnings quote addresses, hosts and reasons that an upstream wrote.
+        "urllib3": {"level": "ERROR"},
+        "psycopg.pool": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,67 @@
+"""Who calls: an API key, sent as `Authorization: Bearer`, `api-key` or `x-api-key`. A key that is presented decides, even a wrong one.
+
+Look-ups are kept for seconds, in the process: a revoked key, or a deactivated owner, is refused within KEPT seconds.
+"""
+
+import time
+from hashlib import sha256
+from typing import NamedTuple
+
+from django.utils import timezone
+from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication
+
+from proxy.models import ApiKey
+
+KEPT = 5.0  # seconds
+MOST = 10_000  # look-ups kept; wrong keys among them
+
+
+class Caller(NamedTuple):
+    """On whose behalf a request is made."""
+
+    owner: int
+    key: str  # the prefix
+    scopes: frozenset[str]
+    shared: bool
+
+    is_authenticated = True
+
+
+_known: dict[bytes, tuple[float, Caller | None]] = {}
+
+
+def caller_of(secret: str) -> Caller | None:
+    digest = sha256(secret.encode(errors="replace")).digest()
+    now = time.monotonic()
+    read, caller = _known.get(digest, (0.0, None))
+    if not read or now - read > KEPT:
+        key = ApiKey.objects.usable().presented(secret).first()
+        caller = Caller(key.owner_id, key.prefix, frozenset(key.scopes), key.shared) if key else None
+        if key:
+            key.used(timezone.now())
+        if len(_known) >= MOST:
+            _known.clear()
+        _known[digest] = (now, caller)
+    return caller
+
+
+def presented(meta: dict) -> str:
+    scheme, _, secret = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer" and secret.strip():
+        return secret.strip()
+    return (meta.get("HTTP_API_KEY") or meta.get("HTTP_X_API_KEY") or "").strip()
+
+
+class GatewayKey(BaseAuthentication):
+    def authenticate(self, request):
+        secret = presented(request.META)
+        if not secret:
+            raise exceptions.NotAuthenticated("No API key was sent. Send yours as `Authorization: Bearer gw-…`.")
+        caller = caller_of(secret)
+        if caller is None:
+            raise exceptions.AuthenticationFailed("This API key is not known here, has expired, or was revoked.")
+        return caller, None
+
+    def authenticate_header(self, request) -> str:  # without it DRF answers 403
+        return "Bearer"

@@ -1,0 +1,54 @@
+"""The API's one error shape, OpenAI's: {"error": {"message", "type", "param", "code"}}, for whatever goes wrong."""
+
+import logging
+
+import orjson
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from proxy.upstream import Fault
+
+TYPES = {
+    401: ("authentication_error", "invalid_api_key"),
+    403: ("permission_error", "not_allowed"),
+    404: ("invalid_request_error", "not_found"),
+    405: ("invalid_request_error", "method_not_allowed"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+}
+log = logging.getLogger(__name__)
+
+
+def as_fault(problem: Exception) -> Fault:
+    if isinstance(problem, Fault):
+        return problem
+    if isinstance(problem, exceptions.APIException):
+        status = problem.status_code
+        kind, code = TYPES.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
+        return Fault(status, code, str(problem.detail), kind)
+    if isinstance(problem, Http404):
+        return Fault(404, "not_found", "There is nothing here.", "invalid_request_error")
+    if isinstance(problem, PermissionDenied):
+        return Fault(403, "not_allowed", "You may not do that.", "permission_error")
+    log.error("a request failed in the gateway", exc_info=problem)
+    return Fault(500, "internal_error", "The gateway failed.", "server_error")
+
+
+def handler(problem, context) -> Response:
+    """DRF's exception handler. It answers everything, so that no view of the API falls to an HTML page."""
+    fault = as_fault(problem)
+    response = Response({"error": fault.error}, fault.status if fault.status != 499 else 400)
+    if fault.retry_after:
+        response["retry-after"] = fault.retry_after
+    if snapshot := getattr(fault, "snapshot", None):
+        response["x-request-id"] = str(snapshot)
+    if header := getattr(problem, "auth_header", None):
+        response["www-authenticate"] = header
+    return response
+
+
+def plain(status: int, text: str) -> HttpResponse:
+    """The same shape for what fails outside DRF: an unknown host, a middleware, a path that is not there."""
+    kind, code = TYPES.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
+    return HttpResponse(orjson.dumps({"error": Fault(status, code, text, kind).error}), status=status, content_type="application/json")

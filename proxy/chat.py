@@ -1,0 +1,53 @@
+"""A question from the gateway's own pages. Its answer belongs to the record, not to the connection that asked."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.http import HttpResponse, StreamingHttpResponse
+from django.urls import reverse
+
+from conversations.models import Snapshot
+from conversations.record import Asked
+from conversations.threading import Json
+
+from . import catalogue, endpoints, relay
+from .upstream import Fault
+
+
+def models() -> list[str]:
+    """Names of the models that may be asked for a chat. Raises Fault."""
+    return [model["id"] for model in catalogue.models()]
+
+
+def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None) -> HttpResponse:
+    """A redirect to the conversation, behind which the answer grows. Raises Fault, the refusal recorded; its status is 404
+    for a conversation that is not the asker's own."""
+    body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params
+    asked = Asked(
+        owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, sent=orjson.dumps(body), root=root, by_content=False,
+        upstream=settings.LLM_LABEL, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
+    )  # fmt: skip
+    url = endpoints.chat()
+    exchange = relay.open(asked, stoppable=True)
+    response = StreamingHttpResponse(Behind(exchange, url), status=303)
+    response["Location"] = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#{exchange.call.id}"
+    response["Content-Length"] = "0"
+    return response
+
+
+class Behind:
+    """A response body of nothing. Once the response has left, it is closed, and by the same thread the answer is fetched."""
+
+    def __init__(self, exchange: relay.Exchange, url: str):
+        self.exchange, self.url = exchange, url
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+    def close(self) -> None:
+        try:
+            relay.KeptStream(self.exchange, self.url, self.exchange.asked.sent, usage_wanted=True).close()
+        except Fault:
+            pass  # the record says so, and the page reads it there

@@ -1,0 +1,74 @@
+"""Who may speak to a model: API keys. Only a key's sha256 is kept."""
+
+import secrets
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def usable(self) -> "ApiKeyQuerySet":
+        return self.filter(revoked=None, expires__gt=timezone.now(), owner__is_active=True)
+
+    def presented(self, secret: str) -> "ApiKeyQuerySet":
+        return self.filter(digest=sha256(secret.encode(errors="replace")).digest())
+
+
+def default_scopes() -> list[str]:
+    return [ApiKey.Scope.CHAT, ApiKey.Scope.IMAGES, ApiKey.Scope.EMBEDDINGS]
+
+
+def latest_expiry() -> datetime:
+    return timezone.now() + timedelta(days=settings.API_KEY_MAX_DAYS)
+
+
+class ApiKey(models.Model):
+    """Speaks for its owner. Made once, shown once, revoked once; never changed back."""
+
+    class Scope(models.TextChoices):
+        CHAT = "chat", "chat completions"
+        IMAGES = "images", "images"
+        EMBEDDINGS = "embeddings", "embeddings"
+        USAGE = "usage", "usage figures"
+        EXPORT = "export", "export of the log"
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=20, unique=True, editable=False, help_text="the part of the key that may be shown")
+    digest = models.BinaryField(max_length=32, unique=True)
+    scopes = ArrayField(models.CharField(max_length=20, choices=Scope), default=default_scopes)
+    shared = models.BooleanField(default=False, help_text="used on behalf of several people: the request's `user` says for whom")
+    created = models.DateTimeField(default=timezone.now, editable=False)
+    expires = models.DateTimeField(default=latest_expiry)
+    last_used = models.DateTimeField(null=True, editable=False, help_text="to within a minute")
+    revoked = models.DateTimeField(null=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @classmethod
+    def make(cls, owner, name: str, *, secret: str | None = None, **fields) -> tuple["ApiKey", str]:
+        """A saved key and its secret, which nobody can read again."""
+        secret = secret or "gw-" + secrets.token_urlsafe(32)
+        return cls.objects.create(owner=owner, name=name, prefix=secret[:11], digest=sha256(secret.encode()).digest(), **fields), secret
+
+    def used(self, now: datetime) -> None:
+        """Written at most once a minute, however often the key is used."""
+        if self.last_used is None or now - self.last_used > timedelta(minutes=1):
+            self.last_used = now
+            self.save(update_fields=["last_used"])
+
+    def revoke(self) -> None:
+        if self.revoked is None:
+            self.revoked = timezone.now()
+            self.save(update_fields=["revoked"])

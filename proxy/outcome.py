@@ -1,0 +1,86 @@
+"""What a reply amounts to: the upstream's JSON → how the call ended. Pure."""
+
+import base64
+from decimal import Decimal
+from typing import Any
+
+from conversations import threading
+from conversations.attachments import media_type
+from conversations.models import Snapshot
+from conversations.record import Asked, Outcome, estimate
+from conversations.threading import Json
+
+from . import prices
+
+
+def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | None = None) -> Outcome:
+    """`answer` is a completion (also one that a stream amounts to so far), a list of images, or one of embeddings."""
+    answer = answer or {}
+    usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
+    assert usage is not None
+    prompt, completion = _count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens")
+    outcome = Outcome(status=status, response=answer or None, served_model=_text(answer.get("model")), upstream_id=_text(answer.get("id")))
+    if asked.kind == Snapshot.Kind.CHAT:
+        choices = [choice for choice in answer.get("choices") or [] if isinstance(choice, dict)]
+        outcome.replies = [_message(choice.get("message")) for choice in choices]
+        outcome.finish_reason = _text(choices[0].get("finish_reason")) if choices else ""
+        if outcome.response is not None:
+            outcome.response = answer | {"choices": choices}
+    elif asked.kind == Snapshot.Kind.IMAGE and pictures:
+        outcome.replies = [{"role": "assistant", "content": pictures}]
+    elif asked.kind == Snapshot.Kind.EMBEDDING and answer:
+        outcome.response = answer | {"data": [_without_vector(item) for item in answer.get("data") or []]}
+    if prompt is None and status != Snapshot.Status.REFUSED and (answer or status != Snapshot.Status.FAILED) and asked.kind != Snapshot.Kind.IMAGE:
+        outcome.estimated = True
+        said = [threading.said(message) for message in asked.messages] or [_input(asked.body)]
+        prompt, completion = estimate("".join(said)), sum(estimate(threading.said(reply)) for reply in outcome.replies)
+    outcome.prompt_tokens, outcome.completion_tokens = prompt, completion
+    outcome.cost = _cost(asked, usage, prompt, completion or 0, status)
+    return outcome
+
+
+def pictures_of(answer: Json, fetch) -> list[Json]:
+    """The images of a reply as parts of a message; `fetch(url)` gives the bytes of one that is only named, or None."""
+    parts = []
+    for item in answer.get("data") or []:
+        encoded, url = item.get("b64_json"), item.get("url")
+        if not isinstance(encoded, str) and isinstance(url, str) and (data := fetch(url)):
+            encoded = base64.b64encode(data).decode()
+        if isinstance(encoded, str):
+            start = base64.b64decode(encoded[:32] + "=" * (-len(encoded[:32]) % 4))
+            url = f"data:{media_type(start)};base64,{encoded}"
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+    return parts
+
+
+def _cost(asked: Asked, usage: Json, prompt: int | None, completion: int, status: str) -> Decimal | None:
+    if asked.kind == Snapshot.Kind.IMAGE and status == Snapshot.Status.OK and (price := prices.of_images(asked.body)) is not None:
+        return price
+    if prompt is None:
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details, "cached_tokens") if isinstance(details, dict) else None
+    return prices.of_tokens(asked.model, prompt, completion, cached or 0)
+
+
+def _count(usage: Json, *names: str) -> int | None:
+    """A token count that fits its column; an upstream may send anything."""
+    value = next((usage[name] for name in names if usage.get(name) is not None), None)
+    return value if type(value) is int and 0 <= value < 2**31 else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _message(value: Any) -> Json:
+    return {"role": "assistant", "content": None} | value if isinstance(value, dict) else {"role": "assistant", "content": None}
+
+
+def _without_vector(item: Any) -> Any:
+    return threading.without(item, "embedding")
+
+
+def _input(body: Json) -> str:
+    asked = body.get("input")
+    return "".join(part for part in (asked if isinstance(asked, list) else [asked]) if isinstance(part, str))

@@ -1,0 +1,44 @@
+"""What a call costs, in US dollars. List prices; None where nobody publishes one."""
+
+from decimal import Decimal
+from functools import lru_cache
+
+from genai_prices import Usage, calc_price
+
+from conversations.threading import Json
+
+# An image of the reference system's model, by size.
+IMAGE = {"1024x1024": Decimal("0.020"), "512x512": Decimal("0.018"), "256x256": Decimal("0.016")}
+
+
+def of_tokens(model: str, prompt: int, completion: int, cached: int = 0) -> Decimal | None:
+    each = _per_token(model, 100_000 if prompt > 100_000 else 1000)
+    if each is None:
+        return None
+    fresh, read, written = each
+    cached = min(cached, prompt)
+    return (prompt - cached) * fresh + cached * read + completion * written
+
+
+def of_images(body: Json) -> Decimal | None:
+    if body.get("model") not in (None, "", "dall-e-2"):
+        return None
+    price = IMAGE.get(body.get("size") or "1024x1024")
+    count = body.get("n") or 1
+    return price * int(count) if price is not None and isinstance(count, int | str) and str(count).isdigit() else None
+
+
+@lru_cache(maxsize=1000)
+def _per_token(model: str, size: int) -> tuple[Decimal, Decimal, Decimal] | None:
+    """Prices of a fresh, a cached and a written token. Looked up once: a look-up costs more than the rest of the close."""
+
+    for provider in (None, "openai"):  # a model's name tells its maker; some names only their maker knows
+
+        def total(provider: str | None = provider, **tokens: int) -> Decimal:
+            return calc_price(Usage(**tokens), model_ref=model, provider_id=provider).total_price
+
+        try:
+            return (total(input_tokens=size) / size, total(input_tokens=size, cache_read_tokens=size) / size, total(output_tokens=size) / size)
+        except LookupError:
+            continue
+    return None

@@ -1,0 +1,296 @@
+"""The only HTTP client: one pooled adapter a process, and one error type whose text is fit to show.
+
+A POST is never sent twice. A pooled connection that was idle for longer than IDLE is not trusted, and where a trusted
+one turns out dead the call is a 502, which SDKs retry by themselves. Sockets have no read timeouts: proxy.watcher
+keeps the time of every open call and cuts it by shutting its socket.
+"""
+
+import ipaddress
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from conversations.threading import Json
+
+CONNECT = 10.0  # seconds to connect, to shake hands, and for each write of the request
+IDLE = 4.0  # seconds: the common servers hang up after 5
+READ = 16 * 1024  # bytes a read
+REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
+
+
+class Fault(Exception):
+    """A call that did not succeed; `text` may be shown to the caller."""
+
+    def __init__(self, status: int, code: str | None, text: str, type: str = "upstream_error", *, param: str | None = None, retry_after: str | None = None):
+        super().__init__(code)
+        self.status, self.code, self.text, self.type, self.param, self.retry_after = status, code, text, type, param, retry_after
+
+    @property
+    def error(self) -> Json:
+        return {"message": self.text, "type": self.type, "param": self.param, "code": self.code}
+
+
+class Truncated(Exception):
+    """The body stopped inside its own framing."""
+
+
+# Connections that can be cut ------------------------------------------------------------------------------------
+
+
+class Carrier:
+    """A connection that tells the call under way which socket carries it, and refuses addresses nobody may be sent to."""
+
+    exchange: Any = None
+    idle_since = 0.0
+
+    def connect(self):
+        super().connect()  # type: ignore[misc]
+        peer = ipaddress.ip_address(self.sock.getpeername()[0].partition("%")[0])  # type: ignore[attr-defined]
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        if peer.is_link_local or peer.is_multicast or peer.is_unspecified or (getattr(here, "public_only", False) and not peer.is_global):
+            self.close()  # type: ignore[attr-defined]
+            raise NewConnectionError(self, "an address that calls may not be sent to")  # type: ignore[arg-type]
+
+    def request(self, *args, **kwargs):
+        self.exchange = getattr(here, "exchange", None)
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def getresponse(self):
+        if self.exchange is not None:
+            self.exchange.carried_by(self.sock)  # type: ignore[attr-defined]
+        return super().getresponse()  # type: ignore[misc]
+
+
+class Pool:
+    def _get_conn(self, timeout=None):
+        connection = super()._get_conn(timeout)  # type: ignore[misc]
+        if connection.sock is not None and time.monotonic() - connection.idle_since > IDLE:
+            connection.close()
+        return connection
+
+    def _put_conn(self, connection):
+        if connection is not None:
+            connection.idle_since = time.monotonic()
+            exchange, connection.exchange = connection.exchange, None
+            if exchange is not None:
+                exchange.carried_by(None)  # before anybody else can use the socket
+        super()._put_conn(connection)  # type: ignore[misc]
+
+
+class PlainConnection(Carrier, HTTPConnection):
+    pass
+
+
+class SecureConnection(Carrier, HTTPSConnection):
+    pass
+
+
+class PlainPool(Pool, HTTPConnectionPool):
+    ConnectionCls = PlainConnection
+
+
+class SecurePool(Pool, HTTPSConnectionPool):
+    ConnectionCls = SecureConnection
+
+
+class Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args, **kwargs):
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+
+here = threading.local()  # the exchange whose request this thread is sending
+adapter = Adapter(pool_connections=20, pool_maxsize=100)
+
+
+# One call -------------------------------------------------------------------------------------------------------
+
+
+def headers(content_type: str = "") -> dict[str, str]:
+    """Our own credentials; nothing of the caller's travels."""
+    ours = {"Accept-Encoding": "identity", "User-Agent": "llm-gateway", "Content-Type": content_type or settings.LLM_API_CONTENT_TYPE}
+    if settings.LLM_API_AUTHORIZATION and settings.LLM_API_AUTHORIZATION.lower() != "none":
+        ours["Authorization"] = settings.LLM_API_AUTHORIZATION
+    return ours
+
+
+def send(method: str, url: str, fields: dict[str, str], body: bytes | None = None, *, exchange=None, timeout: float | None = None) -> requests.Response:
+    """Send once. The response's body is unread; without a timeout the watcher keeps the time. Raises Fault."""
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body, request.hooks = method, url, body, {}
+    request.headers = CaseInsensitiveDict(fields)
+    if body is not None:
+        request.headers["Content-Length"] = str(len(body))
+    proxies = {"http": settings.LLM_PROXY, "https": settings.LLM_PROXY} if settings.LLM_PROXY else None
+    here.exchange = exchange
+    try:
+        return adapter.send(request, stream=True, timeout=(CONNECT, timeout), verify=settings.LLM_CA_BUNDLE or True, proxies=proxies)
+    except requests.exceptions.ConnectTimeout:
+        raise Fault(504, "upstream_timeout", "The model's server could not be reached in time.") from None
+    except requests.exceptions.ReadTimeout:
+        raise Fault(504, "upstream_timeout", "The model's server took too long to answer.") from None
+    except requests.exceptions.SSLError:
+        raise Fault(502, "upstream_tls", "The model's server could not prove who it is.") from None
+    except (requests.exceptions.RequestException, HTTPError, OSError):
+        raise Fault(502, "upstream_unreachable", "The model's server could not be reached, or hung up.") from None
+    finally:
+        here.exchange = None
+
+
+def read(reply: requests.Response, limit: int) -> bytes:
+    """The whole body. Raises Fault past the limit, counted after decompression."""
+    pieces, size = [], 0
+    while piece := reply.raw.read1(65536, decode_content=True):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise Fault(502, "upstream_bad_reply", "The model's server sent more than the gateway accepts.")
+    return b"".join(pieces)
+
+
+def refusal(reply: requests.Response) -> Fault:
+    """The upstream's own error as the caller's. A 4xx passes with its status and words; our credentials are our affair."""
+    status, error = reply.status_code, {}
+    try:
+        found = orjson.loads(read(reply, 65536)).get("error")
+        error = found if isinstance(found, dict) else {"message": found}
+    except (ValueError, AttributeError, Fault, HTTPError, OSError):
+        pass  # no JSON, or not of this shape: the status alone speaks
+    text = str(error.get("message") or f"The model's server answered {status}.")[:2000]
+    code, param = (str(error[name])[:200] if error.get(name) else None for name in ("code", "param"))
+    if status in (401, 403, 407):
+        return Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
+    if not 400 <= status < 500:
+        return Fault(502, code or "upstream_failed", text)
+    retry_after = reply.headers.get("retry-after", "")
+    kind = "rate_limit_error" if status == 429 else "invalid_request_error"
+    return Fault(status, code, text, kind, param=param, retry_after=retry_after if retry_after.isdigit() else None)
+
+
+def content_type(reply: requests.Response) -> str:
+    return reply.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def request_id(reply: requests.Response) -> str:
+    return next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), "")
+
+
+def get_json(url: str) -> Json:
+    """A small document of the upstream's own, such as its list of models. Raises Fault."""
+    reply = send("GET", url, headers(), timeout=10)
+    try:
+        if reply.status_code != 200:
+            raise refusal(reply)
+        return parsed(read(reply, 4 << 20), content_type(reply))
+    except (HTTPError, OSError):
+        raise Fault(502, "upstream_unreachable", "The model's server hung up.") from None
+    finally:
+        reply.close()
+
+
+def get_picture(url: str) -> bytes | None:
+    """A picture that an upstream made: no credentials, no redirects, from a public address or the upstream's own origin.
+    None where it is no raster picture, too large, or not to be had."""
+    ours = urlsplit(settings.LLM_IMG_ENDPOINT or settings.LLM_ENDPOINT)
+    theirs = urlsplit(url)
+    if theirs.scheme not in ("https", "http") or (theirs.scheme == "http" and theirs.hostname not in settings.UPSTREAM_HTTP_HOSTS):
+        return None
+    here.public_only = theirs[:2] != ours[:2]
+    try:
+        reply = send("GET", url, {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}, timeout=30)
+        with reply:
+            data = read(reply, 20 << 20) if reply.status_code == 200 else b""
+    except (Fault, HTTPError, OSError):
+        return None
+    finally:
+        here.public_only = False
+    return data if data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or data[8:12] == b"WEBP" else None
+
+
+def parsed(data: bytes, kind: str) -> Json:
+    """A JSON object that is not an error. Raises Fault."""
+    try:
+        answer = orjson.loads(data)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        what = "a web page" if "html" in kind else "something that is not a JSON object"
+        raise Fault(502, "upstream_bad_reply", f"The model's server answered with {what}.")
+    if (error := answer.get("error")) and not answer.get("choices"):
+        raise Fault(502, "upstream_failed", str(error.get("message") if isinstance(error, dict) else error)[:2000])
+    return answer
+
+
+class Body:
+    """A streamed body: each read gives what one system call found, however many chunks that is.
+
+    http.client gives one chunk a call and costs a fifth more CPU; its buffered file is read directly where the body is
+    chunked and not compressed.
+    """
+
+    def __init__(self, reply: requests.Response):
+        self.raw = reply.raw
+        self.left, self.part = 0, b""  # bytes of the chunk under way, its CRLF included; an unfinished size line
+        self.ended = self.reusable = False
+        plain = self.raw._original_response
+        self.file = plain.fp if plain is not None and plain.chunked and not reply.headers.get("content-encoding") else None
+
+    def read(self) -> bytes:
+        """What came; empty at the end. Raises Truncated, OSError or urllib3's HTTPError."""
+        if self.file is None:
+            return self.raw.read1(65536, decode_content=True)
+        while not self.ended:
+            data = self.file.read1(READ)
+            if not data:
+                raise Truncated
+            if data := self._unframed(data):
+                return data
+        return b""
+
+    def _unframed(self, data: bytes) -> bytes:
+        if self.part:
+            data, self.part = self.part + data, b""
+        at, out = 0, []
+        while at < len(data):
+            if self.left:
+                if self.left > 2:
+                    out.append(data[at : at + self.left - 2])
+                step = min(self.left, len(data) - at)
+                at, self.left = at + step, self.left - step
+                continue
+            line = data.find(b"\r\n", at)
+            if line < 0:
+                self.part = data[at:]
+                if len(self.part) > 100:
+                    raise Truncated
+                break
+            try:
+                self.left = int(data[at:line].partition(b";")[0], 16) + 2
+            except ValueError:
+                raise Truncated from None
+            if self.left == 2:
+                self.ended, self.reusable = True, data[line:] == b"\r\n\r\n"
+                break
+            at = line + 2
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def close(self, *, whole: bool) -> None:
+        """Give the connection back, if the body was read to its end and nothing is left in it."""
+        if whole and self.file is None:
+            self.raw.drain_conn()
+            self.raw.release_conn()
+        elif whole and self.reusable:
+            self.raw._original_response.close()
+            self.raw.release_conn()
+        else:
+            self.raw.close()
