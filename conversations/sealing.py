@@ -12,12 +12,13 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DataError, connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 
 from . import search
 from .models import Seal, Snapshot, Unsealed
 
 BATCH = 500
+TOO_MUCH = ("54000", "22001", "22021")  # PostgreSQL's limits on a vector, a string, an encoding
 LOCK = 0x67775EA1  # of PostgreSQL's advisory locks, ours
 # The columns of a snapshot that stay as they were closed. Its messages are in it through their ids, which are made of every
 # word up to them. (`salt` goes with an erasure; `stop` and `process` are of the running call.)
@@ -54,17 +55,18 @@ def seal() -> int:
 
 
 def _index(snapshots: list[UUID]) -> None:
-    """All at once; one by one where one of them is too much for PostgreSQL's text search: the seal does not wait for a word."""
+    """All at once; one by one where one of them is too much for PostgreSQL's text search: no seal waits for a word."""
     try:
         with transaction.atomic():
             search.index(snapshots)
-    except DataError:
+    except (DataError, OperationalError) as problem:
+        if getattr(problem.__cause__, "sqlstate", None) not in TOO_MUCH:
+            raise
+        if len(snapshots) == 1:
+            log.error("the words of snapshot %s cannot be indexed", snapshots[0])
+            return
         for snapshot in snapshots:
-            try:
-                with transaction.atomic():
-                    search.index([snapshot])
-            except DataError:
-                log.exception("the words of snapshot %s cannot be indexed", snapshot)
+            _index([snapshot])
 
 
 def digest(snapshot: Snapshot) -> bytes:

@@ -1,0 +1,288 @@
+"""The two writes: what is kept, exactly, and how it is rebuilt."""
+
+import base64
+import os
+import secrets
+import threading as threads
+from datetime import timedelta
+
+import orjson
+import pytest
+from django.db import connection
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conversations import attachments, record
+from conversations.models import Attachment, Conversation, Message, Partial, Process, Snapshot, Unsealed, Usage
+from conversations.record import Asked, Outcome
+
+from .calls import answer, ask, assistant, person, turn, user
+
+pytestmark = pytest.mark.django_db
+
+
+def body_of(snapshot_id):
+    return record.rebuild(Snapshot.objects.get(id=snapshot_id))
+
+
+def test_a_call_is_pending_until_it_is_closed_once():
+    call = ask(person(), [user("hi")], params={"temperature": 0.5})
+    snapshot = Snapshot.objects.get()
+    assert (snapshot.status, snapshot.closed, snapshot.reply) == ("pending", None, None)
+    assert record.close(call, Outcome(status="ok", replies=[assistant("Hello!")], prompt_tokens=1, completion_tokens=2))
+    assert not record.close(call, Outcome(status="failed", replies=[assistant("Something else")]))
+    snapshot.refresh_from_db()
+    assert (snapshot.status, snapshot.reply.text, snapshot.error) == ("ok", "Hello!", "")
+    assert Conversation.objects.get().turns == 1
+    assert Usage.objects.get().calls == 1
+    assert Unsealed.objects.count() == 1
+
+
+def test_eight_who_close_at_once_close_it_once(transactional_db):
+    call = ask(person(), [user("hi")])
+    won = []
+
+    def close(i):
+        won.append(record.close(call, Outcome(status="ok", replies=[assistant(f"answer {i}")])))
+        connection.close()
+
+    racers = [threads.Thread(target=close, args=[i]) for i in range(8)]
+    [racer.start() for racer in racers]
+    [racer.join() for racer in racers]
+    assert sorted(won) == [False] * 7 + [True]
+    assert Message.objects.filter(role="assistant").count() == 1
+    assert (Conversation.objects.get().turns, Usage.objects.get().calls, Unsealed.objects.count()) == (1, 1, 1)
+
+
+def test_the_reply_is_rebuilt_field_for_field():
+    call = ask(person(), [user("hi")])
+    message = answer(call, " Hello! ", reasoning_content="They greet me.", tool_calls=[{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}])
+    response = record.rebuild_response(Snapshot.objects.get())
+    assert response["choices"][0]["message"] == message
+    assert response["choices"][0]["finish_reason"] == "stop"
+
+
+def test_several_choices_are_several_replies():
+    call = ask(person(), [user("hi")])
+    replies = [assistant("one"), assistant("two")]
+    response = {"choices": [{"index": i, "message": reply, "finish_reason": "stop"} for i, reply in enumerate(replies)]}
+    record.close(call, Outcome(status="ok", replies=replies, response=response))
+    assert record.rebuild_response(Snapshot.objects.get()) == response
+    assert set(Message.objects.filter(role="assistant").values_list("text", flat=True)) == {"one", "two"}
+
+
+def test_every_spelling_of_a_reply_that_comes_back_is_kept_and_none_twice():
+    alice = person()
+    said = [user("hi")]
+    first = turn(alice, said, "Hello!")
+    for spelling in (
+        assistant("Hello!"),
+        assistant("Hello!", refusal=None, annotations=[]),
+        assistant(" Hello!\n"),
+        assistant([{"type": "text", "text": "Hello!"}]),
+        assistant("Hello!", name="bot"),
+    ):
+        request = [*said, spelling, user("and now?")]
+        snapshot = turn(alice, request, "Now this.")
+        assert record.rebuild(snapshot)["messages"] == request
+        if "name" not in spelling:
+            assert snapshot.conversation_id == first.conversation_id
+    full_texts = Message.objects.filter(conversation=first.conversation_id, role="assistant", text="Hello!", raw=None)
+    assert full_texts.count() == 1
+
+
+def test_a_conversation_of_200_turns_grows_linearly():
+    alice, history, sizes = person(), [{"role": "system", "content": "Be brief."}], []
+    for i in range(200):
+        history.append(user(f"question {i} " + secrets.token_hex(100)))
+        snapshot = turn(alice, history, reply := f"answer {i} " + secrets.token_hex(300))
+        history.append(assistant(reply))
+        if i in (0, 20, 180, 199):
+            sizes.append(Message.objects.count())
+    assert Conversation.objects.count() == 1
+    assert sizes == [3, 43, 363, 401]  # a question and an answer a turn, and one system message
+    assert record.rebuild(snapshot)["messages"] == history[:-1]
+
+
+def test_a_failed_statement_leaves_nothing_behind(monkeypatch):
+    monkeypatch.setattr(record, "OPEN", record.OPEN.replace("'pending'", "NULL"))
+    with pytest.raises(Exception, match="null value"):
+        ask(person(), [user("hi")])
+    connection.rollback() if not connection.in_atomic_block else connection.set_rollback(False)
+
+
+def test_a_refusal_is_one_closed_snapshot_with_all_that_was_asked():
+    body = {"model": "m", "messages": [user("a secret plan")], "n": 3}
+    record.refuse(Asked(owner=person().pk, kind="chat", model="m", body=body, messages=body["messages"], sent=orjson.dumps(body)), "blocked", "Not allowed.")
+    snapshot = Snapshot.objects.get()
+    assert (snapshot.status, snapshot.error_code, snapshot.error, snapshot.conversation) == ("refused", "blocked", "Not allowed.", None)
+    assert record.rebuild(snapshot) == body
+    assert (Conversation.objects.count(), Message.objects.count(), Unsealed.objects.count()) == (0, 0, 1)
+    assert Usage.objects.get().failures == 1
+
+
+def test_the_commitment_is_of_the_bytes_that_were_sent():
+    from hashlib import sha256
+
+    body = {"model": "m", "messages": [user("hi")]}
+    record.open(Asked(owner=person().pk, kind="chat", model="m", body=body, messages=body["messages"], sent=b"the bytes"))
+    snapshot = Snapshot.objects.get()
+    assert bytes(snapshot.commitment) == sha256(bytes(snapshot.salt) + b"the bytes").digest()
+
+
+# Files ----------------------------------------------------------------------------------------------------------
+
+
+def picture(size=30_000):
+    return b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(size)
+
+
+def test_files_leave_the_row_and_come_back_the_same(media):
+    data = picture()
+    url = "data:image/png;base64," + base64.b64encode(data).decode()
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url, "detail": "low"}}]
+    alice = person()
+    first = turn(alice, [user(parts)], "A picture.")
+    again = turn(alice, [user(parts), assistant("A picture."), user(parts)], "The same.")
+    assert record.rebuild(first)["messages"] == [user(parts)]
+    assert record.rebuild(again)["messages"][2] == user(parts)
+    assert [(row.size, row.media_type) for row in Attachment.objects.all()] == [(len(data), "image/png")]
+    assert not [row for row in Message.objects.all() if len(row.raw or "") > 1000]
+    assert attachments.references(orjson.loads(first.head.raw)) == [bytes(Attachment.objects.get().sha256).hex()]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"$attachment": ["ab", "data:"]}],
+        [{"$attachment": {"$attachment": ["ab", ""]}}],
+        [{"type": "x", "data": "data:image/png;base64," + "A" * 5001}],
+        [{"type": "x", "data": "data:image/png;base64," + "AAAA" * 2000 + "\n"}],
+        [{"type": "x", "data": "data:;base64," + "AAAA" * 2000}],
+        [{"type": "x", "data": "data:text/plain;charset=utf-8;base64," + "AAAA" * 2000}],
+        [{"type": "x", "data": "A" * 50_000}],
+    ],
+)
+def test_what_only_looks_like_a_file_is_kept_too(content, media):
+    snapshot = turn(person(), [user(content)], "ok")
+    assert record.rebuild(snapshot)["messages"] == [user(content)]
+
+
+def test_half_a_file_is_written_anew(media):
+    data = picture()
+    blob = attachments.Blob(__import__("hashlib").sha256(data).digest(), data, "image/png")
+    attachments.keep([blob])
+    path = media / attachments.name(blob.sha256)
+    path.write_bytes(data[:100])
+    attachments.keep([blob])
+    assert path.read_bytes() == data
+    assert oct(path.stat().st_mode & 0o777) == "0o600"
+
+
+@pytest.fixture
+def media(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path
+    return tmp_path
+
+
+# Anything at all ------------------------------------------------------------------------------------------------
+
+numbers = st.one_of(st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False))
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(["", " ", "\0", "a\0b", "\u202e", "null", "{}", "$attachment", "$message"])
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=8
+)
+tool_calls = st.lists(st.fixed_dictionaries({"id": texts, "type": st.just("function"), "function": st.fixed_dictionaries({"name": texts, "arguments": texts})}), max_size=2)
+messages = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "system", "developer", "tool", "x\0", ""])},
+        optional={"content": texts | values, "tool_calls": tool_calls, "cache_control": values, "refusal": st.none() | texts, "reasoning": texts, "$message": texts, "name": values},
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=st.lists(st.tuples(messages, texts, st.integers(0, 3)), min_size=1, max_size=4), params=st.dictionaries(texts, values, max_size=2))
+def test_every_request_is_rebuilt_equal(script, params):
+    """Calls that continue, fork, forge and repeat one another: each is rebuilt as it was sent, whatever came before."""
+    alice, history, sent = person(), [], []
+    for more, reply, keep in script:
+        history = history[: len(history) - keep] + more
+        request = orjson.loads(orjson.dumps(history))
+        extra = {k: v for k, v in params.items() if k not in ("model", "messages")}
+        snapshot = turn(alice, request, reply, params=extra)
+        sent.append((snapshot.id, {"model": "m", "messages": request} | extra))
+        history = [*history, assistant(reply)]
+        for id, body in sent:
+            assert body_of(id) == body
+
+
+def test_large_pastes_and_odd_numbers():
+    paste = secrets.token_hex(25_000)
+    body = orjson.loads(b'{"big": 123456789012345678901234567890, "most": 18446744073709551615, "least": -9223372036854775808, "tiny": 1e-300, "negative": -0.0}')
+    snapshot = turn(person(), [user(paste), user("\0")], "ok", params=body)
+    assert record.rebuild(snapshot) == {"model": "m", "messages": [user(paste), user("\0")]} | body
+
+
+# Calls that nobody closes ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def process(monkeypatch):
+    """A gateway process that opens calls and then is no more."""
+    import uuid
+
+    id = uuid.uuid4()
+    monkeypatch.setattr(record, "PROCESS", id)
+    return Process.objects.create(id=id, host="elsewhere", pid=1, started=timezone.now(), seen=timezone.now())
+
+
+def test_the_sweep_closes_calls_of_the_dead_with_the_text_so_far(process):
+    call = ask(person(), [user("Tell me a story")])
+    record.grow(call.id, 0, "Once upon ")
+    record.grow(call.id, 10, "a time")
+    assert record.sweep() == 0  # it beats
+    Process.objects.update(seen=timezone.now() - timedelta(seconds=60))
+    assert record.sweep() == 1
+    snapshot = Snapshot.objects.get()
+    assert (snapshot.status, snapshot.error_code, snapshot.reply.text) == ("interrupted", "gateway_stopped", "Once upon a time")
+    assert (snapshot.prompt_tokens, snapshot.completion_tokens, snapshot.estimated) == (4, 4, True)
+    assert not Partial.objects.exists()
+    assert not Process.objects.exists()
+    assert not record.close(call, Outcome(status="ok", replies=[assistant("too late")]))
+    assert record.sweep() == 0
+
+
+def test_the_sweep_finds_a_dead_pid_of_this_host_at_once(process):
+    import socket
+    import subprocess
+
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    ask(person(), [user("hi")])
+    Process.objects.update(host=socket.gethostname(), pid=os.getpid())
+    assert record.sweep() == 0
+    Process.objects.update(pid=gone.pid)
+    assert record.sweep() == 1
+
+
+def test_a_swept_reply_continues_the_conversation(process):
+    call = ask(person(), [user("Tell me a story")])
+    record.grow(call.id, 0, "Once upon")
+    Process.objects.all().delete()
+    record.sweep()
+    later = turn(person(), [user("Tell me a story"), assistant("Once upon"), user("go on")], "a time")
+    assert later.conversation_id == call.conversation
+    assert Message.objects.filter(origin="claimed").count() == 0
+
+
+def test_stop_reaches_only_pending_calls():
+    call, other = ask(person(), [user("a")]), ask(person(), [user("b")])
+    record.stop(call.id)
+    assert record.stopped([call.id, other.id]) == [call.id]
+    answer(other, "done")
+    record.stop(other.id)
+    assert record.stopped([other.id]) == []
