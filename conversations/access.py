@@ -5,14 +5,14 @@ from django.db.models import Q
 
 
 def may(user, right: str) -> bool:
-    """Whether this account holds a right of the record, such as view_content or export_content, by its groups or by itself."""
-    return user.is_active and right in _rights(user)
+    """Whether this account holds a right by its groups or by itself: of the record, such as view_content, or of another app, such as proxy.view_apikey."""
+    return user.is_active and (right if "." in right else f"conversations.{right}") in _rights(user)
 
 
 def _rights(user) -> set[str]:
     if not user.is_authenticated:
         return set()
     if not hasattr(user, "_rights"):
-        held = Permission.objects.filter(Q(group__user=user) | Q(user=user), content_type__app_label="conversations")
-        user._rights = set(held.values_list("codename", flat=True))
+        held = Permission.objects.filter(Q(group__user=user) | Q(user=user)).values_list("content_type__app_label", "codename")
+        user._rights = {f"{app}.{codename}" for app, codename in held}
     return user._rights

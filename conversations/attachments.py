@@ -8,6 +8,7 @@ would make again are taken out: `restore` gives back the same bytes, always.
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -38,19 +39,28 @@ def lighten(value: Any, blobs: list[Blob]) -> Any:
     return value
 
 
-def restore(value: Any) -> Any:
+def encoded(digest: str, prefix: str) -> str:
+    """The string that a file was taken from."""
+    with default_storage.open(name(bytes.fromhex(digest))) as file:
+        return prefix + base64.b64encode(file.read()).decode()
+
+
+def named(digest: str, prefix: str) -> str:
+    """For reading: the file's name in its place."""
+    return f"{prefix}[file with sha256 {digest}]"
+
+
+def restore(value: Any, file: Callable[[str, str], str] = encoded) -> Any:
     if type(value) is list:
-        return [restore(item) for item in value]
+        return [restore(item, file) for item in value]
     if type(value) is not dict:
         return value
     inner = value.get(MARK)
     if type(inner) is list:
-        digest, prefix = inner
-        with default_storage.open(name(bytes.fromhex(digest))) as file:
-            return prefix + base64.b64encode(file.read()).decode()
+        return file(*inner)
     if type(inner) is dict:
         value = inner
-    return {key: restore(item) for key, item in value.items()}
+    return {key: restore(item, file) for key, item in value.items()}
 
 
 def references(value: Any) -> list[str]:

@@ -190,7 +190,9 @@ def refuse(asked: Asked, code: str, error: str) -> UUID:
     return call.id
 
 
-def _rows(messages: list[Json], ids: list[UUID], path: list[bytes], known: int, relayed: dict[bytes, UUID], blobs: list[attachments.Blob]) -> list[threading.Row]:
+def _rows(
+    messages: list[Json], ids: list[UUID], path: list[bytes], known: int, relayed: dict[bytes, UUID], blobs: list[attachments.Blob]
+) -> list[threading.Row]:
     """The messages that are no rows yet."""
     rows = []
     for depth in range(known, len(messages)):
@@ -257,7 +259,7 @@ def _retried(asked: Asked, now: datetime) -> tuple[UUID | None, UUID | None]:
     """The snapshot that this call repeats byte for byte, and its conversation."""
     recent = Snapshot.objects.filter(owner_id=asked.owner, id__gte=uuid7(now - RETRIED_WITHIN, first=True)).exclude(salt=None).order_by("-id")
     for id, conversation, salt, commitment in recent.values_list("id", "conversation_id", "salt", "commitment")[:50]:
-        if sha256(bytes(salt) + asked.sent).digest() == bytes(commitment):
+        if salt and sha256(bytes(salt) + asked.sent).digest() == bytes(commitment):
             return id, conversation
     return None, None
 
@@ -287,7 +289,7 @@ def title(messages: list[Json]) -> str:
 def rebuild(snapshot: Snapshot) -> Json:
     """The request as it was sent: equal as JSON, every field and spelling."""
     params = attachments.restore(orjson.loads(snapshot.params))
-    if snapshot.head_id is None and snapshot.preamble_id is None or snapshot.kind != Snapshot.Kind.CHAT:
+    if (snapshot.head_id is None and snapshot.preamble_id is None) or snapshot.kind != Snapshot.Kind.CHAT:
         return params
     return params | {"messages": attachments.restore(messages_to(snapshot.preamble_id) + messages_to(snapshot.head_id))}
 

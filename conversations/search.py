@@ -37,6 +37,16 @@ FIND = f"""
     SELECT DISTINCT ON (conversation_id) conversation_id, message_id, part FROM matched
     ORDER BY conversation_id DESC, message_id DESC LIMIT %(limit)s"""
 
+# The same within what a reviewer chose, so that the cap counts only what matched there.
+MATCHING = f"""
+    SELECT e.conversation_id, m.snapshot_id FROM conversations_searchentry e
+    JOIN conversations_message m ON m.id = e.message_id
+    JOIN conversations_conversation c ON c.id = e.conversation_id
+    WHERE e.words @@ websearch_to_tsquery('simple', %(query)s)
+        AND (%(owners)s::bigint[] IS NULL OR c.owner_id = ANY(%(owners)s::bigint[]))
+        AND (%(since)s::uuid IS NULL OR m.snapshot_id >= %(since)s::uuid) AND (%(until)s::uuid IS NULL OR m.snapshot_id < %(until)s::uuid)
+    LIMIT {CAP + 1}"""
+
 HEADLINE = """
     SELECT ts_headline('simple', said, websearch_to_tsquery('simple', %s), U&'StartSel=\\0001, StopSel=\\0002, MaxWords=24, MinWords=8, MaxFragments=1')
     FROM unnest(%s::text[]) WITH ORDINALITY AS page (said, place) ORDER BY place"""
@@ -66,6 +76,14 @@ def find(query: str, *, owner: int | None = None, limit: int = 25) -> list[Hit]:
         texts = [_stretches(messages[message])[part] for _, message, part in found]
         cursor.execute(HEADLINE, [query, texts])
         return [Hit(conversation, message, _runs(snippet)) for (conversation, message, _), (snippet,) in zip(found, cursor.fetchall(), strict=True)]
+
+
+def matching(query: str, *, owners: list[int] | None, since: UUID | None, until: UUID | None) -> tuple[set[tuple[UUID, UUID]], bool]:
+    """The calls that brought a matching message, with their conversations, of these owners and snapshot ids; and whether there are more."""
+    with connection.cursor() as cursor:
+        cursor.execute(MATCHING, {"query": query[:TERM].replace("\0", "").strip(), "owners": owners, "since": since, "until": until})
+        found = cursor.fetchall()
+    return set(found[:CAP]), len(found) > CAP
 
 
 def _stretches(message: Message) -> list[str]:

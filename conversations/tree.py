@@ -66,7 +66,7 @@ def grow(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tree:
         node = by_path.get(path_hash)
         if node is None:
             node = by_path[path_hash] = Node(row)
-        elif node.message.origin != Message.Origin.RELAYED == row.origin or node.message.echo_of_id and not row.echo_of_id:
+        elif node.message.origin != Message.Origin.RELAYED == row.origin or (node.message.echo_of_id and not row.echo_of_id):
             node.message = row
         nodes[row.id] = node
     roots: list[Node] = []

@@ -1,1 +1,12 @@
-urlpatterns: list = []
+from django.urls import path
+
+from . import pages
+
+# The page of one conversation is proxy's: it can ask.
+urlpatterns = [
+    path("history/", pages.history, name="history"),
+    path("c/<uuid:root>/rename/", pages.rename, name="rename"),
+    path("c/<uuid:root>/remove/", pages.remove, name="remove"),
+    path("c/<uuid:root>/stop/", pages.stop, name="stop"),
+    path("c/<uuid:root>/a/<int:number>", pages.attachment, name="attachment"),
+]

@@ -13,6 +13,7 @@ from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
 from django.middleware import clickjacking, common, csrf
 from django.utils import timezone
+from django.utils.deprecation import MiddlewareMixin
 from uuid_utils.compat import uuid7
 
 API = ("/v1/", "/api/", "/ping")
@@ -22,9 +23,9 @@ def is_api(request) -> bool:
     return request.path_info.startswith(API)
 
 
-class PagesOnly:
+class PagesOnly(MiddlewareMixin):
     def __call__(self, request):
-        return self.get_response(request) if is_api(request) else super().__call__(request)  # type: ignore[attr-defined]
+        return self.get_response(request) if is_api(request) else super().__call__(request)
 
 
 class SessionMiddleware(PagesOnly, sessions.SessionMiddleware):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 
 from conversations.models import Snapshot
@@ -21,7 +21,7 @@ def models() -> list[str]:
     return [model["id"] for model in catalogue.models()]
 
 
-def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None) -> HttpResponse:
+def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None) -> HttpResponseBase:
     """A redirect to the conversation, behind which the answer grows. Raises Fault, the refusal recorded; its status is 404
     for a conversation that is not the asker's own."""
     body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params

@@ -33,6 +33,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from email.utils import formatdate
 from hashlib import sha256
 from http import HTTPStatus
@@ -206,21 +207,24 @@ async def run(upstream: Upstream, host: str, port: int, started: Callable[[int, 
 
 
 class serve:
-    """A demo upstream in a thread of this process, recording; a context manager, or close() it."""
+    """A demo upstream in a thread of this process, recording; a context manager, or close() it. Raises OSError where it cannot listen."""
 
     def __init__(self, port: int = 0, pace: float = 1.0, host: str = "127.0.0.1") -> None:
         self.upstream = Upstream(pace, record=True)
-        self.port = 0
-        ready = threading.Event()
-
-        def started(port: int, stop: Callable[[], None]) -> None:
-            self.port, self._stop, self._loop = port, stop, asyncio.get_running_loop()
-            ready.set()
-
-        self._thread = threading.Thread(target=lambda: asyncio.run(run(self.upstream, host, port, started)), daemon=True)
+        self._ready: Future[int] = Future()
+        self._thread = threading.Thread(target=self._run, args=(host, port), daemon=True)
         self._thread.start()
-        if not ready.wait(10):
-            raise OSError(f"nothing listens on {host}:{port}")
+        self.port = self._ready.result(10)
+
+    def _run(self, host: str, port: int) -> None:
+        def started(port: int, stop: Callable[[], None]) -> None:
+            self._stop, self._loop = stop, asyncio.get_running_loop()
+            self._ready.set_result(port)
+
+        try:
+            asyncio.run(run(self.upstream, host, port, started))
+        except OSError as error:
+            self._ready.set_exception(error)
 
     @property
     def seen(self) -> list[dict]:
@@ -248,31 +252,21 @@ def main() -> None:
     options.add_argument("--port", type=int, default=0, help="0: any free one")
     options.add_argument("--pace", type=float, default=1.0, help="factor on all waiting; 0: none")
     options.add_argument("--record", action="store_true", help="keep every request, to be read at GET /_seen")
-    options.add_argument("--until-orphaned", action="store_true", help="end when the process that started this one has ended")
     given = options.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a stream is an open file
-    watching = set()
 
     def started(port: int, stop: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
-        if given.until_orphaned:
-            watching.add(loop.create_task(orphaned(stop)))
         sys.stdout.write(f"listening on {given.host}:{port}\n")
         sys.stdout.flush()
 
-    async def orphaned(stop: Callable[[], None]) -> None:
-        while os.getppid() == parent:
-            await asyncio.sleep(1)
-        stop()
-
-    parent = os.getppid()
     try:
         asyncio.run(run(Upstream(given.pace, given.record), given.host, given.port, started))
     except OSError as error:
-        sys.exit(f"Cannot listen on {given.host}:{given.port}: {error.strerror}.")
+        sys.exit(f"Cannot listen on {given.host}:{given.port}: {os.strerror(error.errno or 0)}.")
 
 
 if __name__ == "__main__":

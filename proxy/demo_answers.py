@@ -85,7 +85,7 @@ def keywords(question: str) -> list[str]:
     return list(dict.fromkeys(word for word in re.findall(r"[^\W\d_][\w'-]{2,}", question) if word.lower() not in PLAIN))[:6]
 
 
-def filled(text: str, **values: str) -> str:
+def filled(text: str, values: dict[str, str]) -> str:
     """The text with its {names} filled in; other braces stay."""
     return re.sub(r"\{(\w+)\}", lambda name: values.get(name[1], name[0]), text)
 
@@ -102,8 +102,8 @@ class Asked:
     def prose(self, section: str, **values: str) -> str:
         about = {"about": self.about, "About": self.about[:1].upper() + self.about[1:], "model": PROSE["model"]}
         if f"{section}: openings" in PROSE:
-            about["opening"] = filled(self.one_of(f"{section}: openings"), **about)
-        return filled(PROSE[section], **about | values)
+            about["opening"] = filled(self.one_of(f"{section}: openings"), about)
+        return filled(PROSE[section], about | values)
 
     def one_of(self, section: str) -> str:
         options = PROSE[section].splitlines()
@@ -146,7 +146,7 @@ def pictures(messages: list[dict]) -> list[str]:
 
 def long(question: str, count: int) -> str:
     """Exactly this many words, in parts with headings."""
-    lines = filled(PROSE["long"], about=subject(question)).splitlines()
+    lines = filled(PROSE["long"], {"about": subject(question)}).splitlines()
     words: list[str] = []
     for line in range(count):  # every line has a word at least
         if line % 8 == 0:

@@ -159,13 +159,12 @@ def chat(request: Request, faults: Faults) -> Reply:
     if options is not None and not body.get("stream"):
         raise Problem(400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options")
     answers = [written(body, messages, faults, n) for n in range(int(body.get("n") or 1))]
-    prompt = 3 + sum(
-        4 + demo_answers.tokens(demo_answers.said(m.get("content"))) + demo_answers.tokens(orjson.dumps(m.get("tool_calls") or "").decode()) for m in messages
-    )
+    prompt = 3 + sum(4 + demo_answers.tokens(demo_answers.said(message.get("content"))) + tool_tokens(message) for message in messages)
     written_tokens = sum(len(parts) for _, parts, _ in answers)
     usage = counted(prompt, written_tokens)
     head = {
         "id": f"chatcmpl-{secrets.token_urlsafe(21)}",
+        "object": "chat.completion.chunk" if streams else "chat.completion",
         "created": int(time.time()),
         "model": model,
         "service_tier": "default",
@@ -173,7 +172,7 @@ def chat(request: Request, faults: Faults) -> Reply:
     }
     if streams:
         shows = usage if isinstance(options, dict) and options.get("include_usage") and "nousage" not in faults else None
-        events = streamed(head | {"object": "chat.completion.chunk"}, answers, shows, faults, 12 if "long" in faults else 2)
+        events = streamed(head, answers, shows, faults, 12 if "long" in faults else 2)
         return Reply(events, kind="text/event-stream; charset=utf-8", pause=0.005 if "long" in faults else 0.04)
     choices = []
     for index, (call, parts, reason) in enumerate(answers):
@@ -184,7 +183,7 @@ def chat(request: Request, faults: Faults) -> Reply:
     if "error" in faults:
         return Reply.json(dropped())
     counts = {} if "nousage" in faults else {"usage": usage}
-    return Reply.json({"id": head["id"], "object": "chat.completion"} | head | {"choices": choices} | counts, tokens=written_tokens)
+    return Reply.json(head | {"choices": choices} | counts, tokens=written_tokens)
 
 
 def written(body: dict, messages: list[dict], faults: Faults, n: int) -> tuple[dict | None, list[str], str]:
@@ -392,6 +391,10 @@ def dropped() -> dict:
 
 def event(value: dict) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def tool_tokens(message: dict) -> int:
+    return demo_answers.tokens(orjson.dumps(message["tool_calls"]).decode()) if message.get("tool_calls") else 0
 
 
 def several(value: Any) -> list:

@@ -68,7 +68,8 @@ class Exchange:
         self.cancellable = cancellable  # the caller's hanging up ends it
         self.stoppable = stoppable  # somebody may press Stop
         self.lock = threading.Lock()
-        self.sock = self.cause = None
+        self.sock: Any = None
+        self.cause: str | None = None
         self.closed = self.writing = False
         self.began = self.since = time.monotonic()
         self.first_byte: datetime | None = None
@@ -183,7 +184,7 @@ def ask(exchange: Exchange, url: str, body: bytes, content_type: str = "") -> by
     try:
         reply = post(exchange, url, body, content_type)
         try:
-            data = upstream.read(reply, settings.MAX_REPLY)
+            data = upstream.read(reply, settings.MAX_REPLY, exchange)
         finally:
             reply.close() if exchange.cause else reply.raw.release_conn()
         if upstream.content_type(reply) == "text/event-stream":  # asked for JSON, was given a stream
@@ -226,7 +227,7 @@ class Stream:
                 self.body = upstream.Body(answer)
             else:  # asked for a stream, was given JSON
                 try:
-                    completion = upstream.parsed(upstream.read(answer, settings.MAX_REPLY), upstream.content_type(answer))
+                    completion = upstream.parsed(upstream.read(answer, settings.MAX_REPLY, exchange), upstream.content_type(answer))
                 finally:
                     answer.raw.release_conn()
                 if not isinstance(completion.get("choices"), list):

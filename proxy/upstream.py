@@ -132,9 +132,10 @@ def send(method: str, url: str, fields: dict[str, str], body: bytes | None = Non
     if body is not None:
         request.headers["Content-Length"] = str(len(body))
     proxies = {"http": settings.LLM_PROXY, "https": settings.LLM_PROXY} if settings.LLM_PROXY else None
+    patience: Any = (CONNECT, timeout)
     here.exchange = exchange
     try:
-        return adapter.send(request, stream=True, timeout=(CONNECT, timeout), verify=settings.LLM_CA_BUNDLE or True, proxies=proxies)
+        return adapter.send(request, stream=True, timeout=patience, verify=settings.LLM_CA_BUNDLE or True, proxies=proxies)
     except requests.exceptions.ConnectTimeout:
         raise Fault(504, "upstream_timeout", "The model's server could not be reached in time.") from None
     except requests.exceptions.ReadTimeout:
@@ -147,10 +148,12 @@ def send(method: str, url: str, fields: dict[str, str], body: bytes | None = Non
         here.exchange = None
 
 
-def read(reply: requests.Response, limit: int) -> bytes:
+def read(reply: requests.Response, limit: int, exchange=None) -> bytes:
     """The whole body. Raises Fault past the limit, counted after decompression."""
     pieces, size = [], 0
     while piece := reply.raw.read1(65536, decode_content=True):
+        if exchange is not None:
+            exchange.since = time.monotonic()
         pieces.append(piece)
         size += len(piece)
         if size > limit:
@@ -239,7 +242,7 @@ class Body:
     """
 
     def __init__(self, reply: requests.Response):
-        self.raw = reply.raw
+        self.raw: Any = reply.raw
         self.left, self.part = 0, b""  # bytes of the chunk under way, its CRLF included; an unfinished size line
         self.ended = self.reusable = False
         plain = self.raw._original_response

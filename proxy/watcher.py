@@ -64,8 +64,8 @@ def _run() -> None:
             if now - polled >= 1.0:
                 polled = now
                 for id in record.stopped([id for id, exchange in list(exchanges.items()) if exchange.stoppable]):
-                    if exchange := exchanges.get(id):
-                        exchange.cut("stopped")
+                    if id in exchanges:
+                        exchanges[id].cut("stopped")
                 _close_late()
             if now - beaten >= BEAT:
                 record.beat()

@@ -9,8 +9,8 @@ from .attachment import Attachment
 from .conversation import Conversation
 from .message import Message
 from .scaffolding import Partial, Process, Unsealed
-from .search import SearchEntry
 from .seal import Seal
+from .search import SearchEntry
 from .snapshot import Snapshot
 from .usage import Usage
 from .user import ThreadSeed, User

@@ -23,7 +23,14 @@ class Message(models.Model):
     text = models.TextField(null=True, help_text="the content, when it is a string")
     raw = models.TextField(null=True, help_text="JSON of every other field")
     origin = models.TextField(choices=Origin)
-    echo_of = models.ForeignKey("self", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the relayed reply that this repeats in another spelling; its text is that one's, stripped")
+    echo_of = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="the relayed reply that this repeats in another spelling; its text is that one's, stripped",
+    )
     path_hash = models.BinaryField()
 
     class Meta:

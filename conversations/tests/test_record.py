@@ -57,7 +57,9 @@ def test_eight_who_close_at_once_close_it_once(transactional_db):
 
 def test_the_reply_is_rebuilt_field_for_field():
     call = ask(person(), [user("hi")])
-    message = answer(call, " Hello! ", reasoning_content="They greet me.", tool_calls=[{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}])
+    message = answer(
+        call, " Hello! ", reasoning_content="They greet me.", tool_calls=[{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    )
     response = record.rebuild_response(Snapshot.objects.get())
     assert response["choices"][0]["message"] == message
     assert response["choices"][0]["finish_reason"] == "stop"
@@ -189,15 +191,27 @@ def media(settings, tmp_path):
 # Anything at all ------------------------------------------------------------------------------------------------
 
 numbers = st.one_of(st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False))
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(["", " ", "\0", "a\0b", "\u202e", "null", "{}", "$attachment", "$message"])
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(
+    ["", " ", "\0", "a\0b", "\u202e", "null", "{}", "$attachment", "$message"]
+)
 values = st.recursive(
     st.none() | st.booleans() | numbers | texts, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=8
 )
-tool_calls = st.lists(st.fixed_dictionaries({"id": texts, "type": st.just("function"), "function": st.fixed_dictionaries({"name": texts, "arguments": texts})}), max_size=2)
+tool_calls = st.lists(
+    st.fixed_dictionaries({"id": texts, "type": st.just("function"), "function": st.fixed_dictionaries({"name": texts, "arguments": texts})}), max_size=2
+)
 messages = st.lists(
     st.fixed_dictionaries(
         {"role": st.sampled_from(["user", "assistant", "system", "developer", "tool", "x\0", ""])},
-        optional={"content": texts | values, "tool_calls": tool_calls, "cache_control": values, "refusal": st.none() | texts, "reasoning": texts, "$message": texts, "name": values},
+        optional={
+            "content": texts | values,
+            "tool_calls": tool_calls,
+            "cache_control": values,
+            "refusal": st.none() | texts,
+            "reasoning": texts,
+            "$message": texts,
+            "name": values,
+        },
     ),
     min_size=1,
     max_size=6,
@@ -222,7 +236,9 @@ def test_every_request_is_rebuilt_equal(script, params):
 
 def test_large_pastes_and_odd_numbers():
     paste = secrets.token_hex(25_000)
-    body = orjson.loads(b'{"big": 123456789012345678901234567890, "most": 18446744073709551615, "least": -9223372036854775808, "tiny": 1e-300, "negative": -0.0}')
+    body = orjson.loads(
+        b'{"big": 123456789012345678901234567890, "most": 18446744073709551615, "least": -9223372036854775808, "tiny": 1e-300, "negative": -0.0}'
+    )
     snapshot = turn(person(), [user(paste), user("\0")], "ok", params=body)
     assert record.rebuild(snapshot) == {"model": "m", "messages": [user(paste), user("\0")]} | body
 

@@ -25,7 +25,9 @@ class Caller(NamedTuple):
     scopes: frozenset[str]
     shared: bool
 
-    is_authenticated = True
+    @property
+    def is_authenticated(self) -> bool:
+        return True
 
 
 _known: dict[bytes, tuple[float, Caller | None]] = {}

@@ -128,7 +128,9 @@ class ImageEdits(Passage):
             for upload in uploads:
                 data = upload.read()
                 parts.append((name, (upload.name, data, upload.content_type)))
-                urls.append({"filename": upload.name, "url": f"data:{upload.content_type or 'application/octet-stream'};base64,{base64.b64encode(data).decode()}"})
+                urls.append(
+                    {"filename": upload.name, "url": f"data:{upload.content_type or 'application/octet-stream'};base64,{base64.b64encode(data).decode()}"}
+                )
             asked.body[name] = urls
             pictures += [{"type": "image_url", "image_url": {"url": url["url"]}} for url in urls]
         asked.model = model_of(asked.body, "dall-e-2")
@@ -174,14 +176,10 @@ class Model(APIView):
 class Nowhere(APIView):
     """A path of OpenAI's that we do not have, or nobody has."""
 
-    def initial(self, request, *args, **kwargs):
-        super().initial(request, *args, **kwargs)
+    def http_method_not_allowed(self, request, *args, **kwargs):
         raise exceptions.NotFound("There is no such endpoint here.")
 
-    def get(self, request, rest: str) -> None:
-        pass  # never reached: initial has answered
-
-    post = put = patch = delete = head = options = get
+    options = http_method_not_allowed
 
 
 def named(response: Any, exchange: relay.Exchange) -> Any:
@@ -243,5 +241,3 @@ def speak_for(caller, asked: Asked) -> None:
     end_user = asked.body.get("user") or asked.body.get("safety_identifier") or ""
     asked.end_user = end_user[:200] if isinstance(end_user, str) else ""
     asked.by_content = bool(asked.end_user)
-
-
