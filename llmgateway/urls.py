@@ -1,13 +1,29 @@
 """Where each path leads."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.urls import include, path
 
+
+def sign_out(request) -> HttpResponseBase:
+    return LogoutView.as_view()(request) if request.method == "POST" else redirect("chat")
+
+
 urlpatterns = [
-    path("ping", lambda request: HttpResponse("pong\n", content_type="text/plain")),
     path("v1/", include("proxy.api.urls")),
+    path("api/", include("proxy.api.gateway_urls")),
+    path("ping", lambda request: HttpResponse("pong\n", content_type="text/plain")),
+    path("sign-in/", LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True), name="sign-in"),
+    path("sign-out/", sign_out, name="sign-out"),
     path("admin/", admin.site.urls),
     path("", include("proxy.urls")),
     path("", include("conversations.urls")),
 ]
+
+handler400 = "llmgateway.errors.bad_request"
+handler403 = "llmgateway.errors.forbidden"
+handler404 = "llmgateway.errors.not_found"
+handler500 = "llmgateway.errors.failed"

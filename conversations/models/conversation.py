@@ -1,8 +1,12 @@
 """What one person and the models said to each other. Title and shown belong to the owner; the totals are roll-ups."""
 
+from uuid import UUID
+
 from django.conf import settings
 from django.db import models
 from uuid_utils.compat import uuid7
+
+from .snapshot import Snapshot
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
@@ -12,6 +16,18 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
     def shown(self) -> "ConversationQuerySet":
         return self.filter(shown=True)
+
+    def named(self, name: str) -> "Conversation | None":
+        """By its root id, by the root id that it had in a classic gateway, or by the upstream's id of one of its replies."""
+        name = name.replace("\0", "")
+        try:
+            found = self.filter(id=UUID(name)).first()
+        except ValueError:
+            found = None
+        return found or self.filter(classic_root=name).first() or self.filter(snapshots__upstream_id=name).exclude(snapshots__upstream_id="").first()
+
+    def spoken_with(self, model: str) -> "ConversationQuerySet":
+        return self.filter(models.Exists(Snapshot.objects.filter(conversation=models.OuterRef("pk"), model=model)))
 
     def newest_first(self) -> "ConversationQuerySet":
         return self.order_by("-last", "-id")
@@ -23,6 +39,7 @@ class Conversation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="conversations", db_index=False)
     session_key = models.TextField(null=True, help_text="the grouping key that the owner's client sent, if any")
+    classic_root = models.TextField(null=True, help_text="the root id of a conversation imported from a classic gateway")
     title = models.TextField(db_default="")
     shown = models.BooleanField(db_default=True, help_text="false hides it from the owner's history; the log stays")
     started = models.DateTimeField()
@@ -36,7 +53,10 @@ class Conversation(models.Model):
 
     class Meta:
         indexes = [models.Index("owner", models.F("last").desc(), name="conversation_history")]
-        constraints = [models.UniqueConstraint("owner", "session_key", name="conversation_session", condition=models.Q(session_key__isnull=False))]
+        constraints = [
+            models.UniqueConstraint("owner", "classic_root", name="conversation_classic_root", condition=models.Q(classic_root__isnull=False)),
+            models.UniqueConstraint("owner", "session_key", name="conversation_session", condition=models.Q(session_key__isnull=False)),
+        ]
         permissions = [("view_content", "Can read what was said"), ("export_content", "Can export what was said")]
 
     def __str__(self) -> str:

@@ -30,6 +30,8 @@ class Snapshot(models.Model):
     status = models.TextField(choices=Status)
     process = models.UUIDField(null=True, help_text="the gateway process that runs the call")
     stop = models.BooleanField(db_default=False, help_text="somebody pressed Stop")
+    classic_id = models.UUIDField(null=True, help_text="the row's id in the classic gateway that it was imported from")
+    classic = models.TextField(null=True, help_text="JSON of what that row said and this one cannot")
     retry_of = models.ForeignKey("self", models.DO_NOTHING, null=True, related_name="+", db_index=False)
 
     model = models.TextField(help_text="as requested")
@@ -60,11 +62,14 @@ class Snapshot(models.Model):
     closed = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = "call"
         indexes = [
             models.Index("conversation", "id", name="snapshot_conversation"),
             models.Index("owner", "id", name="snapshot_owner"),
             models.Index("id", name="snapshot_pending", condition=models.Q(status="pending")),
+            models.Index("upstream_id", name="snapshot_upstream_id", condition=~models.Q(upstream_id="")),
         ]
+        constraints = [models.UniqueConstraint("classic_id", name="snapshot_classic_id", condition=models.Q(classic_id__isnull=False))]
 
     def __str__(self) -> str:
         return str(self.id)

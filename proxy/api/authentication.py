@@ -7,13 +7,17 @@ import time
 from hashlib import sha256
 from typing import NamedTuple
 
+from django.contrib.auth import get_user
+from django.contrib.sessions import middleware as sessions
+from django.http import HttpResponse, QueryDict
 from django.utils import timezone
 from rest_framework import exceptions
-from rest_framework.authentication import BaseAuthentication
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
 
 from proxy.models import ApiKey
 
 KEPT = 5.0  # seconds
+EVERY_SCOPE = frozenset(ApiKey.Scope.values) - {ApiKey.Scope.EXPORT}  # of a page's session: an export needs a right of its own
 MOST = 10_000  # look-ups kept; wrong keys among them
 
 
@@ -59,11 +63,31 @@ class GatewayKey(BaseAuthentication):
     def authenticate(self, request):
         secret = presented(request.META)
         if not secret:
-            raise exceptions.NotAuthenticated("No API key was sent. Send yours as `Authorization: Bearer gw-…`.")
+            return self.without_key(request)
         caller = caller_of(secret)
         if caller is None:
             raise exceptions.AuthenticationFailed("This API key is not known here, has expired, or was revoked.")
         return caller, None
 
+    def without_key(self, request):
+        raise exceptions.NotAuthenticated("No API key was sent. Send yours as `Authorization: Bearer gw-…`.")
+
     def authenticate_header(self, request) -> str:  # without it DRF answers 403
         return "Bearer"
+
+
+class KeyOrSession(GatewayKey):
+    """A page's session serves where no key is presented; with its CSRF token, where something is changed."""
+
+    def without_key(self, request):
+        http = request._request
+        sessions.SessionMiddleware(lambda _: HttpResponse()).process_request(http)
+        user = get_user(http)
+        if not user.is_authenticated:
+            return super().without_key(request)
+        http.POST = QueryDict()  # the token comes in its header: the body is the view's to read
+        check = CSRFCheck(lambda _: HttpResponse())
+        check.process_request(http)
+        if check.process_view(http, lambda _: HttpResponse(), (), {}):
+            raise exceptions.PermissionDenied("A session needs its CSRF token, in the header X-CSRFToken.")
+        return Caller(user.pk, "", EVERY_SCOPE, shared=False), None

@@ -8,6 +8,7 @@ from django.http import Http404, HttpResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from conversations.threading import Json
 from proxy.upstream import Fault
 
 TYPES = {
@@ -38,7 +39,7 @@ def as_fault(problem: Exception) -> Fault:
 def handler(problem, context) -> Response:
     """DRF's exception handler. It answers everything, so that no view of the API falls to an HTML page."""
     fault = as_fault(problem)
-    response = Response({"error": fault.error}, fault.status if fault.status != 499 else 400)
+    response = Response(shape(fault, context["request"].path_info), fault.status if fault.status != 499 else 400)
     if fault.retry_after:
         response["retry-after"] = fault.retry_after
     if snapshot := getattr(fault, "snapshot", None):
@@ -46,6 +47,11 @@ def handler(problem, context) -> Response:
     if header := getattr(problem, "auth_header", None):
         response["www-authenticate"] = header
     return response
+
+
+def shape(fault: Fault, path: str) -> Json:
+    """A classic client reads `message`."""
+    return {"error": fault.error} if path.startswith("/v1/") else {"message": fault.text, "error": fault.error}
 
 
 def plain(status: int, text: str) -> HttpResponse:

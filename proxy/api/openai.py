@@ -42,7 +42,7 @@ class Passage(APIView):
             self.read(request, asked)
             if self.scope not in caller.scopes:
                 raise Fault(403, "scope_missing", f"This API key may not be used for {self.scope}.", "permission_error")
-            place(request.META, asked)
+            self.place(request, asked)
             speak_for(caller, asked)
             asked.retried = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0") not in ("", "0")
         except Fault as fault:
@@ -55,6 +55,14 @@ class Passage(APIView):
         asked.model = model_of(asked.body)
         asked.sent = orjson.dumps(asked.body)
 
+    def place(self, request, asked: Asked) -> None:
+        """The conversation that the caller names, if any. Raises Fault."""
+        place(request.META, asked)
+
+    def pass_on(self, data: bytes, exchange: relay.Exchange) -> bytes:
+        """The upstream's document as the caller gets it."""
+        return data
+
     def forward(self, request, asked: Asked) -> HttpResponse:
         exchange = relay.open(asked, request.META.get("gunicorn.socket"))
         try:
@@ -62,6 +70,7 @@ class Passage(APIView):
         except Fault as fault:
             fault.snapshot = exchange.call.id  # type: ignore[attr-defined]
             raise
+        data = self.pass_on(data, exchange)
         return named(HttpResponse(data, content_type="application/json", headers={"Content-Length": len(data)}), exchange)
 
 

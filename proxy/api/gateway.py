@@ -1,0 +1,226 @@
+"""/api: the classic gateway's calls, word for word, and REST for one's own conversations. Thin, over the same relay and record as /v1."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.http import Http404, HttpResponse
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from conversations import history, record
+from conversations.models import Conversation, Snapshot
+from conversations.record import Asked
+from conversations.threading import Json
+from proxy import prices, relay
+from proxy.upstream import Fault
+
+from . import rest
+from .authentication import KeyOrSession
+from .openai import ChatCompletions, ImageGenerations, invalid, messages_of, model_of
+
+POLLED = timedelta(minutes=15)  # how old a call may be that checkchat finds
+MOST = 1000  # rows of a list
+LONGEST_TITLE = 200
+
+
+class Own(APIView):
+    """What an account, by key or by session, does with its own."""
+
+    authentication_classes = [KeyOrSession]
+
+    def conversation(self, request, name: Any) -> Conversation:
+        """The caller's own, by any of its names. Raises Http404: somebody else's is as unknown as none."""
+        found = Conversation.objects.of(request.user.owner).named(name) if isinstance(name, str) else None
+        if found is None:
+            raise Http404
+        return found
+
+
+# The classic calls ----------------------------------------------------------------------------------------------
+
+
+class Chat(ChatCompletions):
+    """The upstream's reply, with `uuid` (this snapshot) and `root_uuid` (its conversation)."""
+
+    authentication_classes = [KeyOrSession]
+
+    def read(self, request, asked: Asked) -> None:
+        super().read(request, asked)
+        self.root = asked.body.pop("root_id", None)
+        asked.title = text_of(asked.body.pop("convo_title", None), "convo_title") if asked.body.get("convo_title") else ""
+        asked.sent = orjson.dumps(asked.body)
+
+    def place(self, request, asked: Asked) -> None:
+        asked.by_content = False  # without a root id it is a new conversation
+        if self.root in (None, "", "string"):  # the last: what the old page sends first
+            return
+        found = Conversation.objects.of(asked.owner).named(self.root) if isinstance(self.root, str) else None
+        if found is None:
+            raise Fault(404, "conversation_not_found", "No such conversation.", "invalid_request_error")
+        asked.root = found.id
+
+    def pass_on(self, data: bytes, exchange: relay.Exchange) -> bytes:
+        return orjson.dumps(orjson.loads(data) | history.names(exchange.call.id, exchange.call.conversation))
+
+
+class CheckChat(Own):
+    """For a client whose own connection was cut: the reply to its newest equal request. Never asks the upstream."""
+
+    http_method_names = ["post"]
+
+    def post(self, request) -> HttpResponse:
+        body = rest.parsed(rest.body_of(request))
+        found = history.newest_equal(request.user.owner, model_of(body), messages_of(body), since=datetime.now(UTC) - POLLED)
+        if found is None or found.status == Snapshot.Status.PENDING:
+            raise Fault(404, "not_yet", "There is no answer to this request yet.", "invalid_request_error", retry_after="5")
+        if found.status != Snapshot.Status.OK:
+            raise Fault(502, found.error_code, found.error)
+        return Response((record.rebuild_response(found) or {}) | history.names(found.id, found.conversation_id))
+
+
+class UpdateTitle(Own):
+    http_method_names = ["post"]
+
+    def post(self, request) -> Response:
+        body = rest.parsed(rest.body_of(request))
+        title = text_of(body.get("convo_title"), "convo_title")
+        self.conversation(request, body.get("root_id")).rename(title)
+        return Response({"message": "The conversation has a new title.", "new_title": title})
+
+
+class RemoveConversation(Own):
+    http_method_names = ["post"]
+
+    def post(self, request) -> Response:
+        self.conversation(request, rest.parsed(rest.body_of(request)).get("root_id")).hide()
+        return Response({"message": "The conversation is gone from your history. The log stays."})
+
+
+class History(Own):
+    """All rows of the caller, newest first; a page ends at `limit` rows or 20 MB, and `next` is the `before` of the one after."""
+
+    http_method_names = ["get"]
+    key = "Historical_list"
+
+    def get(self, request) -> Response:
+        calls = self.calls(Snapshot.objects.filter(owner=request.user.owner, status=Snapshot.Status.OK, kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.TITLE]))
+        if before := request.GET.get("before"):
+            calls = calls.filter(id__lt=uuid_of(before, "before"))
+        rows, following = history.page(calls, limit_of(request, 200))
+        return Response({self.key: rows, "next": following})
+
+    def calls(self, calls):
+        return calls
+
+
+class HistoryOfConversations(History):
+    """The newest row of each shown conversation."""
+
+    key = "Historical_Conversations"
+
+    def calls(self, calls):
+        shown = calls.filter(conversation__shown=True).order_by("conversation_id", "-id").distinct("conversation_id")
+        return Snapshot.objects.filter(id__in=shown.values("id"))
+
+
+class ImageGeneration(ImageGenerations):
+    """The upstream's reply. A size without a price is refused."""
+
+    authentication_classes = [KeyOrSession]
+
+    def read(self, request, asked: Asked) -> None:
+        super().read(request, asked)
+        if prices.of_images(asked.body) is None:
+            sizes = ", ".join(prices.IMAGE)
+            raise invalid("size", f"There is no price for a picture of this size by this model. Sizes: {sizes}.")
+
+
+# REST -----------------------------------------------------------------------------------------------------------
+
+
+class Conversations(Own):
+    """The caller's conversations, newest first: `before` (an id), `limit`, `since`, `until` (dates), `model`, `shown`."""
+
+    http_method_names = ["get"]
+
+    def get(self, request) -> Response:
+        given, found = request.GET, Conversation.objects.of(request.user.owner)
+        if before := given.get("before"):
+            found = found.filter(id__lt=uuid_of(before, "before"))
+        if since := given.get("since"):
+            found = found.filter(last__gte=date_of(since, "since"))
+        if until := given.get("until"):
+            found = found.filter(last__lt=date_of(until, "until") + timedelta(days=1))
+        if shown := given.get("shown"):
+            found = found.filter(shown=flag_of(shown, "shown"))
+        if model := given.get("model"):
+            found = found.spoken_with(model.replace("\0", ""))
+        limit = limit_of(request, 50)
+        rows = list(found.order_by("-id")[: limit + 1])
+        return Response({"conversations": [summary(row) for row in rows[:limit]], "next": str(rows[limit - 1].id) if len(rows) > limit else None})
+
+
+class OneConversation(Own):
+    http_method_names = ["get", "patch", "delete"]
+
+    def get(self, request, name: str) -> Response:
+        conversation = self.conversation(request, name)
+        return Response(summary(conversation) | history.whole(conversation))
+
+    def patch(self, request, name: str) -> Response:
+        conversation = self.conversation(request, name)
+        conversation.rename(text_of(rest.parsed(rest.body_of(request)).get("title"), "title"))
+        return Response(summary(conversation))
+
+    def delete(self, request, name: str) -> Response:
+        self.conversation(request, name).hide()
+        return Response(status=204)
+
+
+def summary(row: Conversation) -> Json:
+    return {
+        "id": str(row.id), "title": row.title, "shown": row.shown, "started": moment(row.started), "last": moment(row.last), "turns": row.turns,
+        "prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens, "cost_usd": float(row.cost),
+    }  # fmt: skip
+
+
+def moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
+
+
+# What a request says --------------------------------------------------------------------------------------------
+
+
+def text_of(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not (text := " ".join(value.replace("\0", " ").split())):
+        raise invalid(name, f"`{name}` is missing: a text.")
+    return text[:LONGEST_TITLE]
+
+
+def uuid_of(value: str, name: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise invalid(name, f"`{name}` must be an id.") from None
+
+
+def date_of(value: str, name: str) -> datetime:
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise invalid(name, f"`{name}` must be a day, such as 2026-01-31.") from None
+
+
+def flag_of(value: str, name: str) -> bool:
+    if value not in ("true", "false"):
+        raise invalid(name, f"`{name}` must be true or false.")
+    return value == "true"
+
+
+def limit_of(request, otherwise: int) -> int:
+    value = request.GET.get("limit", str(otherwise))
+    if not (value.isascii() and value.isdigit() and len(value) <= 6 and int(value) > 0):
+        raise invalid("limit", f"`limit` must be a number from 1 to {MOST}.")
+    return min(int(value), MOST)

@@ -1,0 +1,16 @@
+from django.urls import path, re_path
+
+from . import gateway, openai
+
+urlpatterns = [
+    path("chat", gateway.Chat.as_view()),
+    path("checkchat", gateway.CheckChat.as_view()),
+    path("update_title", gateway.UpdateTitle.as_view()),
+    path("remove_convo", gateway.RemoveConversation.as_view()),
+    path("history", gateway.History.as_view()),
+    path("history_v2", gateway.HistoryOfConversations.as_view()),
+    path("image_gen", gateway.ImageGeneration.as_view()),
+    path("conversations", gateway.Conversations.as_view()),
+    path("conversations/<path:name>", gateway.OneConversation.as_view()),
+    re_path("^(?P<rest>.*)$", openai.Nowhere.as_view()),
+]
