@@ -6,6 +6,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 
 def sign_out(request) -> HttpResponseBase:
@@ -13,8 +14,9 @@ def sign_out(request) -> HttpResponseBase:
 
 
 urlpatterns = [
-    path("v1/", include("proxy.api.urls")),
-    path("api/", include("proxy.api.gateway_urls")),
+    path("v1/", include("proxy.api.urls_v1")),
+    path("api/", include("proxy.api.urls_api")),
+    path("docs", RedirectView.as_view(pattern_name="api-docs")),
     path("ping", lambda request: HttpResponse("pong\n", content_type="text/plain")),
     path("sign-in/", LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True), name="sign-in"),
     path("sign-out/", sign_out, name="sign-out"),

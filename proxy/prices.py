@@ -7,6 +7,7 @@ from genai_prices import Usage, calc_price
 
 from conversations.threading import Json
 
+COUNTS = {text for n in range(1, 11) for text in (f"{n}", f"{n}.0")}
 # An image of the reference system's model, by size.
 IMAGE = {"1024x1024": Decimal("0.020"), "512x512": Decimal("0.018"), "256x256": Decimal("0.016")}
 
@@ -21,11 +22,11 @@ def of_tokens(model: str, prompt: int, completion: int, cached: int = 0) -> Deci
 
 
 def of_images(body: Json) -> Decimal | None:
-    if body.get("model") not in (None, "", "dall-e-2"):
-        return None
-    price = IMAGE.get(body.get("size") or "1024x1024")
-    count = body.get("n") or 1
-    return price * int(count) if price is not None and isinstance(count, int | str) and str(count).isdigit() else None
+    """None where the model, the size or the number has no price in the table."""
+    model, size, count = body.get("model"), body.get("size", "1024x1024"), body.get("n", 1)
+    known = model in (None, "dall-e-2") and isinstance(size, str) and size in IMAGE
+    counted = str(count) in COUNTS  # also 2.0, and the "2" of a form
+    return IMAGE[size] * int(float(count)) if known and counted else None
 
 
 @lru_cache(maxsize=1000)

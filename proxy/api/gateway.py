@@ -105,8 +105,9 @@ class History(Own):
     key = "Historical_list"
 
     def get(self, request) -> Response:
+        given_only(request, "limit", "before")
         calls = self.calls(Snapshot.objects.filter(owner=request.user.owner, status=Snapshot.Status.OK, kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.TITLE]))
-        if before := request.GET.get("before"):
+        if (before := request.GET.get("before")) is not None:
             calls = calls.filter(id__lt=uuid_of(before, "before"))
         rows, following = history.page(calls, limit_of(request, 200))
         return Response({self.key: rows, "next": following})
@@ -146,16 +147,17 @@ class Conversations(Own):
     http_method_names = ["get"]
 
     def get(self, request) -> Response:
+        given_only(request, "before", "limit", "since", "until", "model", "shown")
         given, found = request.GET, Conversation.objects.of(request.user.owner)
-        if before := given.get("before"):
+        if (before := given.get("before")) is not None:
             found = found.filter(id__lt=uuid_of(before, "before"))
-        if since := given.get("since"):
+        if (since := given.get("since")) is not None:
             found = found.filter(last__gte=date_of(since, "since"))
-        if until := given.get("until"):
+        if (until := given.get("until")) is not None:
             found = found.filter(last__lt=date_of(until, "until") + timedelta(days=1))
-        if shown := given.get("shown"):
+        if (shown := given.get("shown")) is not None:
             found = found.filter(shown=flag_of(shown, "shown"))
-        if model := given.get("model"):
+        if (model := given.get("model")) is not None:
             found = found.spoken_with(model.replace("\0", ""))
         limit = limit_of(request, 50)
         rows = list(found.order_by("-id")[: limit + 1])
@@ -191,6 +193,13 @@ def moment(at: datetime) -> str:
 
 
 # What a request says --------------------------------------------------------------------------------------------
+
+
+def given_only(request, *names: str) -> None:
+    """A misspelt filter must not look like one that lets everything through."""
+    for name in request.GET:
+        if name not in names:
+            raise invalid(None, f"There is no such parameter here. There are: {', '.join(names)}.")
 
 
 def text_of(value: Any, name: str) -> str:

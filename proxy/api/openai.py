@@ -203,7 +203,8 @@ def invalid(param: str | None, text: str) -> Fault:
 
 
 def model_of(body: Json, otherwise: str | None = None) -> str:
-    model = body.get("model") or otherwise
+    model = body.get("model")
+    model = otherwise if model is None else model
     if not isinstance(model, str) or not 0 < len(model) <= 200 or not model.isprintable():
         raise invalid("model", "`model` is missing: name the model that you want to ask.")
     return model

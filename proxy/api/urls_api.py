@@ -1,8 +1,10 @@
 from django.urls import path, re_path
 
-from . import gateway, openai
+from . import gateway, openai, views
 
 urlpatterns = [
+    path("docs/", views.documentation, name="api-docs"),
+    path("schema/", views.description, name="api-schema"),
     path("chat", gateway.Chat.as_view()),
     path("checkchat", gateway.CheckChat.as_view()),
     path("update_title", gateway.UpdateTitle.as_view()),
