@@ -253,8 +253,9 @@ def main() -> None:
     options.add_argument("--pace", type=float, default=1.0, help="factor on all waiting; 0: none")
     options.add_argument("--record", action="store_true", help="keep every request, to be read at GET /_seen")
     given = options.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a stream is an open file
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a stream is an open file
+    if 0 <= files < 16384:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (16384 if most == resource.RLIM_INFINITY else min(most, 16384), most))
 
     def started(port: int, stop: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()

@@ -105,7 +105,7 @@ def reply_to(request: Request, faults: Faults) -> Reply:
 def _route(request: Request, faults: Faults) -> Reply:
     path, _, _ = request.path.partition("?")
     made = re.fullmatch(r"/images/([0-9a-f]{64})-(\d{3,4})x(\d{3,4})\.png", path)
-    if path.startswith("/v1/models"):
+    if path == "/v1/models" or path.startswith("/v1/models/"):
         handlers = {"GET": models}
     elif made and f"{made[2]}x{made[3]}" in SIZES:
         handlers = {"GET": lambda request, faults: Reply(demo_picture.png(bytes.fromhex(made[1]), int(made[2]), int(made[3])), kind="image/png")}

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import orjson
 import requests
@@ -22,7 +23,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from conversations.threading import Json
 
-CONNECT = 10.0  # seconds to connect, to shake hands, and for each write of the request
+CONNECT = 10.0  # seconds to connect and to shake hands
 IDLE = 4.0  # seconds: the common servers hang up after 5
 READ = 16 * 1024  # bytes a read
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
@@ -31,9 +32,17 @@ REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 class Fault(Exception):
     """A call that did not succeed; `text` may be shown to the caller."""
 
+    snapshot: UUID | None = None
+    conversation: UUID | None = None
+
     def __init__(self, status: int, code: str | None, text: str, type: str = "upstream_error", *, param: str | None = None, retry_after: str | None = None):
         super().__init__(code)
         self.status, self.code, self.text, self.type, self.param, self.retry_after = status, code, text, type, param, retry_after
+
+    def of(self, snapshot: UUID, conversation: UUID | None = None) -> "Fault":
+        """The same, and which call it ended."""
+        self.snapshot, self.conversation = snapshot, conversation
+        return self
 
     @property
     def error(self) -> Json:
@@ -60,10 +69,19 @@ class Carrier:
         if peer.is_link_local or peer.is_multicast or peer.is_unspecified or (getattr(here, "public_only", False) and not peer.is_global):
             self.close()  # type: ignore[attr-defined]
             raise NewConnectionError(self, "an address that calls may not be sent to")  # type: ignore[arg-type]
+        self._hand_over()
 
     def request(self, *args, **kwargs):
         self.exchange = getattr(here, "exchange", None)
+        if self.sock is not None:  # type: ignore[has-type]
+            self._hand_over()
         super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def _hand_over(self) -> None:
+        """From here on the watcher keeps the time: a socket's own would be for the whole of a body, however large."""
+        if exchange := getattr(here, "exchange", None):
+            self.sock.settimeout(None)  # type: ignore[attr-defined]
+            exchange.carried_by(self.sock)  # type: ignore[attr-defined]
 
     def getresponse(self):
         if self.exchange is not None:
@@ -157,6 +175,7 @@ def read(reply: requests.Response, limit: int, exchange=None) -> bytes:
         pieces.append(piece)
         size += len(piece)
         if size > limit:
+            reply.close()
             raise Fault(502, "upstream_bad_reply", "The model's server sent more than the gateway accepts.")
     return b"".join(pieces)
 
@@ -190,7 +209,7 @@ def request_id(reply: requests.Response) -> str:
 
 def get_json(url: str) -> Json:
     """A small document of the upstream's own, such as its list of models. Raises Fault."""
-    reply = send("GET", url, headers(), timeout=10)
+    reply = send("GET", url, headers(), timeout=5)
     try:
         if reply.status_code != 200:
             raise refusal(reply)
@@ -205,7 +224,10 @@ def get_picture(url: str) -> bytes | None:
     """A picture that an upstream made: no credentials, no redirects, from a public address or the upstream's own origin.
     None where it is no raster picture, too large, or not to be had."""
     ours = urlsplit(settings.LLM_IMG_ENDPOINT or settings.LLM_ENDPOINT)
-    theirs = urlsplit(url)
+    try:
+        theirs = urlsplit(url)
+    except ValueError:
+        return None
     if theirs.scheme not in ("https", "http") or (theirs.scheme == "http" and theirs.hostname not in settings.UPSTREAM_HTTP_HOSTS):
         return None
     here.public_only = theirs[:2] != ours[:2]
@@ -230,8 +252,14 @@ def parsed(data: bytes, kind: str) -> Json:
         what = "a web page" if "html" in kind else "something that is not a JSON object"
         raise Fault(502, "upstream_bad_reply", f"The model's server answered with {what}.")
     if (error := answer.get("error")) and not answer.get("choices"):
-        raise Fault(502, "upstream_failed", str(error.get("message") if isinstance(error, dict) else error)[:2000])
+        raise Fault(502, "upstream_failed", words(error))
     return answer
+
+
+def words(error: Any) -> str:
+    """What an upstream says went wrong."""
+    said = error.get("message") if isinstance(error, dict) else error
+    return str(said or "The model's server failed.")[:2000]
 
 
 class Body:
@@ -251,7 +279,9 @@ class Body:
     def read(self) -> bytes:
         """What came; empty at the end. Raises Truncated, OSError or urllib3's HTTPError."""
         if self.file is None:
-            return self.raw.read1(65536, decode_content=True)
+            data = self.raw.read1(65536, decode_content=True)
+            self.ended = not data
+            return data
         while not self.ended:
             data = self.file.read1(READ)
             if not data:
@@ -281,6 +311,8 @@ class Body:
                 self.left = int(data[at:line].partition(b";")[0], 16) + 2
             except ValueError:
                 raise Truncated from None
+            if self.left < 2:
+                raise Truncated
             if self.left == 2:
                 self.ended, self.reusable = True, data[line:] == b"\r\n\r\n"
                 break
@@ -289,8 +321,7 @@ class Body:
 
     def close(self, *, whole: bool) -> None:
         """Give the connection back, if the body was read to its end and nothing is left in it."""
-        if whole and self.file is None:
-            self.raw.drain_conn()
+        if whole and self.file is None and self.ended:
             self.raw.release_conn()
         elif whole and self.reusable:
             self.raw._original_response.close()

@@ -1,0 +1,54 @@
+"""The demo's accounts and sample conversations, once."""
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group
+from django.core.management import BaseCommand, CommandError
+from django.db import connection, transaction
+
+from conversations.models import User
+from llmgateway import demo, samples
+from proxy.models import ApiKey
+
+LOCK = 0x67775EDE  # of PostgreSQL's advisory locks: two starts at once load one demo
+
+
+class Command(BaseCommand):
+    help = "Loads the demo's accounts and sample conversations into a database that holds nobody else's. A second run changes nothing."
+
+    def handle(self, **options):
+        if not settings.DEMO:
+            raise CommandError("These accounts have passwords that everyone knows: this command runs with DEMO=1 only.")
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            said = load()
+        if options["verbosity"]:
+            self.stdout.write(said)
+
+
+def load() -> str:
+    if stranger := demo.strangers().first():
+        raise CommandError(f"This database holds other people's users, such as {stranger}. Give the demo a VAR_DIR or DATABASE_URL of its own.")
+    if demo.accounts().exists():
+        if not demo.active_demo_accounts().exists():
+            raise CommandError("The demo was removed from this database. Give it a VAR_DIR or DATABASE_URL of its own.")
+        return "The demo is loaded already. Nothing was changed."
+    password = make_password(demo.PASSWORD)
+    users = {}
+    for name, fields in demo.ACCOUNTS.items():
+        users[name] = User.objects.create(
+            username=name,
+            external_id=demo.MARK + name,
+            email=f"{name}@example.com",
+            password=password if name in demo.SIGN_IN else make_password(None),
+            **fields,
+        )
+    users["rita"].groups.add(*Group.objects.filter(name="Reviewer"))
+    ApiKey.make(users["alice"], "Demo key", secret=demo.API_KEY)
+    # What the samples' programs called with; nobody has these secrets.
+    keys = {name: ApiKey.make(users[name], key)[0].prefix for name, key in (("dmitri", "Build scripts"), ("ines", "Notebooks"))}
+    count = samples.write({name: user.pk for name, user in users.items()}, keys, datetime.now(UTC))
+    return f"Loaded {len(users)} demo accounts and {count} sample conversations. The password of {', '.join(demo.SIGN_IN)} is: {demo.PASSWORD}"

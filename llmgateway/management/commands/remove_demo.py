@@ -1,0 +1,28 @@
+"""The end of the demo: nobody can use its accounts or keys any more."""
+
+from django.core.management import BaseCommand
+from django.db import transaction
+
+from llmgateway import demo
+from proxy.models import ApiKey
+
+
+class Command(BaseCommand):
+    help = "Deactivates the demo's accounts and revokes their keys. What they said stays: the record is never deleted."
+
+    @transaction.atomic
+    def handle(self, **options):
+        keys = ApiKey.objects.filter(owner__in=demo.accounts(), revoked=None)
+        revoked = [key.name for key in keys]
+        for key in keys:
+            key.revoke()
+        deactivated = list(demo.active_demo_accounts())
+        for user in deactivated:
+            user.is_active = False
+            user.set_unusable_password()
+            user.save(update_fields=["is_active", "password"])
+        if not deactivated and not revoked:
+            self.stdout.write("There is no active demo account and no demo key. Nothing was changed.")
+            return
+        self.stdout.write(f"Deactivated {len(deactivated)} demo accounts: {', '.join(map(str, deactivated))}. Revoked {len(revoked)} API keys.")
+        self.stdout.write("Their conversations stay in the record.")

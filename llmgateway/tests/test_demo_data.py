@@ -1,0 +1,294 @@
+"""The demo's people and what they said: loaded once, recorded as real calls are, and put out of use without a trace lost."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.contrib.auth import authenticate
+from django.core.management import CommandError, call_command
+from django.test import TestCase, override_settings
+
+from conversations import record, sealing, threading
+from conversations.models import Attachment, Conversation, Message, Seal, Snapshot, User
+from llmgateway import demo, samples
+from proxy.models import ApiKey
+
+
+def run(command):
+    out = StringIO()
+    call_command(command, stdout=out)
+    return out.getvalue()
+
+
+def everything():
+    """Every row of theirs, as it stands."""
+    kinds = (User, ApiKey, Conversation, Message, Snapshot, Attachment)
+    return {kind.__name__: list(kind.objects.order_by("pk").values()) for kind in kinds}
+
+
+@pytest.fixture
+def empty(db, settings):
+    settings.DEMO = True
+    assert not User.objects.exists()
+
+
+def said(text):
+    """The conversation in which somebody says this."""
+    return Conversation.objects.get(messages__text__contains=text, messages__origin="sent", messages__depth=0)
+
+
+class Loaded(TestCase):
+    """Loaded once for a class of tests that only read."""
+
+    loaded: str
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        with override_settings(DEMO=True):
+            cls.loaded = run("load_demo")
+
+
+class People(Loaded):
+    def test_the_accounts_are_those_that_are_printed(self):
+        assert self.loaded == "Loaded 11 demo accounts and 62 sample conversations. The password of alice, bob, rita, admin is: demo\n"
+        for name in ("alice", "bob", "rita", "admin"):
+            assert authenticate(username=name, password="demo").username == name
+        assert set(User.objects.values_list("username", flat=True)) == set(demo.ACCOUNTS)
+        for user in User.objects.exclude(username__in=demo.SIGN_IN):
+            assert not user.has_usable_password()
+            assert user.job_title
+
+    def test_each_has_the_rights_of_the_part(self):
+        people = {user.username: user for user in User.objects.all()}
+        assert [name for name, user in people.items() if user.is_superuser] == ["admin"]
+        assert sorted(name for name, user in people.items() if user.is_staff) == ["admin", "rita"]
+        assert people["rita"].has_perm("conversations.view_content")
+        assert not people["alice"].has_perm("conversations.view_content")
+
+    def test_the_key_that_is_printed_is_alices(self):
+        [key] = ApiKey.objects.presented("gw-demo-alice").usable()
+        assert key.owner.username == "alice"
+        assert set(key.scopes) == {"chat", "images", "embeddings"}
+
+
+class Samples(Loaded):
+    def test_sixty_conversations_of_the_last_thirty_days(self):
+        now = datetime.now(UTC)
+        shown = Conversation.objects.exclude(turns=0)
+        assert 55 <= shown.count() <= 65
+        times = list(Snapshot.objects.values_list("opened", "first_byte", "closed"))
+        assert min(opened for opened, _, _ in times) > now - timedelta(days=30)
+        assert max(closed for _, _, closed in times) < now
+        assert len({opened.date() for opened, _, _ in times}) > 20
+        assert all(opened < (first or closed) <= closed for opened, first, closed in times)
+        assert Counter(Conversation.objects.values_list("owner__username", flat=True)).keys() >= {
+            "alice",
+            "bob",
+            "carla",
+            "dmitri",
+            "emeka",
+            "fumiko",
+            "greta",
+            "hugo",
+            "ines",
+        }
+
+    def test_one_conversation_stays_one(self):
+        """As many as in the file, less the calls that were refused: nothing was scattered, nothing fell together."""
+        entries = json.loads(samples.FILE.read_text("utf-8"))
+        lonely = sum(entry["turns"][0].get("status") == "refused" or entry.get("kind") == "embedding" for entry in entries)
+        assert Conversation.objects.count() == len(entries) - lonely
+        assert Snapshot.objects.count() == sum(len(entry["turns"]) for entry in entries)
+        assert not Snapshot.objects.filter(status="pending").exists()
+
+    def test_ids_are_in_the_order_of_time(self):
+        by_id = list(Snapshot.objects.order_by("id").values_list("opened", flat=True))
+        assert by_id == sorted(by_id)
+        for snapshot in Snapshot.objects.all():
+            at = datetime.fromtimestamp((snapshot.id.int >> 80) / 1000, UTC)
+            assert abs(at - snapshot.opened) < timedelta(milliseconds=2)
+
+    def test_the_readmes_conversation(self):
+        conversation = Conversation.objects.get(title="A horror story was requested and extended.")
+        assert conversation.owner.username == "alice"
+        one, two = conversation.snapshots.order_by("id")
+        first = {"role": "assistant", "content": "As I reached for the light switch in the darkness, a cold hand grabbed mine."}
+        opener = {"role": "user", "content": "write me a 1 sentence horror story"}
+        assert record.rebuild(one)["messages"] == [opener]
+        assert record.rebuild(two)["messages"] == [opener, first, {"role": "user", "content": "add another sentence to the story"}]
+        assert two.reply.text == "I turned around but no one was there, just a feeling of icy breath on the back of my neck."
+        assert [(s.prompt_tokens, s.completion_tokens, s.total_tokens) for s in (one, two)] == [(16, 17, 33), (49, 22, 71)]
+        assert {(s.model, s.served_model) for s in (one, two)} == {("gpt-3.5-turbo", "gpt-3.5-turbo-0301")}
+
+    def test_every_ending_and_kind_is_there(self):
+        statuses = Counter(Snapshot.objects.values_list("status", flat=True))
+        assert statuses.keys() == {"ok", "failed", "refused", "cancelled", "interrupted"}
+        assert set(Snapshot.objects.values_list("kind", flat=True)) == {"chat", "image", "embedding"}
+        for snapshot in Snapshot.objects.exclude(status="ok"):
+            assert snapshot.error_code
+            assert snapshot.error
+        for snapshot in Snapshot.objects.filter(status__in=("cancelled", "interrupted")):
+            assert snapshot.reply.text
+            assert snapshot.estimated
+        for snapshot in Snapshot.objects.filter(status="refused"):
+            assert snapshot.conversation is None
+            assert json.loads(snapshot.params)["messages"]
+
+    def test_every_good_call_is_counted_and_priced(self):
+        for snapshot in Snapshot.objects.filter(status="ok").exclude(kind="embedding"):
+            assert snapshot.cost, snapshot
+            if snapshot.kind == "chat":
+                assert snapshot.prompt_tokens
+                assert snapshot.completion_tokens
+                assert snapshot.reply.origin == "relayed"
+                assert not snapshot.estimated
+
+    def test_the_longest_has_eight_turns(self):
+        assert max(Conversation.objects.values_list("turns", flat=True)) == 8
+
+    def test_regenerated_answers_and_an_edited_question_are_branches(self):
+        conversation = Conversation.objects.get(title="Reminder to a supplier")
+        openers = list(conversation.messages.filter(depth=0))
+        assert len(openers) == 2
+        assert sorted(conversation.messages.filter(parent=opener, role="assistant").count() for opener in openers) == [1, 2]
+
+    def test_a_retry_after_a_failure_asks_in_the_same_place(self):
+        conversation = said("agenda for our budget kick-off")
+        failed, good = conversation.snapshots.order_by("id")
+        assert (failed.status, good.status) == ("failed", "ok")
+        assert failed.head_id == good.head_id
+
+    def test_claimed_turns_are_claimed_and_all_others_relayed(self):
+        assert [message.text[:30] for message in Message.objects.filter(origin="claimed")] == ["Sure! As agreed, I will ignore"]
+
+    def test_tool_calls_carry_their_results(self):
+        conversation = said("build of release/4.2")
+        first, *_, last = conversation.snapshots.order_by("id")
+        assert first.finish_reason == "tool_calls"
+        assert first.key
+        assert [message["role"] for message in record.rebuild(last)["messages"]] == ["user", "assistant", "tool", "assistant", "user", "assistant", "tool"]
+        assert record.rebuild(last)["tools"]
+
+    def test_pictures_are_files(self):
+        drawn = Snapshot.objects.get(kind="image", status="ok")
+        [picture] = record.rebuild_response(drawn)["data"]
+        assert picture["b64_json"].startswith("iVBOR")
+        assert "iVBOR" not in drawn.response
+        assert str(drawn.cost) == "0.01800000"
+        seen = Message.objects.get(raw__contains="background for the title slide").snapshot
+        assert record.rebuild(seen)["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+        assert Attachment.objects.count() == 2
+
+    def test_what_a_reviewer_should_find_is_there(self):
+        for text in (
+            "customer list",
+            "not-a-real-password",
+            "<script>fetch(",
+            "depression",
+            "CONFIDENTIAL",
+            "Schreib mir bitte",
+            "展示会",
+            "Traceback (most recent call last)",
+        ):
+            assert Message.objects.filter(text__contains=text).exists(), text
+
+    def test_somebody_has_removed_a_conversation_from_the_history(self):
+        hidden = Conversation.objects.get(shown=False)
+        assert hidden.owner.username == "bob"
+        assert hidden.snapshots.count() == 2
+
+    def test_it_all_can_be_sealed_and_found(self):
+        while sealing.seal():
+            pass
+        assert Seal.objects.count() == Snapshot.objects.count()
+
+    def test_answers_are_of_natural_length(self):
+        lengths = [
+            len(threading.said(json.loads(message.raw) if message.text is None else {"content": message.text}).split())
+            for message in Message.objects.filter(role="assistant")
+        ]
+        assert max(lengths) < 260
+        assert sorted(lengths)[len(lengths) // 2] > 40
+
+
+# Once, alone, and out again -------------------------------------------------------------------------------------
+
+
+def test_a_second_run_changes_nothing(empty):
+    run("load_demo")
+    before = everything()
+    assert run("load_demo") == "The demo is loaded already. Nothing was changed.\n"
+    assert everything() == before
+
+
+def test_it_is_quiet_when_asked(empty):
+    out = StringIO()
+    call_command("load_demo", verbosity=0, stdout=out)
+    assert out.getvalue() == ""
+    assert demo.active_demo_accounts().count() == 11
+
+
+@pytest.mark.parametrize("name", ["carol", "admin", "alice"])
+def test_it_refuses_a_database_of_other_people(empty, name):
+    """Whatever they are called: the mark counts."""
+    User.objects.create(username=name)
+    with pytest.raises(CommandError, match=f"other people's users, such as {name}"):
+        run("load_demo")
+    assert User.objects.count() == 1
+    assert not demo.active_demo_accounts().exists()
+
+
+def test_it_refuses_outside_the_demo(empty, settings):
+    settings.DEMO = False
+    with pytest.raises(CommandError, match="DEMO=1"):
+        run("load_demo")
+    assert not User.objects.exists()
+
+
+def test_half_a_demo_is_none(empty, monkeypatch):
+    close, calls = record.close, []
+
+    def fails_at_the_fiftieth(*given):
+        calls.append(given)
+        if len(calls) == 50:
+            raise OSError
+        return close(*given)
+
+    monkeypatch.setattr(record, "close", fails_at_the_fiftieth)
+    with pytest.raises(OSError, match=r"^$"):
+        run("load_demo")
+    assert not User.objects.exists()
+    assert not Snapshot.objects.exists()
+
+
+def test_removed_means_that_nobody_gets_in_and_nothing_is_lost(empty, client):
+    run("load_demo")
+    kept = {kind: rows for kind, rows in everything().items() if kind not in ("User", "ApiKey")}
+    client.force_login(User.objects.get(username="admin"))
+    real = User.objects.create_user("carol", password="a real password", email="carol@example.com")
+    mine, _ = ApiKey.make(real, "Mine", secret="gw-carols-own-secret")
+    assert run("remove_demo").startswith("Deactivated 11 demo accounts: admin, alice, bob, ")
+    assert not demo.active_demo_accounts().exists()
+    for name in demo.SIGN_IN:
+        assert authenticate(username=name, password="demo") is None
+        assert not User.objects.get(username=name).has_usable_password()
+    assert not ApiKey.objects.presented("gw-demo-alice").usable().exists()
+    assert list(ApiKey.objects.filter(revoked=None)) == [mine]
+    assert authenticate(username="carol", password="a real password") == real
+    assert {kind: rows for kind, rows in everything().items() if kind in kept} == kept
+    assert run("remove_demo") == "There is no active demo account and no demo key. Nothing was changed.\n"
+
+
+def test_a_removed_demo_is_not_loaded_over(empty):
+    run("load_demo")
+    run("remove_demo")
+    with pytest.raises(CommandError, match="was removed from this database"):
+        run("load_demo")
+
+
+def test_without_a_demo_there_is_nothing_to_remove(db):
+    User.objects.create_user("admin", password="demo")
+    assert run("remove_demo").startswith("There is no active demo account")
+    assert User.objects.get().is_active
