@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class GatewayConfig(AppConfig):
+    name = "llmgateway"
+    verbose_name = "LLM Gateway"
+
+    def ready(self) -> None:
+        from llmgateway import checks  # noqa: F401 (registers them)

@@ -1,0 +1,64 @@
+"""Misconfiguration, said before the first call: each with an id and a hint that names the fix."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+UPSTREAMS = ("LLM_ENDPOINT", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT", "LLM_MODELS_ENDPOINT")
+
+
+@register
+def upstream(app_configs, **kwargs) -> list[CheckMessage]:
+    return [*_endpoint(), *_authorization(), *_addresses(), *_bundle()]
+
+
+@register
+def record(app_configs, **kwargs) -> list[CheckMessage]:
+    if not any(database.get("ATOMIC_REQUESTS") for database in settings.DATABASES.values()):
+        return []
+    hint = "Take ATOMIC_REQUESTS out of DATABASES (or atomic_requests out of DATABASE_URL)."
+    return [Error("ATOMIC_REQUESTS is on: a refused call would roll its own record back.", hint=hint, id="llmgateway.E004")]
+
+
+@register
+def secret(app_configs, **kwargs) -> list[CheckMessage]:
+    if settings.DEMO or os.environ.get("SECRET_KEY"):
+        return []
+    hint = "Set SECRET_KEY to a long random text, the same on every machine."
+    return [Warning(f"SECRET_KEY is not set: this machine keeps one of its own in {settings.VAR_DIR}.", hint=hint, id="llmgateway.W002")]
+
+
+def _endpoint() -> Iterator[CheckMessage]:
+    if not settings.LLM_ENDPOINT and not settings.DEMO:
+        hint = "Set it to the whole address of chat completions, such as https://api.openai.com/v1/chat/completions, or try the demo: make run."
+        yield Error("LLM_ENDPOINT is not set: there is no model to speak to.", hint=hint, id="llmgateway.E001")
+
+
+def _authorization() -> Iterator[CheckMessage]:
+    if settings.LLM_ENDPOINT and not settings.LLM_API_AUTHORIZATION:
+        hint = "Set it to the whole header, such as 'Bearer sk-…', or to 'none' where the upstream wants none."
+        yield Warning("LLM_API_AUTHORIZATION is not set: calls go out without credentials.", hint=hint, id="llmgateway.W001")
+
+
+def _addresses() -> Iterator[CheckMessage]:
+    for name in UPSTREAMS:
+        if not (value := getattr(settings, name)):
+            continue
+        try:
+            url = urlsplit(value)
+            fine = bool(url.hostname) and (url.scheme == "https" or (url.scheme == "http" and url.hostname in settings.UPSTREAM_HTTP_HOSTS))
+            _ = url.port
+        except ValueError:
+            fine = False
+        if not fine:
+            hint = "Write https://…, or http://… to a host that UPSTREAM_HTTP_HOSTS names."
+            yield Error(f"{name} is neither https nor http to an allowed host.", hint=hint, id="llmgateway.E002")
+
+
+def _bundle() -> Iterator[CheckMessage]:
+    if settings.LLM_CA_BUNDLE and not Path(settings.LLM_CA_BUNDLE).is_file():
+        yield Error("LLM_CA_BUNDLE is not a file.", hint="Give the path of a PEM file of certificates, or leave it empty.", id="llmgateway.E003")

@@ -1,0 +1,13 @@
+"""Django's PostgreSQL backend, but a process's first connection finds or starts the embedded server."""
+
+from pathlib import Path
+
+from django.db.backends.postgresql import base
+
+from llmgateway import embedded
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def get_new_connection(self, conn_params):
+        embedded.start(Path(self.settings_dict["HOST"]))
+        return super().get_new_connection(conn_params)

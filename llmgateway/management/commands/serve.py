@@ -1,0 +1,162 @@
+"""Everything that one machine needs, until Ctrl-C or SIGTERM: database, web server, worker and, in the demo, an upstream."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import BaseCommand, CommandError, call_command
+from django.db import OperationalError, connection
+
+from llmgateway import demo, embedded
+from llmgateway.processes import Processes
+
+SLOWEST_START = 90  # seconds
+
+DEMO = """
+LLM Gateway runs at {address}/
+This is the demo: it answers this machine only, and forgets nothing you type.
+
+  Sign in with the password `demo`
+    alice  bob   employees: chat and history
+    rita         reviews the log at {address}/admin/
+    admin        administers at {address}/admin/
+
+  Call it from a program
+    curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{body}'
+
+Ctrl-C stops it.
+"""
+PLAIN = """
+LLM Gateway runs at {address}/
+Programs call {address}/v1 with a gateway key. The first account: manage.py createsuperuser
+"""
+
+
+class Command(BaseCommand):
+    help = "Migrates, then runs the web server and the worker until it is stopped. The embedded PostgreSQL too, where DATABASE_URL is not set."
+
+    def handle(self, **options):
+        try:
+            self.processes = Processes(settings.VAR_DIR / "serve.json", self.say)
+        except BlockingIOError:
+            raise CommandError(f"The gateway runs already with the data of {settings.VAR_DIR}. Stop it, or set VAR_DIR to another folder.") from None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, self.processes.ask_to_stop)
+        try:
+            refuse_a_taken_port()
+            self.say("Preparing the database …")
+            for step in (prepare, self.start, self.wait, self.announce, self.processes.watch):
+                if not self.processes.stopping.is_set():
+                    step()
+        finally:
+            if self.processes.children:
+                self.say("Stopping …")
+            self.processes.stop(settings.GRACE + 5)
+            release()
+            if connection.settings_dict["ENGINE"] == "llmgateway.embedded":
+                embedded.stop(Path(connection.settings_dict["HOST"]))
+
+    def say(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal may be gone; the work is not
+            self.stdout.write(text)
+            self.stdout.flush()
+
+    def start(self) -> None:
+        release()
+        environment = dict(os.environ)
+        if settings.DEMO and not settings.LLM_ENDPOINT:
+            port = free_port()
+            environment |= {"LLM_ENDPOINT": f"http://127.0.0.1:{port}/v1/chat/completions", "LLM_API_AUTHORIZATION": "none"}
+            self.processes.start("demo upstream", [sys.executable, "-m", "proxy.demo", "--port", str(port)], environment, subprocess.DEVNULL)
+        self.processes.start("worker", [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--skip-checks"], environment)
+        gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "llmgateway" / "gunicorn.conf.py"), "llmgateway.wsgi"]
+        self.processes.start("web", gunicorn, environment)
+
+    def wait(self) -> None:
+        latest = time.monotonic() + SLOWEST_START
+        while not self.processes.stopping.wait(0.1) and not answers():
+            for name in self.processes.children:
+                if how := self.processes.ended(name):
+                    raise CommandError(f"The {name} process ended at once ({how}); what it said is above.")
+            if time.monotonic() > latest:
+                raise CommandError(f"The web server did not answer within {SLOWEST_START} s.")
+
+    def announce(self) -> None:
+        body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "What is an LLM gateway?"}]}'
+        self.say((DEMO if settings.DEMO else PLAIN).format(address=address(), key=demo.API_KEY, body=body))
+
+
+def release() -> None:
+    """Ends the pool's threads too: children are forked, and the embedded server stops."""
+    connection.close()
+    connection.close_pool()  # type: ignore[attr-defined]
+
+
+def prepare() -> None:
+    try:
+        connection.ensure_connection()
+    except embedded.Unavailable:
+        raise
+    except OperationalError as error:
+        raise CommandError(f"The database does not answer: {error}") from error
+    refuse_the_wrong_people()
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+    if settings.DEMO:
+        call_command("load_demo", verbosity=0)
+
+
+def refuse_the_wrong_people() -> None:
+    """The demo's passwords are known to everyone, so its accounts and other people's never share a gateway."""
+    if get_user_model()._meta.db_table not in connection.introspection.table_names():
+        return
+    if not settings.DEMO and (names := list(demo.active_demo_accounts().values_list("username", flat=True))):
+        raise CommandError(f"Demo accounts are active here, and everyone knows their password: {', '.join(names)}. Run manage.py remove_demo first.")
+    if settings.DEMO and demo.strangers().exists():
+        text = "This database holds other people's users, and everyone knows the demo's passwords."
+        raise CommandError(f"{text} Give the demo a VAR_DIR or DATABASE_URL of its own, or use manage.py serve.")
+
+
+def refuse_a_taken_port() -> None:
+    with socket.socket(socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.HOST, settings.PORT))
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise CommandError(f"Cannot listen on {settings.HOST} port {settings.PORT}: {why}. PORT=8001, say, chooses another.") from error
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def host() -> str:
+    """What a client on this machine writes to reach us."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.HOST, settings.HOST)  # noqa: S104
+
+
+def address() -> str:
+    return f"http://[{host()}]:{settings.PORT}" if ":" in host() else f"http://{host()}:{settings.PORT}"
+
+
+def answers() -> bool:
+    connection = http.client.HTTPConnection(host(), settings.PORT, timeout=5)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

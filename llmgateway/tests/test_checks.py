@@ -1,0 +1,78 @@
+"""Each misconfiguration is said by its id, and the hint names what to do."""
+
+import io
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.test import override_settings
+
+from llmgateway import checks
+
+
+def ids(**overridden):
+    with override_settings(**overridden):
+        return [message.id for check in (checks.upstream, checks.record, checks.secret) for message in check(None)]
+
+
+def test_the_settings_of_the_tests_are_in_order():
+    assert ids() == []
+
+
+def test_no_endpoint():
+    assert ids(LLM_ENDPOINT="") == ["llmgateway.E001"]
+    assert ids(LLM_ENDPOINT="", DEMO=True) == []
+    with (
+        override_settings(LLM_ENDPOINT=""),
+        pytest.raises(SystemCheckError, match=r"(?s)llmgateway\.E001.*HINT: Set it to the whole address of chat completions"),
+    ):
+        call_command("check", stderr=io.StringIO())
+
+
+def test_no_authorization_warns_until_it_says_none():
+    assert ids(LLM_API_AUTHORIZATION="") == ["llmgateway.W001"]
+    assert ids(LLM_API_AUTHORIZATION="none") == []
+    assert ids(LLM_API_AUTHORIZATION="Bearer x") == []
+
+
+@pytest.mark.parametrize("name", checks.UPSTREAMS)
+@pytest.mark.parametrize(
+    ("address", "fine"),
+    [
+        ("https://models.example/v1/chat/completions", True),
+        ("http://127.0.0.1:11434/v1/chat/completions", True),
+        ("http://[::1]:11434/v1", True),
+        ("http://models.example/v1", False),
+        ("http://localhost.example/v1", False),
+        ("http://localhost@models.example/v1", False),
+        ("ftp://localhost/v1", False),
+        ("localhost:11434/v1", False),
+        ("https:///v1", False),
+        ("https://models.example:port/v1", False),
+        ("http://[::1/v1", False),
+    ],
+)
+def test_where_an_upstream_may_be(name, address, fine):
+    assert ids(**{name: address}) == ([] if fine else ["llmgateway.E002"])
+
+
+def test_a_named_host_may_speak_http():
+    assert ids(LLM_ENDPOINT="http://vllm.internal/v1/chat/completions", UPSTREAM_HTTP_HOSTS=["vllm.internal"]) == []
+
+
+def test_a_bundle_that_is_no_file(tmp_path):
+    assert ids(LLM_CA_BUNDLE=str(tmp_path)) == ["llmgateway.E003"]
+    (tmp_path / "ca.pem").touch()
+    assert ids(LLM_CA_BUNDLE=str(tmp_path / "ca.pem")) == []
+
+
+def test_atomic_requests_stay_off(monkeypatch):
+    monkeypatch.setitem(settings.DATABASES["default"], "ATOMIC_REQUESTS", True)
+    assert ids() == ["llmgateway.E004"]
+
+
+def test_a_secret_of_this_machine_only(monkeypatch):
+    monkeypatch.delenv("SECRET_KEY")
+    assert ids() == ["llmgateway.W002"]
+    assert ids(DEMO=True) == []

@@ -1,0 +1,189 @@
+"""The embedded server: who can reach it, what its log holds, and that no kind of stop is too unclean for the next start."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from llmgateway import database, embedded
+from llmgateway.tests.plugin import ROOT
+
+HOLDER = """
+import sys
+from pathlib import Path
+from llmgateway import embedded
+folder = Path(sys.argv[1])
+embedded.start(folder)
+print("started", flush=True)
+sys.stdin.read()
+embedded.stop(folder)
+"""
+
+
+@pytest.fixture
+def folder():
+    var = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp")).resolve()  # short, for the socket
+    folder = var / "pg"
+    yield folder
+    embedded.stop(folder)
+    if left := embedded.postmaster(folder):
+        left.send_signal(signal.SIGQUIT)
+        left.wait(10)
+    shutil.rmtree(var)
+
+
+def connect(folder: Path) -> psycopg.Connection:
+    return psycopg.connect(host=str(folder), port=5432, user="postgres", dbname="llmgateway", autocommit=True)
+
+
+def holder(folder):
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"started\n"
+    return process
+
+
+def test_only_its_own_account_reaches_data_and_socket(folder):
+    embedded.start(folder)
+    status = folder.stat()
+    server = embedded.postmaster(folder)
+    assert stat.S_IMODE(status.st_mode) == 0o700
+    assert status.st_uid == server.uids().effective != 0
+    assert [path for path in folder.parent.rglob("*") if path.is_socket()] == [folder / ".s.PGSQL.5432"]
+    assert [connection.laddr for connection in server.net_connections("unix") if connection.laddr] == [str(folder / ".s.PGSQL.5432")]
+
+
+def test_it_listens_on_no_port(folder):
+    embedded.start(folder)
+    server = embedded.postmaster(folder)
+    assert server.net_connections("unix")
+    assert server.net_connections("inet") == []
+    with connect(folder) as connection:
+        assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
+
+
+def test_its_environment_holds_none_of_ours(folder, monkeypatch):
+    monkeypatch.setenv("LLM_API_AUTHORIZATION", "Bearer canary")
+    monkeypatch.setenv("PGPORT", "6000")
+    monkeypatch.setenv("PGDATA", "/nowhere")
+    embedded.start(folder)
+    assert "LLM_API_AUTHORIZATION" not in embedded.postmaster(folder).environ()
+
+
+def test_its_log_quotes_nobody(folder):
+    embedded.start(folder)
+    with connect(folder) as connection:
+        connection.execute("CREATE TABLE t (name text PRIMARY KEY, number int)")
+        connection.execute("INSERT INTO t VALUES ('canary')")
+        for statement, parameters in [
+            ("INSERT INTO t VALUES ('canary')", None),
+            ("SELECT 'canary'::int", None),
+            ("SELECT %s::text::int", ["canary"]),
+            ("canary", None),
+        ]:
+            with pytest.raises(psycopg.Error):
+                connection.execute(statement, parameters)
+    log = (folder / "postgresql.log").read_text()
+    assert "ready to accept connections" in log
+    assert "canary" not in log
+
+
+def test_whoever_lets_go_last_stops_it(folder):
+    first, second = holder(folder), holder(folder)
+    server = embedded.postmaster(folder)
+    first.communicate(timeout=20)
+    assert embedded.postmaster(folder) == server
+    second.communicate(timeout=20)
+    assert embedded.postmaster(folder) is None
+
+
+def test_a_killed_starter_leaves_a_server_that_is_found_and_stopped(folder):
+    starter = holder(folder)
+    server = embedded.postmaster(folder)
+    starter.kill()
+    starter.communicate()
+    assert server.is_running()
+    embedded.start(folder)
+    assert embedded.postmaster(folder) == server
+    embedded.stop(folder)
+    assert embedded.postmaster(folder) is None
+
+
+def test_a_killed_server_recovers(folder):
+    starter = holder(folder)
+    with connect(folder) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    server = embedded.postmaster(folder)
+    everything = [server, *server.children(recursive=True)]
+    for process in everything:
+        process.kill()
+    psutil.wait_procs(everything, 10)
+    starter.kill()
+    starter.communicate()
+    assert (folder / "postmaster.pid").exists()
+    embedded.start(folder)
+    with connect(folder) as connection:
+        assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+
+
+def test_a_stale_number_that_is_another_process_now(folder):
+    embedded.start(folder)
+    embedded.stop(folder)
+    with subprocess.Popen(["sleep", "60"], user=folder.stat().st_uid if os.geteuid() == 0 else None) as stranger:
+        (folder / "postmaster.pid").write_text(f"{stranger.pid}\n{folder}\n1700000000\n5432\n{folder}\n\n  1 1\nready\n")
+        assert embedded.postmaster(folder) is None
+        embedded.start(folder)
+        assert embedded.postmaster(folder).pid != stranger.pid
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_an_interrupted_first_start_is_made_again(folder):
+    draft = folder.with_name("pg.new")
+    draft.mkdir()
+    (draft / "half").write_text("made")
+    embedded.start(folder)
+    with connect(folder) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert not draft.exists()
+
+
+def test_many_may_start_it_at_once(folder):
+    processes = [subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)]
+    assert [process.stdout.readline() for process in processes] == [b"started\n"] * 4
+    assert [process.communicate(timeout=30) and process.returncode for process in processes] == [0] * 4
+    assert embedded.postmaster(folder) is None
+
+
+def test_a_path_too_long_for_a_socket_names_the_setting():
+    with pytest.raises(embedded.Unavailable, match="VAR_DIR is too long"):
+        embedded.start(Path("/tmp") / ("x" * 100) / "pg")
+
+
+def test_folders_above_it_are_opened_for_passage_only(folder):
+    folder.parent.chmod(0o700)
+    embedded.start(folder)
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == (0o701 if os.geteuid() == 0 else 0o700)
+
+
+def test_the_database_by_its_address():
+    entry = database.settings("postgresql://u:p%40ss@db:6432/name?sslmode=require", Path("/var/x"))
+    assert entry["ENGINE"] == "django.db.backends.postgresql"
+    assert (entry["USER"], entry["PASSWORD"], entry["HOST"], entry["PORT"], entry["NAME"]) == ("u", "p@ss", "db", 6432, "name")
+    assert entry["OPTIONS"] == {"sslmode": "require"}
+    assert database.settings("", Path("/var/x"))["HOST"] == "/var/x/pg"
+
+
+@pytest.mark.parametrize("url", ["sqlite:///x.db", "mysql://u@h/n", "u:p@h/n"])
+def test_another_engine_is_refused_without_repeating_the_address(url):
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL names no PostgreSQL") as caught:
+        database.settings(url, Path("/var/x"))
+    assert url not in str(caught.value)

@@ -1,0 +1,133 @@
+"""Children are restarted, stopped together, and never outlive their parent for long."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from llmgateway.processes import Processes
+from llmgateway.tests.plugin import ROOT
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"]
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def processes(tmp_path, said):
+    processes = Processes(tmp_path / "serve.json", said.append)
+    yield processes
+    processes.hurried = True
+    processes.stop(0)
+    processes.file.close()
+
+
+def until(condition, seconds=15):
+    latest = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < latest
+        time.sleep(0.02)
+    return value
+
+
+def test_a_child_that_ends_is_started_again(processes, said):
+    processes.start("web", SLEEP, dict(os.environ))
+    first = processes.children["web"].process
+    watching = threading.Thread(target=processes.watch)
+    watching.start()
+    first.kill()
+    second = until(lambda: processes.children["web"].process is not first and processes.children["web"].process)
+    assert said == ["The web process ended (SIGKILL). It starts again in 1 s."]
+    assert second.poll() is None
+    until(lambda: list(json.loads(Path(processes.file.name).read_text() or "{}")) == [str(second.pid)])
+    processes.ask_to_stop()
+    watching.join(5)
+    assert not watching.is_alive()
+
+
+def test_the_pauses_grow(processes, said):
+    processes.start("worker", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ))
+    watching = threading.Thread(target=processes.watch)
+    watching.start()
+    until(lambda: len(said) == 3)
+    processes.ask_to_stop()
+    watching.join(5)
+    assert said == [f"The worker process ended (exit code 3). It starts again in {pause} s." for pause in (1, 2, 4)]
+
+
+def test_stopping_is_gentle_then_firm(processes):
+    processes.start("first", SLEEP, dict(os.environ))
+    processes.start("second", STUBBORN, dict(os.environ), subprocess.PIPE)
+    gentle, firm = (processes.children[name].process for name in ("first", "second"))
+    assert firm.stdout.readline() == b"deaf\n"
+    began = time.monotonic()
+    processes.stop(0)
+    assert (gentle.returncode, firm.returncode) == (-15, -9)
+    assert 4 < time.monotonic() - began < 10
+    firm.stdout.close()
+
+
+def test_asked_twice_it_waits_for_nobody(processes):
+    processes.start("only", STUBBORN, dict(os.environ), subprocess.PIPE)
+    child = processes.children["only"].process
+    assert child.stdout.readline() == b"deaf\n"
+    processes.ask_to_stop()
+    processes.ask_to_stop()
+    began = time.monotonic()
+    processes.stop(30)
+    assert child.returncode == -9
+    assert time.monotonic() - began < 3
+    child.stdout.close()
+
+
+def test_a_second_one_is_refused(processes, said):
+    with pytest.raises(BlockingIOError):
+        Processes(Path(processes.file.name), said.append)
+
+
+def test_leftovers_are_ended_and_strangers_are_not(tmp_path, said):
+    with subprocess.Popen(SLEEP) as leftover, subprocess.Popen(["sleep", "60"]) as stranger:
+        file = tmp_path / "serve.json"
+        file.write_text(json.dumps({leftover.pid: SLEEP, stranger.pid: SLEEP, 4_000_000: SLEEP}))
+        until(lambda: psutil.Process(leftover.pid).cmdline() == SLEEP and psutil.Process(stranger.pid).cmdline() == ["sleep", "60"])
+        Processes(file, said.append).file.close()
+        try:
+            assert leftover.poll() is not None
+            assert stranger.poll() is None
+        finally:
+            leftover.kill()
+            stranger.kill()
+    assert said == ["Ending what an earlier run left …"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_a_killed_parent_takes_its_children_along(tmp_path):
+    script = f"""
+import os, signal
+from pathlib import Path
+from llmgateway.processes import Processes
+processes = Processes(Path({str(tmp_path / "serve.json")!r}), print)
+processes.start("web", {SLEEP!r}, dict(os.environ))
+print(processes.children["web"].process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert done.returncode == -9
+
+    def gone() -> bool:
+        try:
+            return psutil.Process(int(done.stdout)).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    until(gone)
