@@ -33,6 +33,7 @@ FIND = f"""
         JOIN conversations_conversation c ON c.id = e.conversation_id
         WHERE e.words @@ websearch_to_tsquery('simple', %(query)s)
             AND (%(owner)s::bigint IS NULL OR (c.owner_id = %(owner)s AND c.shown))
+            AND (%(before)s::uuid IS NULL OR e.conversation_id < %(before)s)
         LIMIT {CAP})
     SELECT DISTINCT ON (conversation_id) conversation_id, message_id, part FROM matched
     ORDER BY conversation_id DESC, message_id DESC LIMIT %(limit)s"""
@@ -64,13 +65,14 @@ def index(snapshots: list[UUID]) -> None:
             cursor.execute(INDEX, [list(column) for column in zip(*entries, strict=True)])
 
 
-def find(query: str, *, owner: int | None = None, limit: int = 25) -> list[Hit]:
-    """The newest conversations in which a message matches (words, "phrase", -word, or): one hit each. With an owner: among the owner's shown ones."""
+def find(query: str, *, owner: int | None = None, limit: int = 25, before: UUID | None = None) -> list[Hit]:
+    """The newest conversations in which a message matches (words, "phrase", -word, or): one hit each. With an owner: among the owner's shown ones;
+    with `before`, those begun before that one."""
     query = query[:TERM].replace("\0", "").strip()
     if not query:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(FIND, {"query": query, "owner": owner, "limit": limit})
+        cursor.execute(FIND, {"query": query, "owner": owner, "limit": limit, "before": before})
         found = cursor.fetchall()
         messages = Message.objects.in_bulk([message for _, message, _ in found])
         texts = [_stretches(messages[message])[part] for _, message, part in found]

@@ -1,0 +1,141 @@
+"""Lists of the record that cost the same at any size: pages by id, newest first; a count with a cap; no payload column.
+
+A page is asked for by the id beside it (?before= or ?after=), so what arrives meanwhile moves nothing: walking to
+older pages shows each row once.
+"""
+
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import IntegerField, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from ..access import may
+from ..exports.csv import Download
+from .filters import Filter
+from .rights import Evidence
+
+CAP = 10_000  # rows that are counted
+
+
+class FirstPage(Exception):
+    """The cursor leads nowhere: show the newest rows."""
+
+
+class Count(Subquery):
+    """How many rows a query gives."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
+    output_field = IntegerField()
+
+
+class Keyset(ChangeList):
+    model_admin: "Log"
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters=None):
+        """By our own form alone: no lookup can be smuggled in through the query string."""
+        self.filter = Filter(request.GET)
+        self.has_filters = self.has_active_filters = False
+        self.filter_specs: list = []
+        return self.model_admin.filtered(self.filter)
+
+    def get_results(self, request: HttpRequest) -> None:
+        before, after = cursor(request, "before"), cursor(request, "after")
+        size = self.list_per_page
+        counted = Count(self.queryset.order_by().values("pk")[: CAP + 1])
+        rows = self.model_admin.columns(self.queryset).annotate(total=counted).order_by("pk" if after else "-pk")
+        if before:
+            rows = rows.filter(pk__lt=before)
+        elif after:
+            rows = rows.filter(pk__gt=after)
+        found = list(rows[: size + 1])
+        more, found = len(found) > size, found[:size]
+        if (after and not more) or (before and not found):
+            raise FirstPage
+        if after:
+            found.reverse()
+        self.result_list = found
+        self.result_count = self.full_result_count = found[0].total if found else 0
+        self.capped = self.result_count > CAP
+        self.older = self.page(before=found[-1].pk) if found and (more or after) else ""
+        self.newer = self.page(after=found[0].pk) if before or after else ""
+        self.show_full_result_count = self.can_show_all = self.multi_page = False
+        self.paginator = None
+
+    def page(self, **cursor: UUID) -> str:
+        return self.get_query_string({"before": None, "after": None} | cursor)
+
+    def newest(self) -> str:
+        """The filter alone, as a query string."""
+        return self.page()
+
+
+def cursor(request: HttpRequest, name: str) -> UUID | None:
+    try:
+        return UUID(request.GET[name]) if name in request.GET else None
+    except ValueError:
+        raise FirstPage from None
+
+
+class Log(Evidence, admin.ModelAdmin):
+    """A list of evidence with its filter, its pages and its CSV."""
+
+    change_list_template = "admin/conversations/log.html"
+    actions = None
+    list_per_page = 50
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    rows_of_csv = with_calls = ""  # said beside the link and before the filter's words
+
+    def filtered(self, chosen: Filter):
+        """The rows of the list."""
+        raise NotImplementedError
+
+    def columns(self, rows):
+        """The same with what the list shows at hand, and nothing more."""
+        raise NotImplementedError
+
+    def calls(self, chosen: Filter):
+        """The rows of the CSV."""
+        raise NotImplementedError
+
+    def get_changelist(self, request: HttpRequest, **kwargs) -> type[ChangeList]:
+        return Keyset
+
+    def get_urls(self) -> list[URLPattern]:
+        return [path("csv/", self.admin_site.admin_view(self.csv_view), name=f"{self.opts.app_label}_{self.opts.model_name}_csv"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
+        context = {
+            "title": str(self.opts.verbose_name_plural).capitalize(),
+            "may_export": may(request.user, "export_content"),
+            "csv_url": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_csv"),
+            "rows_of_csv": self.rows_of_csv,
+            "with_calls": self.with_calls,
+            "cap": CAP,
+            "zone": timezone.get_current_timezone_name(),
+        }
+        try:
+            return super().changelist_view(request, context | (extra_context or {}))
+        except FirstPage:
+            query = request.GET.copy()
+            query.pop("before", None)
+            query.pop("after", None)
+            return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+
+    def csv_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """All rows of the filter, on however many pages. A filter that is wrong, or a search that found too much, is sent back to the list."""
+        if not (may(request.user, "view_content") and may(request.user, "export_content")):
+            raise PermissionDenied
+        chosen = Filter(request.GET)
+        if not chosen.is_valid() or chosen.cut_short:
+            return HttpResponseRedirect(f"{reverse(f'admin:{self.opts.app_label}_{self.opts.model_name}_changelist')}?{request.GET.urlencode()}")
+        response = StreamingHttpResponse(Download(self.calls(chosen)), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="calls-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"'
+        response["X-Content-Type-Options"] = "nosniff"
+        return response

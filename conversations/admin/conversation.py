@@ -1,0 +1,124 @@
+"""Conversations: a list, and the transcript of each."""
+
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.postgres.expressions import ArraySubquery
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from .. import attachment_response
+from ..models import Attachment, Conversation, Snapshot
+from ..templatetags.review import count, dollars, minute, visible
+from . import transcript
+from .changelist import Log
+from .filters import Filter
+
+MODELS = 3  # of a conversation, in the list
+
+
+@admin.register(Conversation)
+class ConversationAdmin(Log):
+    list_display = ("name", "who", "job_title", "began", "latest", "count_of_turns", "models_used", "tokens", "price")
+    list_display_links = ("name",)
+    rows_of_csv = "one row a call of these conversations"
+    with_calls = "with calls"
+
+    def filtered(self, chosen: Filter) -> QuerySet[Conversation]:
+        return chosen.conversations()
+
+    def calls(self, chosen: Filter) -> QuerySet[Snapshot]:
+        return chosen.calls_of_conversations()
+
+    def columns(self, rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        mine = ("title", "shown", "started", "last", "turns", "prompt_tokens", "completion_tokens", "cost")
+        models = Snapshot.objects.filter(conversation=OuterRef("pk")).order_by().values_list("model").distinct()[: MODELS + 1]
+        return rows.select_related("owner").only(*mine, "owner__username", "owner__job_title").annotate(models=ArraySubquery(models))
+
+    @admin.display(description="conversation")
+    def name(self, conversation: Conversation) -> SafeString:
+        removed = "" if conversation.shown else format_html(' <span class="gw-note">removed by its owner</span>')
+        return format_html("{}{}", visible(conversation.title or "Untitled"), removed)
+
+    @admin.display(description="who")
+    def who(self, conversation: Conversation) -> SafeString:
+        return visible(conversation.owner.username)
+
+    @admin.display(description="job title")
+    def job_title(self, conversation: Conversation) -> SafeString:
+        return visible(conversation.owner.job_title or "–")
+
+    @admin.display(description="began")
+    def began(self, conversation: Conversation) -> SafeString | str:
+        return minute(conversation.started)
+
+    @admin.display(description="last")
+    def latest(self, conversation: Conversation) -> SafeString | str:
+        return minute(conversation.last)
+
+    @admin.display(description="turns")
+    def count_of_turns(self, conversation: Conversation) -> str:
+        return count(conversation.turns)
+
+    @admin.display(description="models")
+    def models_used(self, conversation: Conversation) -> SafeString | str:
+        models = sorted(filter(None, conversation.models))  # type: ignore[attr-defined]
+        lines = [visible(model) for model in models[:MODELS]] + ["and more"] * (len(models) > MODELS)
+        return format_html_join("", '<span class="gw-line">{}</span>', ((line,) for line in lines)) if lines else "–"
+
+    @admin.display(description="tokens")
+    def tokens(self, conversation: Conversation) -> str:
+        return count(conversation.prompt_tokens + conversation.completion_tokens)
+
+    @admin.display(description="cost")
+    def price(self, conversation: Conversation) -> str:
+        return dollars(conversation.cost)
+
+    # One conversation -----------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        return [path("<uuid:id>/a/<int:file>", self.admin_site.admin_view(self.file_view), name="conversations_conversation_file"), *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        return super().get_queryset(request).select_related("owner")
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None) -> HttpResponse:
+        if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        conversation = self.get_object(request, object_id)
+        if conversation is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+        first = request.GET.get("from", "")
+        read = transcript.read(
+            conversation, at=_id(request, "at"), call=_id(request, "call"), first=int(first) if first.isascii() and first.isdigit() and len(first) < 9 else None
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Conversation",
+            "conversation": conversation,
+            "tokens": conversation.prompt_tokens + conversation.completion_tokens,
+            "transcript": read,
+            "preserved_filters": self.get_preserved_filters(request),
+        }
+        return TemplateResponse(request, "admin/conversations/transcript.html", context)
+
+    def file_view(self, request: HttpRequest, id: UUID, file: int) -> FileResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        attachment = Attachment.objects.filter(conversation=id, id=file).first()
+        if attachment is None:
+            raise Http404
+        return attachment_response.response(attachment)
+
+
+def _id(request: HttpRequest, name: str) -> UUID | None:
+    try:
+        return UUID(request.GET.get(name, ""))
+    except ValueError:
+        return None

@@ -1,0 +1,192 @@
+"""Which calls a reviewer looks at: one form, what it means in words, and the rows it stands for."""
+
+import re
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from uuid import UUID
+
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from .. import search
+from ..models import Conversation, Snapshot, User
+from ..record import uuid7
+
+DAYS = 30  # unless chosen
+ACCOUNTS = 100  # that the beginning of a name may stand for
+# A day of the roll-up is one of UTC; a reader's may begin on the day before or end on the day after.
+MODELS = """
+    SELECT DISTINCT model FROM (
+        SELECT model FROM conversations_usage WHERE day BETWEEN %s::date - 1 AND %s::date + 1 ORDER BY day DESC LIMIT 20000) newest
+    LIMIT 100"""
+ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
+EARLIEST, LATEST = date(1970, 1, 2), date(9000, 1, 1)  # what an id can hold
+SENSIBLE = [MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]
+WORDS = forms.TextInput(attrs={"type": "search", "placeholder": "Words said, or an id"})
+DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+
+class Filter(forms.Form):
+    """Bound to a query string. Without days it means the last 30; an empty day is no bound; an id looks everywhere, whatever else is chosen."""
+
+    q = forms.CharField(label="Search", required=False, max_length=search.TERM, widget=WORDS)
+    user = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Name begins with"}))
+    since = forms.DateField(label="From", required=False, widget=DAY, validators=SENSIBLE)
+    until = forms.DateField(label="To", required=False, widget=DAY, validators=SENSIBLE)
+    model = forms.CharField(required=False, max_length=500, widget=forms.Select)
+    status = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Status.choices)])
+    kind = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Kind.choices)])
+    source = forms.CharField(required=False, max_length=20, widget=forms.Select)
+
+    def __init__(self, query) -> None:
+        first = timezone.localdate() - timedelta(days=DAYS - 1)
+        data = {name: query.get(name, "") for name in self.base_fields}
+        if "since" not in query and "until" not in query:
+            data["since"] = first.isoformat()
+        super().__init__(data, auto_id="filter-%s", label_suffix="")
+        sources = {"": "Any", "page": "The gateway’s pages", "key": "API keys"}
+        self.fields["source"].widget.choices = [*(sources | {data["source"]: sources.get(data["source"], f"API key {data['source']}…")}).items()]
+        models = sorted({data["model"], *self.models()} - {""})
+        self.fields["model"].widget.choices = [("", "Any"), *((model, model) for model in models)]
+
+    def clean(self):
+        since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
+        if since and until and since > until:
+            self.add_error("until", "This is before the first day.")
+        if self.id_prefix is not None and not re.fullmatch(r"[0-9a-f]{8,32}", self.id_prefix):
+            self.add_error("q", "After id: belong at least the first 8 of an id’s digits, 0–9 and a–f.")
+        if self.owners and len(self.owners) > ACCOUNTS:
+            self.add_error("user", f"More than {ACCOUNTS} people: type more of the name.")
+
+    def models(self) -> list[str]:
+        """Those that were asked for in these days, by the newest of the roll-up."""
+        days = (self.cleaned_data["since"] or EARLIEST, self.cleaned_data["until"] or LATEST) if self.is_valid() else (EARLIEST, LATEST)
+        with connection.cursor() as cursor:
+            cursor.execute(MODELS, days)
+            return [model for (model,) in cursor.fetchall()]
+
+    # What was chosen ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def id_prefix(self) -> str | None:
+        """The digits of the id that is looked for, lower case and without dashes."""
+        q = self.cleaned_data.get("q", "")
+        if q.lower().startswith("id:"):
+            return re.sub(r"[\s-]", "", q[3:]).lower()
+        return q.replace("-", "").lower() if ID.fullmatch(q) else None
+
+    @cached_property
+    def owners(self) -> list[int] | None:
+        """Whose calls: the one whose user name this is, else all whose names begin so."""
+        name = self.cleaned_data.get("user")
+        if not name or self.id_prefix:
+            return None
+        begins = Q(username__istartswith=name) | Q(first_name__istartswith=name) | Q(last_name__istartswith=name) | Q(email__istartswith=name)
+        found = User.objects.filter(begins | Q(external_id=name)).values_list("id", "username")[: ACCOUNTS + 1]
+        exactly = [id for id, username in found if username == name]
+        return exactly or [id for id, _ in found]
+
+    @property
+    def first_id(self) -> UUID | None:
+        return self._id_of_day(self.cleaned_data["since"])
+
+    @property
+    def end_id(self) -> UUID | None:
+        day = self.cleaned_data["until"]
+        return self._id_of_day(day + timedelta(days=1)) if day else None
+
+    def _id_of_day(self, day: date | None) -> UUID | None:
+        """The smallest id of a day in the reader's time zone."""
+        return uuid7(timezone.make_aware(datetime.combine(day, time.min)), first=True) if day else None
+
+    @cached_property
+    def matching(self) -> tuple[set[tuple[UUID, UUID]], bool]:
+        """What the words match, and whether there is more than was looked at."""
+        return search.matching(self.cleaned_data["q"], owners=self.owners, since=self.first_id, until=self.end_id)
+
+    @property
+    def cut_short(self) -> bool:
+        return bool(self.is_valid() and self.cleaned_data["q"] and self.id_prefix is None and self.matching[1])
+
+    # The rows -------------------------------------------------------------------------------------------------------
+
+    def calls(self) -> QuerySet[Snapshot]:
+        if not self.is_valid():
+            return Snapshot.objects.none()
+        if self.id_prefix is not None:
+            first, last = UUID(self.id_prefix.ljust(32, "0")), UUID(self.id_prefix.ljust(32, "f"))
+            return Snapshot.objects.filter(Q(id__range=(first, last)) | Q(conversation__gte=first, conversation__lte=last))
+        calls = self._calls()
+        return calls.filter(id__in={call for _, call in self.matching[0]}) if self.cleaned_data["q"] else calls
+
+    def conversations(self) -> QuerySet[Conversation]:
+        """Those that have such a call."""
+        if not self.is_valid():
+            return Conversation.objects.none()
+        if self.id_prefix is not None:
+            return Conversation.objects.filter(id__in={id for id in self.calls().values_list("conversation_id", flat=True)[:1000] if id})
+        conversations = Conversation.objects.filter(Exists(self._calls().filter(conversation=OuterRef("pk"))))
+        if self.end_id:
+            conversations = conversations.filter(id__lt=self.end_id)  # it began with its first call: what began later need not be asked
+        if self.owners is not None:
+            conversations = conversations.filter(owner__in=self.owners)
+        if self.cleaned_data["q"]:
+            conversations = conversations.filter(id__in={conversation for conversation, _ in self.matching[0]})
+        return conversations
+
+    def calls_of_conversations(self) -> QuerySet[Snapshot]:
+        """The calls, among those that the filter means, of the conversations in the list."""
+        if self.id_prefix is not None or not self.is_valid():
+            return self.calls().exclude(conversation=None)
+        calls = self._calls().exclude(conversation=None)
+        return calls.filter(conversation__in={conversation for conversation, _ in self.matching[0]}) if self.cleaned_data["q"] else calls
+
+    def _calls(self) -> QuerySet[Snapshot]:
+        """By everything but the words."""
+        chosen = self.cleaned_data
+        calls = Snapshot.objects.all()
+        if self.first_id:
+            calls = calls.filter(id__gte=self.first_id)
+        if self.end_id:
+            calls = calls.filter(id__lt=self.end_id)
+        if self.owners is not None:
+            calls = calls.filter(owner__in=self.owners)
+        calls = calls.filter(**{name: chosen[name] for name in ("model", "status", "kind") if chosen[name]})
+        if chosen["source"]:
+            calls = calls.exclude(key="") if chosen["source"] == "key" else calls.filter(key="" if chosen["source"] == "page" else chosen["source"])
+        return calls
+
+    # In words -------------------------------------------------------------------------------------------------------
+
+    def words(self) -> str:
+        """As it goes on after “12 calls”, or after “12 conversations with calls”."""
+        if not self.is_valid():
+            return "until the filter is corrected"
+        if self.id_prefix is not None:
+            return f"under ids that begin with {self.id_prefix}, on any day"
+        chosen = self.cleaned_data
+        said = [self.days()]
+        if self.owners is not None:
+            said.append(f"by “{chosen['user']}”" + ("" if len(self.owners) == 1 else f" ({len(self.owners)} people)" if self.owners else " (nobody)"))
+        said += [f"{name} {chosen[name]}" for name in ("model", "status", "kind") if chosen[name]]
+        if chosen["source"]:
+            said.append({"page": "through the gateway’s pages", "key": "through API keys"}.get(chosen["source"], f"through API key {chosen['source']}…"))
+        if chosen["q"]:
+            said.append(f"with the words “{chosen['q']}”")
+        return ", ".join(said)
+
+    def days(self) -> str:
+        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
+        today = timezone.localdate()
+        if since and (until is None or until == today) and since <= today:
+            count = (today - since).days + 1
+            return "today" if count == 1 else f"in the last {count} days" if count <= 366 else f"since {date_format(since, 'j F Y')}"
+        if since and since == until:
+            return f"on {date_format(since, 'j F Y')}"
+        parts = [f"from {date_format(since, 'j F Y')}"] if since else []
+        parts += [f"to {date_format(until, 'j F Y')}"] if until else []
+        return " ".join(parts) or "of all time"

@@ -1,0 +1,111 @@
+"""One conversation for reading: each message once, in order, with the calls behind it, one branch at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from .. import record, tree
+from ..models import Conversation, Message, Snapshot
+from ..tree import Node
+from .pieces import Piece, pieces
+
+PAGE = 100  # messages
+
+
+@dataclass(slots=True)
+class Turn:
+    number: int  # of the message in this branch
+    node: Node
+    brought: Snapshot  # the call in which it first appeared
+    versions: list[Node]  # in place of this message, itself included, oldest first
+    prompt: list[Node] = field(default_factory=list)  # system messages, where the call that follows has others than the call before
+    prompt_change: str = ""
+    pieces: list[Piece] = field(default_factory=list)
+    prompt_pieces: list[list[Piece]] = field(default_factory=list)
+    growing: str = ""
+
+    @property
+    def message(self) -> Message:
+        return self.node.message
+
+    @property
+    def said(self) -> datetime:
+        return self.brought.closed or self.brought.opened if self.message.origin == Message.Origin.RELAYED else self.brought.opened
+
+    @property
+    def version(self) -> int:
+        return self.versions.index(self.node) + 1
+
+    @property
+    def earlier_version(self) -> Node | None:
+        return self.versions[self.version - 2] if self.version > 1 else None
+
+    @property
+    def later_version(self) -> Node | None:
+        return self.versions[self.version] if self.version < len(self.versions) else None
+
+
+@dataclass(slots=True)
+class Transcript:
+    turns: list[Turn]
+    first: int  # of the page's messages, counted from 0
+    length: int  # of the branch
+    at: UUID | None
+    loose: list[Snapshot]  # calls that stand at no message
+
+    @property
+    def earlier(self) -> int | None:
+        return max(0, self.first - PAGE) if self.first else None
+
+    @property
+    def later(self) -> int | None:
+        return self.first + PAGE if self.first + PAGE < self.length else None
+
+
+def read(conversation: Conversation, *, at: UUID | None = None, call: UUID | None = None, first: int | None = None) -> Transcript:
+    """The branch through a message, or through a call; else that of the newest call. Five queries at most, payloads of the shown messages only."""
+    snapshots = list(conversation.snapshots.defer("params", "response", "commitment", "salt", "user_agent", "classic").order_by("id"))
+    grown = tree.grow(conversation.messages.defer("text", "raw"), snapshots)
+    by_id = {snapshot.id: snapshot for snapshot in snapshots}
+    if call in by_id:
+        at = by_id[call].reply_id or by_id[call].head_id
+    roots = grown.roots or grown.preambles  # nothing but system messages: they are what there is to read
+    line = grown.line(at if at in grown.nodes else None) or [node for root in roots[-1:] for node in grown.line(root.message.id)]
+    turns = [Turn(i, node, by_id[node.message.snapshot_id], node.parent.children if node.parent else roots) for i, node in enumerate(line)]
+    _prompts(turns, grown)
+    if first is None or not 0 <= first < len(turns):
+        place = line.index(grown.nodes[at]) if at in grown.nodes else 0
+        first = place - place % PAGE
+    page = turns[first : first + PAGE]
+    texts = Message.objects.in_bulk([node.message.id for turn in page for node in (turn.node, *turn.prompt)])
+    for turn in page:
+        turn.pieces = _pieces(texts[turn.message.id])
+        turn.prompt_pieces = [_pieces(texts[node.message.id]) for node in turn.prompt]
+        turn.growing = "".join(record.grown(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)
+    files = {bytes(file.sha256).hex(): file.id for file in conversation.attachments.all()}
+    for piece in (piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each if piece.file):
+        piece.place = files.get(piece.file)
+    loose = [snapshot for snapshot in snapshots if (snapshot.reply_id or snapshot.head_id) not in grown.nodes]
+    return Transcript(page, first, len(turns), at, loose)
+
+
+def _prompts(turns: list[Turn], grown: tree.Tree) -> None:
+    """Hang the system messages of each call on the first message of the stretch that leads to it, where they change."""
+    last: Node | None = None
+    begins = 0
+    for i, turn in enumerate(turns):
+        if not turn.node.calls:
+            continue
+        node = prompt = grown.nodes.get(turn.node.calls[-1].preamble_id)  # type: ignore[arg-type]
+        if prompt is not last:
+            turns[begins].prompt_change = "no system prompt from here on" if prompt is None else "system prompt changed" if begins else "system prompt"
+        while node and prompt is not last:
+            turns[begins].prompt.insert(0, node)
+            node = node.parent
+        last, begins = prompt, i + 1
+
+
+def _pieces(message: Message) -> list[Piece]:
+    return pieces(message.role, message.text, message.raw)

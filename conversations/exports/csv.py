@@ -1,0 +1,95 @@
+"""One row a call, in the classic columns: for reporting, in a spreadsheet too. JSONL is the faithful copy.
+
+RFC 4180, everything quoted, UTF-8 with a byte order mark. A cell that a spreadsheet would take for a formula gets an apostrophe in
+front. A longer text than a cell holds is cut, and the sha256 of the whole stands beside it. Files are named by their sha256.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC
+from hashlib import sha256
+from uuid import UUID
+
+import orjson
+from django.db.models import QuerySet
+
+from .. import record
+from ..models import Snapshot
+from .rebuilt import Messages
+
+SCHEMA_VERSION = "1"
+COLUMNS = (
+    "id", "request", "response", "usage_info", "user_name", "title", "response_time", "convo_title", "convo_show", "root_gpt_id",
+    "model", "status", "kind", "text_truncated", "text_sha256", "schema_version",
+)  # fmt: skip
+LONGEST = 32_000  # characters; a spreadsheet's cell ends at 32,767
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+AT_ONCE = 200  # calls that are read, with their conversations' messages, in one go: what the download holds in memory
+
+
+def cell(text: str) -> str:
+    if text.startswith(FORMULA):
+        text = "'" + text
+    return '"' + text.replace('"', '""') + '"'
+
+
+def line(values: tuple[str, ...]) -> bytes:
+    return (",".join(map(cell, values)) + "\r\n").encode()
+
+
+def row(call: Snapshot, request: str, response: str) -> tuple[str, ...]:
+    """`call` with its owner and its conversation at hand."""
+    conversation = None if call.kind == Snapshot.Kind.TITLE else call.conversation  # to the classic gateway a title call is of no conversation
+    usage = {"prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "total_tokens": call.total_tokens}
+    cut = {name: text for name, text in (("request", request), ("response", response)) if len(text) > LONGEST}
+    return (
+        str(call.classic_id or call.id),
+        request[:LONGEST],
+        response[:LONGEST],
+        "" if call.prompt_tokens is None else orjson.dumps(usage).decode(),
+        call.owner.get_username(),
+        call.owner.job_title,
+        call.closed.astimezone(UTC).replace(tzinfo=None).isoformat(" ") if call.closed else "",
+        conversation.title if conversation else "summarizer" if call.kind == Snapshot.Kind.TITLE else "",
+        "true" if conversation and conversation.shown else "false",
+        conversation.classic_root or str(conversation.id) if conversation else "",
+        call.model,
+        call.status,
+        call.kind,
+        " ".join(cut),
+        " ".join(sha256(text.encode()).hexdigest() for text in cut.values()),
+        SCHEMA_VERSION,
+    )
+
+
+class Download:
+    """The lines of a CSV, as a response streams them. Newest call first, none that came later than the first line.
+
+    Each stretch is read by itself and its connection given back: a slow reader holds neither a connection nor a
+    transaction. Evidence does not change between them, except that a pending call closes.
+    """
+
+    def __init__(self, calls: QuerySet[Snapshot]) -> None:
+        self.calls = calls.select_related("owner", "conversation").order_by("-id")
+        self.last: UUID | None = None
+        self.waiting: Iterator[bytes] = iter([b"\xef\xbb\xbf" + line(COLUMNS)])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self.waiting)
+        except StopIteration:
+            try:
+                self.waiting = iter(self.stretch())
+            finally:
+                record.release()
+            return next(self.waiting)
+
+    def stretch(self) -> list[bytes]:
+        calls = list(self.calls.filter(id__lt=self.last)[:AT_ONCE] if self.last else self.calls[:AT_ONCE])
+        if not calls:
+            return []
+        self.last = calls[-1].id
+        messages = Messages(call.conversation_id for call in calls if call.conversation_id)
+        return [line(row(call, messages.request(call), messages.response(call))) for call in calls]

@@ -1,0 +1,66 @@
+"""Requests and replies of many calls from one read of their conversations' messages: record.rebuild costs a query or two for each call.
+
+Files stay where they are; each is named by its sha256.
+"""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import orjson
+
+from .. import attachments, threading
+from ..models import Message, Snapshot
+from ..record import MESSAGE
+from ..threading import Json
+
+FIELDS = ("id", "parent_id", "role", "text", "raw", "echo_of_id")
+
+
+class Messages:
+    """All messages of some conversations, each made JSON once however many requests it is part of."""
+
+    def __init__(self, conversations: Iterable[UUID]) -> None:
+        rows = Message.objects.filter(conversation__in=set(conversations)).values_list(*FIELDS)
+        self.rows = {id: row for id, *row in rows}
+        self.made: dict[UUID, orjson.Fragment] = {}
+
+    def request(self, snapshot: Snapshot) -> str:
+        """The JSON text of what record.rebuild gives."""
+        params = attachments.restore(orjson.loads(snapshot.params), attachments.named)
+        if snapshot.kind == Snapshot.Kind.CHAT and (snapshot.head_id or snapshot.preamble_id):
+            params["messages"] = [self.fragment(id) for id in self.path(snapshot.preamble_id) + self.path(snapshot.head_id)]
+        return orjson.dumps(params).decode()
+
+    def response(self, snapshot: Snapshot) -> str:
+        """The JSON text of what record.rebuild_response gives; empty where nothing came."""
+        if not snapshot.response:
+            return ""
+        response = orjson.loads(snapshot.response)
+        for choice in response.get("choices") or []:
+            message = choice.get("message") if isinstance(choice, dict) else None
+            if isinstance(message, dict) and MESSAGE in message:
+                choice["message"] = self.message(UUID(message.pop(MESSAGE))) | message
+        return orjson.dumps(attachments.restore(response, attachments.named)).decode()
+
+    def files(self, snapshot: Snapshot) -> list[str]:
+        """The sha256 (hex) of each file of the request and of the reply, in order."""
+        ids = [*self.path(snapshot.preamble_id), *self.path(snapshot.head_id), *self.path(snapshot.reply_id)[-1:]]
+        texts = [snapshot.params, *(self.rows[id][3] for id in ids), snapshot.response]
+        return list(dict.fromkeys(digest for text in texts if text for digest in attachments.references(orjson.loads(text))))
+
+    def fragment(self, id: UUID) -> orjson.Fragment:
+        if id not in self.made:
+            self.made[id] = orjson.Fragment(orjson.dumps(attachments.restore(self.message(id), attachments.named)))
+        return self.made[id]
+
+    def path(self, head: UUID | None) -> list[UUID]:
+        """From a root to this message."""
+        path = []
+        while head:
+            path.append(head)
+            head = self.rows[head][0]
+        return path[::-1]
+
+    def message(self, id: UUID) -> Json:
+        _, role, text, raw, echo_of = self.rows[id]
+        return threading.put_together(role, self.rows[echo_of][2].strip() if echo_of else text, raw)

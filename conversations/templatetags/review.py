@@ -1,0 +1,54 @@
+"""How the review desk shows text, money, tokens and time."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from .. import visible as text
+
+register = template.Library()
+
+
+@register.filter
+def visible(value) -> SafeString:
+    return text.visible("" if value is None else str(value))
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString | str:
+    """In the reader's time zone, to the second."""
+    if value is None:
+        return "–"
+    local = timezone.localtime(value)
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), f"{local:%Y-%m-%d %H:%M:%S}")
+
+
+def minute(value: datetime) -> SafeString:
+    local = timezone.localtime(value)
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), f"{local:%Y-%m-%d %H:%M}")
+
+
+@register.filter
+def count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+@register.filter
+def dollars(value: Decimal | None) -> str:
+    if value is None:
+        return "–"
+    return "$0" if not value else "< $0.0001" if value < Decimal("0.0001") else f"${value:,.4f}"
+
+
+@register.filter
+def lasting(value: timedelta | None) -> str:
+    if value is None:
+        return "–"
+    seconds = value.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
