@@ -373,6 +373,12 @@ class Migration(migrations.Migration):
             index=models.Index(models.F("id"), condition=models.Q(("status", "pending")), name="snapshot_pending"),
         ),
         migrations.AddIndex(
+            model_name="snapshot",
+            index=models.Index(
+                models.F("status"), models.F("id"), condition=models.Q(("status__in", ["ok", "pending"]), _negated=True), name="snapshot_troubled"
+            ),
+        ),
+        migrations.AddIndex(
             model_name="message",
             index=models.Index(models.F("path_hash"), condition=models.Q(("role", "assistant")), name="message_thread"),
         ),
