@@ -155,5 +155,5 @@ def _arguments(text: str) -> Any:
     """Without the space between tokens: equal as JSON, and letter for letter, so that a repeated key cannot hide."""
     try:
         return [orjson.dumps(orjson.loads(text)).decode(), "".join(text.split())]
-    except ValueError:
+    except (ValueError, TypeError):  # no JSON, or nested deeper than orjson writes
         return text

@@ -10,17 +10,16 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from django.template.loader import render_to_string
-from django.urls import reverse
 
 from llmgateway.middleware import is_api
 from proxy.api import errors as api
 
-AGAIN = "Try again"
-TEXTS = {  # status: title, text, the link's words, the name of its page (none: this one)
-    400: ("That request made no sense", "Something in the address or the form was not what this page expects.", "Go to the chat", "chat"),
-    403: ("Not allowed", "Your account may not open this page.", "Go to the chat", "chat"),
-    404: ("Nothing here", "There is no such page, or it is not one of yours.", "Go to your history", "history"),
-    413: ("Too much at once", "The request is larger than the 20 MB that the gateway accepts. Send less, or in several parts.", "Go to the chat", "chat"),
+AGAIN, START = "Try again", "Go to the start page"
+TEXTS = {  # status: title, text, the link's words, where it leads (none: here)
+    400: ("That request made no sense", "Something in the address or the form was not what this page expects.", START, "/"),
+    403: ("Not allowed", "Your account may not open this page.", START, "/"),
+    404: ("Nothing here", "There is no such page, or it is not one of yours.", START, "/"),
+    413: ("Too much at once", "The request is larger than the 20 MB that the gateway accepts. Send less, or in several parts.", START, "/"),
     429: ("Too many requests", "Wait for a moment, then try again.", AGAIN, None),
     500: ("The gateway failed", "This is our fault. It has been noted under the number below.", AGAIN, None),
     503: ("Back in a moment", "The gateway cannot reach its record, and nothing passes that is not recorded.", AGAIN, None),
@@ -29,10 +28,10 @@ STALE = ("This form is too old", "It was open for too long, or in another browse
 
 
 def page(request, status: int, words: tuple[str, str, str, str | None] | None = None) -> HttpResponse:
-    title, text, label, name = words or TEXTS[status]
+    title, text, label, where = words or TEXTS[status]
     if is_api(request):
         return api.plain(status, f"{title}. {text}")
-    way = reverse(name) if name else "/" + request.path.lstrip("/")  # two slashes would name another host
+    way = where or "/" + request.path.lstrip("/")  # two slashes would name another host
     content = render_to_string("error.html", {"status": status, "title": title, "text": text, "label": label, "way": way, "request_id": request.id})
     response = HttpResponse(content, status=status)
     response["Cache-Control"] = "no-store"

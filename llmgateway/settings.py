@@ -37,6 +37,9 @@ LLM_CA_BUNDLE = env.str("LLM_CA_BUNDLE", default="")
 UPSTREAM_HTTP_HOSTS = env.list("UPSTREAM_HTTP_HOSTS", default=["localhost", "127.0.0.1", "::1"])
 CLIENT_STALL = env.float("CLIENT_STALL", default=60)  # seconds that a caller may take nothing of its answer
 
+CHAT_PAGES = env.bool("CHAT_PAGES", default=True)  # false: the API and the admin only
+LLM_GATEWAY_URL = env.str("LLM_GATEWAY_URL", default="")  # another gateway, which the pages ask instead of LLM_ENDPOINT
+
 API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS", default=365)
 MAX_BODY = 20 * 1024 * 1024  # bytes of a request
 MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
@@ -127,7 +130,7 @@ TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default="") or VAR_DIR / "static")
 MEDIA_ROOT = env.str("ATTACHMENTS_DIR", default=str(VAR_DIR / "attachments"))
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}},
@@ -154,6 +157,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
+        "gunicorn.error": {"handlers": ["stderr"], "propagate": False},  # its own handler would print what exceptions say
         # Their warnings quote addresses, hosts and reasons that an upstream wrote.
         "urllib3": {"level": "ERROR"},
         "psycopg.pool": {"level": "ERROR"},

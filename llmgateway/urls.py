@@ -1,11 +1,12 @@
 """Where each path leads."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 
@@ -13,6 +14,11 @@ def sign_out(request) -> HttpResponseBase:
     return LogoutView.as_view()(request) if request.method == "POST" else redirect("chat")
 
 
+PAGES: list[URLPattern | URLResolver] = (
+    [path("", include("proxy.urls")), path("", include("conversations.urls"))]
+    if settings.CHAT_PAGES
+    else [path("", RedirectView.as_view(pattern_name="admin:index"), name="chat")]
+)
 urlpatterns = [
     path("v1/", include("proxy.api.urls_v1")),
     path("api/", include("proxy.api.urls_api")),
@@ -21,8 +27,7 @@ urlpatterns = [
     path("sign-in/", LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True), name="sign-in"),
     path("sign-out/", sign_out, name="sign-out"),
     path("admin/", admin.site.urls),
-    path("", include("proxy.urls")),
-    path("", include("conversations.urls")),
+    *PAGES,
 ]
 
 handler400 = "llmgateway.errors.bad_request"

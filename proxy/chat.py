@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 
+from conversations import record
 from conversations.models import Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
@@ -29,10 +30,10 @@ def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID |
         owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, sent=orjson.dumps(body), root=root, by_content=False,
         upstream=settings.LLM_LABEL, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )  # fmt: skip
-    url = endpoints.chat()
+    url = endpoints.chat_of_pages()
     exchange = relay.open(asked, stoppable=True)
     response = StreamingHttpResponse(Behind(exchange, url), status=303)
-    response["Location"] = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#{exchange.call.id}"
+    response["Location"] = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
     response["Content-Length"] = "0"
     return response
 
@@ -47,6 +48,7 @@ class Behind:
         return iter(())
 
     def close(self) -> None:
+        record.release()  # the session was saved after `ask` gave the connection back
         try:
             relay.KeptStream(self.exchange, self.url, self.exchange.asked.sent, usage_wanted=True).close()
         except Fault:

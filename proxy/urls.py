@@ -1,1 +1,10 @@
-urlpatterns: list = []
+from django.urls import path
+
+from . import pages
+
+urlpatterns = [
+    path("", pages.chat, name="chat"),
+    path("c/<uuid:root>/", pages.conversation, name="conversation"),
+    path("c/<uuid:root>/again/", pages.again, name="again"),
+    path("c/<uuid:root>/edit/<uuid:message>/", pages.edit, name="edit"),
+]

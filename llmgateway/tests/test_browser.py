@@ -1,0 +1,259 @@
+"""The pages in a real Chromium: the whole journey without JavaScript, on a small screen, with nothing that the policy forbids."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from conversations import search
+from conversations.models import Conversation, Snapshot
+from conversations.tests import calls
+from proxy import demo
+from proxy.tests.conftest import parameters, url_of
+from proxy.tests.gateway import CHAT, Gateway, eventually
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not os.path.exists(CHROMIUM) and not os.environ.get("CI"), reason="Chromium is not installed (apt install chromium): no browser tests"),
+]
+
+ANSWER = """# Heading
+
+A [link](https://example.com/), `code` and a picture: ![cat](https://evil.example/pixel.png)
+
+| left | right | a column with a long name | another column with a long name |
+|:--|--:|---|---|
+| 1 | 2 | some words that fill it | and some more words |
+
+```python
+def a_function_with_a_long_name(first_parameter: int, second_parameter: int, third_parameter: int) -> None: ...
+```
+
+<script>document.title = 'owned'</script> <img src=x onerror="document.title='owned'">
+
+a-word-without-end-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+"""
+VIOLATIONS = "document.addEventListener('securitypolicyviolation', (event) => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop in this thread; the ORM is not called from it
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[demo.serve]:
+    with demo.serve(pace=0.5) as server:
+        yield server
+
+
+@pytest.fixture
+def slow(upstream) -> Iterator[None]:
+    upstream.upstream.pace = 4
+    yield
+    upstream.upstream.pace = 0.5
+
+
+@pytest.fixture(scope="module")
+def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:
+    """As it is served, on the tests' own database."""
+    database = url_of(parameters(connection.settings_dict["NAME"]))
+    gateway = Gateway(tmp_path_factory.mktemp("gateway"), DATABASE_URL=database, LLM_ENDPOINT=f"{upstream.url}{CHAT}", LLM_STREAM_TIMEOUT=30)
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture
+def alice():
+    return get_user_model().objects.create_user("alice", password="correct horse battery", time_zone="Europe/Berlin")
+
+
+@pytest.fixture
+def context(chromium, gateway, alice) -> Iterator[BrowserContext]:
+    """Without JavaScript, on a small screen, in the dark."""
+    context = chromium.new_context(base_url=gateway.url, java_script_enabled=False, viewport={"width": 390, "height": 844}, color_scheme="dark")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context) -> Page:
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    return page
+
+
+def sign_in(page: Page) -> None:
+    page.goto("/")
+    page.get_by_label("Username").fill("alice")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
+
+
+def ask(page: Page, question: str) -> None:
+    page.get_by_label("Your question").fill(question)
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)  # Stop stands there until the answer is whole
+
+
+def test_the_journey_without_javascript(page):
+    sign_in(page)
+    ask(page, "What is a vector database?")
+    answers = page.locator(".answer .prose")
+    expect(answers).to_have_count(1)
+    expect(page.locator(".figures")).to_contain_text(re.compile(r"\d+ tokens · .*\$\d"))
+    ask(page, "Show it as a table")
+    expect(answers).to_have_count(2)
+    assert Conversation.objects.get().turns == 2
+
+    page.get_by_role("link", name="Rename").click()
+    page.get_by_label("Title").fill("Vectors, explained")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Vectors, explained")
+    expect(page.get_by_role("status")).to_have_text("Renamed.")
+
+    page.get_by_role("button", name="Regenerate").last.click()
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
+    assert Snapshot.objects.count() == 3
+    page.get_by_role("link", name="Edit").first.click()
+    page.get_by_label("Your question").fill("What is a graph database?")
+    page.get_by_role("button", name="Send as a new branch").click()
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("navigation", name="Versions")).to_contain_text("2 of 2")
+    page.get_by_role("link", name="Earlier version").click()
+    expect(page.locator(".question").first).to_contain_text("vector")
+
+    search.index(list(Snapshot.objects.values_list("id", flat=True)))
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_label("Search your history").fill("graph database")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("1 conversation matches “graph database”.")
+    expect(page.locator("mark").first).to_have_text(re.compile("graph", re.I))
+    page.locator(".entries a").click()
+    expect(page.locator(".question").first).to_contain_text("graph")
+
+    page.get_by_role("link", name="Remove").click()
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("status").first).to_contain_text("The log stays.")
+    expect(page.locator(".entries")).to_have_count(0)
+    assert Snapshot.objects.filter(status="ok").count() == 4
+
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+def test_a_growing_answer_is_followed_to_its_end(page, slow):
+    sign_in(page)
+    page.get_by_label("Your question").fill("Explain how tides work, with a table")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    sizes = []
+    for _ in range(2):
+        expect(page.get_by_role("status")).to_contain_text("words so far")
+        sizes.append(len(page.locator(".answer").inner_text()))
+        url = page.url
+        page.wait_for_url(lambda new, url=url: new != url, timeout=10_000)
+        assert "#m" in page.url
+    assert sizes[1] > sizes[0]
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=60_000)
+    assert Snapshot.objects.get().status == "ok"
+
+
+def test_stop_keeps_what_has_come(page, upstream, slow):
+    sign_in(page)
+    upstream.seen.clear()
+    page.get_by_label("Your question").fill("Explain how tides work, with a table")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("status")).to_contain_text("words so far")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped.")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("button", name="Regenerate")).to_have_count(1)
+    call = Snapshot.objects.get()
+    assert call.status == "cancelled"
+    assert call.reply.text.strip()
+    assert eventually(lambda: upstream.seen[-1]["closed_early"])
+
+
+@pytest.fixture
+def everything(alice) -> dict[str, str]:
+    """Every page, by name: its path."""
+    call = calls.turn(alice, [{"role": "system", "content": "Be terse."}, calls.user("x" * 300 + " and a question")], ANSWER)
+    calls.turn(alice, [{"role": "system", "content": "Be terse."}, calls.user("x" * 300 + " and a question")], "Another answer", root=call.conversation_id)
+    growing = calls.ask(alice, [calls.user("q")])
+    tool = calls.ask(alice, [calls.user("weather")])
+    calls.answer(tool, None, tool_calls=[{"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "' + "x" * 200 + '"}'}}])
+    failed = calls.ask(alice, [calls.user("q")])
+    calls.answer(failed, "half", status="failed")
+    search.index([call.id])
+    root = f"/c/{call.conversation_id}/"
+    return {
+        "chat": "/", "conversation": f"{root}?at={call.reply_id}", "growing": f"/c/{growing.conversation}/", "tools": f"/c/{tool.conversation}/",
+        "failed": f"/c/{failed.conversation}/", "edit": f"{root}edit/{call.head_id}/", "rename": f"{root}rename/", "remove": f"{root}remove/",
+        "history": "/history/", "search": "/history/?q=picture", "nothing found": "/history/?q=zebra", "not found": "/nonesuch",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_page_fits_keeps_the_policy_and_loads_nothing_from_elsewhere(chromium, gateway, everything, scheme, width):
+    context = chromium.new_context(base_url=gateway.url, viewport={"width": width, "height": 844}, color_scheme=scheme)
+    context.add_init_script(VIOLATIONS)
+    page = context.new_page()
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    fits(page, "sign in", width)
+    sign_in(page)
+    for name, path in everything.items():
+        page.goto(path)
+        fits(page, name, width)
+        assert page.title() != "owned"
+    assert [line for line in said if "status of 404" not in line] == []
+    assert [url for url in asked if not url.startswith(gateway.url)] == []
+    context.close()
+
+
+def fits(page: Page, name: str, width: int) -> None:
+    """Nothing is wider than the screen, and what is pressed is 36 pixels high."""
+    if page.url == "about:blank":
+        page.goto("/sign-in/")
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    assert page.evaluate("document.documentElement.scrollWidth") == width, name
+    small = page.evaluate(
+        """[...document.querySelectorAll('button, .button, .action, nav a, summary, .entries a, input:not([type=hidden]), select, textarea')]
+           .filter((element) => element.checkVisibility() && element.getBoundingClientRect().height < 35.9).map((element) => element.outerHTML.slice(0, 90))"""
+    )
+    assert small == [], name
+    code = page.evaluate("getComputedStyle(document.body).colorScheme + getComputedStyle(document.body).backgroundColor")
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert code.endswith("rgb(20, 23, 26)" if dark else "rgb(251, 251, 249)"), name
+
+
+def test_the_keyboard_is_enough(chromium, gateway, everything):
+    context = chromium.new_context(base_url=gateway.url, viewport={"width": 1280, "height": 844})
+    page = context.new_page()
+    sign_in(page)
+    page.goto(everything["history"])
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Search titles and messages")).to_be_focused()
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth")
+    assert outline == "solid2px"
+    context.close()

@@ -1,0 +1,73 @@
+"""A question on a page: what to send, to which model, with which parameters."""
+
+from typing import Any
+
+import orjson
+from django import forms
+
+from conversations.threading import Json
+
+LONGEST = 1_000_000  # characters of a question
+NOTHING = "Write a question first."
+
+
+def number(label: str, least: int, most: int, hint: str, *, whole: bool = False) -> forms.IntegerField:
+    kind = forms.IntegerField if whole else forms.FloatField
+    errors = {
+        "min_value": "At least %(limit_value)s.",
+        "max_value": "At most %(limit_value)s.",
+        "invalid": "Write a whole number." if whole else "Write a number.",
+    }
+    widget = forms.NumberInput(attrs={"step": 1 if whole else "any"})
+    return kind(label=label, min_value=least, max_value=most, required=False, help_text=hint, error_messages=errors, widget=widget)
+
+
+class AskForm(forms.Form):
+    model = forms.CharField(max_length=200, error_messages={"required": "Choose a model."})
+    message = forms.CharField(
+        max_length=LONGEST, strip=False, widget=forms.Textarea(attrs={"rows": 3, "placeholder": "Ask a question"}), error_messages={"required": NOTHING}
+    )
+    parent = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    temperature = number("Temperature", 0, 2, "0 to 2: lower is more predictable")
+    top_p = number("Top p", 0, 1, "0 to 1: how many of the likely words to choose from")
+    presence_penalty = number("Presence penalty", -2, 2, "−2 to 2: higher brings new subjects")
+    frequency_penalty = number("Frequency penalty", -2, 2, "−2 to 2: higher repeats less")
+    max_tokens = number("Max tokens", 1, 1_000_000, "where the answer is cut off", whole=True)
+
+    PARAMETERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tokens")
+
+    def __init__(self, *args: Any, models: list[str], **kwargs: Any) -> None:
+        """With no models to choose from, the name is typed."""
+        super().__init__(*args, **kwargs)
+        chosen = self.data.get("model") or self.initial.get("model")
+        if models:
+            offered = models if not chosen or chosen in models else [chosen, *models]
+            self.fields["model"].widget = forms.Select(choices=[(name, name) for name in offered])
+        else:
+            self.fields["model"].help_text = "The models cannot be listed now: type a name."
+
+    def clean_message(self) -> str:
+        text = self.cleaned_data["message"].replace("\r\n", "\n")
+        if not text.strip():
+            raise forms.ValidationError(NOTHING)
+        return text
+
+    @property
+    def params(self) -> Json:
+        """Those that were filled in."""
+        return {name: value for name in self.PARAMETERS if (value := self.cleaned_data[name]) is not None}
+
+    @property
+    def parameters(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.PARAMETERS]
+
+    @property
+    def parameters_in_use(self) -> bool:
+        return any(self[name].value() not in (None, "") or self[name].errors for name in self.PARAMETERS)
+
+    @classmethod
+    def as_asked(cls, model: str, params: str) -> Json:
+        """What a call was asked with, as the form's first values."""
+        given = orjson.loads(params)
+        kept = {name: given[name] for name in cls.PARAMETERS if type(given.get(name)) in (int, float)}
+        return {"model": model} | kept

@@ -1,0 +1,388 @@
+"""Asking on pages: what is sent, what is kept, and what becomes of a question that is not let through."""
+
+import base64
+from uuid import UUID, uuid4
+
+import pytest
+from django.test import Client
+
+from conversations import record
+from conversations.models import Conversation, Message, Snapshot
+from conversations.tests.calls import assistant, person, turn, user
+from conversations.tests.html import Html, check
+from proxy import catalogue, demo
+
+pytestmark = pytest.mark.django_db
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 12
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()}}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with demo.serve(pace=0) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def sent(settings, server):
+    """What reached the upstream, in order."""
+    settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
+    server.seen.clear()
+    return lambda: [seen["body"] for seen in server.seen if seen["path"].endswith("/chat/completions")]
+
+
+@pytest.fixture
+def alice():
+    return person("alice")
+
+
+@pytest.fixture
+def hers(alice) -> Client:
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def his() -> Client:
+    client = Client()
+    client.force_login(person("bob"))
+    return client
+
+
+def post(client, path: str, **form) -> str:
+    """Where an accepted question leads, once its answer is whole."""
+    response = client.post(path, form)
+    assert response.status_code == 303, Html(response).words
+    assert b"".join(response) == b""
+    return response["Location"]
+
+
+def ask(client, message: str, path: str = "/", **form) -> Snapshot:
+    location = post(client, path, message=message, model="gpt-4o", **form)
+    call = Snapshot.objects.latest("id")
+    assert location == f"/c/{call.conversation_id}/?live=0#m{call.head_id}"
+    return call
+
+
+def shown(client, root: UUID, **query) -> Html:
+    response = client.get(f"/c/{root}/", query)
+    assert response.status_code == 200
+    html = Html(response)
+    check(html)
+    return html
+
+
+def hidden(html: Html, name: str) -> str:
+    return html.all("input", name=name)[0]["value"]
+
+
+# A question and its answer --------------------------------------------------------------------------------------
+
+
+def test_the_first_page(hers):
+    html = Html(hers.get("/"))
+    check(html)
+    assert [option["value"] for option in html.all("option")] == [model["id"] for model in catalogue.models()]
+    assert "What would you like to ask?" in html.words
+    assert "Logged and reviewed" in html.words
+
+
+def test_a_question_is_asked_and_its_answer_shown(hers, alice, sent):
+    call = ask(hers, "What is a vector database?")
+    assert (call.status, call.owner, call.key, call.model) == ("ok", alice, "", "gpt-4o")
+    assert call.address == "127.0.0.1"
+    html = shown(hers, call.conversation_id)
+    assert "What is a vector database?" in html.words
+    assert call.reply.text.split()[0] in html.words
+    assert f"gpt-4o · {call.total_tokens:,} tokens · ${call.cost:.4f}" in html.words
+    assert sent() == [{"model": "gpt-4o", "messages": [user("What is a vector database?")], "stream": True, "stream_options": {"include_usage": True}}]
+
+
+def test_parameters_travel_and_stay(hers, sent):
+    given = {"temperature": 0.7, "top_p": 1.0, "presence_penalty": -2.0, "frequency_penalty": 0.0, "max_tokens": 400}
+    call = ask(hers, "q", **given)
+    assert {name: sent()[0].get(name) for name in given} == given
+    html = shown(hers, call.conversation_id)
+    assert {field["name"]: float(field["value"]) for field in html.all("input", type="number")} == given
+    assert [fold for fold in html.all("details") if "open" in fold]
+
+
+def test_nothing_is_sent_that_was_not_filled_in(hers, sent):
+    ask(hers, "q", temperature="", top_p="", max_tokens="")
+    assert set(sent()[0]) == {"model", "messages", "stream", "stream_options"}
+
+
+def test_a_question_keeps_its_spaces_and_lines(hers, sent):
+    ask(hers, "  def f():\r\n      pass\r\n")
+    assert sent()[0]["messages"] == [user("  def f():\n      pass\n")]
+
+
+def test_the_model_that_was_used_last_is_chosen_next(hers):
+    ask(hers, "q")
+    post(hers, "/", message="q", model="o4-mini")
+    assert Html(hers.get("/")).all("option", value="o4-mini", selected=None)
+
+
+def test_a_model_that_is_not_listed_stays_chosen(hers):
+    root = ask(hers, "q").conversation_id
+    call = Snapshot.objects.get(conversation=root)
+    Snapshot.objects.filter(id=call.id).update(model="gpt-3.5-turbo")
+    assert shown(hers, root).all("option", value="gpt-3.5-turbo", selected=None)
+
+
+def test_where_models_cannot_be_listed_their_name_is_typed(hers, settings, monkeypatch):
+    monkeypatch.setattr(catalogue, "_kept", (0.0, "", []))
+    settings.LLM_MODELS_ENDPOINT = "http://127.0.0.1:9/v1/models"
+    html = Html(hers.get("/"))
+    check(html)
+    assert html.all("select") == []
+    assert html.all("input", name="model", type="text")
+    assert "type a name" in html.words
+    assert ask(hers, "q").status == "ok"
+
+
+# What follows ---------------------------------------------------------------------------------------------------
+
+
+def test_the_next_question_takes_along_what_came_before(hers, sent):
+    first = ask(hers, "first")
+    root = first.conversation_id
+    second = ask(hers, "second", f"/c/{root}/", parent=hidden(shown(hers, root), "parent"))
+    assert second.conversation_id == root
+    assert sent()[1]["messages"] == [user("first"), assistant(first.reply.text), user("second")]
+    assert second.head.parent_id == first.reply_id
+    third = ask(hers, "third", f"/c/{root}/")  # without `parent`, it follows the newest
+    assert third.head.parent_id == second.reply_id
+    assert Conversation.objects.get(id=root).turns == 3
+
+
+def test_a_question_follows_the_branch_that_was_shown(hers, sent):
+    first = ask(hers, "first")
+    root = first.conversation_id
+    ask(hers, "one way", f"/c/{root}/", parent=first.reply_id)
+    ask(hers, "another way", f"/c/{root}/", parent=first.reply_id)
+    assert [message["content"] for message in sent()[2]["messages"]][::2] == ["first", "another way"]
+    html = shown(hers, root)
+    assert "another way" in html.words
+    assert "2 of 2" in html.words
+    one = Message.objects.get(text="one way")
+    html = shown(hers, root, at=one.id)
+    ask(hers, "and on", f"/c/{root}/", parent=hidden(html, "parent"))
+    assert [message["content"] for message in sent()[3]["messages"]][::2] == ["first", "one way", "and on"]
+
+
+def test_a_programs_conversation_goes_on_with_its_prompt_pictures_and_tools(hers, alice, sent):
+    reply = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+    said = [
+        {"role": "system", "content": "Be terse."},
+        user([{"type": "text", "text": "look"}, PICTURE]),
+        reply,
+        {"role": "tool", "tool_call_id": "c", "content": "4"},
+    ]
+    call = turn(alice, said, "a boat")
+    root = call.conversation_id
+    ask(hers, "which colour?", f"/c/{root}/", parent=hidden(shown(hers, root), "parent"))
+    assert sent()[0]["messages"] == [*said, assistant("a boat"), user("which colour?")]
+    newest = Snapshot.objects.latest("id")
+    assert record.rebuild(newest) == sent()[0]
+    assert newest.preamble_id == call.preamble_id
+    assert Message.objects.filter(conversation=root).count() == 7
+
+
+def test_regenerate_asks_the_same_once_more(hers, sent):
+    first = ask(hers, "q", temperature="0.5")
+    root = first.conversation_id
+    html = shown(hers, root)
+    location = post(hers, f"/c/{root}/again/", call=hidden(html, "call"))
+    assert location == f"/c/{root}/?live=0#m{first.head_id}"
+    assert sent()[1] == sent()[0]
+    assert [call.head_id for call in Snapshot.objects.filter(conversation=root)] == [first.head_id] * 2
+
+
+def test_retry_after_a_failure(hers, sent, server):
+    failed = ask(hers, "!down what is DNS?")
+    assert failed.status == "failed"
+    html = shown(hers, failed.conversation_id)
+    assert "No answer." in html.words
+    assert "Retry" in html.words
+    post(hers, f"/c/{failed.conversation_id}/again/", call=hidden(html, "call"))
+    assert len(sent()) == 2
+    assert Snapshot.objects.filter(conversation=failed.conversation_id, status="failed").count() == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "title"),
+    [
+        ("!429", "No answer."),
+        ("!500", "No answer."),
+        ("!garbage", "No answer."),
+        ("!html", "No answer."),
+        ("!cut", "The answer was cut off."),
+        ("!400", "refused this"),
+    ],
+)
+def test_each_failure_is_named_on_the_page(hers, word, title):
+    call = ask(hers, f"{word} what is DNS, in some detail?")
+    assert call.status == "failed"
+    html = shown(hers, call.conversation_id)
+    assert title in html.words
+    assert call.error
+    assert " ".join(call.error.split()) in html.words
+
+
+def test_edit_makes_a_branch(hers, sent):
+    first = ask(hers, "first")
+    root = first.conversation_id
+    second = ask(hers, "secnod", f"/c/{root}/", parent=first.reply_id, temperature="0.2")
+    response = hers.get(f"/c/{root}/edit/{second.head_id}/")
+    html = Html(response)
+    check(html)
+    assert "secnod" in html.words
+    assert "Send as a new branch" in html.words
+    assert html.all("input", name="temperature", value="0.2")
+    edited = ask(hers, "second", f"/c/{root}/edit/{second.head_id}/", temperature="0.2")
+    assert sent()[2]["messages"] == [user("first"), assistant(first.reply.text), user("second")]
+    assert edited.head.parent_id == second.head.parent_id
+    html = shown(hers, root)
+    assert "secnod" not in html.words
+    assert "2 of 2" in html.words
+    assert Message.objects.filter(text="secnod").exists()
+
+
+def test_editing_the_first_question_keeps_its_pictures_and_prompt(hers, alice, sent):
+    old = {"role": "user", "content": [{"type": "text", "text": "look"}, PICTURE, {"type": "text", "text": "closely"}], "name": "alice"}
+    call = turn(alice, [{"role": "system", "content": "Be terse."}, old], "a")
+    root = call.conversation_id
+    assert "look closely" in Html(hers.get(f"/c/{root}/edit/{call.head_id}/")).words
+    ask(hers, "what is it?", f"/c/{root}/edit/{call.head_id}/")
+    assert sent()[0]["messages"] == [{"role": "system", "content": "Be terse."}, old | {"content": [{"type": "text", "text": "what is it?"}, PICTURE]}]
+    html = shown(hers, root)
+    assert len(html.all("img")) == 1
+    assert "2 of 2" in html.words
+
+
+def test_only_questions_of_this_conversation_are_edited(hers, alice):
+    call, other = turn(alice, [user("q")], "a"), turn(alice, [user("r")], "b")
+    root = call.conversation_id
+    for message in (call.reply_id, other.head_id, uuid4()):
+        assert hers.get(f"/c/{root}/edit/{message}/").status_code == 404
+        assert hers.post(f"/c/{root}/edit/{message}/", {"message": "x", "model": "m"}).status_code == 404
+    assert hers.post(f"/c/{root}/again/", {"call": other.id}).status_code == 404
+    assert hers.post(f"/c/{root}/", {"message": "x", "model": "m", "parent": other.reply_id}).status_code == 404
+    assert Snapshot.objects.count() == 2
+
+
+def test_a_link_to_regenerate_leads_to_the_conversation(hers, alice):
+    root = turn(alice, [user("q")], "a").conversation_id
+    response = hers.get(f"/c/{root}/again/")
+    assert (response.status_code, response["Location"]) == (302, f"/c/{root}/")
+
+
+# What is not let through ----------------------------------------------------------------------------------------
+
+WRONG = [
+    ({"message": ""}, "Write a question first."),
+    ({"message": " \n "}, "Write a question first."),
+    ({"message": "a\0b"}, "Null characters"),
+    ({"model": ""}, "Choose a model."),
+    ({"model": "x" * 201}, "at most 200"),
+    ({"temperature": "2.1"}, "At most 2."),
+    ({"temperature": "-0.1"}, "At least 0."),
+    ({"temperature": "warm"}, "Write a number."),
+    ({"temperature": "nan"}, "Write a number."),
+    ({"top_p": "1.01"}, "At most 1."),
+    ({"presence_penalty": "-3"}, "At least -2."),
+    ({"frequency_penalty": "inf"}, "Write a number."),
+    ({"max_tokens": "0"}, "At least 1."),
+    ({"max_tokens": "1.5"}, "Write a whole number."),
+    ({"parent": "x"}, ""),
+]
+
+
+@pytest.mark.parametrize(("wrong", "words"), WRONG)
+@pytest.mark.parametrize("place", ["first", "next", "edit"])
+def test_a_wrong_field_is_named_and_nothing_is_sent(hers, alice, sent, wrong, words, place):
+    call = turn(alice, [user("earlier")], "a")
+    path = {"first": "/", "next": f"/c/{call.conversation_id}/", "edit": f"/c/{call.conversation_id}/edit/{call.head_id}/"}[place]
+    response = hers.post(path, {"message": "my long question", "model": "m"} | wrong)
+    assert response.status_code == 400
+    html = Html(response)
+    check(html)
+    assert words in html.words
+    assert "message" in wrong or "my long question" in html.words
+    assert [fold for fold in html.all("details") if "open" in fold] or not {"temperature", "top_p", "max_tokens"} & set(wrong)
+    assert sent() == []
+    assert Snapshot.objects.count() == 1
+
+
+@pytest.mark.parametrize("place", ["first", "next", "edit", "again"])
+def test_a_question_that_is_not_let_through_stays_in_its_box(hers, alice, settings, sent, place):
+    call = turn(alice, [user("earlier")], "a")
+    root = call.conversation_id
+    path = {"first": "/", "next": f"/c/{root}/", "edit": f"/c/{root}/edit/{call.head_id}/", "again": f"/c/{root}/again/"}[place]
+    settings.OPEN_CALLS = 0
+    response = hers.post(path, {"message": "my long question", "model": "m", "call": call.id})
+    assert response.status_code == 503
+    assert response["Retry-After"] == "2"
+    html = Html(response)
+    check(html)
+    assert "Not sent. Too many calls are open." in html.words
+    assert "my long question" in html.words or place == "again"
+    assert sent() == []
+    assert [(made.status, made.conversation) for made in Snapshot.objects.exclude(id=call.id)] == [("refused", None)]
+
+
+def test_a_record_that_cannot_be_written_lets_nothing_through(hers, monkeypatch, sent):
+    def broken(asked):
+        raise RuntimeError("canary")
+
+    monkeypatch.setattr(record, "open", broken)
+    response = hers.post("/", {"message": "q", "model": "m"})
+    assert response.status_code == 503
+    assert "Nothing is sent that is not recorded." in Html(response).words
+    assert sent() == []
+
+
+@pytest.mark.parametrize("route", ["", "again/", "edit/{message}/"])
+@pytest.mark.parametrize("known", [True, False])
+def test_asking_in_a_strangers_conversation_is_refused_and_recorded(his, alice, sent, route, known):
+    call = turn(alice, [user("private")], "a")
+    before = list(Message.objects.values()), list(Conversation.objects.values())
+    root = call.conversation_id if known else uuid4()
+    path = f"/c/{root}/{route.format(message=call.head_id)}"
+    response = his.post(path, {"message": "let me in", "model": "gpt-4o", "temperature": "0.3", "call": call.id, "parent": call.reply_id})
+    assert response.status_code == 404
+    assert b"private" not in response.content
+    assert sent() == []
+    [refused] = Snapshot.objects.exclude(id=call.id)
+    assert (refused.status, refused.owner.username, refused.conversation, refused.error_code) == ("refused", "bob", None, "conversation_not_found")
+    if "again" not in route:
+        assert record.rebuild(refused)["messages"] == [user("let me in")]
+        assert record.rebuild(refused)["temperature"] == 0.3
+    assert (list(Message.objects.values()), list(Conversation.objects.values())) == before
+
+
+def test_a_removed_conversation_takes_no_questions(hers, alice, sent):
+    call = turn(alice, [user("q")], "a")
+    call.conversation.hide()
+    for route in ("", "again/", f"edit/{call.head_id}/"):
+        assert hers.post(f"/c/{call.conversation_id}/{route}", {"message": "x", "model": "m", "call": call.id}).status_code == 404
+    assert sent() == []
+    assert Snapshot.objects.count() == 1
+
+
+def test_a_gateway_without_an_upstream_says_so(hers, settings):
+    settings.LLM_ENDPOINT = ""
+    assert hers.get("/").status_code == 200
+    response = hers.post("/", {"message": "q", "model": "m"})
+    assert response.status_code == 502
+    assert "LLM_ENDPOINT is not set" in Html(response).words
+
+
+def test_a_form_needs_its_token(alice, sent):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice)
+    assert client.post("/", {"message": "q", "model": "m"}).status_code == 403
+    assert sent() == []
