@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-UPSTREAMS = ("LLM_ENDPOINT", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT", "LLM_MODELS_ENDPOINT")
+UPSTREAMS = ("LLM_ENDPOINT", "LLM_GATEWAY_URL", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT", "LLM_MODELS_ENDPOINT")
 
 
 @register
@@ -33,13 +33,13 @@ def secret(app_configs, **kwargs) -> list[CheckMessage]:
 
 
 def _endpoint() -> Iterator[CheckMessage]:
-    if not settings.LLM_ENDPOINT and not settings.DEMO:
+    if not settings.LLM_ENDPOINT and not settings.LLM_GATEWAY_URL and not settings.DEMO:
         hint = "Set it to the whole address of chat completions, such as https://api.openai.com/v1/chat/completions, or try the demo: make run."
         yield Error("LLM_ENDPOINT is not set: there is no model to speak to.", hint=hint, id="llmgateway.E001")
 
 
 def _authorization() -> Iterator[CheckMessage]:
-    if settings.LLM_ENDPOINT and not settings.LLM_API_AUTHORIZATION:
+    if (settings.LLM_ENDPOINT or settings.LLM_GATEWAY_URL) and not settings.LLM_API_AUTHORIZATION:
         hint = "Set it to the whole header, such as 'Bearer sk-…', or to 'none' where the upstream wants none."
         yield Warning("LLM_API_AUTHORIZATION is not set: calls go out without credentials.", hint=hint, id="llmgateway.W001")
 

@@ -14,15 +14,16 @@ def sign_out(request) -> HttpResponseBase:
     return LogoutView.as_view()(request) if request.method == "POST" else redirect("chat")
 
 
+DOCS = RedirectView.as_view(pattern_name="api-docs")
 PAGES: list[URLPattern | URLResolver] = (
     [path("", include("proxy.urls")), path("", include("conversations.urls"))]
     if settings.CHAT_PAGES
-    else [path("", RedirectView.as_view(pattern_name="admin:index"), name="chat")]
+    else [path("", DOCS, name="chat"), path("history/", DOCS, name="history")]
 )
 urlpatterns = [
     path("v1/", include("proxy.api.urls_v1")),
     path("api/", include("proxy.api.urls_api")),
-    path("docs", RedirectView.as_view(pattern_name="api-docs")),
+    path("docs", DOCS),
     path("ping", lambda request: HttpResponse("pong\n", content_type="text/plain")),
     path("sign-in/", LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True), name="sign-in"),
     path("sign-out/", sign_out, name="sign-out"),

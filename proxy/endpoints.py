@@ -4,21 +4,31 @@ from django.conf import settings
 
 from .upstream import Fault
 
+CHAT = "/chat/completions"
 
-def base() -> str:
-    """The upstream's API root: LLM_ENDPOINT without its last two steps."""
-    if not settings.LLM_ENDPOINT:
+
+def base(chat: str) -> str:
+    """An upstream's API root: the address of its chat completions without the last two steps."""
+    if not chat:
         raise Fault(502, "upstream_missing", "This gateway has no upstream: LLM_ENDPOINT is not set.", "server_error")
-    return settings.LLM_ENDPOINT.removesuffix("/").removesuffix("/chat/completions")
+    return chat.removesuffix("/").removesuffix(CHAT)
 
 
 def chat() -> str:
-    base()
+    base(settings.LLM_ENDPOINT)
     return settings.LLM_ENDPOINT
 
 
+def chat_of_pages() -> str:
+    """LLM_GATEWAY_URL as it is where it ends like OpenAI's; any other is a classic gateway's base."""
+    url = settings.LLM_GATEWAY_URL
+    if not url:
+        return chat()
+    return url if url.removesuffix("/").endswith(CHAT) else url.removesuffix("/") + "/chat"
+
+
 def images() -> str:
-    return settings.LLM_IMG_ENDPOINT or base() + "/images/generations"
+    return settings.LLM_IMG_ENDPOINT or base(settings.LLM_ENDPOINT) + "/images/generations"
 
 
 def image_edits() -> str:
@@ -26,8 +36,10 @@ def image_edits() -> str:
 
 
 def embeddings() -> str:
-    return settings.LLM_EMBEDDINGS_ENDPOINT or base() + "/embeddings"
+    return settings.LLM_EMBEDDINGS_ENDPOINT or base(settings.LLM_ENDPOINT) + "/embeddings"
 
 
 def models() -> str:
-    return settings.LLM_MODELS_ENDPOINT or base() + "/models"
+    """A classic gateway lists none."""
+    gateway = settings.LLM_GATEWAY_URL if chat_of_pages() == settings.LLM_GATEWAY_URL else ""
+    return settings.LLM_MODELS_ENDPOINT or base(settings.LLM_ENDPOINT or gateway) + "/models"

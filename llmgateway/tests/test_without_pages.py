@@ -1,0 +1,40 @@
+"""CHAT_PAGES=false: the API, its description and the admin."""
+
+import importlib
+
+import pytest
+from django.test import Client
+from django.urls import clear_url_caches
+
+from llmgateway import urls
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def browser(settings):
+    settings.CHAT_PAGES = False
+    importlib.reload(urls)
+    clear_url_caches()
+    yield Client()
+    settings.CHAT_PAGES = True
+    importlib.reload(urls)
+    clear_url_caches()
+
+
+def test_the_root_leads_to_the_description(browser):
+    for path in ("/", "/history/"):
+        assert browser.get(path).url == "/api/docs/"
+    assert browser.get("/api/docs/").status_code == 200
+    assert browser.get("/admin/login/").status_code == 200
+
+
+def test_there_are_no_pages_of_conversations(browser):
+    answer = browser.get("/c/01a206fc-69d5-7d14-9c96-a16a635de4b1/")
+    assert answer.status_code == 404
+    assert b"Nothing here" in answer.content
+
+
+def test_the_api_answers(browser):
+    assert browser.get("/v1/models").status_code == 401
+    assert browser.get("/ping").content == b"pong\n"
