@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import psutil
 import psycopg
 import uuid_utils
 from django.db import IntegrityError, connection, transaction
@@ -58,6 +59,9 @@ class Asked:
     address: str | None = None
     user_agent: str = ""
     at: datetime | None = None
+    classic_id: UUID | None = None  # of an imported row: conversations.classic
+    classic: Json | None = None
+    classic_root: str | None = None  # of the conversation, where this call begins it
 
 
 @dataclass(slots=True)
@@ -137,6 +141,7 @@ def _open(asked: Asked) -> Call:
     in_rows = asked.kind == Snapshot.Kind.CHAT and bool(rows or place.known)
     rest = {k: v for k, v in asked.body.items() if k != "messages"} if in_rows else asked.body
     params = orjson.dumps(attachments.lighten(rest, blobs)).decode()
+    classic = None if asked.classic is None else orjson.dumps(attachments.lighten(asked.classic, blobs)).decode()
     attachments.keep(blobs)
     salt = secrets.token_bytes(16)
     values = {
@@ -145,6 +150,7 @@ def _open(asked: Asked) -> Call:
         "process": PROCESS, "retry_of": retry_of, "model": _clean(asked.model), "upstream": asked.upstream, "params": params,
         "preamble": preamble_id, "head": call.head, "salt": salt, "commitment": sha256(salt + asked.sent).digest(),
         "address": asked.address, "user_agent": _clean(asked.user_agent), "opened": opened,
+        "classic_id": asked.classic_id, "classic": classic, "classic_root": asked.classic_root,
     }  # fmt: skip
     execute(OPEN, values | _columns(rows) | _files(blobs))
     return call
@@ -162,7 +168,7 @@ def close(call: Call, outcome: Outcome) -> bool:
             path_hash = threading.next_hash(call.key, call.head_hash, message)
             role, text, raw = threading.taken_apart(attachments.lighten(message, blobs))
             rows.append(threading.Row(id, call.head, call.head_depth + 1, role, text, raw, Message.Origin.RELAYED, None, path_hash))
-            extras.append({MESSAGE: str(id)} | {k: v for k, v in reply.items() if k not in message})
+            extras.append({k: v for k, v in reply.items() if k not in message} | {MESSAGE: str(id)})
     response = outcome.response
     if response and rows:
         choices = [choice | {"message": extra} for choice, extra in zip(response.get("choices") or [], extras, strict=False)]
@@ -299,7 +305,7 @@ def rebuild_response(snapshot: Snapshot) -> Json | None:
     if not snapshot.response:
         return None
     response = orjson.loads(snapshot.response)
-    for choice in response.get("choices") or []:
+    for choice in (response.get("choices") or []) if snapshot.conversation_id else []:
         message = choice.get("message") if isinstance(choice, dict) else None
         if isinstance(message, dict) and MESSAGE in message:
             row = Message.objects.get(id=message.pop(MESSAGE))
@@ -390,12 +396,9 @@ def stopped(snapshots: list[UUID]) -> list[UUID]:
 
 def _alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # one that nobody has buried yet runs nothing
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    return True
 
 
 # Plain SQL ------------------------------------------------------------------------------------------------------
@@ -473,17 +476,18 @@ FILES = """
 
 OPEN = f"""
     WITH conversation AS (
-        INSERT INTO conversations_conversation (id, owner_id, session_key, title, started, last)
-        SELECT %(conversation)s::uuid, %(owner)s, %(session_key)s::text, %(title)s, %(opened)s, %(opened)s WHERE %(fresh)s
+        INSERT INTO conversations_conversation (id, owner_id, session_key, classic_root, title, started, last)
+        SELECT %(conversation)s::uuid, %(owner)s, %(session_key)s::text, %(classic_root)s::text, %(title)s, %(opened)s, %(opened)s WHERE %(fresh)s
     ), messages AS ({MESSAGES}
         ON CONFLICT (id) DO NOTHING
     ), files AS ({FILES}
         ON CONFLICT DO NOTHING
     )
     INSERT INTO conversations_snapshot (id, conversation_id, owner_id, key, end_user, kind, status, process, retry_of_id, model,
-        upstream, params, preamble_id, head_id, salt, commitment, address, user_agent, opened)
+        upstream, params, preamble_id, head_id, salt, commitment, address, user_agent, opened, classic_id, classic)
     VALUES (%(id)s, %(conversation)s, %(owner)s, %(key)s, %(end_user)s, %(kind)s, 'pending', %(process)s, %(retry_of)s, %(model)s,
-        %(upstream)s, %(params)s, %(preamble)s, %(head)s, %(salt)s, %(commitment)s, %(address)s::inet, %(user_agent)s, %(opened)s)"""
+        %(upstream)s, %(params)s, %(preamble)s, %(head)s, %(salt)s, %(commitment)s, %(address)s::inet, %(user_agent)s, %(opened)s,
+        %(classic_id)s, %(classic)s)"""
 
 CLOSE = f"""
     WITH pending AS (

@@ -2,9 +2,18 @@
 
 import socket
 import struct
+from http import HTTPStatus
 
+from gunicorn import util
+from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
+REFUSED = {  # what the parser objects to; the rest is a 400
+    errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+}
 READ = struct.pack("ll", 30, 0)  # seconds, microseconds: a client that stops in the middle of its request
 
 
@@ -16,6 +25,23 @@ class Worker(ThreadWorker):
             conn.close(graceful=True)
             conn.close = lambda graceful=False: None
         return again
+
+    def handle_error(self, req, client, addr, exc):
+        """gunicorn would quote the request in its log, and answer a program with a page."""
+        from proxy.api.errors import plain
+
+        if isinstance(exc, errors.ParseException):
+            status, text = REFUSED.get(type(exc), HTTPStatus.BAD_REQUEST), "This is not HTTP as this server reads it."
+            self.log.warning("a request could not be read: %s", type(exc).__name__)
+        else:
+            status, text = HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed."
+            self.log.error("a request failed in the server", exc_info=exc)
+        body = plain(status, text).content
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        try:
+            util.write_nonblock(client, head.encode() + body)
+        except OSError:
+            pass  # nobody is there to read it
 
     def handle_request(self, req, conn):
         if req.method == "POST" and not req.path.startswith(("/v1/", "/api/")):

@@ -12,6 +12,8 @@ from conversations.threading import Json
 
 from . import prices
 
+DEAREST = Decimal(999_999)  # US dollars that a snapshot's column holds: an upstream may claim any number of tokens
+
 
 def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | None = None) -> Outcome:
     """`answer` is a completion (also one that a stream amounts to so far), a list of images, or one of embeddings."""
@@ -35,7 +37,8 @@ def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | No
         said = [threading.said(message) for message in asked.messages] or [_input(asked.body)]
         prompt, completion = estimate("".join(said)), sum(estimate(threading.said(reply)) for reply in outcome.replies)
     outcome.prompt_tokens, outcome.completion_tokens = prompt, completion
-    outcome.cost = _cost(asked, usage, prompt, completion or 0, status)
+    cost = _cost(asked, usage, prompt, completion or 0, status)
+    outcome.cost = None if cost is None else min(cost, DEAREST)
     return outcome
 
 
@@ -43,14 +46,21 @@ def pictures_of(answer: Json, fetch) -> list[Json]:
     """The images of a reply as parts of a message; `fetch(url)` gives the bytes of one that is only named, or None."""
     parts = []
     for item in answer.get("data") or []:
-        encoded, url = item.get("b64_json"), item.get("url")
+        encoded, url = (item.get("b64_json"), item.get("url")) if isinstance(item, dict) else (None, None)
         if not isinstance(encoded, str) and isinstance(url, str) and (data := fetch(url)):
             encoded = base64.b64encode(data).decode()
         if isinstance(encoded, str):
-            start = base64.b64decode(encoded[:32] + "=" * (-len(encoded[:32]) % 4))
-            url = f"data:{media_type(start)};base64,{encoded}"
-        parts.append({"type": "image_url", "image_url": {"url": url}})
+            url = f"data:{media_type(_start(encoded))};base64,{encoded}"
+        if isinstance(url, str):
+            parts.append({"type": "image_url", "image_url": {"url": url}})
     return parts
+
+
+def _start(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded[:32])
+    except ValueError:
+        return b""
 
 
 def _cost(asked: Asked, usage: Json, prompt: int | None, completion: int, status: str) -> Decimal | None:

@@ -6,6 +6,7 @@ always follow.
 """
 
 import logging
+import select
 import threading
 import time
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ SAVE_PAGE = 1.0  # seconds between two saves of a growing answer that pages may 
 SAVE_API = 5.0  # of one that only its caller reads
 SAVE_SIZE = 16 * 1024  # characters that are saved earlier
 LONGEST_EVENT = 1 << 20  # bytes
+SOON = 100  # milliseconds that an answer waits for its end mark, so that the next call can use the connection
 log = logging.getLogger(__name__)
 
 CAUSES = {  # what cut a call → its status, and the caller's error
@@ -110,7 +112,7 @@ class Exchange:
             ended.error_code, ended.error = fault.code or "", fault.text
         ended.first_byte, ended.upstream_request_id = self.first_byte, self.request_id
         try:
-            written = record.close(self.call, ended)
+            written = watcher.close(self.call, ended)
         except Error:
             log.exception("snapshot %s could not be closed", self.call.id)
             ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, "record_not_writable", NOT_RECORDED
@@ -118,6 +120,8 @@ class Exchange:
             raise Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5") from None
         finally:
             record.release()
+        if ended.error_code == watcher.NOT_KEPT:
+            raise Fault(502, ended.error_code, ended.error)
         if not written:
             raise Fault(503, "gateway_stopped", "The gateway took this call for lost. Its record is closed.", "server_error")
 
@@ -157,13 +161,12 @@ def open(asked: Asked, client: Any = None, *, cancellable: bool = False, stoppab
 def refused(asked: Asked, fault: Fault) -> Fault:
     """The same fault, once the refusal is on record; it then names the snapshot."""
     try:
-        fault.snapshot = record.refuse(asked, fault.code or "", fault.text)  # type: ignore[attr-defined]
+        return fault.of(record.refuse(asked, fault.code or "", fault.text))
     except Error:
         log.exception("a refusal could not be recorded")
         return Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5")
     finally:
         record.release()
-    return fault
 
 
 def post(exchange: Exchange, url: str, body: bytes, content_type: str = "") -> Any:
@@ -191,13 +194,13 @@ def ask(exchange: Exchange, url: str, body: bytes, content_type: str = "") -> by
             streamed = sse.Reply()
             streamed.feed(data)
             streamed.digest()
-            if streamed.error or not streamed.finished:
+            if streamed.error or streamed.bad or not streamed.finished:
                 raise Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
             answer = streamed.completion() or {}
             data = orjson.dumps(answer)
         else:
             answer = upstream.parsed(data, upstream.content_type(reply))
-        if exchange.asked.kind == Snapshot.Kind.CHAT and not isinstance(answer.get("choices"), list):
+        if not isinstance(answer.get("choices" if exchange.asked.kind == Snapshot.Kind.CHAT else "data"), list):
             raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
         pictures = outcome.pictures_of(answer, upstream.get_picture) if exchange.asked.kind == Snapshot.Kind.IMAGE else None
         ended = outcome.of(exchange.asked, answer, Snapshot.Status.OK, pictures)
@@ -245,7 +248,12 @@ class Stream:
             raise StopIteration
         exchange = self.exchange
         exchange.since, exchange.writing = time.monotonic(), False
-        piece = self._pull()
+        try:
+            piece = self._pull()
+        except Exception as problem:  # of our own making: the record is closed all the same
+            self.over = True
+            self._hang_up()
+            piece = sse.problem(exchange.fail(as_fault(problem)).error)
         exchange.since, exchange.writing = time.monotonic(), True
         return piece
 
@@ -260,7 +268,7 @@ class Stream:
             whole = data if not self.rest else self.rest + data
             if not data:
                 self.rest = b""
-                return self._end(None, whole)
+                return self._end(None, sse.mended(whole))
             end = len(whole) if whole.endswith(b"\n\n") else sse.whole(whole)
             piece, self.rest = whole[:end], whole[end:]
             if len(self.rest) > LONGEST_EVENT:
@@ -290,9 +298,11 @@ class Stream:
         if exchange.cause or problem:
             fault = problem or Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
         elif reply.error:
-            fault = Fault(502, "upstream_failed", "The model's server failed in the middle of its answer.")
+            fault = Fault(502, "upstream_failed", upstream.words(reply.error))
         elif not reply.done and not reply.finished:
             fault = Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
+        elif reply.bad:
+            fault = Fault(502, "upstream_bad_reply", "The model's server sent something that is no part of an answer.")
         elif not reply.finished and reply.completion() is None:
             fault = Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
         self._hang_up(whole=fault is None)
@@ -306,7 +316,7 @@ class Stream:
         if not self.usage_wanted:
             piece = sse.without_usage(piece)
         if fault:
-            return piece if reply.error else piece.replace(b"data: [DONE]\n\n", b"") + sse.problem(fault.error)
+            return sse.without_done(piece) if reply.error else sse.without_done(piece) + sse.problem(fault.error)
         return piece if reply.done else piece + b"data: [DONE]\n\n"  # some servers just stop after the finish reason
 
     def _save(self) -> None:
@@ -329,8 +339,8 @@ class Stream:
         if body is None:
             return
         try:
-            if whole and not body.ended and body.file is not None:
-                body.read()  # [DONE] came before the end mark: it is on its way
+            if whole and not body.ended and body.file is not None and soon(self.exchange.sock):
+                body.read()  # the end mark, which came after [DONE]
             body.close(whole=whole)
         except (HTTPError, OSError, upstream.Truncated):
             body.close(whole=False)
@@ -353,6 +363,14 @@ class KeptStream(Stream):
     def close(self) -> None:
         for _ in self:
             pass
+
+
+def soon(sock: Any) -> bool:
+    """Whether something more comes at once."""
+    poll = select.poll()
+    if sock is not None:
+        poll.register(sock, select.POLLIN)
+    return bool(poll.poll(SOON))
 
 
 def as_fault(problem: Exception) -> Fault:

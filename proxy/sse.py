@@ -10,6 +10,7 @@ from conversations.threading import Json
 
 DIGEST = 16 * 1024  # bytes that may wait to be parsed
 NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+DONE = re.compile(rb"data: *\[DONE\]\r?\n\r?\n")
 
 
 def whole(buffer: bytes) -> int:
@@ -41,6 +42,22 @@ def _usage_only(block: bytes) -> bool:
         return False
 
 
+def mended(buffer: bytes) -> bytes:
+    """The end of a stream: its last event gets the blank line that it lacks, half an event is dropped."""
+    end = whole(buffer)
+    data = b"".join(events(buffer[end:]))
+    try:
+        if data != b"[DONE]":
+            orjson.loads(data)
+    except ValueError:
+        return buffer[:end]
+    return buffer.rstrip(b"\r\n") + b"\n\n"
+
+
+def without_done(piece: bytes) -> bytes:
+    return DONE.sub(b"", piece)
+
+
 class Reply:
     """What a stream says, parsed now and then so that little of it is held."""
 
@@ -69,6 +86,8 @@ class Reply:
             if data == b"[DONE]":
                 self.done = True
                 continue
+            if not data:
+                continue  # a sign of life
             try:
                 event = orjson.loads(data)
                 self._take(event)
@@ -83,7 +102,8 @@ class Reply:
         if not self.head and event.get("id"):
             self.head = {key: value for key, value in event.items() if key not in ("choices", "usage", "object", "obfuscation")}
         for choice in event.get("choices") or ():
-            self._choices.setdefault(choice.get("index", 0), _Choice()).add(choice)
+            index = choice.get("index")
+            self._choices.setdefault(index if type(index) is int else 0, _Choice()).add(choice)
 
     @property
     def finished(self) -> bool:
@@ -135,13 +155,16 @@ class _Choice:
         if isinstance(logprobs := choice.get("logprobs"), dict):
             for key, value in logprobs.items():
                 self.logprobs = self.logprobs or {}
-                self.logprobs[key] = self.logprobs.get(key, []) + value if isinstance(value, list) else value
+                self.logprobs[key] = (self.logprobs.get(key) or []) + value if isinstance(value, list) else value
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
 
     def _tool(self, part: Json) -> None:
-        call = self.tools.setdefault(part.get("index", 0), {"id": None, "type": "function"})
+        index = part.get("index")
+        if type(index) is not int:  # some do not count: an id begins a call
+            index = len(self.tools) if part.get("id") or not self.tools else max(self.tools)
+        call = self.tools.setdefault(index, {"id": None, "type": "function"})
         for key, value in part.items():
-            if key == "function":
+            if key == "function" and value is not None:
                 function = call.setdefault("function", {"name": "", "arguments": ""})
                 function["name"] = value.get("name") or function["name"]
                 function["arguments"] += value.get("arguments") or ""

@@ -73,7 +73,7 @@ class Carrier:
 
     def request(self, *args, **kwargs):
         self.exchange = getattr(here, "exchange", None)
-        if self.sock is not None:  # type: ignore[has-type]
+        if self.sock is not None:  # type: ignore[attr-defined]
             self._hand_over()
         super().request(*args, **kwargs)  # type: ignore[misc]
 

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import Error
+from django.db import Error, InterfaceError, OperationalError
 
 from conversations import record
+from conversations.models import Snapshot
 
 if TYPE_CHECKING:
     from .relay import Exchange
 
 TICK = 0.5  # seconds
 BEAT = 5.0
+NOT_KEPT = "answer_not_kept"
 GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 exchanges: dict[UUID, Exchange] = {}  # all that are open in this process
@@ -99,5 +101,19 @@ def look(now: float) -> None:
 
 def _close_late() -> None:
     for id, (call, outcome) in list(unclosed.items()):
-        record.close(call, outcome)
+        close(call, outcome)
         del unclosed[id]
+
+
+def close(call: record.Call, ended: record.Outcome) -> bool:
+    """Where an answer cannot be kept (a full disk for its files, nesting without end), the call is closed without it, and `ended` says so.
+    Raises Error only while the database is away."""
+    try:
+        return record.close(call, ended)
+    except (InterfaceError, OperationalError):
+        raise
+    except Exception:
+        log.exception("the answer of snapshot %s could not be kept", call.id)
+        ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, NOT_KEPT, "The model's answer could not be kept, so it was not passed on."
+        ended.replies, ended.response, ended.cost = [], None, None
+        return record.close(call, ended)

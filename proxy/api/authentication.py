@@ -14,6 +14,7 @@ from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 
+from conversations import record
 from proxy.models import ApiKey
 
 KEPT = 5.0  # seconds
@@ -42,10 +43,13 @@ def caller_of(secret: str) -> Caller | None:
     now = time.monotonic()
     read, caller = _known.get(digest, (0.0, None))
     if not read or now - read > KEPT:
-        key = ApiKey.objects.usable().presented(secret).first()
-        caller = Caller(key.owner_id, key.prefix, frozenset(key.scopes), key.shared) if key else None
-        if key:
-            key.used(timezone.now())
+        try:
+            key = ApiKey.objects.usable().presented(secret).first()
+            caller = Caller(key.owner_id, key.prefix, frozenset(key.scopes), key.shared) if key else None
+            if key:
+                key.used(timezone.now())
+        finally:
+            record.release()  # the caller's body may be slow to come
         if len(_known) >= MOST:
             _known.clear()
         _known[digest] = (now, caller)

@@ -47,8 +47,10 @@ def handler(problem, context) -> Response:
     response = Response(shape(fault, context["request"].path_info), fault.status if fault.status != 499 else 400)
     if fault.retry_after:
         response["retry-after"] = fault.retry_after
-    if snapshot := getattr(fault, "snapshot", None):
-        response["x-request-id"] = str(snapshot)
+    if fault.snapshot:
+        response["x-request-id"] = str(fault.snapshot)
+    if fault.conversation:
+        response["x-conversation-id"] = str(fault.conversation)
     if header := getattr(problem, "auth_header", None):
         response["www-authenticate"] = header
     return response

@@ -1,12 +1,14 @@
 """/v1: OpenAI's API. Few fields are read, all others travel as they came."""
 
 import base64
+from hashlib import sha256
 from io import BytesIO
 from typing import Any
 from uuid import UUID
 
 import orjson
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
@@ -45,6 +47,7 @@ class Passage(APIView):
             self.place(request, asked)
             speak_for(caller, asked)
             asked.retried = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0") not in ("", "0")
+            self.url = self.endpoint()
         except Fault as fault:
             raise relay.refused(asked, fault) from None
         return self.forward(request, asked)
@@ -66,10 +69,9 @@ class Passage(APIView):
     def forward(self, request, asked: Asked) -> HttpResponse:
         exchange = relay.open(asked, request.META.get("gunicorn.socket"))
         try:
-            data = relay.ask(exchange, self.endpoint(), asked.sent, getattr(request, "content_type_sent", ""))
+            data = relay.ask(exchange, self.url, asked.sent, getattr(request, "content_type_sent", ""))
         except Fault as fault:
-            fault.snapshot = exchange.call.id  # type: ignore[attr-defined]
-            raise
+            raise fault.of(exchange.call.id, exchange.call.conversation) from None
         data = self.pass_on(data, exchange)
         return named(HttpResponse(data, content_type="application/json", headers={"Content-Length": len(data)}), exchange)
 
@@ -95,10 +97,9 @@ class ChatCompletions(Passage):
             return super().forward(request, asked)
         exchange = relay.open(asked, request.META.get("gunicorn.socket"), cancellable=True)
         try:
-            stream = relay.Stream(exchange, self.endpoint(), asked.sent, usage_wanted=self.usage_wanted)
+            stream = relay.Stream(exchange, self.url, asked.sent, usage_wanted=self.usage_wanted)
         except Fault as fault:
-            fault.snapshot = exchange.call.id  # type: ignore[attr-defined]
-            raise
+            raise fault.of(exchange.call.id, exchange.call.conversation) from None
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
         response["Cache-Control"] = "no-store, no-transform"
         response["X-Accel-Buffering"] = "no"
@@ -121,13 +122,13 @@ class ImageEdits(Passage):
     kind, scope, endpoint = Snapshot.Kind.IMAGE, ApiKey.Scope.IMAGES, staticmethod(endpoints.image_edits)
 
     def read(self, request, asked: Asked) -> None:
-        body, boundary = rest.body_of(request), "llm-gateway-" + request._request.id
+        body = rest.body_of(request)
         if not request.META.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
             raise Fault(415, "unsupported_media_type", "Send the images as multipart/form-data.", "invalid_request_error")
         meta = request.META | {"CONTENT_LENGTH": str(len(body))}
         try:
             fields, files = MultiPartParser(meta, BytesIO(body), [InMemory()], "utf-8").parse()
-        except MultiPartParserError:
+        except (MultiPartParserError, SuspiciousOperation):
             raise invalid(None, "The multipart body cannot be read.") from None
         parts: list[Any] = [(name, value) for name, values in fields.lists() for value in values]
         asked.body = {name: values[0] if len(values) == 1 else values for name, values in fields.lists()}
@@ -146,7 +147,17 @@ class ImageEdits(Passage):
         asked.messages = [{"role": "user", "content": [{"type": "text", "text": prompt_of(asked.body)}, *pictures]}]
         if not pictures:
             raise invalid("image", "Send at least one file as `image` or `image[]`.")
-        asked.sent, request.content_type_sent = encode_multipart_formdata(parts, boundary)
+        asked.sent, request.content_type_sent = encode_multipart_formdata(parts, boundary_of(parts))
+
+
+def boundary_of(parts: list[Any]) -> str:
+    """No part can hold it, for it is made of all of them; and a retry of the same is the same bytes."""
+    digest = sha256()
+    for name, value in parts:
+        for piece in (name, *(value if isinstance(value, tuple) else (value,))):
+            data = piece if isinstance(piece, bytes) else str(piece).encode()
+            digest.update(b"%d " % len(data) + data)
+    return f"llm-gateway-{digest.hexdigest()}"
 
 
 class InMemory(MemoryFileUploadHandler):

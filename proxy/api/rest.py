@@ -4,12 +4,14 @@ from typing import Any
 
 import orjson
 from django.conf import settings
+from gunicorn.http.errors import ParseException
 from rest_framework import negotiation, renderers
 
 from conversations.threading import Json
 from proxy.upstream import Fault
 
 DEEPEST = 64  # levels
+DRAINED = 4  # times the largest body is read, to be refused
 
 
 class AsJSON(renderers.BaseRenderer):
@@ -36,16 +38,23 @@ def body_of(request) -> bytes:
         raise Fault(415, "unsupported_encoding", "Send the body without compression.", "invalid_request_error")
     limit, length = settings.MAX_BODY, http.META.get("CONTENT_LENGTH") or "0"
     too_large = Fault(413, "request_too_large", f"The request is larger than {limit >> 20} MB.", "invalid_request_error")
-    if not length.isdigit() or int(length) > limit:
+    if not length.isdigit() or int(length) > DRAINED * limit:
         raise too_large
     stream = http.META["wsgi.input"] if "chunked" in http.META.get("HTTP_TRANSFER_ENCODING", "").lower() else http
     try:
         body = stream.read(limit + 1)
-    except OSError:
+        if len(body) > limit:
+            _drain(stream, (DRAINED - 1) * limit)
+            raise too_large
+    except (OSError, ParseException):
         raise Fault(400, "body_incomplete", "The request's body ended early.", "invalid_request_error") from None
-    if len(body) > limit:
-        raise too_large
     return body
+
+
+def _drain(stream: Any, most: int) -> None:
+    """Most callers read no answer before they have sent everything."""
+    while most > 0 and (piece := stream.read(1 << 16)):
+        most -= len(piece)
 
 
 def parsed(body: bytes) -> Json:

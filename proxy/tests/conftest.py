@@ -1,0 +1,166 @@
+"""What the tests of the passage stand on: a database whose rows are committed, a cast with keys, gateways and upstreams."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import psycopg
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import connection
+
+from conversations.models import Snapshot
+from proxy import demo
+from proxy.models import ApiKey
+from proxy.tests import gateway as at
+from proxy.tests.gateway import Gateway, eventually
+from proxy.tests.wire import Wire
+
+
+def parameters(name: str) -> dict[str, str]:
+    """Of the tests' PostgreSQL, as libpq takes them."""
+    known = connection.get_connection_params()
+    return {key: str(known[key]) for key in ("host", "port", "user", "password") if known.get(key)} | {"dbname": name}
+
+
+def url_of(parameters: dict[str, str]) -> str:
+    account = ":".join(quote(parameters[key], safe="") for key in ("user", "password") if key in parameters)
+    return f"postgres://{account}@/{parameters['dbname']}?" + urlencode({key: parameters[key] for key in ("host", "port") if key in parameters})
+
+
+@pytest.fixture(scope="session")
+def committed(django_db_blocker, worker_id) -> Iterator[dict[str, str]]:
+    """A database where the gateway's processes commit, apart from the one that is rolled back: libpq's parameters."""
+    with django_db_blocker.unblock():
+        name = f"test_served_{worker_id}"
+        with psycopg.connect(**parameters("postgres"), autocommit=True) as server:
+            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            server.execute(f'CREATE DATABASE "{name}"')
+        theirs = move_to(NAME=name)
+        call_command("migrate", interactive=False, verbosity=0)
+        cast()
+        move_to(**theirs)
+        yield parameters(name)
+        with psycopg.connect(**parameters("postgres"), autocommit=True) as server:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="module")
+def database(committed, django_db_blocker) -> Iterator[str]:
+    """Its URL. While a module has it, the ORM of the tests reads and writes it too, and nothing is rolled back."""
+    with django_db_blocker.unblock():
+        theirs = move_to(NAME=committed["dbname"])
+        yield url_of(committed)
+        move_to(**theirs)
+
+
+def move_to(**settings: object) -> dict[str, object]:
+    """The tests' ORM goes to another database: the settings that bring it back."""
+    theirs = {name: connection.settings_dict[name] for name in settings}
+    connection.close()
+    connection.close_pool()
+    connection.settings_dict.update(settings)
+    return theirs
+
+
+def cast() -> None:
+    """alice owns, bob is a stranger, the service speaks for many."""
+    alice, bob, service = (get_user_model().objects.create_user(name, password=at.SECRET) for name in ("alice", "bob", "service"))
+    for owner, name, secret, fields in (
+        (alice, "laptop", at.ALICE, {}),
+        (bob, "laptop", at.BOB, {}),
+        (service, "front end", at.SHARED, {"shared": True}),
+        (alice, "pictures", at.IMAGES_ONLY, {"scopes": [ApiKey.Scope.IMAGES]}),
+        (alice, "nothing", at.NOTHING, {"scopes": []}),
+    ):
+        ApiKey.make(owner, name, secret=secret, **fields)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """Short, for a socket's sake."""
+    folder = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp")).resolve()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def demo_upstream() -> Iterator[demo.serve]:
+    with demo.serve(pace=0) as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def wire() -> Iterator[Wire]:
+    with Wire() as wire:
+        yield wire
+
+
+@pytest.fixture
+def started(folder, database) -> Iterator[Callable[..., Gateway]]:
+    """Starts a gateway with these settings, for one test."""
+    running: list[Gateway] = []
+
+    def start(**environment: object) -> Gateway:
+        running.append(Gateway(folder, **{"DATABASE_URL": database, **environment}))
+        return running[-1]
+
+    yield start
+    for gateway in running:
+        gateway.kill()
+        is_discreet(gateway.log)
+
+
+def is_discreet(log: Path) -> None:
+    """Nothing that people or models say, no key and no credential."""
+    text = log.read_text()
+    assert at.CANARY not in text, log
+    assert at.SECRET not in text, log
+
+
+@pytest.fixture(scope="session")
+def _gateway(committed, folder, demo_upstream) -> Iterator[Gateway]:
+    gateway = Gateway(folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{demo_upstream.url}{at.CHAT}")
+    yield gateway
+    gateway.stop()
+    is_discreet(gateway.log)
+
+
+@pytest.fixture(scope="session")
+def _wired(committed, folder, wire) -> Iterator[Gateway]:
+    gateway = Gateway(folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{wire.url}{at.CHAT}")
+    yield gateway
+    gateway.stop()
+    is_discreet(gateway.log)
+
+
+@pytest.fixture
+def gateway(database, _gateway) -> Gateway:
+    """In front of the demo upstream."""
+    return _gateway
+
+
+@pytest.fixture
+def wired(database, _wired) -> Gateway:
+    """In front of an upstream that does what the test says."""
+    return _wired
+
+
+@pytest.fixture
+def recorded(database) -> Callable[..., list[Snapshot]]:
+    """The snapshots that came since the test began, once they are closed: exactly so many."""
+    before = set(Snapshot.objects.values_list("id", flat=True))
+
+    def recorded(count: int = 1, within: float = 10.0) -> list[Snapshot]:
+        def closed() -> list[Snapshot] | bool:
+            found = [snapshot for snapshot in Snapshot.objects.order_by("opened") if snapshot.id not in before]
+            return len(found) >= count and all(snapshot.status != "pending" for snapshot in found) and (found or True)
+
+        found = eventually(closed, within) if count else Snapshot.objects.exclude(id__in=before)
+        assert len(found) == count
+        return list(found)
+
+    return recorded

@@ -1,0 +1,280 @@
+"""However a call ends: one closed snapshot with the right status, what came is kept, and whoever still listens is told."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from conversations.models import Partial, Snapshot, Usage
+from proxy.tests.gateway import ALICE, CANARY, CHAT, chat, eventually, marked, said
+from proxy.tests.wire import SSE, chunk, json_reply, until_closed
+
+DONE = b"data: [DONE]\n\n"
+ANSWER = {"id": "c", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}]}
+COUNTED = ANSWER | {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+
+
+def word(text: str, reason: str | None = None) -> bytes:
+    return b"data: %s\n\n" % json.dumps({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}]}).encode()
+
+
+def words(sock, request):
+    """One after the other, until the gateway hangs up."""
+    sock.sendall(SSE)
+    while True:
+        sock.sendall(chunk(word("word " * 20)))
+        time.sleep(0.005)
+
+
+class Held:
+    """Answers of the wire that wait for the test: `begun` counts those that wait."""
+
+    def __init__(self, wire, first: bytes, then: bytes = b""):
+        self.let_go, self.begun, self.hung_up_after = threading.Event(), 0, []
+
+        def answer(sock, request):
+            sock.sendall(first)
+            self.begun += 1
+            if then:
+                self.let_go.wait(30)
+                sock.sendall(then)
+            else:
+                self.hung_up_after.append(until_closed(sock))
+
+        wire.answer = answer
+
+
+# The caller goes ------------------------------------------------------------------------------------------------
+
+
+def test_a_json_caller_who_hangs_up_is_billed_so_it_is_recorded(wired, wire, recorded):
+    body = json.dumps(COUNTED).encode()
+    held = Held(wire, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+    with wired.open_chat(marked()):
+        eventually(lambda: held.begun)
+    time.sleep(1.2)  # the watcher has looked twice
+    held.let_go.set()
+    [snapshot] = recorded()
+    assert (snapshot.status, snapshot.reply.text, snapshot.completion_tokens, snapshot.estimated) == ("ok", "Fine.", 1, False)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [(b"", None), (SSE, None), (SSE + chunk(word("Once ")) + chunk(word("upon")), "Once upon")],
+    ids=["before the head", "before a word", "in mid-stream"],
+)
+def test_a_reader_who_goes_while_the_upstream_is_silent(wired, wire, recorded, sent, text, reset):
+    held = Held(wire, sent)
+    with wired.open_chat(f"Tell me a story. {marked()}", stream=True) as call:
+        eventually(lambda: held.begun)
+        if text:
+            call.read_until(b"upon")
+        if reset:
+            call.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    [snapshot] = recorded(within=2)
+    assert (snapshot.status, snapshot.error_code) == ("cancelled", "client_gone")
+    assert (snapshot.reply.text if snapshot.reply else None) == text
+    assert snapshot.estimated
+    assert snapshot.prompt_tokens > 5
+    assert snapshot.completion_tokens == (3 if text else 0)
+    eventually(lambda: held.hung_up_after, 1)
+    assert held.hung_up_after[0] < 2
+
+
+def test_a_reader_who_goes_while_the_answer_flows(wired, wire, recorded):
+    wire.answer, closed = words, len(wire.closed_at)
+    with wired.open_chat(marked(), stream=True) as call:
+        call.read_until(b"word")
+        left = time.monotonic()
+    [snapshot] = recorded(within=2)
+    assert (snapshot.status, snapshot.error_code) == ("cancelled", "client_gone")
+    assert snapshot.reply.text.startswith("word word ")
+    assert snapshot.completion_tokens > 0
+    assert eventually(lambda: wire.closed_at[closed:], 2)[0] - left < 2
+    assert not Partial.objects.filter(snapshot=snapshot.id).exists()
+
+
+def test_a_reader_who_takes_nothing_is_given_up(wired, wire, recorded):
+    def flood(sock, request):
+        sock.sendall(SSE)
+        while True:
+            sock.sendall(chunk(word("word " * 2000)))
+
+    wire.answer = flood
+    with wired.open_chat(marked(), stream=True):
+        [snapshot] = recorded(within=8)
+    assert (snapshot.status, snapshot.error_code) == ("cancelled", "client_gone")
+
+
+def test_a_reader_who_is_only_slow_gets_everything(wired, wire, recorded):
+    """While the upstream is silent, too: nobody has gone."""
+    held = Held(wire, SSE + chunk(word("Once ")), chunk(word("upon", "stop")) + chunk(DONE) + b"0\r\n\r\n")
+    with wired.open_chat(marked(), stream=True) as call:
+        call.read_until(b"Once")
+        time.sleep(1.3)
+        held.let_go.set()
+        time.sleep(0.3)
+        assert b"[DONE]" in call.read_until(b"[DONE]")
+    assert recorded()[0].status == "ok"
+
+
+# The upstream is not there --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_upstream_that_refuses_the_connection(started, recorded, stream):
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # a port that nobody else gets
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}{CHAT}"
+    gateway = started(LLM_ENDPOINT=url)
+    reply = gateway.ask(marked(), stream=stream)
+    assert (reply.status, reply.error["code"], reply.error["type"]) == (502, "upstream_unreachable", "upstream_error")
+    assert gateway.call("/v1/models", key=ALICE).error["code"] == "upstream_unreachable"
+    [snapshot] = recorded()
+    assert (snapshot.id, snapshot.status, snapshot.error_code, snapshot.conversation_id) == (reply.id, "failed", "upstream_unreachable", reply.root)
+    assert (snapshot.prompt_tokens, snapshot.cost) == (None, None)
+
+
+def test_no_upstream_at_all(started, recorded):
+    gateway = started(LLM_ENDPOINT="", LLM_MODELS_ENDPOINT="", LLM_EMBEDDINGS_ENDPOINT="", LLM_IMG_ENDPOINT="")
+    for path, body in (
+        (CHAT, chat("hi")),
+        (CHAT, chat("hi", stream=True)),
+        ("/v1/embeddings", {"model": "m", "input": "a"}),
+        ("/v1/images/generations", {"prompt": "a"}),
+    ):
+        assert gateway.call(path, body, ALICE).error["code"] == "upstream_missing"
+    assert gateway.call("/v1/models", key=ALICE).error["code"] == "upstream_missing"
+    assert {snapshot.status for snapshot in recorded(4)} == {"refused"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ("!down", 502, "upstream_unreachable"), ("!429", 429, "rate_limit_exceeded"), ("!500", 502, "upstream_failed"), ("!html", 502, "upstream_bad_reply"),
+        ("!garbage", 502, None), ("!silent", 504, "upstream_timeout"), ("!slow", 504, "upstream_timeout"), ("!400", 400, "content_policy_violation"),
+    ],
+)  # fmt: skip
+def test_faults_before_an_answer(gateway, recorded, fault, status, code, stream):
+    reply = gateway.ask(f"{fault} {marked()}", stream=stream)
+    if fault == "!garbage" and stream:  # a stream had begun
+        assert reply.status == 200
+        assert b"[DONE]" not in reply.body
+    else:
+        assert reply.status == status
+        assert code is None or reply.error["code"] == code
+        assert reply.headers.get("retry-after") == ("2" if status == 429 else None)
+    [snapshot] = recorded()
+    assert (snapshot.id, snapshot.status, snapshot.reply, snapshot.conversation_id) == (reply.id, "failed", None, reply.root)
+
+
+@pytest.mark.parametrize("fault", ["!cut", "!stall", "!error"])
+def test_faults_in_the_middle_of_an_answer(gateway, recorded, fault):
+    reply = gateway.ask(f"{fault} {marked()}", stream=True)
+    assert reply.status == 200
+    *_, last = reply.events
+    assert last["error"]["message"]
+    [snapshot] = recorded()
+    assert snapshot.status == "failed"
+    assert snapshot.reply.text == said(reply.events) != ""
+    assert snapshot.estimated
+    assert gateway.ask(f"{fault} {marked()}").error
+    assert [snapshot.status for snapshot in recorded(2)] == ["failed"] * 2
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("trigger", ["!json", "!sse", "!nousage", "!nodone"])
+def test_an_upstream_that_answers_in_another_form(gateway, recorded, trigger, asked):
+    reply = gateway.ask(f"{trigger} {marked()}", stream=asked)
+    text = said(reply.events) if asked else reply.text
+    if asked:
+        assert reply.events[-1] == "[DONE]"
+    [snapshot] = recorded()
+    assert (snapshot.status, snapshot.reply.text, snapshot.estimated) == ("ok", text, trigger == "!nousage" or (trigger == "!sse" and not asked))
+    assert text
+
+
+# The gateway is killed, or told to go ---------------------------------------------------------------------------
+
+
+def test_kill_9_of_a_worker_in_mid_stream(started, wire, recorded):
+    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
+    wire.answer = words
+    with gateway.open_chat(f"Tell me a story. {marked()}", stream=True) as call:
+        call.read_until(b"word")
+        eventually(Partial.objects.exists)
+        [worker] = gateway.workers()
+        os.kill(worker, signal.SIGKILL)
+        with pytest.raises((http.client.HTTPException, OSError)):
+            call.finish()
+    [snapshot] = recorded(within=5)  # the new worker has swept
+    assert (snapshot.status, snapshot.error_code) == ("interrupted", "gateway_stopped")
+    assert snapshot.reply.text.startswith("word word ")
+    assert snapshot.estimated
+    assert snapshot.completion_tokens == -(-len(snapshot.reply.text) // 4)
+    assert not Partial.objects.filter(snapshot=snapshot.id).exists()
+    wire.answer = json_reply(json.dumps(ANSWER).encode())
+    assert eventually(gateway.answers)
+    assert gateway.ask(marked()).text == "Fine."
+
+
+def test_kill_9_of_everything_before_an_answer(started, wire, recorded):
+    first = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", WEB_WORKERS=2)
+    held = Held(wire, b"")
+    calls = [first.open_chat(marked(), stream=bool(n % 2)) for n in range(4)]
+    eventually(lambda: held.begun == 4)
+    first.kill()
+    for call in calls:
+        call.close()
+    started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
+    snapshots = recorded(4, within=3)
+    assert {(snapshot.status, snapshot.reply, snapshot.completion_tokens) for snapshot in snapshots} == {("interrupted", None, 0)}
+
+
+def test_a_stop_waits_for_what_ends_in_time_and_cuts_the_rest(started, wire, recorded):
+    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", GRACE=3, LLM_TIMEOUT=30, LLM_STREAM_TIMEOUT=30)
+    body = json.dumps(ANSWER).encode()
+    held = Held(wire, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+    ends = gateway.open_chat(marked())
+    eventually(lambda: held.begun)
+    slow = Held(wire, b"")
+    silent = gateway.open_chat(marked())
+    eventually(lambda: slow.begun)
+    story = Held(wire, SSE + chunk(word("Once upon")))
+    stream = gateway.open_chat(marked(), stream=True)
+    stream.read_until(b"upon")
+    assert story.begun
+    gateway.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    held.let_go.set()
+    assert ends.finish().text == "Fine."
+    reply = silent.finish()
+    assert (reply.status, reply.error["code"]) == (503, "gateway_stopped")
+    rest = stream.finish()
+    assert b"gateway_stopped" in rest.body
+    assert b"[DONE]" not in rest.body
+    assert gateway.process.wait(5) == 0
+    ok, json_call, streamed = recorded(3, within=1)  # by the process itself: nobody swept
+    assert (ok.status, json_call.status, streamed.status) == ("ok", "interrupted", "interrupted")
+    assert streamed.reply.text == "Once upon"
+    assert streamed.error_code == json_call.error_code == "gateway_stopped"
+
+
+# Bookkeeping ----------------------------------------------------------------------------------------------------
+
+
+def test_every_ending_is_counted_once(gateway):
+    before = {row.model: (row.calls, row.failures) for row in Usage.objects.filter(owner__username="alice")}
+    for opener in ("Hi", "!500", "!cut"):
+        gateway.ask(f"{opener} {CANARY}", model="gpt-4", stream=True)
+    calls, failures = before.get("gpt-4", (0, 0))
+    row = Usage.objects.get(owner__username="alice", model="gpt-4")
+    assert (row.calls, row.failures) == (calls + 3, failures + 2)
+    assert not Snapshot.objects.filter(status="pending").exists()

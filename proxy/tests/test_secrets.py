@@ -1,0 +1,104 @@
+"""Where words and secrets may be: words in the record's own columns and nowhere else, secrets in no row and no log."""
+
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from proxy.tests.conftest import is_discreet
+from proxy.tests.gateway import ALICE, BOB, CANARY, CHAT, SECRET, UPSTREAM_KEY, marked
+from proxy.tests.wire import SSE, chunk, exactly, json_reply
+
+SAID = {  # the columns that are for what people and models say, and what they call it
+    "conversations_conversation": {"title", "session_key"},
+    "conversations_message": {"text", "raw", "role"},
+    "conversations_partial": {"text"},
+    "conversations_searchentry": {"words", "document", "text", "vector"},
+    "conversations_snapshot": {
+        "params",
+        "response",
+        "error",
+        "error_code",
+        "end_user",
+        "model",
+        "served_model",
+        "user_agent",
+        "upstream_id",
+        "upstream_request_id",
+        "finish_reason",
+    },
+    "conversations_usage": {"model"},
+}
+REPLY = b'{"id": "%s", "model": "%s", "choices": [{"message": {"role": "assistant", "content": "%s"}, "finish_reason": "%s"}]}' % ((CANARY.encode(),) * 4)
+EVENT = b'data: {"id": "%s", "choices": [{"index": 0, "delta": {"content": "%s"}, "finish_reason": null}]}\n\n' % ((CANARY.encode(),) * 2)
+ODD = f"X-Odd: {CANARY} {SECRET}\r\nX-Request-Id: {CANARY}\r\nSet-Cookie: a={SECRET}\r\nLocation: http://{CANARY}.example/\r\n".encode()
+
+
+def found(word: str) -> set[tuple[str, str]]:
+    """(table, column) of each value that holds it, whatever its type."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'")
+        columns, places = cursor.fetchall(), set()
+        for table, column in columns:
+            cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{table}" WHERE "{column}"::text LIKE %s)', [f"%{word}%"])
+            if cursor.fetchone()[0]:
+                places.add((table, column))
+        return places
+
+
+@pytest.fixture
+def spread(wired, wire, recorded):
+    """Calls that end in every way, with the canaries wherever an upstream or a caller can put them."""
+    error = f'{{"error": {{"message": "{CANARY}", "code": "{CANARY}", "param": "{CANARY}"}}}}'.encode()
+    answers = [
+        json_reply(REPLY, headers=ODD),
+        json_reply(error, "500 Odd", headers=ODD),
+        json_reply(error, "400 Odd", headers=ODD),
+        json_reply(error, "401 Odd"),
+        json_reply(b"<html>" + CANARY.encode(), "200 OK", "text/html"),
+        json_reply(error),
+        json_reply(b"{" + CANARY.encode(), headers=ODD),
+        json_reply(error, "302 Found", headers=ODD),
+        exactly(f"HTTP/1.1 {CANARY}\r\n\r\n".encode()),
+        exactly(f"{CANARY}\r\n\r\n".encode()),
+        exactly(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", CANARY.encode() + b"\r\n"),
+        exactly(SSE, chunk(EVENT)),
+        exactly(SSE, chunk(EVENT), chunk(b"data: " + CANARY.encode() + b"\n\n"), b"0\r\n\r\n"),
+        exactly(SSE, chunk(EVENT), CANARY.encode() + b"\r\n", pause=0.05),
+        json_reply(REPLY.replace(b'"choices": [', b'"choices": [' + b"[" * 300 + b"]" * 300 + b", ")),
+        exactly(b"HTTP/1.1 200 OK\r\n" + ODD * 200 + b"\r\n"),
+        exactly(SSE.replace(b"chunked", b"gzip, chunked").replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"), chunk(CANARY.encode()), b"0\r\n\r\n"),
+    ]
+    headers = {"X-Odd": SECRET, "Cookie": f"csrftoken={SECRET}", "Referer": f"http://x/?{SECRET}", "x-session-id": f"session {CANARY}"}
+    for answer in answers:
+        wire.answer = answer
+        for stream in (False, True):
+            assert wired.ask(marked(), {"role": CANARY, "content": CANARY, CANARY: CANARY}, stream=stream, headers=headers, **{CANARY: CANARY}).body
+    wire.answer = json_reply(b'{"data": [{"url": "http://%s.example/%s.png"}, {"b64_json": "%s"}]}' % ((CANARY.encode(),) * 3))
+    assert wired.call("/v1/images/generations", {"prompt": marked(), "model": CANARY}, ALICE).status == 200
+    for path, body, key in (
+        (CHAT, f'{{"{CANARY}": '.encode(), ALICE), (CHAT, {"model": CANARY}, ALICE), (f"/v1/nowhere?{CANARY}", b"{}", ALICE), (CHAT, {}, f"gw-{SECRET}"),
+        (CHAT, {"model": "m", "messages": [{"role": "user", "content": CANARY}], "stream_options": CANARY, "stream": True}, BOB),
+    ):  # fmt: skip
+        assert 400 <= wired.call(path, body, key, x_conversation_id=CANARY).status < 500
+    recorded(2 * len(answers) + 4)
+    worker = subprocess.run(
+        [sys.executable, "manage.py", "worker", "--once"], cwd=settings.BASE_DIR, env=wired.environment, capture_output=True, text=True, timeout=60
+    )
+    assert worker.returncode == 0
+    return worker.stdout + worker.stderr
+
+
+def test_secrets_and_words_are_only_where_they_belong(wired, wire, spread):
+    assert any(request.headers["authorization"] == UPSTREAM_KEY for request in wire.seen)
+    assert found(SECRET) == set()
+    places = found(CANARY)
+    assert ("conversations_message", "text") in places  # the search finds what is there
+    assert {(table, column) for table, column in places if column not in SAID.get(table, ())} == set()
+    assert CANARY not in spread
+    assert SECRET not in spread
+    is_discreet(wired.log)
+    if connection.settings_dict["ENGINE"] == "llmgateway.embedded":
+        is_discreet(next(settings.VAR_DIR.rglob("postgresql.log")))

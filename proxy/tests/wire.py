@@ -1,0 +1,100 @@
+"""An upstream of bytes: it sends what the test says, and hears the end of every connection."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+
+
+class Request(NamedTuple):
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Answer = Callable[[socket.socket, Request], None]
+
+
+class Wire:
+    """Listens on loopback; `answer` is called with each request, in a thread of the connection's own. A context manager."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self.listener.getsockname()[1]
+        self.answer: Answer = json_reply(b"{}")
+        self.deaf = False  # takes connections, and reads nothing
+        self.seen: list[Request] = []
+        self.closed_at: list[float] = []
+        self.open: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                sock, _ = self.listener.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.open.add(sock)
+                threading.Thread(target=self._converse, args=[sock], daemon=True).start()
+
+    def _converse(self, sock: socket.socket) -> None:
+        while self.deaf:
+            time.sleep(0.05)
+        with suppress(OSError, ValueError), sock, sock.makefile("rb") as file:
+            while line := file.readline().decode().strip():
+                headers = {}
+                while field := file.readline().decode().strip():
+                    name, _, value = field.partition(":")
+                    headers[name.lower()] = value.strip()
+                request = Request(line, headers, file.read(int(headers.get("content-length", "0"))))
+                self.seen.append(request)
+                self.answer(sock, request)
+        self.closed_at.append(time.monotonic())
+        self.open.discard(sock)
+
+    def __enter__(self) -> "Wire":
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self.listener.close()
+        for sock in list(self.open):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+def json_reply(body: bytes, status: str = "200 OK", kind: str = "application/json", headers: bytes = b"") -> Answer:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n".encode() + headers + b"\r\n"
+    return lambda sock, request: sock.sendall(head + body)
+
+
+def exactly(*pieces: bytes, pause: float = 0.0, then_close: bool = True) -> Answer:
+    """These bytes, one write each."""
+
+    def answer(sock: socket.socket, request: Request) -> None:
+        for piece in pieces:
+            sock.sendall(piece)
+            time.sleep(pause)
+        if then_close:
+            raise ConnectionAbortedError
+
+    return answer
+
+
+def until_closed(sock: socket.socket) -> float:
+    """Blocks until the other side hangs up: how long that took."""
+    began = time.monotonic()
+    with suppress(OSError):
+        while sock.recv(65536):
+            pass
+    return time.monotonic() - began
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
