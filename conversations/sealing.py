@@ -24,7 +24,8 @@ LOCK = 0x67775EA1  # of PostgreSQL's advisory locks, ours
 # word up to them. (`salt` goes with an erasure; `stop` and `process` are of the running call.)
 SEALED = (
     "id conversation_id owner_id key end_user kind status retry_of_id model served_model upstream params preamble_id head_id commitment reply_id response "
-    "finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent opened first_byte closed"
+    "finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent opened first_byte closed "
+    "classic_id classic"
 ).split()
 
 log = logging.getLogger(__name__)

@@ -37,6 +37,7 @@ class Command(BaseCommand):
                     raise
                 log.warning("the database is away: %s", type(problem).__name__)
                 connection.close()
+                swept = time.monotonic() + 20  # nobody could beat meanwhile: who lives may do so first
                 sealed = 0
             if once and not sealed:
                 break

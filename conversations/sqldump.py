@@ -1,0 +1,386 @@
+"""Rows of chosen tables out of a plain SQL dump: COPY blocks and INSERT statements, as pg_dump, psql and database tools write them.
+
+Nothing in the file is executed. The file is mapped, not read: memory holds one row, and some 50 bytes for each row that
+the dump has. Two passes, so that rows come in the order of a column. What cannot be read is said with its place, in bytes.
+"""
+
+import mmap
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+LONGEST = 64 * 1024 * 1024  # bytes of a row
+PLACE = 1 << 48  # more than a file has bytes
+NOT_SQL = {
+    b"PGDMP": "This is pg_dump's custom format. `pg_restore --no-owner -f classic.sql THE_FILE` makes SQL of it.",
+    b"\x1f\x8b": "The file is compressed. Unpack it first: gunzip -k THE_FILE",
+    b"PK\x03\x04": "The file is a ZIP archive. Unpack it first.",
+}
+SPACE = re.compile(rb"\s*")
+WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*")
+NUMBER = re.compile(rb"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
+DOLLARS = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$")
+COMMENT = re.compile(rb"/\*|\*/")
+QUOTE, NAME_QUOTE, QUOTE_OR_BACKSLASH = re.compile(rb"'"), re.compile(rb'"'), re.compile(rb"['\\]")
+ESCAPED = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
+LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+NO_COLUMN = {b"CONSTRAINT", b"PRIMARY", b"UNIQUE", b"CHECK", b"FOREIGN", b"EXCLUDE", b"LIKE"}
+TYPED = re.compile(r"w*t(::w+(\(n\))?w*)?")  # '…', json '…', '…'::timestamp(6) without time zone: one letter for each token
+SIMPLE = 12  # tokens of a value
+MOST_COLUMNS = 1600  # of a table, in PostgreSQL
+
+
+class Unreadable(ValueError):
+    """Why a row cannot be read: fit to show, without a word of it."""
+
+
+class Broken(Unreadable):
+    """Why the rest of the dump cannot be read."""
+
+
+class Token(NamedTuple):
+    kind: str  # w word, q quoted name, t text, e text with backslashes, n number, "" the end; else the character itself
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class Block:
+    """The rows that follow one COPY or one INSERT."""
+
+    table: str
+    columns: list[str]
+    copied: bool
+    start: int
+
+
+class Dump:
+    def __init__(self, path: str | Path, tables: Collection[str], order: Callable[[str | None], int], column: str) -> None:
+        """Reads the file once. `order` gives a row's place from its `column`."""
+        with open(path, "rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise Broken("The file is empty.")
+            self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        for magic, what in NOT_SQL.items():
+            if self.data[: len(magic)] == magic:
+                raise Broken(what)
+        self.at = 3 if self.data[:3] == b"\xef\xbb\xbf" else 0
+        self.tables, self.order, self.column = tables, order, column
+        self.blocks: list[Block] = []
+        self.made: dict[str, list[str]] = {}  # the columns of tables that the dump makes
+        self.index: dict[str, list[int]] = {table: [] for table in tables}
+        self.problem = ""  # why the dump could not be read to its end
+        try:
+            while self.statement():
+                pass
+        except Broken as why:
+            self.problem = f"byte {self.at:,}: {why}"
+        for places in self.index.values():
+            places.sort()
+        self.starts = [block.start for block in self.blocks]
+
+    def count(self, table: str) -> int:
+        return len(self.index[table])
+
+    def rows(self, table: str) -> Iterator[tuple[str, dict[str, str | None] | Unreadable]]:
+        """Where each row is, and its columns, or why it cannot be read."""
+        for place in self.index[table]:
+            self.at = place % PLACE
+            where, block = f"byte {self.at:,}", self.blocks[bisect_right(self.starts, self.at) - 1]
+            try:
+                yield where, (self.copied(block) if block.copied else self.inserted(block))
+            except Unreadable as why:
+                yield where, why
+
+    # Statements ---------------------------------------------------------------------------------------------------
+
+    def statement(self) -> bool:
+        """Passes one; notes where its rows are. False at the end of the file."""
+        first = self.token()
+        if not first.kind:
+            return False
+        if first.kind == "\\":  # of psql: \restrict, \connect
+            self.at = self.line_end(self.at) + 1
+            return True
+        word = self.upper(first)
+        if word == b"COPY":
+            self.copy()
+        elif word == b"INSERT":
+            self.insert()
+        elif word == b"CREATE":
+            self.create()
+        elif word == b"SET":
+            self.set()
+        elif first.kind != ";":
+            self.skip()
+        return True
+
+    def copy(self) -> None:
+        table = self.name()
+        if not table:
+            return self.skip()
+        columns = self.names() if self.peek().kind == "(" else self.made.get(table, [])
+        if [self.upper(self.token()), self.upper(self.token())] != [b"FROM", b"STDIN"]:
+            return self.skip()
+        self.skip()
+        self.at = self.line_end(self.at) + 1
+        wanted = table in self.tables
+        if wanted:
+            self.blocks.append(Block(table, columns, True, self.at))
+        while True:
+            start, end = self.at, self.line_end(self.at)
+            if self.data[start : min(end, start + 3)].rstrip(b"\r") == b"\\.":
+                self.at = end + 1
+                return None
+            if end == len(self.data):
+                raise Broken("the file ends in the middle of a COPY")
+            if wanted:
+                self.note(self.blocks[-1], start)
+            self.at = end + 1
+
+    def insert(self) -> None:
+        table = self.name() if self.upper(self.token()) == b"INTO" else ""
+        if table not in self.tables:
+            return self.skip()
+        columns = self.names() if self.peek().kind == "(" else self.made.get(table, [])
+        while (token := self.token()).kind == "w" and self.upper(token) != b"VALUES":
+            pass  # OVERRIDING SYSTEM VALUE
+        if token.kind != "w" or self.peek().kind != "(":
+            raise Broken(f"an INSERT INTO {table} that is not a list of VALUES")
+        self.blocks.append(Block(table, columns, False, self.peek().start))
+        while self.peek().kind == "(":
+            self.note(self.blocks[-1], self.peek().start)
+            if self.peek().kind == ",":
+                self.token()
+        return self.skip(end_of_file=True)
+
+    def create(self) -> None:
+        """Of a table: its columns, for statements that name none."""
+        while (token := self.token()).kind == "w" and self.upper(token) in (b"UNLOGGED", b"TEMP", b"TEMPORARY", b"GLOBAL", b"LOCAL", b"FOREIGN"):
+            pass
+        if self.upper(token) != b"TABLE":
+            return self.skip(token)
+        while self.upper(self.peek()) in (b"IF", b"NOT", b"EXISTS"):
+            self.token()
+        table = self.name()
+        if table in self.tables and self.peek().kind == "(":
+            self.token()
+            columns = []
+            while True:
+                if (token := self.token()).kind == "q" or (token.kind == "w" and self.upper(token) not in NO_COLUMN):
+                    columns.append(self.named(token))
+                if token.kind == ")" or self.rest_of_item().kind != ",":
+                    break
+            self.made[table] = columns
+        return self.skip()
+
+    def set(self) -> None:
+        name, _, value = self.upper(self.token()), self.token(), self.token()
+        if name == b"CLIENT_ENCODING" and self.data[value.start : value.end].strip(b"'\"").upper().replace(b"-", b"") not in (b"UTF8", b"UNICODE"):
+            raise Broken("the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8")
+        if name == b"STANDARD_CONFORMING_STRINGS" and self.data[value.start : value.end].strip(b"'").lower() not in (b"on", b"true", b"1"):
+            raise Broken("the dump was made with standard_conforming_strings off. Make it with that on")
+        self.skip(value)
+
+    def skip(self, token: Token | None = None, *, end_of_file: bool = False) -> None:
+        """To the end of the statement."""
+        while token is None or token.kind != ";":
+            token = self.token()
+            if not token.kind:
+                if end_of_file:
+                    return
+                raise Broken("the file ends in the middle of a statement")
+
+    def note(self, block: Block, at: int) -> None:
+        """A row begins here: its place among the others; afterwards `self.at` is behind it."""
+        self.at = at
+        try:
+            columns = self.copied(block, {self.column}) if block.copied else self.inserted(block, {self.column})
+            place = self.order(columns.get(self.column))
+        except Broken:
+            raise
+        except Unreadable:
+            place = 0  # the second pass says why
+        self.index[block.table].append(place * PLACE + at)
+
+    # Rows ---------------------------------------------------------------------------------------------------------
+
+    def copied(self, block: Block, wanted: Collection[str] | None = None) -> dict[str, str | None]:
+        start, end = self.at, self.line_end(self.at)
+        self.at = end + 1
+        check_length(start, end)
+        fields = self.data[start:end].removesuffix(b"\r").split(b"\t")
+        check_columns(block, len(fields))
+        return {
+            name: None if field == b"\\N" else decoded(unescaped(field) if b"\\" in field else field)
+            for name, field in zip(block.columns, fields, strict=True)
+            if wanted is None or name in wanted
+        }
+
+    def inserted(self, block: Block, wanted: Collection[str] | None = None) -> dict[str, str | None]:
+        start, values, depth = self.token().start, [[]], 0  # type: int, list[list[Token]], int
+        while (token := self.token()).kind != ")" or depth:
+            if not token.kind:
+                raise Broken("the file ends in the middle of an INSERT")
+            depth += (token.kind == "(") - (token.kind == ")")
+            if token.kind == "," and not depth:
+                values.append([])
+            elif len(values[-1]) < SIMPLE:
+                values[-1].append(token)
+            if len(values) > MOST_COLUMNS:
+                raise Broken("a row of more values than a table has columns")
+        check_length(start, token.end)
+        check_columns(block, len(values))
+        return {name: self.literal(name, value) for name, value in zip(block.columns, values, strict=True) if wanted is None or name in wanted}
+
+    def literal(self, column: str, value: list[Token]) -> str | None:
+        kinds = "".join("t" if token.kind == "e" else token.kind for token in value)
+        raw = [self.data[token.start : token.end] for token in value]
+        if kinds == "w" and raw[0].upper() in (b"NULL", b"TRUE", b"FALSE"):
+            return None if raw[0].upper() == b"NULL" else raw[0].lower().decode()
+        if kinds in ("n", "-n", "+n"):
+            return b"".join(raw).removeprefix(b"+").decode()
+        texts = [token for token in value if token.kind in ("t", "e")]
+        if len(texts) != 1 or not TYPED.fullmatch(kinds):
+            raise Unreadable(f"{column} is an expression, not a value")
+        text = self.data[texts[0].start : texts[0].end]
+        if text.startswith(b"$"):
+            return decoded(text[text.index(b"$", 1) + 1 :].rpartition(b"$")[0].rpartition(b"$")[0])
+        text = text[text.index(b"'") + 1 : -1].replace(b"''", b"'")
+        return decoded(unescaped(text) if texts[0].kind == "e" else text)
+
+    # Tokens -------------------------------------------------------------------------------------------------------
+
+    def token(self) -> Token:
+        data, start = self.data, self.space(self.at)
+        if start >= len(data):
+            self.at = start
+            return Token("", start, start)
+        first = data[start : start + 1]
+        if first == b"'":
+            token = Token("t", start, self.quote_end(start + 1, QUOTE))
+        elif first == b'"':
+            token = Token("q", start, self.quote_end(start + 1, NAME_QUOTE))
+        elif first in b"eE" and data[start + 1 : start + 2] == b"'":
+            token = Token("e", start, self.quote_end(start + 2, QUOTE_OR_BACKSLASH))
+        elif first == b"$" and (tag := DOLLARS.match(data, start)):
+            end = data.find(tag[0], tag.end())
+            if end < 0:
+                raise Broken("the file ends inside a text")
+            token = Token("t", start, end + len(tag[0]))
+        elif word := WORD.match(data, start):
+            token = Token("w", start, word.end())
+        elif number := NUMBER.match(data, start):
+            token = Token("n", start, number.end())
+        elif data[start : start + 2] == b"::":
+            token = Token("::", start, start + 2)
+        else:
+            token = Token(first.decode("latin-1"), start, start + 1)
+        self.at = token.end
+        return token
+
+    def peek(self) -> Token:
+        at = self.at
+        token, self.at = self.token(), at
+        return token
+
+    def space(self, at: int) -> int:
+        """Past space and comments."""
+        while True:
+            at = SPACE.match(self.data, at).end()  # type: ignore[union-attr]
+            if self.data[at : at + 2] == b"--":
+                at = self.line_end(at)
+            elif self.data[at : at + 2] == b"/*":
+                depth, at = 1, at + 2
+                while depth:
+                    if not (mark := COMMENT.search(self.data, at)):
+                        raise Broken("the file ends inside a comment")
+                    depth, at = depth + (1 if mark[0] == b"/*" else -1), mark.end()
+            else:
+                return at
+
+    def quote_end(self, at: int, marks: re.Pattern[bytes]) -> int:
+        while mark := marks.search(self.data, at):
+            if mark[0] != b"\\" and self.data[mark.end() : mark.end() + 1] != mark[0]:
+                return mark.end()
+            at = mark.end() + 1  # doubled, or behind a backslash
+        raise Broken("the file ends inside a text")
+
+    def line_end(self, at: int) -> int:
+        end = self.data.find(b"\n", at)
+        return len(self.data) if end < 0 else end
+
+    def rest_of_item(self) -> Token:
+        """The comma or the parenthesis that ends an item of a list."""
+        depth = 0
+        while True:
+            token = self.token()
+            if not token.kind:
+                raise Broken("the file ends in the middle of a statement")
+            if token.kind in (",", ")") and not depth:
+                return token
+            depth += (token.kind == "(") - (token.kind == ")")
+
+    def name(self) -> str:
+        """The last part of a table's name; empty where there is none."""
+        last = ""
+        while self.peek().kind in ("w", "q"):
+            last = self.named(self.token())
+            if self.peek().kind != ".":
+                return last
+            self.token()
+        return last
+
+    def names(self) -> list[str]:
+        self.token()
+        found = []
+        while (token := self.token()).kind in ("w", "q"):
+            found.append(self.named(token))
+            if (token := self.token()).kind != ",":
+                break
+        if token.kind != ")":
+            raise Broken("a list of columns that is none")
+        return found
+
+    def named(self, token: Token) -> str:
+        text = self.data[token.start : min(token.end, token.start + 300)].decode(errors="replace")
+        return text[1:-1].replace('""', '"') if token.kind == "q" else text.lower()
+
+    def upper(self, token: Token) -> bytes:
+        return self.data[token.start : min(token.end, token.start + 100)].upper() if token.kind == "w" else b""
+
+
+def check_length(start: int, end: int) -> None:
+    if end - start > LONGEST:
+        raise Unreadable(f"the row is longer than {LONGEST >> 20} MB")
+
+
+def check_columns(block: Block, count: int) -> None:
+    if not block.columns:
+        raise Unreadable("the dump names no columns for it. Make it with pg_dump --column-inserts, or without --inserts")
+    if count != len(block.columns):
+        raise Unreadable(f"it has {count} values for {len(block.columns)} columns")
+
+
+def decoded(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise Unreadable("it is not UTF-8") from None
+
+
+def unescaped(text: bytes) -> bytes:
+    return ESCAPED.sub(_character, text)
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    octal, byte, other = match.groups()
+    if octal or byte:
+        return bytes([int(octal, 8) & 255 if octal else int(byte, 16)])
+    if other in b"uU":
+        raise Unreadable("it has escapes of a kind that pg_dump does not write")
+    return LETTERS.get(other, other)

@@ -1,0 +1,504 @@
+"""The log of a classic gateway comes over whole, whatever its rows look like, and again without change."""
+
+import base64
+import json
+import subprocess
+import tracemalloc
+from datetime import UTC, date
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+from urllib.parse import urlencode
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from conversations import classic, record
+from conversations.management.commands import import_classic
+from conversations.models import Attachment, Conversation, Message, SearchEntry, Snapshot, Unsealed, Usage, User
+from conversations.sqldump import Dump
+from llmgateway.embedded import PROGRAMS
+
+from . import classic_rows
+from .calls import person, turn
+from .classic_rows import BEGAN, chat, id_of, said
+from .test_llm_logs import rows
+
+pytestmark = pytest.mark.django_db
+FIXED = ("id", "user_name", "title", "response_time", "convo_title", "convo_show", "root_gpt_id", "orig_summarized_id")
+JSON = ("request", "response", "usage_info")
+
+
+@pytest.fixture(autouse=True)
+def media(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path / "attachments"
+
+
+class Classic:
+    """A database as the classic gateway's."""
+
+    def __init__(self, name):
+        server = connection.settings_dict
+        self.name, self.where = name, urlencode({key.lower(): server[key] for key in ("HOST", "PORT", "USER", "PASSWORD") if server.get(key)})
+        self.url = self.url_of(name)
+
+    def url_of(self, name):
+        return f"postgresql:///{name}?{self.where}"
+
+    def connect(self, name=None):
+        return psycopg.connect(self.url_of(name or self.name), autocommit=True)
+
+    def make(self, tables, json_type="text"):
+        with self.connect() as made:
+            made.execute("DROP SCHEMA IF EXISTS llm_logs CASCADE")
+            made.execute("CREATE SCHEMA llm_logs")
+            for table, content in tables.items():
+                made.execute(classic_rows.ddl(table, content, json_type))
+                self.add(made, table, content)
+        return self.url
+
+    def add(self, made, table, content):
+        names = list(content[0])
+        query = f"INSERT INTO llm_logs.{table} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
+        made.cursor().executemany(query, [[classic_rows.stored(name, row[name]) for name in names] for row in content])
+
+    def dump(self, path, *how):
+        subprocess.run([PROGRAMS / "pg_dump", *how, "--file", path, self.url], check=True)
+        return str(path)
+
+
+@pytest.fixture(scope="module")
+def gateway(worker_id, django_db_setup):
+    made = Classic(f"classic_{worker_id}")
+    with made.connect("postgres") as server:
+        server.execute(f"DROP DATABASE IF EXISTS {made.name}")
+        server.execute(f"CREATE DATABASE {made.name}")
+        yield made
+        server.execute(f"DROP DATABASE {made.name} WITH (FORCE)")
+
+
+def bring(source, **how):
+    """What the command says; its errors behind it."""
+    out, err = StringIO(), StringIO()
+    try:
+        call_command("import_classic", str(source), stdout=out, stderr=err, **how)
+    except CommandError as failed:
+        return f"{out.getvalue()}{err.getvalue()}exit {failed.returncode}: {failed}"
+    return out.getvalue() + err.getvalue()
+
+
+def assert_equal_to(tables):
+    for table, content in tables.items():
+        shown = {row["id"]: row for row in rows(table)}
+        assert set(shown) == {row["id"] for row in content}
+        for row in content:
+            view = shown[row["id"]]
+            assert {name: view[name] for name in FIXED if name in row} == {name: row[name] for name in FIXED if name in row}
+            for name in JSON:
+                if name in row:
+                    assert unfiled(view[name]) == unfiled(row[name]), (row["id"], name)
+            if "usage_cost" in row:
+                assert view["usage_cost"] == (row["usage_cost"] and pytest.approx(row["usage_cost"]))
+
+
+def unfiled(value):
+    """A picture's name stands in the views where the picture was."""
+    return json.loads(json.dumps(value).replace(classic_rows.PICTURE, f"[file with sha256 {PICTURE_HASH}]"))
+
+
+PICTURE_HASH = sha256(base64.b64decode(classic_rows.PICTURE)).hexdigest()
+
+
+def everything():
+    """All that an import may write."""
+    models = (User, Conversation, Snapshot, Message, Attachment, Usage, Unsealed, SearchEntry)
+    return [sorted(model.objects.values_list(), key=repr) for model in models]
+
+
+# From a database ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("json_type", ["text", "jsonb"])
+def test_every_row_comes_back_through_the_views_and_again_without_change(gateway, json_type):
+    tables = classic_rows.tables()
+    url = gateway.make(tables, json_type)
+    count = sum(map(len, tables.values()))
+    assert f"Imported {count} rows. Already here: 0. Not readable: 0." in bring(url)
+    assert_equal_to(tables)
+    before = everything()
+    assert f"Imported 0 rows. Already here: {count}. Not readable: 0." in bring(url)
+    assert everything() == before
+
+
+def test_rows_become_conversations_in_which_each_message_is_kept_once(gateway):
+    bring(gateway.make(classic_rows.tables()))
+    ann, bob = User.objects.get(username="ann@example.com"), User.objects.get(username="bob@example.com")
+
+    def calls(*numbers):
+        return [Snapshot.objects.get(classic_id=id_of(n)) for n in numbers]
+
+    story = Conversation.objects.get(owner=ann, classic_root="chatcmpl-A")
+    assert {call.conversation_id for call in calls(1, 2, 3, 4, 5, 6)} == {story.id}
+    assert (story.started, story.last) == (calls(1)[0].opened, calls(6)[0].closed)
+    assert (story.turns, story.prompt_tokens) == (6, 11 + 12 + 13 + 4 + 5 + 16)
+    assert story.messages.count() == 5 + 3  # three endings of one request, one of them given twice
+    assert set(story.messages.values_list("origin", flat=True)) == {"sent", "relayed"}
+    # The old page's: tied by the replies' ids, under the first that was sent as a root.
+    [page] = {call.conversation for call in calls(20, 21, 22)}
+    assert (page.classic_root, page.messages.count(), page.title) == ("chatcmpl-20", 6, "Counting")
+    assert calls(23)[0].conversation_id not in (page.id, None)
+    # One root of two people is two conversations; what names no root stands alone.
+    assert calls(30)[0].conversation.owner == bob
+    assert len({call.conversation_id for call in calls(1, 30, 41, 42)}) == 4
+    assert calls(40)[0].kind == "title"
+    assert [call.conversation for call in calls(40, 80, 81, 82, 83)] == [None] * 5
+    shown = dict(Conversation.objects.filter(classic_root__in=["chatcmpl-50", "chatcmpl-55"]).values_list("classic_root", "shown"))
+    assert shown == {"chatcmpl-50": True, "chatcmpl-55": False}
+    assert calls(74)[0].reply.text == "from SageMaker"
+    assert [call.status for call in calls(75, 76)] == ["ok", "failed"]
+    assert (calls(60)[0].conversation.title, calls(62)[0].conversation.title[-5:]) == ("untitled question", "long ")
+
+
+def test_times_ids_users_and_usage_are_those_of_the_rows(gateway):
+    tables = classic_rows.tables()
+    bring(gateway.make(tables))
+    for row in tables["chatgpt_logs"]:
+        call = Snapshot.objects.get(classic_id=row["id"])
+        assert call.opened == call.closed
+        assert call.opened == row["response_time"].replace(tzinfo=UTC)
+        assert call.id.int >> 80 == int(call.opened.timestamp() * 1000)
+    ann, bob = User.objects.get(username="ann@example.com"), User.objects.get(username="bob@example.com")
+    assert (ann.job_title, bob.job_title) == ("Analyst", "Analyst")  # bob's newest row says so
+    assert [user.is_active or user.has_usable_password() for user in (ann, bob)] == [False, False]
+    usage = Usage.objects.get(day=date(2023, 4, 27), owner=bob, model="gpt-3.5-turbo")
+    assert (usage.calls, usage.prompt_tokens, usage.completion_tokens) == (3, 20 + 21 + 40, 9)
+    assert {day.day for day in Usage.objects.filter(owner=ann, model="")} == {date(2023, 4, 27), date(2023, 4, 28), date(2023, 4, 29)}
+    assert Unsealed.objects.count() == Snapshot.objects.count()
+
+
+def test_an_account_that_is_there_already_keeps_what_it_is(gateway):
+    ann = person("ann@example.com")
+    ann.set_password("her own, of course")
+    ann.save()
+    url = gateway.make({"chatgpt_logs": [chat(1, said("hi"), "x")]})
+    bring(url)
+    ann.refresh_from_db()
+    assert (ann.is_active, ann.has_usable_password(), ann.job_title) == (True, True, "Analyst")
+    assert Conversation.objects.get().owner == ann
+
+
+def test_a_later_import_adds_what_is_new_and_undoes_nothing(gateway):
+    first = [chat(1, said("a"), "b", convo_title="One"), chat(5, said("x"), "y", root_gpt_id="R", convo_title="Two")]
+    url = gateway.make({"chatgpt_logs": first})
+    bring(url)
+    Conversation.objects.get(classic_root="R").rename("Renamed here")
+    Conversation.objects.get(classic_root="R").hide()
+    more = [
+        chat(2, said("a", "b", "c"), "d", convo_title="One and a half"),
+        chat(6, said("x", "y", "z"), "!", root_gpt_id="R", convo_title="Two again"),
+        chat(7, said("new"), "!", root_gpt_id="N"),
+    ]
+    with gateway.connect() as made:
+        gateway.add(made, "chatgpt_logs", more)
+    assert "Imported 3 rows. Already here: 2." in bring(url)
+    talks = {talk.classic_root: (talk.title, talk.shown, talk.snapshots.count()) for talk in Conversation.objects.all()}
+    assert talks == {"chatcmpl-A": ("One and a half", True, 2), "R": ("Renamed here", False, 2), "N": ("A talk", True, 1)}
+    shown = {row["id"]: (row["convo_title"], row["convo_show"]) for row in rows("chatgpt_logs")}
+    assert [shown[id_of(n)] for n in (1, 2, 5, 6)] == [("One", True), ("One and a half", True), ("Renamed here", False), ("Renamed here", False)]
+
+
+def test_an_imported_conversation_goes_on_here(gateway):
+    bring(gateway.make({"chatgpt_logs": [chat(1, said("a"), "b", request={"model": "m", "headers": {"x": "y"}, "messages": said("a")})]}))
+    imported = Snapshot.objects.get()
+    call = turn(imported.owner, said("a", "b", "c"), "d")
+    assert call.conversation_id == imported.conversation_id
+    assert record.rebuild(imported) == {"model": "m", "messages": said("a")}  # what a model saw
+    shown = {row["id"]: row for row in rows("chatgpt_logs")}
+    assert shown[call.id]["root_gpt_id"] == "chatcmpl-A"
+    imported.conversation.rename("New name")
+    assert {row["convo_title"] for row in rows("chatgpt_logs")} == {"New name"}
+
+
+def test_it_may_be_stopped_and_goes_on(gateway, monkeypatch):
+    tables = classic_rows.tables()
+    url, close, closed = gateway.make(tables), record.close, []
+
+    def closing(call, outcome):
+        closed.append(call)
+        if len(closed) == 17:
+            raise KeyboardInterrupt
+        return close(call, outcome)
+
+    monkeypatch.setattr(import_classic, "BATCH", 5)
+    monkeypatch.setattr(record, "close", closing)
+    assert "exit 130: Stopped. 15 rows were imported; run it again to go on." in bring(url)
+    assert (Snapshot.objects.count(), Snapshot.objects.filter(status="pending").count()) == (15, 0)
+    assert "Already here: 15. Not readable: 0." in bring(url)
+    assert_equal_to(tables)
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(gateway):
+    url = gateway.make({"chatgpt_logs": [chat(n, said("a"), "b") for n in range(4)]})
+    call_command("import_classic", url, stdout=(out := Terminal()))
+    assert out.getvalue() == f"\r{'█' * 30} 4 of 4\nImported 4 rows. Already here: 0. Not readable: 0.\n"
+
+
+def test_what_cannot_be_read_is_named_and_all_else_is_imported(gateway):
+    deep = "[" * 70 + "]" * 70
+    odd = [
+        chat(1, said("fine"), "x"),
+        chat(2, [], "x", user_name=None),
+        chat(3, [], "x", user_name="n" * 151),
+        chat(4, [], "x", response_time=None),
+        chat(5, [], "x", root_gpt_id="r" * 501),
+        chat(6, [], "x", request="{not json: secret words"),
+        chat(7, [], "x", response=deep),
+        chat(8, [], "x", usage_info="NaN"),
+    ]
+    url = gateway.make({"chatgpt_logs": odd[:1]})
+    with gateway.connect() as made:
+        for row in odd[1:]:
+            values = [value if isinstance(value, str) else classic_rows.stored(name, value) for name, value in row.items()]
+            made.execute(f"INSERT INTO llm_logs.chatgpt_logs VALUES ({', '.join(['%s'] * len(row))})", values)
+        made.execute("ALTER TABLE llm_logs.chatgpt_logs ALTER id TYPE text")
+        made.execute("INSERT INTO llm_logs.chatgpt_logs (id, user_name, response_time) VALUES ('UUID', 'ann', now())")
+    output = bring(url)
+    assert "Imported 1 rows. Already here: 0. Not readable: 8." in output
+    assert "exit 1: Not everything could be read" in output
+    said_why = {line.partition("row ")[2][:36]: line.rpartition(": ")[2] for line in output.splitlines() if line.startswith("Not readable")}
+    assert {id_of(n): said_why[str(id_of(n))] for n in range(2, 9)} == {
+        id_of(2): "it names no user.",
+        id_of(3): "its user_name is longer than the 150 characters of an account's name.",
+        id_of(4): "its response_time is no time.",
+        id_of(5): "its root_gpt_id is longer than 500 characters.",
+        id_of(6): "its request is not JSON.",
+        id_of(7): "its response is nested more than 64 levels deep.",
+        id_of(8): "its usage_info is not JSON.",
+    }
+    assert "chatgpt_logs, number 8 by response_time: its id is no UUID." in output
+    assert "secret" not in output
+
+
+def test_json_that_is_no_text_is_mended_and_says_so(gateway):
+    """Half a pair, as JavaScript's substring leaves it; U+0000; and JSON in a JSON text."""
+    url = gateway.make({"chatgpt_logs": [chat(1, said("x"), "x")]})
+    with gateway.connect() as made:
+        query = "INSERT INTO llm_logs.chatgpt_logs (id, request, response, user_name, response_time) VALUES (%s, %s, %s, 'ann', %s)"
+        made.execute(query, [id_of(2), '{"messages": [{"role": "user", "content": "cut \\ud83d"}]}', '{"choices": [], "big": 1e400}', BEGAN])
+        made.execute(query, [id_of(3), '{"messages": [{"role": "user", "content": "nul \\u0000"}]}', '{"choices": [], "id": "\\ude00"}', BEGAN])
+        made.execute(query, [id_of(4), json.dumps(json.dumps({"messages": said("twice")})), '"just a text"', BEGAN])
+    output = bring(url)
+    assert f"row {id_of(2)}" in output  # 1e400 is no number
+    assert "Imported 3 rows. Already here: 0. Not readable: 1." in output
+    shown = {row["id"]: (row["request"], row["response"]) for row in rows("chatgpt_logs")}
+    assert shown[id_of(3)] == ({"messages": said("nul \ufffd"), "_replaced": True}, {"choices": [], "id": "\ufffd", "_replaced": True})
+    assert shown[id_of(4)] == ({"messages": said("twice")}, "just a text")
+
+
+def test_a_database_that_is_no_classic_one_is_refused(gateway):
+    assert "There is no table" in bring(gateway.url_of(connection.settings_dict["NAME"]), schema="public")
+    assert "is a view there" in bring(gateway.url_of(connection.settings_dict["NAME"]))
+    assert "failed: connection failed" in bring("postgresql://127.0.0.1:1/none")
+    with gateway.connect() as made:
+        made.execute("DROP SCHEMA IF EXISTS llm_logs CASCADE; CREATE SCHEMA llm_logs; CREATE TABLE llm_logs.chatgpt_logs (id uuid, request text)")
+    assert "chatgpt_logs has no column user_name, response_time" in bring(gateway.url)
+
+
+# From a dump ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [[], ["--inserts"], ["--column-inserts", "--data-only"], ["--inserts", "--rows-per-insert=7"]], ids=" ".join)
+def test_every_row_comes_out_of_a_dump(gateway, tmp_path, how):
+    tables = classic_rows.tables()
+    gateway.make(tables, "json")
+    dump = gateway.dump(tmp_path / "classic.sql", *how)
+    assert "Not readable: 0." in bring(dump)
+    assert_equal_to(tables)
+    before = everything()
+    assert "Imported 0 rows." in bring(dump)
+    assert everything() == before
+
+
+def inserted(row, table='"llm_logs".chatgpt_logs'):
+    """As a database tool writes it."""
+
+    def literal(value):
+        if value is None or isinstance(value, bool):
+            return str(value).lower().replace("none", "null")
+        text = value if isinstance(value, str) else str(value) if not isinstance(value, dict | list) else json.dumps(value)
+        return "'" + text.replace("'", "''") + "'"
+
+    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))});\n"
+
+
+def read(tmp_path, text, table="chatgpt_logs"):
+    path = tmp_path / "some.sql"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    dump = Dump(path, classic.TABLES, classic.order, "response_time")
+    return dump.problem, [columns if isinstance(columns, dict) else str(columns) for _, columns in dump.rows(table)]
+
+
+def test_a_file_of_plain_inserts(tmp_path):
+    """The sample log of the classic gateway is one."""
+    content = classic_rows.chats()
+    path = tmp_path / "logs.sql"
+    path.write_text("".join(map(inserted, content)), newline="")
+    assert "Not readable: 0." in bring(path)
+    assert_equal_to({"chatgpt_logs": content})
+
+
+def test_what_else_stands_in_a_dump_is_passed_by(tmp_path):
+    """Nothing is executed, and rows are not found where none are."""
+    row = inserted({"id": "1", "request": "{}", "response_time": "2023-01-01"})
+    trap = row.replace("'1'", "'trap'").strip()
+    text = f"""\ufeff\\restrict k3y
+\\! touch {tmp_path}/executed
+-- {trap} '
+/* {trap} /* nested ' */ {trap} */
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+DROP TABLE conversations_message CASCADE;
+CREATE FUNCTION f() RETURNS trigger AS $body$ BEGIN {trap} END $body$ LANGUAGE plpgsql;
+CREATE FUNCTION g() RETURNS text AS 'BEGIN {trap.replace("'", "''")} END' LANGUAGE plpgsql;
+CREATE TABLE llm_logs.chatgpt_logs (
+    id uuid DEFAULT public.uuid_generate_v4() NOT NULL, "request" json, usage_cost numeric(10,2), response_time timestamp(6) without time zone DEFAULT now(),
+    CONSTRAINT x CHECK ((id IS NOT NULL)), PRIMARY KEY (id));
+COPY public.other (a, b) FROM stdin;
+{trap}\tb
+\\.
+{row}
+INSERT INTO llm_logs.chatgpt_logs VALUES (E'2\\n\\'', '{{"a": 1}}'::json, -1.5e2, timestamp '2023-01-02'),
+    ($x$3$'$x$, NULL, .5, '2023-01-03'::timestamp without time zone)
+    ON CONFLICT DO NOTHING;
+INSERT INTO other VALUES ('{trap.replace("'", "''")}');
+COPY llm_logs.chatgpt_logs (id, request, response_time) FROM stdin;
+4\t{{"a": "\\\\n\\t\\\\\\\\"}}\t2022-01-01\r
+5\t\\N\t\\N
+\\.
+\\unrestrict k3y
+"""
+    assert read(tmp_path, text) == (
+        "",
+        [
+            {"id": "5", "request": None, "response_time": None},
+            {"id": "4", "request": '{"a": "\\n\t\\\\"}', "response_time": "2022-01-01"},
+            {"id": "1", "request": "{}", "response_time": "2023-01-01"},
+            {"id": "2\n'", "request": '{"a": 1}', "usage_cost": "-1.5e2", "response_time": "2023-01-02"},
+            {"id": "3$'", "request": None, "usage_cost": ".5", "response_time": "2023-01-03"},
+        ],
+    )
+    assert not (tmp_path / "executed").exists()
+    assert Message.objects.count() == 0
+
+
+HEAD = "INSERT INTO llm_logs.chatgpt_logs (id, request) VALUES "
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (HEAD + "('1', 'a' || 'b'), ('2', '{}');", "request is an expression, not a value"),
+        (HEAD + "('1', pg_read_file('/etc/passwd')), ('2', '{}');", "request is an expression, not a value"),
+        (HEAD + "('1', (SELECT ',' FROM x WHERE y IN (1, 2))), ('2', '{}');", "request is an expression, not a value"),
+        (HEAD + "('1', U&'\\0041'), ('2', '{}');", "request is an expression, not a value"),
+        (HEAD + "('1', E'\\u0041'), ('2', '{}');", "it has escapes of a kind that pg_dump does not write"),
+        (HEAD + "('1'), ('2', '{}');", "it has 1 values for 2 columns"),
+        (HEAD + "('1', DEFAULT), ('2', '{}');", "request is an expression, not a value"),
+        (
+            "INSERT INTO llm_logs.chatgpt_logs VALUES ('1', 'x');",
+            "the dump names no columns for it. Make it with pg_dump --column-inserts, or without --inserts",
+        ),
+        ("COPY chatgpt_logs (id, request) FROM stdin;\n1\t2\t3\n2\t{}\n\\.\n", "it has 3 values for 2 columns"),
+        (b"COPY chatgpt_logs (id, request) FROM stdin;\n1\t\xff\n2\t{}\n\\.\n", "it is not UTF-8"),
+    ],
+)
+def test_a_row_that_is_no_row_is_named_and_the_next_is_read(tmp_path, text, why):
+    problem, found = read(tmp_path, text)
+    assert problem == ""
+    assert found[0] == why
+    assert found[1:] in ([], [{"id": "2", "request": "{}"}])
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (HEAD + "('1', '{}", "the file ends inside a text"),
+        (HEAD + "('1', E'{}\\'", "the file ends inside a text"),
+        (HEAD + "('1', $a$ $b$ $", "the file ends inside a text"),
+        (HEAD + "('1', '{}' /* /* */", "the file ends inside a comment"),
+        (HEAD + "('1', " + "(" * 10_000, "the file ends in the middle of an INSERT"),
+        (HEAD + "('1'" + ",1" * 2000, "a row of more values than a table has columns"),
+        ("INSERT INTO chatgpt_logs (id) SELECT 1;", "an INSERT INTO chatgpt_logs that is not a list of VALUES"),
+        ("COPY chatgpt_logs (id) FROM stdin;\n1\n2", "the file ends in the middle of a COPY"),
+        ("CREATE TABLE chatgpt_logs (id uuid, request", "the file ends in the middle of a statement"),
+        ("SELECT 1", "the file ends in the middle of a statement"),
+        ("SET client_encoding = 'LATIN1';", "the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8"),
+        ("SET standard_conforming_strings = off;", "the dump was made with standard_conforming_strings off. Make it with that on"),
+    ],
+)
+def test_a_dump_that_breaks_off_says_where_and_what_came_before_is_read(tmp_path, text, why):
+    problem, found = read(tmp_path, HEAD + "('0', '{}');\n" + text)
+    assert problem.startswith("byte ")
+    assert problem.endswith(f": {why}")
+    assert found[0] == {"id": "0", "request": "{}"}
+    assert len(found) <= 2
+
+
+def test_a_dump_cut_anywhere_gives_its_whole_rows_and_says_that_it_was_cut(gateway, tmp_path):
+    for how in ([], ["--column-inserts"]):
+        gateway.make({"chatgpt_logs": [chat(n, said(f"{n} it's \\ a\n"), "x") for n in range(4)]})
+        whole = Path(gateway.dump(tmp_path / "whole.sql", *how)).read_bytes()
+        everything = read(tmp_path, whole)[1]
+        assert len(everything) == 4
+        for end in range(1, len(whole), 29):
+            problem, found = read(tmp_path, whole[:end])
+            assert found == everything[: len(found)]
+            if 0 < len(found) < 4:
+                assert problem or whole[:end].rstrip().endswith(b";")  # between two statements nobody can tell
+
+
+def test_a_cut_dump_is_imported_as_far_as_it_goes(tmp_path):
+    path = tmp_path / "cut.sql"
+    path.write_text("".join(map(inserted, [chat(1, said("a"), "b"), chat(2, said("c"), "d", root_gpt_id="x")]))[:-20])
+    output = bring(path)
+    assert "Not readable: the rest of the dump: byte " in output
+    assert "Imported 1 rows. Already here: 0. Not readable: 1.\n" in output
+    assert "exit 1" in output
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "empty"),
+        (b"PGDMP\x01\x0e", "pg_restore"),
+        (b"\x1f\x8b\x08", "compressed"),
+        (b"SELECT 1;", "has no row of chatgpt_logs"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_is_no_dump_says_what_it_is(tmp_path, data, why):
+    path = tmp_path / "file"
+    if data is not None:
+        path.write_bytes(data)
+    assert why in bring(path)
+
+
+def test_a_large_dump_takes_little_memory(tmp_path):
+    path, text = tmp_path / "large.sql", json.dumps({"messages": said("x" * 200_000)})
+    with path.open("w") as file:
+        for n in range(60):
+            file.write(f"{HEAD}('{n}', '{text}');\nCOPY chatgpt_logs (id, request) FROM stdin;\n{n}\t{text}\n\\.\n")
+    tracemalloc.start()
+    try:
+        dump = Dump(path, classic.TABLES, classic.order, "response_time")
+        assert sum(1 for _, columns in dump.rows("chatgpt_logs") if len(columns["request"]) == len(text)) == 120
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000 < path.stat().st_size / 5
+    finally:
+        tracemalloc.stop()

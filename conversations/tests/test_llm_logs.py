@@ -1,0 +1,345 @@
+"""The SQL views: the classic columns, equal to what was sent and answered; and who may read them."""
+
+import base64
+import re
+import secrets
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+
+import orjson
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, ProgrammingError, connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conversations import record
+from conversations.models import Conversation, Snapshot
+from conversations.record import Asked, Outcome
+
+from .calls import answer, ask, assistant, person, turn, user
+from .test_record import messages, texts, values
+
+pytestmark = pytest.mark.django_db
+CLASSIC = {
+    "chatgpt_logs": {
+        "id": "uuid", "request": "json", "usage_info": "json", "user_name": "text", "title": "text", "response_time": "timestamp without time zone",
+        "response": "json", "convo_title": "text", "convo_show": "boolean", "root_gpt_id": "text",
+    },
+    "image_logs": {
+        "id": "uuid", "request": "json", "response": "json", "usage_cost": "real", "user_name": "text", "title": "text",
+        "response_time": "timestamp without time zone",
+    },
+    "meta_summarizer_log": {
+        "id": "uuid", "request": "json", "response": "json", "usage_info": "json", "user_name": "text", "title": "text",
+        "response_time": "timestamp without time zone", "orig_summarized_id": "text",
+    },
+}  # fmt: skip
+
+
+def rows(view, **where):
+    with connection.cursor() as cursor:
+        condition = " AND ".join(f"{name} = %s" for name in where) or "true"
+        cursor.execute(f"SELECT * FROM llm_logs.{view} WHERE {condition}", list(where.values()))
+        return [dict(zip([column.name for column in cursor.description], row, strict=True)) for row in cursor.fetchall()]
+
+
+def as_shown(value):
+    """What a view makes of JSON: U+FFFD for U+0000, and an object says so."""
+    text = orjson.dumps(value).decode()
+    plain = re.sub(r"(?<!\\)((?:\\\\)*)\\u0000", r"\1\\ufffd", text)
+    shown = orjson.loads(plain)
+    return shown | {"_replaced": True} if plain != text and isinstance(shown, dict) else shown
+
+
+def sealed(answered, **how):
+    """An answered call that is not a chat."""
+    owner = how.pop("owner", None) or person()
+    call = record.open(Asked(owner=owner.pk, model="m", sent=b"{}", **how))
+    record.close(call, answered)
+    return Snapshot.objects.get(id=call.id)
+
+
+# What the views say ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", CLASSIC)
+def test_the_columns_and_types_are_the_classic_ones(view):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'llm_logs' AND table_name = %s", [view])
+        assert dict(cursor.fetchall()) == CLASSIC[view]
+
+
+def test_a_conversation_is_rows_that_carry_all_that_came_before():
+    alice = person()
+    alice.job_title = "Analyst"
+    alice.save()
+    said = [{"role": "system", "content": "Be brief."}, user("Write a horror story in one sentence.")]
+    first = turn(alice, said, "A cold hand grabbed mine.", params={"temperature": 0.5})
+    said = [*said, assistant(" A cold hand grabbed mine.\n"), user("Another sentence.")]
+    second = turn(alice, said, "Nobody was there.")
+    Conversation.objects.get().rename("Horror")
+    shown = {row["id"]: row for row in rows("chatgpt_logs")}
+    for snapshot in (first, second):
+        assert shown[snapshot.id] == {
+            "id": snapshot.id,
+            "request": record.rebuild(snapshot),
+            "response": record.rebuild_response(snapshot),
+            "usage_info": {"total_tokens": 5, "prompt_tokens": 3, "completion_tokens": 2},
+            "user_name": "alice",
+            "title": "Analyst",
+            "response_time": snapshot.closed.astimezone(UTC).replace(tzinfo=None),
+            "convo_title": "Horror",
+            "convo_show": True,
+            "root_gpt_id": str(first.conversation_id),
+        }
+    assert shown[second.id]["request"]["messages"] == said
+    assert shown[second.id]["response"]["choices"][0]["message"]["content"] == "Nobody was there."
+    Conversation.objects.get().hide()
+    assert {row["convo_show"] for row in rows("chatgpt_logs")} == {False}
+
+
+def test_space_around_an_echo_goes_as_in_python():
+    """An echo is kept without its text: it stands for the relayed one's, stripped."""
+    space = "".join(c for c in map(chr, range(0x110000)) if c.isspace())
+    alice, opener = person(), user("hi")
+    turn(alice, [opener], f"{space}Hello!{space}")
+    again = turn(alice, [opener, assistant("Hello!"), user("more")], "Yes.")
+    assert again.head.parent.text is None
+    assert rows("chatgpt_logs", id=again.id)[0]["request"]["messages"][1] == assistant("Hello!")
+
+
+def test_only_answered_calls_are_classic_rows_and_usage_has_every_ended_one():
+    alice = person()
+    for status in ("ok", "failed", "cancelled", "interrupted"):
+        answer(ask(alice, [user(status)]), "so far", status=status)
+    body = {"model": "m", "messages": [user("no")]}
+    record.refuse(Asked(owner=alice.pk, kind="chat", model="m", body=body, messages=body["messages"]), "blocked", "No.")
+    ask(alice, [user("still open")])
+    assert [row["request"]["messages"][0]["content"] for row in rows("chatgpt_logs")] == ["ok"]
+    usage = {row["status"]: row for row in rows("usage")}
+    assert set(usage) == {"ok", "failed", "cancelled", "interrupted", "refused"}
+    assert (usage["failed"]["total_tokens"], usage["refused"]["total_tokens"], usage["refused"]["root_gpt_id"]) == (5, None, None)
+    assert not {"request", "response", "convo_title", "text"} & set(usage["ok"])
+
+
+def test_a_call_that_made_a_title_is_a_hidden_row_named_summarizer():
+    body = {"model": "m", "temperature": 0, "messages": [user("conversation: [hi]")]}
+    reply = {"id": "chatcmpl-1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Greetings"}}]}
+    sealed(Outcome(status="ok", response=reply), kind="title", body=body)
+    [row] = rows("chatgpt_logs")
+    assert (row["convo_title"], row["convo_show"], row["root_gpt_id"]) == ("summarizer", False, None)
+    assert (row["request"], row["response"]) == (body, reply)
+
+
+def test_images_and_metadata_have_tables_of_their_own(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path
+    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(3000)).decode()
+    body = {"prompt": "a fox", "n": 1, "size": "1024x1024"}
+    image = sealed(
+        Outcome(status="ok", response={"created": 1, "data": [{"b64_json": picture}]}, cost=Decimal("0.020")),
+        kind="image", body=body, messages=[user("a fox")],
+    )  # fmt: skip
+    meta = sealed(Outcome(status="ok", response={"id": "x"}, prompt_tokens=1), kind="metadata", body={"model": "m"}, root=image.conversation_id)
+    [row] = rows("image_logs")
+    assert (row["id"], row["request"], row["usage_cost"]) == (image.id, body, pytest.approx(0.02))
+    assert row["response"] == {"created": 1, "data": [{"b64_json": f"[file with sha256 {sha256(base64.b64decode(picture)).hexdigest()}]"}]}
+    [row] = rows("meta_summarizer_log")
+    assert (row["id"], row["orig_summarized_id"], row["usage_info"]["total_tokens"]) == (meta.id, str(image.conversation_id), 1)
+    assert rows("chatgpt_logs") == []
+
+
+def test_each_message_is_there_once():
+    alice, said = person(), []
+    for i in range(5):
+        said.append(user(f"question {i}"))
+        turn(alice, said, f"answer {i}")
+        said.append(assistant(f"answer {i}"))
+    parts = [{"type": "text", "text": "What is"}, {"type": "image_url", "image_url": {"url": "https://x/y.png"}}, {"type": "text", "text": "this?"}]
+    turn(alice, [*said, user(parts)], "A picture.")
+    shown = sorted(rows("messages"), key=lambda row: row["depth"])
+    assert [(row["role"], row["text"]) for row in shown] == [(message["role"], message["content"]) for message in said] + [
+        ("user", "What is\nthis?"), ("assistant", "A picture."),
+    ]  # fmt: skip
+    assert shown[-2]["more"] == {"content": parts}
+    assert {(row["user_name"], row["root_gpt_id"]) for row in shown} == {("alice", str(Conversation.objects.get().id))}
+    assert {row["origin"] for row in shown if row["role"] == "assistant"} == {"relayed"}
+
+
+# Whatever is stored ---------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=st.lists(st.tuples(messages, messages, st.integers(0, 3)), min_size=1, max_size=3), params=st.dictionaries(texts, values, max_size=2))
+def test_every_row_is_what_was_sent_and_answered(script, params):
+    """Calls that continue, fork, forge and repeat one another, with any replies: the views give back what the record does."""
+    with transaction.atomic():
+        alice, history = person(), []
+        for more, replies, keep in script:
+            history = orjson.loads(orjson.dumps(history[: len(history) - keep] + more))
+            extra = {k: v for k, v in params.items() if k not in ("model", "messages")}
+            call = ask(alice, history, params=extra)
+            response = {"choices": [{"index": i, "message": reply} for i, reply in enumerate(replies)], "usage": params}
+            assert record.close(call, Outcome(status="ok", replies=replies, response=response))
+            history = [*history, replies[0]]
+        shown = {row["id"]: row for row in rows("chatgpt_logs")}
+        for snapshot in Snapshot.objects.all():
+            assert shown[snapshot.id]["request"] == as_shown(record.rebuild(snapshot))
+            assert shown[snapshot.id]["response"] == as_shown(record.rebuild_response(snapshot))
+        for view in ("messages", "usage"):
+            rows(view)
+        transaction.set_rollback(True)
+
+
+def test_nothing_is_nested_too_deep_to_be_shown():
+    deep = {"$attachment": ["a", "b"]}
+    for _ in range(60):
+        deep = {"$attachment": [deep]}
+    answer(ask(person(), [user([deep])], params={"metadata": deep}), None, tool_calls=[deep])
+    assert "$attachment" in str(rows("chatgpt_logs")[0]["request"])
+    rows("messages")
+
+
+@pytest.mark.parametrize(
+    "text", ["\0", "a\0\0b", "\\\0", "\\u0000", "\\\\u0000", "\\\\\0", '"\0', "\ufffd", "\ud7ff\U0001f600\x7f\x01", "x" * 300_000 + "\0"], ids=range(10)
+)
+def test_what_json_cannot_hold_is_replaced_and_says_so(text):
+    snapshot = turn(person(), [user(text), assistant(text), user([{"type": "text", "text": text}])], text, params={"metadata": {text[:9]: text[-9:]}})
+    [row] = rows("chatgpt_logs")
+    assert row["request"] == as_shown(record.rebuild(snapshot))
+    assert row["response"] == as_shown(record.rebuild_response(snapshot))
+    assert row["request"].get("_replaced", False) == row["response"].get("_replaced", False) == ("\0" in text)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT request::jsonb, response::jsonb, more::jsonb FROM llm_logs.chatgpt_logs, llm_logs.messages")
+        assert len(cursor.fetchall()) == 4
+
+
+def test_what_an_upstream_names_as_a_message_is_not_looked_up_for_it():
+    """A reply of bob's that names a message of alice's shows the name, not the message."""
+    secret = turn(person("alice"), [user("hi")], "alice's secret").reply_id
+    fake = {"choices": [{"message": {"$message": str(secret)}}, "odd", {"message": {"$message": 7}}, {}], "also": {"$message": str(secret)}}
+    snapshot = sealed(Outcome(status="ok", response=fake), kind="title", body={}, owner=person("bob"))
+    [row] = rows("chatgpt_logs", id=snapshot.id)
+    assert row["response"] == fake == record.rebuild_response(snapshot)
+    call = ask(person("bob"), [user("hi")])
+    record.close(call, Outcome(status="ok", response=fake))
+    assert rows("chatgpt_logs", id=call.id)[0]["response"] == fake
+
+
+def test_a_limit_rebuilds_no_more_rows_than_it_shows():
+    alice = person()
+    for i in range(40):
+        turn(alice, [user(f"hi {i}")], "Hello!")
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM llm_logs.chatgpt_logs ORDER BY response_time DESC LIMIT 7")
+        plan = cursor.fetchone()[0][0]["Plan"]
+
+    def nodes(node):
+        yield node
+        for inner in node.get("Plans", []):
+            yield from nodes(inner)
+
+    assert [node["Actual Loops"] for node in nodes(plan) if node["Node Type"] == "Recursive Union"] == [7]
+
+
+# Who may read them ----------------------------------------------------------------------------------------------
+
+SCHEMAS = [["public", "llm_logs"]]
+MAY = {"llm_report": {"usage"}, "llm_content": {"usage", "chatgpt_logs", "image_logs", "meta_summarizer_log", "messages"}}
+
+
+def readable(role):
+    """Every table and view of the database that the role can select from, by trying."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND relnamespace::regnamespace::text = ANY(%s)", [SCHEMAS]
+        )
+        names = [name for (name,) in cursor.fetchall()]
+        assert {"conversations_message", "llm_logs.calls", "conversations_user"} <= set(names)
+        found = set()
+        for name in names:
+            with suppress(ProgrammingError), transaction.atomic():
+                cursor.execute(f"SET LOCAL ROLE {role}")
+                cursor.execute(f"SELECT * FROM {name} LIMIT 1")
+                found.add(name)
+                cursor.execute("RESET ROLE")
+    return found
+
+
+def test_each_role_reads_its_views_and_no_table(monkeypatch, caplog):
+    """One test: roles are the whole server's, and other tests run beside this one."""
+    turn(person(), [user("hi")], "Hello!")
+    monkeypatch.setenv("LLM_CONTENT_PASSWORD", "a password for tests")
+    for name in ("llm_logs.usage", "llm_logs.chatgpt_logs"):
+        with pytest.raises(DatabaseError, match="does not exist"), transaction.atomic():
+            connection.cursor().execute(f"SET LOCAL ROLE llm_report; SELECT * FROM {name}")
+    for _ in range(2):  # it may be run again
+        call_command("report_roles", create=True, stdout=(said := StringIO()))
+    assert "llm_report reads llm_logs.usage; it cannot sign in" in said.getvalue()
+    assert "it signs in with its password" in said.getvalue()
+    assert "report roles llm_report and llm_content were made" in caplog.text
+    assert "a password" not in said.getvalue() + caplog.text
+    for role, views in MAY.items():
+        assert readable(role) == {f"llm_logs.{view}" for view in views}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolname, rolcanlogin, rolpassword LIKE 'SCRAM-SHA-256$%%' FROM pg_authid WHERE rolname LIKE 'llm\\_%%' ORDER BY 1")
+        assert cursor.fetchall() == [("llm_content", True, True), ("llm_report", False, None)]
+        for write in ("DELETE FROM conversations_message", "UPDATE llm_logs.usage SET title = ''", "CREATE TABLE llm_logs.mine (a int)"):
+            with pytest.raises(DatabaseError, match=r"permission denied|cannot update"), transaction.atomic():
+                cursor.execute(f"SET LOCAL ROLE llm_content; {write}")
+    call_command("report_roles", drop=True, stdout=StringIO())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", [list(MAY)])
+        assert cursor.fetchone() == (0,)
+    call_command("report_roles", drop=True, stdout=(said := StringIO()))
+    assert said.getvalue() == "There is no llm_report.\nThere is no llm_content.\n"
+
+
+# The panels of the sample report --------------------------------------------------------------------------------
+
+GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "power-bi.md").read_text()
+
+
+def panels():
+    """What each query of the guide gives, in its order."""
+    with connection.cursor() as cursor:
+        found = []
+        for query in re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL):
+            cursor.execute(query)
+            found.append(cursor.fetchall())
+    return found
+
+
+def test_the_panels_figures_are_those_computed_by_hand():
+    def call(name, day, conversation, prompt, completion, status="ok"):
+        at = datetime(2026, 3, day, 23, 59, 59, tzinfo=UTC)
+        body = {"model": "m", "messages": [user("hi")]}
+        asked = Asked(owner=person(name).pk, kind="chat", model="m", body=body, messages=body["messages"], session_key=conversation, title=conversation, at=at)
+        record.close(record.open(asked), Outcome(status=status, prompt_tokens=prompt, completion_tokens=completion, closed=at, cost=Decimal("0.5")))
+
+    call("ann", 1, "Horror", 16, 17)
+    call("ann", 1, "Horror", 49, 22)
+    call("ann", 2, "Cooking", 100, None)
+    call("bob", 2, "Horror", 7, 1)
+    call("bob", 2, "Failed", 1000, 1000, status="failed")
+    call("bob", 3, "Uncounted", None, None)
+    history, overall, by_user, by_title, without_content = panels()
+    assert history == [(date(2026, 3, 1), "ann", 2), (date(2026, 3, 2), "ann", 1), (date(2026, 3, 2), "bob", 1), (date(2026, 3, 3), "bob", 1)]
+    assert overall == [(172, 40)]
+    assert by_user == [("ann", 165, 39), ("bob", 7, 1)]
+    assert by_title == [("Cooking", 100, 0), ("Horror", 72, 40), ("Uncounted", None, None)]
+    assert without_content[:2] == [(date(2026, 3, 1), "ann", 2, 65, 39, Decimal(1)), (date(2026, 3, 2), "ann", 1, 100, None, Decimal("0.5"))]
+
+
+def test_the_guide_names_every_view_and_no_column_that_is_none():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT table_name, array_agg(column_name::text) FROM information_schema.columns WHERE table_schema = 'llm_logs' GROUP BY 1")
+        columns = dict(cursor.fetchall())
+    for view in columns.keys() - {"calls"}:
+        assert f"| `{view}` |" in GUIDE
+    [wanted] = re.findall(r"SelectColumns\(Logs, \{(.*?)\}", GUIDE)
+    assert set(wanted.replace('"', "").split(", ")) <= set(columns["chatgpt_logs"])
