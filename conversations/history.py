@@ -28,12 +28,14 @@ def page(calls, limit: int) -> tuple[list[Json], str | None]:
     while len(rows) < limit:
         stretch = list((calls.filter(id__lt=last) if last else calls)[:AT_ONCE])
         messages = Messages(call.conversation_id for call in stretch if call.conversation_id)
+        newest = _newest_imported(stretch)
         for call in stretch:
             request, response = messages.request(call), messages.response(call)
             size += len(request) + len(response)
             if rows and (size > LARGEST or len(rows) == limit):
                 return rows, str(last)
-            rows.append(row(call, request, response))
+            shown = row(call, request, response)
+            rows.append(shown if call.classic is None else _as_imported(call, shown, newest.get(call.conversation_id, {})))
             last = call.id
         if len(stretch) < AT_ONCE:
             return rows, None
@@ -44,7 +46,7 @@ def row(call: Snapshot, request: str, response: str) -> Json:
     """`call` with its owner and its conversation at hand; its request and response as JSON texts."""
     conversation = call.conversation
     usage = {"prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "total_tokens": call.total_tokens}
-    answer: Any = orjson.loads(response) | names(call.id, call.conversation_id) if response else None
+    answer: Any = orjson.loads(response) | ({} if call.classic else names(call.id, call.conversation_id)) if response else None
     return {
         "id": str(call.classic_id or call.id),
         "request": orjson.Fragment(request),
@@ -57,6 +59,29 @@ def row(call: Snapshot, request: str, response: str) -> Json:
         "convo_show": bool(conversation and conversation.shown),
         "root_gpt_id": (conversation.classic_root or str(conversation.id)) if conversation else None,
     }
+
+
+def _as_imported(call: Snapshot, row: Json, newest: Json) -> Json:
+    """An imported row says what it said (conversations.classic), but for a title or a removal that came here, after `newest`, its conversation's
+    newest imported row."""
+    said = attachments.restore(orjson.loads(call.classic or "{}"), attachments.named)
+    kept = {name: said[name] for name in ("title", "convo_title", "convo_show", "root_gpt_id", "request", "response", "usage_info") if name in said}
+    if call.conversation and call.conversation.title != (newest.get("conversation_title") or newest.get("convo_title")):
+        kept.pop("convo_title", None)
+    if call.conversation and not call.conversation.shown and newest.get("convo_show") is not False:
+        kept["convo_show"] = False
+    if fields := said.get("fields"):
+        kept["request"] = orjson.loads(orjson.dumps(row["request"])) | fields
+    return row | kept
+
+
+def _newest_imported(calls: list[Snapshot]) -> dict[UUID | None, Json]:
+    """By conversation; costs a query only where one of these calls is imported."""
+    conversations = {call.conversation_id for call in calls if call.classic is not None and call.conversation_id}
+    if not conversations:
+        return {}
+    found = Snapshot.objects.filter(conversation__in=conversations, classic__isnull=False).order_by("conversation", "-id").distinct("conversation")
+    return {conversation: orjson.loads(classic or "{}") for conversation, classic in found.values_list("conversation_id", "classic")}
 
 
 def newest_equal(owner: int, model: str, messages: list[Json], since: datetime) -> Snapshot | None:

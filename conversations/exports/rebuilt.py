@@ -36,7 +36,7 @@ class Messages:
         if not snapshot.response:
             return ""
         response = orjson.loads(snapshot.response)
-        for choice in response.get("choices") or []:
+        for choice in (response.get("choices") or []) if snapshot.conversation_id else []:
             message = choice.get("message") if isinstance(choice, dict) else None
             if isinstance(message, dict) and MESSAGE in message:
                 choice["message"] = self.message(UUID(message.pop(MESSAGE))) | message

@@ -9,13 +9,15 @@ from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from urllib.parse import urlencode
+from uuid import UUID
 
+import orjson
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from conversations import classic, record
+from conversations import classic, history, record
 from conversations.management.commands import import_classic
 from conversations.models import Attachment, Conversation, Message, SearchEntry, Snapshot, Unsealed, Usage, User
 from conversations.sqldump import Dump
@@ -502,3 +504,30 @@ def test_a_large_dump_takes_little_memory(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 3_000_000 < path.stat().st_size / 5
     finally:
         tracemalloc.stop()
+
+
+# Over the API ---------------------------------------------------------------------------------------------------
+
+
+def test_the_api_gives_an_imported_row_as_it_was(gateway):
+    content = {row["id"]: row for row in classic_rows.tables()["chatgpt_logs"]}
+    bring(gateway.make({"chatgpt_logs": list(content.values())}))
+    got = []
+    for owner in User.objects.all():
+        page, _ = history.page(Snapshot.objects.filter(owner=owner, kind__in=["chat", "title"]), 1000)
+        got += json.loads(orjson.dumps(page))
+    assert {row["id"] for row in got} == {str(id) for id in content}
+    for row in got:
+        old = content[UUID(row["id"])]
+        for name in ("user_name", "title", "convo_title", "convo_show", "root_gpt_id"):
+            assert row[name] == old[name], (row["id"], name)
+        for name in JSON:
+            assert unfiled(row[name]) == unfiled(old[name]), (row["id"], name)
+
+
+def test_the_api_shows_what_an_owner_changed_of_an_imported_conversation(gateway):
+    bring(gateway.make({"chatgpt_logs": [chat(1, said("hi"), "Hello.")]}))
+    Conversation.objects.get().rename("Named here")
+    Conversation.objects.get().hide()
+    [row], _ = history.page(Snapshot.objects.all(), 10)
+    assert (row["convo_title"], row["convo_show"]) == ("Named here", False)

@@ -47,7 +47,8 @@ def question(text, **more):
 
 def test_the_old_pages_own_sequence_is_one_conversation(upstream):
     first = post("alice", "chat", question("What is a mutex?", root_id="string", convo_title="Locks", temperature=0.3)).json()
-    assert first["root_uuid"] and first["uuid"]
+    assert first["root_uuid"]
+    assert first["uuid"]
     messages = [*question("What is a mutex?")["messages"], first["choices"][0]["message"], {"role": "user", "content": "And a semaphore?"}]
     body = {"model": "gpt-4o", "messages": messages, "root_id": first["id"], "convo_title": "Locks"}
     second = post("alice", "chat", body).json()
