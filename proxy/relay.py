@@ -222,6 +222,7 @@ class Stream:
         self.reply = sse.Reply()
         self.rest = b""  # of an event that is not whole yet
         self.over = False
+        self.size = 0  # bytes so far
         self.body: upstream.Body | None = None
         self.saved, self.saved_at, self.unsaved = 0, time.monotonic(), ""
         try:
@@ -265,6 +266,9 @@ class Stream:
             except Exception as problem:
                 return self._end(as_fault(problem))
             self.exchange.since = time.monotonic()
+            self.size += len(data)
+            if self.size > settings.MAX_REPLY:
+                return self._end(Fault(502, "upstream_bad_reply", "The model's server sent more than the gateway accepts."))
             whole = data if not self.rest else self.rest + data
             if not data:
                 self.rest = b""

@@ -146,6 +146,8 @@ class _Choice:
             elif key == "tool_calls":
                 for part in value:
                     self._tool(part)
+            elif key == "function_call" and isinstance(value, dict):  # how tools were called once
+                _grow(self.more.setdefault(key, {"name": "", "arguments": ""}), value)
             elif isinstance(value, str):  # refusal, reasoning_content and whatever comes next
                 self.words.setdefault(key, []).append(value)
             elif isinstance(value, list):
@@ -165,9 +167,7 @@ class _Choice:
         call = self.tools.setdefault(index, {"id": None, "type": "function"})
         for key, value in part.items():
             if key == "function" and value is not None:
-                function = call.setdefault("function", {"name": "", "arguments": ""})
-                function["name"] = value.get("name") or function["name"]
-                function["arguments"] += value.get("arguments") or ""
+                _grow(call.setdefault("function", {"name": "", "arguments": ""}), value)
             elif key != "index" and value is not None:
                 call[key] = value
 
@@ -179,6 +179,11 @@ class _Choice:
             message["tool_calls"] = [call for _, call in sorted(self.tools.items())]
         choice: Json = {"message": message, "finish_reason": self.finish_reason}
         return choice | {"logprobs": self.logprobs} if self.logprobs else choice
+
+
+def _grow(function: Json, piece: Json) -> None:
+    function["name"] = piece.get("name") or function["name"]
+    function["arguments"] += piece.get("arguments") or ""
 
 
 def as_stream(completion: Json) -> bytes:

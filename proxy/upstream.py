@@ -121,10 +121,18 @@ class SecurePool(Pool, HTTPSConnectionPool):
     ConnectionCls = SecureConnection
 
 
+POOLS = {"http": PlainPool, "https": SecurePool}
+
+
 class Adapter(HTTPAdapter):
     def init_poolmanager(self, *args, **kwargs):
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy, **kwargs):
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
 
 
 here = threading.local()  # the exchange whose request this thread is sending

@@ -114,6 +114,7 @@ class ImageGenerations(Passage):
         asked.model = model_of(asked.body, "dall-e-2")
         asked.sent = orjson.dumps(asked.body)
         asked.messages = [{"role": "user", "content": prompt_of(asked.body)}]
+        whole(asked.body)
 
 
 class ImageEdits(Passage):
@@ -147,6 +148,7 @@ class ImageEdits(Passage):
         asked.messages = [{"role": "user", "content": [{"type": "text", "text": prompt_of(asked.body)}, *pictures]}]
         if not pictures:
             raise invalid("image", "Send at least one file as `image` or `image[]`.")
+        whole(asked.body)
         asked.sent, request.content_type_sent = encode_multipart_formdata(parts, boundary_of(parts))
 
 
@@ -238,6 +240,11 @@ def prompt_of(body: Json) -> str:
     if not isinstance(prompt, str) or not prompt:
         raise invalid("prompt", "`prompt` is missing: say what the picture shall show.")
     return prompt
+
+
+def whole(body: Json) -> None:
+    if body.get("stream") not in (None, False, "false"):
+        raise invalid("stream", "Images are not streamed here: leave `stream` out.")
 
 
 def place(meta: dict, asked: Asked) -> None:

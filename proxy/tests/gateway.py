@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 from django.conf import settings
 
 from conversations.models import Snapshot
@@ -185,8 +186,14 @@ class Gateway:
 
     def workers(self) -> list[int]:
         """Of process ids: those that serve."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return [worker.pid for worker in psutil.Process(self.process.pid).children()]
+
+    def work(self) -> str:
+        """The worker does what is due: its log."""
+        command = [sys.executable, "manage.py", "worker", "--once"]
+        done = subprocess.run(command, cwd=settings.BASE_DIR, env=self.environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)

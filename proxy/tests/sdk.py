@@ -103,6 +103,13 @@ def image_edit(client: openai.OpenAI, prompt: str, pictures: list[str]) -> Any:
     return {"id": reply.headers["x-request-id"], "b64": picture.b64_json}
 
 
+def image_edit_error(client: openai.OpenAI, prompt: str, picture: str) -> Any:
+    try:
+        client.images.edit(model="dall-e-2", prompt=prompt, image=("picture.png", base64.b64decode(picture), "image/png"))
+    except openai.APIError as problem:
+        return type(problem).__name__
+
+
 def embeddings(client: openai.OpenAI, texts: list[str]) -> Any:
     reply = client.embeddings.with_raw_response.create(model="text-embedding-3-small", input=texts, dimensions=64)
     vectors = reply.parse()

@@ -262,3 +262,11 @@ def test_retries_of_the_client_are_linked_in_one_conversation(use, recorded):
     assert [first.retry_of_id, second.retry_of_id, third.retry_of_id] == [None, first.id, second.id]
     assert first.conversation_id == second.conversation_id == third.conversation_id is not None
     assert {first.head_id} == {second.head_id, third.head_id}
+
+
+def test_retries_of_an_upload_are_the_same_bytes(use, recorded):
+    got = use("image_edit_error", prompt=f"!500 {marked()}", picture=base64.b64encode(png()).decode(), retries=1)
+    assert got == "InternalServerError"
+    first, second = recorded(2)
+    assert (first.retry_of_id, second.retry_of_id) == (None, first.id)
+    assert first.conversation_id == second.conversation_id

@@ -61,7 +61,7 @@ bodies = st.fixed_dictionaries(
 steps = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8), st.booleans(), st.lists(messages, min_size=1, max_size=3), bodies), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(steps=steps, key=st.sampled_from([ALICE, SHARED]))
 def test_any_request_is_rebuilt_as_it_left(wired, wire, steps, key):
     """Each goes on from a part of an earlier one, with or without an answer: branches, echoes and forgeries."""

@@ -50,7 +50,7 @@ def found(word: str) -> set[tuple[str, str]]:
 
 @pytest.fixture
 def spread(wired, wire, recorded):
-    """Calls that end in every way, with the canaries wherever an upstream or a caller can put them."""
+    """Calls that end in every way, with the canaries wherever an upstream or a caller can put them: the worker's log."""
     error = f'{{"error": {{"message": "{CANARY}", "code": "{CANARY}", "param": "{CANARY}"}}}}'.encode()
     answers = [
         json_reply(REPLY, headers=ODD),
@@ -84,11 +84,7 @@ def spread(wired, wire, recorded):
     ):  # fmt: skip
         assert 400 <= wired.call(path, body, key, x_conversation_id=CANARY).status < 500
     recorded(2 * len(answers) + 4)
-    worker = subprocess.run(
-        [sys.executable, "manage.py", "worker", "--once"], cwd=settings.BASE_DIR, env=wired.environment, capture_output=True, text=True, timeout=60
-    )
-    assert worker.returncode == 0
-    return worker.stdout + worker.stderr
+    return wired.work()
 
 
 def test_secrets_and_words_are_only_where_they_belong(wired, wire, spread):
@@ -102,3 +98,26 @@ def test_secrets_and_words_are_only_where_they_belong(wired, wire, spread):
     is_discreet(wired.log)
     if connection.settings_dict["ENGINE"] == "llmgateway.embedded":
         is_discreet(next(settings.VAR_DIR.rglob("postgresql.log")))
+
+
+SERVER = f"""
+import django
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+django.setup()
+from django.conf import settings
+
+config = Config()
+config.set("logconfig_dict", settings.LOGGING)
+try:
+    raise ValueError("{CANARY}")
+except ValueError:
+    Logger(config).exception("a request failed")
+"""
+
+
+def test_the_servers_own_log_does_not_say_what_exceptions_say():
+    done = subprocess.run([sys.executable, "-c", SERVER], cwd=settings.BASE_DIR, capture_output=True, text=True, check=True)
+    assert "builtins.ValueError" in done.stderr
+    assert CANARY not in done.stderr

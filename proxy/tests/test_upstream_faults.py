@@ -131,7 +131,7 @@ def test_odd_messages_pass_and_are_kept(wired, wire, recorded, message):
 
 def test_keepalive_blanks_are_no_silence(wired, wire, recorded):
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-    wire.answer = exactly(head, *[chunk(b" ")] * 8, chunk(json.dumps(completion()).encode()), b"0\r\n\r\n", pause=0.4)
+    wire.answer = exactly(head, *[chunk(b" ")] * 6, chunk(json.dumps(completion()).encode()), b"0\r\n\r\n", pause=0.4)
     assert wired.ask(marked()).text == "Fine."
     [snapshot] = recorded()
     assert snapshot.status == "ok"
@@ -319,6 +319,13 @@ def test_tool_calls_in_pieces(wired, wire, recorded, calls):
     [snapshot] = recorded()
     assert snapshot.status == "ok"
     assert json.loads(snapshot.reply.raw)["tool_calls"]
+
+
+def test_a_function_call_as_it_was_once(wired, wire, recorded):
+    pieces = [{"name": "f", "arguments": ""}, {"arguments": '{"x":'}, {"arguments": " 1}"}]
+    wire.answer = stream(*(delta(function_call=piece) for piece in pieces), delta(reason="function_call"), DONE)
+    assert wired.ask(marked(), stream=True).events[-1] == "[DONE]"
+    assert json.loads(recorded()[0].reply.raw)["function_call"] == {"name": "f", "arguments": '{"x": 1}'}
 
 
 def test_a_body_that_an_upstream_does_not_take_times_out_like_any_silence(wired, wire, recorded):

@@ -82,6 +82,7 @@ def test_a_refused_request_is_kept_with_all_that_was_asked(gateway, recorded):
     [
         ("images/generations", {"model": "dall-e-2"}, "`prompt` is missing"),
         ("images/generations", {"prompt": ["a"]}, "`prompt` is missing"),
+        ("images/generations", {"prompt": "A tree", "stream": True}, "not streamed here"),
         ("images/generations", b"{", "not JSON"),
         ("embeddings", {"model": "text-embedding-3-small"}, "`input` is missing"),
         ("embeddings", {"input": "a"}, "`model` is missing"),

@@ -1,6 +1,7 @@
 """An upstream of bytes: it sends what the test says, and hears the end of every connection."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -22,7 +23,8 @@ Answer = Callable[[socket.socket, Request], None]
 class Wire:
     """Listens on loopback; `answer` is called with each request, in a thread of the connection's own. A context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls, self.accepted = tls, 0
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self.listener.getsockname()[1]
         self.answer: Answer = json_reply(b"{}")
@@ -41,12 +43,20 @@ class Wire:
             while True:
                 sock, _ = self.listener.accept()
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.accepted += 1
                 self.open.add(sock)
                 threading.Thread(target=self._converse, args=[sock], daemon=True).start()
 
     def _converse(self, sock: socket.socket) -> None:
         while self.deaf:
             time.sleep(0.05)
+        if self.tls:
+            try:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+            except OSError:
+                sock.close()
+                return
+            self.open.add(sock)
         with suppress(OSError, ValueError), sock, sock.makefile("rb") as file:
             while line := file.readline().decode().strip():
                 headers = {}
