@@ -7,7 +7,6 @@ always follow.
 
 import logging
 import select
-import threading
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -19,10 +18,10 @@ from urllib3.exceptions import HTTPError
 
 from conversations import record
 from conversations.models import Snapshot
-from conversations.record import Asked, Outcome
-from conversations.threading import Json
+from conversations.record import Asked
 
-from . import outcome, sse, upstream, watcher
+from . import outcome, sse, upstream
+from .exchange import NOT_RECORDED, Exchange, slots
 from .upstream import Fault
 
 SAVE_PAGE = 1.0  # seconds between two saves of a growing answer that pages may follow
@@ -31,109 +30,6 @@ SAVE_SIZE = 16 * 1024  # characters that are saved earlier
 LONGEST_EVENT = 1 << 20  # bytes
 SOON = 100  # milliseconds that an answer waits for its end mark, so that the next call can use the connection
 log = logging.getLogger(__name__)
-
-CAUSES = {  # what cut a call → its status, and the caller's error
-    "gone": (Snapshot.Status.CANCELLED, 499, "client_gone", "The caller hung up."),
-    "stopped": (Snapshot.Status.CANCELLED, 499, "stopped", "Stopped."),
-    "silent": (Snapshot.Status.FAILED, 504, "upstream_timeout", "The model's server was silent for too long."),
-    "too_long": (Snapshot.Status.FAILED, 504, "upstream_timeout", "The answer took longer than the gateway allows."),
-    "interrupted": (Snapshot.Status.INTERRUPTED, 503, "gateway_stopped", "The gateway is restarting."),
-}
-NOT_RECORDED = "The gateway cannot write its record, so the call did not pass. Nothing is sent that is not recorded."
-
-
-class Slots:
-    """How many calls this process holds open: threads beyond that are kept for pages and health."""
-
-    def __init__(self) -> None:
-        self.lock, self.taken = threading.Lock(), 0
-
-    def take(self) -> None:
-        with self.lock:
-            if self.taken >= settings.OPEN_CALLS:
-                raise Fault(503, "overloaded", "Too many calls are open. Try again in a moment.", "server_error", retry_after="2")
-            self.taken += 1
-
-    def give(self) -> None:
-        with self.lock:
-            self.taken -= 1
-
-
-slots = Slots()
-
-
-class Exchange:
-    """An open call: what the watcher, the upstream's connection and the record know of it."""
-
-    def __init__(self, asked: Asked, call: record.Call, client: Any, *, cancellable: bool, stoppable: bool):
-        self.asked, self.call, self.client = asked, call, client
-        self.cancellable = cancellable  # the caller's hanging up ends it
-        self.stoppable = stoppable  # somebody may press Stop
-        self.lock = threading.Lock()
-        self.sock: Any = None
-        self.cause: str | None = None
-        self.closed = self.writing = False
-        self.began = self.since = time.monotonic()
-        self.first_byte: datetime | None = None
-        self.request_id = ""
-        watcher.exchanges[call.id] = self
-
-    def cut(self, cause: str) -> None:
-        """From the watcher, or from Stop. The first cause counts; a call that has ended ignores it."""
-        with self.lock:
-            if not self.closed and not self.cause:
-                self.cause = cause
-                if self.sock is not None:
-                    watcher.shut(self.sock)
-
-    def carried_by(self, sock: Any) -> None:
-        """From the connection: the socket in use, None once it is given back."""
-        with self.lock:
-            if self.cause and sock is not None:
-                raise OSError("cut before it was sent")
-            self.sock = sock
-
-    def fault(self, otherwise: Fault) -> Fault:
-        """Why it ended: what cut it comes before what the cut looked like."""
-        if not self.cause:
-            return otherwise
-        _, status, code, text = CAUSES[self.cause]
-        return Fault(status, code, text, "server_error")
-
-    def close(self, ended: Outcome, fault: Fault | None = None) -> None:
-        """Write the outcome. Raises Fault if the record says otherwise, or cannot be written; once, then never again."""
-        with self.lock:
-            if self.closed:
-                return
-            self.closed, self.sock = True, None
-        watcher.exchanges.pop(self.call.id, None)
-        slots.give()
-        if fault:
-            ended.error_code, ended.error = fault.code or "", fault.text
-        ended.first_byte, ended.upstream_request_id = self.first_byte, self.request_id
-        try:
-            written = watcher.close(self.call, ended)
-        except Error:
-            log.exception("snapshot %s could not be closed", self.call.id)
-            ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, "record_not_writable", NOT_RECORDED
-            watcher.unclosed[self.call.id] = (self.call, ended)
-            raise Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5") from None
-        finally:
-            record.release()
-        if ended.error_code == watcher.NOT_KEPT:
-            raise Fault(502, ended.error_code, ended.error)
-        if not written:
-            raise Fault(503, "gateway_stopped", "The gateway took this call for lost. Its record is closed.", "server_error")
-
-    def fail(self, fault: Fault, answer: Json | None = None) -> Fault:
-        """Close as failed, cancelled or interrupted, with what came so far. The fault that the caller is told."""
-        fault = self.fault(fault)
-        status = CAUSES[self.cause][0] if self.cause else Snapshot.Status.FAILED
-        try:
-            self.close(outcome.of(self.asked, answer, status), fault)
-        except Fault as worse:
-            return worse
-        return fault
 
 
 def open(asked: Asked, client: Any = None, *, cancellable: bool = False, stoppable: bool = False) -> Exchange:

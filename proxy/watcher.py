@@ -5,32 +5,23 @@ notices by itself that a caller has gone only when it next writes, so streams th
 at twice a second. It also beats for the process, and closes what the database would not take when its time came.
 """
 
-from __future__ import annotations
-
 import logging
 import select
-import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import Any
 
 from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError
+from django.db import Error
 
 from conversations import record
-from conversations.models import Snapshot
 
-if TYPE_CHECKING:
-    from .relay import Exchange
+from .exchange import Exchange, exchanges, recorded, shut, unclosed
 
 TICK = 0.5  # seconds
 BEAT = 5.0
-NOT_KEPT = "answer_not_kept"
 GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
-exchanges: dict[UUID, Exchange] = {}  # all that are open in this process
-unclosed: dict[UUID, tuple[record.Call, record.Outcome]] = {}  # ended while the database was away; their rows are pending
 worker: Any = None  # gunicorn's
 log = logging.getLogger(__name__)
 
@@ -39,14 +30,6 @@ def start(gunicorn_worker: Any = None) -> None:
     global worker
     worker = gunicorn_worker
     threading.Thread(target=_run, name="watcher", daemon=True).start()
-
-
-def shut(sock: socket.socket) -> None:
-    """Of the plain socket: SSLSocket.shutdown would take the TLS object away under the reader's feet."""
-    try:
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is shut already
 
 
 def _run() -> None:
@@ -100,20 +83,6 @@ def look(now: float) -> None:
 
 
 def _close_late() -> None:
-    for id, (call, outcome) in list(unclosed.items()):
-        close(call, outcome)
+    for id, (call, ended) in list(unclosed.items()):
+        recorded(call, ended)
         del unclosed[id]
-
-
-def close(call: record.Call, ended: record.Outcome) -> bool:
-    """Where an answer cannot be kept (a full disk for its files, nesting without end), the call is closed without it, and `ended` says so.
-    Raises Error only while the database is away."""
-    try:
-        return record.close(call, ended)
-    except (InterfaceError, OperationalError):
-        raise
-    except Exception:
-        log.exception("the answer of snapshot %s could not be kept", call.id)
-        ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, NOT_KEPT, "The model's answer could not be kept, so it was not passed on."
-        ended.replies, ended.response, ended.cost = [], None, None
-        return record.close(call, ended)

@@ -10,7 +10,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from conversations.threading import Json
-from proxy import relay
+from proxy import exchange
 from proxy.upstream import Fault
 
 TYPES = {
@@ -36,7 +36,7 @@ def as_fault(problem: Exception) -> Fault:
         return Fault(403, "not_allowed", "You may not do that.", "permission_error")
     if isinstance(problem, InterfaceError | OperationalError):
         log.error("the database is away: %s", type(problem).__name__)
-        return Fault(503, "record_not_writable", relay.NOT_RECORDED, "server_error", retry_after="5")
+        return Fault(503, "record_not_writable", exchange.NOT_RECORDED, "server_error", retry_after="5")
     log.error("a request failed in the gateway", exc_info=problem)
     return Fault(500, "internal_error", "The gateway failed.", "server_error")
 

@@ -1,0 +1,155 @@
+"""One open call, as long as it is open: what its thread, the watcher, the upstream's connection and the record know of it.
+
+Anybody may cut it; only its own thread closes it, once. `exchanges` holds all that are open in this process.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error, InterfaceError, OperationalError
+
+from conversations import record
+from conversations.models import Snapshot
+from conversations.record import Asked, Outcome
+from conversations.threading import Json
+
+from . import outcome
+from .upstream import Fault
+
+CAUSES = {  # what cut a call → its status, and the caller's error
+    "gone": (Snapshot.Status.CANCELLED, 499, "client_gone", "The caller hung up."),
+    "stopped": (Snapshot.Status.CANCELLED, 499, "stopped", "Stopped."),
+    "silent": (Snapshot.Status.FAILED, 504, "upstream_timeout", "The model's server was silent for too long."),
+    "too_long": (Snapshot.Status.FAILED, 504, "upstream_timeout", "The answer took longer than the gateway allows."),
+    "interrupted": (Snapshot.Status.INTERRUPTED, 503, "gateway_stopped", "The gateway is restarting."),
+}
+NOT_RECORDED = "The gateway cannot write its record, so the call did not pass. Nothing is sent that is not recorded."
+NOT_KEPT = "answer_not_kept"
+log = logging.getLogger(__name__)
+
+exchanges: dict[UUID, Exchange] = {}  # all that are open in this process
+unclosed: dict[UUID, tuple[record.Call, record.Outcome]] = {}  # ended while the database was away; their rows are pending
+
+
+class Slots:
+    """How many calls this process holds open: threads beyond that are kept for pages and health."""
+
+    def __init__(self) -> None:
+        self.lock, self.taken = threading.Lock(), 0
+
+    def take(self) -> None:
+        with self.lock:
+            if self.taken >= settings.OPEN_CALLS:
+                raise Fault(503, "overloaded", "Too many calls are open. Try again in a moment.", "server_error", retry_after="2")
+            self.taken += 1
+
+    def give(self) -> None:
+        with self.lock:
+            self.taken -= 1
+
+
+slots = Slots()
+
+
+class Exchange:
+    """An open call: what the watcher, the upstream's connection and the record know of it."""
+
+    def __init__(self, asked: Asked, call: record.Call, client: Any, *, cancellable: bool, stoppable: bool):
+        self.asked, self.call, self.client = asked, call, client
+        self.cancellable = cancellable  # the caller's hanging up ends it
+        self.stoppable = stoppable  # somebody may press Stop
+        self.lock = threading.Lock()
+        self.sock: Any = None
+        self.cause: str | None = None
+        self.closed = self.writing = False
+        self.began = self.since = time.monotonic()
+        self.first_byte: datetime | None = None
+        self.request_id = ""
+        exchanges[call.id] = self
+
+    def cut(self, cause: str) -> None:
+        """From the watcher, or from Stop. The first cause counts; a call that has ended ignores it."""
+        with self.lock:
+            if not self.closed and not self.cause:
+                self.cause = cause
+                if self.sock is not None:
+                    shut(self.sock)
+
+    def carried_by(self, sock: Any) -> None:
+        """From the connection: the socket in use, None once it is given back."""
+        with self.lock:
+            if self.cause and sock is not None:
+                raise OSError("cut before it was sent")
+            self.sock = sock
+
+    def fault(self, otherwise: Fault) -> Fault:
+        """Why it ended: what cut it comes before what the cut looked like."""
+        if not self.cause:
+            return otherwise
+        _, status, code, text = CAUSES[self.cause]
+        return Fault(status, code, text, "server_error")
+
+    def close(self, ended: Outcome, fault: Fault | None = None) -> None:
+        """Write the outcome. Raises Fault if the record says otherwise, or cannot be written; once, then never again."""
+        with self.lock:
+            if self.closed:
+                return
+            self.closed, self.sock = True, None
+        exchanges.pop(self.call.id, None)
+        slots.give()
+        if fault:
+            ended.error_code, ended.error = fault.code or "", fault.text
+        ended.first_byte, ended.upstream_request_id = self.first_byte, self.request_id
+        try:
+            written = recorded(self.call, ended)
+        except Error:
+            log.exception("snapshot %s could not be closed", self.call.id)
+            ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, "record_not_writable", NOT_RECORDED
+            unclosed[self.call.id] = (self.call, ended)
+            raise Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5") from None
+        finally:
+            record.release()
+        if ended.error_code == NOT_KEPT:
+            raise Fault(502, ended.error_code, ended.error)
+        if not written:
+            raise Fault(503, "gateway_stopped", "The gateway took this call for lost. Its record is closed.", "server_error")
+
+    def fail(self, fault: Fault, answer: Json | None = None) -> Fault:
+        """Close as failed, cancelled or interrupted, with what came so far. The fault that the caller is told."""
+        fault = self.fault(fault)
+        status = CAUSES[self.cause][0] if self.cause else Snapshot.Status.FAILED
+        try:
+            self.close(outcome.of(self.asked, answer, status), fault)
+        except Fault as worse:
+            return worse
+        return fault
+
+
+def recorded(call: record.Call, ended: record.Outcome) -> bool:
+    """Where an answer cannot be kept (a full disk for its files, nesting without end), the call is closed without it, and `ended` says so.
+    Raises Error only while the database is away."""
+    try:
+        return record.close(call, ended)
+    except (InterfaceError, OperationalError):
+        raise
+    except Exception:
+        log.exception("the answer of snapshot %s could not be kept", call.id)
+        ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, NOT_KEPT, "The model's answer could not be kept, so it was not passed on."
+        ended.replies, ended.response, ended.cost = [], None, None
+        return record.close(call, ended)
+
+
+def shut(sock: socket.socket) -> None:
+    """Of the plain socket: SSLSocket.shutdown would take the TLS object away under the reader's feet."""
+    try:
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is shut already
