@@ -1,4 +1,7 @@
-"""Everything that one machine needs, until Ctrl-C or SIGTERM: database, web server, worker and, in the demo, an upstream."""
+"""Everything that one machine needs, until Ctrl-C or SIGTERM: database, web server, worker and, in the demo, an upstream.
+
+Or one part of it, for containers, which start again themselves what ends: after the same preparation this process becomes that part.
+"""
 
 import contextlib
 import http.client
@@ -8,7 +11,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -19,6 +24,11 @@ from llmgateway import demo, embedded
 from llmgateway.processes import Processes
 
 SLOWEST_START = 90  # seconds
+LOCK = 0x67775EDB  # of PostgreSQL's advisory locks: of several that start at once, one migrates
+PARTS = {
+    "web": [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "llmgateway" / "gunicorn.conf.py"), "llmgateway.wsgi"],
+    "worker": [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--skip-checks"],
+}
 
 DEMO = """
 LLM Gateway runs at {address}/
@@ -43,7 +53,12 @@ Programs call {address}/v1 with a gateway key. The first account: manage.py crea
 class Command(BaseCommand):
     help = "Migrates, then runs the web server and the worker until it is stopped. The embedded PostgreSQL too, where DATABASE_URL is not set."
 
-    def handle(self, **options):
+    def add_arguments(self, parser):
+        parser.add_argument("part", nargs="?", choices=PARTS, help="only this part, without a supervisor: for containers")
+
+    def handle(self, *, part, **options):
+        if part:
+            become(part)
         try:
             self.processes = Processes(settings.VAR_DIR / "serve.json", self.say)
         except BlockingIOError:
@@ -77,9 +92,8 @@ class Command(BaseCommand):
             port = free_port()
             environment |= {"LLM_ENDPOINT": f"http://127.0.0.1:{port}/v1/chat/completions", "LLM_API_AUTHORIZATION": "none"}
             self.processes.start("demo upstream", [sys.executable, "-m", "proxy.demo", "--port", str(port)], environment, subprocess.DEVNULL)
-        self.processes.start("worker", [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--skip-checks"], environment)
-        gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "llmgateway" / "gunicorn.conf.py"), "llmgateway.wsgi"]
-        self.processes.start("web", gunicorn, environment)
+        for part in ("worker", "web"):
+            self.processes.start(part, PARTS[part], environment)
 
     def wait(self) -> None:
         latest = time.monotonic() + SLOWEST_START
@@ -93,6 +107,15 @@ class Command(BaseCommand):
     def announce(self) -> None:
         body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "What is an LLM gateway?"}]}'
         self.say((DEMO if settings.DEMO else PLAIN).format(address=address(), key=demo.API_KEY, body=body))
+
+
+def become(part: str) -> NoReturn:
+    """Does not return: the environment and the number of this process are the part's from now on."""
+    if settings.DEMO:
+        raise CommandError("The demo is served whole: manage.py serve.")
+    prepare()
+    release()
+    os.execv(PARTS[part][0], PARTS[part])  # noqa: S606 - no shell is wanted
 
 
 def release() -> None:
@@ -109,10 +132,22 @@ def prepare() -> None:
     except OperationalError as error:
         raise CommandError(f"The database does not answer: {error}") from error
     refuse_the_wrong_people()
-    call_command("migrate", interactive=False, verbosity=0)
-    call_command("collectstatic", interactive=False, verbosity=0)
+    with alone():
+        call_command("migrate", interactive=False, verbosity=0)
+    if not os.environ.get("STATIC_ROOT"):  # else they are there
+        call_command("collectstatic", interactive=False, verbosity=0)
     if settings.DEMO:
         call_command("load_demo", verbosity=0)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Others that start on the same database wait here."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+    yield
+    with connection.cursor() as cursor:  # where migrating failed, the end of this process does it
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 def refuse_the_wrong_people() -> None:

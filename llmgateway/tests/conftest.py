@@ -1,0 +1,35 @@
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from proxy.tests.conftest import parameters, url_of
+
+
+@pytest.fixture
+def var():
+    """A folder for data, short for a socket's sake. Nothing that works on it outlives the test."""
+    var = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp")).resolve()
+    yield var
+    for process in psutil.process_iter():
+        try:
+            if str(var) in process.environ().get("VAR_DIR", "") or any(argument.startswith(f"{var}/") for argument in process.cmdline()):
+                process.kill()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    shutil.rmtree(var)
+
+
+@pytest.fixture
+def elsewhere(var, django_db_blocker):
+    """An empty database of a server that is not the gateway's own."""
+    name = var.name.replace("-", "_")
+    with django_db_blocker.unblock():
+        ours, theirs = parameters("postgres"), parameters(name)
+    with psycopg.connect(**ours, autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        yield url_of(theirs)
+        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
