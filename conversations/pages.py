@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 
-from . import attachment_response, record, search, threading, tree, turns
+from . import attachment_response, policy, record, search, threading, tree, turns
 from .forms import RenameForm
 from .models import Conversation, Message, Snapshot
 
@@ -37,7 +37,12 @@ NEWEST = "#newest"  # where the last exchange begins on the page of a conversati
 
 def shell(request) -> dict[str, Any]:
     """For the frame of every page. Costs no query until a template reads it."""
-    return {"demo": settings.DEMO, "recent": lambda: _recent(request.user)}
+    return {
+        "demo": settings.DEMO,
+        "recent": lambda: _recent(request.user),
+        "policy_url": lambda: settings.USAGE_POLICY_URL or reverse("policy"),
+        "policy_to_accept": lambda: policy.to_accept(request.user),
+    }
 
 
 def _recent(user) -> list[Conversation]:

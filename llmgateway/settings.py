@@ -40,6 +40,9 @@ CLIENT_STALL = env.float("CLIENT_STALL", default=60)  # seconds that a caller ma
 CHAT_PAGES = env.bool("CHAT_PAGES", default=True)  # false: the API and the admin only
 LLM_GATEWAY_URL = env.str("LLM_GATEWAY_URL", default="")  # another gateway, which the pages ask instead of LLM_ENDPOINT
 
+USAGE_POLICY_URL = env.str("USAGE_POLICY_URL", default="")  # the company's own page, instead of the gateway's
+USAGE_POLICY_CONTACT = env.str("USAGE_POLICY_CONTACT", default="")  # whom people ask about it
+
 API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS", default=365)
 MAX_BODY = 20 * 1024 * 1024  # bytes of a request
 MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed

@@ -1,4 +1,4 @@
-"""The lines that a new key is shown with, run as they stand."""
+"""The lines that a new key is shown with, run as they stand; and what its use does not wait for."""
 
 import html
 import re
@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from conversations.models import UsagePolicy
 from proxy.models import ApiKey
 
 ANSWERS = {"chat": "choices", "images": "data", "embeddings": "data"}
@@ -48,3 +49,14 @@ def test_the_python_lines_work(shown, recorded, scope):
     assert ran.stdout.strip()
     [call] = recorded()
     assert (call.status, call.key) == ("ok", texts["secret"][:11])
+
+
+def test_programs_need_not_accept_the_usage_policy(gateway, recorded):
+    policy = UsagePolicy(text="Be kind.")
+    policy.publish()
+    try:
+        assert gateway.ask("What is a mutex?").status == 200
+    finally:
+        policy.delete()
+    [call] = recorded()
+    assert call.status == "ok"
