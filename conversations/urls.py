@@ -9,5 +9,7 @@ urlpatterns = [
     path("c/<uuid:root>/rename/", pages.rename, name="rename"),
     path("c/<uuid:root>/remove/", pages.remove, name="remove"),
     path("c/<uuid:root>/stop/", pages.stop, name="stop"),
+    path("c/<uuid:root>/export.md", pages.export, {"suffix": "md"}, name="export-markdown"),
+    path("c/<uuid:root>/export.json", pages.export, {"suffix": "json"}, name="export-json"),
     path("c/<uuid:root>/a/<int:number>", pages.attachment, name="attachment"),
 ]
