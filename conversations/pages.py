@@ -1,4 +1,4 @@
-"""A person's own conversations: history and search, one conversation, rename, remove, stop, attachments.
+"""A person's own conversations: history and search, one conversation, rename, remove, stop, export, attachments.
 
 Every row is reached through Conversation.objects.of(request.user), so a stranger's conversation is not there at all.
 """
@@ -22,9 +22,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
 
-from . import attachment_response, record, search, threading, tree, turns
+from . import attachment_response, policy, record, search, threading, tree, turns
+from .exports import own as exports
 from .forms import RenameForm
 from .models import Conversation, Message, Snapshot
 
@@ -37,7 +39,12 @@ NEWEST = "#newest"  # where the last exchange begins on the page of a conversati
 
 def shell(request) -> dict[str, Any]:
     """For the frame of every page. Costs no query until a template reads it."""
-    return {"demo": settings.DEMO, "recent": lambda: _recent(request.user)}
+    return {
+        "demo": settings.DEMO,
+        "recent": lambda: _recent(request.user),
+        "policy_url": lambda: settings.USAGE_POLICY_URL or reverse("policy"),
+        "policy_to_accept": lambda: policy.to_accept(request.user),
+    }
 
 
 def _recent(user) -> list[Conversation]:
@@ -133,6 +140,17 @@ def stop(request, root: UUID) -> HttpResponse:
     call = get_object_or_404(found.snapshots, id=as_uuid(request.POST.get("call")))
     record.stop(call.id)
     return redirect(reverse("conversation", args=[root]) + _query(live=0))
+
+
+@page
+def export(request, root: UUID, suffix: str) -> HttpResponse:
+    """To be saved, not shown: a page of ours is made of nothing in it."""
+    found = own(request, root)
+    data = exports.as_json(found) if suffix == "json" else exports.as_markdown(found, as_uuid(request.GET.get("at")))
+    answer = HttpResponse(data, content_type="application/json" if suffix == "json" else "text/markdown; charset=utf-8")
+    answer["Content-Disposition"] = content_disposition_header(True, exports.name(found.title, suffix)) or "attachment"
+    answer["X-Content-Type-Options"] = "nosniff"
+    return answer
 
 
 @page

@@ -1,12 +1,15 @@
 from django.urls import path
 
-from . import pages
+from . import pages, policy_page
 
 # The page of one conversation is proxy's: it can ask.
 urlpatterns = [
     path("history/", pages.history, name="history"),
+    path("policy/", policy_page.policy, name="policy"),
     path("c/<uuid:root>/rename/", pages.rename, name="rename"),
     path("c/<uuid:root>/remove/", pages.remove, name="remove"),
     path("c/<uuid:root>/stop/", pages.stop, name="stop"),
+    path("c/<uuid:root>/export.md", pages.export, {"suffix": "md"}, name="export-markdown"),
+    path("c/<uuid:root>/export.json", pages.export, {"suffix": "json"}, name="export-json"),
     path("c/<uuid:root>/a/<int:number>", pages.attachment, name="attachment"),
 ]

@@ -25,6 +25,14 @@ def record(app_configs, **kwargs) -> list[CheckMessage]:
 
 
 @register
+def policy(app_configs, **kwargs) -> list[CheckMessage]:
+    url = settings.USAGE_POLICY_URL
+    if not url or url.startswith(("https://", "http://")):
+        return []
+    return [Error("USAGE_POLICY_URL is no web address.", hint="Write https://…, or leave it empty for the gateway's own page.", id="llmgateway.E006")]
+
+
+@register
 def secret(app_configs, **kwargs) -> list[CheckMessage]:
     if settings.DEMO or os.environ.get("SECRET_KEY"):
         return []

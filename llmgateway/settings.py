@@ -1,5 +1,6 @@
 """Every setting of the gateway, from the environment or from .env. README.md says what each is for."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import environ
@@ -40,7 +41,13 @@ CLIENT_STALL = env.float("CLIENT_STALL", default=60)  # seconds that a caller ma
 CHAT_PAGES = env.bool("CHAT_PAGES", default=True)  # false: the API and the admin only
 LLM_GATEWAY_URL = env.str("LLM_GATEWAY_URL", default="")  # another gateway, which the pages ask instead of LLM_ENDPOINT
 
+USAGE_POLICY_URL = env.str("USAGE_POLICY_URL", default="")  # the company's own page, instead of the gateway's
+USAGE_POLICY_CONTACT = env.str("USAGE_POLICY_CONTACT", default="")  # whom people ask about it
+
 API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS", default=365)
+SIGN_IN_FAILURES = env.int("SIGN_IN_FAILURES", default=10)  # of one account, before its sign-in is paused
+SIGN_IN_ADDRESS_FAILURES = env.int("SIGN_IN_ADDRESS_FAILURES", default=100)  # from one address
+SIGN_IN_PAUSE = env.int("SIGN_IN_PAUSE", default=15)  # minutes
 MAX_BODY = 20 * 1024 * 1024  # bytes of a request
 MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
 MAX_MESSAGES = 4000
@@ -67,6 +74,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "rest_framework",
     "drf_spectacular_sidecar",
+    "axes",
 ]
 # The API's own paths pass the pages' middleware by: see llmgateway.middleware.
 MIDDLEWARE = [
@@ -81,6 +89,7 @@ MIDDLEWARE = [
     "llmgateway.middleware.MessageMiddleware",
     "llmgateway.middleware.XFrameOptionsMiddleware",
     "llmgateway.middleware.ViewersTimeZone",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "llmgateway.urls"
 WSGI_APPLICATION = "llmgateway.wsgi.application"
@@ -114,6 +123,19 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
+# The first says no while sign-in is paused; llmgateway.sign_in says when that is.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_HANDLER = "llmgateway.sign_in.Throttle"
+AXES_FAILURE_LIMIT = SIGN_IN_FAILURES
+AXES_COOLOFF_TIME = timedelta(minutes=SIGN_IN_PAUSE)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]  # each by itself
+AXES_LOCKOUT_CALLABLE = "llmgateway.sign_in.paused"
+AXES_CLIENT_IP_CALLABLE = "llmgateway.sign_in.address"
+AXES_USERNAME_CALLABLE = "llmgateway.sign_in.name"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+AXES_DISABLE_ACCESS_LOG = True  # only failures are kept, and no longer than the pause
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "sign-in"
@@ -159,6 +181,7 @@ LOGGING = {
         "django.server": {"handlers": [], "propagate": True},
         "gunicorn.error": {"handlers": ["stderr"], "propagate": False},  # its own handler would print what exceptions say
         # Their warnings quote addresses, hosts and reasons that an upstream wrote.
+        "axes": {"level": "ERROR"},  # names and addresses
         "urllib3": {"level": "ERROR"},
         "psycopg.pool": {"level": "ERROR"},
     },

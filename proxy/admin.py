@@ -69,7 +69,7 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
 
     @admin.display(description="state")
     def state(self, key: ApiKey) -> str:
-        return "revoked" if key.revoked else "expired" if key.expires <= timezone.now() else "in use" if key.owner.is_active else "owner deactivated"
+        return "owner deactivated" if key.state == "in use" and not key.owner.is_active else key.state
 
     @admin.action(description="Revoke the selected keys, for good", permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:

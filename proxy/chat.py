@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 
-from conversations import record
+from conversations import policy, record
 from conversations.models import Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
@@ -25,6 +25,8 @@ def models() -> list[str]:
 def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None) -> HttpResponseBase:
     """A redirect to the conversation, behind which the answer grows. Raises Fault, the refusal recorded; its status is 404
     for a conversation that is not the asker's own."""
+    if policy.to_accept(request.user):
+        raise Fault(403, "policy_not_accepted", policy.FIRST)
     body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params
     asked = Asked(
         owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, sent=orjson.dumps(body), root=root, by_content=False,

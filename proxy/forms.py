@@ -1,11 +1,16 @@
-"""A question on a page: what to send, to which model, with which parameters."""
+"""What people fill in: a question (what to send, to which model, with which parameters) and an API key of their own."""
 
+from datetime import timedelta
 from typing import Any
 
 import orjson
 from django import forms
+from django.conf import settings
+from django.utils import timezone
 
 from conversations.threading import Json
+
+from .models import ApiKey
 
 LONGEST = 1_000_000  # characters of a question
 NOTHING = "Write a question first."
@@ -71,3 +76,25 @@ class AskForm(forms.Form):
         given = orjson.loads(params)
         kept = {name: given[name] for name in cls.PARAMETERS if type(given.get(name)) in (int, float)}
         return {"model": model} | kept
+
+
+class KeyForm(forms.Form):
+    """Scopes that reach beyond one's own calls are given in the admin only."""
+
+    name = forms.CharField(max_length=100, help_text="What will use it, such as “notebook on my laptop”", error_messages={"required": "Give the key a name."})
+    scopes = forms.MultipleChoiceField(
+        label="It may call", widget=forms.CheckboxSelectMultiple, initial=[ApiKey.Scope.CHAT], error_messages={"required": "Choose what it may call."}
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        most = settings.API_KEY_MAX_DAYS
+        own = (ApiKey.Scope.CHAT, ApiKey.Scope.IMAGES, ApiKey.Scope.EMBEDDINGS)
+        self.fields["scopes"].choices = [(scope.value, scope.label.capitalize()) for scope in own]  # type: ignore[attr-defined]
+        self.fields["days"] = number("Days until it expires", 1, most, f"{most} at most", whole=True)
+        self.fields["days"].required, self.fields["days"].initial = True, min(90, most)
+
+    @property
+    def fields_of_key(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        return {"name": given["name"], "scopes": given["scopes"], "expires": timezone.now() + timedelta(days=given["days"])}

@@ -11,6 +11,12 @@ from django.utils import timezone
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def of(self, owner) -> "ApiKeyQuerySet":
+        return self.filter(owner=owner)
+
+    def newest_first(self) -> "ApiKeyQuerySet":
+        return self.order_by("-id")
+
     def usable(self) -> "ApiKeyQuerySet":
         return self.filter(revoked=None, expires__gt=timezone.now(), owner__is_active=True)
 
@@ -61,6 +67,11 @@ class ApiKey(models.Model):
         """A saved key and its secret, which nobody can read again."""
         secret = secret or "gw-" + secrets.token_urlsafe(32)
         return cls.objects.create(owner=owner, name=name, prefix=secret[:11], digest=sha256(secret.encode()).digest(), **fields), secret
+
+    @property
+    def state(self) -> str:
+        """Of the key by itself: its owner may be deactivated."""
+        return "revoked" if self.revoked else "expired" if self.expires <= timezone.now() else "in use"
 
     def used(self, now: datetime) -> None:
         """Written at most once a minute, however often the key is used."""

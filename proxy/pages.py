@@ -113,7 +113,7 @@ def _own_to_ask(request, root: UUID, form: AskForm | None = None) -> Conversatio
             try:
                 passage.ask(request, root=root, **question)
             except Fault as fault:
-                if fault.status != 404:
+                if fault.status not in (403, 404):
                     raise
         raise
 

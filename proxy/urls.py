@@ -1,10 +1,12 @@
 from django.urls import path
 
-from . import pages
+from . import keys, pages
 
 urlpatterns = [
     path("", pages.chat, name="chat"),
     path("c/<uuid:root>/", pages.conversation, name="conversation"),
     path("c/<uuid:root>/again/", pages.again, name="again"),
     path("c/<uuid:root>/edit/<uuid:message>/", pages.edit, name="edit"),
+    path("keys/", keys.keys, name="keys"),
+    path("keys/<int:number>/revoke/", keys.revoke, name="revoke-key"),
 ]

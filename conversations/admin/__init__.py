@@ -2,8 +2,8 @@
 
 from django.contrib import admin
 
-from . import conversation, snapshot, user
+from . import conversation, policy, snapshot, user
 
 admin.site.index_title = "Review and administration"
 
-__all__ = ["conversation", "snapshot", "user"]
+__all__ = ["conversation", "policy", "snapshot", "user"]

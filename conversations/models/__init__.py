@@ -3,11 +3,14 @@
 Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Seal) is written by conversations.record and
 conversations.sealing only and never changes. *Views of it* (Conversation's title and totals, Usage, SearchEntry) can be
 rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives for seconds and may be lost.
+
+Beside them stand people (User, ThreadSeed) and what they agreed to (UsagePolicy, PolicyAcceptance).
 """
 
 from .attachment import Attachment
 from .conversation import Conversation
 from .message import Message
+from .policy import PolicyAcceptance, UsagePolicy
 from .scaffolding import Partial, Process, Unsealed
 from .seal import Seal
 from .search import SearchEntry
@@ -20,6 +23,7 @@ __all__ = [
     "Conversation",
     "Message",
     "Partial",
+    "PolicyAcceptance",
     "Process",
     "Seal",
     "SearchEntry",
@@ -27,5 +31,6 @@ __all__ = [
     "ThreadSeed",
     "Unsealed",
     "Usage",
+    "UsagePolicy",
     "User",
 ]

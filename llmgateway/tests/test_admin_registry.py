@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from conversations.models import User
+from conversations.models import UsagePolicy, User
 from conversations.tests.calls import turn, user
 from proxy.models import ApiKey
 
@@ -21,6 +21,7 @@ def rows() -> None:
     alice = User.objects.create_user("alice")
     turn(alice, [{"role": "system", "content": "be kind"}, user("hi")], "hello")
     ApiKey.make(alice, "laptop")
+    UsagePolicy(text="Be kind.").publish()
 
 
 def client_of(name: str) -> Client:

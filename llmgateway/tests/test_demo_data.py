@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
-from django.contrib.auth import authenticate
+from django.contrib.auth import get_user
 from django.core.management import CommandError, call_command
-from django.test import TestCase, override_settings
+from django.test import Client, TestCase, override_settings
 
 from conversations import record, sealing, threading
 from conversations.models import Attachment, Conversation, Message, Seal, Snapshot, User
@@ -20,6 +20,13 @@ def run(command):
     out = StringIO()
     call_command(command, stdout=out)
     return out.getvalue()
+
+
+def signed_in(name: str, password: str) -> User | None:
+    client = Client()
+    client.post("/sign-in/", {"username": name, "password": password})
+    user = get_user(client)
+    return user if user.is_authenticated else None
 
 
 def everything():
@@ -54,7 +61,7 @@ class People(Loaded):
     def test_the_accounts_are_those_that_are_printed(self):
         assert self.loaded == "Loaded 11 demo accounts and 62 sample conversations. The password of alice, bob, rita, admin is: demo\n"
         for name in ("alice", "bob", "rita", "admin"):
-            assert authenticate(username=name, password="demo").username == name
+            assert signed_in(name, "demo").username == name
         assert set(User.objects.values_list("username", flat=True)) == set(demo.ACCOUNTS)
         for user in User.objects.exclude(username__in=demo.SIGN_IN):
             assert not user.has_usable_password()
@@ -272,11 +279,11 @@ def test_removed_means_that_nobody_gets_in_and_nothing_is_lost(empty, client):
     assert run("remove_demo").startswith("Deactivated 11 demo accounts: admin, alice, bob, ")
     assert not demo.active_demo_accounts().exists()
     for name in demo.SIGN_IN:
-        assert authenticate(username=name, password="demo") is None
+        assert signed_in(name, "demo") is None
         assert not User.objects.get(username=name).has_usable_password()
     assert not ApiKey.objects.presented("gw-demo-alice").usable().exists()
     assert list(ApiKey.objects.filter(revoked=None)) == [mine]
-    assert authenticate(username="carol", password="a real password") == real
+    assert signed_in("carol", "a real password") == real
     assert {kind: rows for kind, rows in everything().items() if kind in kept} == kept
     assert run("remove_demo") == "There is no active demo account and no demo key. Nothing was changed.\n"
 

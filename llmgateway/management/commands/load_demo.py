@@ -8,10 +8,11 @@ from django.contrib.auth.models import Group
 from django.core.management import BaseCommand, CommandError
 from django.db import connection, transaction
 
-from conversations.models import User
+from conversations.models import UsagePolicy, User
 from llmgateway import demo, samples
 from proxy.models import ApiKey
 
+POLICY = settings.BASE_DIR / "fixtures" / "usage_policy.md"  # of the demo; a company writes its own
 LOCK = 0x67775EDE  # of PostgreSQL's advisory locks: two starts at once load one demo
 
 
@@ -47,6 +48,7 @@ def load() -> str:
             **fields,
         )
     users["rita"].groups.add(*Group.objects.filter(name="Reviewer"))
+    UsagePolicy(text=POLICY.read_text("utf-8")).publish()
     ApiKey.make(users["alice"], "Demo key", secret=demo.API_KEY)
     # What the samples' programs called with; nobody has these secrets.
     keys = {name: ApiKey.make(users[name], key)[0].prefix for name, key in (("dmitri", "Build scripts"), ("ines", "Notebooks"))}

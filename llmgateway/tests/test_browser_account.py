@@ -1,0 +1,87 @@
+"""In a real Chromium: API keys and the other pages about oneself, at both widths, light and dark, with and without JavaScript."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from conversations.models import Snapshot, UsagePolicy
+from conversations.tests.calls import turn, user
+from llmgateway.tests import test_browser
+from llmgateway.tests.test_browser import VIOLATIONS, alice, ask, chromium, context, fits, gateway, page, sign_in, upstream  # noqa: F401
+from proxy.models import ApiKey
+
+pytestmark = test_browser.pytestmark
+
+
+def test_a_key_is_made_and_revoked_without_javascript(page):  # noqa: F811
+    sign_in(page)
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("link", name="API keys").click()
+    expect(page.get_by_text("You have no keys yet.")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("laptop")
+    page.get_by_label("Embeddings").check()
+    page.get_by_role("button", name="Make the key").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your new API key")
+    secret = page.locator("#secret").inner_text()
+    assert ApiKey.objects.usable().presented(secret).get().scopes == ["chat", "embeddings"]
+    assert page.url.endswith("/keys/")
+    page.get_by_role("link", name="I have copied it").click()
+    assert secret not in page.content()
+    page.get_by_role("link", name="Revoke laptop").click()
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("status")).to_contain_text("Revoked “laptop”")
+    expect(page.get_by_role("link", name=re.compile("Revoke"))).to_have_count(0)
+    assert not ApiKey.objects.usable().exists()
+
+
+def test_the_policy_is_accepted_with_one_click_and_asked_again_on_a_new_version(page):  # noqa: F811
+    UsagePolicy(text="Be kind.").publish()
+    sign_in(page)
+    page.get_by_label("Your question").fill("What is a mutex?")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_contain_text("Accept the usage policy first.")
+    expect(page.get_by_label("Your question")).to_have_value("What is a mutex?")
+    assert not Snapshot.objects.exists()
+    page.get_by_role("button", name="Accept").click()
+    expect(page.get_by_role("status")).to_contain_text("You accepted version 1")
+    ask(page, "What is a mutex?")
+    expect(page.get_by_role("button", name="Accept")).to_have_count(0)
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Markdown").click()
+    assert saved.value.suggested_filename == "What is a mutex.md"
+    UsagePolicy(text="Be kinder.").publish()
+    page.reload()
+    expect(page.get_by_text("The usage policy is new: version 2.")).to_be_visible()
+    page.get_by_role("link", name="usage policy", exact=True).first.click()
+    expect(page.get_by_text("Be kinder.")).to_be_visible()
+    page.get_by_role("button", name="Accept version 2").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
+    expect(page.get_by_role("button", name="Accept")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_pages_fit_and_copy(chromium, gateway, alice, scheme, width):  # noqa: F811
+    made = {"base_url": gateway.url, "viewport": {"width": width, "height": 844}, "color_scheme": scheme}
+    context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"], **made)  # noqa: F811
+    context.add_init_script(VIOLATIONS)
+    page = context.new_page()  # noqa: F811
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    sign_in(page)
+    call = turn(alice, [user("q")], "a")
+    UsagePolicy(text="Be **kind**.\n\n| a | b |\n|---|---|\n| 1 | 2 |").publish()
+    key, _ = ApiKey.make(alice, "a key with a name that is " + "long" * 18)
+    for path in ("/", f"/c/{call.conversation_id}/", f"/c/{call.conversation_id}/edit/{call.head_id}/", "/policy/", "/keys/", f"/keys/{key.pk}/revoke/"):
+        page.goto(path)
+        fits(page, path, width)
+    page.goto("/keys/")
+    page.get_by_label("Name", exact=True).fill("laptop")
+    page.get_by_role("button", name="Make the key").click()
+    fits(page, "made", width)
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator("#secret").inner_text()
+    assert said == []
+    context.close()
