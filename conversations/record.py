@@ -263,7 +263,8 @@ def locate(asked: Asked, key: bytes, turns: list[Json], path: list[bytes], root:
 
 def _retried(asked: Asked, now: datetime) -> tuple[UUID | None, UUID | None]:
     """The snapshot that this call repeats byte for byte, and its conversation."""
-    recent = Snapshot.objects.filter(owner_id=asked.owner, kind=asked.kind, model=asked.model, id__gte=uuid7(now - RETRIED_WITHIN, first=True)).exclude(salt=None).order_by("-id")
+    recent = Snapshot.objects.filter(owner_id=asked.owner, kind=asked.kind, model=asked.model, id__gte=uuid7(now - RETRIED_WITHIN, first=True))
+    recent = recent.exclude(salt=None).order_by("-id")
     for id, conversation, salt, commitment in recent.values_list("id", "conversation_id", "salt", "commitment")[:20]:
         if salt and sha256(bytes(salt) + asked.sent).digest() == bytes(commitment):
             return id, conversation

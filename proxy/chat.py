@@ -25,14 +25,17 @@ def models() -> list[str]:
 def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None) -> HttpResponseBase:
     """A redirect to the conversation, behind which the answer grows. Raises Fault, the refusal recorded; its status is 404
     for a conversation that is not the asker's own."""
-    if policy.to_accept(request.user):
-        raise Fault(403, "policy_not_accepted", policy.FIRST)
     body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params
     asked = Asked(
         owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, sent=orjson.dumps(body), root=root, by_content=False,
         upstream=settings.LLM_LABEL, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )  # fmt: skip
-    url = endpoints.chat_of_pages()
+    try:
+        if policy.to_accept(request.user):
+            raise Fault(403, "policy_not_accepted", policy.FIRST, "permission_error")
+        url = endpoints.chat_of_pages()
+    except Fault as fault:
+        raise relay.refused(asked, fault) from None
     exchange = relay.open(asked, stoppable=True)
     response = StreamingHttpResponse(Behind(exchange, url), status=303)
     response["Location"] = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("conversations", "0004_classic_ids"),
+        ("conversations", "0005_llm_logs"),
     ]
 
     operations = [

@@ -41,6 +41,9 @@ if CONTROLLER:
         "LLM_ENDPOINT": "http://127.0.0.1:9/v1/chat/completions",  # nothing listens there: a test that wants an upstream says so
         "LLM_API_AUTHORIZATION": "none",
     }
+else:
+    # Files are kept by what is in them: workers would take away each other's.
+    os.environ["ATTACHMENTS_DIR"] = os.path.join(os.environ["VAR_DIR"], "attachments", os.environ["PYTEST_XDIST_WORKER"])
 
 
 @pytest.hookimpl(tryfirst=True)

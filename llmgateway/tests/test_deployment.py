@@ -138,7 +138,7 @@ def test_the_ways_to_run_it():
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("program", [["docker-compose"], ["docker", "compose"]], ids="-".join)
+@pytest.mark.parametrize("program", [["docker-compose"], ["docker", "compose"]], ids=" ".join)
 def test_compose_takes_it(program, profile, tmp_path):
     there = shutil.which(program[0]) and subprocess.run([*program, "version"], capture_output=True).returncode == 0
     if not there and program == ["docker-compose"] and CI:

@@ -1,16 +1,13 @@
 """What a page says when there is none."""
 
-import importlib
-
 import orjson
 import pytest
 from django.db import OperationalError
 from django.test import Client
-from django.urls import clear_url_caches
 
 from conversations.tests.calls import person
 from conversations.tests.html import Html, check
-from llmgateway import errors, urls
+from llmgateway import errors
 
 pytestmark = pytest.mark.django_db
 
@@ -90,21 +87,6 @@ def test_every_error_page_needs_no_database(rf, status, django_assert_num_querie
     assert response.status_code == status
     assert b"the-id" in response.content
     assert b'href="//' not in response.content
-
-
-def test_without_chat_pages_the_start_page_is_the_admin(hers, settings):
-    settings.CHAT_PAGES = False
-    try:
-        importlib.reload(urls)
-        clear_url_caches()
-        assert hers.get("/")["Location"] == "/admin/"
-        assert hers.get("/ping").status_code == 200
-        for path in ("/history/", f"/c/{'0' * 8}-0000-7000-8000-{'0' * 12}/"):
-            problem(hers.get(path), 404)
-    finally:
-        settings.CHAT_PAGES = True
-        importlib.reload(urls)
-        clear_url_caches()
 
 
 def test_an_unknown_host(hers):

@@ -35,7 +35,8 @@ def test_a_question_waits_and_stays_in_its_box(hers, sent):
     assert "What is a mutex?" in html.words
     assert len(html.all("form", action="/policy/")) == 1
     assert not sent()
-    assert not Snapshot.objects.exists()
+    refused = Snapshot.objects.get()
+    assert (refused.status, refused.error_code, refused.conversation) == ("refused", "policy_not_accepted", None)
     hers.post("/policy/", {"version": "1"})
     response = hers.post("/", {"message": "What is a mutex?", "model": "gpt-4o"})
     assert response.status_code == 303
@@ -51,7 +52,7 @@ def test_so_do_following_regenerated_and_edited_questions(hers, sent):
         response = hers.post(f"/c/{call.conversation_id}/{path}", form)
         assert response.status_code == 403, path
         assert "Accept the usage policy first." in Html(response).words
-    assert Snapshot.objects.count() == 1
+    assert Snapshot.objects.filter(status="refused").count() == 3
     assert not sent()
 
 
