@@ -144,7 +144,7 @@ def test_compose_takes_it(program, profile, tmp_path):
     if not there and program == ["docker-compose"] and CI:
         pytest.fail("docker-compose is not installed")
     if not there:
-        pytest.skip(f"{' '.join(program)} is not installed (apt install docker-compose)")
+        pytest.skip(f"{' '.join(program)} is not installed")
     shutil.copy(ROOT / "docker-compose.yml", tmp_path)
     example = (ROOT / ".env.example").read_text()
     without = subprocess.run([*program, "--profile", profile, "config"], cwd=tmp_path, capture_output=True, text=True)
