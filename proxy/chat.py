@@ -13,7 +13,7 @@ from conversations.models import Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
 
-from . import catalogue, endpoints, relay
+from . import catalogue, endpoints, live, relay
 from .upstream import Fault
 
 
@@ -22,16 +22,18 @@ def models() -> list[str]:
     return [model["id"] for model in catalogue.models()]
 
 
-def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None) -> HttpResponseBase:
-    """A redirect to the conversation, behind which the answer grows. Raises Fault, the refusal recorded; its status is 404
-    for a conversation that is not the asker's own."""
+def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None, shown: live.Shown | None = None) -> HttpResponseBase:
+    """A redirect to the conversation, behind which the answer grows; with `shown`, the events of its growing. Raises Fault,
+    the refusal recorded; its status is 404 for a conversation that is not the asker's own."""
     body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params
     asked = Asked(
         owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, sent=orjson.dumps(body), root=root, by_content=False,
         upstream=settings.LLM_LABEL, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )  # fmt: skip
     url = endpoints.chat_of_pages()
-    exchange = relay.open(asked, stoppable=True)
+    exchange = relay.open(asked, request.META.get("gunicorn.socket") if shown else None, stoppable=True)
+    if shown:
+        return live.response(live.Asked(exchange, url, shown))
     response = StreamingHttpResponse(Behind(exchange, url), status=303)
     response["Location"] = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
     response["Content-Length"] = "0"
