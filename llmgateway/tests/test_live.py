@@ -73,7 +73,9 @@ def whole(page: Page) -> None:
 
 def dom(page: Page) -> str:
     """What is said on the page, without what only an address adds."""
-    return page.evaluate("[...document.querySelectorAll('main > .turn')].map((turn) => turn.id + turn.innerHTML.replace(/value=\"[\\w-]{64}\"/g, '')).join('\\n')")
+    return page.evaluate(
+        "[...document.querySelectorAll('main > .turn')].map((turn) => turn.id + turn.innerHTML.replace(/value=\"[\\w-]{64}\"/g, '')).join('\\n')"
+    )
 
 
 def test_an_answer_streams_and_is_what_a_reload_shows(page, slow):  # noqa: F811
@@ -92,8 +94,10 @@ def test_an_answer_streams_and_is_what_a_reload_shows(page, slow):  # noqa: F811
     expect(page.get_by_label("Your question")).to_have_value("")
     top, scrolled = page.locator(".question").bounding_box()["y"], page.evaluate("scrollY")
     assert 50 < top < 90
+    begins = page.locator(".answer").bounding_box()["y"]
     whole(page)
     assert page.evaluate("scrollY") == scrolled
+    assert page.locator(".answer").bounding_box()["y"] == begins
     expect(page.locator(".figures")).to_contain_text(re.compile(r"\d+ tokens · .*\$\d"))
     expect(page.locator("[role=log]")).to_have_count(0)
     streamed = dom(page)
