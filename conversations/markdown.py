@@ -7,12 +7,13 @@ result passes an allow-list. Text that is too long, or costs more than a second,
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import nh3
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
-from markdown_it.rules_core import StateCore
+from markdown_it.rules_core import StateCore, block, normalize
 from markdown_it.token import Token
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
@@ -49,21 +50,32 @@ class TooSlow(Exception):
     pass
 
 
-def html(text: str) -> SafeString:
-    """Headings stand two levels lower, so that a page keeps its own first two."""
+def html(text: str, references: dict[str, Any] | None = None) -> SafeString:
+    """Headings stand two levels lower, so that a page keeps its own first two. `references`: what links are called, which this text adds to."""
     data = text.encode(errors="replace")
     text = data.decode()  # without halves of surrogate pairs
     if len(data) <= LONGEST:
         try:
             # What the sanitiser let through is safe.
-            return mark_safe(SANITISE.clean(_render(text)))  # noqa: S308
+            return mark_safe(SANITISE.clean(_render(text, {} if references is None else references)))  # noqa: S308
         except TooSlow:
             pass
     return mark_safe(f'<pre tabindex="0">{escape(text)}</pre>')  # noqa: S308
 
 
-def _render(text: str) -> str:
-    return PARSER.render(text, {"deadline": time.monotonic() + SLOWEST})
+def _render(text: str, references: dict[str, Any]) -> str:
+    return PARSER.render(text, {"deadline": time.monotonic() + SLOWEST, "references": references})
+
+
+def outline(text: str) -> list[Token]:
+    """The first token of each block at the top level; none of a text that costs too much."""
+    state = StateCore(text.encode(errors="replace").decode(), PARSER, {"deadline": time.monotonic() + SLOWEST})
+    try:
+        for rule in (normalize, block):
+            rule(state)
+    except TooSlow:
+        return []
+    return [token for token in state.tokens if token.level == 0 and token.nesting >= 0]
 
 
 def _in_time(state, *args) -> bool:

@@ -63,15 +63,15 @@ def own(request, root: UUID) -> Conversation:
 # One conversation -----------------------------------------------------------------------------------------------
 
 
-def conversation(request, conversation: Conversation, at: UUID | None = None) -> dict[str, Any]:
-    """What the page of a conversation shows, in six queries at any length."""
+def conversation(request, conversation: Conversation, at: UUID | None = None, count: int | None = None) -> dict[str, Any]:
+    """What the page of a conversation shows, or the last `count` exchanges of it, in six queries at any length."""
     at = at or as_uuid(request.GET.get("at"))
     rows = conversation.messages.defer("text", "raw")
     calls = conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]).defer("params", "response", "salt", "commitment")
     grown = tree.grow(rows, snapshots := list(calls))
     at, in_preamble = _beside_preamble(grown, snapshots, at)
     line = turns.line(grown, at)
-    count = as_number(request.GET.get("shown"), SHOWN)
+    count = count or as_number(request.GET.get("shown"), SHOWN)
     first = line.first_of(count)
     preamble = _up(grown.nodes.get(line.call.preamble_id)) if line.call and line.call.preamble_id else []
     wanted = [node.message.id for node in [*line.nodes[first:], *preamble]]

@@ -382,8 +382,9 @@ def grow(snapshot: UUID, at: int, text: str) -> None:
     execute(GROW, {"snapshot": snapshot, "at": at, "text": text.replace("\0", "\ufffd")})
 
 
-def grown(snapshot: UUID) -> str:
-    return "".join(Partial.objects.filter(snapshot=snapshot).order_by("at").values_list("text", flat=True))
+def grown(snapshot: UUID, after: int = 0) -> str:
+    """What was saved of a growing answer; `after`: the characters of an earlier answer of this function."""
+    return "".join(Partial.objects.filter(snapshot=snapshot, at__gte=after).order_by("at").values_list("text", flat=True))
 
 
 def stop(snapshot: UUID) -> None:

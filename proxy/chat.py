@@ -13,7 +13,8 @@ from conversations.models import Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
 
-from . import catalogue, endpoints, relay
+from . import catalogue, endpoints, live, relay
+from .exchange import Exchange
 from .upstream import Fault
 
 
@@ -22,9 +23,9 @@ def models() -> list[str]:
     return [model["id"] for model in catalogue.models()]
 
 
-def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None) -> HttpResponseBase:
-    """A redirect to the conversation, behind which the answer grows. Raises Fault, the refusal recorded; its status is 404
-    for a conversation that is not the asker's own."""
+def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None, shown: live.Shown | None = None) -> HttpResponseBase:
+    """A redirect to the conversation, behind which the answer grows; with `shown`, the events of its growing. Raises Fault,
+    the refusal recorded; its status is 404 for a conversation that is not the asker's own."""
     body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params
     asked = Asked(
         owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, sent=orjson.dumps(body), root=root, by_content=False,
@@ -36,7 +37,9 @@ def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID |
         url = endpoints.chat_of_pages()
     except Fault as fault:
         raise relay.refused(asked, fault) from None
-    exchange = relay.open(asked, stoppable=True)
+    exchange = relay.open(asked, request.META.get("gunicorn.socket") if shown else None, stoppable=True)
+    if shown:
+        return live.response(live.Asked(exchange, url, shown))
     response = StreamingHttpResponse(Behind(exchange, url), status=303)
     response["Location"] = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
     response["Content-Length"] = "0"
@@ -46,7 +49,7 @@ def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID |
 class Behind:
     """A response body of nothing. Once the response has left, it is closed, and by the same thread the answer is fetched."""
 
-    def __init__(self, exchange: relay.Exchange, url: str):
+    def __init__(self, exchange: Exchange, url: str):
         self.exchange, self.url = exchange, url
 
     def __iter__(self) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 
 from conversations import attachments, record, threading
 from conversations import pages as reading
@@ -18,6 +19,7 @@ from conversations.pages import page
 from conversations.threading import Json
 
 from . import chat as passage
+from . import live as live_events
 from .forms import AskForm
 from .upstream import Fault
 
@@ -90,6 +92,17 @@ def edit(request, root: UUID, message: UUID) -> HttpResponseBase:
     return _answered(render(request, "edit.html", {"conversation": found, "form": form, "message": message, "fault": fault}), form, fault)
 
 
+@page
+def live(request, root: UUID, call: UUID) -> HttpResponseBase:
+    """The events of an answer that grows, or has grown; `after`: the characters of it that the page has in closed blocks."""
+    row = get_object_or_404(reading.own(request, root).snapshots.filter(kind=Snapshot.Kind.CHAT), id=call)
+    try:
+        followed = live_events.Followed(row, _shown(request), reading.as_number(request.GET.get("after"), 0), request.META.get("gunicorn.socket"))
+    except Fault as fault:
+        return HttpResponse(fault.text, status=fault.status, content_type="text/plain", headers={"Retry-After": fault.retry_after or "2"})
+    return live_events.response(followed)
+
+
 NO_QUESTION: Json = {"model": "", "messages": [], "params": {}}
 
 # Asking ---------------------------------------------------------------------------------------------------------
@@ -99,7 +112,8 @@ def _ask(request, form: AskForm, messages: list[Json], root: UUID | None = None)
     model = form.cleaned_data["model"]
     if request.session.get("model") != model:
         request.session["model"] = model
-    return passage.ask(request, model=model, messages=messages, params=form.params, root=root)
+    shown = _shown(request) if live_events.wanted(request) else None
+    return passage.ask(request, model=model, messages=messages, params=form.params, root=root, shown=shown)
 
 
 def _own_to_ask(request, root: UUID, form: AskForm | None = None) -> Conversation:
@@ -158,8 +172,21 @@ def _chat(request, form: AskForm, fault: Fault | None = None) -> HttpResponse:
     return _answered(render(request, "chat.html", {"form": form, "fault": fault}), form, fault)
 
 
-def _conversation(request, found: Conversation, form: AskForm | None = None, fault: Fault | None = None, at: UUID | None = None) -> HttpResponse:
-    shown: dict[str, Any] = reading.conversation(request, found, at)
+def _shown(request) -> live_events.Shown:
+    """The page of a conversation with its last exchange, as it stands when it is asked for."""
+    zone = timezone.get_current_timezone()
+
+    def shown(root: UUID, at: UUID | None) -> str:
+        with timezone.override(zone):  # the middleware's has ended by then
+            return _conversation(request, reading.own(request, root), at=at, count=1).content.decode()
+
+    return shown
+
+
+def _conversation(
+    request, found: Conversation, form: AskForm | None = None, fault: Fault | None = None, at: UUID | None = None, count: int | None = None
+) -> HttpResponse:
+    shown: dict[str, Any] = reading.conversation(request, found, at, count)
     if form is None:
         call = shown["call"]
         asked = AskForm.as_asked(call.model, call.params) if call and call.kind == Snapshot.Kind.CHAT else {"model": request.session.get("model")}

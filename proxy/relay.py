@@ -219,9 +219,14 @@ class Stream:
             return sse.without_done(piece) if reply.error else sse.without_done(piece) + sse.problem(fault.error)
         return piece if reply.done else piece + b"data: [DONE]\n\n"  # some servers just stop after the finish reason
 
-    def _save(self) -> None:
+    def _take(self) -> str:
         self.reply.digest()
-        self.unsaved += self.reply.new_text()
+        text = self.reply.new_text()
+        self.unsaved += text
+        return text
+
+    def _save(self) -> None:
+        self._take()
         self.saved_at = time.monotonic()
         if not self.unsaved:
             return
@@ -258,7 +263,18 @@ class Stream:
 class KeptStream(Stream):
     """A page's answer: it belongs to the record. Saved as it grows, and finished without its reader."""
 
-    save_every = SAVE_PAGE
+    save_every, untold = SAVE_PAGE, ""
+
+    def _take(self) -> str:
+        text = super()._take()
+        self.untold += text
+        return text
+
+    def new_text(self) -> str:
+        """What the answer has grown by since the last time."""
+        self._take()
+        text, self.untold = self.untold, ""
+        return text
 
     def close(self) -> None:
         for _ in self:

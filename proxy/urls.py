@@ -5,6 +5,7 @@ from . import keys, pages
 urlpatterns = [
     path("", pages.chat, name="chat"),
     path("c/<uuid:root>/", pages.conversation, name="conversation"),
+    path("c/<uuid:root>/live/<uuid:call>", pages.live, name="live"),
     path("c/<uuid:root>/again/", pages.again, name="again"),
     path("c/<uuid:root>/edit/<uuid:message>/", pages.edit, name="edit"),
     path("keys/", keys.keys, name="keys"),
