@@ -193,7 +193,10 @@ function toggle(on) {
   const send = find("form.composer .row [type=submit]");
   let stop = find("form.composer .row .stop");
   send.hidden = on;
-  if (!on) return stop?.remove();
+  if (!on) {
+    if (stop?.contains(document.activeElement)) find("form.composer").message.focus();
+    return stop?.remove();
+  }
   stop = make("button", "button stop", "Stop");
   stop.type = "button";
   stop.disabled = true;
