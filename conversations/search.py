@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
+from django.db.models.functions import Length
 
 from . import threading
-from .models import Message
+from .models import Message, Snapshot
 
 TERM = 200  # characters of a query that are read
 STRETCH = 100_000  # characters of text in one entry: PostgreSQL's vectors end at 1 MB
@@ -24,6 +25,14 @@ INDEX = """
     INSERT INTO conversations_searchentry (message_id, part, conversation_id, words)
     SELECT id, part, conversation, to_tsvector('simple', words)
     FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::text[]) AS entry (id, part, conversation, words)
+    ON CONFLICT DO NOTHING"""
+
+# Most messages are a text and nothing else: their words need not come here first. (Found by their conversation: calls have no index there.)
+INDEX_PLAIN = """
+    INSERT INTO conversations_searchentry (message_id, part, conversation_id, words)
+    SELECT id, 0, conversation_id, to_tsvector('simple', translate(text, U&'\\0001\\0002', '  ')) FROM conversations_message
+    WHERE conversation_id = ANY(%(conversations)s) AND snapshot_id = ANY(%(snapshots)s)
+        AND echo_of_id IS NULL AND raw IS NULL AND text <> '' AND length(text) <= %(stretch)s
     ON CONFLICT DO NOTHING"""
 
 # Match first, without an order; sort what matched.
@@ -55,12 +64,12 @@ HEADLINE = """
 
 def index(snapshots: list[UUID]) -> None:
     """The messages that these calls brought; echoes stand for words that are there already. Idempotent."""
-    entries = [
-        (message.id, part, message.conversation_id, stretch)
-        for message in Message.objects.filter(snapshot__in=snapshots, echo_of=None).iterator(100)
-        for part, stretch in enumerate(_stretches(message))
-    ]
+    conversations = list(Snapshot.objects.filter(id__in=snapshots).exclude(conversation=None).values_list("conversation", flat=True).distinct())
+    brought = Message.objects.filter(conversation__in=conversations, snapshot__in=snapshots, echo_of=None).annotate(length=Length("text"))
+    others = brought.exclude(raw=None, length__lte=STRETCH)
+    entries = [(message.id, part, message.conversation_id, stretch) for message in others.iterator(100) for part, stretch in enumerate(_stretches(message))]
     with connection.cursor() as cursor:
+        cursor.execute(INDEX_PLAIN, {"conversations": conversations, "snapshots": snapshots, "stretch": STRETCH})
         if entries:
             cursor.execute(INDEX, [list(column) for column in zip(*entries, strict=True)])
 

@@ -20,6 +20,7 @@ graceful_timeout = settings.GRACE
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 (a heartbeat on a slow disk kills workers)
 logconfig_dict = settings.LOGGING
 forwarded_allow_ips = ",".join(settings.TRUSTED_PROXIES)  # whose X-Forwarded-Proto is believed
+logger_class = "llmgateway.worker.Log"
 control_socket_disable = True
 
 

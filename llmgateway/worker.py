@@ -5,6 +5,7 @@ import struct
 from http import HTTPStatus
 
 from gunicorn import util
+from gunicorn.glogging import Logger
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -47,3 +48,10 @@ class Worker(ThreadWorker):
         if req.method == "POST" and not req.path.startswith(("/v1/", "/api/")):
             req.force_close()  # the answer to a page goes on behind its redirect: the browser must not wait for this connection
         return super().handle_request(req, conn)
+
+
+class Log(Logger):
+    """gunicorn's, without a log of requests: every call is on record, and the record of one would be made even where nobody reads it."""
+
+    def access(self, resp, req, environ, request_time):
+        pass

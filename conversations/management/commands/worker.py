@@ -41,4 +41,4 @@ class Command(BaseCommand):
                 sealed = 0
             if once and not sealed:
                 break
-            over.wait(0 if sealed else 1.0)
+            over.wait(0 if once or sealed == sealing.BATCH else 1.0)  # a second's calls at once: each look has its price
