@@ -14,7 +14,7 @@ run: .venv/made-run
 	@$(BIN)/python manage.py serve
 
 test: lint .venv/made-openai-1
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 4 # on two cores: half of its time is waiting for timeouts and browsers
 
 lint: .venv/made-test
 	$(BIN)/ruff check .

@@ -1,0 +1,168 @@
+"""The callers, in a process of their own: one measurement, whose parameters come as JSON and whose figures go out as JSON.
+
+python benchmarks/load.py '{"what": "calls", …}'
+"""
+
+import asyncio
+import random
+import re
+import sys
+import time
+from statistics import quantiles
+
+import orjson
+import processes
+from upstream import words
+
+STAMP = re.compile(rb'"content":"(\d{16}) "')
+HISTORY = 4  # questions and answers before the question of a call
+
+
+def request(key: str, body: dict) -> bytes:
+    data = orjson.dumps(body)
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+    return head.format(key, len(data)).encode() + data
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """p50, p99 and the largest, in ms."""
+    at = quantiles(values, n=100, method="inclusive")
+    return {"p50": round(at[49] * 1000, 2), "p99": round(at[98] * 1000, 2), "max": round(max(values) * 1000, 2)}
+
+
+# Calls whose reply is one JSON document ---------------------------------------------------------------------------
+
+
+def said(chance: random.Random, turns: int) -> list[dict]:
+    """Questions and answers, and a question."""
+    roles = ["user", "assistant"] * turns + ["user"]
+    return [{"role": role, "content": words(chance, 300 if role == "user" else 400)} for role in roles]
+
+
+async def all_of(bodies: list[dict], *, port: int, key: str, at_once: int) -> tuple[list[bytes], list[float]]:
+    """The replies in order, and how long each took (s). Each caller keeps its connection."""
+    todo, replies, took = list(enumerate(bodies))[::-1], [b""] * len(bodies), []
+
+    async def caller() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+        while todo:
+            number, body = todo.pop()
+            data, began = request(key, body), time.perf_counter()
+            writer.write(data)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise SystemExit(f"A call was answered {(head + await reader.read(1000)).decode(errors='replace')}")
+            replies[number] = await reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", head)[1]))
+            took.append(time.perf_counter() - began)
+        writer.close()
+
+    await asyncio.gather(*(caller() for _ in range(at_once)))
+    return replies, took
+
+
+async def calls(*, port: int, key: str, count: int, at_once: int, continued: bool = False, delay: float = 0, watched: dict[str, int]) -> dict:
+    """`count` calls with 2 × HISTORY messages before the question: known ones of a conversation that goes on, or all of them new."""
+    chance = random.Random()  # noqa: S311 (texts)
+    how = {"port": port, "key": key, "at_once": at_once}
+    bodies = [{"model": "gpt-4o", "messages": said(chance, HISTORY - continued)} for _ in range(count)]
+    if delay:
+        bodies = [body | {"metadata": {"delay": str(delay)}} for body in bodies]
+    if continued:
+        replies, _ = await all_of(bodies, **how)
+        for body, reply in zip(bodies, replies, strict=True):
+            answer = orjson.loads(reply)["choices"][0]["message"]["content"]
+            body["messages"] += [{"role": "assistant", "content": answer}, {"role": "user", "content": words(chance, 300)}]
+        await asyncio.sleep(1.5)  # the worker takes what these were
+    before, began = {name: processes.cpu(pid) for name, pid in watched.items()}, time.perf_counter()
+    _, took = await all_of(bodies, **how)
+    return {"before": before, "wall": time.perf_counter() - began, "latency": spread(took)}
+
+
+# Streams ----------------------------------------------------------------------------------------------------------
+
+
+class Reader(asyncio.Protocol):
+    def __init__(self, lags: list[float], data: bytes):
+        self.lags, self.data, self.chunks = lags, data, 0
+        self.rest, self.began, self.first = b"", time.monotonic(), 0.0
+        self.over = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport) -> None:
+        self.transport = transport
+        transport.write(self.data)
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic_ns()
+        self.rest += data
+        end = 0
+        for stamp in STAMP.finditer(self.rest):
+            self.lags.append((now - int(stamp[1])) / 1e9)
+            self.chunks, end = self.chunks + 1, stamp.end()
+        if end:
+            self.first = self.first or now / 1e9 - self.began
+            self.rest = self.rest[end:]
+        if self.rest.endswith(b"0\r\n\r\n"):
+            self.transport.close()
+
+    def connection_lost(self, problem) -> None:
+        if not self.over.done():
+            self.over.set_result(b"data: [DONE]\n\n" in self.rest)
+
+
+async def streams(
+    *, port: int, key: str, count: int, chunks: tuple[int, int], rate: float, ramp: float, limit: float, web: int, watched: dict[str, int]
+) -> dict:
+    """`count` streams, each on a new connection; the CPU of `web` also between the ramp and the first end; its memory at the height."""
+    chance, loop = random.Random(3), asyncio.get_running_loop()  # noqa: S311
+    lags: list[float] = []
+    lengths = [chance.randint(*chunks) for _ in range(count)]
+    late: list[float] = []
+    readers: list[Reader] = []
+    problems: dict[str, int] = {}
+
+    async def one(number: int) -> None:
+        await asyncio.sleep(number * ramp / count)
+        metadata = {"chunks": str(lengths[number]), "rate": str(rate)}
+        question = {"role": "user", "content": words(chance, 300)}
+        data = request(key, {"model": "gpt-4o", "stream": True, "messages": [question], "metadata": metadata})
+        _, reader = await loop.create_connection(lambda: Reader(lags, data), "127.0.0.1", port)
+        readers.append(reader)
+        whole = await reader.over
+        if whole and reader.chunks == lengths[number]:
+            late.append(time.monotonic() - reader.began - lengths[number] / rate)
+        else:
+            said = reader.rest[:300].decode(errors="replace")
+            problems[said] = problems.get(said, 0) + 1
+
+    async def look_at_the_middle() -> None:
+        await asyncio.sleep(ramp + 0.5)
+        used, seen, began = processes.cpu(web), len(lags), time.monotonic()
+        await asyncio.sleep(max(0.5, chunks[0] / rate - ramp - 1))
+        found["middle"] = {"cpu": processes.cpu(web) - used, "chunks": len(lags) - seen, "seconds": time.monotonic() - began}
+
+    async def look_at_the_height() -> None:
+        idle = processes.rss(web)
+        while True:
+            await asyncio.sleep(0.25)
+            found["open"] = max(found["open"], sum(1 for reader in readers if reader.chunks and not reader.over.done()))
+            found["bytes"] = max(found["bytes"], processes.rss(web) - idle)
+
+    found = {"before": {name: processes.cpu(pid) for name, pid in watched.items()}, "open": 0, "bytes": 0}
+    began = time.monotonic()
+    looking = [loop.create_task(look()) for look in (look_at_the_middle, look_at_the_height)]
+    try:
+        async with asyncio.timeout(limit):
+            await asyncio.gather(*(one(number) for number in range(count)))
+    except TimeoutError:
+        problems[f"not over after {limit} s"] = count - len(late) - sum(problems.values())
+    found |= {"wall": time.monotonic() - began, "count": count, "complete": len(late), "over_a_second_late": sum(1 for seconds in late if seconds > 1)}
+    for task in looking:
+        task.cancel()
+    firsts = [reader.first for reader in readers if reader.first]
+    return found | {"problems": problems, "chunks": len(lags), "lag": spread(lags), "first": spread(firsts)}
+
+
+if __name__ == "__main__":
+    wanted = orjson.loads(sys.argv[1])
+    what = {"calls": calls, "streams": streams}[wanted.pop("what")]
+    sys.stdout.buffer.write(orjson.dumps(asyncio.run(what(**wanted))))
