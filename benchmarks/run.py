@@ -159,11 +159,12 @@ def main() -> None:
     asked = options.parse_args()
     if not os.path.exists("/proc/self/stat"):
         raise SystemExit("The benchmark reads CPU times from /proc: run it on Linux.")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit("Stopped."))
     found: dict[str, list[float]] = {}
     say(f"{machine()}. 2 web processes of {OPEN_CALLS} calls.")
     with Gateway() as gateway:
-        gateway.load("calls", count=200, at_once=8)  # warm
+        gateway.load("calls", count=400, at_once=64)  # the first call of each web process is slow, and few connections may all be one process's
         idle = {name: round(processes.rss(pid) / 1e6) for name, pid in gateway.watched().items()}
         say(f"Idle, MB in memory: {idle}. Load {os.getloadavg()[0]:.1f}.")
         for one in (streams, chunks, calls, crowd, slow, turns):  # streams first: what a young process takes

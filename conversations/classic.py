@@ -18,7 +18,7 @@ from uuid import UUID
 
 import orjson
 
-from . import record
+from . import record, threading
 from .models import Snapshot
 from .record import Asked, Outcome
 from .threading import Json
@@ -32,7 +32,6 @@ TABLES = {
 NEEDED = ("id", "user_name", "response_time")
 NO_ROOT = (None, "", "string")  # "string" was the old page's first root id
 SUMMARIZER = "summarizer"
-DEEPEST = 64
 SURROGATE = re.compile("[\ud800-\udfff]")
 BOOLEANS = {None: None, "t": True, "true": True, "f": False, "false": False}
 
@@ -147,8 +146,8 @@ def parsed(name: str, text: str | None) -> Any:
     if isinstance(value, str):
         with suppress(ValueError):
             value = orjson.loads(value)
-    if text.count("{") + text.count("[") > DEEPEST and _deeper(value, DEEPEST):
-        raise Unreadable(f"its {name} is nested more than {DEEPEST} levels deep")
+    if text.count("{") + text.count("[") > threading.DEEPEST and threading.deeper(value):
+        raise Unreadable(f"its {name} is nested more than {threading.DEEPEST} levels deep")
     return value
 
 
@@ -228,14 +227,6 @@ def _paid(row: Row, text: str | None) -> None:
 
 def one_line(text: str) -> str:
     return "".join(c if c >= " " else " " for c in text)[:500]
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    nested = [value] if isinstance(value, dict | list) else []
-    while nested and levels:
-        levels -= 1
-        nested = [item for outer in nested for item in (outer.values() if isinstance(outer, dict) else outer) if isinstance(item, dict | list)]
-    return bool(nested)
 
 
 def _text(value: Any) -> str:

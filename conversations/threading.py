@@ -20,6 +20,7 @@ Json = dict[str, Any]
 
 # What a reply may carry besides what it says; clients drop, keep or mangle these when they send it back.
 DECORATION = {"annotations", "reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "provider_specific_fields"}
+DEEPEST = 64  # levels of JSON that are taken
 PREAMBLE, TURNS = b"preamble", b"turns"  # the roots
 
 
@@ -133,6 +134,15 @@ def said(message: Json) -> str:
     words = [plain_text(message), message.get("refusal")]
     words += [word for function in functions if isinstance(function, dict) for word in (function.get("name"), function.get("arguments"))]
     return "\n".join(word for word in words if isinstance(word, str) and word)
+
+
+def deeper(value: Any, levels: int = DEEPEST) -> bool:
+    """Whether arrays and objects are nested more than so many levels."""
+    nested = [value] if isinstance(value, dict | list) else []
+    while nested and levels:
+        levels -= 1
+        nested = [item for outer in nested for item in (outer.values() if isinstance(outer, dict) else outer) if isinstance(item, dict | list)]
+    return bool(nested)
 
 
 def empty(value: Any) -> bool:

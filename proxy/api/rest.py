@@ -7,10 +7,10 @@ from django.conf import settings
 from gunicorn.http.errors import ParseException
 from rest_framework import negotiation, renderers
 
+from conversations import threading
 from conversations.threading import Json
 from proxy.upstream import Fault
 
-DEEPEST = 64  # levels
 DRAINED = 4  # times the largest body is read, to be refused
 
 
@@ -65,14 +65,6 @@ def parsed(body: bytes) -> Json:
         raise Fault(400, "invalid_json", f"The body is not JSON that can be kept: {problem}.", "invalid_request_error") from None
     if not isinstance(data, dict):
         raise Fault(400, "invalid_json", "The body must be a JSON object.", "invalid_request_error")
-    if body.count(b"{") + body.count(b"[") > DEEPEST and _deeper(data, DEEPEST):
-        raise Fault(400, "invalid_json", f"The body is nested more than {DEEPEST} levels deep.", "invalid_request_error")
+    if body.count(b"{") + body.count(b"[") > threading.DEEPEST and threading.deeper(data):
+        raise Fault(400, "invalid_json", f"The body is nested more than {threading.DEEPEST} levels deep.", "invalid_request_error")
     return data
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    nested = [value]
-    while nested and levels:
-        levels -= 1
-        nested = [item for outer in nested for item in (outer.values() if isinstance(outer, dict) else outer) if isinstance(item, dict | list)]
-    return bool(nested)
