@@ -16,7 +16,8 @@ from pathlib import Path
 from llmgateway.tests.plugin import ROOT
 
 PYTHON = "/usr/local/empty"
-MACHINE = """set -eu
+MACHINE = """PATH=$PATH:/usr/sbin:/sbin  # not everybody's
+set -eu
 mount -t overlay overlay -o lowerdir=/,upperdir={here}/written,workdir={here}/work {here}/root
 mount --rbind /dev {here}/root/dev
 mount -t proc proc {here}/root/proc
