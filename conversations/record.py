@@ -448,12 +448,13 @@ def _files(blobs: list[attachments.Blob]) -> dict[str, list[Any]]:
 MESSAGE = "$message"  # in a kept response, where a message's row is named
 COLUMNS = ["m_id", "m_parent", "m_depth", "m_role", "m_text", "m_raw", "m_origin", "m_echo_of", "m_hash"]
 
+# The owner is looked up for each message found: as a join it may be planned over all of the owner's conversations.
 CONTINUED = """
     SELECT m.conversation_id, m.id, m.path_hash, m.origin, m.echo_of_id, s.preamble_id
     FROM conversations_message m
-    JOIN conversations_conversation c ON c.id = m.conversation_id AND c.owner_id = %(owner)s
     JOIN conversations_snapshot s ON s.id = m.snapshot_id
     WHERE m.role = 'assistant' AND m.path_hash = ANY(%(hashes)b::bytea[])
+        AND (SELECT owner_id FROM conversations_conversation WHERE id = m.conversation_id) = %(owner)s
     ORDER BY m.depth DESC, m.id DESC, m.snapshot_id DESC LIMIT 100"""
 
 NAMED = """
