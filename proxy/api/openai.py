@@ -1,7 +1,6 @@
 """/v1: OpenAI's API. Few fields are read, all others travel as they came."""
 
 import base64
-from hashlib import sha256
 from io import BytesIO
 from typing import Any
 from uuid import UUID
@@ -22,6 +21,7 @@ from conversations.record import Asked
 from conversations.threading import Json
 from proxy import catalogue, endpoints, relay
 from proxy.models import ApiKey
+from proxy.providers import boundary_of
 from proxy.upstream import Fault
 
 from . import rest
@@ -150,16 +150,6 @@ class ImageEdits(Passage):
             raise invalid("image", "Send at least one file as `image` or `image[]`.")
         whole(asked.body)
         asked.sent, request.content_type_sent = encode_multipart_formdata(parts, boundary_of(parts))
-
-
-def boundary_of(parts: list[Any]) -> str:
-    """No part can hold it, for it is made of all of them; and a retry of the same is the same bytes."""
-    digest = sha256()
-    for name, value in parts:
-        for piece in (name, *(value if isinstance(value, tuple) else (value,))):
-            data = piece if isinstance(piece, bytes) else str(piece).encode()
-            digest.update(b"%d " % len(data) + data)
-    return f"llm-gateway-{digest.hexdigest()}"
 
 
 class InMemory(MemoryFileUploadHandler):

@@ -1,0 +1,51 @@
+"""OpenAI itself, and what speaks its API: vLLM, llama.cpp, Ollama, LiteLLM, this gateway.
+
+`base_url` is the API's root, or the whole address of chat completions; the credential is the whole Authorization header.
+Everything passes as it came, also what only one of these servers knows.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from conversations.threading import Json
+from proxy.upstream import Fault, words
+
+from . import Endpoint, Form, Sent, Target, encoded, ours, renamed, secret
+
+STREAMS = True
+SERVES = frozenset(Endpoint)
+
+
+def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
+    data, content_type = encoded(renamed(body, target.model), target.content_type)
+    authorization = {"Authorization": value} if (value := secret(target)) else {}
+    return Sent(url(target, endpoint), ours(content_type, **authorization), data)
+
+
+def url(target: Target, endpoint: Endpoint) -> str:
+    root = target.base_url.removesuffix("/").removesuffix(f"/{Endpoint.CHAT}")
+    return target.urls.get(endpoint) or f"{root}/{endpoint}"
+
+
+def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
+    if not isinstance(answer, dict):
+        raise Fault(502, "upstream_bad_reply", "The model's server answered with something that is not a JSON object.")
+    if (problem := answer.get("error")) and not answer.get("choices"):
+        raise Fault(502, "upstream_failed", words(problem))
+    if not isinstance(answer.get("choices" if endpoint is Endpoint.CHAT else "data"), list):
+        raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
+    return answer
+
+
+def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:
+    """Of an error that is no JSON, or of no known shape, the status alone speaks."""
+    try:
+        found = orjson.loads(data)["error"]
+    except (ValueError, KeyError, TypeError):
+        found = None
+    said = found if isinstance(found, dict) else {"message": found}
+    code, param = (str(said[name])[:200] if said.get(name) else None for name in ("code", "param"))
+    message = str(said.get("message") or f"The model's server answered {status}.")[:2000]
+    return status, {"message": message, "type": said.get("type"), "param": param, "code": code}
