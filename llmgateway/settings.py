@@ -64,6 +64,7 @@ BEHIND_TLS = env.bool("BEHIND_TLS", default=False)
 INSTALLED_APPS = [
     "conversations",
     "proxy",
+    "procrastinate.contrib.django",
     "llmgateway",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -184,5 +185,6 @@ LOGGING = {
         "axes": {"level": "ERROR"},  # names and addresses
         "urllib3": {"level": "ERROR"},
         "psycopg.pool": {"level": "ERROR"},
+        "procrastinate": {"level": "WARNING"},  # a line for each step of a job
     },
 }

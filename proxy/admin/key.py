@@ -12,8 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from conversations.admin.rights import Administered
-
-from .models import ApiKey, default_scopes, latest_expiry
+from proxy.models import ApiKey, default_scopes, latest_expiry
 
 
 class ApiKeyForm(forms.ModelForm):

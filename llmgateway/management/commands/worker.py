@@ -1,0 +1,93 @@
+"""The worker: follows the log, and does the jobs that pages and the log leave to it (the `tasks` of each app).
+
+Any number may run. The log is followed by one of them at a time; a job is done by one. What dies with a worker is taken up
+by the next: the log is where it was left, and a job whose worker went silent is due again.
+"""
+
+import asyncio
+import logging
+import signal
+import threading
+import time
+
+from django.core.management.base import BaseCommand
+from django.db import Error, connection
+from procrastinate.contrib.django import app
+from procrastinate.exceptions import ConnectorException
+
+from conversations import record, sealing
+
+SWEEP = 10.0  # seconds between two looks for the calls of dead processes
+LEAVE = 10.0  # seconds that a stop leaves to a job; what is not done by then is done again
+log = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Follow the log: seal and index closed calls, close those of dead processes. Do the jobs that are due."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--once", action="store_true", help="do what is due, and end")
+
+    def handle(self, *, once, **options):
+        if not once:
+            return asyncio.run(work())
+        sweep()
+        asyncio.run(do_jobs(wait=False))
+        while sealing.seal():
+            pass
+
+
+async def work() -> None:
+    """Until SIGTERM or SIGINT."""
+    over = threading.Event()
+    jobs = asyncio.create_task(keep_doing_jobs())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, jobs.cancel)
+    follower = threading.Thread(target=follow, args=(over,), name="follower")
+    follower.start()
+    try:
+        await asyncio.gather(jobs, return_exceptions=True)
+    finally:
+        over.set()
+    await asyncio.to_thread(follower.join)
+
+
+# The log ---------------------------------------------------------------------------------------------------------
+
+
+def follow(over: threading.Event) -> None:
+    swept = 0.0
+    while not over.is_set():
+        try:
+            if time.monotonic() - swept > SWEEP:
+                sweep()
+                swept = time.monotonic()
+            sealed = sealing.seal()
+        except Error as problem:
+            log.warning("the database is away: %s", type(problem).__name__)
+            connection.close()
+            swept, sealed = time.monotonic() + SWEEP, 0  # nobody could beat meanwhile: who lives may do so first
+        over.wait(0 if sealed == sealing.BATCH else 1.0)  # a second's calls at once: each look has its price
+
+
+def sweep() -> None:
+    if count := record.sweep():
+        log.info("closed %d calls of dead processes", count)
+
+
+# Jobs ------------------------------------------------------------------------------------------------------------
+
+
+async def keep_doing_jobs() -> None:
+    while True:
+        try:
+            await do_jobs()  # returns when the database goes away
+        except (ConnectorException, OSError) as problem:
+            log.warning("jobs wait, the database is away: %s", type(problem).__name__)
+        await asyncio.sleep(2)
+
+
+async def do_jobs(*, wait: bool = True) -> None:
+    connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]
+    async with app.with_connector(connector).open_async() as jobs:
+        await jobs.run_worker_async(wait=wait, concurrency=4, delete_jobs="successful", install_signal_handlers=False, shutdown_graceful_timeout=LEAVE)
