@@ -1,7 +1,7 @@
 """What a page says when there is none: one shape, one way on, and the id under which the request can be found.
 
 No query, no session and no form is behind it: it stands when the database does not, and all who get it get the same
-bytes but for the id.
+bytes but for the id and the theme.
 """
 
 import sys
@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 
+from llmgateway import theme
 from llmgateway.middleware import is_api
 from proxy.api import errors as api
 
@@ -32,7 +33,8 @@ def page(request, status: int, words: tuple[str, str, str, str | None] | None = 
     if is_api(request):
         return api.plain(status, f"{title}. {text}")
     way = where or "/" + request.path.lstrip("/")  # two slashes would name another host
-    content = render_to_string("error.html", {"status": status, "title": title, "text": text, "label": label, "way": way, "request_id": request.id})
+    shown = {"status": status, "title": title, "text": text, "label": label, "way": way, "request_id": request.id} | theme.shown(request)
+    content = render_to_string("error.html", shown)
     response = HttpResponse(content, status=status)
     response["Cache-Control"] = "no-store"
     if status in (429, 503):

@@ -105,6 +105,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "conversations.pages.shell",
+                "llmgateway.theme.shown",
             ]
         },
     }

@@ -9,6 +9,8 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
+from llmgateway import theme
+
 
 def sign_out(request) -> HttpResponseBase:
     return LogoutView.as_view()(request) if request.method == "POST" else redirect("chat")
@@ -27,6 +29,7 @@ urlpatterns = [
     path("ping", lambda request: HttpResponse("pong\n", content_type="text/plain")),
     path("sign-in/", LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True), name="sign-in"),
     path("sign-out/", sign_out, name="sign-out"),
+    path("theme/", theme.choose, name="theme"),
     path("admin/", admin.site.urls),
     *PAGES,
 ]

@@ -311,11 +311,27 @@ function decorate(within) {
   }
 }
 
+// The theme, without leaving the page
+
+async function choose(form, button) {
+  const body = new URLSearchParams(new FormData(form, button));
+  const response = await fetch(form.action, { method: "POST", body, redirect: "manual" }).catch(() => null);
+  if (response?.type !== "opaqueredirect") return; // not kept: what was pressed stays pressed
+  const theme = button.value === "auto" ? "" : button.value;
+  document.documentElement.dataset.theme = theme;
+  find("meta[name=color-scheme]").content = theme || "light dark";
+  for (const other of form.querySelectorAll("button")) other.setAttribute("aria-pressed", other === button);
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !event.isComposing && live && !find(":popover-open")) halt();
 });
 document.addEventListener("submit", (event) => {
   if (event.target.action?.endsWith("/sign-out/")) for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft:")) sessionStorage.removeItem(key);
+  if (event.target.matches(".theme")) {
+    event.preventDefault();
+    choose(event.target, event.submitter);
+  }
   if (live && event.target === live.stop && !event.defaultPrevented) {
     event.preventDefault();
     halt();

@@ -1,0 +1,35 @@
+"""Light, dark, or as the device has it: chosen by a form, kept in a cookie, so that it also holds before sign-in."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+
+THEMES = ("light", "dark")
+YEAR = 365 * 24 * 60 * 60  # seconds
+
+
+def of(request) -> str:
+    """Empty: as the device has it."""
+    chosen = request.COOKIES.get("theme", "")
+    return chosen if chosen in THEMES else ""
+
+
+def shown(request) -> dict[str, Any]:
+    return {"theme": of(request)}
+
+
+@require_POST
+def choose(request) -> HttpResponse:
+    """Anything but light and dark takes the choice back. On to the page that asked, if it is one of ours."""
+    way = request.POST.get("next", "")
+    answer = redirect(way if url_has_allowed_host_and_scheme(way, {request.get_host()}) else "chat")
+    chosen = request.POST.get("theme")
+    if chosen in THEMES:
+        answer.set_cookie("theme", chosen, max_age=YEAR, secure=settings.BEHIND_TLS, httponly=True, samesite="Lax")
+    else:
+        answer.delete_cookie("theme", samesite="Lax")
+    return answer
