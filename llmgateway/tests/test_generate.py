@@ -1,0 +1,39 @@
+"""The made-up year is made of rows as the record writes them."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import Sum
+
+from conversations import record, search
+from conversations.models import Conversation, Seal, Snapshot, Usage, User
+from conversations.tests.calls import turn, user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def year(capsys) -> None:
+    call_command("generate", 300, people=20)
+
+
+def test_a_made_up_call_is_rebuilt_continued_searched_and_counted(year):
+    assert Snapshot.objects.count() == Seal.objects.count() >= 300
+    assert not Snapshot.objects.filter(status=Snapshot.Status.PENDING).exists()
+    call = (
+        Snapshot.objects.filter(status=Snapshot.Status.OK, kind=Snapshot.Kind.CHAT, head__depth__gte=2).select_related("owner", "conversation", "reply").first()
+    )
+    asked = record.rebuild(call)["messages"]
+    assert asked[-1] == {"role": "user", "content": call.head.text}
+    again = turn(call.owner, [*asked, record.rebuild_response(call)["choices"][0]["message"], user("and then?")], "so")
+    assert again.conversation == call.conversation
+    assert search.find(f'"{call.head.text[:60]}"', owner=call.owner_id)
+    for name in ("prompt_tokens", "completion_tokens", "cost"):
+        assert Usage.objects.aggregate(sum=Sum(name)) == Snapshot.objects.aggregate(sum=Sum(name)), name
+        assert Conversation.objects.aggregate(sum=Sum(name)) == Snapshot.objects.exclude(conversation=None).aggregate(sum=Sum(name)), name
+
+
+def test_it_stays_away_from_other_peoples_records(db):
+    User.objects.create_user("somebody")
+    with pytest.raises(CommandError, match="holds people's accounts"):
+        call_command("generate", 10)
+    assert not Snapshot.objects.exists()
