@@ -32,7 +32,7 @@ DEPARTMENTS = {
 MODELS = {"gpt-4o-mini": 50, "gpt-4o": 25, "gpt-4.1": 12, "claude-sonnet-4-5": 8, "gemini-2.5-flash": 4, "llama-3.3-70b": 1}
 PROMPTS = ("", "", "", "You are a helpful assistant.", "You are a careful programmer. Answer with code first.", "You help a security investigator.")
 ENDS = {Snapshot.Status.OK: 940, Snapshot.Status.FAILED: 25, Snapshot.Status.CANCELLED: 20, Snapshot.Status.INTERRUPTED: 3}
-FAULTS = {
+FAULTS: dict[str, tuple[str, str]] = {
     Snapshot.Status.FAILED: ("upstream_timeout", "The model's server took too long to answer."),
     Snapshot.Status.CANCELLED: ("client_gone", "The caller hung up."),
     Snapshot.Status.REFUSED: ("conversation_not_found", "No such conversation."),
@@ -41,11 +41,7 @@ FAULTS = {
 AGENTS = ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "OpenAI/Python 3.54.0")
 HOURS = (1, 1, 1, 1, 1, 2, 6, 15, 40, 60, 60, 50, 35, 50, 60, 60, 45, 25, 12, 6, 4, 3, 2, 1)
 LONGEST = 200  # turns
-SYLLABLES = (
-    "ba be bi bo ca ce co da de di do fa fe fi fo ga ge go la le li lo ma me mi mo na ne ni no pa pe po ra re ri ro sa se si so ta te ti to va ve vi vo".split()
-)
-
-
+SYLLABLES = [consonant + vowel for consonant in "bcdfglmnprstv" for vowel in "aeio"]
 TOTALS = ("calls", "failures", "prompt_tokens", "completion_tokens", "cost")
 Row = dict[str, Any]
 
@@ -150,8 +146,9 @@ class Talk:
 
     def _call(self, id: UUID, at: datetime, head: Row, status: str) -> datetime:
         complete, image = status == Snapshot.Status.OK, self.kind == Snapshot.Kind.IMAGE
+        spent: Row = {}
         body: Json = {"model": self.model} | ({"stream": True, "stream_options": {"include_usage": True}} if self.by_page else {})
-        reply, response, spent = None, "", {}
+        reply, response = None, ""
         if image:
             body = {"model": self.model, "prompt": head["text"], "n": 1, "size": "1024x1024"}
             response = orjson.dumps({"created": int(at.timestamp()), "data": [{"url": "https://images.example/1.png"}]}).decode() if complete else ""
