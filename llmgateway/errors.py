@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 
+from conversations.audit import NotRecorded
 from llmgateway import theme
 from llmgateway.middleware import is_api
 from proxy.api import errors as api
@@ -25,6 +26,7 @@ TEXTS = {  # status: title, text, the link's words, where it leads (none: here)
     500: ("The gateway failed", "This is our fault. It has been noted under the number below.", AGAIN, None),
     503: ("Back in a moment", "The gateway cannot reach its record, and nothing passes that is not recorded.", AGAIN, None),
 }
+NOT_RECORDED = ("Back in a moment", "The gateway cannot record that you opened this page, so it does not show it.", AGAIN, None)
 STALE = ("This form is too old", "It was open for too long, or in another browser. Nothing was sent. Open the page again and repeat it.", "Open it again", None)
 
 
@@ -60,4 +62,7 @@ def not_found(request, exception) -> HttpResponse:
 
 
 def failed(request) -> HttpResponse:
-    return page(request, 503 if isinstance(sys.exception(), OperationalError | InterfaceError) else 500)
+    problem = sys.exception()
+    if isinstance(problem, NotRecorded):
+        return page(request, 503, NOT_RECORDED)
+    return page(request, 503 if isinstance(problem, OperationalError | InterfaceError) else 500)

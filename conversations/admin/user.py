@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from ..models import Conversation, Snapshot, Usage, User
+from ..models import AuditEvent, Conversation, Decision, Snapshot, Usage, User
 from .rights import Administered
 
 
@@ -38,10 +38,15 @@ class UserAdmin(Administered, auth.UserAdmin):
 
     def get_deleted_objects(self, objs, request: HttpRequest):
         """Who is on record stays. Said without walking through their conversations, whose titles are content."""
-        kept = [user for user in objs if any(rows.objects.filter(owner=user).exists() for rows in (Snapshot, Conversation, Usage))]
+        kept = [user for user in objs if on_record(user)]
         if not kept:
             return super().get_deleted_objects(objs, request)
-        return [str(user) for user in objs], {}, set(), [f"The calls of {user}, which stay on record. Deactivate the account instead." for user in kept]
+        return [str(user) for user in objs], {}, set(), [f"What {user} did, which stays on record. Deactivate the account instead." for user in kept]
+
+
+def on_record(user: User) -> bool:
+    owns = any(rows.objects.filter(owner=user).exists() for rows in (Snapshot, Conversation, Usage))
+    return owns or AuditEvent.objects.by(user).exists() or Decision.objects.filter(reviewer=user).exists()
 
 
 admin.site.unregister(Group)

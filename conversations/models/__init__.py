@@ -1,16 +1,18 @@
 """The record: what was said, by whom, when, and what it cost.
 
-Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Seal) is written by conversations.record and
-conversations.sealing only and never changes. *Views of it* (Conversation's title and totals, Usage, SearchEntry) can be
+Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Decision, AuditEvent, Seal) is written by
+conversations.record, .audit, .sealing and the review desk only, and never changes. *Views of it* (Conversation's title and totals, Usage, SearchEntry) can be
 rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives for seconds and may be lost.
 
 Beside them stand people (User, ThreadSeed) and what they agreed to (UsagePolicy, PolicyAcceptance).
 """
 
 from .attachment import Attachment
+from .audit import AuditEvent
 from .conversation import Conversation
 from .message import Message
 from .policy import PolicyAcceptance, UsagePolicy
+from .review import Decision
 from .scaffolding import Partial, Process, Unsealed
 from .seal import Seal
 from .search import SearchEntry
@@ -20,7 +22,9 @@ from .user import ThreadSeed, User
 
 __all__ = [
     "Attachment",
+    "AuditEvent",
     "Conversation",
+    "Decision",
     "Message",
     "Partial",
     "PolicyAcceptance",
