@@ -48,5 +48,5 @@ def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Js
     found = (answer.get("error") or answer) if isinstance(answer, dict) else {}
     said = found if isinstance(found, dict) else {"message": found}
     message = said.get("message") or said.get("Message") or said.get("detail")
-    code, param = (str(said[name])[:200] if said.get(name) else None for name in ("code", "param"))
-    return status, {"message": str(message or f"The model's server answered {status}.")[:2000], "type": said.get("type"), "param": param, "code": code}
+    kind, param, code = (str(said[name])[:200] if said.get(name) else None for name in ("type", "param", "code"))
+    return status, {"message": str(message or f"The model's server answered {status}.")[:2000], "type": kind, "param": param, "code": code}

@@ -114,13 +114,14 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
 
 def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:
     """AWS's own, and those of the model's container, which come inside a 424."""
-    status, found = openai.error(status, headers, data)
-    try:
-        said = orjson.loads(data)
-        inner = said["OriginalStatusCode"]
-    except (ValueError, KeyError, TypeError):
-        inner = None
-    if type(inner) is int and 400 <= inner < 600:
-        status, found["message"] = inner, str(said.get("OriginalMessage") or found["message"])[:2000]
+    _, found = openai.error(status, headers, data)
     found["code"] = headers.get("x-amzn-errortype", "").partition(":")[0][:200] or found["code"]
-    return (429 if found["code"] == "ThrottlingException" else status), found
+    if found["code"] == "ThrottlingException":
+        return 429, found
+    try:
+        answer = orjson.loads(data)
+        inner, words = answer["OriginalStatusCode"], answer.get("OriginalMessage")
+    except (ValueError, KeyError, TypeError):
+        return status, found
+    found["message"] = str(words or found["message"])[:2000]
+    return inner if type(inner) is int and 400 <= inner < 600 else status, found

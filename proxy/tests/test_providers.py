@@ -4,13 +4,17 @@ import json
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from proxy import sse, upstream
-from proxy.providers import Endpoint, Target, of
+from proxy.providers import KINDS, Endpoint, Target, of
 from proxy.upstream import Fault
 
 QUESTION = {"model": "house", "messages": [{"role": "user", "content": "Why?"}], "temperature": 0.2, "future_parameter": {"a": [1]}}
 COMPLETION = {"id": "chatcmpl-1", "object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": "So."}}]}
+WORDS = ["error", "message", "Message", "detail", "code", "type", "param", "choices", "generation", "generated_text", "content", "errorMessage"]
+WORDS += ["OriginalStatusCode", "OriginalMessage"]
 
 
 def arrived(wire, target, endpoint, body):
@@ -21,6 +25,32 @@ def arrived(wire, target, endpoint, body):
     reply.close()
     [request] = wire.seen[before:]
     return request
+
+
+# all kinds ------------------------------------------------------------------------------------------------------
+
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | st.text(), inner, max_size=4),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40)
+@given(answer=jsons, status=st.integers(300, 599), headers=st.dictionaries(st.just("x-amzn-errortype"), st.text()), raw=st.none() | st.binary())
+def test_whatever_comes_is_an_answer_or_a_fault(kind, answer, status, headers, raw):
+    module = of(Target(kind, "https://x.example"), Endpoint.CHAT)
+    try:
+        amounts_to = module.reply(Endpoint.CHAT, QUESTION, answer)
+    except Fault as fault:
+        amounts_to = fault
+    assert amounts_to.status == 502 if isinstance(amounts_to, Fault) else isinstance(amounts_to["choices"], list)
+    found, error = module.error(status, headers, json.dumps(answer).encode() if raw is None else raw)
+    assert 300 <= found < 600
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    assert {type(error[name]) for name in ("type", "param", "code")} <= {str, type(None)}
 
 
 # openai ---------------------------------------------------------------------------------------------------------
