@@ -37,6 +37,11 @@ NEUTRAL = {  # what is so anyway
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 PAST = {"role", "content", "annotations", "reasoning", "reasoning_content"}  # fields of a message that are said, or are comments on what was
 
+MEANT = {  # AWS's errors that may come as 400
+    "ThrottlingException": 429, "AccessDeniedException": 403, "NotAuthorized": 403, "IncompleteSignature": 403, "InvalidSignatureException": 403,
+    "MissingAuthenticationToken": 403, "UnrecognizedClientException": 403, "ExpiredTokenException": 403,
+}  # fmt: skip
+
 
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     address = target.base_url.rstrip("/")
@@ -116,8 +121,8 @@ def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Js
     """AWS's own, and those of the model's container, which come inside a 424."""
     _, found = openai.error(status, headers, data)
     found["code"] = headers.get("x-amzn-errortype", "").partition(":")[0][:200] or found["code"]
-    if found["code"] == "ThrottlingException":
-        return 429, found
+    if found["code"] in MEANT:
+        return MEANT[found["code"]], found
     try:
         answer = orjson.loads(data)
         inner, words = answer["OriginalStatusCode"], answer.get("OriginalMessage")

@@ -320,6 +320,7 @@ MODEL_ERROR = {"ErrorCode": "X", "Message": "Received client error", "OriginalSt
         (424, "ModelError", MODEL_ERROR | {"OriginalStatusCode": 500, "OriginalMessage": ""}, (500, "Received client error", "ModelError")),
         (424, "ModelError", MODEL_ERROR | {"OriginalStatusCode": 200}, (424, "temperature must be positive", "ModelError")),
         (400, "ThrottlingException:http://x/", {"message": "Rate exceeded"}, (429, "Rate exceeded", "ThrottlingException")),
+        (400, "ExpiredTokenException", {"message": "Expired"}, (403, "Expired", "ExpiredTokenException")),
         (400, "ValidationError", {"Message": "Endpoint not found."}, (400, "Endpoint not found.", "ValidationError")),
         (504, "", {"message": "Endpoint request timed out"}, (504, "Endpoint request timed out", None)),
         (502, "", {"message": None}, (502, "The model's server answered 502.", None)),
