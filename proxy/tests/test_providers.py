@@ -3,12 +3,14 @@
 import json
 import re
 
+import openai
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy import sse, upstream
 from proxy.providers import KINDS, Endpoint, Target, of
+from proxy.tests.wire import json_reply
 from proxy.upstream import Fault
 
 QUESTION = {"model": "house", "messages": [{"role": "user", "content": "Why?"}], "temperature": 0.2, "future_parameter": {"a": [1]}}
@@ -171,6 +173,30 @@ def test_azures_addresses(wire, base, options, path, endpoint):
     assert request.headers["api-key"] == "key-1"
     assert "authorization" not in request.headers
     assert json.loads(request.body) == QUESTION | {"model": options.get("model", "house")}
+
+
+USES = {
+    Endpoint.CHAT: lambda client: client.chat.completions.create(model="a b", messages=QUESTION["messages"]),
+    Endpoint.IMAGES: lambda client: client.images.generate(model="a b", prompt="A house"),
+    Endpoint.EDITS: lambda client: client.images.edit(model="a b", prompt="A house", image=("a.png", b"\x89PNG", "image/png")),
+    Endpoint.EMBEDDINGS: lambda client: client.embeddings.create(model="a b", input="house", encoding_format="float"),
+}
+
+
+@pytest.mark.parametrize("proof", [{"api_key": "key-1"}, {"azure_ad_token": "eyJ"}])
+@pytest.mark.parametrize("endpoint", Endpoint)
+def test_azure_gets_what_its_own_client_sends(wire, endpoint, proof):
+    wire.answer = json_reply(b'{"choices": [], "data": []}')
+    before = len(wire.seen)
+    with openai.AzureOpenAI(azure_endpoint=wire.url, api_version="2024-10-21", max_retries=0, **proof) as client:
+        USES[endpoint](client)
+    [theirs] = wire.seen[before:]
+    body = [("model", "a b")] if endpoint is Endpoint.EDITS else json.loads(theirs.body)
+    credential = proof.get("api_key") or f"Bearer {proof['azure_ad_token']}"
+    ours = arrived(wire, Target("azure", wire.url, credential=credential), endpoint, body)
+    assert ours.line == theirs.line
+    assert {name: ours.headers.get(name) for name in ("api-key", "authorization")} == {name: theirs.headers.get(name) for name in ("api-key", "authorization")}
+    assert endpoint is Endpoint.EDITS or json.loads(ours.body) == json.loads(theirs.body)
 
 
 def test_azure_takes_a_token_instead_of_a_key(wire):
