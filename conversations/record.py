@@ -22,7 +22,7 @@ import psutil
 import psycopg
 import uuid_utils
 from django.db import IntegrityError, connection, transaction
-from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef, Q
+from django.db.models import DurationField, Exists, ExpressionWrapper, F, Max, OuterRef, Q
 from django.db.models.functions import Now
 
 from . import attachments, threading
@@ -329,15 +329,20 @@ PROCESS: UUID | None = None  # this process's id, once it has begun
 
 def begin() -> None:
     """Register this process as one that opens calls, and close what dead ones left behind."""
-    global PROCESS
-    PROCESS = uuid7(datetime.now(UTC))
     beat()
     sweep()
 
 
-def beat() -> None:
+def beat(role: str = Process.Role.WEB) -> None:
     """A sign of life, due every few seconds; by the database's clock."""
-    execute(BEAT, {"id": PROCESS, "host": socket.gethostname(), "pid": os.getpid()})
+    global PROCESS
+    PROCESS = PROCESS or uuid7(datetime.now(UTC))
+    execute(BEAT, {"id": PROCESS, "host": socket.gethostname(), "pid": os.getpid(), "role": role})
+
+
+def beaten() -> timedelta | None:
+    """How long ago a worker last beat. None: never, or it ended as it should."""
+    return Process.objects.filter(role=Process.Role.WORKER).aggregate(silent=Now() - Max("seen"))["silent"]
 
 
 def end() -> None:
@@ -536,7 +541,7 @@ PATH = """
     ORDER BY walk.depth"""
 
 BEAT = """
-    INSERT INTO conversations_process (id, host, pid, started, seen) VALUES (%(id)s, %(host)s, %(pid)s, now(), now())
+    INSERT INTO conversations_process (id, host, pid, role, started, seen) VALUES (%(id)s, %(host)s, %(pid)s, %(role)s, now(), now())
     ON CONFLICT (id) DO UPDATE SET seen = now()"""
 
 GROW = """

@@ -5,7 +5,7 @@ nothing waits on the path of a call; a dead worker delays seals, and loses none.
 """
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -53,6 +53,14 @@ def seal() -> int:
         _index([row.snapshot for row in waiting])
         Unsealed.objects.filter(id__in=[row.id for row in waiting]).delete()
     return len(waiting)
+
+
+def backlog() -> tuple[int, timedelta]:
+    """How many closed calls wait for their seal, counted up to a hundred thousand, and for how long the oldest has."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), now() - min(closed) FROM (SELECT closed FROM conversations_unsealed ORDER BY id LIMIT 100000) waiting")
+        count, age = cursor.fetchone()
+    return count, age or timedelta()
 
 
 def _index(snapshots: list[UUID]) -> None:

@@ -13,11 +13,16 @@ class Partial(models.Model):
 
 
 class Process(models.Model):
-    """A gateway process that may hold open calls. Without a beat for 30 seconds, or without a living pid, it is dead."""
+    """A gateway process: one that may hold open calls, or a worker. Without a beat for 30 seconds, or without a living pid, it is dead."""
+
+    class Role(models.TextChoices):
+        WEB = "web"
+        WORKER = "worker"
 
     id = models.UUIDField(primary_key=True)
     host = models.TextField()
     pid = models.IntegerField()
+    role = models.TextField(choices=Role, db_default=Role.WEB)
     started = models.DateTimeField()
     seen = models.DateTimeField()
 

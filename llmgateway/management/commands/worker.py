@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 import time
+from contextlib import suppress
 
 from django.core.management.base import BaseCommand
 from django.db import Error, connection
@@ -16,7 +17,9 @@ from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
 from conversations import record, sealing
+from conversations.models import Process
 
+BEAT = 5.0  # seconds between two signs of life: /readyz and /metrics tell of them
 SWEEP = 10.0  # seconds between two looks for the calls of dead processes
 LEAVE = 10.0  # seconds that a stop leaves to a job; what is not done by then is done again
 log = logging.getLogger(__name__)
@@ -56,9 +59,12 @@ async def work() -> None:
 
 
 def follow(over: threading.Event) -> None:
-    swept = 0.0
+    beaten = swept = 0.0
     while not over.is_set():
         try:
+            if time.monotonic() - beaten > BEAT:
+                record.beat(Process.Role.WORKER)
+                beaten = time.monotonic()
             if time.monotonic() - swept > SWEEP:
                 sweep()
                 swept = time.monotonic()
@@ -66,8 +72,10 @@ def follow(over: threading.Event) -> None:
         except Error as problem:
             log.warning("the database is away: %s", type(problem).__name__)
             connection.close()
-            swept, sealed = time.monotonic() + SWEEP, 0  # nobody could beat meanwhile: who lives may do so first
+            beaten, swept, sealed = 0.0, time.monotonic() + SWEEP, 0  # nobody could beat meanwhile: who lives may do so first
         over.wait(0 if sealed == sealing.BATCH else 1.0)  # a second's calls at once: each look has its price
+    with suppress(Error):
+        record.end()
 
 
 def sweep() -> None:
