@@ -20,5 +20,5 @@ USER 10001:10001
 VOLUME /var/lib/llmgateway
 EXPOSE 8008
 HEALTHCHECK --interval=15s --timeout=5s --start-period=90s \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/ping', timeout=4)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
 CMD ["python", "manage.py", "serve"]

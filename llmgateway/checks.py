@@ -6,7 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connection
+
+from llmgateway import demo
 
 UPSTREAMS = ("LLM_ENDPOINT", "LLM_GATEWAY_URL", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT", "LLM_MODELS_ENDPOINT")
 
@@ -38,6 +42,23 @@ def secret(app_configs, **kwargs) -> list[CheckMessage]:
         return []
     hint = "Set SECRET_KEY to a long random text, the same on every machine."
     return [Warning(f"SECRET_KEY is not set: this machine keeps one of its own in {settings.VAR_DIR}.", hint=hint, id="llmgateway.W002")]
+
+
+@register
+def logs(app_configs, **kwargs) -> list[CheckMessage]:
+    if settings.LOG_FORMAT in ("plain", "json"):
+        return []
+    return [Error("LOG_FORMAT is neither plain nor json.", hint="Write LOG_FORMAT=json, or leave it empty for a terminal.", id="llmgateway.E007")]
+
+
+@register(Tags.database)
+def demo_accounts(app_configs, databases, **kwargs) -> list[CheckMessage]:
+    """A warning, so that whoever finds it can still migrate and run remove_demo; `serve` refuses to start."""
+    if settings.DEMO or not databases or get_user_model()._meta.db_table not in connection.introspection.table_names():
+        return []
+    if not (count := demo.active_demo_accounts().count()):
+        return []
+    return [Warning(f"{count} demo accounts are active, and everyone knows their password.", hint="Run manage.py remove_demo.", id="llmgateway.W003")]
 
 
 def _endpoint() -> Iterator[CheckMessage]:

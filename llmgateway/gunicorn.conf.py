@@ -1,11 +1,15 @@
 """How gunicorn serves the gateway: threads for open calls, and some that no call can take."""
 
 import os
+import shutil
 
 import django
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
+# What the processes of one server count for /metrics; set before anything counts. By the port: web servers may share VAR_DIR.
+METRICS = settings.VAR_DIR / "metrics" / str(settings.PORT)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS)
 django.setup()
 
 bind = f"[{settings.HOST}]:{settings.PORT}" if ":" in settings.HOST else f"{settings.HOST}:{settings.PORT}"
@@ -24,6 +28,11 @@ logger_class = "llmgateway.worker.Log"
 control_socket_disable = True
 
 
+def on_starting(server):
+    shutil.rmtree(METRICS, ignore_errors=True)
+    METRICS.mkdir(mode=0o700, parents=True)
+
+
 def post_worker_init(worker):
     from conversations import record
     from proxy import watcher
@@ -36,3 +45,13 @@ def worker_exit(server, worker):
     from conversations import record
 
     record.end()
+
+
+def child_exit(server, worker):
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # it holds nothing open any more; what it counted stays
+
+
+def on_exit(server):
+    shutil.rmtree(METRICS, ignore_errors=True)

@@ -16,7 +16,10 @@ from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 from uuid_utils.compat import uuid7
 
-API = ("/v1/", "/api/", "/ping")
+from llmgateway import metrics
+from proxy import request_id
+
+API = ("/v1/", "/api/", "/ping", "/healthz", "/readyz", "/metrics")
 
 
 def is_api(request) -> bool:
@@ -80,8 +83,11 @@ class RequestMiddleware:
     def __call__(self, request):
         request.id = str(uuid7())
         request.client_address = client_address(request.META)
+        request_id.current.set(request.id)
         response = self.get_response(request)
         response.headers.setdefault("x-request-id", request.id)
+        request_id.current.set(response.headers["x-request-id"])  # for what is logged while the body goes out
+        metrics.answered(request, response.status_code)
         if not is_api(request):
             response.headers.setdefault("Content-Security-Policy", ADMIN_CSP if re.match("/admin/", request.path_info) else PAGES_CSP)
         return response

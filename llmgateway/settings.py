@@ -48,6 +48,8 @@ API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS", default=365)
 SIGN_IN_FAILURES = env.int("SIGN_IN_FAILURES", default=10)  # of one account, before its sign-in is paused
 SIGN_IN_ADDRESS_FAILURES = env.int("SIGN_IN_ADDRESS_FAILURES", default=100)  # from one address
 SIGN_IN_PAUSE = env.int("SIGN_IN_PAUSE", default=15)  # minutes
+LOG_FORMAT = env.str("LOG_FORMAT", default="plain")
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 MAX_BODY = 20 * 1024 * 1024  # bytes of a request
 MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
 MAX_MESSAGES = 4000
@@ -175,8 +177,8 @@ REST_FRAMEWORK = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"()": "llmgateway.logs.Formatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {"plain": {"()": "llmgateway.logs.Plain"}, "json": {"()": "llmgateway.logs.JSON"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json" if LOG_FORMAT == "json" else "plain"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
         "django": {"handlers": [], "propagate": True},

@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from llmgateway import theme
+from llmgateway import health, metrics, theme
 
 
 def sign_out(request) -> HttpResponseBase:
@@ -27,6 +27,9 @@ urlpatterns = [
     path("api/", include("proxy.api.urls_api")),
     path("docs", DOCS),
     path("ping", lambda request: HttpResponse("pong\n", content_type="text/plain")),
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("metrics", metrics.page),
     path("sign-in/", LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True), name="sign-in"),
     path("sign-out/", sign_out, name="sign-out"),
     path("theme/", theme.choose, name="theme"),

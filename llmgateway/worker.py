@@ -9,6 +9,8 @@ from gunicorn.glogging import Logger
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
+from proxy import request_id
+
 REFUSED = {  # what the parser objects to; the rest is a 400
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -20,6 +22,7 @@ READ = struct.pack("ll", 30, 0)  # seconds, microseconds: a client that stops in
 
 class Worker(ThreadWorker):
     def handle(self, conn):
+        request_id.current.set("")  # this thread's last request is over
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, READ)
         again = super().handle(conn)
         if again is False:  # gunicorn would linger, up to 2 s, on the one thread that accepts and beats

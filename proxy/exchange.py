@@ -21,7 +21,7 @@ from conversations.models import Snapshot
 from conversations.record import Asked, Outcome
 from conversations.threading import Json
 
-from . import outcome
+from . import metrics, outcome
 from .upstream import Fault
 
 CAUSES = {  # what cut a call → its status, and the caller's error
@@ -117,6 +117,7 @@ class Exchange:
             raise Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5") from None
         finally:
             record.release()
+            metrics.closed(self, ended, fault, time.monotonic() - self.began)
         if ended.error_code == NOT_KEPT:
             raise Fault(502, ended.error_code, ended.error)
         if not written:

@@ -4,6 +4,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from genai_prices import Usage, calc_price
+from genai_prices.types import PriceCalculation
 
 from conversations.threading import Json
 
@@ -16,9 +17,15 @@ def of_tokens(model: str, prompt: int, completion: int, cached: int = 0) -> Deci
     each = _per_token(model, 100_000 if prompt > 100_000 else 1000)
     if each is None:
         return None
-    fresh, read, written = each
+    fresh, read, written, _ = each
     cached = min(cached, prompt)
     return (prompt - cached) * fresh + cached * read + completion * written
+
+
+def known(model: str) -> str:
+    """The table's own name for it: one of some hundred, never a caller's words."""
+    each = _per_token(model, 1000)
+    return each[3] if each else "other"
 
 
 def of_images(body: Json) -> Decimal | None:
@@ -30,16 +37,19 @@ def of_images(body: Json) -> Decimal | None:
 
 
 @lru_cache(maxsize=1000)
-def _per_token(model: str, size: int) -> tuple[Decimal, Decimal, Decimal] | None:
-    """Prices of a fresh, a cached and a written token. Looked up once: a look-up costs more than the rest of the close."""
+def _per_token(model: str, size: int) -> tuple[Decimal, Decimal, Decimal, str] | None:
+    """Prices of a fresh, a cached and a written token, and the table's name of the model.
+
+    Looked up once: a look-up costs more than the rest of the close."""
 
     for provider in (None, "openai"):  # a model's name tells its maker; some names only their maker knows
 
-        def total(provider: str | None = provider, **tokens: int) -> Decimal:
-            return calc_price(Usage(**tokens), model_ref=model, provider_id=provider).total_price
+        def found(provider: str | None = provider, **tokens: int) -> PriceCalculation:
+            return calc_price(Usage(**tokens), model_ref=model, provider_id=provider)
 
         try:
-            return (total(input_tokens=size) / size, total(input_tokens=size, cache_read_tokens=size) / size, total(output_tokens=size) / size)
+            fresh, read, written = found(input_tokens=size), found(input_tokens=size, cache_read_tokens=size), found(output_tokens=size)
+            return fresh.total_price / size, read.total_price / size, written.total_price / size, fresh.model.id
         except LookupError:
             continue
     return None

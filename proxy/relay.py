@@ -20,7 +20,7 @@ from conversations import record
 from conversations.models import Snapshot
 from conversations.record import Asked
 
-from . import outcome, sse, upstream
+from . import metrics, outcome, request_id, sse, upstream
 from .exchange import NOT_RECORDED, Exchange, slots
 from .upstream import Fault
 
@@ -51,13 +51,17 @@ def open(asked: Asked, client: Any = None, *, cancellable: bool = False, stoppab
         raise Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5") from None
     finally:
         record.release()
+    request_id.current.set(str(call.id))
     return Exchange(asked, call, client, cancellable=cancellable, stoppable=stoppable)
 
 
 def refused(asked: Asked, fault: Fault) -> Fault:
     """The same fault, once the refusal is on record; it then names the snapshot."""
+    metrics.refused(asked.kind, fault)
     try:
-        return fault.of(record.refuse(asked, fault.code or "", fault.text))
+        fault.of(record.refuse(asked, fault.code or "", fault.text))
+        request_id.current.set(str(fault.snapshot))
+        return fault
     except Error:
         log.exception("a refusal could not be recorded")
         return Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5")

@@ -16,7 +16,8 @@ from django.db import Error
 
 from conversations import record
 
-from .exchange import Exchange, exchanges, recorded, shut, unclosed
+from . import metrics
+from .exchange import Exchange, exchanges, recorded, shut, slots, unclosed
 
 TICK = 0.5  # seconds
 BEAT = 5.0
@@ -48,6 +49,7 @@ def _run() -> None:
                         exchange.cut("interrupted")
             if now - polled >= 1.0:
                 polled = now
+                metrics.look(list(exchanges.values()), slots.taken)
                 for id in record.stopped([id for id, exchange in list(exchanges.items()) if exchange.stoppable]):
                     if id in exchanges:
                         exchanges[id].cut("stopped")

@@ -1,14 +1,17 @@
 """Where words and secrets may be: words in the record's own columns and nowhere else, secrets in no row and no log."""
 
+import json
+import os
 import subprocess
 import sys
+from datetime import datetime, timedelta
 
 import pytest
 from django.conf import settings
 from django.db import connection
 
-from proxy.tests.conftest import is_discreet
-from proxy.tests.gateway import ALICE, BOB, CANARY, CHAT, SECRET, UPSTREAM_KEY, marked
+from proxy.tests.conftest import is_discreet, url_of
+from proxy.tests.gateway import ALICE, BOB, CANARY, CHAT, SECRET, UPSTREAM_KEY, Gateway, marked
 from proxy.tests.wire import SSE, chunk, exactly, json_reply
 
 SAID = {  # the columns that are for what people and models say, and what they call it
@@ -48,9 +51,19 @@ def found(word: str) -> set[tuple[str, str]]:
         return places
 
 
+@pytest.fixture(scope="module", params=["plain", "json"])
+def logging(request, committed, folder, wire):
+    """A gateway that logs for a terminal, or for a machine."""
+    gateway = Gateway(folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{wire.url}{CHAT}", LOG_FORMAT=request.param)
+    yield gateway
+    gateway.stop()
+    is_discreet(gateway.log)
+
+
 @pytest.fixture
-def spread(wired, wire, recorded):
+def spread(database, logging, wire, recorded):
     """Calls that end in every way, with the canaries wherever an upstream or a caller can put them: the worker's log."""
+    wired = logging
     error = f'{{"error": {{"message": "{CANARY}", "code": "{CANARY}", "param": "{CANARY}"}}}}'.encode()
     answers = [
         json_reply(REPLY, headers=ODD),
@@ -78,6 +91,9 @@ def spread(wired, wire, recorded):
             assert wired.ask(marked(), {"role": CANARY, "content": CANARY, CANARY: CANARY}, stream=stream, headers=headers, **{CANARY: CANARY}).body
     wire.answer = json_reply(b'{"data": [{"url": "http://%s.example/%s.png"}, {"b64_json": "%s"}]}' % ((CANARY.encode(),) * 3))
     assert wired.call("/v1/images/generations", {"prompt": marked(), "model": CANARY}, ALICE).status == 200
+    for path in (f"/{CANARY}", f"/{CANARY}/{SECRET}/", f"/v1/models/{CANARY}", f"/c/{CANARY}/", f"/admin/{CANARY}/?{SECRET}"):
+        assert wired.call(path, key=ALICE).status >= 300
+        assert wired.call(path, method=CANARY[:12].upper(), host=f"{CANARY}.example").status >= 400
     for path, body, key in (
         (CHAT, f'{{"{CANARY}": '.encode(), ALICE), (CHAT, {"model": CANARY}, ALICE), (f"/v1/nowhere?{CANARY}", b"{}", ALICE), (CHAT, {}, f"gw-{SECRET}"),
         (CHAT, {"model": "m", "messages": [{"role": "user", "content": CANARY}], "stream_options": CANARY, "stream": True}, BOB),
@@ -87,7 +103,7 @@ def spread(wired, wire, recorded):
     return wired.work()
 
 
-def test_secrets_and_words_are_only_where_they_belong(wired, wire, spread):
+def test_secrets_and_words_are_only_where_they_belong(logging, wire, spread):
     assert any(request.headers["authorization"] == UPSTREAM_KEY for request in wire.seen)
     assert found(SECRET) == set()
     places = found(CANARY)
@@ -95,9 +111,33 @@ def test_secrets_and_words_are_only_where_they_belong(wired, wire, spread):
     assert {(table, column) for table, column in places if column not in SAID.get(table, ())} == set()
     assert CANARY not in spread
     assert SECRET not in spread
-    is_discreet(wired.log)
+    is_discreet(logging.log)
+    metrics = logging.call("/metrics").body.decode()
+    assert "llmgateway_failures_total" in metrics
+    assert CANARY not in metrics
     if connection.settings_dict["ENGINE"] == "llmgateway.embedded":
         is_discreet(next(settings.VAR_DIR.rglob("postgresql.log")))
+
+
+def test_each_line_for_a_machine_says_when_what_and_of_which_request(logging, wire, recorded):
+    if logging.environment["LOG_FORMAT"] == "plain":
+        pytest.skip("lines for a terminal")
+    wire.answer = json_reply(b"{}", "500 Odd")
+    failed = logging.ask(marked())
+    refused = logging.call(CHAT, {"model": "m"}, ALICE)
+    nothing = logging.call(f"/c/{failed.root}/no-such/")
+    lines = [json.loads(line) for line in logging.log.read_text().splitlines()]
+    for line in lines:
+        assert {"time", "level", "logger", "message"} <= line.keys() <= {"time", "level", "logger", "message", "request_id", "exception"}
+        assert datetime.fromisoformat(line["time"]).utcoffset() == timedelta()
+    said = {line.get("request_id"): (line["level"], line["logger"], line["message"]) for line in lines}
+    for reply, level, message in (
+        (failed, "ERROR", "POST /v1/chat/completions 502"),
+        (refused, "WARNING", "POST /v1/chat/completions 400"),
+        (nothing, "WARNING", "GET elsewhere 404"),
+    ):
+        assert said[reply.headers["x-request-id"]] == (level, "django.request", message)
+    assert {line["logger"] for line in lines if "request_id" not in line} == {"gunicorn.error"}
 
 
 SERVER = f"""
@@ -117,7 +157,10 @@ except ValueError:
 """
 
 
-def test_the_servers_own_log_does_not_say_what_exceptions_say():
-    done = subprocess.run([sys.executable, "-c", SERVER], cwd=settings.BASE_DIR, capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_the_servers_own_log_does_not_say_what_exceptions_say(form):
+    environment = os.environ | {"LOG_FORMAT": form}
+    done = subprocess.run([sys.executable, "-c", SERVER], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=True)
     assert "builtins.ValueError" in done.stderr
+    assert form == "plain" or "builtins.ValueError" in json.loads(done.stderr)["exception"]
     assert CANARY not in done.stderr

@@ -1,0 +1,64 @@
+"""/metrics, as Prometheus reads it: for this machine, and for who knows METRICS_TOKEN. For all others it does not exist.
+
+The web processes of one server count together, in files of PROMETHEUS_MULTIPROC_DIR (llmgateway/gunicorn.conf.py). What the
+database knows is asked of it as the page is read.
+"""
+
+import hmac
+import os
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db import Error
+from django.http import Http404, HttpResponse
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from conversations import record, sealing
+from llmgateway import logs
+from llmgateway.loopback import FORWARDED, is_loopback
+
+REQUESTS = Counter("llmgateway_requests", "Requests, by route and class of status.", ["method", "route", "status"])
+
+
+def answered(request, status: int) -> None:
+    REQUESTS.labels(logs.method(request), logs.route(request), f"{status // 100}xx").inc()
+
+
+def page(request) -> HttpResponse:
+    if not may_read(request):
+        raise Http404
+    registry = CollectorRegistry()
+    registry.register(Record())
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        MultiProcessCollector(registry)
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store"})
+
+
+def may_read(request) -> bool:
+    """A proxy that runs here and is not known as one (TRUSTED_PROXIES) still shows itself by what it adds."""
+    given = request.headers.get("Authorization", "")
+    if settings.METRICS_TOKEN and hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()):
+        return True
+    return is_loopback(request.client_address or "") and not any(FORWARDED.fullmatch(name) for name in request.META)
+
+
+class Record(Collector):
+    """Of the whole gateway, not of this server alone."""
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            (unsealed, age), beaten = sealing.backlog(), record.beaten()
+        except Error:
+            yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 0)
+            return
+        finally:
+            record.release()
+        yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 1)
+        yield GaugeMetricFamily("llmgateway_unsealed", "Closed calls that wait for their seal, up to 100,000.", unsealed)
+        yield GaugeMetricFamily("llmgateway_unsealed_age_seconds", "Age of the oldest of them.", age.total_seconds())
+        if beaten is not None:
+            yield GaugeMetricFamily("llmgateway_worker_beat_age_seconds", "Since a worker last showed that it works.", beaten.total_seconds())
