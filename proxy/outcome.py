@@ -32,14 +32,21 @@ def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | No
         outcome.replies = [{"role": "assistant", "content": pictures}]
     elif asked.kind == Snapshot.Kind.EMBEDDING and answer:
         outcome.response = answer | {"data": [_without_vector(item) for item in answer.get("data") or []]}
+    outcome.estimated = usage.get("estimated") is True
     if prompt is None and status != Snapshot.Status.REFUSED and (answer or status != Snapshot.Status.FAILED) and asked.kind != Snapshot.Kind.IMAGE:
         outcome.estimated = True
-        said = [threading.said(message) for message in asked.messages] or [_input(asked.body)]
-        prompt, completion = estimate("".join(said)), sum(estimate(threading.said(reply)) for reply in outcome.replies)
+        usage = counted(asked.messages or [{"content": _input(asked.body)}], outcome.replies)
+        prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
     outcome.prompt_tokens, outcome.completion_tokens = prompt, completion
     cost = _cost(asked, usage, prompt, completion or 0, status)
     outcome.cost = None if cost is None else min(cost, DEAREST)
     return outcome
+
+
+def counted(messages: list[Json], replies: list[Json]) -> Json:
+    """Usage that nobody counted."""
+    prompt, completion = estimate("".join(map(threading.said, messages))), sum(estimate(threading.said(reply)) for reply in replies)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion, "estimated": True}
 
 
 def pictures_of(answer: Json, fetch) -> list[Json]:

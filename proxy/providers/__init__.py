@@ -18,6 +18,7 @@ from hashlib import sha256
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from urllib3.filepost import encode_multipart_formdata
@@ -25,7 +26,12 @@ from urllib3.filepost import encode_multipart_formdata
 from conversations.threading import Json
 from proxy.upstream import Fault
 
-KINDS = {"openai": "OpenAI, or any server that speaks its API"}
+KINDS = {
+    "openai": "OpenAI, or any server that speaks its API",
+    "azure": "Azure OpenAI",
+    "sagemaker": "Amazon SageMaker's runtime, signed",
+    "sagemaker_gateway": "Amazon SageMaker behind an API Gateway",
+}
 Form = list[tuple[str, Any]]  # a multipart body: names with a text, or with (file name, bytes, content type)
 
 
@@ -89,6 +95,17 @@ def renamed(body: Json | Form, model: str) -> Json | Form:
     if isinstance(body, dict):
         return body | {"model": model}
     return [part for part in body if part[0] != "model"] + [("model", model)]
+
+
+def model_of(body: Json | Form) -> str:
+    return str(body["model"] if isinstance(body, dict) else next((value for name, value in body if name == "model"), ""))
+
+
+def step(name: str) -> str:
+    """One step of a path. Raises Fault for a name that would be no step of its own."""
+    if name in ("", ".", ".."):
+        raise Fault(404, "model_not_found", "There is no such model.", "invalid_request_error", param="model")
+    return quote(name, safe="")
 
 
 def encoded(body: Json | Form, content_type: str) -> tuple[bytes, str]:

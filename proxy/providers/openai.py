@@ -40,12 +40,13 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
 
 
 def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:
-    """Of an error that is no JSON, or of no known shape, the status alone speaks."""
+    """OpenAI's shape, or that of what stands before it: {"message"}, {"detail"}. Of any other error the status alone speaks."""
     try:
-        found = orjson.loads(data)["error"]
-    except (ValueError, KeyError, TypeError):
-        found = None
+        answer = orjson.loads(data)
+    except ValueError:
+        answer = None
+    found = (answer.get("error") or answer) if isinstance(answer, dict) else {}
     said = found if isinstance(found, dict) else {"message": found}
-    code, param = (str(said[name])[:200] if said.get(name) else None for name in ("code", "param"))
-    message = str(said.get("message") or f"The model's server answered {status}.")[:2000]
-    return status, {"message": message, "type": said.get("type"), "param": param, "code": code}
+    message = said.get("message") or said.get("Message") or said.get("detail")
+    kind, param, code = (str(said[name])[:200] if said.get(name) else None for name in ("type", "param", "code"))
+    return status, {"message": str(message or f"The model's server answered {status}.")[:2000], "type": kind, "param": param, "code": code}

@@ -1,0 +1,19 @@
+"""A SageMaker model behind an API Gateway of AWS's and a Lambda, which asks the model and hands its answer on.
+
+`base_url` is the whole address; a credential, where there is one, is the whole Authorization header. AWS's gateway gives up
+after 29 s with a 504.
+"""
+
+import orjson
+
+from conversations.threading import Json
+
+from . import Endpoint, Form, Sent, Target, ours, secret
+from .sagemaker import SERVES, STREAMS, error, inputs, reply
+
+__all__ = ["SERVES", "STREAMS", "error", "reply", "request"]
+
+
+def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
+    authorization = {"Authorization": value} if (value := secret(target)) else {}
+    return Sent(target.base_url, ours(target.content_type, **authorization), orjson.dumps(inputs(body)))
