@@ -22,7 +22,7 @@ class Blocks:
     def __init__(self) -> None:
         self.text = ""
         self.closed = 0  # characters of it
-        self._references: dict[str, Any] = {}
+        self._before: dict[str, Any] = {"references": {}}
         self._tail = ""
         self._code: str | None = None  # what was told of the code block that is open
 
@@ -48,7 +48,7 @@ class Blocks:
     def _close(self, source: str) -> tuple[int, str]:
         self.closed += len(source)
         self._tail, self._code = "", None
-        return self.closed, markdown.html(source, self._references)
+        return self.closed, markdown.html(source, self._before)
 
     def tail(self) -> Iterator[tuple[str, str]]:
         """What has become of the open block: ("tail", its HTML), or ("text", what its code has grown by)."""
@@ -62,7 +62,7 @@ class Blocks:
             return
         if tokens and tokens[-1].type == "paragraph_open":
             rest = TABLE_HEAD.sub("", rest)
-        html = markdown.html(rest, dict(self._references))
+        html = markdown.html(rest, self._before | {"references": dict(self._before["references"])})
         if html != self._tail:
             self._tail = html
             yield "tail", html

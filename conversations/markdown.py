@@ -50,21 +50,23 @@ class TooSlow(Exception):
     pass
 
 
-def html(text: str, references: dict[str, Any] | None = None) -> SafeString:
-    """Headings stand two levels lower, so that a page keeps its own first two. `references`: what links are called, which this text adds to."""
+def html(text: str, before: dict[str, Any] | None = None) -> SafeString:
+    """Headings begin at the third level, as a page has its own first two, and skip none. `before`: the links' names and the headings of what
+    came before, which this text adds to."""
     data = text.encode(errors="replace")
     text = data.decode()  # without halves of surrogate pairs
     if len(data) <= LONGEST:
         try:
             # What the sanitiser let through is safe.
-            return mark_safe(SANITISE.clean(_render(text, {} if references is None else references)))  # noqa: S308
+            return mark_safe(SANITISE.clean(_render(text, {} if before is None else before)))  # noqa: S308
         except TooSlow:
             pass
     return mark_safe(f'<pre tabindex="0">{escape(text)}</pre>')  # noqa: S308
 
 
-def _render(text: str, references: dict[str, Any]) -> str:
-    return PARSER.render(text, {"deadline": time.monotonic() + SLOWEST, "references": references})
+def _render(text: str, before: dict[str, Any]) -> str:
+    before["deadline"] = time.monotonic() + SLOWEST
+    return PARSER.render(text, before)
 
 
 def outline(text: str) -> list[Token]:
@@ -90,15 +92,22 @@ def _check(env) -> None:
 
 
 def _quieten(state: StateCore) -> None:
-    """Headings lower, pictures as links, a column's alignment as a class."""
+    """Headings as they nest, pictures as links, a column's alignment as a class."""
     _check(state.env)
     for token in state.tokens:
+        if token.type == "heading_open":
+            state.env["headings"] = nested(state.env.get("headings", ()), int(token.tag[1]))
         if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+            token.tag = f"h{min(len(state.env['headings']) + 2, 6)}"
         elif token.type in ("th_open", "td_open") and "style" in token.attrs:
             token.attrs = {"class": ALIGN[str(token.attrs["style"])]}
         elif token.type == "inline" and token.children:
             token.children = list(_without_pictures(token.children))
+
+
+def nested(above: tuple[int, ...], level: int) -> tuple[int, ...]:
+    """The levels that a heading of this one stands under, and its own."""
+    return (*(other for other in above if other < level), level)
 
 
 def _without_pictures(tokens: list[Token]) -> Iterator[Token]:

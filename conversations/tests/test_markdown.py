@@ -118,9 +118,12 @@ def test_a_picture_is_a_link_that_loads_nothing():
     assert 'href="https://b.example"' in inside
 
 
-def test_headings_stand_two_levels_lower():
-    levels = [tag for tag, _ in harmless(markdown.html("\n\n".join(f"{'#' * n} t" for n in range(1, 7)))).tags]
-    assert levels == ["h3", "h4", "h5", "h6", "h6", "h6"]
+@pytest.mark.parametrize(
+    ("written", "shown"), [([1, 2, 3, 4, 5, 6], [3, 4, 5, 6, 6, 6]), ([2, 3, 2, 1, 2], [3, 4, 3, 3, 4]), ([3, 3, 6, 4, 1, 4], [3, 3, 4, 4, 3, 4])]
+)
+def test_headings_begin_at_the_third_level_and_skip_none(written, shown):
+    levels = [tag for tag, _ in harmless(markdown.html("\n\n".join(f"{'#' * n} t" for n in written))).tags]
+    assert levels == [f"h{level}" for level in shown]
 
 
 def test_a_table_is_aligned_by_class():
