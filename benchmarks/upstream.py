@@ -60,7 +60,7 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.received += data
         head, gap, rest = self.received.partition(b"\r\n\r\n")
-        if not gap or len(rest) < int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]):
+        if not gap or len(rest) < int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0):
             return
         self.received = b""
         wishes = orjson.loads(rest).get("metadata", {}) if b'"metadata"' in rest else {}

@@ -83,7 +83,7 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
     return {
         "conversation": conversation,
         "turns": shown,
-        "preamble": [turns.pieces(said[node.message.id], files, rendered=False) for node in preamble],
+        "preamble": [turns.pieces(said[node.message.id], files, as_markdown=False) for node in preamble],
         "preamble_open": in_preamble,
         "earlier": _query(at=at, shown=count + SHOWN) if first else "",
         "newest": next((turn.anchor for turn in reversed(shown) if turn.kind == "question"), None),

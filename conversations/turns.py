@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.utils.safestring import SafeString
 
-from . import markdown, threading
+from . import markdown, rendered, threading
 from .attachment_response import RASTER
 from .attachments import MARK
 from .models import Attachment, Snapshot
@@ -147,12 +147,12 @@ def _turn(tree: Tree, node: Node, said: dict[UUID, threading.Json], files: dict[
     if node.message.role != "assistant":
         who = {"user": "You", "system": "System prompt", "developer": "System prompt"}.get(node.message.role) or f"Result of {message.get('name') or 'a tool'}"
         kind = "question" if node.message.role == "user" else "aside"
-        turn = Turn(anchor, kind, who, pieces(message, files, rendered=False), question=anchor if kind == "question" else None)
+        turn = Turn(anchor, kind, who, pieces(message, files, as_markdown=False), question=anchor if kind == "question" else None)
         turn.version = _version([sibling.message.id for sibling in siblings(node, tree)], anchor)
         return _described(turn, "A picture that was sent along")
     calls = [call for call in node.calls if call.reply_id]
     call = max(calls, key=lambda call: call.id) if calls else None
-    turn = Turn(anchor, "answer", (call.model if call else "") or "Assistant", pieces(message, files, rendered=True), call, claimed=node.claimed)
+    turn = Turn(anchor, "answer", (call.model if call else "") or "Assistant", pieces(message, files, as_markdown=True), call, claimed=node.claimed)
     waiting = node.parent and unanswered(node.parent)
     turn.version = _version([*(sibling.message.id for sibling in siblings(node, tree)), *([node.parent.message.id] if waiting and node.parent else [])], anchor)
     if call:
@@ -191,10 +191,10 @@ def _version(ids: list[UUID], this: UUID) -> Version | None:
 # What a message says --------------------------------------------------------------------------------------------
 
 
-def pieces(message: threading.Json, files: dict[str, Attachment], *, rendered: bool) -> list[Piece]:
-    """With `rendered`, its text is Markdown."""
+def pieces(message: threading.Json, files: dict[str, Attachment], *, as_markdown: bool) -> list[Piece]:
+    """With `as_markdown`, its text is Markdown."""
     content = message.get("content")
-    found = [piece for part in (content if isinstance(content, list) else [content]) for piece in _part(part, files, rendered)]
+    found = [piece for part in (content if isinstance(content, list) else [content]) for piece in _part(part, files, as_markdown)]
     if isinstance(refusal := message.get("refusal"), str) and refusal:
         found.append(Piece("note", refusal, "The model declined"))
     calls = message.get("tool_calls")
@@ -204,18 +204,18 @@ def pieces(message: threading.Json, files: dict[str, Attachment], *, rendered: b
     return found + [_call(call) for call in calls]
 
 
-def _part(part: Any, files: dict[str, Attachment], rendered: bool) -> list[Piece]:
+def _part(part: Any, files: dict[str, Attachment], as_markdown: bool) -> list[Piece]:
     if threading.empty(part):
         return []
     if isinstance(part, str):
-        return [Piece("html", markdown.html(part)) if rendered else Piece("text", part)]
+        return [Piece("html", rendered.html(part)) if as_markdown else Piece("text", part)]
     if not isinstance(part, dict):
         return [Piece("json", as_json(part), "Content")]
     if (file := _file(part, files)) is not None:
         return [file]
     kind = part.get("type")
     if kind in ("text", "input_text", "output_text", None) and isinstance(text := part.get("text"), str):
-        return _part(text, files, rendered)
+        return _part(text, files, as_markdown)
     if kind == "refusal" and isinstance(text := part.get("refusal"), str):
         return [Piece("note", text, "The model declined")]
     value = part.get("image_url") or part.get("file") or part.get("input_audio") or part.get("text")
