@@ -25,10 +25,10 @@ from django.utils.dateparse import parse_datetime
 from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
 
-from . import attachment_response, policy, record, search, threading, tree, turns
+from . import attachment_response, attachments, policy, record, search, threading, tree, turns
 from .exports import own as exports
 from .forms import RenameForm
-from .models import Conversation, Message, Snapshot
+from .models import Conversation, Message, Snapshot, Usage
 
 RECENT = 12  # conversations in the sidebar
 PAGE = 25  # conversations on a page of the history
@@ -44,6 +44,7 @@ def shell(request) -> dict[str, Any]:
         "recent": lambda: _recent(request.user),
         "policy_url": lambda: settings.USAGE_POLICY_URL or reverse("policy"),
         "policy_to_accept": lambda: policy.to_accept(request.user),
+        "cost_this_month": lambda: turns.money(Usage.objects.cost_this_month(request.user)),
     }
 
 
@@ -64,7 +65,7 @@ def own(request, root: UUID) -> Conversation:
 
 
 def conversation(request, conversation: Conversation, at: UUID | None = None, count: int | None = None) -> dict[str, Any]:
-    """What the page of a conversation shows, or the last `count` exchanges of it, in six queries at any length."""
+    """What the page of a conversation shows, or the last `count` exchanges of it, in five queries at any length, and one more for files."""
     at = at or as_uuid(request.GET.get("at"))
     rows = conversation.messages.defer("text", "raw")
     calls = conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]).defer("params", "response", "salt", "commitment")
@@ -77,7 +78,7 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
     wanted = [node.message.id for node in [*line.nodes[first:], *preamble]]
     texts = Message.objects.filter(id__in=wanted).values_list("id", "role", "text", "raw")
     said = {id: threading.put_together(role, text, raw) for id, role, text, raw in texts}
-    files = {bytes(file.sha256).hex(): file for file in conversation.attachments.all()}
+    files = {bytes(file.sha256).hex(): file for file in conversation.attachments.all()} if attachments.references(list(said.values())) else {}
     shown = turns.turns(grown, line, first, said, files, record.grown)
     growing = next((turn.call for turn in shown if turn.pending and turn.call), None)
     return {

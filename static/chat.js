@@ -179,6 +179,7 @@ function finish(page) {
     ready();
   }
   heading(page);
+  find(".policy").replaceWith(find(".policy", page)); // with what the month has cost by now
   decorate(article);
   const words = find(":scope > .said", article)?.innerText.split(/\s+/).filter(Boolean).length ?? 0;
   const what = find(":scope > .problem b", article)?.textContent;

@@ -1,7 +1,17 @@
 """What one person spent on one model in one day (UTC). A roll-up, kept by the close of each call."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
+
 from django.conf import settings
 from django.db import models
+
+
+class UsageQuerySet(models.QuerySet["Usage"]):
+    def cost_this_month(self, owner) -> Decimal:
+        """US dollars since the first of the month, in UTC."""
+        first = datetime.now(UTC).date().replace(day=1)
+        return self.filter(owner=owner, day__gte=first).aggregate(cost=models.Sum("cost"))["cost"] or Decimal(0)
 
 
 class Usage(models.Model):
@@ -14,3 +24,8 @@ class Usage(models.Model):
     prompt_tokens = models.BigIntegerField(db_default=0)
     completion_tokens = models.BigIntegerField(db_default=0)
     cost = models.DecimalField(max_digits=16, decimal_places=8, db_default=0, help_text="US dollars")
+
+    objects = UsageQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["owner", "day"], name="usage_of_owner")]

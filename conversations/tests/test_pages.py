@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from conversations import attachments, record, search, turns
-from conversations.models import Conversation, Message, Partial, Snapshot
+from conversations.models import Conversation, Message, Partial, Snapshot, Usage
 from conversations.record import Asked, Outcome
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.html import Html, check
@@ -165,6 +165,17 @@ def test_the_cost_of_a_page_does_not_grow(alice, hers, django_assert_max_num_que
     for path in ("/", "/history/", "/history/?q=question"):
         with django_assert_max_num_queries(8):
             assert hers.get(path).status_code == 200
+
+
+def test_the_month_so_far_stands_below_the_question(alice, hers, bob):
+    today = datetime.now(UTC).date()
+    for owner, day, model, cost in (
+        (alice, today, "m", "0.25"), (alice, today.replace(day=1), "n", "1.17"), (alice, today.replace(day=1) - timedelta(1), "m", "40"), (bob, today, "m", "7"),
+    ):  # fmt: skip
+        Usage.objects.create(owner=owner, day=day, model=model, cost=cost)
+    root = turn(alice, [user("q")], "a").conversation_id
+    for path in ("/", f"/c/{root}/", f"/c/{ask(alice, [user('q')]).conversation}/"):
+        assert "Logged and reviewed · Usage policy · $1.42 this month" in Html(hers.get(path)).words
 
 
 def test_versions_of_an_answer_are_links(alice, hers):
