@@ -37,6 +37,11 @@ def policy(app_configs, **kwargs) -> list[CheckMessage]:
 
 
 @register
+def tokens(app_configs, **kwargs) -> list[CheckMessage]:
+    return [*_tokens()]
+
+
+@register
 def secret(app_configs, **kwargs) -> list[CheckMessage]:
     if settings.DEMO or os.environ.get("SECRET_KEY"):
         return []
@@ -68,7 +73,7 @@ def _endpoint() -> Iterator[CheckMessage]:
 
 
 def _authorization() -> Iterator[CheckMessage]:
-    if (settings.LLM_ENDPOINT or settings.LLM_GATEWAY_URL) and not settings.LLM_API_AUTHORIZATION:
+    if (settings.LLM_ENDPOINT or settings.LLM_GATEWAY_URL) and not settings.LLM_API_AUTHORIZATION and not settings.ALLOW_USER_TOKENS:
         hint = "Set it to the whole header, such as 'Bearer sk-…', or to 'none' where the upstream wants none."
         yield Warning("LLM_API_AUTHORIZATION is not set: calls go out without credentials.", hint=hint, id="llmgateway.W001")
 
@@ -86,6 +91,14 @@ def _addresses() -> Iterator[CheckMessage]:
         if not fine:
             hint = "Write https://…, or http://… to a host that UPSTREAM_HTTP_HOSTS names."
             yield Error(f"{name} is neither https nor http to an allowed host.", hint=hint, id="llmgateway.E002")
+
+
+def _tokens() -> Iterator[CheckMessage]:
+    if settings.ALLOW_USER_TOKENS and settings.LLM_GATEWAY_URL:
+        hint = "Take LLM_GATEWAY_URL away, or set ALLOW_USER_TOKENS=false."
+        yield Error("People's tokens go to LLM_ENDPOINT alone, and with LLM_GATEWAY_URL the pages do not ask it.", hint=hint, id="llmgateway.E010")
+    if settings.TOKEN_URL and not settings.TOKEN_URL.startswith("https://"):
+        yield Error("TOKEN_URL is not https.", hint="Write https://…, or leave it empty for no link.", id="llmgateway.E011")
 
 
 def _bundle() -> Iterator[CheckMessage]:

@@ -29,6 +29,8 @@ LLM_EMBEDDINGS_ENDPOINT = env.str("LLM_EMBEDDINGS_ENDPOINT", default="")
 LLM_MODELS_ENDPOINT = env.str("LLM_MODELS_ENDPOINT", default="")
 LLM_API_AUTHORIZATION = env.str("LLM_API_AUTHORIZATION", default="")
 LLM_API_CONTENT_TYPE = env.str("LLM_API_CONTENT_TYPE", default="application/json")
+ALLOW_USER_TOKENS = env.bool("ALLOW_USER_TOKENS", default=False)  # people may ask on the pages with a token of their own
+TOKEN_URL = env.str("TOKEN_URL", default="")  # where they get one
 LLM_LABEL = env.str("LLM_LABEL", default="OPEN_AI")  # the provider's name in records
 LLM_TIMEOUT = env.float("LLM_TIMEOUT", default=300)  # seconds to the first byte
 LLM_STREAM_TIMEOUT = env.float("LLM_STREAM_TIMEOUT", default=120)  # seconds of silence in a stream
@@ -90,6 +92,7 @@ MIDDLEWARE = [
     "llmgateway.middleware.CsrfViewMiddleware",
     "llmgateway.middleware.AuthenticationMiddleware",
     "llmgateway.middleware.MessageMiddleware",
+    "proxy.user_token.Cookie",
     "llmgateway.middleware.XFrameOptionsMiddleware",
     "llmgateway.middleware.ViewersTimeZone",
     "axes.middleware.AxesMiddleware",
@@ -107,6 +110,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "conversations.pages.shell",
+                "proxy.user_token.shell",
                 "llmgateway.theme.shown",
             ]
         },

@@ -13,7 +13,7 @@ from conversations.models import Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
 
-from . import catalogue, endpoints, live, relay
+from . import catalogue, endpoints, live, relay, user_token
 from .exchange import Exchange
 from .upstream import Fault
 
@@ -35,9 +35,10 @@ def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID |
         if policy.to_accept(request.user):
             raise Fault(403, "policy_not_accepted", policy.FIRST, "permission_error")
         url = endpoints.chat_of_pages()
+        token = user_token.required(request, url)
     except Fault as fault:
         raise relay.refused(asked, fault) from None
-    exchange = relay.open(asked, request.META.get("gunicorn.socket") if shown else None, stoppable=True)
+    exchange = relay.open(asked, request.META.get("gunicorn.socket") if shown else None, stoppable=True, token=token)
     if shown:
         return live.response(live.Asked(exchange, url, shown))
     response = StreamingHttpResponse(Behind(exchange, url), status=303)

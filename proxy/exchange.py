@@ -62,8 +62,9 @@ slots = Slots()
 class Exchange:
     """An open call: what the watcher, the upstream's connection and the record know of it."""
 
-    def __init__(self, asked: Asked, call: record.Call, client: Any, *, cancellable: bool, stoppable: bool):
+    def __init__(self, asked: Asked, call: record.Call, client: Any, *, cancellable: bool, stoppable: bool, token: str = ""):
         self.asked, self.call, self.client = asked, call, client
+        self.token = token  # the asker's own, for the upstream: an Authorization header that is sent, and written nowhere
         self.cancellable = cancellable  # the caller's hanging up ends it
         self.stoppable = stoppable  # somebody may press Stop
         self.lock = threading.Lock()
@@ -126,6 +127,9 @@ class Exchange:
     def fail(self, fault: Fault, answer: Json | None = None) -> Fault:
         """Close as failed, cancelled or interrupted, with what came so far. The fault that the caller is told."""
         fault = self.fault(fault)
+        if self.token:  # an upstream may repeat what it was sent
+            secret = self.token.rpartition(" ")[2]
+            fault.text, fault.code = fault.text.replace(secret, "[your token]"), fault.code and fault.code.replace(secret, "[your token]")
         status = CAUSES[self.cause][0] if self.cause else Snapshot.Status.FAILED
         try:
             self.close(outcome.of(self.asked, answer, status), fault)

@@ -32,7 +32,7 @@ SOON = 100  # milliseconds that an answer waits for its end mark, so that the ne
 log = logging.getLogger(__name__)
 
 
-def open(asked: Asked, client: Any = None, *, cancellable: bool = False, stoppable: bool = False) -> Exchange:
+def open(asked: Asked, client: Any = None, *, cancellable: bool = False, stoppable: bool = False, token: str = "") -> Exchange:
     """Admit and record. Raises Fault, having recorded the refusal; nothing has left."""
     try:
         slots.take()
@@ -52,7 +52,7 @@ def open(asked: Asked, client: Any = None, *, cancellable: bool = False, stoppab
     finally:
         record.release()
     request_id.current.set(str(call.id))
-    return Exchange(asked, call, client, cancellable=cancellable, stoppable=stoppable)
+    return Exchange(asked, call, client, cancellable=cancellable, stoppable=stoppable, token=token)
 
 
 def refused(asked: Asked, fault: Fault) -> Fault:
@@ -71,12 +71,13 @@ def refused(asked: Asked, fault: Fault) -> Fault:
 
 def post(exchange: Exchange, url: str, body: bytes, content_type: str = "") -> Any:
     """Send, and look at the first byte of what comes back. The reply, of status 200. Raises Fault."""
-    reply = upstream.send("POST", url, upstream.headers(content_type), body, exchange=exchange)
+    token = exchange.token if upstream.takes_tokens(url) else ""
+    reply = upstream.send("POST", url, upstream.headers(content_type, token), body, exchange=exchange)
     exchange.first_byte, exchange.since = datetime.now(UTC), time.monotonic()
     exchange.request_id = upstream.request_id(reply)
     if reply.status_code != 200:
         try:
-            raise upstream.refusal(reply)
+            raise upstream.refusal(reply, token)
         finally:
             reply.close()
     return reply

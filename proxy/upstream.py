@@ -26,6 +26,7 @@ from conversations.threading import Json
 CONNECT = 10.0  # seconds to connect and to shake hands
 IDLE = 4.0  # seconds: the common servers hang up after 5
 READ = 16 * 1024  # bytes a read
+REFUSED = "Your token was refused by the model's server. Paste another under “Your token”."
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 
 
@@ -142,12 +143,18 @@ adapter = Adapter(pool_connections=20, pool_maxsize=100)
 # One call -------------------------------------------------------------------------------------------------------
 
 
-def headers(content_type: str = "") -> dict[str, str]:
-    """Our own credentials; nothing of the caller's travels."""
+def headers(content_type: str = "", token: str = "") -> dict[str, str]:
+    """Our own credentials, or the token that a person brought; nothing else of the caller's travels."""
     ours = {"Accept-Encoding": "identity", "User-Agent": "llm-gateway", "Content-Type": content_type or settings.LLM_API_CONTENT_TYPE}
-    if settings.LLM_API_AUTHORIZATION and settings.LLM_API_AUTHORIZATION.lower() != "none":
-        ours["Authorization"] = settings.LLM_API_AUTHORIZATION
+    authorization = token or settings.LLM_API_AUTHORIZATION
+    if authorization and authorization.lower() != "none":
+        ours["Authorization"] = authorization
     return ours
+
+
+def takes_tokens(url: str) -> bool:
+    """Whether a person's own token may go there: to the origin of LLM_ENDPOINT, and nowhere else."""
+    return bool(settings.LLM_ENDPOINT) and urlsplit(url)[:2] == urlsplit(settings.LLM_ENDPOINT)[:2]
 
 
 def send(method: str, url: str, fields: dict[str, str], body: bytes | None = None, *, exchange=None, timeout: float | None = None) -> requests.Response:
@@ -188,7 +195,7 @@ def read(reply: requests.Response, limit: int, exchange=None) -> bytes:
     return b"".join(pieces)
 
 
-def refusal(reply: requests.Response) -> Fault:
+def refusal(reply: requests.Response, token: str = "") -> Fault:
     """The upstream's own error as the caller's. A 4xx passes with its status and words; our credentials are our affair."""
     status, error = reply.status_code, {}
     try:
@@ -198,6 +205,8 @@ def refusal(reply: requests.Response) -> Fault:
         pass  # no JSON, or not of this shape: the status alone speaks
     text = str(error.get("message") or f"The model's server answered {status}.")[:2000]
     code, param = (str(error[name])[:200] if error.get(name) else None for name in ("code", "param"))
+    if token and status in (401, 403):
+        return Fault(502, "token_refused", REFUSED)
     if status in (401, 403, 407):
         return Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
     if not 400 <= status < 500:

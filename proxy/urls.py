@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import keys, pages
+from . import keys, pages, user_token_page
 
 urlpatterns = [
     path("", pages.chat, name="chat"),
@@ -10,4 +10,5 @@ urlpatterns = [
     path("c/<uuid:root>/edit/<uuid:message>/", pages.edit, name="edit"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<int:number>/revoke/", keys.revoke, name="revoke-key"),
+    path("token/", user_token_page.token, name="token"),
 ]

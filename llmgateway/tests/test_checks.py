@@ -13,7 +13,7 @@ from llmgateway import checks
 
 def ids(**overridden):
     with override_settings(**overridden):
-        return [message.id for check in (checks.upstream, checks.record, checks.secret) for message in check(None)]
+        return [message.id for check in (checks.upstream, checks.record, checks.secret, checks.tokens) for message in check(None)]
 
 
 def test_the_settings_of_the_tests_are_in_order():
@@ -34,6 +34,12 @@ def test_no_authorization_warns_until_it_says_none():
     assert ids(LLM_API_AUTHORIZATION="") == ["llmgateway.W001"]
     assert ids(LLM_API_AUTHORIZATION="none") == []
     assert ids(LLM_API_AUTHORIZATION="Bearer x") == []
+
+
+def test_tokens_of_peoples_own():
+    assert ids(ALLOW_USER_TOKENS=True, LLM_API_AUTHORIZATION="", TOKEN_URL="https://models.example/tokens") == []
+    assert ids(ALLOW_USER_TOKENS=True, LLM_GATEWAY_URL="https://gateway.example") == ["llmgateway.E010"]
+    assert ids(TOKEN_URL="http://models.example/tokens") == ["llmgateway.E011"]
 
 
 @pytest.mark.parametrize("name", checks.UPSTREAMS)

@@ -5,15 +5,20 @@ import os
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import connection
+from django.test import Client
 
+from proxy import user_token
 from proxy.tests.conftest import is_discreet, url_of
 from proxy.tests.gateway import ALICE, BOB, CANARY, CHAT, SECRET, UPSTREAM_KEY, Gateway, marked
 from proxy.tests.wire import SSE, chunk, exactly, json_reply
 
+TOKEN = f"sk-own-{SECRET}"
 SAID = {  # the columns that are for what people and models say, and what they call it
     "conversations_conversation": {"title", "session_key"},
     "conversations_message": {"text", "raw", "role"},
@@ -54,7 +59,7 @@ def found(word: str) -> set[tuple[str, str]]:
 @pytest.fixture(scope="module", params=["plain", "json"])
 def logging(request, committed, folder, wire):
     """A gateway that logs for a terminal, or for a machine."""
-    gateway = Gateway(folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{wire.url}{CHAT}", LOG_FORMAT=request.param)
+    gateway = Gateway(folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{wire.url}{CHAT}", LOG_FORMAT=request.param, ALLOW_USER_TOKENS=True)
     yield gateway
     gateway.stop()
     is_discreet(gateway.log)
@@ -99,12 +104,35 @@ def spread(database, logging, wire, recorded):
         (CHAT, {"model": "m", "messages": [{"role": "user", "content": CANARY}], "stream_options": CANARY, "stream": True}, BOB),
     ):  # fmt: skip
         assert 400 <= wired.call(path, body, key, x_conversation_id=CANARY).status < 500
-    recorded(2 * len(answers) + 4)
+    repeated = f'{{"error": {{"message": "{TOKEN}", "code": "{TOKEN}"}}}}'.encode()
+    pages = [answers[0], answers[1], exactly(SSE, chunk(EVENT)), *(json_reply(repeated, status) for status in ("400 Odd", "200 OK", "401 Odd"))]
+    asked_with_a_token(wired, wire, pages)
+    recorded(2 * len(answers) + 4 + len(pages))
     return wired.work()
 
 
+def asked_with_a_token(wired, wire, answers) -> None:
+    """Pasted on its page, then sent along with a question for each answer."""
+    alice = get_user_model().objects.get(username="alice")
+    client = Client()
+    client.force_login(alice)
+    csrf = "c" * 32
+    cookies = f"sessionid={client.cookies['sessionid'].value}; csrftoken={csrf}"
+
+    def post(path: str, cookies: str, **form: str) -> int:
+        body = urlencode(form | {"csrfmiddlewaretoken": csrf}).encode()
+        return wired.call(path, body, Content_Type="application/x-www-form-urlencoded", Cookie=cookies).status
+
+    assert post("/token/", cookies, token=TOKEN) == 302
+    assert post("/token/", cookies, token=f"{TOKEN} and more words") == 400
+    sealed = user_token._seal(alice).encrypt(f"Bearer {TOKEN}".encode()).decode()
+    for answer in answers:
+        wire.answer = answer
+        assert post("/", f"{cookies}; {user_token.COOKIE}={sealed}", message=marked(), model=CANARY) == 303
+
+
 def test_secrets_and_words_are_only_where_they_belong(logging, wire, spread):
-    assert any(request.headers["authorization"] == UPSTREAM_KEY for request in wire.seen)
+    assert {UPSTREAM_KEY, f"Bearer {TOKEN}"} <= {request.headers["authorization"] for request in wire.seen}
     assert found(SECRET) == set()
     places = found(CANARY)
     assert ("conversations_message", "text") in places  # the search finds what is there

@@ -1,0 +1,79 @@
+"""A person's own token for the upstream, in a cookie that only this gateway opens, and only for that person.
+
+It is sealed with a key made of SECRET_KEY and the person's id. A cookie that was changed, is too old, or is somebody
+else's opens nothing, and is deleted with the next reply; sign-out makes it nobody's. From here the token travels as an
+argument, to the headers of the one request that it is for: never into a row, a job, a session or a log.
+"""
+
+import base64
+from datetime import timedelta
+
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils.crypto import salted_hmac
+
+from . import upstream
+from .upstream import Fault
+
+COOKIE = "user_token"
+LONGEST = 2500  # characters: sealed, it has to fit a cookie
+OLDEST = timedelta(days=1)  # some browsers never end a session
+MISSING = "This gateway sends your own token to the model. Paste it under “Your token”, then ask again."
+
+
+def read(request) -> str:
+    """An Authorization header; empty where there is none that may be used."""
+    if not settings.ALLOW_USER_TOKENS or not request.user.is_authenticated:
+        return ""
+    try:
+        return _seal(request.user).decrypt(request.COOKIES.get(COOKIE, ""), ttl=int(OLDEST.total_seconds())).decode()
+    except InvalidToken:
+        return ""
+
+
+def required(request, url: str) -> str:
+    """What a call to this address takes: the person's token, or none where the gateway's own credentials serve. Raises Fault where there are neither."""
+    if not settings.ALLOW_USER_TOKENS or not upstream.takes_tokens(url):
+        return ""
+    token = read(request)
+    if not token and not settings.LLM_API_AUTHORIZATION:
+        raise Fault(400, "token_missing", MISSING, "invalid_request_error")
+    return token
+
+
+def keep(request, response: HttpResponse, token: str) -> None:
+    """Until the browser is closed, the person signs out, or a day has passed."""
+    sealed = _seal(request.user).encrypt((token if " " in token else f"Bearer {token}").encode())
+    response.set_cookie(COOKIE, sealed.decode(), httponly=True, samesite="Strict", secure=settings.SESSION_COOKIE_SECURE)
+
+
+def forget(response: HttpResponse) -> None:
+    response.delete_cookie(COOKIE, samesite="Strict")
+
+
+class Cookie:
+    """Middleware: what opens nothing is deleted."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        response = self.get_response(request)
+        if COOKIE in request.COOKIES and COOKIE not in response.cookies and hasattr(request, "user") and not read(request):
+            forget(response)
+        return response
+
+
+def shell(request) -> dict:
+    """For the frame of every page."""
+    return {
+        "user_tokens": settings.ALLOW_USER_TOKENS,
+        "token_url": settings.TOKEN_URL,
+        "token_kept": lambda: bool(read(request)),
+        "token_missing": lambda: bool(settings.ALLOW_USER_TOKENS and not settings.LLM_API_AUTHORIZATION and not read(request)),
+    }
+
+
+def _seal(user) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(salted_hmac("proxy.user_token", str(user.pk), algorithm="sha256").digest()))
