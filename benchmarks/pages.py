@@ -46,7 +46,7 @@ def main() -> None:
     options.add_argument("--exchanges", type=int, default=30)
     asked = options.parse_args()
     with Gateway() as gateway:
-        subprocess.run([sys.executable, gateway.environment["PYTHONPATH"] + "/manage.py", "collectstatic", "--noinput", "-v0"], env=gateway.environment, check=True)
+        gateway.manage("collectstatic", "--noinput", "--verbosity=0")
         script = MAKE.replace("CONVERSATIONS", str(asked.conversations)).replace("EXCHANGES", str(asked.exchanges))
         made = subprocess.run([sys.executable, "-c", script], env=gateway.environment, check=True, capture_output=True, text=True)
         *roots, session = made.stdout.split()

@@ -9,7 +9,8 @@ from conversations import markdown
 from conversations.blocks import Blocks
 
 PARTS = [
-    "# Heading\n", "### Deep\n", "## Between\n", "words of a paragraph", " and **strong** ones", "\n", "\n\n", "- item\n", "  more of it\n", "    deep\n", "1. one\n", "2) two\n",
+    "# Heading\n", "### Deep\n", "## Between\n",
+    "words of a paragraph", " and **strong** ones", "\n", "\n\n", "- item\n", "  more of it\n", "    deep\n", "1. one\n", "2) two\n",
     "> quote\n", "lazy\n", "```python\n", "```\n", "~~~\n", "````\n", "def f(): ...\n", "   ```\n", "| a | b |\n", "|---|:-:|\n", "| 1 | 2 |\n", "---\n",
     "===\n", "***\n", "\t", " ", "`", "|", "-", "\r\n", "\r", "* star\n", "<b>html</b>\n", "![x](https://evil.example/a.png)\n", "https://example.com/ ",
     "\ud83d", "&amp;", "\\",

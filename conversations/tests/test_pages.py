@@ -169,9 +169,8 @@ def test_the_cost_of_a_page_does_not_grow(alice, hers, django_assert_max_num_que
 
 def test_the_month_so_far_stands_below_the_question(alice, hers, bob):
     today = datetime.now(UTC).date()
-    for owner, day, model, cost in (
-        (alice, today, "m", "0.25"), (alice, today.replace(day=1), "n", "1.17"), (alice, today.replace(day=1) - timedelta(1), "m", "40"), (bob, today, "m", "7"),
-    ):  # fmt: skip
+    first = today.replace(day=1)
+    for owner, day, model, cost in ((alice, today, "m", "0.25"), (alice, first, "n", "1.17"), (alice, first - timedelta(1), "m", "40"), (bob, today, "m", "7")):
         Usage.objects.create(owner=owner, day=day, model=model, cost=cost)
     root = turn(alice, [user("q")], "a").conversation_id
     for path in ("/", f"/c/{root}/", f"/c/{ask(alice, [user('q')]).conversation}/"):
