@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("conversations", "0008_decision"),
+        ("conversations", "0009_process_role"),
     ]
 
     operations = [
