@@ -21,14 +21,15 @@ class NotRecorded(Exception):
     """There is no audit event, so there must be no page either: it becomes an error without content."""
 
 
-def record(who: Any, action: str, subject: Model | None = None, *, terms: str = "", **detail: Any) -> AuditEvent:
-    """One event, committed when this returns unless a transaction is open. `who` is a request, a user, or the name of a command.
+def record(who: Any, action: str, subject: Model | type[Model] | None = None, *, terms: str = "", **detail: Any) -> AuditEvent:
+    """One event, committed when this returns unless a transaction is open. `who` is a request, a user, or the name of a command;
+    `subject` a row, or the model whose rows were listed.
 
     `detail` holds filters, counts and reasons, and is shown to Auditors: nothing that quotes what was said. Words that were searched for are `terms`.
     Raises NotRecorded.
     """
     request = who if isinstance(who, HttpRequest) else None
-    actor = request.user if request else who
+    actor: Any = getattr(request, "user", None) if request else who
     known = getattr(actor, "pk", None)
     event = AuditEvent(
         actor_id=known,
@@ -37,7 +38,7 @@ def record(who: Any, action: str, subject: Model | None = None, *, terms: str = 
         user_agent=clean(request.headers.get("User-Agent", "")) if request else "",
         action=action,
         kind=(subject._meta.model_name or "") if subject else "",
-        subject=str(subject.pk) if subject else "",
+        subject=str(subject.pk) if isinstance(subject, Model) else "",
         conversation=conversation_of(subject),
         terms=clean(terms),
         detail=json.dumps(detail, cls=DjangoJSONEncoder),
@@ -49,7 +50,9 @@ def record(who: Any, action: str, subject: Model | None = None, *, terms: str = 
     return event
 
 
-def conversation_of(subject: Model | None) -> Any:
+def conversation_of(subject: Any) -> Any:
+    if not isinstance(subject, Model):
+        return None
     return subject.pk if isinstance(subject, Conversation) else getattr(subject, "conversation_id", None)
 
 

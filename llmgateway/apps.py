@@ -6,4 +6,4 @@ class GatewayConfig(AppConfig):
     verbose_name = "LLM Gateway"
 
     def ready(self) -> None:
-        from llmgateway import checks  # noqa: F401 (registers them)
+        from llmgateway import accounts, checks  # noqa: F401 (registers what they hold)

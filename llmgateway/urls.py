@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from llmgateway import health, metrics, theme
+from llmgateway import accounts, health, metrics, theme
 
 
 def sign_out(request) -> HttpResponseBase:
@@ -33,6 +33,7 @@ urlpatterns = [
     path("sign-in/", LoginView.as_view(template_name="sign_in.html", redirect_authenticated_user=True), name="sign-in"),
     path("sign-out/", sign_out, name="sign-out"),
     path("theme/", theme.choose, name="theme"),
+    path("admin/password_change/", accounts.password_change),
     path("admin/", admin.site.urls),
     *PAGES,
 ]

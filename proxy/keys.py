@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
+from conversations import audit
+from conversations.models import AuditEvent
 from conversations.pages import page
 from conversations.threading import Json
 
@@ -32,7 +35,9 @@ class Example(NamedTuple):
 def keys(request) -> HttpResponse:
     form = KeyForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        key, secret = ApiKey.make(request.user, **form.fields_of_key)
+        with transaction.atomic():
+            key, secret = ApiKey.make(request.user, **form.fields_of_key)
+            audit.record(request, AuditEvent.Action.ADDED, key, name=str(key))
         return render(request, "key_made.html", {"key": key, "secret": secret, "example": example(request, key, secret)})
     mine = ApiKey.objects.of(request.user).newest_first()
     return render(request, "keys.html", {"keys": mine, "form": form}, status=400 if form.errors else 200)
@@ -43,7 +48,9 @@ def revoke(request, number: int) -> HttpResponse:
     key = get_object_or_404(ApiKey.objects.of(request.user), pk=number)
     if request.method != "POST":
         return render(request, "revoke_key.html", {"key": key})
-    key.revoke()
+    with transaction.atomic():
+        key.revoke()
+        audit.record(request, AuditEvent.Action.CHANGED, key, name=str(key), what="Revoked.")
     messages.success(request, f"Revoked “{key.name}”. Within seconds it opens nothing any more.")
     return redirect("keys")
 

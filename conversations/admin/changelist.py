@@ -4,6 +4,7 @@ A page is asked for by the id beside it (?before= or ?after=), so what arrives m
 older pages shows each row once.
 """
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
@@ -14,11 +15,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, Streami
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from .. import audit
 from ..access import may
 from ..exports.csv import Download
+from ..models import AuditEvent
 from .filters import Filter
 from .rights import Evidence
 
+Action = AuditEvent.Action
 CAP = 10_000  # rows that are counted
 
 
@@ -121,12 +125,25 @@ class Log(Evidence, admin.ModelAdmin):
             "zone": timezone.get_current_timezone_name(),
         }
         try:
-            return super().changelist_view(request, context | (extra_context or {}))
+            response = super().changelist_view(request, context | (extra_context or {}))
         except FirstPage:
             query = request.GET.copy()
             query.pop("before", None)
             query.pop("after", None)
             return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+        if rows := getattr(response, "context_data", {}).get("cl"):  # found, and not rendered yet
+            self.note(request, Action.SEARCH if rows.filter.terms else Action.LIST, rows.filter, rows=rows.result_count)
+        return response
+
+    def note(self, request: HttpRequest, action: str, chosen: Filter, **detail: Any) -> None:
+        audit.record(request, action, self.model, terms=chosen.terms, filter=chosen.chosen, **detail)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context=None) -> HttpResponse:
+        """Evidence has no history of changes, but the page names it."""
+        row = self.get_object(request, object_id)
+        if row is not None and self.has_view_permission(request, row):
+            audit.record(request, Action.LIST, row, page="history")
+        return super().history_view(request, object_id, extra_context)
 
     def csv_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         """All rows of the filter, on however many pages. A filter that is wrong, or a search that found too much, is sent back to the list."""
@@ -135,6 +152,7 @@ class Log(Evidence, admin.ModelAdmin):
         chosen = Filter(request.GET)
         if not chosen.is_valid() or chosen.cut_short:
             return HttpResponseRedirect(f"{reverse(f'admin:{self.opts.app_label}_{self.opts.model_name}_changelist')}?{request.GET.urlencode()}")
+        self.note(request, Action.EXPORT, chosen, format="csv")
         response = StreamingHttpResponse(Download(self.calls(chosen)), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="calls-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"'
         response["X-Content-Type-Options"] = "nosniff"

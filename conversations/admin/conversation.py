@@ -12,8 +12,8 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from .. import attachment_response
-from ..models import Attachment, Conversation, Snapshot
+from .. import attachment_response, audit
+from ..models import Attachment, AuditEvent, Conversation, Snapshot
 from ..templatetags.review import count, dollars, minute, visible
 from . import transcript
 from .changelist import Log
@@ -97,6 +97,7 @@ class ConversationAdmin(Log):
         read = transcript.read(
             conversation, at=_id(request, "at"), call=_id(request, "call"), first=int(first) if first.isascii() and first.isdigit() and len(first) < 9 else None
         )
+        audit.record(request, AuditEvent.Action.TRANSCRIPT, conversation, at=read.at, first=read.first, length=read.length)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -114,6 +115,7 @@ class ConversationAdmin(Log):
         attachment = Attachment.objects.filter(conversation=id, id=file).first()
         if attachment is None:
             raise Http404
+        audit.record(request, AuditEvent.Action.ATTACHMENT, attachment)
         return attachment_response.response(attachment)
 
 

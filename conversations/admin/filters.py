@@ -3,6 +3,7 @@
 import re
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -68,6 +69,17 @@ class Filter(forms.Form):
         with connection.cursor() as cursor:
             cursor.execute(MODELS, days)
             return [model for (model,) in cursor.fetchall()]
+
+    # For the audit trail --------------------------------------------------------------------------------------------
+
+    @property
+    def terms(self) -> str:
+        return self.cleaned_data.get("q", "") if self.is_valid() else ""
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """But for the words."""
+        return {name: value for name, value in self.cleaned_data.items() if value and name != "q"} if self.is_valid() else {}
 
     # What was chosen ------------------------------------------------------------------------------------------------
 

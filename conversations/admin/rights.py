@@ -1,8 +1,17 @@
 """What the admin's own questions about rights mean here: two mixins, one for evidence, one for everything else."""
 
+from typing import Any
+
+from django.db.models import Model
 from django.http import HttpRequest
 
+from .. import audit
 from ..access import may
+from ..models import AuditEvent
+
+Action = AuditEvent.Action
+RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions", "permissions")  # fields whose values the audit trail keeps
+PASSWORD = [{"changed": {"fields": ["password"]}}]  # what Django's own form says
 
 
 class Evidence:
@@ -25,7 +34,10 @@ class Evidence:
 
 
 class Administered:
-    """For superusers and groups that hold the model's permissions, as in Django; asked through `may`, which reads all rights at once."""
+    """For superusers and groups that hold the model's permissions, as in Django; asked through `may`, which reads all rights at once.
+
+    Every change is an audit event of the same transaction.
+    """
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "view", "change", "add", "delete")
@@ -46,3 +58,27 @@ class Administered:
         opts = self.opts  # type: ignore[attr-defined]
         user = request.user
         return user.is_superuser or any(may(user, f"{opts.app_label}.{action}_{opts.model_name}") for action in actions)
+
+    def construct_change_message(self, request: HttpRequest, form, formsets, add: bool = False) -> list[dict[str, Any]]:
+        """As in Django; and of rights, what they were and what they are."""
+        said = super().construct_change_message(request, form, formsets, add)  # type: ignore[misc]
+        before_and_after = {name: [readable(form.initial.get(name)), readable(form.cleaned_data[name])] for name in form.changed_data if name in RIGHTS}
+        return [*said, {"rights": before_and_after}] if before_and_after else said
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        audit.record(request, Action.ADDED, obj, name=str(obj), what=message)
+        return super().log_addition(request, obj, message)  # type: ignore[misc]
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        audit.record(request, Action.PASSWORD if message == PASSWORD else Action.CHANGED, obj, name=str(obj), what=message)
+        return super().log_change(request, obj, message)  # type: ignore[misc]
+
+    def log_deletions(self, request: HttpRequest, queryset) -> Any:
+        for obj in queryset:
+            audit.record(request, Action.DELETED, obj, name=str(obj))
+        return super().log_deletions(request, queryset)  # type: ignore[misc]
+
+
+def readable(value: Any) -> Any:
+    """A flag as it is; groups and permissions by their names."""
+    return value if isinstance(value, bool) else sorted(str(each) for each in value or [])

@@ -10,14 +10,15 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import attachment_response, record
+from .. import attachment_response, audit, record
 from ..access import may
 from ..exports.rebuilt import Messages
-from ..models import Attachment, Seal, Snapshot
+from ..models import Attachment, AuditEvent, Seal, Snapshot
 from ..templatetags.review import count, dollars, lasting, moment, visible
 from .changelist import Log
 from .filters import Filter
 
+Action = AuditEvent.Action
 SHOWN = 200_000  # characters of JSON on a page; the download has all
 GROUPS = {
     "Who": ("owner", "end_user", "key", "address", "user_agent"),
@@ -105,6 +106,7 @@ class SnapshotAdmin(Log):
         call = self.get_object(request, object_id)
         if call is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+        audit.record(request, Action.CALL, call)
         rows = Messages([call.conversation_id] if call.conversation_id else [])
         response = rows.response(call)
         files = Attachment.objects.filter(conversation=call.conversation_id, sha256__in=[bytes.fromhex(digest) for digest in rows.files(call)])
@@ -171,6 +173,7 @@ class SnapshotAdmin(Log):
             return HttpResponseRedirect(reverse("admin:conversations_snapshot_change", args=[id]))
         if value is None:
             raise Http404
+        audit.record(request, Action.EXPORT, call, format=f"{name}.json")
         headers = {"Content-Disposition": f'attachment; filename="{name}-{id}.json"', "X-Content-Type-Options": "nosniff"}
         return HttpResponse(orjson.dumps(value), content_type="application/json", headers=headers)
 
@@ -180,6 +183,7 @@ class SnapshotAdmin(Log):
         found = Attachment.objects.filter(conversation=None, id=file).first() if call.conversation_id is None else None
         if found is None or bytes(found.sha256).hex() not in Messages([]).files(call):
             raise Http404
+        audit.record(request, Action.ATTACHMENT, found, call=call.id)
         return attachment_response.response(found)
 
     def _call(self, request: HttpRequest, id) -> Snapshot:

@@ -220,7 +220,7 @@ def test_a_page_costs_eight_queries_at_most_and_reads_no_payload(desk, alice):
             response = desk.get(path)
         assert len(ids(response)) == 50, path
         assert len(queries) <= 8, (path, [query["sql"] for query in queries])
-        sql = " ".join(query["sql"] for query in queries)
+        sql = " ".join(query["sql"] for query in queries if "INSERT INTO" not in query["sql"])
         assert "OFFSET" not in sql
         for payload in ("params", "response", "commitment", "user_agent", "raw"):
             assert f'"{payload}"' not in sql

@@ -9,6 +9,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection, transaction
 from psycopg import sql
 
+from conversations import audit
+from conversations.models import AuditEvent
+
 VIEWS = {"llm_report": ["usage"], "llm_content": ["usage", "chatgpt_logs", "image_logs", "meta_summarizer_log", "messages"]}
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ class Command(BaseCommand):
                         self.create(role, passwords[role])
                     else:
                         self.drop(role)
+                audit.record("manage.py report_roles", AuditEvent.Action.ADDED if create else AuditEvent.Action.DELETED, roles=sorted(VIEWS))
         except Error as problem:
             raise CommandError(advice(problem)) from None
         log.warning("the report roles %s were %s", " and ".join(VIEWS), "made" if create else "removed")

@@ -3,6 +3,8 @@
 from django.core.management import BaseCommand
 from django.db import transaction
 
+from conversations import audit
+from conversations.models import AuditEvent
 from llmgateway import demo
 from proxy.models import ApiKey
 
@@ -21,6 +23,7 @@ class Command(BaseCommand):
             user.is_active = False
             user.set_unusable_password()
             user.save(update_fields=["is_active", "password"])
+            audit.record("manage.py remove_demo", AuditEvent.Action.CHANGED, user, name=str(user), what="Deactivated, password and keys taken away.")
         if not deactivated and not revoked:
             self.stdout.write("There is no active demo account and no demo key. Nothing was changed.")
             return

@@ -1,0 +1,18 @@
+"""Django's own, on the audit trail."""
+
+import getpass
+
+from django.contrib.auth.management.commands import changepassword
+from django.db import transaction
+
+from conversations import audit
+from conversations.models import AuditEvent, User
+
+
+class Command(changepassword.Command):
+    @transaction.atomic
+    def handle(self, *args, **options):
+        said = super().handle(*args, **options)
+        changed = User.objects.get_by_natural_key(options["username"] or getpass.getuser())
+        audit.record("manage.py changepassword", AuditEvent.Action.PASSWORD, changed, name=str(changed))
+        return said

@@ -1,0 +1,16 @@
+"""Django's own, on the audit trail."""
+
+from django.contrib.auth.management.commands import createsuperuser
+from django.db import transaction
+
+from conversations import audit
+from conversations.models import AuditEvent, User
+
+
+class Command(createsuperuser.Command):
+    @transaction.atomic
+    def handle(self, *args, **options):
+        newest = User.objects.order_by("-id").first()
+        super().handle(*args, **options)
+        for made in User.objects.filter(id__gt=newest.pk if newest else 0):
+            audit.record("manage.py createsuperuser", AuditEvent.Action.ADDED, made, name=str(made), what="Superuser.")
