@@ -1,0 +1,35 @@
+"""Examines the gateway, and says what is wrong with the fix of each. Exit code 1 where anything fails."""
+
+import json
+import sys
+
+from django.core.management import BaseCommand
+from django.db import connection
+
+from llmgateway import doctor
+
+
+class Command(BaseCommand):
+    help = "Examine settings, database, worker, upstreams, clocks and disks; say what to do. Ends with 1 where something fails."
+    requires_system_checks = []  # they are among what it tells
+
+    def add_arguments(self, parser):
+        parser.add_argument("--json", action="store_true", help="a list, for programs")
+
+    def handle(self, *, json: bool, **options):
+        connection.settings_dict["OPTIONS"].pop("pool", None)  # it would hide why a connection fails, and take longer to
+        found = []
+        for finding in doctor.examine():
+            found.append(finding)
+            if not json:
+                self.stdout.write(f"{finding.level:6}{finding.about}: {finding.text}")
+                if finding.fix:
+                    self.stdout.write(f"      → {finding.fix}")
+        if json:
+            self.stdout.write(dumps(found))
+        if any(finding.level == doctor.FAIL for finding in found):
+            sys.exit(1)
+
+
+def dumps(found: list[doctor.Finding]) -> str:
+    return json.dumps([finding._asdict() for finding in found], indent=2)
