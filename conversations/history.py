@@ -55,7 +55,7 @@ def row(call: Snapshot, request: str, response: str) -> Json:
         "user_name": call.owner.get_username(),
         "title": call.owner.job_title,
         "response_time": call.closed.astimezone(UTC).replace(tzinfo=None).isoformat(" ") if call.closed else None,
-        "convo_title": conversation.title if conversation else "",
+        "convo_title": "summarizer" if call.kind == Snapshot.Kind.TITLE else conversation.title if conversation else "",
         "convo_show": bool(conversation and conversation.shown),
         "root_gpt_id": (conversation.classic_root or str(conversation.id)) if conversation else None,
     }
@@ -104,7 +104,7 @@ def _last(key: bytes, call: Snapshot, root: bytes, messages: list[Json]) -> UUID
 def whole(conversation: Conversation) -> Json:
     """Its messages, each once with its parent, and its calls; a parent's other children are branches."""
     calls = list(conversation.snapshots.order_by("id"))
-    grove = tree.grow(conversation.messages.all(), calls)
+    grove = tree.grow(conversation.messages.for_owner(), calls)
     nodes = list(dict.fromkeys(grove.nodes.values()))
     return {"messages": [_message(node) for node in nodes], "snapshots": [_call(call, grove) for call in calls]}
 
@@ -121,8 +121,9 @@ def _call(call: Snapshot, grove: tree.Tree) -> Json:
 
     return {
         "id": str(call.id), "kind": call.kind, "status": call.status, "model": call.model, "served_model": call.served_model,
-        "head": shown(call.head_id), "reply": shown(call.reply_id), "finish_reason": call.finish_reason, "prompt_tokens": call.prompt_tokens,
-        "completion_tokens": call.completion_tokens, "estimated": call.estimated, "cost_usd": None if call.cost is None else float(call.cost),
+        "use_case": call.use_case, "head": shown(call.head_id), "reply": shown(call.reply_id), "finish_reason": call.finish_reason,
+        "prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "estimated": call.estimated,
+        "cost_usd": None if call.cost is None else float(call.cost),
         "error": {"code": call.error_code, "message": call.error} if call.error_code else None,
         "opened": call.opened.astimezone(UTC).isoformat(), "closed": call.closed.astimezone(UTC).isoformat() if call.closed else None,
     }  # fmt: skip

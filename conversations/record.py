@@ -52,6 +52,7 @@ class Asked:
     root: UUID | None = None  # the conversation that the client names
     session_key: str | None = None  # or its own name for one
     end_user: str = ""
+    use_case: str = ""  # the name of the one whose system prompt leads the messages
     by_content: bool = True  # may be threaded by what it says
     retried: bool = False  # the client says that it has sent this before
     title: str = ""
@@ -146,8 +147,8 @@ def _open(asked: Asked) -> Call:
     salt = secrets.token_bytes(16)
     values = {
         "id": call.id, "conversation": place.conversation, "fresh": fresh, "owner": asked.owner, "session_key": asked.session_key,
-        "title": _clean(asked.title or title(asked.messages)), "key": asked.key, "end_user": _clean(asked.end_user), "kind": asked.kind,
-        "process": PROCESS, "retry_of": retry_of, "model": _clean(asked.model), "upstream": asked.upstream, "params": params,
+        "title": _clean(asked.title or title(asked.messages)), "key": asked.key, "end_user": _clean(asked.end_user), "use_case": _clean(asked.use_case),
+        "kind": asked.kind, "process": PROCESS, "retry_of": retry_of, "model": _clean(asked.model), "upstream": asked.upstream, "params": params,
         "preamble": preamble_id, "head": call.head, "salt": salt, "commitment": sha256(salt + asked.sent).digest(),
         "address": asked.address, "user_agent": _clean(asked.user_agent), "opened": opened,
         "classic_id": asked.classic_id, "classic": classic, "classic_root": asked.classic_root,
@@ -491,9 +492,9 @@ OPEN = f"""
     ), files AS ({FILES}
         ON CONFLICT DO NOTHING
     )
-    INSERT INTO conversations_snapshot (id, conversation_id, owner_id, key, end_user, kind, status, process, retry_of_id, model,
+    INSERT INTO conversations_snapshot (id, conversation_id, owner_id, key, end_user, use_case, kind, status, process, retry_of_id, model,
         upstream, params, preamble_id, head_id, salt, commitment, address, user_agent, opened, classic_id, classic)
-    VALUES (%(id)s, %(conversation)s, %(owner)s, %(key)s, %(end_user)s, %(kind)s, 'pending', %(process)s, %(retry_of)s, %(model)s,
+    VALUES (%(id)s, %(conversation)s, %(owner)s, %(key)s, %(end_user)s, %(use_case)s, %(kind)s, 'pending', %(process)s, %(retry_of)s, %(model)s,
         %(upstream)s, %(params)s, %(preamble)s, %(head)s, %(salt)s, %(commitment)s, %(address)s::inet, %(user_agent)s, %(opened)s,
         %(classic_id)s, %(classic)s)"""
 

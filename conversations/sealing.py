@@ -79,7 +79,8 @@ def _index(snapshots: list[UUID]) -> None:
 
 
 def digest(snapshot: Snapshot) -> bytes:
-    return sha256(orjson.dumps([_plain(getattr(snapshot, name)) for name in SEALED])).digest()
+    later = [snapshot.use_case] if snapshot.use_case else []  # a row without one keeps the digest that it had before there were use cases
+    return sha256(orjson.dumps([_plain(getattr(snapshot, name)) for name in SEALED] + later)).digest()
 
 
 def _plain(value: Any) -> Any:

@@ -290,9 +290,9 @@ def _note(call: Snapshot) -> str:
 
 
 def figures(call: Snapshot) -> str:
-    """model · tokens · cost"""
+    """model · use case · tokens · cost"""
     tokens = call.total_tokens
-    parts = [call.model]
+    parts = [call.model, call.use_case]
     if tokens is not None:
         parts.append("about " * call.estimated + count(tokens, "token"))
     if call.cost is not None:

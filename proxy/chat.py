@@ -23,13 +23,15 @@ def models() -> list[str]:
     return [model["id"] for model in catalogue.models()]
 
 
-def ask(request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None, shown: live.Shown | None = None) -> HttpResponseBase:
+def ask(
+    request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None, use_case: str = "", shown: live.Shown | None = None
+) -> HttpResponseBase:
     """A redirect to the conversation, behind which the answer grows; with `shown`, the events of its growing. Raises Fault,
     the refusal recorded; its status is 404 for a conversation that is not the asker's own."""
     body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params
     asked = Asked(
         owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, sent=orjson.dumps(body), root=root, by_content=False,
-        upstream=settings.LLM_LABEL, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
+        upstream=settings.LLM_LABEL, use_case=use_case, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )  # fmt: skip
     try:
         if policy.to_accept(request.user):

@@ -8,9 +8,11 @@ from django import forms
 from django.conf import settings
 from django.utils import timezone
 
+from conversations.models import Snapshot
 from conversations.threading import Json
 
-from .models import ApiKey
+from .models import ApiKey, UseCase
+from .models import use_case as cases
 
 LONGEST = 1_000_000  # characters of a question
 NOTHING = "Write a question first."
@@ -32,6 +34,7 @@ class AskForm(forms.Form):
     message = forms.CharField(
         max_length=LONGEST, strip=False, widget=forms.Textarea(attrs={"rows": 3, "placeholder": "Ask a question"}), error_messages={"required": NOTHING}
     )
+    use_case = forms.CharField(required=False, max_length=20, widget=forms.Select)
     parent = forms.UUIDField(required=False, widget=forms.HiddenInput)
     temperature = number("Temperature", 0, 2, "0 to 2: lower is more predictable")
     top_p = number("Top p", 0, 1, "0 to 1: how many of the likely words to choose from")
@@ -50,6 +53,27 @@ class AskForm(forms.Form):
             self.fields["model"].widget = forms.Select(choices=[(name, name) for name in offered])
         else:
             self.fields["model"].help_text = "The models cannot be listed now: type a name."
+
+        self.use_cases = cases.offered()
+        self._choose_from([(str(use_case.pk), _described(use_case)) for use_case in self.use_cases])
+
+    def _choose_from(self, use_cases: list[tuple[str, str]]) -> None:
+        self.fields["use_case"].widget = forms.Select(choices=use_cases)
+
+    def follow(self, call: Snapshot) -> None:
+        """The use case of this call is chosen; where it is none of those offered, it can be kept as it was."""
+        self.initial["use_case"] = next((use_case.pk for use_case in self.use_cases if use_case.name == call.use_case), "")
+        if not self.initial["use_case"]:
+            kept = call.use_case or ("Its own system prompt" if call.preamble_id else "No use case")
+            self._choose_from([("", kept), *self.fields["use_case"].widget.choices])
+
+    def clean_use_case(self) -> UseCase | None:
+        """None: what the conversation began with."""
+        chosen = self.cleaned_data["use_case"]
+        found = next((use_case for use_case in self.use_cases if str(use_case.pk) == chosen), None)
+        if chosen and not found:
+            raise forms.ValidationError("This use case is no longer offered. Choose another.")
+        return found
 
     def clean_message(self) -> str:
         text = self.cleaned_data["message"].replace("\r\n", "\n")
@@ -76,6 +100,10 @@ class AskForm(forms.Form):
         given = orjson.loads(params)
         kept = {name: given[name] for name in cls.PARAMETERS if type(given.get(name)) in (int, float)}
         return {"model": model} | kept
+
+
+def _described(use_case: UseCase) -> str:
+    return f"{use_case.name}: {use_case.description}" if use_case.description else use_case.name
 
 
 class KeyForm(forms.Form):

@@ -27,7 +27,7 @@ from .upstream import Fault
 @page
 def chat(request) -> HttpResponseBase:
     if request.method != "POST":
-        return _chat(request, AskForm(models=_models(), initial={"model": request.session.get("model")}))
+        return _chat(request, AskForm(models=_models(), initial={name: request.session.get(name) for name in REMEMBERED}))
     form, fault = AskForm(request.POST, models=_models()), None
     if form.is_valid():
         try:
@@ -48,7 +48,8 @@ def conversation(request, root: UUID) -> HttpResponseBase:
     parent = _parent(found, form.cleaned_data.get("parent"))
     if asked:
         try:
-            return _ask(request, form, [*_history(parent), _said(form)], root)
+            before = _turns(parent.id) if parent else []
+            return _ask(request, form, [*before, _said(form)], root, parent.snapshot if parent else None)
         except Fault as problem:
             fault = problem
     return _conversation(request, found, form, fault, at=parent.id if parent else None)
@@ -66,7 +67,7 @@ def again(request, root: UUID) -> HttpResponseBase:
     for name in ("model", "stream", "stream_options"):
         params.pop(name, None)
     try:
-        return passage.ask(request, model=call.model, messages=messages, params=params, root=root)
+        return passage.ask(request, model=call.model, messages=messages, params=params, root=root, use_case=call.use_case)
     except Fault as fault:
         return _conversation(request, found, None, fault, at=call.head_id)
 
@@ -81,14 +82,14 @@ def edit(request, root: UUID, message: UUID) -> HttpResponseBase:
     old = attachments.restore(threading.put_together(row.role, row.text, row.raw))
     fault = None
     if form and asked:
-        before = attachments.restore(record.messages_to(row.snapshot.preamble_id) + record.messages_to(row.parent_id))
         try:
-            return _ask(request, form, [*before, _reworded(old, form.cleaned_data["message"])], root)
+            return _ask(request, form, [*_turns(row.parent_id), _reworded(old, form.cleaned_data["message"])], root, row.snapshot)
         except Fault as problem:
             fault = problem
     if form is None:
         initial = AskForm.as_asked(row.snapshot.model, row.snapshot.params) | {"message": threading.plain_text(old)}
         form = AskForm(models=_models(), initial=initial)
+    form.follow(row.snapshot)
     return _answered(render(request, "edit.html", {"conversation": found, "form": form, "message": message, "fault": fault}), form, fault)
 
 
@@ -103,17 +104,24 @@ def live(request, root: UUID, call: UUID) -> HttpResponseBase:
     return live_events.response(followed)
 
 
+REMEMBERED = ("model", "use_case")  # of the last question, until the session ends
 NO_QUESTION: Json = {"model": "", "messages": [], "params": {}}
 
 # Asking ---------------------------------------------------------------------------------------------------------
 
 
-def _ask(request, form: AskForm, messages: list[Json], root: UUID | None = None) -> HttpResponseBase:
-    model = form.cleaned_data["model"]
-    if request.session.get("model") != model:
-        request.session["model"] = model
+def _ask(request, form: AskForm, turns: list[Json], root: UUID | None = None, before: Snapshot | None = None) -> HttpResponseBase:
+    """Led by the system prompt of the use case that was chosen; without one, by that of the call `before`."""
+    model, use_case = form.cleaned_data["model"], form.cleaned_data["use_case"]
+    for name, chosen in zip(REMEMBERED, (model, use_case and use_case.pk), strict=True):
+        if chosen and request.session.get(name) != chosen:
+            request.session[name] = chosen
+    if use_case:
+        label, preamble = use_case.name, use_case.preamble
+    else:
+        label, preamble = (before.use_case, _turns(before.preamble_id)) if before else ("", [])
     shown = _shown(request) if live_events.wanted(request) else None
-    return passage.ask(request, model=model, messages=messages, params=form.params, root=root, shown=shown)
+    return passage.ask(request, model=model, messages=[*preamble, *turns], params=form.params, root=root, use_case=label, shown=shown)
 
 
 def _own_to_ask(request, root: UUID, form: AskForm | None = None) -> Conversation:
@@ -151,10 +159,9 @@ def _parent(found: Conversation, id: UUID | None) -> Message | None:
     return get_object_or_404(found.messages.select_related("snapshot"), id=id) if id else None
 
 
-def _history(parent: Message | None) -> list[Json]:
-    if parent is None:
-        return []
-    return attachments.restore(record.messages_to(parent.snapshot.preamble_id) + record.messages_to(parent.id))
+def _turns(last: UUID | None) -> list[Json]:
+    """The messages up to this one, as they were sent."""
+    return attachments.restore(record.messages_to(last))
 
 
 def _reworded(message: Json, text: str) -> Json:
@@ -187,10 +194,12 @@ def _conversation(
     request, found: Conversation, form: AskForm | None = None, fault: Fault | None = None, at: UUID | None = None, count: int | None = None
 ) -> HttpResponse:
     shown: dict[str, Any] = reading.conversation(request, found, at, count)
+    call = shown["call"]
     if form is None:
-        call = shown["call"]
         asked = AskForm.as_asked(call.model, call.params) if call and call.kind == Snapshot.Kind.CHAT else {"model": request.session.get("model")}
         form = AskForm(models=_models(), initial=asked | {"parent": shown["last"]})
+    if call:
+        form.follow(call)
     return _answered(render(request, "conversation.html", shown | {"form": form, "fault": fault}), form, fault)
 
 

@@ -22,7 +22,7 @@ Action = AuditEvent.Action
 SHOWN = 200_000  # characters of JSON on a page; the download has all
 GROUPS = {
     "Who": ("owner", "end_user", "key", "address", "user_agent"),
-    "What": ("kind", "model", "served_model", "upstream", "finish_reason"),
+    "What": ("kind", "use_case", "model", "served_model", "upstream", "finish_reason"),
     "How it ended": ("status", "error_code", "error", "stop", "retry_of"),
     "When": ("opened", "first_byte", "closed"),
     "Tokens and cost": ("prompt_tokens", "completion_tokens", "estimated", "cost"),

@@ -28,7 +28,7 @@ def name(title: str, suffix: str) -> str:
 def as_markdown(conversation: Conversation, at: UUID | None) -> bytes:
     """The branch through the message `at`; without one, the newest."""
     calls = list(_calls(conversation))
-    grown = tree.grow(conversation.messages.all(), calls)
+    grown = tree.grow(conversation.messages.for_owner(), calls)
     line = turns.line(grown, at)
     nodes = _up(grown.nodes.get(line.call.preamble_id)) if line.call and line.call.preamble_id else []
     parts = [f"# {' '.join(conversation.title.split()) or 'Untitled conversation'}", f"Exported {_moment(timezone.now())}."]
@@ -42,7 +42,7 @@ def as_markdown(conversation: Conversation, at: UUID | None) -> bytes:
 
 
 def as_json(conversation: Conversation) -> bytes:
-    rows = conversation.messages.order_by("snapshot", "depth", "id")
+    rows = conversation.messages.for_owner().order_by("snapshot", "depth", "id")
     found = {
         "id": conversation.id,
         "title": conversation.title,
@@ -51,8 +51,8 @@ def as_json(conversation: Conversation) -> bytes:
         "messages": [{"id": row.id, "parent": row.parent_id, "call": row.snapshot_id, "message": _message(row)} for row in rows],
         "calls": [
             {
-                "id": call.id, "kind": call.kind, "model": call.model, "served_model": call.served_model, "status": call.status, "error": call.error,
-                "opened": call.opened, "closed": call.closed, "last_message": call.head_id, "reply": call.reply_id,
+                "id": call.id, "kind": call.kind, "model": call.model, "served_model": call.served_model, "use_case": call.use_case, "status": call.status,
+                "error": call.error, "opened": call.opened, "closed": call.closed, "last_message": call.head_id, "reply": call.reply_id,
                 "prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "cost": call.cost,
             }
             for call in _calls(conversation)

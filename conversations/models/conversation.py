@@ -1,5 +1,6 @@
 """What one person and the models said to each other. Title and shown belong to the owner; the totals are roll-ups."""
 
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -26,8 +27,9 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             found = None
         return found or self.filter(classic_root=name).first() or self.filter(snapshots__upstream_id=name).exclude(snapshots__upstream_id="").first()
 
-    def spoken_with(self, model: str) -> "ConversationQuerySet":
-        return self.filter(models.Exists(Snapshot.objects.filter(conversation=models.OuterRef("pk"), model=model)))
+    def with_call(self, **chosen: Any) -> "ConversationQuerySet":
+        """Those in which at least one call is such a one."""
+        return self.filter(models.Exists(Snapshot.objects.filter(conversation=models.OuterRef("pk"), **chosen)))
 
     def newest_first(self) -> "ConversationQuerySet":
         return self.order_by("-last", "-id")
@@ -36,11 +38,17 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 class Conversation(models.Model):
     """A tree of messages under one root id, which is this row's id."""
 
+    class TitledBy(models.TextChoices):
+        WORDS = "", "its first words"
+        MODEL = "model", "a model"
+        OWNER = "owner", "its owner"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="conversations", db_index=False)
     session_key = models.TextField(null=True, help_text="the grouping key that the owner's client sent, if any")
     classic_root = models.TextField(null=True, help_text="the root id of a conversation imported from a classic gateway")
     title = models.TextField(db_default="")
+    titled_by = models.TextField(choices=TitledBy, db_default=TitledBy.WORDS)
     shown = models.BooleanField(db_default=True, help_text="false hides it from the owner's history; the log stays")
     started = models.DateTimeField()
     last = models.DateTimeField()
@@ -63,8 +71,14 @@ class Conversation(models.Model):
         return self.title or str(self.id)
 
     def rename(self, title: str) -> None:
-        self.title = title
-        self.save(update_fields=["title"])
+        """By the owner: from then on no model does it unasked."""
+        self.title, self.titled_by = title, self.TitledBy.OWNER
+        self.save(update_fields=["title", "titled_by"])
+
+    def name_by_model(self, title: str) -> bool:
+        """False, and the title stays, where it is another one by now than this row was read with."""
+        read = Conversation.objects.filter(id=self.id, title=self.title, titled_by=self.titled_by)
+        return read.update(title=title, titled_by=self.TitledBy.MODEL) == 1
 
     def hide(self) -> None:
         """Out of the owner's sight. The log stays."""

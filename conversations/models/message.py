@@ -8,6 +8,12 @@ conversations.threading): it finds the conversation that a client continues.
 from django.db import models
 
 
+class MessageQuerySet(models.QuerySet["Message"]):
+    def for_owner(self) -> "MessageQuerySet":
+        """Without the system prompts of use cases: these are the gateway's, and stay on the server."""
+        return self.exclude(id=models.F("snapshot__preamble"), snapshot__use_case__gt="")
+
+
 class Message(models.Model):
     class Origin(models.TextChoices):
         SENT = "sent", "sent by the caller"
@@ -32,6 +38,8 @@ class Message(models.Model):
         help_text="the relayed reply that this repeats in another spelling; its text is that one's, stripped",
     )
     path_hash = models.BinaryField()
+
+    objects = MessageQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index("path_hash", name="message_thread", condition=models.Q(role="assistant"))]

@@ -26,6 +26,7 @@ class Snapshot(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
     key = models.TextField(db_default="", help_text="prefix of the API key; empty for the gateway's own pages")
     end_user = models.TextField(db_default="", help_text="whom a shared key spoke for")
+    use_case = models.TextField(db_default="", help_text="name, as it was then, of the use case that the asker chose: its system prompt is the preamble")
     kind = models.TextField(choices=Kind)
     status = models.TextField(choices=Status)
     process = models.UUIDField(null=True, help_text="the gateway process that runs the call")

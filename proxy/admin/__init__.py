@@ -1,5 +1,5 @@
-"""What Gateway admins set: who may speak to a model."""
+"""What Gateway admins set: who may speak to a model, and what for."""
 
-from . import key
+from . import key, use_case
 
-__all__ = ["key"]
+__all__ = ["key", "use_case"]

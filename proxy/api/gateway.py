@@ -158,7 +158,7 @@ class Conversations(Own):
         if (shown := given.get("shown")) is not None:
             found = found.filter(shown=flag_of(shown, "shown"))
         if (model := given.get("model")) is not None:
-            found = found.spoken_with(model.replace("\0", ""))
+            found = found.with_call(model=model.replace("\0", ""))
         limit = limit_of(request, 50)
         rows = list(found.order_by("-id")[: limit + 1])
         return Response({"conversations": [summary(row) for row in rows[:limit]], "next": str(rows[limit - 1].id) if len(rows) > limit else None})

@@ -1,0 +1,15 @@
+"""Use cases: what is changed here holds for the next question; what was asked before stays as it was."""
+
+from django.contrib import admin
+
+from conversations.admin.rights import Administered
+from proxy.models import UseCase
+
+
+@admin.register(UseCase)
+class UseCaseAdmin(Administered, admin.ModelAdmin):
+    fields = ("name", "description", "prompt", "order", "enabled")
+    list_display = ("name", "description", "order", "enabled")
+    ordering = ("order", "name")
+    actions = None
+    show_full_result_count = False

@@ -1,0 +1,40 @@
+"""Use cases: what a person may choose to have a model do. Each is a system prompt, which goes ahead of the question and stays on the server."""
+
+import time
+
+from django.db import models
+
+from conversations.threading import Json
+
+KEPT = 5.0  # seconds that a process goes on with what it read
+
+_read: tuple[float, list["UseCase"]] = (0.0, [])
+
+
+class UseCase(models.Model):
+    """A call keeps the name, and the prompt as its system message: what is changed or deleted here changes no record."""
+
+    name = models.CharField(max_length=60, unique=True)
+    description = models.CharField(max_length=80, blank=True, help_text="what people read beside the name")
+    prompt = models.TextField(
+        "system prompt", max_length=20_000, blank=True, help_text="sent ahead of the question, and never shown on a page; empty: nothing is"
+    )
+    order = models.PositiveSmallIntegerField(default=0, help_text="place in the list; the first is chosen at the start")
+    enabled = models.BooleanField(default=True, help_text="whether it can be chosen")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def preamble(self) -> list[Json]:
+        return [{"role": "system", "content": self.prompt}] if self.prompt.strip() else []
+
+
+def offered() -> list[UseCase]:
+    """Those that can be chosen, as they were at most KEPT seconds ago."""
+    global _read
+    at, found = _read
+    if not at or time.monotonic() - at > KEPT:
+        found = list(UseCase.objects.filter(enabled=True).order_by("order", "name"))
+        _read = (time.monotonic(), found)
+    return found
