@@ -27,8 +27,9 @@ from django.views.decorators.cache import never_cache
 
 from . import attachment_response, attachments, policy, record, search, threading, tree, turns
 from .exports import own as exports
-from .forms import RenameForm
+from .forms import HistoryForm, RenameForm
 from .models import Conversation, Message, Snapshot, Usage
+from .models.conversation import ConversationQuerySet
 
 RECENT = 12  # conversations in the sidebar
 PAGE = 25  # conversations on a page of the history
@@ -67,7 +68,7 @@ def own(request, root: UUID) -> Conversation:
 def conversation(request, conversation: Conversation, at: UUID | None = None, count: int | None = None) -> dict[str, Any]:
     """What the page of a conversation shows, or the last `count` exchanges of it, in five queries at any length, and one more for files."""
     at = at or as_uuid(request.GET.get("at"))
-    rows = conversation.messages.defer("text", "raw")
+    rows = conversation.messages.for_owner().defer("text", "raw")
     calls = conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]).defer("params", "response", "salt", "commitment")
     grown = tree.grow(rows, snapshots := list(calls))
     at, in_preamble = _beside_preamble(grown, snapshots, at)
@@ -100,7 +101,7 @@ def _beside_preamble(grown: tree.Tree, calls: list[Snapshot], at: UUID | None) -
     node = grown.nodes.get(at) if at else None
     if node is None or _up(node)[0] not in grown.preambles:
         return at, False
-    led = [call for call in calls if call.preamble_id and node in _up(grown.nodes[call.preamble_id])]
+    led = [call for call in calls if call.preamble_id and node in _up(grown.nodes.get(call.preamble_id))]
     return (led[-1].reply_id or led[-1].head_id, True) if led else (None, False)
 
 
@@ -179,29 +180,35 @@ class Entry:
 
 @page
 def history(request) -> HttpResponse:
-    query = " ".join(request.GET.get("q", "").replace("\0", " ").split())[: search.TERM]
-    entries, older = _found(request, query) if query else _all(request)
-    status = _status(request, query, entries, bool(older))
-    return render(request, "history.html", {"query": query, "entries": entries, "older": older, "status": status})
+    form = HistoryForm(request.GET, request.user)
+    entries: list[Entry] = []
+    older = status = ""
+    if form.is_valid():
+        rows = Conversation.objects.of(request.user).shown()
+        rows = rows.with_call(**form.calls) if form.calls else rows
+        entries, older = _found(request, rows, form) if form.words else _all(request, rows, form)
+        status = _status(request, rows, form, entries, bool(older))
+    shown = {"form": form, "entries": entries, "older": older, "status": status}
+    return render(request, "history.html", shown, status=400 if form.errors else 200)
 
 
-def _all(request) -> tuple[list[Entry], str]:
+def _all(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list[Entry], str]:
     """Newest first, after the conversation that the last page ended with."""
-    rows = Conversation.objects.of(request.user).shown().newest_first()
+    rows = rows.newest_first()
     last, id = as_moment(request.GET.get("last")), as_uuid(request.GET.get("before"))
     if last and id:
         rows = rows.filter(Q(last__lte=last), Q(last__lt=last) | Q(id__lt=id))
     found = list(rows[: PAGE + 1])
     entries = [Entry(row, [(row.title, False)], [], reverse("conversation", args=[row.id]) + NEWEST) for row in found[:PAGE]]
     end = entries[-1].conversation if len(found) > PAGE else None
-    return entries, _query(last=end.last.isoformat(), before=end.id) if end else ""
+    return entries, _query(**form.given, last=end.last.isoformat(), before=end.id) if end else ""
 
 
-def _found(request, query: str) -> tuple[list[Entry], str]:
+def _found(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list[Entry], str]:
     """By what was said, and by title; those begun last first."""
+    query = form.words
     before = as_uuid(request.GET.get("before"))
-    hits = {hit.conversation: hit for hit in search.find(query, owner=request.user.id, limit=PAGE + 1, before=before)}
-    rows = Conversation.objects.of(request.user).shown()
+    hits = {hit.conversation: hit for hit in search.find(query, owner=request.user.id, limit=PAGE + 1, before=before, **form.calls)}
     titled = rows.filter(title__icontains=query).order_by("-id")
     if before:
         titled = titled.filter(id__lt=before)
@@ -213,19 +220,19 @@ def _found(request, query: str) -> tuple[list[Entry], str]:
             hit = hits.get(id)
             link = reverse("conversation", args=[id]) + (f"{_query(at=hit.message)}#m{hit.message}" if hit else NEWEST)
             entries.append(Entry(kept[id], _marked(kept[id].title, query), hit.snippet if hit else [], link))
-    return entries, _query(q=query, before=ids[PAGE - 1]) if len(ids) > PAGE else ""
+    return entries, _query(**form.given, before=ids[PAGE - 1]) if len(ids) > PAGE else ""
 
 
-def _status(request, query: str, entries: list[Entry], more: bool) -> str:
+def _status(request, rows: ConversationQuerySet, form: HistoryForm, entries: list[Entry], more: bool) -> str:
     """What a screen reader hears first."""
-    count = len(entries)
-    if query:
-        matches = f"conversation{'s' * (count != 1)} match{'es' * (count == 1)} “{query}”"
+    count, chosen = len(entries), " and ".join([f"“{form.words}”"] * bool(form.words) + ["the filter"] * bool(form.filtered))
+    if chosen:
+        matches = f"conversation{'s' * (count != 1)} match{'es' * (count == 1)} {chosen}"
         return f"{count} {matches} on this page; older ones follow." if more else f"{count or 'No'} {matches}."
     if "before" in request.GET:
         return f"{turns.count(count, 'older conversation')}."
     if more:
-        count = Conversation.objects.of(request.user).shown().order_by()[: COUNTED + 1].count()
+        count = rows.order_by()[: COUNTED + 1].count()
     return f"{'More than ' * (count > COUNTED)}{turns.count(min(count, COUNTED), 'conversation')}." if count else ""
 
 

@@ -1,6 +1,7 @@
 """Full text over messages: a side table that the worker fills, so that no call pays for it. It lags the record by seconds."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -35,17 +36,23 @@ INDEX_PLAIN = """
         AND echo_of_id IS NULL AND raw IS NULL AND text <> '' AND length(text) <= %(stretch)s
     ON CONFLICT DO NOTHING"""
 
-# Match first, without an order; sort what matched.
+# Match first, without an order; sort what matched. The system prompts of use cases (MessageQuerySet.for_owner) are found by reviewers only.
 FIND = f"""
     WITH matched AS MATERIALIZED (
         SELECT e.message_id, e.part, e.conversation_id FROM conversations_searchentry e
         JOIN conversations_conversation c ON c.id = e.conversation_id
         WHERE e.words @@ websearch_to_tsquery('simple', %(query)s)
-            AND (%(owner)s::bigint IS NULL OR (c.owner_id = %(owner)s AND c.shown))
+            AND (%(owner)s::bigint IS NULL OR (c.owner_id = %(owner)s AND c.shown AND (
+                SELECT s.preamble_id IS DISTINCT FROM m.id OR s.use_case = '' FROM conversations_message m
+                JOIN conversations_snapshot s ON s.id = m.snapshot_id WHERE m.id = e.message_id)))
             AND (%(before)s::uuid IS NULL OR e.conversation_id < %(before)s)
+            AND {{chosen}}
         LIMIT {CAP})
     SELECT DISTINCT ON (conversation_id) conversation_id, message_id, part FROM matched
     ORDER BY conversation_id DESC, message_id DESC LIMIT %(limit)s"""
+
+WITH_CALL = "EXISTS (SELECT FROM conversations_snapshot s WHERE s.conversation_id = e.conversation_id AND {})"
+CHOSEN = {"model": "s.model = %(model)s", "use_case": "s.use_case = %(use_case)s", "id__gte": "s.id >= %(id__gte)s", "id__lt": "s.id < %(id__lt)s"}
 
 # The same within what a reviewer chose, so that the cap counts only what matched there.
 MATCHING = f"""
@@ -74,14 +81,15 @@ def index(snapshots: list[UUID]) -> None:
             cursor.execute(INDEX, [list(column) for column in zip(*entries, strict=True)])
 
 
-def find(query: str, *, owner: int | None = None, limit: int = 25, before: UUID | None = None) -> list[Hit]:
+def find(query: str, *, owner: int | None = None, limit: int = 25, before: UUID | None = None, **chosen: Any) -> list[Hit]:
     """The newest conversations in which a message matches (words, "phrase", -word, or): one hit each. With an owner: among the owner's shown ones;
-    with `before`, those begun before that one."""
+    with `before`, those begun before that one; with more (of CHOSEN), those with at least one such call."""
     query = query[:TERM].replace("\0", "").strip()
     if not query:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(FIND, {"query": query, "owner": owner, "limit": limit, "before": before})
+        call = WITH_CALL.format(" AND ".join(CHOSEN[name] for name in chosen)) if chosen else "true"
+        cursor.execute(FIND.format(chosen=call), {"query": query, "owner": owner, "limit": limit, "before": before, **chosen})
         found = cursor.fetchall()
         messages = Message.objects.in_bulk([message for _, message, _ in found])
         texts = [_stretches(messages[message])[part] for _, message, part in found]

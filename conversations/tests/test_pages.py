@@ -614,6 +614,120 @@ def test_older_pages_show_each_conversation_once(alice, hers, apart):
     assert "60 conversations." in Html(hers.get("/history/")).words
 
 
+def listed(client, query: str) -> tuple[list[str], str]:
+    """The titles that a filter leaves, and the page's words."""
+    response = client.get(f"/history/?{query}")
+    html = Html(response)
+    check(html)
+    assert response.status_code == 200
+    titles = response.content.decode().split("<h2><a")[1:]
+    return [title.split(">", 1)[1].split("<")[0] for title in titles], html.words
+
+
+@pytest.fixture
+def calls(alice) -> list[Snapshot]:
+    """One a conversation: two models, two use cases, noon (UTC) of three days in May."""
+    made = []
+    for day, model, use_case in ((1, "gpt-4o", ""), (2, "o4-mini", "Coding assistant"), (3, "gpt-4o", "Coding assistant")):
+        at = datetime(2026, 5, day, 12, tzinfo=UTC)
+        call = record.open(
+            record.Asked(owner=alice.pk, kind="chat", model=model, body={}, messages=[user(f"heron {day}")], use_case=use_case, at=at, title=f"day {day}")
+        )
+        made.append(close(call, status="ok", replies=[assistant("a")], closed=at))
+    indexed(*made)
+    return made
+
+
+@pytest.mark.parametrize("words", ["", "q=heron&"])
+@pytest.mark.parametrize(
+    ("query", "days"),
+    [
+        ("model=gpt-4o", [3, 1]),
+        ("model=gpt-4", []),
+        ("use_case=Coding+assistant", [3, 2]),
+        ("use_case=Coding+assistant&model=gpt-4o", [3]),
+        ("since=2026-05-02", [3, 2]),
+        ("until=2026-05-02", [2, 1]),
+        ("since=2026-05-02&until=2026-05-02", [2]),
+        ("since=2026-05-04", []),
+        ("model=&use_case=&since=&until=", [3, 2, 1]),
+    ],
+)
+def test_the_history_is_filtered(hers, calls, words, query, days):
+    titles, said = listed(hers, words + query)
+    assert titles == [f"day {day}" for day in days]
+    count = f"{len(days) or 'No'} conversation{'' if len(days) == 1 else 's'}"
+    filtered = query.replace("&", "").rpartition("=")[2] != "" or "model=gpt" in query
+    chosen = " and ".join(["“heron”"] * bool(words) + ["the filter"] * filtered)
+    assert (f"{count} match{'es' if len(days) == 1 else ''} {chosen}." if chosen else f"{count}.") in said
+
+
+def test_a_filters_days_are_the_viewers(alice, hers, calls):
+    alice.time_zone = "Pacific/Kiritimati"  # UTC+14: noon of the 1st is the 2nd there
+    alice.save()
+    assert listed(hers, "since=2026-05-02&until=2026-05-02")[0] == ["day 1"]
+    assert listed(hers, "q=heron&until=2026-05-02")[0] == ["day 1"]
+
+
+def test_one_call_has_to_fit_the_whole_filter(alice, hers, calls):
+    at = datetime(2026, 5, 9, 12, tzinfo=UTC)
+    call = record.open(record.Asked(owner=alice.pk, kind="chat", model="o4-mini", body={}, messages=[user("x")], root=calls[0].conversation_id, at=at))
+    close(call, status="ok", replies=[assistant("a")], closed=at)
+    assert listed(hers, "model=o4-mini&since=2026-05-09")[0] == ["day 1"]
+    assert listed(hers, "model=gpt-4o&since=2026-05-09")[0] == []
+
+
+def test_models_and_use_cases_of_ones_own_are_offered(alice, hers, bob, calls):
+    turn(bob, [user("q")], "a", use_case="Bobs own")
+    html = Html(hers.get("/history/?model=gone-1"))
+    check(html)
+    assert [option["value"] for option in html.all("option")] == ["", "gone-1", "gpt-4o", "o4-mini", "", "Coding assistant"]
+    assert html.all("option", value="gone-1", selected=None)
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("since=soon", "“soon” is no day. Write one as 20"),
+        ("until=2026-02-30", "“2026-02-30” is no day."),
+        ("since=0001-01-01", "Too long ago."),
+        ("until=9999-12-31", "Too far ahead."),
+        ("since=2026-05-02&until=2026-05-01", "This is before the first day."),
+        ("q=heron&since=%3Cb%3E", "“<b>” is no day."),
+        ("model=" + "x" * 501, "at most 500"),
+    ],
+)
+def test_a_wrong_filter_is_named_and_nothing_is_listed(hers, calls, query, error):
+    response = hers.get(f"/history/?{query}")
+    assert response.status_code == 400
+    html = Html(response)
+    check(html)
+    assert error in html.words
+    assert "correct the filter first" in html.words
+    assert b'class="entries"' not in response.content
+    assert [fold for fold in html.all("details") if "open" in fold]
+
+
+@pytest.mark.parametrize("words", ["", "q=pony&"])
+def test_the_filter_goes_along_to_older_pages(alice, hers, words):
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    made = [turn(alice, [user(f"pony {i}")], "a", use_case="Riding" if i % 2 else "", at=at) for i in range(70)]
+    indexed(*made)
+    pages = everywhere(hers, f"/history/?{words}use_case=Riding&since=2026-05-01")
+    assert [len(page) for page in pages] == [25, 10]
+    assert sorted(flat(pages)) == sorted(f"/c/{call.conversation_id}/" for call in made[1::2])
+
+
+def test_nobody_elses_is_listed_by_a_filter(hers, bob):
+    turn(bob, [user("q")], "a", use_case="Bobs own")
+    assert listed(hers, "use_case=Bobs+own")[0] == []
+
+
+def test_a_filtered_search_costs_no_more(hers, calls, django_assert_max_num_queries):
+    with django_assert_max_num_queries(10):
+        assert listed(hers, "q=heron&model=gpt-4o&use_case=Coding+assistant&since=2026-05-01&until=2026-05-30")[0] == ["day 3"]
+
+
 @pytest.mark.parametrize(
     "query",
     [
