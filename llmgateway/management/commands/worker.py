@@ -7,6 +7,7 @@ by the next: the log is where it was left, and a job whose worker went silent is
 import asyncio
 import logging
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -33,7 +34,11 @@ class Command(BaseCommand):
 
     def handle(self, *, once, **options):
         if not once:
-            return asyncio.run(work())
+            try:
+                return asyncio.run(work())
+            except Exception:  # Python's own last words would quote what it says
+                log.exception("the worker failed")
+                sys.exit(1)
         sweep()
         asyncio.run(do_jobs(wait=False))
         while sealing.seal():
@@ -44,15 +49,16 @@ async def work() -> None:
     """Until SIGTERM or SIGINT."""
     over = threading.Event()
     jobs = asyncio.create_task(keep_doing_jobs())
+    follower = asyncio.create_task(asyncio.to_thread(follow, over))
+    follower.add_done_callback(lambda _: jobs.cancel())  # neither goes on without the other
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, jobs.cancel)
-    follower = threading.Thread(target=follow, args=(over,), name="follower")
-    follower.start()
     try:
-        await asyncio.gather(jobs, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await jobs
     finally:
         over.set()
-    await asyncio.to_thread(follower.join)
+        await follower
 
 
 # The log ---------------------------------------------------------------------------------------------------------
