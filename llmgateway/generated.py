@@ -102,16 +102,15 @@ class Day:
             at = talk.exchange(at) + timedelta(seconds=self.dice.expovariate(1 / 90))
         self.conversations.append(talk.row())
 
-    def write(self) -> int:
-        """In one transaction; the calls wait for their seals in order of closing. How many calls."""
+    def write(self) -> None:
+        """In one transaction; the calls wait for their seals in order of closing."""
         self.snapshots.sort(key=lambda row: row["closed"])
         waiting = [{"snapshot": row["id"], "closed": row["closed"]} for row in self.snapshots]
         with transaction.atomic():
-            for model, rows in (
-                (Conversation, self.conversations), (Snapshot, self.snapshots), (Message, self.messages), (Unsealed, waiting), (Usage, used(self.snapshots)),
-            ):  # fmt: skip
-                copy(model, rows)
-        return len(self.snapshots)
+            copy(Conversation, self.conversations)
+            copy(Snapshot, self.snapshots)
+            copy(Message, self.messages)
+            copy(Unsealed, waiting)
 
 
 class Talk:
@@ -201,17 +200,15 @@ class Talk:
         }  # fmt: skip
 
 
-def used(snapshots: list[Row]) -> list[Row]:
-    """The roll-up that closing the calls would have made: by the day of opening, owner and model."""
-    rows: dict[tuple, Row] = {}
+def use(usage: dict[tuple, Row], snapshots: list[Row]) -> None:
+    """Adds what closing the calls would have added to the roll-up: by the day of opening, which may be the next one, owner and model."""
     for call in snapshots:
         key = (call["opened"].date(), call["owner_id"], call["model"])
-        row = rows.setdefault(key, dict(zip(("day", "owner_id", "model"), key, strict=True)) | dict.fromkeys(TOTALS, 0))
+        row = usage.setdefault(key, dict(zip(("day", "owner_id", "model"), key, strict=True)) | dict.fromkeys(TOTALS, 0))
         row["calls"] += 1
         row["failures"] += call["status"] != Snapshot.Status.OK
         for name in TOTALS[2:]:
             row[name] += call[name] or 0
-    return list(rows.values())
 
 
 def copy(model: type[Model], rows: list[Row]) -> None:
@@ -228,10 +225,13 @@ def write(calls: int, people: int, seed: int, today: date, done: Callable[[int],
     company = Company(people, seed)
     days = [today - timedelta(days=ago) for ago in range(365, 0, -1)]
     weights = [(1.0 if day.weekday() < 5 else 0.12) * (0.5 + number / 365) for number, day in enumerate(days)]
-    written = 0
+    written, usage = 0, {}  # type: ignore[var-annotated]
     for day, share in zip(days, itertools.accumulate(weights), strict=True):
         rows = Day(company, day)
         while written + len(rows.snapshots) < calls * share / sum(weights):
             rows.converse()
-        written += rows.write()
+        rows.write()
+        use(usage, rows.snapshots)
+        written += len(rows.snapshots)
         done(written)
+    copy(Usage, list(usage.values()))
