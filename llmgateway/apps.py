@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 
 
 class GatewayConfig(AppConfig):
@@ -7,3 +8,10 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         from llmgateway import accounts, checks  # noqa: F401 (registers what they hold)
+
+
+class DeskConfig(admin.AdminConfig):
+    """Django's admin, with the review desk's own pages."""
+
+    default = False
+    default_site = "conversations.desk.Desk"

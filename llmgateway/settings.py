@@ -70,7 +70,7 @@ INSTALLED_APPS = [
     "proxy",
     "procrastinate.contrib.django",
     "llmgateway",
-    "django.contrib.admin",
+    "llmgateway.apps.DeskConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -22,6 +22,7 @@ COLUMNS = (
     "model", "status", "kind", "text_truncated", "text_sha256", "schema_version",
 )  # fmt: skip
 LONGEST = 32_000  # characters; a spreadsheet's cell ends at 32,767
+BOM = b"\xef\xbb\xbf"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 AT_ONCE = 200  # calls that are read, with their conversations' messages, in one go: what the download holds in memory
 
@@ -71,7 +72,7 @@ class Download:
     def __init__(self, calls: QuerySet[Snapshot]) -> None:
         self.calls = calls.select_related("owner", "conversation").order_by("-id")
         self.last: UUID | None = None
-        self.waiting: Iterator[bytes] = iter([b"\xef\xbb\xbf" + line(COLUMNS)])
+        self.waiting: Iterator[bytes] = iter([BOM + line(COLUMNS)])
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -65,7 +65,15 @@ class Conversation(models.Model):
             models.UniqueConstraint("owner", "classic_root", name="conversation_classic_root", condition=models.Q(classic_root__isnull=False)),
             models.UniqueConstraint("owner", "session_key", name="conversation_session", condition=models.Q(session_key__isnull=False)),
         ]
-        permissions = [("view_content", "Can read what was said"), ("export_content", "Can export what was said")]
+        permissions = [
+            ("view_content", "Can read what was said"),
+            ("export_content", "Can export what was said"),
+            ("decide", "Can decide about conversations"),
+            ("lead", "Can assign, sample and decide in bulk"),
+            ("reveal_identity", "Can reveal who is behind an alias"),
+            ("view_usage_by_user", "Can see usage by person"),
+            ("view_assessments", "Can see assessments of one conversation"),
+        ]
 
     def __str__(self) -> str:
         return self.title or str(self.id)

@@ -1,6 +1,6 @@
 """How the review desk shows text, money, tokens and time."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from django import template
@@ -42,6 +42,31 @@ def dollars(value: Decimal | None) -> str:
     if value is None:
         return "–"
     return "$0" if not value else "< $0.0001" if value < Decimal("0.0001") else f"${value:,.4f}"
+
+
+@register.filter
+def short(value: float) -> str:
+    """To three digits: 12, 12.3k, 1.23M."""
+    for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{name}"
+    return f"{value:.3g}"
+
+
+@register.filter
+def money(value: Decimal) -> str:
+    """A sum: to the cent, where there are cents."""
+    return f"${value:,.2f}" if value >= 1 else dollars(value)
+
+
+@register.filter
+def figure(value) -> SafeString | str:
+    """A cell of a table: a day, a number, money, or somebody's text."""
+    if isinstance(value, date):
+        return f"{value.day} {value:%b %Y}"
+    if isinstance(value, Decimal):
+        return dollars(value)
+    return count(value) if isinstance(value, int) else visible(value)
 
 
 @register.filter

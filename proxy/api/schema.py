@@ -46,6 +46,8 @@ PICTURES = object_of("data", data={"type": "array", "items": ANYTHING})
 CLASSIC = {"uuid": ID, "root_uuid": ID}
 ROOT = {"type": ["string", "null"], "description": 'absent, null, empty or "string": a new conversation'}
 PRICED = {"enum": ["dall-e-2", None]}
+SPENT = {"calls": {"type": "integer"}, "failures": {"type": "integer"}, "prompt_tokens": {"type": "integer"}, "completion_tokens": {"type": "integer"}}
+FIGURES = object_of("calls failures prompt_tokens completion_tokens cost_usd", cost_usd={"type": "number"}, **SPENT)
 NEXT = {"type": ["string", "null"], "description": "the `before` of the following page"}
 
 
@@ -108,7 +110,7 @@ def streamed(schema: Json) -> Json:
     return STREAMED | {"content": {"application/json": {"schema": schema}, "text/event-stream": {"schema": {"type": "string"}}}}
 
 
-V1, CLASSICS, REST = "OpenAI's API", "The classic gateway's API", "Conversations"
+V1, CLASSICS, REST, USAGE = "OpenAI's API", "The classic gateway's API", "Conversations", "Usage"
 NAME = given("name", {"type": "string", "minLength": 1}, "the root id", "path")
 
 PATHS: Json = {
@@ -177,6 +179,15 @@ PATHS: Json = {
             "Rename it", answer("Renamed", CONVERSATION), body=object_of("title", title={"type": "string", "pattern": r"[!-~]"}), parameters=(NAME,), tag=REST
         ),
         "delete": operation("Hide it", {"description": "Hidden; the log stays"}, parameters=(NAME,), tag=REST, status="204"),
+    },
+    "/api/usage": {
+        "get": operation(
+            "What was spent", tag=USAGE, parameters=(
+                given("since", DAY, "the first day (UTC); 30 days, unless given"), given("until", DAY, "the last; today, unless given"),
+                given("of", {"enum": ["me", "everyone"]}, "everyone: with the right to see the usage report"),
+            ),
+            reply=answer("Of these days, and of as many before", object_of("since until total before steps models", total=FIGURES, before=FIGURES)),
+        )
     },
 }  # fmt: skip
 

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from . import gateway, openai, views
+from . import gateway, openai, usage, views
 
 urlpatterns = [
     path("docs/", views.documentation, name="api-docs"),
@@ -14,5 +14,6 @@ urlpatterns = [
     path("image_gen", gateway.ImageGeneration.as_view()),
     path("conversations", gateway.Conversations.as_view()),
     path("conversations/<path:name>", gateway.OneConversation.as_view()),
+    path("usage", usage.Usage.as_view()),
     re_path("^(?P<rest>.*)$", openai.Nowhere.as_view()),
 ]

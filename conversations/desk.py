@@ -1,0 +1,33 @@
+"""The admin site: the pages of its models, and the desk's own beside them, in the index for those who may open them."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import URLPattern, URLResolver, path, reverse
+
+from .access import may
+
+
+class Desk(admin.AdminSite):
+    index_title = "Review and administration"
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        from .admin import report  # it needs the site
+
+        return [
+            path("usage/", self.admin_view(report.page), name="usage-report"),
+            path("usage/<slug:panel>.csv", self.admin_view(report.csv), name="usage-csv"),
+            *super().get_urls(),
+        ]
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list:
+        """With the pages that belong to no model, where this person may open them."""
+        apps = super().get_app_list(request, app_label)
+        pages = [("Usage report", "admin:usage-report", "view_usage")]
+        found = [
+            {"name": name, "object_name": name, "admin_url": reverse(url), "view_only": True, "perms": {}}
+            for name, url, right in pages
+            if may(request.user, right)
+        ]
+        if found and app_label in (None, "reports"):
+            apps.append({"name": "Reports", "app_label": "reports", "app_url": found[0]["admin_url"], "has_module_perms": True, "models": found})
+        return apps
