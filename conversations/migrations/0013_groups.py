@@ -38,7 +38,7 @@ def remove(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0008_decision")]
+    dependencies = [("conversations", "0012_snapshot_use_case")]
     operations = [
         migrations.AlterModelOptions("conversation", {"permissions": list(RIGHTS.items())}),
         migrations.RunPython(make, remove),
