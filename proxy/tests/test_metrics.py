@@ -1,12 +1,17 @@
 """/metrics of a served gateway: who may read it, what it counts, and what it never says."""
 
 import os
+import re
 import signal
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
+from prometheus_client import REGISTRY
 
 from conversations.models import Unsealed
+from llmgateway import metrics as page
+from proxy import metrics
 from proxy.tests.gateway import ALICE, CANARY, CHAT, SECRET, eventually, marked
 from proxy.tests.test_endings import Held, word
 from proxy.tests.wire import SSE, chunk, json_reply
@@ -16,6 +21,7 @@ ANSWER = (
     b'"usage": {"prompt_tokens": 1000, "completion_tokens": 500}}'
 )
 TOKEN = f"{SECRET}-metrics"
+OF_THE_DATABASE = {"llmgateway_database_up", "llmgateway_unsealed", "llmgateway_unsealed_age_seconds", "llmgateway_worker_beat_age_seconds"}
 
 
 def samples(gateway, **headers):
@@ -120,10 +126,11 @@ def test_the_backlog_and_the_worker(wired, wire, recorded):
     assert now["llmgateway_unsealed_age_seconds"] > 0
     wired.work()
     now = samples(wired)
+    assert OF_THE_DATABASE - {"llmgateway_worker_beat_age_seconds"} <= now.keys()  # no worker stays
     assert (now["llmgateway_unsealed"], now["llmgateway_unsealed_age_seconds"], now["llmgateway_database_up"]) == (0, 0, 1)
 
 
-def test_a_server_that_ends_takes_its_files_with_it(started, wire, settings):
+def test_a_server_that_ends_takes_its_files_with_it(started, wire):
     gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
     folder = settings.VAR_DIR / "metrics" / str(gateway.port)
     assert list(folder.glob("*.db"))
@@ -170,3 +177,11 @@ def test_who_comes_through_a_proxy_of_this_machine_is_not_this_machine(client):
     with override_settings(TRUSTED_PROXIES=["10.0.0.1"]):
         assert status(client, "10.0.0.1", x_forwarded_for="127.0.0.1") == 404
         assert status(client, "127.0.0.1") == 200
+
+
+def test_every_metric_is_explained():
+    text = (settings.BASE_DIR / "docs" / "operations.md").read_text()
+    families = [family for family in REGISTRY.collect() if family.name.startswith("llmgateway_")]
+    assert {page.REQUESTS, metrics.CALLS} <= set(REGISTRY._collector_to_names)
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in families} | OF_THE_DATABASE
+    assert names == set(re.findall(r"^\| `(llmgateway_\w+)` \|", text, re.MULTILINE))
