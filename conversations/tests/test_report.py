@@ -6,10 +6,11 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from conversations import record
-from conversations.models import AuditEvent, User
+from conversations.models import AuditEvent, Conversation, Usage, User
 from conversations.record import Outcome
 from conversations.report import SMALLER, Days, merged
 from conversations.tests.calls import ask, user
@@ -139,3 +140,17 @@ def test_ten_queries_at_most(logs, django_assert_max_num_queries):
     lead = client_of("lea", "Lead")
     with django_assert_max_num_queries(10):
         assert lead.get(f"/admin/usage/?{SEPTEMBER}").status_code == 200
+
+
+def test_rollups_are_held_against_the_log_and_made_again(logs, capsys):
+    call_command("rollups")
+    Usage.objects.filter(day=date(2026, 9, 1)).update(cost=7)
+    Usage.objects.filter(day=date(2026, 9, 2), owner__username="bob").delete()
+    Conversation.objects.filter(title="late").update(turns=9)
+    with pytest.raises(CommandError, match="3 rows"):
+        call_command("rollups")
+    said = capsys.readouterr().out
+    assert "usage of 2026-09-01" in said
+    assert f"totals of conversation {Conversation.objects.get(title='late').id}" in said
+    call_command("rollups", rebuild=True)
+    assert lines(client_of("lea", "Lead"), "people")[1] == '"bob","1","200","100","0.30000000"'

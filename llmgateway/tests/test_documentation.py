@@ -32,6 +32,11 @@ def test_every_make_target_is_explained():
     assert [target for target in targets if f"`make {target}`" not in README and f"make {target}\n" not in README] == []
 
 
+@pytest.mark.parametrize("command", sorted(ROOT.glob("*/management/commands/[a-z]*.py")), ids=lambda path: path.stem)
+def test_every_command_is_explained(command):
+    assert any(f"manage.py {command.stem}" in text for text in (README, *(page.read_text() for page in (ROOT / "docs").glob("*.md"))))
+
+
 def test_every_linked_file_exists():
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)\)", README)
     assert links
