@@ -522,7 +522,7 @@ CLOSE = f"""
     ), partial AS (
         DELETE FROM conversations_partial p USING pending WHERE p.snapshot = pending.id
     ), unsealed AS (
-        INSERT INTO conversations_unsealed (snapshot, closed) SELECT id, %(closed)s FROM pending
+        INSERT INTO conversations_unsealed (subject, closed) SELECT id, %(closed)s FROM pending
     )
     UPDATE conversations_snapshot s
     SET status = %(status)s, reply_id = %(reply)s, response = %(response)s, served_model = %(served_model)s,

@@ -1,34 +1,75 @@
-"""The worker follows the log: every closed call gets a seal, and its words an entry in the search index.
+"""The worker follows the log: every closed call, decision and audit event gets a seal, and what was said an entry in the search index.
 
-A seal is a gapless number and a link, sha256(the link before ‖ digest of the row). One writer holds the chain, so
-nothing waits on the path of a call; a dead worker delays seals, and loses none.
+A seal is a gapless number and a link: conversations.ledger says how they are made. One writer holds the chain, so nothing
+waits on the path of a call; a dead worker delays seals, and loses none. What is sealed of a row is a text that PostgreSQL
+makes of it, a JSON array of its columns; of a call, with a digest of each message that it brought.
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from hashlib import sha256
-from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DataError, OperationalError, connection, transaction
+from django.db import DataError, OperationalError, connection, models, transaction
 
-from . import search
-from .models import Seal, Snapshot, Unsealed
+from . import ledger, search
+from .models import AuditEvent, Decision, Message, Seal, Snapshot, Unsealed
 
 BATCH = 500
 TOO_MUCH = ("54000", "22001", "22021")  # PostgreSQL's limits on a vector, a string, an encoding
 LOCK = 0x67775EA1  # of PostgreSQL's advisory locks, ours
-# The columns of a snapshot that stay as they were closed. Its messages are in it through their ids, which are made of every
-# word up to them. (`salt` goes with an erasure; `stop` and `process` are of the running call.)
-SEALED = (
-    "id conversation_id owner_id key end_user kind status retry_of_id model served_model upstream params preamble_id head_id commitment reply_id response "
-    "finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent opened first_byte closed "
-    "classic_id classic"
-).split()
+SNAPSHOT = Snapshot._meta.model_name
 
 log = logging.getLogger(__name__)
+
+
+def _columns(model: type[models.Model], table: str, names: str) -> str:
+    """Each in a form that depends on no setting of a session."""
+    forms = {models.DateTimeField: "{} AT TIME ZONE 'UTC'", models.BinaryField: "encode({}, 'hex')", models.GenericIPAddressField: "host({})"}
+    fields = [model._meta.get_field(name) for name in names.split()]
+    return ", ".join(forms.get(type(field), "{}").format(f'{table}."{field.column}"') for field in fields)  # type: ignore[union-attr]
+
+
+# What is sealed of each kind. A column that is added later is not in the old seals: it needs a kind of its own.
+# (Not in a call's: `salt`, which goes with an erasure; `stop` and `process`, which are of the running call.)
+CALL = _columns(Snapshot, "c", """
+    id conversation owner key end_user kind status retry_of model served_model upstream params preamble head commitment reply response
+    finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent
+    opened first_byte closed classic_id classic use_case""")  # fmt: skip
+MESSAGE = _columns(Message, "m", "id conversation parent depth role text raw origin echo_of path_hash")
+# Found by their conversation: messages have no index on the call that brought them.
+TEXTS = {
+    SNAPSHOT: f"""
+        WITH calls AS MATERIALIZED (SELECT * FROM conversations_snapshot WHERE id = ANY(%(ids)s)),
+        brought AS MATERIALIZED (
+            SELECT m.snapshot_id, json_agg(encode(sha256(convert_to(json_build_array({MESSAGE})::text, 'UTF8')), 'hex') ORDER BY m.id) AS digests
+            FROM conversations_message m
+            WHERE m.conversation_id = ANY(ARRAY(SELECT DISTINCT conversation_id FROM calls)) AND m.snapshot_id = ANY(%(ids)s)
+            GROUP BY m.snapshot_id)
+        SELECT c.id, json_build_array({CALL}, coalesce(brought.digests, '[]'))::text
+        FROM calls c LEFT JOIN brought ON brought.snapshot_id = c.id""",
+    **{
+        model._meta.model_name: f"SELECT id, json_build_array({_columns(model, 'e', names)})::text FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s)"
+        for model, names in {
+            Decision: "id conversation reviewer disposition reason note made newest",
+            AuditEvent: "id at actor actor_name address user_agent action kind subject conversation terms detail",
+        }.items()
+    },
+}
+
+
+def texts(subjects: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
+    """What is sealed of each row; nothing of one that is not there."""
+    found: dict[UUID, str] = {}
+    by_kind: dict[str, list[UUID]] = {}
+    for kind, id in subjects:
+        by_kind.setdefault(kind, []).append(id)
+    with connection.cursor() as cursor:
+        for kind in by_kind.keys() & TEXTS.keys():
+            cursor.execute(TEXTS[kind], {"ids": by_kind[kind]})
+            found |= dict(cursor.fetchall())
+    return found
 
 
 def seal() -> int:
@@ -41,18 +82,35 @@ def seal() -> int:
         waiting = list(Unsealed.objects.order_by("id")[:BATCH])
         if not waiting:
             return 0
-        snapshots = Snapshot.objects.in_bulk([row.snapshot for row in waiting])
+        sealed = texts((row.kind, row.subject) for row in waiting)
         last = Seal.objects.order_by("-number").first()
         number, link = (last.number, bytes(last.link)) if last else (0, b"")
         now, seals = datetime.now(UTC), []
         for row in waiting:
-            row_digest = digest(snapshots[row.snapshot])
-            number, link = number + 1, sha256(link + row_digest).digest()
-            seals.append(Seal(number=number, kind="snapshot", subject=row.snapshot, digest=row_digest, link=link, sealed=now))
+            number += 1  # a row that somebody took away meanwhile is sealed as none: verify says so
+            made = Seal(number=number, kind=row.kind, subject=row.subject, digest=ledger.digest(sealed.get(row.subject, "")), sealed=now)
+            made.link = link = ledger.link(link, made.entry)
+            seals.append(made)
         Seal.objects.bulk_create(seals)
-        _index([row.snapshot for row in waiting])
+        if calls := [row.subject for row in waiting if row.kind == SNAPSHOT]:
+            _index(calls)
         Unsealed.objects.filter(id__in=[row.id for row in waiting]).delete()
     return len(waiting)
+
+
+def lines(first: int, last: int, *, with_texts: bool = False) -> Iterator[bytes]:
+    """A range of the chain as conversations.ledger reads it; with the texts, whoever has them can hold the rows against it."""
+    start, before = first, bytes(Seal.objects.filter(number=first - 1).values_list("link", flat=True).first() or b"")
+    while seals := list(Seal.objects.filter(number__range=(first, min(last, first + BATCH - 1))).order_by("number")):
+        sealed = texts((seal.kind, seal.subject) for seal in seals) if with_texts else {}
+        for seal in seals:
+            line = seal.entry._asdict() | {"digest": bytes(seal.digest).hex(), "link": bytes(seal.link).hex()}
+            if seal.number == start:
+                line["before"] = before.hex()
+            if seal.subject in sealed:
+                line["text"] = sealed[seal.subject]
+            yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        first = seals[-1].number + 1
 
 
 def backlog() -> tuple[int, timedelta]:
@@ -76,18 +134,3 @@ def _index(snapshots: list[UUID]) -> None:
             return
         for snapshot in snapshots:
             _index([snapshot])
-
-
-def digest(snapshot: Snapshot) -> bytes:
-    later = [snapshot.use_case] if snapshot.use_case else []  # a row without one keeps the digest that it had before there were use cases
-    return sha256(orjson.dumps([_plain(getattr(snapshot, name)) for name in SEALED] + later)).digest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).hex()
-    if isinstance(value, Decimal):
-        return f"{value:.8f}"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    return value if value is None or isinstance(value, int | str) else str(value)

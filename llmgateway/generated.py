@@ -105,7 +105,7 @@ class Day:
     def write(self) -> None:
         """In one transaction; the calls wait for their seals in order of closing."""
         self.snapshots.sort(key=lambda row: row["closed"])
-        waiting = [{"snapshot": row["id"], "closed": row["closed"]} for row in self.snapshots]
+        waiting = [{"subject": row["id"], "closed": row["closed"]} for row in self.snapshots]
         with transaction.atomic():
             copy(Conversation, self.conversations)
             copy(Snapshot, self.snapshots)

@@ -56,6 +56,10 @@ MAX_BODY = 20 * 1024 * 1024  # bytes of a request
 MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
 MAX_MESSAGES = 4000
 
+# The chain of seals is signed now and then, in a file that can be shipped away
+CHECKPOINT_KEY = env.str("CHECKPOINT_KEY", default="") or secret.kept(VAR_DIR / "checkpoint_key")
+CHECKPOINT_FILE = Path(env.str("CHECKPOINT_FILE", default="") or VAR_DIR / "checkpoints.jsonl")
+
 # Django ---------------------------------------------------------------------------------------------------------
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret.kept(VAR_DIR / "secret_key")

@@ -14,7 +14,7 @@ from .message import Message
 from .policy import PolicyAcceptance, UsagePolicy
 from .review import Decision
 from .scaffolding import Partial, Process, Unsealed
-from .seal import Seal
+from .seal import Seal, Verification
 from .search import SearchEntry
 from .snapshot import Snapshot
 from .usage import Usage
@@ -37,4 +37,5 @@ __all__ = [
     "Usage",
     "UsagePolicy",
     "User",
+    "Verification",
 ]

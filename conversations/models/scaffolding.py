@@ -28,7 +28,8 @@ class Process(models.Model):
 
 
 class Unsealed(models.Model):
-    """A closed call that the worker has not sealed yet, in order of closing. Written by the close itself."""
+    """A row of evidence that the worker has not sealed yet, in order of closing. Written with the row: by the close of a call, by a trigger for the others."""
 
-    snapshot = models.UUIDField()
+    kind = models.TextField(db_default="snapshot")
+    subject = models.UUIDField()
     closed = models.DateTimeField()

@@ -217,13 +217,6 @@ def test_a_programs_own_prompt_is_kept_unless_another_is_chosen(hers, alice, mar
     assert [messages[0]["content"] for messages in sent()] == ["Be terse.", PROMPT]
 
 
-def test_its_name_is_sealed(hers, marmot):
-    call = ask(hers, "q", use_case=marmot.pk)
-    before = sealing.digest(call)
-    call.use_case = "Bear"
-    assert sealing.digest(call) != before
-
-
 # In the admin ---------------------------------------------------------------------------------------------------
 
 

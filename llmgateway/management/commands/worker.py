@@ -17,7 +17,7 @@ from django.db import Error, connection
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
-from conversations import record, sealing
+from conversations import checkpoints, record, sealing
 from conversations.models import Process
 
 BEAT = 5.0  # seconds between two signs of life: /readyz and /metrics tell of them
@@ -43,6 +43,7 @@ class Command(BaseCommand):
         asyncio.run(do_jobs(wait=False))
         while sealing.seal():
             pass
+        checkpoints.mark()
 
 
 async def work() -> None:
@@ -73,6 +74,7 @@ def follow(over: threading.Event) -> None:
                 beaten = time.monotonic()
             if time.monotonic() - swept > SWEEP:
                 sweep()
+                checkpoints.mark()
                 swept = time.monotonic()
             sealed = sealing.seal()
         except Error as problem:

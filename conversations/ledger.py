@@ -1,0 +1,194 @@
+"""The arithmetic of the chain, and the program that checks an exported part of it: python ledger.py RANGE.jsonl [CHECKPOINTS.jsonl KEY …]
+
+The standard library alone, so that whoever receives an export needs nothing of the gateway's. A line of a range:
+
+    {"number": 12, "kind": "snapshot", "subject": "0199…", "digest": "…", "sealed": "2026-01-31T12:00:00.000000+00:00", "link": "…"}
+
+`digest` is the sha256 of what was sealed, its `text` where the line has one. `link` is the sha256 of the link before and of all that
+stands in the line before it; the first line of a range has the link `before` it too. A checkpoint is a link that was signed (Ed25519)
+and kept elsewhere: who rewrites the chain, or cuts its end off, cannot rewrite those.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256, sha512
+from typing import Any, NamedTuple
+
+
+class Broken(Exception):
+    """What is wrong, and with which row."""
+
+
+class Entry(NamedTuple):
+    number: int
+    kind: str
+    subject: str  # the id of the row
+    digest: bytes
+    sealed: str  # when: ISO 8601, UTC, microseconds
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject} (seal {self.number})"
+
+
+class Checkpoint(NamedTuple):
+    number: int
+    link: str  # hex, as are key and signature
+    at: str
+    key: str
+    signature: str
+
+    @property
+    def message(self) -> bytes:
+        return f"checkpoint {self.number} {self.link} {self.at}".encode()
+
+
+Verify = Callable[[bytes, bytes, bytes], bool]  # public key, signature, message
+
+
+def digest(text: str) -> bytes:
+    return sha256(text.encode()).digest()
+
+
+def link(before: bytes, entry: Entry) -> bytes:
+    return sha256(before + f"{entry.number} {entry.kind} {entry.subject} {entry.sealed} ".encode() + entry.digest).digest()
+
+
+class Chain:
+    """Takes entries in order; raises Broken at the first that does not fit."""
+
+    def __init__(self, checkpoints: Iterable[Checkpoint] = (), *, number: int = 0, link: bytes = b"") -> None:
+        self.number, self.link = number, link
+        self.checkpoints = iter(checkpoints)
+        self.passed: Checkpoint | None = None
+        self.next = self._from(number + 1)
+
+    def take(self, entry: Entry, claimed: bytes) -> None:
+        if entry.number != self.number + 1:
+            raise Broken(f"Seal {self.number + 1} is missing: after {self.number} comes {entry.number}.")
+        self.number, self.link = entry.number, link(self.link, entry)
+        if claimed != self.link:
+            raise Broken(f"The seal of {entry} does not follow from the one before: one of them was changed, moved or put in.")
+        while self.next and self.next.number == self.number:
+            if self.next.link != self.link.hex():
+                raise Broken(f"At seal {self.number} the chain is not the one that the checkpoint of {self.next.at} signed: it was written anew.")
+            self.passed, self.next = self.next, self._from(self.number)
+
+    def end(self) -> None:
+        if self.next:
+            raise Broken(f"The chain ends at seal {self.number}, but the checkpoint of {self.next.at} signed seal {self.next.number}: its end was cut off.")
+
+    def _from(self, number: int) -> Checkpoint | None:
+        """The next checkpoint that this chain can meet."""
+        return next((checkpoint for checkpoint in self.checkpoints if checkpoint.number >= number), None)
+
+
+def checkpoints(lines: Iterable[bytes], keys: Iterable[str], verify: Verify) -> Iterator[Checkpoint]:
+    """Those of a file, oldest first, each with a signature by one of these keys (hex). Raises Broken."""
+    trusted, number = set(keys), 0
+    for place, line in enumerate(lines, 1):
+        try:
+            checkpoint = Checkpoint(**json.loads(line))
+            signed = checkpoint.key in trusted and verify(bytes.fromhex(checkpoint.key), bytes.fromhex(checkpoint.signature), checkpoint.message)
+        except (ValueError, TypeError):
+            raise Broken(f"Line {place} of the checkpoints is none.") from None
+        if not signed:
+            raise Broken(f"Line {place} of the checkpoints, of seal {checkpoint.number}, is not signed by a key that is trusted here.")
+        if checkpoint.number < number:
+            raise Broken(f"Line {place} of the checkpoints is of seal {checkpoint.number}, after one of seal {number}.")
+        number = checkpoint.number
+        yield checkpoint
+
+
+# Ed25519 (RFC 8032), verifying only -----------------------------------------------------------------------------------
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+Point = tuple[int, int, int, int]  # X, Y, Z, T: x = X/Z, y = Y/Z, xy = T/Z
+
+
+def _point(encoded: bytes) -> Point | None:
+    y, odd = int.from_bytes(encoded, "little") & (2**255 - 1), encoded[31] >> 7
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if y >= P or (x * x - square) % P or (x == 0 and odd):
+        return None
+    x = P - x if x % 2 != odd else x
+    return x, y, 1, x * y % P
+
+
+def _sum(a: Point, b: Point) -> Point:
+    minus, plus = (a[1] - a[0]) * (b[1] - b[0]), (a[1] + a[0]) * (b[1] + b[0])
+    ts, zs = 2 * D * a[3] * b[3], 2 * a[2] * b[2]
+    e, f, g, h = plus - minus, zs - ts, zs + ts, plus + minus
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def _times(count: int, point: Point) -> Point:
+    total: Point = (0, 1, 1, 0)
+    while count:
+        if count & 1:
+            total = _sum(total, point)
+        point, count = _sum(point, point), count >> 1
+    return total
+
+
+def verified(key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether this Ed25519 key signed this. Some milliseconds; where there are many, use a library."""
+    if len(key) != 32 or len(signature) != 64:
+        return False
+    public, r, s = _point(key), _point(signature[:32]), int.from_bytes(signature[32:], "little")
+    base = _point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+    if public is None or r is None or base is None or s >= ORDER:
+        return False
+    hashed = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % ORDER
+    left, right = _times(s, base), _sum(r, _times(hashed, public))
+    return (left[0] * right[2] - right[0] * left[2]) % P == 0 == (left[1] * right[2] - right[1] * left[2]) % P
+
+
+# A range ---------------------------------------------------------------------------------------------------------------
+
+
+def entry_of(line: dict[str, Any]) -> Entry:
+    return Entry(line["number"], line["kind"], line["subject"], bytes.fromhex(line["digest"]), line["sealed"])
+
+
+def check(lines: Iterable[bytes], marks: Iterable[Checkpoint] = ()) -> Chain:
+    """A range, from its first line to its last. Checkpoints before and after it are passed by. Raises Broken."""
+    chain = None
+    for place, raw in enumerate(lines, 1):
+        try:
+            line = json.loads(raw)
+            entry, claimed = entry_of(line), bytes.fromhex(line["link"])
+            if chain is None:
+                chain = Chain(marks, number=entry.number - 1, link=bytes.fromhex(line["before"]))
+        except (ValueError, TypeError, KeyError):
+            raise Broken(f"Line {place} is no entry of a chain.") from None
+        if "text" in line and digest(line["text"]) != entry.digest:
+            raise Broken(f"What was sealed of {entry} is not what its line says.")
+        chain.take(entry, claimed)
+    if chain is None:
+        raise Broken("There is not a line.")
+    return chain
+
+
+def main(range_file: str, checkpoint_file: str = "", *keys: str) -> str:
+    with open(range_file, "rb") as lines:
+        if not checkpoint_file:
+            chain, marks = check(lines), []
+        else:
+            with open(checkpoint_file, "rb") as file:
+                marks = list(checkpoints(file, keys, verified))
+            chain = check(lines, marks)
+    signed = f"the checkpoint of {chain.passed.at} confirms it up to seal {chain.passed.number}" if chain.passed else "no checkpoint confirms it"
+    return f"The chain holds up to seal {chain.number}; {signed}."
+
+
+if __name__ == "__main__":
+    try:
+        print(main(*sys.argv[1:]))  # noqa: T201
+    except (Broken, OSError) as problem:
+        sys.exit(str(problem))

@@ -1,0 +1,312 @@
+"""Evidence stays as it is: the database refuses, and where its owner made it not refuse, verify names the row."""
+
+import json
+import subprocess
+import sys
+from io import StringIO
+from uuid import uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection, transaction
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversations import audit, checkpoints, ledger, sealing
+from conversations.models import Attachment, AuditEvent, Conversation, Decision, Message, Seal, Snapshot, Unsealed, Verification
+from conversations.verification import verify
+
+from .calls import ask, assistant, person, turn, user
+from .unguarded import unguarded
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def file(settings, tmp_path):
+    settings.CHECKPOINT_FILE = tmp_path / "checkpoints.jsonl"
+    return settings.CHECKPOINT_FILE
+
+
+@pytest.fixture
+def calls() -> list[Snapshot]:
+    """A conversation of three calls, one decision and two audit events, sealed and signed: seals 1 to 6."""
+    alice, said, made = person("alice"), [], []
+    for i in range(3):
+        said.append(user(f"question {i}"))
+        made.append(turn(alice, said, f"answer {i}"))
+        said.append(assistant(f"answer {i}", refusal=None))
+    conversation = made[0].conversation
+    audit.record(person("rita"), AuditEvent.Action.TRANSCRIPT, conversation)
+    Decision.objects.create(conversation=conversation, reviewer=person("rita"), disposition="no_issue", newest=made[-1].id)
+    audit.record(person("rita"), AuditEvent.Action.DECISION, conversation)
+    assert sealing.seal() == 6
+    assert checkpoints.mark()
+    return made
+
+
+def found() -> str:
+    return verify().problem
+
+
+# The database refuses -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [Message, Snapshot, Decision, AuditEvent, Seal, Attachment], ids=lambda model: model.__name__)
+def test_the_database_refuses_to_change_or_delete_evidence(calls, model):
+    if model is Attachment:
+        Attachment.objects.create(conversation=calls[0].conversation, sha256=b"x" * 32, size=1, media_type="text/plain")
+    table, before = model._meta.db_table, list(model.objects.order_by("pk").values())
+    assert before
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    for sql in (f"UPDATE {table} SET {model._meta.pk.column} = {model._meta.pk.column}", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"):
+        with pytest.raises(IntegrityError, match="is refused: evidence stays as it is"), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(sql)
+    assert list(model.objects.order_by("pk").values()) == before
+
+
+def test_a_pending_call_may_be_closed_and_stopped_but_not_deleted():
+    call = ask(person(), [user("hi")])
+    Snapshot.objects.update(stop=True)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Snapshot.objects.filter(id=call.id).delete()
+
+
+def test_leave_to_erase_ends_with_its_transaction(calls):
+    with unguarded():
+        Message.objects.filter(text="question 0").update(text="")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Message.objects.filter(text="question 1").update(text="")
+
+
+# Where it does not, verify finds it -------------------------------------------------------------------------------
+
+
+def test_what_nobody_touched_is_whole(calls):
+    result = verify()
+    assert (result.problem, result.seals) == ("", 6)
+    assert Verification.objects.latest() == result
+
+
+def test_the_command_names_the_row_and_fails(calls):
+    said = StringIO()
+    call_command("verify", stdout=said)
+    assert said.getvalue().startswith("The record is whole: 6 seals hold (")
+    assert checkpoints.public_key() in said.getvalue()
+    with unguarded():
+        Snapshot.objects.filter(id=calls[1].id).update(model="other")
+    with pytest.raises(CommandError, match=f"The snapshot {calls[1].id} .seal 2. .* was changed") as problem:
+        call_command("verify", stdout=said)
+    assert problem.value.returncode == 1
+    assert (Verification.objects.latest().seals, Verification.objects.count()) == (1, 2)
+
+
+CHANGED = {
+    Snapshot: {
+        "model": "other",
+        "params": "{}",
+        "response": "",
+        "prompt_tokens": 99,
+        "address": "192.0.2.9",
+        "cost": "1.00000001",
+        "commitment": b"x",
+        "use_case": "Bear",
+    },
+    Message: {"text": "I never said that", "role": "system", "raw": "{}", "origin": "claimed", "depth": 7, "path_hash": b"x"},
+    Decision: {"disposition": "violation", "note": "x", "newest": uuid4()},
+    AuditEvent: {"actor_name": "bob", "terms": "x", "detail": "{}1", "conversation": None, "action": "list"},
+}
+
+
+@pytest.mark.parametrize(("model", "field"), [(model, field) for model, fields in CHANGED.items() for field in fields])
+def test_a_changed_column_is_found(calls, model, field):
+    row = model.objects.order_by("pk").first()
+    with unguarded():
+        assert model.objects.filter(pk=row.pk).update(**{field: CHANGED[model][field]})
+    subject = row.snapshot_id if model is Message else row.pk
+    seal = Seal.objects.get(subject=subject)
+    assert f"{seal.kind} {subject} (seal {seal.number})" in found()
+    assert "was changed" in found()
+
+
+def test_a_deleted_row_is_found(calls):
+    event = AuditEvent.objects.order_by("id").first()
+    with unguarded():
+        AuditEvent.objects.filter(pk=event.pk).delete()
+    assert found() == f"The auditevent {event.pk} (seal 4) is gone."
+
+
+def test_a_deleted_message_is_found(calls):
+    with unguarded(), transaction.atomic():
+        reply = Message.objects.get(text="answer 2")
+        Snapshot.objects.filter(id=calls[2].id).update(reply=None)
+        reply.delete()
+    assert f"snapshot {calls[2].id} (seal 3)" in found()
+
+
+def test_a_message_that_was_put_in_is_found(calls):
+    fields = {"conversation": calls[0].conversation, "snapshot": calls[0], "depth": 0, "role": "user", "origin": "sent", "path_hash": b"x"}
+    forged = Message.objects.create(id=uuid4(), text="forged", **fields)
+    assert f"snapshot {calls[0].id} (seal 1)" in found()
+    other = Conversation.objects.create(owner=calls[0].owner, started=calls[0].opened, last=calls[0].opened)
+    with unguarded():
+        Message.objects.filter(id=forged.id).update(conversation=other)
+    assert found() == f"The message {forged.id} belongs to no call of its conversation: it was put in, or its call was taken away."
+
+
+def test_seals_that_change_places_are_found(calls):
+    with unguarded():
+        for number, to in ((2, 100), (3, 2), (100, 3)):
+            Seal.objects.filter(number=number).update(number=to)
+    assert "(seal 2) does not follow from the one before" in found()
+
+
+def test_a_seal_that_is_missing_is_found(calls):
+    with unguarded():
+        Seal.objects.filter(number=3).delete()
+    assert found() == "Seal 3 is missing: after 2 comes 4."
+
+
+@pytest.mark.parametrize("field", ["digest", "link", "kind", "subject", "sealed"])
+def test_a_changed_seal_is_found(calls, field):
+    seal = Seal.objects.get(number=3)
+    value = {"kind": "decision", "subject": uuid4(), "sealed": seal.entry.sealed[:-9] + "1+00:00"}.get(field, b"x" * 32)
+    with unguarded():
+        Seal.objects.filter(number=3).update(**{field: value})
+    assert "(seal 3) does not follow from the one before" in found()
+
+
+def test_evidence_that_slipped_past_the_seals_is_found(calls):
+    event = audit.record(person("rita"), AuditEvent.Action.LIST)
+    assert found() == ""
+    Unsealed.objects.all().delete()
+    assert found() == f"The auditevent {event.pk} has no seal and waits for none: it was put in, or its seal was taken away."
+
+
+def test_a_row_that_went_before_its_seal_holds_nothing_up(calls):
+    event = audit.record(person("rita"), AuditEvent.Action.LIST)
+    with unguarded():
+        AuditEvent.objects.filter(pk=event.pk).delete()
+    assert sealing.seal() == 1
+    assert found() == f"The auditevent {event.pk} (seal 7) is gone."
+
+
+# What only the checkpoints know -----------------------------------------------------------------------------------
+
+
+def sealed_anew() -> None:
+    """What an owner of the database does who knows this code."""
+    waiting = [Unsealed(kind=seal.kind, subject=seal.subject, closed=seal.sealed) for seal in Seal.objects.order_by("number")]
+    with unguarded():
+        Seal.objects.all().delete()
+    Unsealed.objects.bulk_create(waiting)
+    sealing.seal()
+
+
+def test_a_chain_written_anew_is_found(calls):
+    with unguarded():
+        Message.objects.filter(text="question 0").update(text="I never said that")
+    sealed_anew()
+    assert "At seal 6 the chain is not the one that the checkpoint of" in found()
+
+
+def test_an_end_cut_off_is_found(calls):
+    with unguarded():
+        last = AuditEvent.objects.order_by("id").last()
+        Seal.objects.filter(number=6).delete()
+        AuditEvent.objects.filter(pk=last.pk).delete()
+    assert found().startswith("The chain ends at seal 5, but the checkpoint of ")
+    assert found().endswith("signed seal 6: its end was cut off.")
+
+
+def test_everything_cut_off_is_found(calls):
+    with unguarded():
+        Seal.objects.all().delete()
+        AuditEvent.objects.all().delete()
+    assert "its end was cut off" in found()
+
+
+def test_the_file_s_own_end_or_lines_are_found(calls, file, settings):
+    line = file.read_bytes()
+    file.write_bytes(line.replace(b'"number": 6', b'"number": 5'))
+    assert found() == "Line 1 of the checkpoints, of seal 5, is not signed by a key that is trusted here."
+    file.write_bytes(b"garbage\n" + line)
+    assert found() == "Line 1 of the checkpoints is none."
+    file.unlink()
+    assert found().startswith("The file of checkpoints is gone")
+    file.write_bytes(line)
+    old, settings.CHECKPOINT_KEY = checkpoints.public_key(), "another key"
+    assert "is not signed by a key that is trusted here" in found()
+    assert verify([old]).problem == ""
+
+
+def test_when_a_checkpoint_is_due(calls, file, monkeypatch):
+    assert not checkpoints.mark()
+    audit.record(person("rita"), AuditEvent.Action.LIST)
+    sealing.seal()
+    assert not checkpoints.mark()
+    monkeypatch.setattr(checkpoints, "EVERY", 1)
+    assert checkpoints.mark()
+    with open(file, "ab") as tail:
+        tail.write(b'{"number": 8, "li')  # the machine stopped here
+    audit.record(person("rita"), AuditEvent.Action.LIST)
+    sealing.seal()
+    assert checkpoints.mark()
+    assert [json.loads(line)["number"] for line in file.read_text().splitlines()] == [6, 7, 8]
+    assert found() == ""
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_cannot_be_written_is_said_and_holds_nothing_up(calls, settings, tmp_path, caplog):
+    settings.CHECKPOINT_FILE = tmp_path  # a folder
+    assert not checkpoints.mark()
+    assert "no checkpoint could be written: IsADirectoryError" in caplog.text
+
+
+# A range, without the database -------------------------------------------------------------------------------------
+
+
+def checked(*arguments: str) -> tuple[int, str]:
+    """The program of an export, with nothing but Python's own library."""
+    done = subprocess.run([sys.executable, "-I", "-S", ledger.__file__, *arguments], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_range_is_checked_without_the_gateway(calls, file, tmp_path):
+    part = tmp_path / "range.jsonl"
+    part.write_bytes(b"".join(sealing.lines(3, 6, with_texts=True)))
+    code, said = checked(str(part), str(file), checkpoints.public_key())
+    assert (code, said.startswith("The chain holds up to seal 6; the checkpoint of ")) == (0, True)
+    assert checked(str(part))[1] == "The chain holds up to seal 6; no checkpoint confirms it.\n"
+    part.write_bytes(b"".join(sealing.lines(1, 2)))
+    assert "no checkpoint confirms it" in checked(str(part), str(file), checkpoints.public_key())[1]
+    assert checked(str(part), str(file), "00" * 32)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("no_issue", "violation", "What was sealed of decision"),
+        ('"number":5', '"number":6', "Seal 5 is missing"),
+        ('"kind":"decision"', '"kind":"snapshot"', "does not follow"),
+        ('"before":"', '"behind":"', "Line 1 is no entry"),
+    ],
+)
+def test_a_range_that_was_changed_is_found(calls, was, becomes, said):
+    lines = [line.decode().replace(was, becomes, 1).encode() for line in sealing.lines(3, 6, with_texts=True)]
+    with pytest.raises(ledger.Broken, match=said):
+        ledger.check(lines)
+
+
+@given(st.binary(max_size=80), st.binary(min_size=32, max_size=32), st.integers(0, 511))
+def test_signatures_are_checked_as_the_library_does(message, seed, bit):
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    public, signature = key.public_key().public_bytes_raw(), key.sign(message)
+    assert ledger.verified(public, signature, message)
+    flipped = bytearray(signature)
+    flipped[bit // 8] ^= 1 << bit % 8
+    assert ledger.verified(public, bytes(flipped), message) == checkpoints.verified(public, bytes(flipped), message) == False  # noqa: E712
+    assert not ledger.verified(public, signature, message + b"x")
+    assert not ledger.verified(public[:-1], signature, message)

@@ -1,0 +1,64 @@
+"""Is the record whole? Every seal against its row, every link against the one before, every checkpoint against its link.
+
+In batches by number, so that it holds no long transaction and the same memory at any size. What is found is the first
+row that does not fit: after it, the chain proves nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from django.db import connection
+
+from . import checkpoints, ledger, sealing
+from .ledger import Broken, Chain
+from .models import Seal, Verification
+
+BATCH = 2000
+
+# Evidence that no seal covers and that waits for none. One statement: what is sealed meanwhile is in it once.
+LEFT_OUT = """
+    SELECT kind, id FROM (
+        SELECT 'snapshot' AS kind, id FROM conversations_snapshot WHERE status <> 'pending'
+        UNION ALL SELECT 'decision', id FROM conversations_decision
+        UNION ALL SELECT 'auditevent', id FROM conversations_auditevent) evidence
+    WHERE NOT EXISTS (SELECT FROM conversations_seal WHERE subject = evidence.id)
+        AND NOT EXISTS (SELECT FROM conversations_unsealed WHERE subject = evidence.id)
+    LIMIT 1"""
+# A message is sealed with the call that brought it, so it must stand in that call's conversation.
+STRAY = """
+    SELECT m.id FROM conversations_message m LEFT JOIN conversations_snapshot s ON s.id = m.snapshot_id
+    WHERE s.conversation_id IS DISTINCT FROM m.conversation_id LIMIT 1"""
+
+
+def verify(keys: Iterable[str] = (), tell: Callable[[int], None] = lambda number: None) -> Verification:
+    """What was found, kept. `tell` hears how far it has come; `keys` are trusted besides the gateway's own."""
+    began, seals, problem = datetime.now(UTC), 0, ""
+    try:
+        chain = Chain(checkpoints.read(keys))
+        while batch := list(Seal.objects.filter(number__gt=chain.number).order_by("number")[:BATCH]):
+            texts = sealing.texts((seal.kind, seal.subject) for seal in batch)
+            for seal in batch:
+                entry = seal.entry
+                chain.take(entry, bytes(seal.link))
+                if seal.subject not in texts:
+                    raise Broken(f"The {entry} is gone.")
+                if ledger.digest(texts[seal.subject]) != entry.digest:
+                    what = " or one of its messages" if seal.kind == sealing.SNAPSHOT else ""
+                    raise Broken(f"The {entry}{what} is not what was sealed: it was changed.")
+                seals = seal.number
+            tell(seals)
+        chain.end()
+        left_out()
+    except Broken as broken:
+        problem = str(broken)
+    return Verification.objects.create(began=began, seals=seals, problem=problem)
+
+
+def left_out() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(LEFT_OUT)
+        if row := cursor.fetchone():
+            raise Broken(f"The {row[0]} {row[1]} has no seal and waits for none: it was put in, or its seal was taken away.")
+        cursor.execute(STRAY)
+        if row := cursor.fetchone():
+            raise Broken(f"The message {row[0]} belongs to no call of its conversation: it was put in, or its call was taken away.")
