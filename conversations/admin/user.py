@@ -1,16 +1,22 @@
 """People and groups. Who has calls on record is deactivated, not deleted."""
 
 import zoneinfo
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import admin as auth
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 
+from .. import people
 from ..models import AuditEvent, Conversation, Decision, Snapshot, Usage, User
 from .rights import Administered
+
+SHOWN = 500  # lines of an import on its page
 
 
 class UserForm(UserChangeForm):
@@ -35,6 +41,28 @@ class UserAdmin(Administered, auth.UserAdmin):
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     readonly_fields = ("last_login", "date_joined")
+
+    change_list_template = "admin/conversations/users.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        return [path("import/", self.admin_site.admin_view(self.import_view), name="conversations_user_import"), *super().get_urls()]
+
+    def import_view(self, request: HttpRequest) -> HttpResponse:
+        """Job titles and departments from a file, shown first or written down."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        context: dict[str, Any] = {**self.admin_site.each_context(request), "title": "Import job titles and departments", "opts": self.opts, "entries": None}
+        if file := request.FILES.get("file"):
+            context["written"] = "write" in request.POST
+            data = file.read(people.LARGEST + 1)
+            try:
+                entries = people.write(data, request) if context["written"] else people.read(data)
+            except people.Unreadable as problem:
+                context["error"] = str(problem)
+            else:
+                shown = [entry for entry in entries if entry.status != people.SAME]
+                context |= {"counted": people.counted(entries), "entries": shown[:SHOWN], "more": len(shown[SHOWN:])}
+        return TemplateResponse(request, "admin/conversations/import_people.html", context, status=400 if "error" in context else 200)
 
     def get_deleted_objects(self, objs, request: HttpRequest):
         """Who is on record stays. Said without walking through their conversations, whose titles are content."""
