@@ -44,6 +44,7 @@ def test_a_database_that_stops_and_comes_back(server, started, wire):
     story = Held(wire, SSE + chunk(word("Once ")), chunk(word("upon", "stop")) + chunk(DONE) + b"0\r\n\r\n")
     stream = gateway.open_chat(marked(), stream=True)
     stream.read_until(b"Once")
+    assert gateway.call("/readyz").body == b"not ready: worker\n"  # the database is there
     connection.close()
     connection.close_pool()
     embedded.stop(server)
@@ -54,12 +55,15 @@ def test_a_database_that_stops_and_comes_back(server, started, wire):
         his = pool.submit(gateway.ask, marked(), key=BOB, stream=True)  # his is not
         garbage = pool.submit(gateway.call, CHAT, b"{", ALICE)
         client = pool.submit(sdk.use, "error", gateway.url, ALICE, {"question": marked()})
-        assert gateway.call("/ping").status == 200
+        counted = pool.submit(gateway.call, "/metrics")
+        assert gateway.call("/healthz").status == 200
         for reply in (hers.result(), his.result(), garbage.result()):
             assert (reply.status, reply.error["type"], reply.error["code"]) == (503, "server_error", "record_not_writable")
             assert reply.headers["retry-after"]
         assert client.result()["class"] == "InternalServerError"
+        assert b"llmgateway_database_up 0.0" in counted.result().body
     assert time.monotonic() - began < 8
+    eventually(lambda: gateway.call("/readyz").body == b"not ready: database\n")
     assert len(wire.seen) == calls
 
     held.let_go.set()
@@ -85,6 +89,7 @@ def test_a_database_that_stops_and_comes_back(server, started, wire):
     assert statuses.count(503) <= 2  # a pooled connection is found dead when it is used: a call each, and DB_POOL is 2
     assert statuses.count(200) == len(wire.seen) - calls == 10 - statuses.count(503)
     assert not Snapshot.objects.filter(status="pending").exists()
+    eventually(lambda: gateway.call("/readyz").body == b"not ready: worker\n")
     is_discreet(server.parent / "postgresql.log" if (server.parent / "postgresql.log").exists() else server / "postgresql.log")
 
 
