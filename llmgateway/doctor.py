@@ -106,7 +106,9 @@ def processes() -> Iterator[Finding]:
         yield Finding(OK, "worker", f"It beat {seconds(silent)} ago.")
     waiting, age = sealing.backlog()
     if age > BEHIND:
-        yield Finding(WARN, "worker", f"{waiting} calls wait for their seal, the oldest for {seconds(age)}.", "See the worker's log for the reason.")
+        yield Finding(
+            WARN, "worker", f"{waiting} rows of the record wait for their seal, the oldest for {seconds(age)}.", "See the worker's log for the reason."
+        )
     if failed := ProcrastinateJob.objects.filter(status="failed").count():
         yield Finding(WARN, "worker", f"{failed} jobs have failed.", "The worker's log names each at the time that it failed.")
     if not Process.objects.filter(role=Process.Role.WEB).exists():

@@ -58,7 +58,7 @@ class Record(Collector):
         finally:
             record.release()
         yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 1)
-        yield GaugeMetricFamily("llmgateway_unsealed", "Closed calls that wait for their seal, up to 100,000.", unsealed)
+        yield GaugeMetricFamily("llmgateway_unsealed", "Rows of the record that wait for their seal, up to 100,000.", unsealed)
         yield GaugeMetricFamily("llmgateway_unsealed_age_seconds", "Age of the oldest of them.", age.total_seconds())
         if beaten is not None:
             yield GaugeMetricFamily("llmgateway_worker_beat_age_seconds", "Since a worker last showed that it works.", beaten.total_seconds())

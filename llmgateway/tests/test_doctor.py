@@ -110,13 +110,17 @@ def test_a_database_that_logs_what_people_say(gateway):
 def test_a_worker_that_fell_silent_with_a_backlog_and_a_failed_job(gateway):
     long_ago = timezone.now() - timedelta(minutes=10)
     Process.objects.update(seen=long_ago)
-    Unsealed.objects.create(snapshot=record.uuid7(long_ago), closed=long_ago)
+    Unsealed.objects.create(subject=record.uuid7(long_ago), closed=long_ago)
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO procrastinate_jobs (task_name, queue_name, status) VALUES ('x', 'default', 'failed')")
     assert ProcrastinateJob.objects.count() == 1
     found = said(1)
     levels = {text.split(":")[0]: level for (about, text), (level, _) in found.items() if about == "worker"}
-    assert levels == {"It has been silent for 600 s": "FAIL", "1 calls wait for their seal, the oldest for 600 s.": "warn", "1 jobs have failed.": "warn"}
+    assert levels == {
+        "It has been silent for 600 s": "FAIL",
+        "1 rows of the record wait for their seal, the oldest for 600 s.": "warn",
+        "1 jobs have failed.": "warn",
+    }
 
 
 def test_nothing_runs(gateway):
