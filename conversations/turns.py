@@ -20,7 +20,7 @@ from .attachments import MARK
 from .models import Attachment, Snapshot
 from .tree import Node, Tree
 
-USELESS = {"content_policy_violation", "content_filter", "invalid_request_error"}  # what the same question meets again
+USELESS = {"content_policy_violation", "moderation_blocked", "content_filter", "invalid_request_error"}  # what the same question meets again
 TOO_LONG = {"context_length_exceeded", "string_above_max_length"}
 
 

@@ -1,6 +1,6 @@
 """A question from the gateway's own pages. Its answer belongs to the record, not to the connection that asked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import orjson
@@ -14,7 +14,6 @@ from conversations.record import Asked
 from conversations.threading import Json
 
 from . import catalogue, endpoints, live, relay, user_token
-from .exchange import Exchange
 from .upstream import Fault
 
 
@@ -33,18 +32,29 @@ def ask(
         owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, sent=orjson.dumps(body), root=root, by_content=False,
         upstream=settings.LLM_LABEL, use_case=use_case, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )  # fmt: skip
-    try:
-        if policy.to_accept(request.user):
-            raise Fault(403, "policy_not_accepted", policy.FIRST, "permission_error")
-        url = endpoints.chat_of_pages()
-        token = user_token.required(request, url)
-    except Fault as fault:
-        raise relay.refused(asked, fault) from None
+    url, token = admitted(request, asked, endpoints.chat_of_pages)
     exchange = relay.open(asked, request.META.get("gunicorn.socket") if shown else None, stoppable=True, token=token)
     if shown:
         return live.response(live.Asked(exchange, url, shown))
-    response = StreamingHttpResponse(Behind(exchange, url), status=303)
-    response["Location"] = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
+    page = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
+    return behind(page, lambda: relay.KeptStream(exchange, url, asked.sent, usage_wanted=True).close())
+
+
+def admitted(request, asked: Asked, endpoint: Callable[[], str]) -> tuple[str, str]:
+    """Where the call goes, and the asker's own token if that goes along. Raises Fault, the refusal recorded."""
+    try:
+        if policy.to_accept(request.user):
+            raise Fault(403, "policy_not_accepted", policy.FIRST, "permission_error")
+        url = endpoint()
+        return url, user_token.required(request, url)
+    except Fault as fault:
+        raise relay.refused(asked, fault) from None
+
+
+def behind(page: str, fetch: Callable[[], object]) -> HttpResponseBase:
+    """A redirect to a page that shows what becomes of the call."""
+    response = StreamingHttpResponse(Behind(fetch), status=303)
+    response["Location"] = page
     response["Content-Length"] = "0"
     return response
 
@@ -52,8 +62,8 @@ def ask(
 class Behind:
     """A response body of nothing. Once the response has left, it is closed, and by the same thread the answer is fetched."""
 
-    def __init__(self, exchange: Exchange, url: str):
-        self.exchange, self.url = exchange, url
+    def __init__(self, fetch: Callable[[], object]):
+        self.fetch = fetch
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(())
@@ -61,6 +71,6 @@ class Behind:
     def close(self) -> None:
         record.release()  # the session was saved after `ask` gave the connection back
         try:
-            relay.KeptStream(self.exchange, self.url, self.exchange.asked.sent, usage_wanted=True).close()
+            self.fetch()
         except Fault:
             pass  # the record says so, and the page reads it there

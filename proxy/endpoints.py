@@ -31,6 +31,14 @@ def images() -> str:
     return settings.LLM_IMG_ENDPOINT or base(settings.LLM_ENDPOINT) + "/images/generations"
 
 
+def images_of_pages() -> str:
+    """Where LLM_GATEWAY_URL is set, that gateway's, by OpenAI's path or a classic gateway's."""
+    url = settings.LLM_GATEWAY_URL
+    if not url:
+        return images()
+    return f"{base(url)}/images/generations" if chat_of_pages() == url else url.removesuffix("/") + "/image_gen"
+
+
 def image_edits() -> str:
     return images().removesuffix("/generations") + "/edits"
 

@@ -61,7 +61,9 @@ def again(request, root: UUID) -> HttpResponseBase:
     if request.method != "POST":
         return redirect("conversation", reading.own(request, root).id)
     found = _own_to_ask(request, root)
-    call = get_object_or_404(found.snapshots.filter(kind=Snapshot.Kind.CHAT), id=reading.as_uuid(request.POST.get("call")))
+    call = get_object_or_404(found.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]), id=reading.as_uuid(request.POST.get("call")))
+    if call.kind == Snapshot.Kind.IMAGE:
+        return redirect("image", call.id)  # its page has a Retry of its own
     params = record.rebuild(call)
     messages = params.pop("messages", [])
     for name in ("model", "stream", "stream_options"):
