@@ -14,12 +14,13 @@ from django.db.models import IntegerField, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.text import slugify
 
 from .. import audit
 from ..access import may
-from ..exports.csv import Download
+from ..exports.csv import Calls, Stream
 from ..models import AuditEvent
-from .filters import Filter
+from .filters import Days, Filter
 from .rights import Evidence
 
 Action = AuditEvent.Action
@@ -42,7 +43,7 @@ class Keyset(ChangeList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters=None):
         """By our own form alone: no lookup can be smuggled in through the query string."""
-        self.filter = Filter(request.GET)
+        self.filter = self.model_admin.filter_form(request.GET)
         self.has_filters = self.has_active_filters = False
         self.filter_specs: list = []
         return self.model_admin.filtered(self.filter)
@@ -94,9 +95,10 @@ class Log(Evidence, admin.ModelAdmin):
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    filter_form: type[Days] = Filter
     rows_of_csv = with_calls = ""  # said beside the link and before the filter's words
 
-    def filtered(self, chosen: Filter):
+    def filtered(self, chosen: Any):
         """The rows of the list."""
         raise NotImplementedError
 
@@ -104,9 +106,15 @@ class Log(Evidence, admin.ModelAdmin):
         """The same with what the list shows at hand, and nothing more."""
         raise NotImplementedError
 
-    def calls(self, chosen: Filter):
+    def calls(self, chosen: Any):
         """The rows of the CSV."""
         raise NotImplementedError
+
+    def download(self, request: HttpRequest, chosen: Any) -> Stream:
+        return Calls(self.calls(chosen))
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return may(request.user, "view_content") and may(request.user, "export_content")
 
     def get_changelist(self, request: HttpRequest, **kwargs) -> type[ChangeList]:
         return Keyset
@@ -117,7 +125,7 @@ class Log(Evidence, admin.ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
         context = {
             "title": str(self.opts.verbose_name_plural).capitalize(),
-            "may_export": may(request.user, "export_content"),
+            "may_export": self.has_export_permission(request),
             "csv_url": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_csv"),
             "rows_of_csv": self.rows_of_csv,
             "with_calls": self.with_calls,
@@ -135,7 +143,7 @@ class Log(Evidence, admin.ModelAdmin):
             self.note(request, Action.SEARCH if rows.filter.terms else Action.LIST, rows.filter, rows=rows.result_count)
         return response
 
-    def note(self, request: HttpRequest, action: str, chosen: Filter, **detail: Any) -> None:
+    def note(self, request: HttpRequest, action: str, chosen: Days, **detail: Any) -> None:
         audit.record(request, action, self.model, terms=chosen.terms, filter=chosen.chosen, **detail)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context=None) -> HttpResponse:
@@ -147,13 +155,13 @@ class Log(Evidence, admin.ModelAdmin):
 
     def csv_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         """All rows of the filter, on however many pages. A filter that is wrong, or a search that found too much, is sent back to the list."""
-        if not (may(request.user, "view_content") and may(request.user, "export_content")):
+        if not self.has_export_permission(request):
             raise PermissionDenied
-        chosen = Filter(request.GET)
+        chosen = self.filter_form(request.GET)
         if not chosen.is_valid() or chosen.cut_short:
             return HttpResponseRedirect(f"{reverse(f'admin:{self.opts.app_label}_{self.opts.model_name}_changelist')}?{request.GET.urlencode()}")
         self.note(request, Action.EXPORT, chosen, format="csv")
-        response = StreamingHttpResponse(Download(self.calls(chosen)), content_type="text/csv; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="calls-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"'
+        response = StreamingHttpResponse(self.download(request, chosen), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="{slugify(str(self.opts.verbose_name_plural))}-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"'
         response["X-Content-Type-Options"] = "nosniff"
         return response

@@ -8,11 +8,12 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from .. import attachment_response, audit
+from ..access import may
 from ..models import Attachment, AuditEvent, Conversation, Snapshot
 from ..templatetags.review import count, dollars, minute, visible
 from . import transcript
@@ -105,6 +106,7 @@ class ConversationAdmin(Log):
             "conversation": conversation,
             "tokens": conversation.prompt_tokens + conversation.completion_tokens,
             "transcript": read,
+            "readers": f"{reverse('admin:conversations_auditevent_changelist')}?about={conversation.id}" if may(request.user, "view_audit") else "",
             "preserved_filters": self.get_preserved_filters(request),
         }
         return TemplateResponse(request, "admin/conversations/transcript.html", context)

@@ -31,17 +31,11 @@ WORDS = forms.TextInput(attrs={"type": "search", "placeholder": "Words said, or 
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
-class Filter(forms.Form):
-    """Bound to a query string. Without days it means the last 30; an empty day is no bound; an id looks everywhere, whatever else is chosen."""
+class Days(forms.Form):
+    """Rows of some days, bound to a query string. Without days it means the last 30; an empty day is no bound."""
 
-    q = forms.CharField(label="Search", required=False, max_length=search.TERM, widget=WORDS)
-    user = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Name begins with"}))
     since = forms.DateField(label="From", required=False, widget=DAY, validators=SENSIBLE)
     until = forms.DateField(label="To", required=False, widget=DAY, validators=SENSIBLE)
-    model = forms.CharField(required=False, max_length=500, widget=forms.Select)
-    status = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Status.choices)])
-    kind = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Kind.choices)])
-    source = forms.CharField(required=False, max_length=20, widget=forms.Select)
 
     def __init__(self, query) -> None:
         first = timezone.localdate() - timedelta(days=DAYS - 1)
@@ -49,15 +43,73 @@ class Filter(forms.Form):
         if "since" not in query and "until" not in query:
             data["since"] = first.isoformat()
         super().__init__(data, auto_id="filter-%s", label_suffix="")
-        sources = {"": "Any", "page": "The gateway’s pages", "key": "API keys"}
-        self.fields["source"].widget.choices = [*(sources | {data["source"]: sources.get(data["source"], f"API key {data['source']}…")}).items()]
-        models = sorted({data["model"], *self.models()} - {""})
-        self.fields["model"].widget.choices = [("", "Any"), *((model, model) for model in models)]
 
     def clean(self):
         since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
         if since and until and since > until:
             self.add_error("until", "This is before the first day.")
+
+    @property
+    def terms(self) -> str:
+        """Words that were searched for."""
+        return ""
+
+    @property
+    def cut_short(self) -> bool:
+        """More matches than were looked at."""
+        return False
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """For the audit trail, but for the words."""
+        return {name: value for name, value in self.cleaned_data.items() if value and name != "q"} if self.is_valid() else {}
+
+    @property
+    def first_id(self) -> UUID | None:
+        return self._id_of_day(self.cleaned_data["since"])
+
+    @property
+    def end_id(self) -> UUID | None:
+        day = self.cleaned_data["until"]
+        return self._id_of_day(day + timedelta(days=1)) if day else None
+
+    def _id_of_day(self, day: date | None) -> UUID | None:
+        """The smallest id of a day in the reader's time zone."""
+        return uuid7(timezone.make_aware(datetime.combine(day, time.min)), first=True) if day else None
+
+    def days(self) -> str:
+        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
+        today = timezone.localdate()
+        if since and (until is None or until == today) and since <= today:
+            count = (today - since).days + 1
+            return "today" if count == 1 else f"in the last {count} days" if count <= 366 else f"since {date_format(since, 'j F Y')}"
+        if since and since == until:
+            return f"on {date_format(since, 'j F Y')}"
+        parts = [f"from {date_format(since, 'j F Y')}"] if since else []
+        parts += [f"to {date_format(until, 'j F Y')}"] if until else []
+        return " ".join(parts) or "of all time"
+
+
+class Filter(Days):
+    """Bound to a query string. Without days it means the last 30; an empty day is no bound; an id looks everywhere, whatever else is chosen."""
+
+    q = forms.CharField(label="Search", required=False, max_length=search.TERM, widget=WORDS)
+    user = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Name begins with"}))
+    model = forms.CharField(required=False, max_length=500, widget=forms.Select)
+    status = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Status.choices)])
+    kind = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Kind.choices)])
+    source = forms.CharField(required=False, max_length=20, widget=forms.Select)
+    field_order = ("q", "user", "since", "until")
+
+    def __init__(self, query) -> None:
+        super().__init__(query)
+        source, sources = self.data["source"], {"": "Any", "page": "The gateway’s pages", "key": "API keys"}
+        self.fields["source"].widget.choices = [*(sources | {source: sources.get(source, f"API key {source}…")}).items()]
+        models = sorted({self.data["model"], *self.models()} - {""})
+        self.fields["model"].widget.choices = [("", "Any"), *((model, model) for model in models)]
+
+    def clean(self):
+        super().clean()
         if self.id_prefix is not None and not re.fullmatch(r"[0-9a-f]{8,32}", self.id_prefix):
             self.add_error("q", "After id: belong at least the first 8 of an id’s digits, 0–9 and a–f.")
         if self.owners and len(self.owners) > ACCOUNTS:
@@ -70,16 +122,9 @@ class Filter(forms.Form):
             cursor.execute(MODELS, days)
             return [model for (model,) in cursor.fetchall()]
 
-    # For the audit trail --------------------------------------------------------------------------------------------
-
     @property
     def terms(self) -> str:
         return self.cleaned_data.get("q", "") if self.is_valid() else ""
-
-    @property
-    def chosen(self) -> dict[str, Any]:
-        """But for the words."""
-        return {name: value for name, value in self.cleaned_data.items() if value and name != "q"} if self.is_valid() else {}
 
     # What was chosen ------------------------------------------------------------------------------------------------
 
@@ -101,19 +146,6 @@ class Filter(forms.Form):
         found = User.objects.filter(begins | Q(external_id=name)).values_list("id", "username")[: ACCOUNTS + 1]
         exactly = [id for id, username in found if username == name]
         return exactly or [id for id, _ in found]
-
-    @property
-    def first_id(self) -> UUID | None:
-        return self._id_of_day(self.cleaned_data["since"])
-
-    @property
-    def end_id(self) -> UUID | None:
-        day = self.cleaned_data["until"]
-        return self._id_of_day(day + timedelta(days=1)) if day else None
-
-    def _id_of_day(self, day: date | None) -> UUID | None:
-        """The smallest id of a day in the reader's time zone."""
-        return uuid7(timezone.make_aware(datetime.combine(day, time.min)), first=True) if day else None
 
     @cached_property
     def matching(self) -> tuple[set[tuple[UUID, UUID]], bool]:
@@ -190,15 +222,3 @@ class Filter(forms.Form):
         if chosen["q"]:
             said.append(f"with the words “{chosen['q']}”")
         return ", ".join(said)
-
-    def days(self) -> str:
-        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
-        today = timezone.localdate()
-        if since and (until is None or until == today) and since <= today:
-            count = (today - since).days + 1
-            return "today" if count == 1 else f"in the last {count} days" if count <= 366 else f"since {date_format(since, 'j F Y')}"
-        if since and since == until:
-            return f"on {date_format(since, 'j F Y')}"
-        parts = [f"from {date_format(since, 'j F Y')}"] if since else []
-        parts += [f"to {date_format(until, 'j F Y')}"] if until else []
-        return " ".join(parts) or "of all time"

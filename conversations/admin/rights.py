@@ -15,13 +15,15 @@ PASSWORD = [{"changed": {"fields": ["password"]}}]  # what Django's own form say
 
 
 class Evidence:
-    """Read by those who may view content, changed by nobody: is_superuser opens nothing here."""
+    """Read by those who hold one right, changed by nobody: is_superuser opens nothing here."""
+
+    right = "view_content"
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return may(request.user, "view_content")
+        return may(request.user, self.right)
 
     def has_view_permission(self, request: HttpRequest, obj=None) -> bool:
-        return may(request.user, "view_content")
+        return may(request.user, self.right)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -4,9 +4,10 @@ RFC 4180, everything quoted, UTF-8 with a byte order mark. A cell that a spreads
 front. A longer text than a cell holds is cut, and the sha256 of the whole stands beside it. Files are named by their sha256.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -62,17 +63,17 @@ def row(call: Snapshot, request: str, response: str) -> tuple[str, ...]:
     )
 
 
-class Download:
-    """The lines of a CSV, as a response streams them. Newest call first, none that came later than the first line.
+class Stream:
+    """The lines of a CSV, as a response streams them. Newest row first, none that came later than the first line.
 
     Each stretch is read by itself and its connection given back: a slow reader holds neither a connection nor a
     transaction. Evidence does not change between them, except that a pending call closes.
     """
 
-    def __init__(self, calls: QuerySet[Snapshot]) -> None:
-        self.calls = calls.select_related("owner", "conversation").order_by("-id")
+    def __init__(self, rows: QuerySet, columns: tuple[str, ...]) -> None:
+        self.rows = rows.order_by("-id")
         self.last: UUID | None = None
-        self.waiting: Iterator[bytes] = iter([BOM + line(COLUMNS)])
+        self.waiting: Iterator[bytes] = iter([b"\xef\xbb\xbf" + line(columns)])
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -88,9 +89,20 @@ class Download:
             return next(self.waiting)
 
     def stretch(self) -> list[bytes]:
-        calls = list(self.calls.filter(id__lt=self.last)[:AT_ONCE] if self.last else self.calls[:AT_ONCE])
-        if not calls:
+        rows = list(self.rows.filter(id__lt=self.last)[:AT_ONCE] if self.last else self.rows[:AT_ONCE])
+        if not rows:
             return []
-        self.last = calls[-1].id
+        self.last = rows[-1].id
+        return [line(values) for values in self.values(rows)]
+
+    def values(self, rows: list[Any]) -> Iterable[tuple[str, ...]]:
+        raise NotImplementedError
+
+
+class Calls(Stream):
+    def __init__(self, calls: QuerySet[Snapshot]) -> None:
+        super().__init__(calls.select_related("owner", "conversation"), COLUMNS)
+
+    def values(self, calls: list[Snapshot]) -> Iterable[tuple[str, ...]]:
         messages = Messages(call.conversation_id for call in calls if call.conversation_id)
-        return [line(row(call, messages.request(call), messages.response(call))) for call in calls]
+        return (row(call, messages.request(call), messages.response(call)) for call in calls)

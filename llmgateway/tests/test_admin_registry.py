@@ -6,13 +6,14 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
-from conversations.models import UsagePolicy, User
+from conversations import audit
+from conversations.models import AuditEvent, UsagePolicy, User
 from conversations.tests.calls import turn, user
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
-EVIDENCE = {"conversations.Conversation", "conversations.Snapshot", "conversations.Message"}
+EVIDENCE = {"conversations.Conversation", "conversations.Snapshot", "conversations.Message", "conversations.AuditEvent"}
 
 
 @pytest.fixture
@@ -22,12 +23,13 @@ def rows() -> None:
     turn(alice, [{"role": "system", "content": "be kind"}, user("hi")], "hello")
     ApiKey.make(alice, "laptop")
     UsagePolicy(text="Be kind.").publish()
+    audit.record(alice, AuditEvent.Action.LIST)
 
 
 def client_of(name: str) -> Client:
     someone = User.objects.create_user(name, is_staff=True, is_superuser=name in ("root", "both"))
     if name in ("rita", "both"):
-        someone.groups.add(Group.objects.get(name="Reviewer"))
+        someone.groups.add(*Group.objects.filter(name__in=["Reviewer", "Auditor"]))
     client = Client()
     client.force_login(someone)
     return client

@@ -1,0 +1,22 @@
+"""One row an audit event, for spreadsheets: who did what, when, with which row. Words that were searched for are a column for who may read what was said."""
+
+from collections.abc import Iterable
+from datetime import UTC
+
+from ..models.audit import AuditEvent, AuditEventQuerySet
+from .csv import Stream
+
+COLUMNS = ("id", "at", "who", "action", "kind", "subject", "conversation", "address", "user_agent", "detail")
+
+
+class Events(Stream):
+    def __init__(self, events: AuditEventQuerySet, *, with_terms: bool) -> None:
+        self.with_terms = with_terms
+        super().__init__(events, (*COLUMNS, "terms") if with_terms else COLUMNS)
+
+    def values(self, events: list[AuditEvent]) -> Iterable[tuple[str, ...]]:
+        for event in events:
+            subject = (event.kind, event.subject, str(event.conversation or ""))
+            did = (str(event.id), event.at.astimezone(UTC).isoformat(), event.actor_name, event.action, *subject)
+            how = (event.address or "", event.user_agent, event.detail, *([event.terms] if self.with_terms else []))
+            yield (*did, *how)
