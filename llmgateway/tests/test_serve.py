@@ -30,6 +30,9 @@ def test_the_demo_from_start_to_ctrl_c(var):
     reply = subprocess.run(["curl", "-sS", "--noproxy", "*", *shlex.split(curl)[1:]], capture_output=True, text=True, timeout=30)
     assert json.loads(reply.stdout)["choices"][0]["message"]["content"], reply
     assert gateway.get("/ping") == (200, b"pong\n")
+    gateway.until(lambda: gateway.get("/readyz") == (200, b"ready\n"), 20)
+    examined = gateway.manage("doctor", DEMO="1")
+    assert (examined.returncode, examined.stderr) == (0, ""), examined.stdout
 
     # It answers this machine only.
     assert gateway.get("/ping", Host="gateway.example")[0] == 400
