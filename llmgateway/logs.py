@@ -42,7 +42,8 @@ class JSON(Plain):
 
     def format(self, record) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"time": time, "level": record.levelname, "logger": record.name, "message": words(record)}
+        message = words(record).encode(errors="replace").decode()  # a folder's name may hold half of a surrogate pair
+        line: dict[str, Any] = {"time": time, "level": record.levelname, "logger": record.name, "message": message}
         if id := request_id.current.get():
             line["request_id"] = id
         if record.exc_info and record.exc_info[1]:

@@ -31,7 +31,8 @@ if CONTROLLER:
         except BlockingIOError:
             lock.close()
     FOLDER = TESTS / str(number)
-    shutil.rmtree(FOLDER / "attachments", ignore_errors=True)
+    for kept in ("attachments", "metrics"):
+        shutil.rmtree(FOLDER / kept, ignore_errors=True)
     for name in {*SETTINGS} - {"DATABASE_URL"}:
         os.environ.pop(name, None)
     os.environ |= {
