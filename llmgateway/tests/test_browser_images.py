@@ -62,8 +62,7 @@ def test_the_journey_without_javascript(page, upstream):  # noqa: F811
     assert [cookie["name"] for cookie in page.context.cookies() if cookie["name"] == "user_token"] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_the_pages_fit_and_say_the_price(chromium, gateway, alice, scheme, width):  # noqa: F811
     context = chromium.new_context(base_url=gateway.url, viewport={"width": width, "height": 844}, color_scheme=scheme)  # noqa: F811
     context.add_init_script(VIOLATIONS)
