@@ -43,6 +43,9 @@ CLIENT_STALL = env.float("CLIENT_STALL", default=60)  # seconds that a caller ma
 CHAT_PAGES = env.bool("CHAT_PAGES", default=True)  # false: the API and the admin only
 LLM_GATEWAY_URL = env.str("LLM_GATEWAY_URL", default="")  # another gateway, which the pages ask instead of LLM_ENDPOINT
 
+TITLES = env.bool("TITLES", default=True)  # a model titles new conversations
+TITLE_MODEL = env.str("TITLE_MODEL", default="")  # instead of the conversation's own
+
 USAGE_POLICY_URL = env.str("USAGE_POLICY_URL", default="")  # the company's own page, instead of the gateway's
 USAGE_POLICY_CONTACT = env.str("USAGE_POLICY_CONTACT", default="")  # whom people ask about it
 

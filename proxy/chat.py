@@ -13,7 +13,7 @@ from conversations.models import Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
 
-from . import catalogue, endpoints, live, relay, user_token
+from . import catalogue, endpoints, live, relay, tasks, user_token
 from .upstream import Fault
 
 
@@ -37,7 +37,12 @@ def ask(
     if shown:
         return live.response(live.Asked(exchange, url, shown))
     page = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
-    return behind(page, lambda: relay.KeptStream(exchange, url, asked.sent, usage_wanted=True).close())
+
+    def fetch() -> None:
+        relay.KeptStream(exchange, url, asked.sent, usage_wanted=True).close()
+        tasks.after(exchange)
+
+    return behind(page, fetch)
 
 
 def admitted(request, asked: Asked, endpoint: Callable[[], str]) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from conversations import record, threading
 from conversations.blocks import Blocks
 from conversations.models import Snapshot
 
-from . import relay, watcher
+from . import relay, tasks, watcher
 from .exchange import Exchange, slots
 from .upstream import Fault
 
@@ -123,6 +123,7 @@ class Asked:
             self._begin()
         if self.stream:
             self.stream.close()
+        tasks.after(self.exchange)
 
 
 class Followed:

@@ -22,7 +22,7 @@ def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | No
     assert usage is not None
     prompt, completion = _count(usage, "prompt_tokens", "input_tokens"), _count(usage, "completion_tokens", "output_tokens")
     outcome = Outcome(status=status, response=answer or None, served_model=_text(answer.get("model")), upstream_id=_text(answer.get("id")))
-    if asked.kind == Snapshot.Kind.CHAT:
+    if asked.kind in Snapshot.COMPLETIONS:
         choices = [choice for choice in answer.get("choices") or [] if isinstance(choice, dict)]
         outcome.replies = [_message(choice.get("message")) for choice in choices]
         outcome.finish_reason = _text(choices[0].get("finish_reason")) if choices else ""
@@ -35,7 +35,7 @@ def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | No
     outcome.estimated = usage.get("estimated") is True
     if prompt is None and status != Snapshot.Status.REFUSED and (answer or status != Snapshot.Status.FAILED) and asked.kind != Snapshot.Kind.IMAGE:
         outcome.estimated = True
-        usage = counted(asked.messages or [{"content": _input(asked.body)}], outcome.replies)
+        usage = counted(asked.messages or asked.body.get("messages") or [{"content": _input(asked.body)}], outcome.replies)
         prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
     outcome.prompt_tokens, outcome.completion_tokens = prompt, completion
     cost = _cost(asked, usage, prompt, completion or 0, status)

@@ -101,7 +101,7 @@ def ask(exchange: Exchange, url: str, body: bytes, content_type: str = "") -> by
             data = orjson.dumps(answer)
         else:
             answer = upstream.parsed(data, upstream.content_type(reply))
-        if not isinstance(answer.get("choices" if exchange.asked.kind == Snapshot.Kind.CHAT else "data"), list):
+        if not isinstance(answer.get("choices" if exchange.asked.kind in Snapshot.COMPLETIONS else "data"), list):
             raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
         pictures = outcome.pictures_of(answer, upstream.get_picture) if exchange.asked.kind == Snapshot.Kind.IMAGE else None
         ended = outcome.of(exchange.asked, answer, Snapshot.Status.OK, pictures)

@@ -45,15 +45,14 @@ def _run() -> None:
                 stopping = stopping or now
                 grace = worker.cfg.graceful_timeout
                 if now - stopping > max(grace - 5, grace / 2):
-                    for exchange in list(exchanges.values()):
-                        exchange.cut("interrupted")
+                    cut_all()
             if now - polled >= 1.0:
                 polled = now
                 metrics.look(list(exchanges.values()), slots.taken)
                 for id in record.stopped([id for id, exchange in list(exchanges.items()) if exchange.stoppable]):
                     if id in exchanges:
                         exchanges[id].cut("stopped")
-                _close_late()
+                close_late()
             if now - beaten >= BEAT:
                 record.beat()
                 beaten = now
@@ -84,7 +83,14 @@ def look(now: float) -> None:
         silent[fd].cut("gone")
 
 
-def _close_late() -> None:
+def cut_all() -> None:
+    """This process goes: its calls end now, and say so."""
+    for exchange in list(exchanges.values()):
+        exchange.cut("interrupted")
+
+
+def close_late() -> None:
+    """Of calls that ended while the database was away. Raises Error while it still is."""
     for id, (call, ended) in list(unclosed.items()):
         recorded(call, ended)
         del unclosed[id]

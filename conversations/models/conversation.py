@@ -86,7 +86,10 @@ class Conversation(models.Model):
     def name_by_model(self, title: str) -> bool:
         """False, and the title stays, where it is another one by now than this row was read with."""
         read = Conversation.objects.filter(id=self.id, title=self.title, titled_by=self.titled_by)
-        return read.update(title=title, titled_by=self.TitledBy.MODEL) == 1
+        if not read.update(title=title, titled_by=self.TitledBy.MODEL):
+            return False
+        self.title, self.titled_by = title, self.TitledBy.MODEL
+        return True
 
     def hide(self) -> None:
         """Out of the owner's sight. The log stays."""

@@ -13,6 +13,8 @@ class Snapshot(models.Model):
         TITLE = "title", "title"
         METADATA = "metadata", "metadata"
 
+    COMPLETIONS = (Kind.CHAT, Kind.TITLE, Kind.METADATA)  # what is asked for at chat completions
+
     class Status(models.TextChoices):
         PENDING = "pending", "pending"
         OK = "ok", "ok"

@@ -14,9 +14,9 @@ def person(name: str = "alice") -> User:
 
 
 def ask(owner: User, messages: list[dict[str, Any]], **how: Any) -> Call:
-    params = how.pop("params", {})
-    body = {"model": "m", "messages": messages} | params
-    return record.open(Asked(owner=owner.pk, kind="chat", model="m", body=body, messages=messages, sent=orjson.dumps(body), **how))
+    params, model = how.pop("params", {}), how.pop("model", "m")
+    body = {"model": model, "messages": messages} | params
+    return record.open(Asked(owner=owner.pk, kind="chat", model=model, body=body, messages=messages, sent=orjson.dumps(body), **how))
 
 
 def answer(call: Call, text: str | None, *, status: str = "ok", **fields: Any) -> dict[str, Any]:

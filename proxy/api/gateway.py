@@ -13,12 +13,14 @@ from conversations import history, record
 from conversations.models import Conversation, Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
-from proxy import prices, relay
+from proxy import prices, relay, titles
+from proxy.models import ApiKey
 from proxy.upstream import Fault
 
 from . import rest
 from .authentication import KeyOrSession
-from .openai import ChatCompletions, ImageGenerations, invalid, messages_of, model_of
+from .errors import as_fault
+from .openai import ChatCompletions, ImageGenerations, invalid, messages_of, model_of, named
 
 POLLED = timedelta(minutes=15)  # how old a call may be that checkchat finds
 MOST = 1000  # rows of a list
@@ -88,6 +90,25 @@ class UpdateTitle(Own):
         title = text_of(body.get("convo_title"), "convo_title")
         self.conversation(request, body.get("root_id")).rename(title)
         return Response({"message": "The conversation has a new title.", "new_title": title})
+
+
+class UpdateTitleByModel(Own):
+    """The title that a model makes of what the caller said. The call is on record, in no conversation."""
+
+    http_method_names = ["post"]
+
+    def post(self, request) -> Response:
+        caller, body = request.user, rest.parsed(rest.body_of(request))
+        sent_by = {"key": caller.key, "address": request._request.client_address, "user_agent": request.META.get("HTTP_USER_AGENT", "")}
+        try:
+            if ApiKey.Scope.CHAT not in caller.scopes:
+                raise Fault(403, "scope_missing", "This API key may not be used for chat.", "permission_error")
+            conversation = self.conversation(request, body.get("root_id"))
+            asked = titles.asked(conversation, **sent_by)
+        except (Fault, Http404) as problem:
+            raise relay.refused(Asked(owner=caller.owner, kind=Snapshot.Kind.TITLE, model="", body=body, **sent_by), as_fault(problem)) from None
+        title, exchange = titles.write(conversation, asked, request.META.get("gunicorn.socket"))
+        return named(Response({"message": "The conversation has a new title.", "new title": title, "new_title": title}), exchange)
 
 
 class RemoveConversation(Own):

@@ -145,6 +145,12 @@ PATHS: Json = {
             body=object_of("root_id convo_title", root_id={"type": "string"}, convo_title={"type": "string", "pattern": r"[!-~]"}),
         )
     },
+    "/api/update_title_openai": {
+        "post": operation(
+            "Have a model title a conversation", answer("The title, twice", object_of("message new_title")), tag=CLASSICS,
+            body=object_of("root_id", root_id={"type": "string"}),
+        )
+    },
     "/api/remove_convo": {
         "post": operation(
             "Hide a conversation", answer("Hidden; the log stays", object_of("message")), tag=CLASSICS, body=object_of("root_id", root_id={"type": "string"})

@@ -8,6 +8,7 @@ urlpatterns = [
     path("chat", gateway.Chat.as_view()),
     path("checkchat", gateway.CheckChat.as_view()),
     path("update_title", gateway.UpdateTitle.as_view()),
+    path("update_title_openai", gateway.UpdateTitleByModel.as_view()),
     path("remove_convo", gateway.RemoveConversation.as_view()),
     path("history", gateway.History.as_view()),
     path("history_v2", gateway.HistoryOfConversations.as_view()),

@@ -19,6 +19,7 @@ from procrastinate.exceptions import ConnectorException
 
 from conversations import checkpoints, record, sealing
 from conversations.models import Process
+from proxy import watcher
 
 BEAT = 5.0  # seconds between two signs of life: /readyz and /metrics tell of them
 SWEEP = 10.0  # seconds between two looks for the calls of dead processes
@@ -72,6 +73,7 @@ def follow(over: threading.Event) -> None:
             if time.monotonic() - beaten > BEAT:
                 record.beat(Process.Role.WORKER)
                 beaten = time.monotonic()
+            watcher.close_late()
             if time.monotonic() - swept > SWEEP:
                 sweep()
                 checkpoints.mark()
@@ -106,4 +108,16 @@ async def keep_doing_jobs() -> None:
 async def do_jobs(*, wait: bool = True) -> None:
     connector = app.connector.get_worker_connector()  # type: ignore[attr-defined]
     async with app.with_connector(connector).open_async() as jobs:
-        await jobs.run_worker_async(wait=wait, concurrency=4, delete_jobs="successful", install_signal_handlers=False, shutdown_graceful_timeout=LEAVE)
+        watching = asyncio.create_task(watch())
+        try:
+            await jobs.run_worker_async(wait=wait, concurrency=4, delete_jobs="successful", install_signal_handlers=False, shutdown_graceful_timeout=LEAVE)
+        finally:
+            watching.cancel()
+            watcher.cut_all()
+
+
+async def watch() -> None:
+    """Keeps the time of the calls that jobs make: no socket has a limit of its own."""
+    while True:
+        watcher.look(time.monotonic())
+        await asyncio.sleep(watcher.TICK)
