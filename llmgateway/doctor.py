@@ -106,9 +106,8 @@ def processes() -> Iterator[Finding]:
         yield Finding(OK, "worker", f"It beat {seconds(silent)} ago.")
     waiting, age = sealing.backlog()
     if age > BEHIND:
-        yield Finding(
-            WARN, "worker", f"{waiting} rows of the record wait for their seal, the oldest for {seconds(age)}.", "See the worker's log for the reason."
-        )
+        fix = "The worker's log has the reason."
+        yield Finding(WARN, "worker", f"{waiting} rows of the record wait for their seal, the oldest for {seconds(age)}.", fix)
     if failed := ProcrastinateJob.objects.filter(status="failed").count():
         yield Finding(WARN, "worker", f"{failed} jobs have failed.", "The worker's log names each at the time that it failed.")
     if not Process.objects.filter(role=Process.Role.WEB).exists():
@@ -118,11 +117,14 @@ def processes() -> Iterator[Finding]:
 def upstreams() -> Iterator[Finding]:
     asked = set()
     for name, where in places():
-        origin = urlsplit(where)[:2]
-        if origin in asked:
+        try:
+            url = urlsplit(where)
+        except ValueError:
+            continue  # the settings' own check says so
+        if url[:2] in asked:
             continue
-        asked.add(origin)
-        about = f"upstream {urlsplit(where).netloc.rpartition('@')[2]}"
+        asked.add(url[:2])
+        about = f"upstream {url.netloc.rpartition('@')[2]}"
         try:
             reply = upstream.send("GET", where, upstream.headers(), timeout=5)
         except Fault as fault:
@@ -136,7 +138,7 @@ def upstreams() -> Iterator[Finding]:
         else:
             yield Finding(OK, about, "It answers.")
         with contextlib.suppress(ValueError):  # a server without a clock
-            yield clock(f"{urlsplit(where).hostname}'s", parsedate_to_datetime(reply.headers.get("date", "")), time.time(), slack=1)
+            yield clock(f"{url.hostname}'s", parsedate_to_datetime(reply.headers.get("date", "")), time.time(), slack=1)
 
 
 def places() -> Iterator[tuple[str, str]]:

@@ -141,6 +141,8 @@ def test_each_upstream_is_asked_and_the_dead_one_named(gateway):
     with override_settings(LLM_IMG_ENDPOINT=f"http://user:{SECRET}@127.0.0.1:9/v1/images?key={SECRET}"):
         found = troubles(1)
     assert "LLM_IMG_ENDPOINT" in found["upstream 127.0.0.1:9", "FAIL"][1]
+    with override_settings(LLM_IMG_ENDPOINT="http://[::1/v1"):
+        assert troubles(1).keys() == {("settings", "FAIL")}
 
 
 def test_a_clock_that_is_off(gateway):

@@ -16,20 +16,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument("--json", action="store_true", help="a list, for programs")
 
-    def handle(self, *, json: bool, **options):
+    def handle(self, **options):
         connection.settings_dict["OPTIONS"].pop("pool", None)  # it would hide why a connection fails, and take longer to
         found = []
         for finding in doctor.examine():
             found.append(finding)
-            if not json:
+            if not options["json"]:
                 self.stdout.write(f"{finding.level:6}{finding.about}: {finding.text}")
                 if finding.fix:
                     self.stdout.write(f"      → {finding.fix}")
-        if json:
-            self.stdout.write(dumps(found))
+        if options["json"]:
+            self.stdout.write(json.dumps([finding._asdict() for finding in found], indent=2))
         if any(finding.level == doctor.FAIL for finding in found):
             sys.exit(1)
-
-
-def dumps(found: list[doctor.Finding]) -> str:
-    return json.dumps([finding._asdict() for finding in found], indent=2)
