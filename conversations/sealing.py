@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 from django.db import DataError, OperationalError, connection, models, transaction
 
-from . import ledger, search
+from . import ledger, review, search
 from .models import AuditEvent, Decision, Message, Seal, Snapshot, Unsealed
 
 BATCH = 500
@@ -94,6 +94,8 @@ def seal() -> int:
         Seal.objects.bulk_create(seals)
         if calls := [row.subject for row in waiting if row.kind == SNAPSHOT]:
             _index(calls)
+            review.reopen(calls)
+            review.sample(calls)
         Unsealed.objects.filter(id__in=[row.id for row in waiting]).delete()
     return len(waiting)
 

@@ -12,7 +12,7 @@ from .audit import AuditEvent
 from .conversation import Conversation
 from .message import Message
 from .policy import PolicyAcceptance, UsagePolicy
-from .review import Decision
+from .review import Decision, Review, SamplingPolicy
 from .scaffolding import Partial, Process, Unsealed
 from .seal import Seal, Verification
 from .search import SearchEntry
@@ -29,6 +29,8 @@ __all__ = [
     "Partial",
     "PolicyAcceptance",
     "Process",
+    "Review",
+    "SamplingPolicy",
     "Seal",
     "SearchEntry",
     "Snapshot",

@@ -1,5 +1,10 @@
-"""What reviewers decided about conversations. Opening is not reviewing: this is. Evidence: appended, never changed."""
+"""The queue of conversations that wait for a reviewer, and what reviewers decided about them. Opening is not reviewing: this is.
 
+A Decision is evidence: appended, never changed. A Review is work: where one conversation stands in the queue. A conversation that
+nobody chose, drew or decided has none; conversations.review is their only writer.
+"""
+
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -44,3 +49,92 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_disposition_display()}, {self.made:%Y-%m-%d %H:%M}"
+
+
+class SamplingPolicy(models.Model):
+    """So many of a hundred conversations are drawn into the queue, those of a department or a model, or any."""
+
+    percent = models.DecimalField(max_digits=5, decimal_places=2, help_text="of the conversations that begin")
+    department = models.CharField(max_length=150, blank=True, db_default="", help_text="of their owners; empty: any")
+    model = models.CharField(max_length=200, blank=True, db_default="", help_text="that answered first; empty: any")
+    active = models.BooleanField(default=True)
+    seed = models.BinaryField(max_length=32, editable=False, help_text="the draw is HMAC(seed, root id): whoever has the seed can repeat it")
+    made = models.DateTimeField(default=timezone.now, editable=False)
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False)
+
+    class Meta:
+        default_permissions = ()
+        verbose_name_plural = "sampling policies"
+
+    def __str__(self) -> str:
+        of = " and ".join(filter(None, [self.department, self.model])) or "everything"
+        return f"{self.percent.normalize():f} % of {of}"
+
+    def covers(self, started: datetime, department: str, model: str) -> bool:
+        return started >= self.made and self.department in ("", department) and self.model in ("", model)
+
+
+class ReviewQuerySet(models.QuerySet["Review"]):
+    def waiting(self) -> "ReviewQuerySet":
+        return self.filter(state=Review.State.WAITING)
+
+    def not_of(self, reviewer) -> "ReviewQuerySet":
+        """Nobody reviews their own."""
+        return self.exclude(conversation__owner=reviewer)
+
+    def free(self, now: datetime) -> "ReviewQuerySet":
+        """Claimed by nobody, or by somebody whose lease is over."""
+        return self.waiting().filter(models.Q(assignee=None) | models.Q(lease__lt=now))
+
+    def held_by(self, reviewer, now: datetime) -> "ReviewQuerySet":
+        return self.waiting().filter(models.Q(lease=None) | models.Q(lease__gte=now), assignee=reviewer)
+
+    def overdue(self, now: datetime) -> "ReviewQuerySet":
+        return self.waiting().filter(due__lt=now)
+
+    def gravest_first(self) -> "ReviewQuerySet":
+        return self.order_by("-severity", "entered", "conversation")
+
+
+class Review(models.Model):
+    class State(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        DECIDED = "decided", "decided"
+
+    class Source(models.TextChoices):
+        SAMPLED = "sampled", "drawn"
+        CHOSEN = "chosen", "chosen by a reviewer"
+        ASSIGNED = "assigned", "assigned"
+        REOPENED = "reopened", "went on after a decision"
+        ESCALATED = "escalated", "escalated"
+
+    class Severity(models.IntegerChoices):
+        ROUTINE = 1, "routine"
+        RAISED = 2, "raised"
+        HIGH = 3, "high"
+
+    conversation = models.OneToOneField("Conversation", models.CASCADE, primary_key=True, related_name="review")
+    state = models.TextField(choices=State, default=State.WAITING)
+    source = models.TextField(choices=Source)
+    severity = models.SmallIntegerField(choices=Severity, default=Severity.ROUTINE)
+    policy = models.ForeignKey(SamplingPolicy, models.PROTECT, null=True, related_name="+", db_index=False, help_text="that drew it")
+    entered = models.DateTimeField(default=timezone.now)
+    due = models.DateTimeField()
+    assignee = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False)
+    lease = models.DateTimeField(null=True, help_text="until when the claim holds; none: assigned, for as long as it takes")
+    decision = models.ForeignKey(Decision, models.PROTECT, null=True, related_name="+", db_index=False, help_text="the last")
+
+    objects = ReviewQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            models.Index(models.F("severity").desc(), "entered", "conversation", name="review_queue", condition=models.Q(state="waiting")),
+            models.Index("assignee", name="review_assignee", condition=models.Q(state="waiting", assignee__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.conversation_id}"
+
+    def held_by_another(self, reviewer, now: datetime) -> bool:
+        return self.state == self.State.WAITING and self.assignee_id not in (None, reviewer.pk) and (self.lease is None or self.lease >= now)
