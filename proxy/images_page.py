@@ -137,7 +137,7 @@ def _one(call: Snapshot, files: dict[str, Attachment]) -> Made:
     pieces = turns.pieces(_said(call.reply), files, as_markdown=False) if call.reply else []
     for piece in pieces:
         piece.alt = prompt[:300] or "An image without words"
-    fields = {"prompt": prompt, "kind": KIND.format(call.model, params.get("size") or ""), "count": params.get("n") or 1}
+    fields = {"prompt": prompt, "kind": KIND.format(call.model, str(params.get("size") or "")[:20]), "count": params.get("n") or 1}
     return Made(call, prompt, pieces, turns.problem(call), fields)
 
 

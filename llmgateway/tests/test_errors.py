@@ -67,7 +67,7 @@ def test_a_failure_of_our_own_shows_nothing_of_it(hers, monkeypatch):
 
 
 def test_a_database_that_is_away(hers, monkeypatch):
-    def away(request):
+    def away(*asked):
         raise OperationalError("connection to canary failed")
 
     hers.raise_request_exception = False
