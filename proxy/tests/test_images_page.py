@@ -97,6 +97,15 @@ def test_only_what_the_upstream_lists_is_offered_if_it_lists_any(hers, monkeypat
     assert images_page.NOT_OFFERED in Html(response).words
 
 
+def test_where_none_is_offered_the_page_says_so(hers, monkeypatch, sent):
+    monkeypatch.setattr(images, "offered", lambda *_: {})
+    html = shown(hers, "/images/")
+    assert "No model that you may use here" in html.words
+    assert not html.all("textarea")
+    assert hers.post("/images/", {"prompt": "a", "kind": SMALL, "count": 1}).status_code == 400
+    assert sent() == []
+
+
 def test_images_are_made_kept_and_shown(hers, alice, sent):
     call = make(hers, "a <b>lighthouse</b>\r\nat dusk", count=2)
     assert (call.status, call.kind, call.owner, call.cost) == ("ok", "image", alice, Decimal("0.032"))
