@@ -27,7 +27,7 @@ def page(calls, limit: int) -> tuple[list[Json], str | None]:
     calls = calls.select_related("owner", "conversation").order_by("-id")
     while len(rows) < limit:
         stretch = list((calls.filter(id__lt=last) if last else calls)[:AT_ONCE])
-        messages = Messages(call.conversation_id for call in stretch if call.conversation_id)
+        messages = Messages((call.conversation_id for call in stretch if call.conversation_id), for_owner=True)
         newest = _newest_imported(stretch)
         for call in stretch:
             request, response = messages.request(call), messages.response(call)

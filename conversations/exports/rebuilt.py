@@ -19,9 +19,10 @@ FIELDS = ("id", "parent_id", "role", "text", "raw", "echo_of_id")
 class Messages:
     """All messages of some conversations, each made JSON once however many requests it is part of."""
 
-    def __init__(self, conversations: Iterable[UUID]) -> None:
-        rows = Message.objects.filter(conversation__in=set(conversations)).values_list(*FIELDS)
-        self.rows = {id: row for id, *row in rows}
+    def __init__(self, conversations: Iterable[UUID], *, for_owner: bool = False) -> None:
+        rows = Message.objects.filter(conversation__in=set(conversations))
+        rows = rows.for_owner() if for_owner else rows
+        self.rows = {id: row for id, *row in rows.values_list(*FIELDS)}
         self.made: dict[UUID, orjson.Fragment] = {}
 
     def request(self, snapshot: Snapshot) -> str:
@@ -56,7 +57,7 @@ class Messages:
     def path(self, head: UUID | None) -> list[UUID]:
         """From a root to this message."""
         path = []
-        while head:
+        while head and head in self.rows:  # a prompt that is not its owner's to read is not there
             path.append(head)
             head = self.rows[head][0]
         return path[::-1]

@@ -95,7 +95,7 @@ def test_the_prompt_is_on_no_page_of_its_owner(hers, alice, marmot):
     assert hit.conversation == root, "a reviewer's search reads all that was sent"
     prompt = Message.objects.get(role="system")
     paths = ["/", f"/c/{root}/", f"/c/{root}/?at={prompt.id}", f"/c/{root}/edit/{call.head_id}/", f"/c/{root}/export.md", f"/c/{root}/export.json"]
-    for path in [*paths, "/history/", "/history/?q=whistle", f"/api/conversations/{root}"]:
+    for path in [*paths, "/history/", "/history/?q=whistle", "/api/history", "/api/history_v2", f"/api/conversations/{root}"]:
         response = hers.get(path)
         assert response.status_code == 200, path
         assert "eagles" not in response.content.decode(), path
