@@ -14,6 +14,7 @@ from conversations import search
 from conversations.models import Conversation, Snapshot
 from conversations.tests import calls
 from proxy import demo
+from proxy.models import UseCase
 from proxy.tests.conftest import parameters, url_of
 from proxy.tests.gateway import CHAT, Gateway, eventually
 
@@ -108,11 +109,15 @@ def ask(page: Page, question: str) -> None:
 
 
 def test_the_journey_without_javascript(page):
+    UseCase.objects.create(name="Librarian", description="finds things", prompt="Whisper.")
     sign_in(page)
+    page.get_by_label("Use case").select_option("Librarian: finds things")
     ask(page, "What is a vector database?")
     answers = page.locator(".answer .prose")
     expect(answers).to_have_count(1)
-    expect(page.locator(".figures")).to_contain_text(re.compile(r"\d+ tokens · .*\$\d"))
+    expect(page.locator(".figures")).to_contain_text(re.compile(r" · Librarian · \d+ tokens · .*\$\d"))
+    assert "Whisper" not in page.content()
+    expect(page.get_by_label("Use case").locator("option:checked")).to_have_text("Librarian: finds things")
     ask(page, "Show it as a table")
     expect(answers).to_have_count(2)
     assert Conversation.objects.get().turns == 2
@@ -140,6 +145,11 @@ def test_the_journey_without_javascript(page):
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_have_text("1 conversation matches “graph database”.")
     expect(page.locator("mark").first).to_have_text(re.compile("graph", re.I))
+    page.locator("summary", has_text="Filter").click()
+    page.get_by_label("Use case").select_option("Librarian")
+    page.get_by_label("From").fill("2026-01-01")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("status")).to_have_text("1 conversation matches “graph database” and the filter.")
     page.locator(".entries a").click()
     expect(page.locator(".question").first).to_contain_text("graph")
 
@@ -203,7 +213,8 @@ def everything(alice) -> dict[str, str]:
     return {
         "chat": "/", "conversation": f"{root}?at={call.reply_id}", "growing": f"/c/{growing.conversation}/", "tools": f"/c/{tool.conversation}/",
         "failed": f"/c/{failed.conversation}/", "edit": f"{root}edit/{call.head_id}/", "rename": f"{root}rename/", "remove": f"{root}remove/",
-        "history": "/history/", "search": "/history/?q=picture", "nothing found": "/history/?q=zebra", "not found": "/nonesuch",
+        "history": "/history/", "search": "/history/?q=picture",
+        "filter": "/history/?q=picture&model=m&since=2026-01-01&until=2026-01-01", "nothing found": "/history/?q=zebra", "not found": "/nonesuch",
     }  # fmt: skip
 
 
