@@ -27,6 +27,7 @@ MODELS = """
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 EARLIEST, LATEST = date(1970, 1, 2), date(9000, 1, 1)  # what an id can hold
 SENSIBLE = [MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]
+EXACTLY = ("model", "status", "kind", "use_case")  # fields that are a column's value
 WORDS = forms.TextInput(attrs={"type": "search", "placeholder": "Words said, or an id"})
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
@@ -99,6 +100,7 @@ class Filter(Days):
     status = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Status.choices)])
     kind = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Kind.choices)])
     source = forms.CharField(required=False, max_length=20, widget=forms.Select)
+    use_case = forms.CharField(label="Use case", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "Its whole name"}))
     field_order = ("q", "user", "since", "until")
 
     def __init__(self, query) -> None:
@@ -199,7 +201,7 @@ class Filter(Days):
             calls = calls.filter(id__lt=self.end_id)
         if self.owners is not None:
             calls = calls.filter(owner__in=self.owners)
-        calls = calls.filter(**{name: chosen[name] for name in ("model", "status", "kind") if chosen[name]})
+        calls = calls.filter(**{name: chosen[name] for name in EXACTLY if chosen[name]})
         if chosen["source"]:
             calls = calls.exclude(key="") if chosen["source"] == "key" else calls.filter(key="" if chosen["source"] == "page" else chosen["source"])
         return calls
@@ -216,7 +218,7 @@ class Filter(Days):
         said = [self.days()]
         if self.owners is not None:
             said.append(f"by “{chosen['user']}”" + ("" if len(self.owners) == 1 else f" ({len(self.owners)} people)" if self.owners else " (nobody)"))
-        said += [f"{name} {chosen[name]}" for name in ("model", "status", "kind") if chosen[name]]
+        said += [f"{self[name].label.lower()} {chosen[name]}" for name in EXACTLY if chosen[name]]
         if chosen["source"]:
             said.append({"page": "through the gateway’s pages", "key": "through API keys"}.get(chosen["source"], f"through API key {chosen['source']}…"))
         if chosen["q"]:

@@ -120,6 +120,10 @@ def test_a_reviewer_reads_the_prompt_and_the_name(hers, marmot):
     page = client.get(f"/admin/conversations/snapshot/{call.id}/change/").content.decode()
     assert "Whistle at eagles." in page
     assert "Marmot" in page
+    for words, found in (("Marmot", True), ("Bear", False)):
+        response = client.get("/admin/conversations/snapshot/", {"use_case": words})
+        assert (f"/admin/conversations/snapshot/{call.id}/change/" in response.content.decode()) == found
+        assert f"use case {words}" in Html(response).words
 
 
 @pytest.mark.parametrize("chosen", ["999999999", "x", "-1", "1 OR 1"])
