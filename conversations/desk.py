@@ -11,23 +11,27 @@ class Desk(admin.AdminSite):
     index_title = "Review and administration"
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        from .admin import report  # it needs the site
+        from .admin import queue, report  # they need the site
 
         return [
             path("usage/", self.admin_view(report.page), name="usage-report"),
             path("usage/<slug:panel>.csv", self.admin_view(report.csv), name="usage-csv"),
+            path("queue/", self.admin_view(queue.page), name="review-queue"),
+            path("queue/next/", self.admin_view(queue.claim_next), name="review-next"),
+            path("queue/no-issue/", self.admin_view(queue.in_bulk), name="review-bulk"),
+            path("queue/<uuid:id>/<slug:what>/", self.admin_view(queue.act), name="review-act"),
             *super().get_urls(),
         ]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list:
         """With the pages that belong to no model, where this person may open them."""
         apps = super().get_app_list(request, app_label)
-        pages = [("Usage report", "admin:usage-report", "view_usage")]
+        pages = [("Review queue", "admin:review-queue", "decide"), ("Usage report", "admin:usage-report", "view_usage")]
         found = [
             {"name": name, "object_name": name, "admin_url": reverse(url), "view_only": True, "perms": {}}
             for name, url, right in pages
             if may(request.user, right)
         ]
-        if found and app_label in (None, "reports"):
-            apps.append({"name": "Reports", "app_label": "reports", "app_url": found[0]["admin_url"], "has_module_perms": True, "models": found})
+        if found and app_label is None:
+            apps.insert(0, {"name": "Review desk", "app_label": "desk", "app_url": found[0]["admin_url"], "has_module_perms": True, "models": found})
         return apps

@@ -16,7 +16,7 @@ from .. import attachment_response, audit
 from ..access import may
 from ..models import Attachment, AuditEvent, Conversation, Snapshot
 from ..templatetags.review import count, dollars, minute, visible
-from . import transcript
+from . import queue, transcript
 from .changelist import Log
 from .filters import Filter
 
@@ -86,7 +86,7 @@ class ConversationAdmin(Log):
         return [path("<uuid:id>/a/<int:file>", self.admin_site.admin_view(self.file_view), name="conversations_conversation_file"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        return super().get_queryset(request).select_related("owner")
+        return super().get_queryset(request).select_related("owner", "review__assignee", "review__policy")
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None) -> HttpResponse:
         if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
@@ -106,6 +106,7 @@ class ConversationAdmin(Log):
             "conversation": conversation,
             "tokens": conversation.prompt_tokens + conversation.completion_tokens,
             "transcript": read,
+            "review": queue.panel(request, conversation, read.newest),
             "readers": f"{reverse('admin:conversations_auditevent_changelist')}?about={conversation.id}" if may(request.user, "view_audit") else "",
             "preserved_filters": self.get_preserved_filters(request),
         }

@@ -54,6 +54,7 @@ class Transcript:
     length: int  # of the branch
     at: UUID | None
     loose: list[Snapshot]  # calls that stand at no message
+    newest: UUID | None  # closed call of the conversation
 
     @property
     def earlier(self) -> int | None:
@@ -84,11 +85,13 @@ def read(conversation: Conversation, *, at: UUID | None = None, call: UUID | Non
         turn.pieces = _pieces(texts[turn.message.id])
         turn.prompt_pieces = [_pieces(texts[node.message.id]) for node in turn.prompt]
         turn.growing = "".join(record.grown(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)
-    files = {bytes(file.sha256).hex(): file.id for file in conversation.attachments.all()}
-    for piece in (piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each if piece.file):
-        piece.place = files.get(piece.file)
+    if with_files := [piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each if piece.file]:
+        files = {bytes(file.sha256).hex(): file.id for file in conversation.attachments.all()}
+        for piece in with_files:
+            piece.place = files.get(piece.file)  # type: ignore[arg-type]
     loose = [snapshot for snapshot in snapshots if (snapshot.reply_id or snapshot.head_id) not in grown.nodes]
-    return Transcript(page, first, len(turns), at, loose)
+    closed = [snapshot.id for snapshot in snapshots if snapshot.status != Snapshot.Status.PENDING]
+    return Transcript(page, first, len(turns), at, loose, max(closed, default=None))
 
 
 def _prompts(turns: list[Turn], grown: tree.Tree) -> None:

@@ -136,5 +136,9 @@ class Review(models.Model):
     def __str__(self) -> str:
         return f"{self.state} {self.conversation_id}"
 
+    def free(self, now: datetime) -> bool:
+        """Claimed by nobody, or by somebody whose lease is over; or decided."""
+        return self.state != self.State.WAITING or self.assignee_id is None or (self.lease is not None and self.lease < now)
+
     def held_by_another(self, reviewer, now: datetime) -> bool:
-        return self.state == self.State.WAITING and self.assignee_id not in (None, reviewer.pk) and (self.lease is None or self.lease >= now)
+        return not self.free(now) and self.assignee_id != reviewer.pk

@@ -27,6 +27,7 @@ def moment(value: datetime | None) -> SafeString | str:
     return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), f"{local:%Y-%m-%d %H:%M:%S}")
 
 
+@register.filter
 def minute(value: datetime) -> SafeString:
     local = timezone.localtime(value)
     return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), f"{local:%Y-%m-%d %H:%M}")

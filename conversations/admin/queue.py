@@ -1,0 +1,192 @@
+"""The queue as pages: what waits, claiming the next, and what is said about a conversation beside its transcript. Every change is a POST."""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from .. import audit, review
+from ..access import may
+from ..models import AuditEvent, Conversation, Decision, Review, User
+
+SHOWN = 50  # rows of the queue
+CAP = 1000  # that are counted
+WHICH = {"free": "Free", "mine": "Mine", "overdue": "Overdue", "escalated": "Escalated", "all": "All that waits"}
+
+
+class DecisionForm(forms.Form):
+    disposition = forms.ChoiceField(choices=Decision.Disposition, widget=forms.RadioSelect)
+    reason = forms.CharField(required=False, max_length=500, widget=forms.TextInput(attrs={"placeholder": "Needed for a violation"}))
+    note = forms.CharField(required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3}))
+    seen = forms.UUIDField(widget=forms.HiddenInput)
+
+
+def reviewers_only(view):
+    """Whoever decides must be able to read."""
+
+    def checked(request: HttpRequest, *args, **kwargs) -> HttpResponse:
+        if not (may(request.user, "view_content") and may(request.user, "decide")):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
+# The list -------------------------------------------------------------------------------------------------------
+
+
+@reviewers_only
+def page(request: HttpRequest) -> HttpResponse:
+    which = chosen(request)
+    rows = waiting(request, which)
+    shown = list(rows.gravest_first().select_related("conversation__owner", "assignee", "decision", "policy")[:SHOWN])  # type: ignore[attr-defined]
+    audit.record(request, AuditEvent.Action.LIST, of="review queue", which=which, rows=len(shown))
+    context = {
+        **admin.site.each_context(request),
+        "title": "Review queue",
+        "which": which,
+        "tabs": [(name, said, capped(waiting(request, name))) for name, said in WHICH.items()],
+        "rows": shown,
+        "cap": CAP,
+        "now": timezone.now(),
+        "leads": may(request.user, "lead"),
+        "bulk": review.BULK,
+    }
+    return TemplateResponse(request, "admin/queue.html", context)
+
+
+def chosen(request: HttpRequest) -> str:
+    which = request.POST.get("of") or request.GET.get("of", "")
+    return which if which in WHICH else "free"
+
+
+def waiting(request: HttpRequest, which: str) -> QuerySet[Review]:
+    rows, now = Review.objects.waiting(), timezone.now()
+    if which == "mine":
+        return rows.held_by(request.user, now)
+    rows = rows.not_of(request.user)
+    return {"free": rows.free(now), "overdue": rows.overdue(now), "escalated": rows.filter(source=Review.Source.ESCALATED)}.get(which, rows)
+
+
+def capped(rows: QuerySet) -> int:
+    return rows.order_by()[: CAP + 1].count()
+
+
+@require_POST
+@reviewers_only
+def claim_next(request: HttpRequest) -> HttpResponse:
+    which = chosen(request)
+    held = waiting(request, "mine").gravest_first().first() if which == "mine" else None  # type: ignore[attr-defined]
+    found = held or review.claim_next(request, waiting(request, which))
+    if found is None:
+        messages.info(request, "Nothing of these waits for you.")
+        return HttpResponseRedirect(f"{reverse('admin:review-queue')}?of={which}")
+    return HttpResponseRedirect(transcript_of(found.conversation_id, which))
+
+
+@require_POST
+@reviewers_only
+def in_bulk(request: HttpRequest) -> HttpResponse:
+    """The Lead's “no issue” about those that were ticked."""
+    if not may(request.user, "lead"):
+        raise PermissionDenied
+    ids = [id for id in (as_uuid(each) for each in request.POST.getlist("conversation")[: review.BULK + 1]) if id]
+    try:
+        count = review.no_issue(request, Conversation.objects.filter(id__in=ids), request.POST.get("reason", "")[:500])
+    except review.Refused as problem:
+        messages.error(request, str(problem))
+    else:
+        left = f" {len(ids) - count} were left: your own, or in somebody's hands." if count < len(ids) else ""
+        messages.success(request, f"No issue: {count} decided.{left}")
+    return HttpResponseRedirect(f"{reverse('admin:review-queue')}?of={chosen(request)}")
+
+
+# One conversation -----------------------------------------------------------------------------------------------
+
+
+def panel(request: HttpRequest, conversation: Conversation, seen: UUID | None) -> dict[str, Any]:
+    """What stands beside a transcript, whose newest closed call is `seen`: where the review stands, what was decided, and the forms."""
+    row = getattr(conversation, "review", None)
+    leads = may(request.user, "lead")
+    return {
+        "row": row,
+        "decisions": list(Decision.objects.about(conversation.pk).newest_first().select_related("reviewer")[:20]) if row else [],
+        "own": conversation.owner_id == request.user.pk,
+        "held": bool(row and row.assignee and not row.free(timezone.now())),
+        "mine": bool(row and row.assignee_id == request.user.pk and not row.free(timezone.now())),
+        "form": DecisionForm(initial={"seen": seen}, auto_id="review-%s", label_suffix="") if seen and may(request.user, "decide") else None,
+        "which": chosen(request),
+        "leads": leads,
+        "reviewers": reviewers() if leads else [],
+    }
+
+
+def reviewers() -> QuerySet[User]:
+    may_decide = Q(groups__permissions__codename="decide") | Q(user_permissions__codename="decide")
+    return User.objects.filter(may_decide, is_active=True).distinct().order_by("username")[:200]
+
+
+@require_POST
+@reviewers_only
+def act(request: HttpRequest, id: UUID, what: str) -> HttpResponse:
+    conversation = Conversation.objects.filter(id=id).first()
+    if conversation is None:
+        raise Http404
+    which, here = chosen(request), transcript_of(id, chosen(request))
+    try:
+        if what == "claim":
+            review.claim(request, conversation)
+        elif what == "release":
+            review.release(request, conversation)
+        elif what == "assign":
+            assign(request, conversation)
+        elif what == "decide":
+            return decide(request, conversation, which)
+        else:
+            raise Http404
+    except review.Refused as problem:
+        messages.error(request, str(problem))
+    return HttpResponseRedirect(here)
+
+
+def assign(request: HttpRequest, conversation: Conversation) -> None:
+    if not may(request.user, "lead"):
+        raise PermissionDenied
+    to = User.objects.filter(username=request.POST.get("to", ""), is_active=True).first()
+    if to is None:
+        raise review.Refused("Nobody has that name.")
+    review.assign(request, conversation, to)
+    messages.success(request, f"Assigned to {to}.")
+
+
+def decide(request: HttpRequest, conversation: Conversation, which: str) -> HttpResponse:
+    """Then on to the next of the same kind; to the queue where there is none."""
+    form = DecisionForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "Choose what it comes to.")
+        return HttpResponseRedirect(transcript_of(conversation.pk, which))
+    said = form.cleaned_data
+    decision = review.decide(request, conversation, said["disposition"], said["seen"], reason=said["reason"], note=said["note"])
+    messages.success(request, f"Decided: {decision.get_disposition_display()}.")
+    if "next" not in request.POST:
+        return HttpResponseRedirect(transcript_of(conversation.pk, which))
+    return claim_next(request)
+
+
+def transcript_of(id: UUID, which: str) -> str:
+    return f"{reverse('admin:conversations_conversation_change', args=[id])}?of={which}"
+
+
+def as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
