@@ -69,7 +69,8 @@ def again(request, root: UUID) -> HttpResponseBase:
     for name in ("model", "stream", "stream_options"):
         params.pop(name, None)
     try:
-        return passage.ask(request, model=call.model, messages=messages, params=params, root=root, use_case=call.use_case)
+        shown = _shown_live(request)
+        return passage.ask(request, model=call.model, messages=messages, params=params, root=root, use_case=call.use_case, shown=shown)
     except Fault as fault:
         return _conversation(request, found, None, fault, at=call.head_id)
 
@@ -122,8 +123,12 @@ def _ask(request, form: AskForm, turns: list[Json], root: UUID | None = None, be
         label, preamble = use_case.name, use_case.preamble
     else:
         label, preamble = (before.use_case, _turns(before.preamble_id)) if before else ("", [])
-    shown = _shown(request) if live_events.wanted(request) else None
+    shown = _shown_live(request)
     return passage.ask(request, model=model, messages=[*preamble, *turns], params=form.params, root=root, use_case=label, shown=shown)
+
+
+def _shown_live(request) -> live_events.Shown | None:
+    return _shown(request) if live_events.wanted(request) else None
 
 
 def _own_to_ask(request, root: UUID, form: AskForm | None = None) -> Conversation:

@@ -51,7 +51,7 @@ async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(() => ({ done: true })); // a cut connection
     if (done) return;
     const parts = (rest + value).split("\n\n");
     rest = parts.pop();
@@ -63,14 +63,7 @@ async function* events(response) {
 }
 
 async function follow(response) {
-  try {
-    for await (const event of events(response)) {
-      take(event);
-      if (live?.ended) break;
-    }
-  } catch (error) {
-    if (!(error instanceof TypeError || error instanceof DOMException)) throw error; // a cut connection
-  }
+  for await (const event of events(response)) take(event);
 }
 
 async function attach() {
@@ -135,16 +128,23 @@ function turn(page) {
   const [question, answer] = [...page.querySelectorAll("main > .turn")].slice(-2);
   const main = find("main");
   main.querySelectorAll(".latest").forEach((old) => old.classList.remove("latest"));
-  main.querySelectorAll(".welcome, .empty, .message").forEach((old) => old.remove());
+  main.querySelectorAll(":scope > :is(.welcome, .empty, .message, .exports), #newest").forEach((old) => old.remove());
   const form = find("form.composer");
-  const parent = document.getElementById(`m${form.parent.value}`);
-  while (parent?.nextElementSibling) parent.nextElementSibling.remove(); // an answer that failed, or waits
-  find("#newest")?.remove();
+  const asked = document.getElementById(question.id); // before: it is answered once more
+  let old = asked ?? document.getElementById(`m${form.parent.value}`)?.nextElementSibling; // an answer that failed, or waits
+  while (old) {
+    const next = old.nextElementSibling;
+    old.remove();
+    old = next;
+  }
   main.append(find("#newest", page), question, answer);
-  forget();
-  form.message.value = "";
+  if (!asked) {
+    forget();
+    form.message.value = "";
+  }
   const address = find("[data-live]", page).dataset.live.replace(/live\/.*/, "");
   if (location.pathname !== address) history.pushState(null, "", address);
+  else if (location.search) history.replaceState(null, "", address); // it named another version
   path = address;
   form.action = address;
   heading(page);
@@ -175,9 +175,14 @@ function finish(page) {
     form.parent.value = find("form.composer", page).parent.value;
     toggle(false);
   } else {
-    find(".composer").replaceWith(find(".composer", page));
+    const foot = find(".composer");
+    const focused = foot.contains(document.activeElement);
+    foot.replaceWith(find(".composer", page));
     ready();
+    if (focused) find("form.composer").message.focus();
   }
+  const exports = find("main > .exports", page);
+  if (exports && !find("main > .exports")) article.after(exports);
   heading(page);
   find(".policy").replaceWith(find(".policy", page)); // with what the month has cost by now
   decorate(article);
@@ -205,13 +210,15 @@ function toggle(on) {
   send.after(stop);
 }
 
-async function ask(form) {
-  const body = new URLSearchParams(new FormData(form));
-  const address = form.action;
+/** What the composer holds, or `again`: a form that has a question answered once more. */
+async function ask(again) {
+  const form = find("form.composer");
+  const body = new URLSearchParams(new FormData(again ?? form));
+  const address = (again ?? form).action;
   toggle(true);
   problem("");
   status("Sending…");
-  form.message.focus();
+  form.message.focus({ preventScroll: true });
   let response;
   try {
     response = await fetch(address, { method: "POST", body, headers: { Accept: "text/event-stream" }, redirect: "manual" });
@@ -271,7 +278,7 @@ function ready() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (sending || !form.message.value.trim()) return form.message.focus();
-    ask(form);
+    ask();
   });
   form.message.addEventListener("input", () => sessionStorage.setItem(draft(), form.message.value));
   form.message.addEventListener("keydown", (event) => {
@@ -329,6 +336,11 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("submit", (event) => {
   if (event.target.action?.endsWith("/sign-out/")) for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft:")) sessionStorage.removeItem(key);
+  if (event.target.action?.endsWith("/again/")) {
+    if (!live && !find("form.composer")) return;
+    event.preventDefault();
+    if (!sending && !live) ask(event.target);
+  }
   if (event.target.matches(".theme")) {
     event.preventDefault();
     choose(event.target, event.submitter);

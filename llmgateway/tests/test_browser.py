@@ -1,19 +1,22 @@
 """The pages in a real Chromium: the whole journey without JavaScript, on a small screen, with nothing that the policy forbids."""
 
+import base64
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
+import axe_playwright_python
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from conversations import search
+from conversations import record, search
 from conversations.models import Conversation, Snapshot
 from conversations.tests import calls
-from proxy import demo
+from proxy import demo, demo_picture
 from proxy.models import UseCase
 from proxy.tests.conftest import parameters, url_of
 from proxy.tests.gateway import CHAT, Gateway, eventually
@@ -24,7 +27,12 @@ pytestmark = [
     pytest.mark.skipif(not os.path.exists(CHROMIUM) and not os.environ.get("CI"), reason="Chromium is not installed (apt install chromium): no browser tests"),
 ]
 
-ANSWER = """# Heading
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+ANSWER = """### Heading
+
+# Another
+
+#### And a third
 
 A [link](https://example.com/), `code` and a picture: ![cat](https://evil.example/pixel.png)
 
@@ -206,42 +214,76 @@ def everything(alice) -> dict[str, str]:
     growing = calls.ask(alice, [calls.user("q")])
     tool = calls.ask(alice, [calls.user("weather")])
     calls.answer(tool, None, tool_calls=[{"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "' + "x" * 200 + '"}'}}])
-    failed = calls.ask(alice, [calls.user("q")])
-    calls.answer(failed, "half", status="failed")
+    theirs = calls.turn(calls.person("bob"), [calls.user("private")], "a")
+    data = base64.b64encode(demo_picture.png(demo_picture.digest("a"), 256, 256)).decode()
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+    seen = calls.turn(alice, [calls.user([{"type": "text", "text": "What is this?"}, picture])], "A picture.")
     search.index([call.id])
     root = f"/c/{call.conversation_id}/"
-    return {
+    return {name: ended(alice, **how) for name, how in ENDS.items()} | {
         "chat": "/", "conversation": f"{root}?at={call.reply_id}", "growing": f"/c/{growing.conversation}/", "tools": f"/c/{tool.conversation}/",
-        "failed": f"/c/{failed.conversation}/", "edit": f"{root}edit/{call.head_id}/", "rename": f"{root}rename/", "remove": f"{root}remove/",
+        "picture": f"/c/{seen.conversation_id}/", "edit": f"{root}edit/{call.head_id}/", "rename": f"{root}rename/", "remove": f"{root}remove/",
         "history": "/history/", "search": "/history/?q=picture",
         "filter": "/history/?q=picture&model=m&since=2026-01-01&until=2026-01-01", "nothing found": "/history/?q=zebra", "not found": "/nonesuch",
+        "another's": f"/c/{theirs.conversation_id}/", "policy": "/policy/",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_every_page_fits_keeps_the_policy_and_loads_nothing_from_elsewhere(chromium, gateway, everything, scheme, width):
-    context = chromium.new_context(base_url=gateway.url, viewport={"width": width, "height": 844}, color_scheme=scheme)
+ENDS = {
+    "cut off": {"status": "failed", "text": "half", "error": "The model's server hung up."},
+    "refused": {"status": "failed", "error_code": "content_policy_violation", "error": "Your request was rejected by the safety system. " * 4},
+    "too long": {"status": "failed", "error_code": "context_length_exceeded", "error": "At most 128,000 tokens."},
+    "stopped": {"status": "cancelled", "text": "half an"},
+    "interrupted": {"status": "interrupted", "error": "The gateway stopped while the answer grew."},
+}
+
+
+def ended(owner, text: str = "", **how) -> str:
+    """The page of a conversation whose last call ended so."""
+    call = calls.ask(owner, [calls.user("q")])
+    record.close(call, record.Outcome(replies=[calls.assistant(text)] if text else [], **how))
+    return f"/c/{call.conversation}/"
+
+
+def test_every_page_is_sound_keeps_the_policy_and_loads_nothing_from_elsewhere(chromium, gateway, everything):
+    context = chromium.new_context(base_url=gateway.url)
     context.add_init_script(VIOLATIONS)
     page = context.new_page()
+    page.set_default_timeout(10_000)
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))
     page.on("request", lambda request: asked.append(request.url))
-    fits(page, "sign in", width)
+    page.goto("/sign-in/")
+    is_sound(page, "sign in")
     sign_in(page)
     for name, path in everything.items():
         page.goto(path)
-        fits(page, name, width)
+        is_sound(page, name)
         assert page.title() != "owned"
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/")
+    page.get_by_role("button", name="Menu").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    fits(page, "menu", 390)
+    assert faults(page) == []
     assert [line for line in said if "status of 404" not in line] == []
     assert [url for url in asked if not url.startswith(gateway.url)] == []
     context.close()
 
 
+def is_sound(page: Page, name: str) -> None:
+    """At both widths, light and dark; axe, which takes its time, sees each of the four once."""
+    for width, thorough in ((390, "light"), (1280, "dark")):
+        page.set_viewport_size({"width": width, "height": 844})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            fits(page, f"{name}, {scheme}", width)
+            if scheme == thorough:
+                assert faults(page) == [], f"{name}, {scheme}, {width}"
+
+
 def fits(page: Page, name: str, width: int) -> None:
-    """Nothing is wider than the screen, and what is pressed is 36 pixels high."""
-    if page.url == "about:blank":
-        page.goto("/sign-in/")
+    """Nothing is wider than the screen, what is pressed is 36 pixels high, and the colours are the device's."""
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") == width, name
     small = page.evaluate(
@@ -252,6 +294,43 @@ def fits(page: Page, name: str, width: int) -> None:
     code = page.evaluate("getComputedStyle(document.body).colorScheme + getComputedStyle(document.body).backgroundColor")
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     assert code.endswith("rgb(20, 23, 26)" if dark else "rgb(251, 251, 249)"), name
+
+
+def faults(page: Page) -> list[str]:
+    """What axe has to say against the page by WCAG 2.2 AA, and by its own best practice."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    page.evaluate("for (const stuck of document.querySelectorAll('.bar, .composer')) stuck.style.position = 'static'")  # what scrolls below them is no fault
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = page.evaluate("rules => axe.run({ runOnly: rules, resultTypes: ['violations'], preload: false })", rules)
+    assert len(found["passes"]) > 10
+    return [f"{rule['id']}: {node['html'][:120]}" for rule in found["violations"] for node in rule["nodes"]]
+
+
+def test_a_theme_is_chosen_without_javascript_and_with_it(chromium, gateway, page, slow):
+    """Here the device is dark."""
+    background = "getComputedStyle(document.body).backgroundColor"
+    page.goto("/sign-in/?next=/history/")
+    page.get_by_role("button", name="Light").click()
+    assert page.url.endswith("/sign-in/?next=/history/")
+    assert page.evaluate(background) == "rgb(251, 251, 249)"
+    sign_in(page)
+    assert page.evaluate(background) == "rgb(251, 251, 249)"
+    context = chromium.new_context(base_url=gateway.url, storage_state=page.context.storage_state(), color_scheme="dark")
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_label("Your question").fill("Explain how tides work, with a table")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Stop")).to_be_enabled()
+    page.get_by_role("button", name="Dark").click()
+    expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate(background) == "rgb(20, 23, 26)"
+    expect(page.get_by_role("button", name="Stop")).to_be_enabled()  # nothing else became of the page
+    page.keyboard.press("Escape")
+    expect(page.locator(".answer .problem")).to_contain_text("Stopped.")
+    page.reload()
+    assert page.evaluate(background) == "rgb(20, 23, 26)"
+    context.close()
 
 
 def test_the_keyboard_is_enough(chromium, gateway, everything):

@@ -224,11 +224,74 @@ def test_each_problem_is_named_with_its_action(page, word, title, action):
         page.get_by_role("button", name="Retry").click()
         expect(problem).to_contain_text(title)
         assert eventually(lambda: Snapshot.objects.filter(status="failed").count() == 2)
+        expect(page.get_by_role("button", name="Send")).to_be_visible()
         send(page, "Something else")
         whole(page)
         shown = dom(page)
         page.reload()
         assert dom(page) == shown
+
+
+def test_what_stopped_short_is_asked_again_in_place(page, upstream):  # noqa: F811
+    """Silent, out of turn, failing, killed: each is named, and Retry asks the same once more, on the page that stands there."""
+    alice = get_user_model().objects.get(username="alice")
+    call = calls.ask(alice, [calls.user("What is DNS?")], params={"temperature": 0.5})
+    calls.answer(call, "half an", status="interrupted")
+    Snapshot.objects.filter(id=call.id).update(model="gpt-4o")
+    page.goto(f"/c/{call.conversation}/?at={call.head}")
+    page.evaluate("window.stands = true")
+    page.get_by_label("Your question").fill("a draft")
+    problem = page.locator(".answer .problem")
+    expect(problem).to_contain_text("Interrupted.")
+    page.get_by_role("button", name="Retry").click()
+    whole(page)
+    expect(page.locator(".answer .versions")).to_contain_text("2 of 2")
+    expect(page.get_by_label("Your question")).to_have_value("a draft")
+    expect(page.get_by_label("Your question")).to_be_focused()
+    assert page.evaluate("window.stands")
+    assert upstream.seen[-1]["body"]["temperature"] == 0.5
+    assert page.url.endswith(f"/c/{call.conversation}/")
+    shown = dom(page)
+    page.reload()
+    assert dom(page) == shown
+    for word, says in (
+        ("!silent", "No answer. The model's server was silent for too long."), ("!429", "No answer. Rate limit reached"),
+        ("!500", "No answer. The server had an error"), ("!error", "The answer was cut off. The server had an error"),
+    ):  # fmt: skip
+        send(page, f"{word} what is DNS?")
+        expect(problem).to_contain_text(says)
+        expect(problem.locator("button, a")).to_have_text("Retry")
+
+
+def test_an_answer_and_a_question_have_other_versions(page):
+    first = calls.turn(get_user_model().objects.get(username="alice"), [calls.user("What is a vector database?")], "A place for vectors.")
+    Snapshot.objects.update(model="gpt-4o")
+    page.goto(f"/c/{first.conversation_id}/")
+    send(page, "Show it as a table")
+    whole(page)
+    page.evaluate("window.stands = true")
+    page.get_by_role("button", name="Regenerate").first.click()
+    whole(page)
+    assert page.evaluate("window.stands")
+    expect(page.locator(".turn")).to_have_count(2)  # what followed the first answer is beside the line now
+    expect(page.locator(".answer .versions")).to_contain_text("2 of 2")
+    expect(page.get_by_role("navigation", name="Export")).to_have_count(1)
+    expect(page.get_by_label("Your question")).to_be_focused()
+    shown = dom(page)
+    page.reload()
+    assert dom(page) == shown
+    page.get_by_role("link", name="Earlier version").click()
+    expect(page.locator(".turn")).to_have_count(4)
+
+    page.get_by_role("link", name="Edit").last.click()
+    page.get_by_label("Your question").fill("Show it as a list")
+    page.get_by_role("button", name="Send as a new branch").click()
+    whole(page)
+    expect(page.locator(".question").last).to_contain_text("as a list")
+    expect(page.locator(".question .versions")).to_contain_text("2 of 2")
+    assert Snapshot.objects.latest("id").head.parent == Snapshot.objects.earliest("id").reply
+    page.get_by_role("link", name="Earlier version").last.click()
+    expect(page.locator(".question").last).to_contain_text("as a table")
 
 
 def test_hostile_text_does_nothing_while_it_streams(page):
