@@ -45,7 +45,7 @@ def shell(request) -> dict[str, Any]:
         "recent": lambda: _recent(request.user),
         "policy_url": lambda: settings.USAGE_POLICY_URL or reverse("policy"),
         "policy_to_accept": lambda: policy.to_accept(request.user),
-        "cost_this_month": lambda: turns.money(Usage.objects.cost_this_month(request.user)),
+        "cost_this_month": lambda: turns.money(Usage.objects.cost_this_month(request.user), in_cents=True),
     }
 
 

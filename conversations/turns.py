@@ -304,11 +304,12 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def money(cost: Decimal) -> str:
+def money(cost: Decimal, *, in_cents: bool = False) -> str:
     """US dollars, as exact as is of interest."""
-    if 0 < cost < Decimal("0.0001"):
-        return "<$0.0001"
-    return f"${cost:,.4f}" if 0 < cost < Decimal("0.1") else f"${cost:,.2f}"
+    least, exact = (Decimal("0.01"), Decimal(0)) if in_cents else (Decimal("0.0001"), Decimal("0.1"))
+    if 0 < cost < least:
+        return f"<${least}"
+    return f"${cost:,.4f}" if 0 < cost < exact else f"${cost:,.2f}"
 
 
 def size(bytes: int) -> str:

@@ -117,6 +117,11 @@ def test_money(cost, text):
     assert turns.money(Decimal(cost)) == text
 
 
+@pytest.mark.parametrize(("cost", "text"), [("0", "$0.00"), ("0.0031", "<$0.01"), ("0.01", "$0.01"), ("0.0456", "$0.05"), ("1234.567", "$1,234.57")])
+def test_money_in_cents(cost, text):
+    assert turns.money(Decimal(cost), in_cents=True) == text
+
+
 def test_an_estimate_is_called_one(alice, hers):
     call = ask(alice, [user("q")])
     record.close(call, Outcome(status="cancelled", replies=[assistant("a")], prompt_tokens=3, completion_tokens=1, estimated=True))
