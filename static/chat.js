@@ -229,7 +229,7 @@ async function ask(again) {
   }
   if (isSignedOut(response)) {
     toggle(false);
-    return signedOut();
+    return again ? again.submit() : signedOut(); // on to where that leads
   }
   if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
     const page = parse(await response.text());

@@ -235,9 +235,8 @@ def test_each_problem_is_named_with_its_action(page, word, title, action):
 def test_what_stopped_short_is_asked_again_in_place(page, upstream):  # noqa: F811
     """Silent, out of turn, failing, killed: each is named, and Retry asks the same once more, on the page that stands there."""
     alice = get_user_model().objects.get(username="alice")
-    call = calls.ask(alice, [calls.user("What is DNS?")], params={"temperature": 0.5})
+    call = calls.ask(alice, [calls.user("What is DNS?")], params={"temperature": 0.5}, model="gpt-4o")
     calls.answer(call, "half an", status="interrupted")
-    Snapshot.objects.filter(id=call.id).update(model="gpt-4o")
     page.goto(f"/c/{call.conversation}/?at={call.head}")
     page.evaluate("window.stands = true")
     page.get_by_label("Your question").fill("a draft")
@@ -264,8 +263,7 @@ def test_what_stopped_short_is_asked_again_in_place(page, upstream):  # noqa: F8
 
 
 def test_an_answer_and_a_question_have_other_versions(page):
-    first = calls.turn(get_user_model().objects.get(username="alice"), [calls.user("What is a vector database?")], "A place for vectors.")
-    Snapshot.objects.update(model="gpt-4o")
+    first = calls.turn(get_user_model().objects.get(username="alice"), [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o")
     page.goto(f"/c/{first.conversation_id}/")
     send(page, "Show it as a table")
     whole(page)
