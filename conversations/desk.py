@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 
 from .access import may
@@ -22,6 +23,11 @@ class Desk(admin.AdminSite):
             path("queue/<uuid:id>/<slug:what>/", self.admin_view(queue.act), name="review-act"),
             *super().get_urls(),
         ]
+
+    def index(self, request: HttpRequest, extra_context: dict | None = None) -> TemplateResponse:
+        from .admin import home
+
+        return super().index(request, {"tiles": home.tiles(request)} | (extra_context or {}))
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list:
         """With the pages that belong to no model, where this person may open them."""

@@ -73,7 +73,7 @@ class Stream:
     def __init__(self, rows: QuerySet, columns: tuple[str, ...]) -> None:
         self.rows = rows.order_by("-id")
         self.last: UUID | None = None
-        self.waiting: Iterator[bytes] = iter([b"\xef\xbb\xbf" + line(columns)])
+        self.waiting: Iterator[bytes] = iter([BOM + line(columns)])
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -1,12 +1,14 @@
 """The queue at its URLs: by forms alone, as each who may and may not."""
 
+from decimal import Decimal
+
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
 from conversations import review
-from conversations.models import AuditEvent, Conversation, Decision, Review, User
+from conversations.models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, User
 from conversations.tests.calls import person
 from conversations.tests.test_review import talk, waiting
 
@@ -106,3 +108,56 @@ def test_get_changes_nothing_and_eight_queries_show_the_queue(rita, django_asser
     with django_assert_max_num_queries(10):
         rita.get(QUEUE)
     assert AuditEvent.objects.filter(action="list", detail__contains="review queue").count() == 1
+
+
+def test_the_evidence_of_review_names_who_and_what_and_no_content(rita):
+    talked = talk(text="secret matter")
+    act(rita, talked, "decide", disposition="escalated", seen=review.newest(talked), reason="names a client")
+    act(client_of("lea", "Lead"), talked, "decide", disposition="no_issue", seen=review.newest(talked), note="=fine()")
+    auditor = client_of("ada", "Auditor")
+    path = "/admin/conversations/decision/"
+    page = auditor.get(path).content.decode()
+    for word in ("rita", "lea", "escalated", str(talked.pk), "Everybody"):
+        assert word in page
+    csv = b"".join(auditor.get(f"{path}csv/")).decode("utf-8-sig").splitlines()
+    assert csv[0] == '"id","made","reviewer","conversation","disposition","newest_call"'
+    assert [line.split(",")[2] for line in csv[1:]] == ['"lea"', '"rita"']
+    for words in ("secret matter", "names a client", "=fine()"):
+        assert words not in page
+        assert words not in "".join(csv)
+    assert "names a client" in client_of("lea", "Lead").get(path).content.decode()
+    assert '"\'=fine()"' in b"".join(client_of("lea", "Lead").get(f"{path}csv/")).decode()
+    assert "rita" not in auditor.get(path, {"reviewer": "le"}).content.decode().partition("Everybody")[2]
+    for others in (("Reviewer",), ("Gateway admin",), ()):
+        assert client_of("gus", *others).get(path).status_code == 403
+
+
+def test_the_morning_in_eight_queries(rita, django_assert_max_num_queries):
+    talks = [talk(text=str(n)) for n in range(4)]
+    waiting(*talks)
+    review.claim_next(type("R", (), {"user": User.objects.get(username="rita")}), Review.objects.all())
+    with django_assert_max_num_queries(8):
+        home = rita.get("/admin/")
+    tiles = {tile.name: (tile.figure, tile.says) for tile in home.context["tiles"]}
+    assert tiles["My queue"][0] == "1"
+    assert tiles["Overdue"][0] == "4"
+    assert tiles["Free"] == ("3", "3 routine")
+    assert tiles["Integrity"] == ("never checked", "manage.py verify")
+    assert "Decided this month" in {tile.name for tile in client_of("lea", "Lead").get("/admin/").context["tiles"]}
+    assert {tile.name for tile in client_of("ada", "Auditor").get("/admin/").context["tiles"]} == {"Decided this month", "Integrity", "Waiting for a seal"}
+    assert client_of("sam").get("/admin/").context["tiles"] == []
+
+
+def test_policies_are_the_leads_and_stay_as_they_were_made():
+    lea, path = client_of("lea", "Lead"), "/admin/conversations/samplingpolicy/"
+    assert lea.post(f"{path}add/", {"percent": "0", "active": "on"}).status_code == 200
+    assert lea.post(f"{path}add/", {"percent": "12.5", "department": "Finance", "active": "on"}).status_code == 302
+    policy = SamplingPolicy.objects.get()
+    assert (policy.made_by.username, len(policy.seed), str(policy)) == ("lea", 32, "12.5 % of Finance")
+    assert lea.post(f"{path}{policy.pk}/change/", {"percent": "99", "department": "Legal"}).status_code == 302
+    policy.refresh_from_db()
+    assert (policy.percent, policy.department, policy.active) == (Decimal("12.5"), "Finance", False)
+    assert lea.post(f"{path}{policy.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert AuditEvent.objects.filter(kind="samplingpolicy").values_list("action", flat=True).distinct().count() == 2
+    for others in (("Reviewer",), ("Auditor",), ("Gateway admin",)):
+        assert client_of("gus", *others).get(path).status_code == 403

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from conversations import audit
-from conversations.models import AuditEvent, UsagePolicy, User
+from conversations.models import AuditEvent, Decision, SamplingPolicy, UsagePolicy, User
 from conversations.tests.calls import turn, user
 from proxy.models import ApiKey
 
@@ -20,7 +20,9 @@ EVIDENCE = {"conversations.Conversation", "conversations.Snapshot", "conversatio
 def rows() -> None:
     """At least one row of each registered model."""
     alice = User.objects.create_user("alice")
-    turn(alice, [{"role": "system", "content": "be kind"}, user("hi")], "hello")
+    call = turn(alice, [{"role": "system", "content": "be kind"}, user("hi")], "hello")
+    Decision.objects.create(conversation=call.conversation, reviewer=alice, disposition="no_issue", newest=call.id)
+    SamplingPolicy.objects.create(percent=5, seed=b"", made_by=alice)
     ApiKey.make(alice, "laptop")
     UsagePolicy(text="Be kind.").publish()
     audit.record(alice, AuditEvent.Action.LIST)
@@ -29,7 +31,7 @@ def rows() -> None:
 def client_of(name: str) -> Client:
     someone = User.objects.create_user(name, is_staff=True, is_superuser=name in ("root", "both"))
     if name in ("rita", "both"):
-        someone.groups.add(*Group.objects.filter(name__in=["Reviewer", "Auditor"]))
+        someone.groups.add(*Group.objects.filter(name__in=["Lead", "Auditor"]))
     client = Client()
     client.force_login(someone)
     return client

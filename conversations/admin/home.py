@@ -1,0 +1,71 @@
+"""The numbers of the morning, above the index: what waits, what was decided this month, and whether the record was found whole."""
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from .. import record, sealing
+from ..access import may
+from ..models import Decision, Review, Verification
+from ..templatetags.review import count, lasting, minute
+
+
+@dataclass
+class Tile:
+    name: str
+    figure: str
+    says: str = ""
+    url: str = ""
+    alarming: bool = False
+
+
+def tiles(request: HttpRequest) -> list[Tile]:
+    user = request.user
+    found = queue(request) if may(user, "decide") and may(user, "view_content") else []
+    if may(user, "view_audit"):
+        found.append(decided())
+    if found or user.is_superuser:
+        found += [integrity(), backlog()]
+    return found
+
+
+def queue(request: HttpRequest) -> list[Tile]:
+    now, others = timezone.now(), ~Q(conversation__owner=request.user)
+    free = others & (Q(assignee=None) | Q(lease__lt=now))
+    severities = {f"free{level.value}": Count("pk", free & Q(severity=level)) for level in Review.Severity}
+    mine = Q(assignee=request.user) & (Q(lease=None) | Q(lease__gte=now))
+    escalated = others & Q(source=Review.Source.ESCALATED)
+    counted = Review.objects.waiting().aggregate(
+        mine=Count("pk", mine), overdue=Count("pk", others & Q(due__lt=now)), escalated=Count("pk", escalated), **severities
+    )
+    waits = [(level.label, counted[f"free{level.value}"]) for level in reversed(Review.Severity)]
+    url = reverse("admin:review-queue")
+    return [
+        Tile("My queue", count(counted["mine"]), "with you", f"{url}?of=mine"),
+        Tile("Overdue", count(counted["overdue"]), "whoever has them", f"{url}?of=overdue", bool(counted["overdue"])),
+        Tile("Free", count(sum(number for _, number in waits)), ", ".join(f"{number:,} {name}" for name, number in waits if number), url),
+        Tile("Escalated", count(counted["escalated"]), "for a Lead", f"{url}?of=escalated", bool(counted["escalated"])),
+    ]
+
+
+def decided() -> Tile:
+    first = timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    rows = Decision.objects.filter(id__gte=record.uuid7(first, first=True)).values_list("disposition").annotate(Count("pk")).order_by()
+    found = dict(rows)
+    says = ", ".join(f"{found[each.value]:,} {each.label}" for each in Decision.Disposition if each.value in found)
+    return Tile("Decided this month", count(sum(found.values())), says, reverse("admin:conversations_decision_changelist"))
+
+
+def integrity() -> Tile:
+    last = Verification.objects.order_by("-ended").first()
+    if last is None:
+        return Tile("Integrity", "never checked", "manage.py verify")
+    return Tile("Integrity", "not whole" if last.problem else "whole", f"{last.seals:,} seals, {minute(last.ended)}", alarming=bool(last.problem))
+
+
+def backlog() -> Tile:
+    waiting, age = sealing.backlog()
+    return Tile("Waiting for a seal", count(waiting), f"the oldest for {lasting(age)}" if waiting else "search and seals are up to date")

@@ -1,0 +1,57 @@
+"""Sampling policies, for Leads. What a policy drew depends on it, so it is switched off, never changed."""
+
+import secrets
+
+from django import forms
+from django.contrib import admin
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import Count
+from django.http import HttpRequest
+
+from ..access import may
+from ..models import Review, SamplingPolicy
+from ..templatetags.review import count
+from .rights import Administered
+
+SENSIBLE = [MinValueValidator(0.01), MaxValueValidator(100)]
+
+
+class PolicyForm(forms.ModelForm):
+    percent = forms.DecimalField(max_digits=5, decimal_places=2, validators=SENSIBLE, help_text="of the conversations that begin from now on")
+
+
+@admin.register(SamplingPolicy)
+class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
+    form = PolicyForm
+    fields = ("percent", "department", "model", "active")
+    list_display = ("__str__", "active", "drawn", "made_by", "made")
+    list_select_related = ("made_by",)
+    ordering = ("-id",)
+    actions = None
+    show_full_result_count = False
+
+    def _may(self, request: HttpRequest, *actions: str) -> bool:
+        return actions != ("delete",) and may(request.user, "lead")
+
+    def get_readonly_fields(self, request: HttpRequest, obj=None):
+        return ("percent", "department", "model", "seed_in_hex", "made_by", "made") if obj else ()
+
+    def get_fields(self, request: HttpRequest, obj=None):
+        return (*self.fields, "seed_in_hex", "made_by", "made") if obj else self.fields
+
+    def get_queryset(self, request: HttpRequest):
+        self.counts = dict(Review.objects.exclude(policy=None).values_list("policy").annotate(Count("pk")))
+        return super().get_queryset(request)
+
+    def save_model(self, request: HttpRequest, obj: SamplingPolicy, form, change: bool) -> None:
+        if not change:
+            obj.seed, obj.made_by = secrets.token_bytes(32), request.user  # type: ignore[assignment]
+        super().save_model(request, obj, form, change)
+
+    @admin.display(description="drawn")
+    def drawn(self, policy: SamplingPolicy) -> str:
+        return count(self.counts.get(policy.pk, 0))
+
+    @admin.display(description="seed")
+    def seed_in_hex(self, policy: SamplingPolicy) -> str:
+        return bytes(policy.seed).hex()
