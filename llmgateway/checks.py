@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -11,8 +10,10 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
 from llmgateway import demo
+from proxy.upstream import may_be_called
 
-UPSTREAMS = ("LLM_ENDPOINT", "LLM_GATEWAY_URL", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT", "LLM_MODELS_ENDPOINT")
+UPSTREAMS = ("LLM_ENDPOINT", "LLM_GATEWAY_URL", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT", "LLM_MODELS_ENDPOINT", "SUBMISSIONS_API_URL")
+ENDINGS = ("ok", "refused", "failed", "cancelled", "interrupted")
 
 
 @register
@@ -39,6 +40,17 @@ def policy(app_configs, **kwargs) -> list[CheckMessage]:
 @register
 def tokens(app_configs, **kwargs) -> list[CheckMessage]:
     return [*_tokens()]
+
+
+@register
+def submissions(app_configs, **kwargs) -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    if settings.ENABLE_SUBMISSIONS_API and not settings.SUBMISSIONS_API_URL:
+        hint = "Set it to the address that takes the calls, such as https://vendor.example/submissions, or ENABLE_SUBMISSIONS_API=false."
+        problems.append(Error("ENABLE_SUBMISSIONS_API is on, and SUBMISSIONS_API_URL is not set.", hint=hint, id="llmgateway.E020"))
+    if not set(settings.SUBMISSIONS_STATUSES) <= set(ENDINGS):
+        problems.append(Error("SUBMISSIONS_STATUSES names no status of a closed call.", hint=f"Write some of {', '.join(ENDINGS)}.", id="llmgateway.E021"))
+    return problems
 
 
 @register
@@ -80,15 +92,7 @@ def _authorization() -> Iterator[CheckMessage]:
 
 def _addresses() -> Iterator[CheckMessage]:
     for name in UPSTREAMS:
-        if not (value := getattr(settings, name)):
-            continue
-        try:
-            url = urlsplit(value)
-            fine = bool(url.hostname) and (url.scheme == "https" or (url.scheme == "http" and url.hostname in settings.UPSTREAM_HTTP_HOSTS))
-            _ = url.port
-        except ValueError:
-            fine = False
-        if not fine:
+        if (value := getattr(settings, name)) and not may_be_called(value):
             hint = "Write https://…, or http://… to a host that UPSTREAM_HTTP_HOSTS names."
             yield Error(f"{name} is neither https nor http to an allowed host.", hint=hint, id="llmgateway.E002")
 

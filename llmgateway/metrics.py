@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from conversations import record, sealing
 from llmgateway import logs
 from llmgateway.loopback import FORWARDED, is_loopback
+from proxy import submissions
 
 REQUESTS = Counter("llmgateway_requests", "Requests, by route and class of status.", ["method", "route", "status"])
 
@@ -52,6 +53,7 @@ class Record(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             (unsealed, age), beaten = sealing.backlog(), record.beaten()
+            undelivered, undelivered_age, given_up = submissions.backlog(), submissions.age(), submissions.given_up()
         except Error:
             yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 0)
             return
@@ -60,5 +62,9 @@ class Record(Collector):
         yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 1)
         yield GaugeMetricFamily("llmgateway_unsealed", "Rows of the record that wait for their seal, up to 100,000.", unsealed)
         yield GaugeMetricFamily("llmgateway_unsealed_age_seconds", "Age of the oldest of them.", age.total_seconds())
+        if settings.ENABLE_SUBMISSIONS_API:
+            yield GaugeMetricFamily("llmgateway_undelivered", "Calls that wait for the receiver of submissions.", undelivered)
+            yield GaugeMetricFamily("llmgateway_undelivered_age_seconds", "Since the oldest of them was sealed.", undelivered_age.total_seconds())
+            yield GaugeMetricFamily("llmgateway_submissions_given_up", "On the dead-letter list.", given_up)
         if beaten is not None:
             yield GaugeMetricFamily("llmgateway_worker_beat_age_seconds", "Since a worker last showed that it works.", beaten.total_seconds())

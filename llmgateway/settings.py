@@ -46,6 +46,17 @@ LLM_GATEWAY_URL = env.str("LLM_GATEWAY_URL", default="")  # another gateway, whi
 TITLES = env.bool("TITLES", default=True)  # a model titles new conversations
 TITLE_MODEL = env.str("TITLE_MODEL", default="")  # instead of the conversation's own
 
+# Closed calls for a security vendor's API, by the reference system's names
+ENABLE_SUBMISSIONS_API = env.bool("ENABLE_SUBMISSIONS_API", default=False)
+SUBMISSIONS_API_URL = env.str("SUBMISSIONS_API_URL", default="")
+SUBMISSIONS_API_AUTHORIZATION = env.str("SUBMISSIONS_API_AUTHORIZATION", default="")
+SUBMISSIONS_HMAC_SECRET = env.str("SUBMISSIONS_HMAC_SECRET", default="")
+SUBMISSIONS_STATUSES = env.list("SUBMISSIONS_STATUSES", default=[])  # besides ok
+SUBMISSIONS_FROM = env.int("SUBMISSIONS_FROM", default=None)  # the first seal, at the first switch-on; None: what comes from then on
+SUBMISSIONS_TIMEOUT = env.float("SUBMISSIONS_TIMEOUT", default=10)  # seconds of one try
+SUBMISSIONS_PAUSE = env.float("SUBMISSIONS_PAUSE", default=2)  # seconds after the first failed try; they double
+SUBMISSIONS_LONGEST_PAUSE = env.float("SUBMISSIONS_LONGEST_PAUSE", default=300)
+
 USAGE_POLICY_URL = env.str("USAGE_POLICY_URL", default="")  # the company's own page, instead of the gateway's
 USAGE_POLICY_CONTACT = env.str("USAGE_POLICY_CONTACT", default="")  # whom people ask about it
 

@@ -6,7 +6,6 @@ Anybody may cut it; only its own thread closes it, once. `exchanges` holds all t
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from datetime import datetime
@@ -22,7 +21,7 @@ from conversations.record import Asked, Outcome
 from conversations.threading import Json
 
 from . import metrics, outcome
-from .upstream import Fault
+from .upstream import Fault, shut
 
 CAUSES = {  # what cut a call → its status, and the caller's error
     "gone": (Snapshot.Status.CANCELLED, 499, "client_gone", "The caller hung up."),
@@ -150,11 +149,3 @@ def recorded(call: record.Call, ended: record.Outcome) -> bool:
         ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, NOT_KEPT, "The model's answer could not be kept, so it was not passed on."
         ended.replies, ended.response, ended.cost = [], None, None
         return record.close(call, ended)
-
-
-def shut(sock: socket.socket) -> None:
-    """Of the plain socket: SSLSocket.shutdown would take the TLS object away under the reader's feet."""
-    try:
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is shut already

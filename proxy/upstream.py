@@ -6,6 +6,7 @@ keeps the time of every open call and cuts it by shutting its socket.
 """
 
 import ipaddress
+import socket
 import threading
 import time
 from typing import Any
@@ -55,6 +56,14 @@ class Truncated(Exception):
 
 
 # Connections that can be cut ------------------------------------------------------------------------------------
+
+
+def shut(sock: socket.socket) -> None:
+    """Of the plain socket: SSLSocket.shutdown would take the TLS object away under the reader's feet."""
+    try:
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is shut already
 
 
 class Carrier:
@@ -157,6 +166,16 @@ def takes_tokens(url: str) -> bool:
     return bool(settings.LLM_ENDPOINT) and urlsplit(url)[:2] == urlsplit(settings.LLM_ENDPOINT)[:2]
 
 
+def may_be_called(url: str) -> bool:
+    """By its looks: https, or http to a host that UPSTREAM_HTTP_HOSTS names. The address it resolves to is looked at when a connection is made."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in settings.UPSTREAM_HTTP_HOSTS))
+
+
 def send(method: str, url: str, fields: dict[str, str], body: bytes | None = None, *, exchange=None, timeout: float | None = None) -> requests.Response:
     """Send once. The response's body is unread; without a timeout the watcher keeps the time. Raises Fault."""
     request = requests.PreparedRequest()
@@ -241,13 +260,9 @@ def get_picture(url: str) -> bytes | None:
     """A picture that an upstream made: no credentials, no redirects, from a public address or the upstream's own origin.
     None where it is no raster picture, too large, or not to be had."""
     ours = urlsplit(settings.LLM_IMG_ENDPOINT or settings.LLM_ENDPOINT)
-    try:
-        theirs = urlsplit(url)
-    except ValueError:
+    if not may_be_called(url):
         return None
-    if theirs.scheme not in ("https", "http") or (theirs.scheme == "http" and theirs.hostname not in settings.UPSTREAM_HTTP_HOSTS):
-        return None
-    here.public_only = theirs[:2] != ours[:2]
+    here.public_only = urlsplit(url)[:2] != ours[:2]
     try:
         reply = send("GET", url, {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}, timeout=30)
         with reply:

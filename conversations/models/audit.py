@@ -46,6 +46,7 @@ class AuditEvent(models.Model):
         ADDED = "added", "added"
         CHANGED = "changed", "changed"
         DELETED = "deleted", "deleted"
+        RESENT = "resent", "sent submissions again"
         PASSWORD = "password", "changed a password"
         SIGN_IN = "sign_in", "signed in"
         SIGN_IN_FAILED = "sign_in_failed", "failed to sign in"

@@ -5,11 +5,12 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from conversations import audit
 from conversations.models import AuditEvent, Decision, SamplingPolicy, UsagePolicy, User
 from conversations.tests.calls import turn, user
-from proxy.models import ApiKey
+from proxy.models import ApiKey, Submission
 
 pytestmark = pytest.mark.django_db
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -24,6 +25,7 @@ def rows() -> None:
     Decision.objects.create(conversation=call.conversation, reviewer=alice, disposition="no_issue", newest=call.id)
     SamplingPolicy.objects.create(percent=5, seed=b"", made_by=alice)
     ApiKey.make(alice, "laptop")
+    Submission.objects.create(number=1, snapshot=call.id, sealed=timezone.now())
     UsagePolicy(text="Be kind.").publish()
     audit.record(alice, AuditEvent.Action.LIST)
 

@@ -82,3 +82,16 @@ def test_a_secret_of_this_machine_only(monkeypatch):
     monkeypatch.delenv("SECRET_KEY")
     assert ids() == ["llmgateway.W002"]
     assert ids(DEMO=True) == []
+
+
+def test_submissions_have_an_address_and_known_endings():
+    def found(**overridden):
+        with override_settings(**overridden):
+            return [message.id for message in [*checks.submissions(None), *checks.upstream(None)]]
+
+    assert found(ENABLE_SUBMISSIONS_API=True) == ["llmgateway.E020"]
+    assert found(ENABLE_SUBMISSIONS_API=True, SUBMISSIONS_API_URL="http://vendor.example/in") == ["llmgateway.E002"]
+    assert found(ENABLE_SUBMISSIONS_API=True, SUBMISSIONS_API_URL="https://vendor.example/in", SUBMISSIONS_STATUSES=["refused", "interrupted"]) == []
+    assert found(SUBMISSIONS_STATUSES=["pending"]) == ["llmgateway.E021"]
+    with override_settings(ENABLE_SUBMISSIONS_API=True), pytest.raises(SystemCheckError, match="HINT: Set it to the address that takes the calls"):
+        call_command("check", stderr=io.StringIO())

@@ -23,9 +23,9 @@ Answer = Callable[[socket.socket, Request], None]
 class Wire:
     """Listens on loopback; `answer` is called with each request, in a thread of the connection's own. A context manager."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, port: int = 0) -> None:
         self.tls, self.accepted = tls, 0
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=256)
         self.port = self.listener.getsockname()[1]
         self.answer: Answer = json_reply(b"{}")
         self.deaf = False  # takes connections, and reads nothing

@@ -19,7 +19,7 @@ from procrastinate.exceptions import ConnectorException
 
 from conversations import checkpoints, record, sealing
 from conversations.models import Process
-from proxy import watcher
+from proxy import submissions, watcher
 
 BEAT = 5.0  # seconds between two signs of life: /readyz and /metrics tell of them
 SWEEP = 10.0  # seconds between two looks for the calls of dead processes
@@ -34,6 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="do what is due, and end")
 
     def handle(self, *, once, **options):
+        record.release()  # the connection of the system checks: each follower has its own
         if not once:
             try:
                 return asyncio.run(work())
@@ -45,14 +46,16 @@ class Command(BaseCommand):
         while sealing.seal():
             pass
         checkpoints.mark()
+        submissions.once()
 
 
 async def work() -> None:
     """Until SIGTERM or SIGINT."""
     over = threading.Event()
     jobs = asyncio.create_task(keep_doing_jobs())
-    follower = asyncio.create_task(asyncio.to_thread(follow, over))
-    follower.add_done_callback(lambda _: jobs.cancel())  # neither goes on without the other
+    followers = [asyncio.create_task(asyncio.to_thread(each, over)) for each in (follow, submissions.follow)]
+    for follower in followers:
+        follower.add_done_callback(lambda _: jobs.cancel())  # none goes on without the others
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, jobs.cancel)
     try:
@@ -60,7 +63,8 @@ async def work() -> None:
             await jobs
     finally:
         over.set()
-        await follower
+        for follower in followers:
+            await follower
 
 
 # The log ---------------------------------------------------------------------------------------------------------
@@ -83,6 +87,7 @@ def follow(over: threading.Event) -> None:
             log.warning("the database is away: %s", type(problem).__name__)
             connection.close()
             beaten, swept, sealed = 0.0, time.monotonic() + SWEEP, 0  # nobody could beat meanwhile: who lives may do so first
+        record.release()
         over.wait(0 if sealed == sealing.BATCH else 1.0)  # a second's calls at once: each look has its price
     with suppress(Error):
         record.end()
