@@ -23,6 +23,7 @@ ANSWER = (
 )
 TOKEN = f"{SECRET}-metrics"
 OF_THE_DATABASE = {"llmgateway_database_up", "llmgateway_unsealed", "llmgateway_unsealed_age_seconds", "llmgateway_worker_beat_age_seconds"}
+OF_SUBMISSIONS = {"llmgateway_undelivered", "llmgateway_undelivered_age_seconds", "llmgateway_submissions_given_up"}  # where they are on
 
 
 def samples(gateway, **headers):
