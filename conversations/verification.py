@@ -4,14 +4,16 @@ In batches by number, so that it holds no long transaction and the same memory a
 row that does not fit: after it, the chain proves nothing.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+from django.core.files.storage import default_storage
 from django.db import connection
 
-from . import checkpoints, ledger, sealing
+from . import attachments, checkpoints, ledger, sealing
 from .ledger import Broken, Chain
-from .models import Seal, Verification
+from .models import Attachment, Seal, Verification
 
 BATCH = 2000
 
@@ -30,8 +32,8 @@ STRAY = """
     WHERE s.conversation_id IS DISTINCT FROM m.conversation_id LIMIT 1"""
 
 
-def verify(keys: Iterable[str] = (), tell: Callable[[int], None] = lambda number: None) -> Verification:
-    """What was found, kept. `tell` hears how far it has come; `keys` are trusted besides the gateway's own."""
+def verify(keys: Iterable[str] = (), tell: Callable[[int], None] = lambda number: None, *, with_files: bool = False) -> Verification:
+    """What was found, kept. `tell` hears how far it has come; `keys` are trusted besides the gateway's own; files are read whole."""
     began, seals, problem = datetime.now(UTC), 0, ""
     try:
         chain = Chain(checkpoints.read(keys))
@@ -49,6 +51,8 @@ def verify(keys: Iterable[str] = (), tell: Callable[[int], None] = lambda number
             tell(seals)
         chain.end()
         left_out()
+        if with_files:
+            files()
     except Broken as broken:
         problem = str(broken)
     return Verification.objects.create(began=began, seals=seals, problem=problem)
@@ -62,3 +66,15 @@ def left_out() -> None:
         cursor.execute(STRAY)
         if row := cursor.fetchone():
             raise Broken(f"The message {row[0]} belongs to no call of its conversation: it was put in, or its call was taken away.")
+
+
+def files() -> None:
+    """Messages name their files by sha256, so the seals cover what those were: here each is held against its name."""
+    for digest in Attachment.objects.values_list("sha256", flat=True).distinct().iterator(chunk_size=BATCH):
+        try:
+            with default_storage.open(attachments.name(bytes(digest))) as file:
+                whole = hashlib.file_digest(file, "sha256").digest() == bytes(digest)
+        except FileNotFoundError:
+            raise Broken(f"The file with sha256 {bytes(digest).hex()} is gone.") from None
+        if not whole:
+            raise Broken(f"The file with sha256 {bytes(digest).hex()} was changed.")

@@ -1,5 +1,6 @@
 """Evidence stays as it is: the database refuses, and where its owner made it not refuse, verify names the row."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -8,12 +9,13 @@ from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversations import audit, checkpoints, ledger, sealing
+from conversations import attachments, audit, checkpoints, ledger, sealing
 from conversations.models import Attachment, AuditEvent, Conversation, Decision, Message, Seal, Snapshot, Unsealed, Verification
 from conversations.verification import verify
 
@@ -191,6 +193,20 @@ def test_a_row_that_went_before_its_seal_holds_nothing_up(calls):
         AuditEvent.objects.filter(pk=event.pk).delete()
     assert sealing.seal() == 1
     assert found() == f"The auditevent {event.pk} (seal 7) is gone."
+
+
+def test_a_file_that_was_changed_or_lost_is_found(calls):
+    data = b"%PDF-" + 3000 * b"x"
+    part = {"type": "file", "file": {"file_data": "data:application/pdf;base64," + base64.b64encode(data).decode()}}
+    turn(person("alice"), [user([part])], "Nice.")
+    [name] = [attachments.name(bytes(file.sha256)) for file in Attachment.objects.all()]
+    assert verify(with_files=True).problem == ""
+    with open(default_storage.path(name), "r+b") as file:
+        file.write(b"%PDF-y")
+    assert verify(with_files=True).problem.endswith(" was changed.")
+    assert found() == ""
+    default_storage.delete(name)
+    assert verify(with_files=True).problem.endswith(" is gone.")
 
 
 # What only the checkpoints know -----------------------------------------------------------------------------------

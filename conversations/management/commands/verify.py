@@ -17,7 +17,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument("--key", action="append", default=[], metavar="HEX", help="trust this public key too: of checkpoints signed before a change of key")
 
-    def handle(self, *, key, **options):
+        parser.add_argument("--files", action="store_true", help="read every attachment too, and hold it against its sha256")
+
+    def handle(self, *, key, files, **options):
         began = time.monotonic()
         newest = Seal.objects.order_by("-number").first()
         total = newest.number if newest else 0
@@ -29,7 +31,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"\r[{bar:{WIDTH}}] {number:,} of {max(total, number):,}, {rate:,.0f} a second ", ending="")
                 self.stdout.flush()
 
-        found = verify(key, tell)
+        found = verify(key, tell, with_files=files)
         if self.stdout.isatty():
             self.stdout.write("")
         if found.problem:
