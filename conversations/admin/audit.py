@@ -23,8 +23,9 @@ from ..templatetags.review import moment, visible
 from .changelist import Action, Log
 from .filters import Days
 
-ABOUT = forms.TextInput(attrs={"placeholder": "Id of a conversation, a call, a user …"})
+ABOUT = forms.TextInput(attrs={"placeholder": "Any id"})
 READING = "reading"
+NOTHING: tuple[Any, ...] = (None, "", {})
 
 
 class AuditFilter(Days):
@@ -131,9 +132,16 @@ class AuditEventAdmin(Log):
 
     @admin.display(description="details")
     def details(self, event: AuditEvent) -> SafeString | str:
-        said = {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in json.loads(event.detail).items()}
-        return visible("; ".join(f"{name}: {value}" for name, value in said.items())) or "–"
+        return visible("; ".join(f"{name} {in_words(value)}" for name, value in json.loads(event.detail).items() if value not in NOTHING)) or "–"
 
     @admin.display(description="words")
     def words(self, event: AuditEvent) -> SafeString | str:
         return visible(event.terms) or "–"
+
+
+def in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {in_words(each)}" for name, each in value.items() if each not in NOTHING)
+    if isinstance(value, list):
+        return ", ".join(map(in_words, value)) or "none"
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)

@@ -64,8 +64,9 @@ class Administered:
     def construct_change_message(self, request: HttpRequest, form, formsets, add: bool = False) -> list[dict[str, Any]]:
         """As in Django; and of rights, what they were and what they are."""
         said = super().construct_change_message(request, form, formsets, add)  # type: ignore[misc]
-        before_and_after = {name: [readable(form.initial.get(name)), readable(form.cleaned_data[name])] for name in form.changed_data if name in RIGHTS}
-        return [*said, {"rights": before_and_after}] if before_and_after else said
+        changed = [name for name in form.changed_data if name in RIGHTS]
+        values = {name: {"was": readable(form.initial.get(name)), "is": readable(form.cleaned_data[name])} for name in changed}
+        return [*said, {"rights": values}] if values else said
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         audit.record(request, Action.ADDED, obj, name=str(obj), what=message)

@@ -161,7 +161,7 @@ def test_a_change_of_rights_says_what_they_were(root):
     event = newest()
     assert (event.action, event.kind, event.subject, event.actor.username) == ("changed", "user", str(alice.pk), "root")
     what = json.loads(event.detail)["what"]
-    assert what[-1] == {"rights": {"is_staff": [False, True], "groups": [[], ["Reviewer"]]}}
+    assert what[-1] == {"rights": {"is_staff": {"was": False, "is": True}, "groups": {"was": [], "is": ["Reviewer"]}}}
 
 
 def test_a_change_that_cannot_be_recorded_is_not_made(root, no_audit_store):
@@ -180,7 +180,7 @@ def test_groups_policies_and_keys(root):
     assert (newest().action, newest().kind) == ("added", "group")
     group = Group.objects.get(name="Readers")
     root.post(f"/admin/auth/group/{group.pk}/change/", {"name": "Readers", "permissions": [Permission.objects.get(codename="view_content").pk]})
-    assert json.loads(newest().detail)["what"][-1] == {"rights": {"permissions": [[], ["Conversations | conversation | View content"]]}}
+    assert json.loads(newest().detail)["what"][-1] == {"rights": {"permissions": {"was": [], "is": ["Conversations | conversation | View content"]}}}
     root.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"})
     assert (newest().action, newest().subject) == ("deleted", str(group.pk))
     root.post("/admin/conversations/usagepolicy/add/", {"text": "Be kind.", "publish": "on"})
@@ -262,6 +262,13 @@ def test_the_newest_event_stands_first_and_looking_is_one_too(trail):
     assert listed(client) == ["sign_in", "call", "transcript", "search", "list", "sign_in"]
     assert (newest().action, newest().kind, newest().actor_name) == ("list", "auditevent", "auden")
     assert client.get(f"{AUDIT}{newest().id}/change/").status_code == 200
+
+
+def test_details_are_words():
+    what = [{"changed": {"fields": ["Groups"]}}, {"rights": {"is_staff": {"was": False, "is": True}, "groups": {"was": [], "is": ["Reviewer"]}}}]
+    audit.record("manage.py something", Action.CHANGED, person("alice"), what=what, at=None, rows=0)
+    said = "what changed fields Groups, rights is_staff was no, is yes, groups was none, is Reviewer; rows 0"
+    assert said in auditor().get(AUDIT).content.decode()
 
 
 def test_filters(trail, rf):

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversations import record
-from conversations.models import Conversation, Snapshot
+from conversations.models import AuditEvent, Conversation, Snapshot
 from conversations.record import Asked, Outcome
 
 from .calls import answer, ask, assistant, person, turn, user
@@ -282,6 +282,8 @@ def test_each_role_reads_its_views_and_no_table(monkeypatch, caplog):
     assert "llm_report reads llm_logs.usage; it cannot sign in" in said.getvalue()
     assert "it signs in with its password" in said.getvalue()
     assert "report roles llm_report and llm_content were made" in caplog.text
+    event = AuditEvent.objects.newest_first()[0]
+    assert (event.actor_name, event.action, event.detail) == ("manage.py report_roles", "added", '{"roles": ["llm_content", "llm_report"]}')
     assert "a password" not in said.getvalue() + caplog.text
     for role, views in MAY.items():
         assert readable(role) == {f"llm_logs.{view}" for view in views}
