@@ -288,10 +288,10 @@ def test_one_that_fails_while_others_pass_is_given_up(on, receiver):
     assert keys(receiver).count(bad) == FAILURES + 1
 
 
-@pytest.mark.parametrize("wish", [b"120", format_datetime(datetime.now(UTC) + timedelta(seconds=140), usegmt=True).encode()])
+@pytest.mark.parametrize("wish", [lambda: "120", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=140), usegmt=True)], ids=["seconds", "date"])
 def test_retry_after_holds_for_all(on, receiver, wish):
     ids = closed(3)
-    receiver.answer = json_reply(b"", "429 Later", headers=b"Retry-After: " + wish + b"\r\n")
+    receiver.answer = json_reply(b"", "429 Later", headers=f"Retry-After: {wish()}\r\n".encode())
     with override_settings(SUBMISSIONS_PAUSE=0):
         submissions.once()
     assert keys(receiver) == ids[:1]
