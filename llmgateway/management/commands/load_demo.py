@@ -1,6 +1,6 @@
 """The demo's accounts and sample conversations, once."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group
 from django.core.management import BaseCommand, CommandError
 from django.db import connection, transaction
 
-from conversations.models import UsagePolicy, User
+from conversations.models import SamplingPolicy, UsagePolicy, User
 from llmgateway import demo, samples
 from proxy.models import ApiKey
 
@@ -47,10 +47,13 @@ def load() -> str:
             password=password if name in demo.SIGN_IN else make_password(None),
             **fields,
         )
-    users["rita"].groups.add(*Group.objects.filter(name="Reviewer"))
+    users["rita"].groups.add(*Group.objects.filter(name__in=["Reviewer", "Lead"]))
+    now = datetime.now(UTC)
+    # The worker draws from the samples as it seals them.
+    SamplingPolicy.objects.create(percent=25, seed=b"the demo's draw", made=now - timedelta(days=365), made_by=users["rita"])
     UsagePolicy(text=POLICY.read_text("utf-8")).publish()
     ApiKey.make(users["alice"], "Demo key", secret=demo.API_KEY)
     # What the samples' programs called with; nobody has these secrets.
     keys = {name: ApiKey.make(users[name], key)[0].prefix for name, key in (("dmitri", "Build scripts"), ("ines", "Notebooks"))}
-    count = samples.write({name: user.pk for name, user in users.items()}, keys, datetime.now(UTC))
+    count = samples.write({name: user.pk for name, user in users.items()}, keys, now)
     return f"Loaded {len(users)} demo accounts and {count} sample conversations. The password of {', '.join(demo.SIGN_IN)} is: {demo.PASSWORD}"
