@@ -91,6 +91,8 @@ class Outcome:
     served_model: str = ""
     finish_reason: str = ""
     upstream_id: str = ""
+    upstream: str = ""  # that served, where it is not the one that was meant to
+    attempts: list[Json] = field(default_factory=list)  # where the first did not do
     upstream_request_id: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -183,6 +185,7 @@ def close(call: Call, outcome: Outcome) -> bool:
         "upstream_id": _clean(outcome.upstream_id), "upstream_request_id": _clean(outcome.upstream_request_id),
         "prompt_tokens": outcome.prompt_tokens, "completion_tokens": outcome.completion_tokens, "estimated": outcome.estimated,
         "cost": None if outcome.cost is None else round(outcome.cost, 8), "error_code": _clean(outcome.error_code),
+        "upstream": outcome.upstream, "attempts": orjson.dumps(outcome.attempts).decode() if outcome.attempts else "",
         "error": _clean(outcome.error, 2000), "first_byte": outcome.first_byte, "closed": outcome.closed or datetime.now(UTC),
     }  # fmt: skip
     return execute(CLOSE, values | _columns(rows) | _files(blobs)).rowcount == 1
@@ -528,6 +531,7 @@ CLOSE = f"""
     SET status = %(status)s, reply_id = %(reply)s, response = %(response)s, served_model = %(served_model)s,
         finish_reason = %(finish_reason)s, upstream_id = %(upstream_id)s, upstream_request_id = %(upstream_request_id)s,
         prompt_tokens = %(prompt_tokens)s, completion_tokens = %(completion_tokens)s, estimated = %(estimated)s, cost = %(cost)s,
+        upstream = coalesce(nullif(%(upstream)s, ''), s.upstream), attempts = %(attempts)s,
         error_code = %(error_code)s, error = %(error)s, first_byte = %(first_byte)s, closed = %(closed)s
     FROM pending WHERE s.id = pending.id"""
 

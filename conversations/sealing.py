@@ -36,7 +36,7 @@ def _columns(model: type[models.Model], table: str, names: str) -> str:
 CALL = _columns(Snapshot, "c", """
     id conversation owner key end_user kind status retry_of model served_model upstream params preamble head commitment reply response
     finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent
-    opened first_byte closed classic_id classic use_case""")  # fmt: skip
+    opened first_byte closed classic_id classic use_case attempts""")  # fmt: skip
 MESSAGE = _columns(Message, "m", "id conversation parent depth role text raw origin echo_of path_hash")
 # Found by their conversation: messages have no index on the call that brought them.
 TEXTS = {

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
 from llmgateway import demo
-from proxy.upstream import may_be_called
+from proxy import addresses
 
 UPSTREAMS = ("LLM_ENDPOINT", "LLM_GATEWAY_URL", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT", "LLM_MODELS_ENDPOINT", "SUBMISSIONS_API_URL")
 ENDINGS = ("ok", "refused", "failed", "cancelled", "interrupted")
@@ -18,7 +18,7 @@ ENDINGS = ("ok", "refused", "failed", "cancelled", "interrupted")
 
 @register
 def upstream(app_configs, **kwargs) -> list[CheckMessage]:
-    return [*_endpoint(), *_authorization(), *_addresses(), *_bundle()]
+    return [*_endpoint(), *_authorization(), *_addresses(), *_secrets(), *_bundle()]
 
 
 @register
@@ -92,9 +92,10 @@ def _authorization() -> Iterator[CheckMessage]:
 
 def _addresses() -> Iterator[CheckMessage]:
     for name in UPSTREAMS:
-        if (value := getattr(settings, name)) and not may_be_called(value):
-            hint = "Write https://…, or http://… to a host that UPSTREAM_HTTP_HOSTS names."
-            yield Error(f"{name} is neither https nor http to an allowed host.", hint=hint, id="llmgateway.E002")
+        if not (value := getattr(settings, name)):
+            continue
+        if hint := addresses.objection(value):
+            yield Error(f"{name} is no address that calls may be sent to.", hint=hint, id="llmgateway.E002")
 
 
 def _tokens() -> Iterator[CheckMessage]:
@@ -103,6 +104,12 @@ def _tokens() -> Iterator[CheckMessage]:
         yield Error("People's tokens go to LLM_ENDPOINT alone, and with LLM_GATEWAY_URL the pages do not ask it.", hint=hint, id="llmgateway.E010")
     if settings.TOKEN_URL and not settings.TOKEN_URL.startswith("https://"):
         yield Error("TOKEN_URL is not https.", hint="Write https://…, or leave it empty for no link.", id="llmgateway.E011")
+
+
+def _secrets() -> Iterator[CheckMessage]:
+    for name in (name for name, value in settings.UPSTREAM_SECRETS.items() if not value):
+        hint = "Set it to what the upstream wants (for OpenAI's kind the whole Authorization header), or take its name out of UPSTREAM_SECRETS."
+        yield Warning(f"UPSTREAM_SECRETS names {name}, which is not set.", hint=hint, id="llmgateway.W004")
 
 
 def _bundle() -> Iterator[CheckMessage]:

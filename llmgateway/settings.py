@@ -38,6 +38,9 @@ LLM_LONGEST_CALL = env.float("LLM_LONGEST_CALL", default=3600)  # seconds, whate
 LLM_PROXY = env.str("LLM_PROXY", default="")
 LLM_CA_BUNDLE = env.str("LLM_CA_BUNDLE", default="")
 UPSTREAM_HTTP_HOSTS = env.list("UPSTREAM_HTTP_HOSTS", default=["localhost", "127.0.0.1", "::1"])
+UPSTREAM_SECRETS = {name: env.str(name, default="") for name in env.list("UPSTREAM_SECRETS", default=[])}  # what upstreams of the admin may use
+UPSTREAM_PAUSE = env.float("UPSTREAM_PAUSE", default=10)  # seconds that one which keeps failing is passed over
+PASS_OTHER_MODELS = env.bool("PASS_OTHER_MODELS", default=False)  # to LLM_ENDPOINT, where models are listed in the admin
 CLIENT_STALL = env.float("CLIENT_STALL", default=60)  # seconds that a caller may take nothing of its answer
 
 CHAT_PAGES = env.bool("CHAT_PAGES", default=True)  # false: the API and the admin only

@@ -1,11 +1,18 @@
-"""The models that the upstream offers. Asked at most once a minute a process, and not while it just failed to say."""
+"""The models that a caller may use: those that admins listed, or else what the environment's upstream offers.
+
+That upstream is asked at most once a minute a process, and not while it just failed to say.
+"""
 
 import time
+
+from django.conf import settings
 
 from conversations import record
 from conversations.threading import Json
 
-from . import endpoints, upstream
+from . import endpoints, routing, upstream
+from .models import Model
+from .providers import Endpoint
 from .upstream import Fault
 
 KEPT = 60.0  # seconds
@@ -15,8 +22,24 @@ _kept: tuple[float, str, list[Json]] = (0.0, "", [])
 _failed: tuple[float, str, Fault] | None = None
 
 
-def models() -> list[Json]:
-    """As /v1/models lists them. Raises Fault where the upstream cannot be asked, and never could."""
+def models(owner: int, offered: Endpoint | None = None) -> list[Json]:
+    """As /v1/models lists them; or only those that the pages offer for this endpoint. Raises Fault where the upstream cannot be asked, and never could."""
+    if not (listed := routing.known()):
+        return of_environment()
+    found = [
+        {"id": model.name, "object": "model", "created": model.made, "owned_by": model.label}
+        for model in listed.values()
+        if model.usable_by(owner) and (offered is None or (model.offered and Model.Capability.of(offered) in model.capabilities))
+    ]
+    if settings.PASS_OTHER_MODELS:
+        try:
+            found += [model for model in of_environment() if model["id"] not in listed]
+        except Fault:
+            pass  # those that are listed may be used all the same
+    return found
+
+
+def of_environment() -> list[Json]:
     global _kept, _failed
     url, now = endpoints.models(), time.monotonic()
     read, whose, found = _kept

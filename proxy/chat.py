@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
-import orjson
-from django.conf import settings
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 
@@ -13,13 +11,15 @@ from conversations.models import Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
 
-from . import catalogue, endpoints, live, relay, tasks, user_token
+from . import catalogue, live, relay, routing, tasks, user_token
+from .providers import Endpoint
+from .routing import Way
 from .upstream import Fault
 
 
-def models() -> list[str]:
-    """Names of the models that may be asked for a chat. Raises Fault."""
-    return [model["id"] for model in catalogue.models()]
+def models(owner: int) -> list[str]:
+    """Names of the models that this person may ask for a chat on the pages. Raises Fault."""
+    return [model["id"] for model in catalogue.models(owner, Endpoint.CHAT)]
 
 
 def ask(
@@ -29,29 +29,29 @@ def ask(
     the refusal recorded; its status is 404 for a conversation that is not the asker's own."""
     body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params
     asked = Asked(
-        owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, sent=orjson.dumps(body), root=root, by_content=False,
-        upstream=settings.LLM_LABEL, use_case=use_case, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
+        owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, root=root, by_content=False,
+        use_case=use_case, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )  # fmt: skip
-    url, token = admitted(request, asked, endpoints.chat_of_pages)
-    exchange = relay.open(asked, request.META.get("gunicorn.socket") if shown else None, stoppable=True, token=token)
+    way, token = admitted(request, asked, Endpoint.CHAT)
+    exchange = relay.open(asked, way, request.META.get("gunicorn.socket") if shown else None, stoppable=True, token=token)
     if shown:
-        return live.response(live.Asked(exchange, url, shown))
+        return live.response(live.Asked(exchange, shown))
     page = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
 
     def fetch() -> None:
-        relay.KeptStream(exchange, url, asked.sent, usage_wanted=True).close()
+        relay.KeptStream(exchange, usage_wanted=True).close()
         tasks.after(exchange)
 
     return behind(page, fetch)
 
 
-def admitted(request, asked: Asked, endpoint: Callable[[], str]) -> tuple[str, str]:
+def admitted(request, asked: Asked, endpoint: Endpoint) -> tuple[Way, str]:
     """Where the call goes, and the asker's own token if that goes along. Raises Fault, the refusal recorded."""
     try:
         if policy.to_accept(request.user):
             raise Fault(403, "policy_not_accepted", policy.FIRST, "permission_error")
-        url = endpoint()
-        return url, user_token.required(request, url)
+        way = routing.way(asked.model, endpoint, asked.owner, asked.body, pages=True)
+        return way, user_token.required(request, way.address_of_environment)
     except Fault as fault:
         raise relay.refused(asked, fault) from None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from conversations.record import Asked, Outcome
 from conversations.threading import Json
 
 from . import metrics, outcome
+from .routing import Patience, Route, Way
 from .upstream import Fault, shut
 
 CAUSES = {  # what cut a call → its status, and the caller's error
@@ -61,8 +62,11 @@ slots = Slots()
 class Exchange:
     """An open call: what the watcher, the upstream's connection and the record know of it."""
 
-    def __init__(self, asked: Asked, call: record.Call, client: Any, *, cancellable: bool, stoppable: bool, token: str = ""):
-        self.asked, self.call, self.client = asked, call, client
+    def __init__(self, asked: Asked, call: record.Call, way: Way, client: Any, *, cancellable: bool, stoppable: bool, token: str = ""):
+        self.asked, self.call, self.way, self.client = asked, call, way, client
+        self.route = way.routes[0]  # where it is, or was last
+        self.placed: Route | None = None  # where it takes a place
+        self.tries: list[Json] = []  # those that failed, and what came after one
         self.token = token  # the asker's own, for the upstream: an Authorization header that is sent, and written nowhere
         self.cancellable = cancellable  # the caller's hanging up ends it
         self.stoppable = stoppable  # somebody may press Stop
@@ -74,6 +78,35 @@ class Exchange:
         self.first_byte: datetime | None = None
         self.request_id = ""
         exchanges[call.id] = self
+
+    @property
+    def patience(self) -> Patience:
+        return self.route.patience
+
+    def goes_to(self, route: Route) -> bool:
+        """False, having waited, if all places there are taken."""
+        self.leave()
+        self.route, self.first_byte, self.request_id = route, None, ""
+        if route.gate.take(route.most_open):
+            self.placed = route
+        self.since = time.monotonic()
+        return self.placed is not None
+
+    def leave(self) -> None:
+        if placed := self.placed:
+            self.placed = None
+            placed.gate.give()
+
+    def tried(self, route: Route, started: datetime, fault: Fault | None = None) -> None:
+        """How a try went. A call whose first try went well keeps none."""
+        if fault or self.tries:
+            took = round((datetime.now(UTC) - started).total_seconds() * 1000)
+            status, error = (fault.answered or None, fault.code or "") if fault else (200, "")
+            told = {"upstream": route.upstream, "started": started.isoformat(timespec="milliseconds"), "ms": took, "status": status, "error": error}
+            self.tries.append(told | {"request_id": self.request_id})
+
+    def amounts_to(self, answer: Json | None, status: str, pictures: list[Json] | None = None) -> Outcome:
+        return outcome.of(self.asked, answer, status, pictures, self.route.rates)
 
     def cut(self, cause: str) -> None:
         """From the watcher, or from Stop. The first cause counts; a call that has ended ignores it."""
@@ -90,6 +123,13 @@ class Exchange:
                 raise OSError("cut before it was sent")
             self.sock = sock
 
+    def discreet(self, fault: Fault) -> Fault:
+        """Without the asker's token: an upstream may repeat what it was sent."""
+        if self.token:
+            secret = self.token.rpartition(" ")[2]
+            fault.text, fault.code = fault.text.replace(secret, "[your token]"), fault.code and fault.code.replace(secret, "[your token]")
+        return fault
+
     def fault(self, otherwise: Fault) -> Fault:
         """Why it ended: what cut it comes before what the cut looked like."""
         if not self.cause:
@@ -105,9 +145,11 @@ class Exchange:
             self.closed, self.sock = True, None
         exchanges.pop(self.call.id, None)
         slots.give()
+        self.leave()
         if fault:
             ended.error_code, ended.error = fault.code or "", fault.text
         ended.first_byte, ended.upstream_request_id = self.first_byte, self.request_id
+        ended.upstream, ended.attempts = self.route.target.label, self.tries
         try:
             written = recorded(self.call, ended)
         except Error:
@@ -125,13 +167,10 @@ class Exchange:
 
     def fail(self, fault: Fault, answer: Json | None = None) -> Fault:
         """Close as failed, cancelled or interrupted, with what came so far. The fault that the caller is told."""
-        fault = self.fault(fault)
-        if self.token:  # an upstream may repeat what it was sent
-            secret = self.token.rpartition(" ")[2]
-            fault.text, fault.code = fault.text.replace(secret, "[your token]"), fault.code and fault.code.replace(secret, "[your token]")
+        fault = self.discreet(self.fault(fault))
         status = CAUSES[self.cause][0] if self.cause else Snapshot.Status.FAILED
         try:
-            self.close(outcome.of(self.asked, answer, status), fault)
+            self.close(self.amounts_to(answer, status), fault)
         except Fault as worse:
             return worse
         return fault

@@ -83,7 +83,7 @@ class Made:
 @page
 def images(request) -> HttpResponseBase:
     """By POST, images are asked for. `like` names a call whose words begin the form, `before` one that the list goes on after."""
-    offered = passage.offered()
+    offered = passage.offered(request.user.id)
     fault = None
     if request.method == "POST":
         form = ImageForm(request.POST, offered=offered)

@@ -58,7 +58,7 @@ def revoke(request, number: int) -> HttpResponse:
 def example(request, key: ApiKey, secret: str) -> Example:
     """Of the first thing that the key may do, with a model that this gateway offers where it can say so."""
     base = f"{'https' if settings.BEHIND_TLS else request.scheme}://{request.get_host()}/v1"
-    offered = _models()
+    offered = _models(request.user.id)
     if ApiKey.Scope.CHAT in key.scopes:
         body: Json = {"model": _chosen(offered, request.session.get("model"), "gpt-4o-mini"), "messages": [{"role": "user", "content": "Say hello."}]}
         path, call, shown = "chat/completions", "chat.completions.create", "answer.choices[0].message.content"
@@ -75,9 +75,9 @@ def example(request, key: ApiKey, secret: str) -> Example:
     return Example(curl, f"from openai import OpenAI\n\n{client}\nanswer = client.{call}(\n{arguments})\nprint({shown})")
 
 
-def _models() -> list[str]:
+def _models(owner: int) -> list[str]:
     try:
-        return chat.models()
+        return chat.models(owner)
     except Fault:
         return []
 

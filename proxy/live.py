@@ -76,8 +76,8 @@ def ended(id: UUID, shown: Shown) -> bytes:
 class Asked:
     """A response body: the answer to the question that this request brought. It is finished without its reader."""
 
-    def __init__(self, exchange: Exchange, url: str, shown: Shown):
-        self.exchange, self.url, self.shown = exchange, url, shown
+    def __init__(self, exchange: Exchange, shown: Shown):
+        self.exchange, self.shown = exchange, shown
         self.stream: relay.KeptStream | None = None
         self.begun = False
 
@@ -111,7 +111,7 @@ class Asked:
     def _begin(self) -> relay.KeptStream | None:
         self.begun = True
         try:
-            self.stream = relay.KeptStream(self.exchange, self.url, self.exchange.asked.sent, usage_wanted=True)
+            self.stream = relay.KeptStream(self.exchange, usage_wanted=True)
         except Fault:
             pass  # the record says so, and the page reads it there
         return self.stream

@@ -11,12 +11,13 @@ from conversations.record import Asked, Outcome, estimate
 from conversations.threading import Json
 
 from . import prices
+from .prices import Rates
 
 DEAREST = Decimal(999_999)  # US dollars that a snapshot's column holds: an upstream may claim any number of tokens
 
 
-def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | None = None) -> Outcome:
-    """`answer` is a completion (also one that a stream amounts to so far), a list of images, or one of embeddings."""
+def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | None = None, rates: Rates | None = None) -> Outcome:
+    """`answer` is a completion (also one that a stream amounts to so far), a list of images, or one of embeddings; `rates` come before list prices."""
     answer = answer or {}
     usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
     assert usage is not None
@@ -38,7 +39,7 @@ def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | No
         usage = counted(asked.messages or asked.body.get("messages") or [{"content": _input(asked.body)}], outcome.replies)
         prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
     outcome.prompt_tokens, outcome.completion_tokens = prompt, completion
-    cost = _cost(asked, usage, prompt, completion or 0, status)
+    cost = _cost(asked, usage, prompt, completion or 0, status, rates)
     outcome.cost = None if cost is None else min(cost, DEAREST)
     return outcome
 
@@ -70,14 +71,15 @@ def _start(encoded: str) -> bytes:
         return b""
 
 
-def _cost(asked: Asked, usage: Json, prompt: int | None, completion: int, status: str) -> Decimal | None:
-    if asked.kind == Snapshot.Kind.IMAGE and status == Snapshot.Status.OK and (price := prices.of_images(asked.body)) is not None:
-        return price
+def _cost(asked: Asked, usage: Json, prompt: int | None, completion: int, status: str, rates: Rates | None) -> Decimal | None:
+    listed = prices.of_images(asked.body) if asked.kind == Snapshot.Kind.IMAGE and status == Snapshot.Status.OK else None
+    if listed is not None:
+        return listed
     if prompt is None:
         return None
     details = usage.get("prompt_tokens_details")
     cached = _count(details, "cached_tokens") if isinstance(details, dict) else None
-    return prices.of_tokens(asked.model, prompt, completion, cached or 0)
+    return prices.of_tokens(asked.model, prompt, completion, cached or 0, rates)
 
 
 def _count(usage: Json, *names: str) -> int | None:

@@ -27,8 +27,8 @@ from .upstream import Fault
 @page
 def chat(request) -> HttpResponseBase:
     if request.method != "POST":
-        return _chat(request, AskForm(models=_models(), initial={name: request.session.get(name) for name in REMEMBERED}))
-    form, fault = AskForm(request.POST, models=_models()), None
+        return _chat(request, AskForm(models=_models(request.user.id), initial={name: request.session.get(name) for name in REMEMBERED}))
+    form, fault = AskForm(request.POST, models=_models(request.user.id)), None
     if form.is_valid():
         try:
             return _ask(request, form, [_said(form)])
@@ -42,7 +42,7 @@ def conversation(request, root: UUID) -> HttpResponseBase:
     """Its page; by POST, the question that follows the message `parent`."""
     if request.method != "POST":
         return _conversation(request, reading.own(request, root))
-    form, fault = AskForm(request.POST, models=_models()), None
+    form, fault = AskForm(request.POST, models=_models(request.user.id)), None
     asked = form.is_valid()
     found = _own_to_ask(request, root, form)
     parent = _parent(found, form.cleaned_data.get("parent"))
@@ -78,7 +78,7 @@ def again(request, root: UUID) -> HttpResponseBase:
 @page
 def edit(request, root: UUID, message: UUID) -> HttpResponseBase:
     """A question in other words, beside the one that was asked: a new branch."""
-    form = AskForm(request.POST, models=_models()) if request.method == "POST" else None
+    form = AskForm(request.POST, models=_models(request.user.id)) if request.method == "POST" else None
     asked = form is not None and form.is_valid()
     found = _own_to_ask(request, root, form) if form else reading.own(request, root)
     row = get_object_or_404(found.messages.select_related("snapshot").filter(role="user"), id=message)
@@ -91,7 +91,7 @@ def edit(request, root: UUID, message: UUID) -> HttpResponseBase:
             fault = problem
     if form is None:
         initial = AskForm.as_asked(row.snapshot.model, row.snapshot.params) | {"message": threading.plain_text(old)}
-        form = AskForm(models=_models(), initial=initial)
+        form = AskForm(models=_models(request.user.id), initial=initial)
     form.follow(row.snapshot)
     return _answered(render(request, "edit.html", {"conversation": found, "form": form, "message": message, "fault": fault}), form, fault)
 
@@ -147,9 +147,9 @@ def _own_to_ask(request, root: UUID, form: AskForm | None = None) -> Conversatio
         raise
 
 
-def _models() -> list[str]:
+def _models(owner: int) -> list[str]:
     try:
-        return passage.models()
+        return passage.models(owner)
     except Fault:
         return []  # the form says so, and takes a name
 
@@ -204,7 +204,7 @@ def _conversation(
     call = shown["call"]
     if form is None:
         asked = AskForm.as_asked(call.model, call.params) if call and call.kind == Snapshot.Kind.CHAT else {"model": request.session.get("model")}
-        form = AskForm(models=_models(), initial=asked | {"parent": shown["last"]})
+        form = AskForm(models=_models(request.user.id), initial=asked | {"parent": shown["last"]})
     if call:
         form.follow(call)
     return _answered(render(request, "conversation.html", shown | {"form": form, "fault": fault}), form, fault)

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
 from genai_prices import Usage, calc_price
 from genai_prices.types import PriceCalculation
@@ -13,11 +14,23 @@ COUNTS = {text for n in range(1, 11) for text in (f"{n}", f"{n}.0")}
 IMAGE = {"1024x1024": Decimal("0.020"), "512x512": Decimal("0.018"), "256x256": Decimal("0.016")}
 
 
-def of_tokens(model: str, prompt: int, completion: int, cached: int = 0) -> Decimal | None:
-    each = _per_token(model, 100_000 if prompt > 100_000 else 1000)
-    if each is None:
+class Rates(NamedTuple):
+    """What an admin says of a model at an upstream: its name there, and prices of a token that come before the list's."""
+
+    model: str = ""
+    prompt: Decimal | None = None
+    completion: Decimal | None = None
+
+
+def of_tokens(model: str, prompt: int, completion: int, cached: int = 0, rates: Rates | None = None) -> Decimal | None:
+    each = _per_token((rates and rates.model) or model, 100_000 if prompt > 100_000 else 1000)
+    fresh, read, written = each[:3] if each else (None, None, None)
+    if rates and rates.prompt is not None:
+        fresh = read = rates.prompt
+    if rates and rates.completion is not None:
+        written = rates.completion
+    if fresh is None or read is None or written is None:
         return None
-    fresh, read, written, _ = each
     cached = min(cached, prompt)
     return (prompt - cached) * fresh + cached * read + completion * written
 

@@ -6,8 +6,11 @@ always follow.
 """
 
 import logging
+import random
 import select
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,9 +22,12 @@ from urllib3.exceptions import HTTPError
 from conversations import record
 from conversations.models import Snapshot
 from conversations.record import Asked
+from conversations.threading import Json
 
-from . import metrics, outcome, request_id, sse, upstream
+from . import metrics, outcome, providers, request_id, sse, upstream
 from .exchange import NOT_RECORDED, Exchange, slots
+from .providers import Sent
+from .routing import ENVIRONMENT, Route, Way
 from .upstream import Fault
 
 SAVE_PAGE = 1.0  # seconds between two saves of a growing answer that pages may follow
@@ -29,12 +35,17 @@ SAVE_API = 5.0  # of one that only its caller reads
 SAVE_SIZE = 16 * 1024  # characters that are saved earlier
 LONGEST_EVENT = 1 << 20  # bytes
 SOON = 100  # milliseconds that an answer waits for its end mark, so that the next call can use the connection
+TRIES = 2  # at each upstream
+JITTER = (0.1, 0.4)  # seconds between two
+AT_ONCE, SOON_ENOUGH = 0.5, 5.0  # seconds that an upstream may ask us to wait, while others are left, and at the last
 log = logging.getLogger(__name__)
 
 
-def open(asked: Asked, client: Any = None, *, cancellable: bool = False, stoppable: bool = False, token: str = "") -> Exchange:
+def open(asked: Asked, way: Way, client: Any = None, *, cancellable: bool = False, stoppable: bool = False, token: str = "") -> Exchange:
     """Admit and record. Raises Fault, having recorded the refusal; nothing has left."""
+    asked.upstream = way.label
     try:
+        asked.sent = way.first().body
         slots.take()
     except Fault as fault:
         raise refused(asked, fault) from None
@@ -52,7 +63,7 @@ def open(asked: Asked, client: Any = None, *, cancellable: bool = False, stoppab
     finally:
         record.release()
     request_id.current.set(str(call.id))
-    return Exchange(asked, call, client, cancellable=cancellable, stoppable=stoppable, token=token)
+    return Exchange(asked, call, way, client, cancellable=cancellable, stoppable=stoppable, token=token)
 
 
 def refused(asked: Asked, fault: Fault) -> Fault:
@@ -69,24 +80,94 @@ def refused(asked: Asked, fault: Fault) -> Fault:
         record.release()
 
 
-def post(exchange: Exchange, url: str, body: bytes, content_type: str = "") -> Any:
-    """Send, and look at the first byte of what comes back. The reply, of status 200. Raises Fault."""
-    token = exchange.token if upstream.takes_tokens(url) else ""
-    reply = upstream.send("POST", url, upstream.headers(content_type, token), body, exchange=exchange)
-    exchange.first_byte, exchange.since = datetime.now(UTC), time.monotonic()
-    exchange.request_id = upstream.request_id(reply)
-    if reply.status_code != 200:
-        try:
-            raise upstream.refusal(reply, token)
-        finally:
-            reply.close()
+def post(exchange: Exchange) -> Any:
+    """The first reply of status 200 that one of the call's upstreams gives, its body unread. Until then any of them may fail. Raises Fault."""
+    fault: Fault | None = None
+    for route, others in in_turn(exchange.way.routes):
+        for left in reversed(range(TRIES)):
+            try:
+                return attempt(exchange, route)
+            except Fault as problem:
+                if exchange.cause or not problem.repeatable:
+                    raise
+                if fault is None or not problem.ours:
+                    fault = problem
+                if others and route.gate.state != "closed":
+                    break
+                if not left:
+                    fault.spent = True
+                elif not pause(exchange, problem, AT_ONCE if others else SOON_ENOUGH):
+                    break
+    assert fault
+    raise fault
+
+
+def in_turn(routes: tuple[Route, ...]) -> Iterator[tuple[Route, bool]]:
+    """Each with whether others are left. Those that fail of late come last."""
+    passed: list[Route] = []
+    for i, route in enumerate(routes):
+        if route.gate.admits():
+            yield route, i + 1 < len(routes) or bool(passed)
+        else:
+            passed.append(route)
+    for i, route in enumerate(passed, 1):
+        yield route, i < len(passed)
+
+
+def attempt(exchange: Exchange, route: Route) -> Any:
+    """Send once. Raises Fault."""
+    started = datetime.now(UTC)
+    try:
+        sent = prepared(exchange.way, route)
+        if not exchange.goes_to(route):
+            raise unsent(Fault(503, "overloaded", "Too many calls are open at the model's server. Try again in a moment.", "server_error", retry_after="2"))
+        token = exchange.token if route.upstream == ENVIRONMENT and upstream.takes_tokens(sent.url) else ""
+        headers = sent.headers | {"Authorization": token} if token else sent.headers
+        reply = upstream.send("POST", sent.url, headers, sent.body, exchange=exchange)
+        exchange.first_byte, exchange.since = datetime.now(UTC), time.monotonic()
+        exchange.request_id = upstream.request_id(reply)
+        if reply.status_code != 200:
+            with closing(reply):
+                raise upstream.refusal(reply, providers.of(route.target, exchange.way.endpoint), token)
+    except Exception as problem:
+        fault = exchange.discreet(as_fault(problem))
+        route.gate.judge(None if fault.ours or exchange.cause not in (None, "silent") else fault.answered in range(400, 500) and fault.answered != 408)
+        exchange.leave()
+        exchange.tried(route, started, fault)
+        raise
+    route.gate.judge(True)
+    exchange.tried(route, started)
     return reply
 
 
-def ask(exchange: Exchange, url: str, body: bytes, content_type: str = "") -> bytes:
+def prepared(way: Way, route: Route) -> Sent:
+    try:
+        return way.request(route)
+    except Fault as fault:
+        raise unsent(fault) from None
+
+
+def unsent(fault: Fault) -> Fault:
+    fault.unsent = fault.ours = True
+    return fault
+
+
+def pause(exchange: Exchange, fault: Fault, longest: float) -> bool:
+    """Wait before the next try, at least as long as the upstream asks for. False if that is too long, too late, or in vain."""
+    asked = float(fault.retry_after or 0)
+    end = time.monotonic() + max(asked, random.uniform(*JITTER))  # noqa: S311 - no secret hangs on it
+    if fault.ours or asked > longest or end - exchange.began > exchange.patience.first_byte:
+        return False
+    while (left := end - time.monotonic()) > 0 and not exchange.cause:
+        exchange.since = time.monotonic()
+        time.sleep(min(left, 0.2))
+    return not exchange.cause
+
+
+def ask(exchange: Exchange) -> bytes:
     """A call whose reply is one JSON document: its bytes. Raises Fault, always with the record closed."""
     try:
-        reply = post(exchange, url, body, content_type)
+        reply = post(exchange)
         try:
             data = upstream.read(reply, settings.MAX_REPLY, exchange)
         finally:
@@ -97,18 +178,26 @@ def ask(exchange: Exchange, url: str, body: bytes, content_type: str = "") -> by
             streamed.digest()
             if streamed.error or streamed.bad or not streamed.finished:
                 raise Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
-            answer = streamed.completion() or {}
-            data = orjson.dumps(answer)
+            came, answer = None, translated(exchange, streamed.completion() or {})
         else:
-            answer = upstream.parsed(data, upstream.content_type(reply))
-        if not isinstance(answer.get("choices" if exchange.asked.kind in Snapshot.COMPLETIONS else "data"), list):
-            raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
-        pictures = outcome.pictures_of(answer, upstream.get_picture) if exchange.asked.kind == Snapshot.Kind.IMAGE else None
-        ended = outcome.of(exchange.asked, answer, Snapshot.Status.OK, pictures)
+            came = upstream.loaded(data, upstream.content_type(reply))
+            answer = translated(exchange, came)
+        if answer is not came:
+            data = orjson.dumps(answer)
+        pictures = None
+        if exchange.asked.kind == Snapshot.Kind.IMAGE:
+            pictures = outcome.pictures_of(answer, lambda url: upstream.get_picture(url, reply.request.url))
+        ended = exchange.amounts_to(answer, Snapshot.Status.OK, pictures)
     except Exception as problem:
         raise exchange.fail(as_fault(problem)) from None
     exchange.close(ended)
     return data
+
+
+def translated(exchange: Exchange, answer: Any) -> Json:
+    """As OpenAI would say it. Raises Fault where it is no answer."""
+    way = exchange.way
+    return providers.of(exchange.route.target, way.endpoint).reply(way.endpoint, way.body, answer)
 
 
 class Stream:
@@ -118,7 +207,7 @@ class Stream:
 
     save_every = SAVE_API
 
-    def __init__(self, exchange: Exchange, url: str, body: bytes, *, usage_wanted: bool):
+    def __init__(self, exchange: Exchange, *, usage_wanted: bool):
         self.exchange, self.usage_wanted = exchange, usage_wanted
         self.reply = sse.Reply()
         self.rest = b""  # of an event that is not whole yet
@@ -127,17 +216,15 @@ class Stream:
         self.body: upstream.Body | None = None
         self.saved, self.saved_at, self.unsaved = 0, time.monotonic(), ""
         try:
-            answer = post(exchange, url, body)
+            answer = post(exchange)
             if upstream.content_type(answer) == "text/event-stream":
                 self.body = upstream.Body(answer)
             else:  # asked for a stream, was given JSON
                 try:
-                    completion = upstream.parsed(upstream.read(answer, settings.MAX_REPLY, exchange), upstream.content_type(answer))
+                    came = upstream.loaded(upstream.read(answer, settings.MAX_REPLY, exchange), upstream.content_type(answer))
                 finally:
                     answer.raw.release_conn()
-                if not isinstance(completion.get("choices"), list):
-                    raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
-                self.rest = sse.as_stream(completion)
+                self.rest = sse.as_stream(translated(exchange, came))
         except Exception as problem:
             self.over = True
             raise exchange.fail(as_fault(problem)) from None
@@ -213,7 +300,7 @@ class Stream:
         self._hang_up(whole=fault is None)
         if fault is None:
             try:
-                exchange.close(outcome.of(exchange.asked, reply.completion(), Snapshot.Status.OK))
+                exchange.close(exchange.amounts_to(reply.completion(), Snapshot.Status.OK))
             except Fault as unwritten:
                 fault = unwritten
         else:

@@ -24,7 +24,7 @@ from conversations import record
 from conversations.models import Seal, Snapshot
 from conversations.threading import Json
 
-from . import upstream
+from . import addresses, upstream
 from .models import Submission, SubmissionFeed
 from .upstream import Fault, shut
 
@@ -216,7 +216,7 @@ def deliver(submission: Submission) -> None:
 
 
 def _post(submission: Submission, snapshot: Snapshot, attempt: Try) -> Answer:
-    if not upstream.may_be_called(settings.SUBMISSIONS_API_URL):
+    if addresses.objection(settings.SUBMISSIONS_API_URL):
         return Answer("SUBMISSIONS_API_URL is an address that calls may not be sent to", refused=True)
     try:
         body = orjson.dumps(fields(snapshot, submission.sealed))

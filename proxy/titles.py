@@ -15,8 +15,9 @@ from conversations.models import Conversation, Message, Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
 
-from . import endpoints, relay
+from . import relay, routing
 from .exchange import Exchange
+from .providers import Endpoint
 from .upstream import Fault
 
 LONGEST = 49  # characters of a title
@@ -37,18 +38,18 @@ def asked(conversation: Conversation, **caller: Any) -> Asked:
         raise Fault(400, "nothing_to_title", "Nothing was said in this conversation that a title could be made of.", "invalid_request_error")
     question = f"Write a title for the conversation in which a person said this:\n\n{said}"
     body = {"model": model, "messages": [{"role": "system", "content": TASK}, {"role": "user", "content": question}], "temperature": 0}
-    return Asked(owner=conversation.owner_id, kind=Snapshot.Kind.TITLE, model=model, body=body, sent=orjson.dumps(body), upstream=settings.LLM_LABEL, **caller)
+    return Asked(owner=conversation.owner_id, kind=Snapshot.Kind.TITLE, model=model, body=body, **caller)
 
 
 def write(conversation: Conversation, asked: Asked, client: Any = None) -> tuple[str, Exchange]:
     """Ask, and give the conversation its title: the one that it has then. Raises Fault, the record closed."""
     try:
-        url = endpoints.chat_of_pages()
+        way = routing.way(asked.model, Endpoint.CHAT, asked.owner, asked.body, pages=True)
     except Fault as fault:
         raise relay.refused(asked, fault) from None
-    exchange = relay.open(asked, client)
+    exchange = relay.open(asked, way, client)
     try:
-        title = read(orjson.loads(relay.ask(exchange, url, asked.sent)))
+        title = read(orjson.loads(relay.ask(exchange)))
     except Fault as fault:
         raise fault.of(exchange.call.id) from None
     if not title:

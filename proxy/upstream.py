@@ -1,14 +1,18 @@
 """The only HTTP client: one pooled adapter a process, and one error type whose text is fit to show.
 
-A POST is never sent twice. A pooled connection that was idle for longer than IDLE is not trusted, and where a trusted
-one turns out dead the call is a 502, which SDKs retry by themselves. Sockets have no read timeouts: proxy.watcher
-keeps the time of every open call and cuts it by shutting its socket.
+A POST is sent again only where no byte of it left, or where its reply was a status that says it was not done. A pooled
+connection that was idle for longer than IDLE is not trusted, and where a trusted one turns out dead the call is a 502,
+which SDKs retry by themselves. Sockets have no read timeouts: proxy.watcher keeps the time of every open call and cuts
+it by shutting its socket.
 """
 
 import ipaddress
 import socket
 import threading
 import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -24,6 +28,8 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from conversations.threading import Json
 
+from . import addresses
+
 CONNECT = 10.0  # seconds to connect and to shake hands
 IDLE = 4.0  # seconds: the common servers hang up after 5
 READ = 16 * 1024  # bytes a read
@@ -36,6 +42,10 @@ class Fault(Exception):
 
     snapshot: UUID | None = None
     conversation: UUID | None = None
+    answered = 0  # the status that the upstream replied with
+    unsent = False  # no byte of the call left
+    ours = False  # the upstream has no part in it
+    spent = False  # the gateway has tried again already, so the caller need not
 
     def __init__(self, status: int, code: str | None, text: str, type: str = "upstream_error", *, param: str | None = None, retry_after: str | None = None):
         super().__init__(code)
@@ -45,6 +55,11 @@ class Fault(Exception):
         """The same, and which call it ended."""
         self.snapshot, self.conversation = snapshot, conversation
         return self
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same call may be sent again, here or elsewhere: nothing was done with it."""
+        return self.unsent or self.answered in (408, 429) or self.answered >= 500
 
     @property
     def error(self) -> Json:
@@ -76,8 +91,9 @@ class Carrier:
         super().connect()  # type: ignore[misc]
         peer = ipaddress.ip_address(self.sock.getpeername()[0].partition("%")[0])  # type: ignore[attr-defined]
         peer = getattr(peer, "ipv4_mapped", None) or peer
-        if peer.is_link_local or peer.is_multicast or peer.is_unspecified or (getattr(here, "public_only", False) and not peer.is_global):
+        if addresses.barred(str(peer)) or (getattr(here, "public_only", False) and not peer.is_global):
             self.close()  # type: ignore[attr-defined]
+            here.barred = True
             raise NewConnectionError(self, "an address that calls may not be sent to")  # type: ignore[arg-type]
         self._hand_over()
 
@@ -88,7 +104,8 @@ class Carrier:
         super().request(*args, **kwargs)  # type: ignore[misc]
 
     def _hand_over(self) -> None:
-        """From here on the watcher keeps the time: a socket's own would be for the whole of a body, however large."""
+        """From here on bytes may leave, and the watcher keeps the time: a socket's own would be for the whole of a body, however large."""
+        here.sending = True
         if exchange := getattr(here, "exchange", None):
             self.sock.settimeout(None)  # type: ignore[attr-defined]
             exchange.carried_by(self.sock)  # type: ignore[attr-defined]
@@ -152,28 +169,17 @@ adapter = Adapter(pool_connections=20, pool_maxsize=100)
 # One call -------------------------------------------------------------------------------------------------------
 
 
-def headers(content_type: str = "", token: str = "") -> dict[str, str]:
-    """Our own credentials, or the token that a person brought; nothing else of the caller's travels."""
-    ours = {"Accept-Encoding": "identity", "User-Agent": "llm-gateway", "Content-Type": content_type or settings.LLM_API_CONTENT_TYPE}
-    authorization = token or settings.LLM_API_AUTHORIZATION
-    if authorization and authorization.lower() != "none":
-        ours["Authorization"] = authorization
+def headers() -> dict[str, str]:
+    """Our own credentials; nothing of the caller's travels."""
+    ours = {"Accept-Encoding": "identity", "User-Agent": "llm-gateway", "Content-Type": settings.LLM_API_CONTENT_TYPE}
+    if settings.LLM_API_AUTHORIZATION and settings.LLM_API_AUTHORIZATION.lower() != "none":
+        ours["Authorization"] = settings.LLM_API_AUTHORIZATION
     return ours
 
 
 def takes_tokens(url: str) -> bool:
     """Whether a person's own token may go there: to the origin of LLM_ENDPOINT, and nowhere else."""
     return bool(settings.LLM_ENDPOINT) and urlsplit(url)[:2] == urlsplit(settings.LLM_ENDPOINT)[:2]
-
-
-def may_be_called(url: str) -> bool:
-    """By its looks: https, or http to a host that UPSTREAM_HTTP_HOSTS names. The address it resolves to is looked at when a connection is made."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in settings.UPSTREAM_HTTP_HOSTS))
 
 
 def send(method: str, url: str, fields: dict[str, str], body: bytes | None = None, *, exchange=None, timeout: float | None = None) -> requests.Response:
@@ -185,19 +191,24 @@ def send(method: str, url: str, fields: dict[str, str], body: bytes | None = Non
         request.headers["Content-Length"] = str(len(body))
     proxies = {"http": settings.LLM_PROXY, "https": settings.LLM_PROXY} if settings.LLM_PROXY else None
     patience: Any = (CONNECT, timeout)
-    here.exchange = exchange
+    here.exchange, here.sending, here.barred = exchange, False, False
     try:
         return adapter.send(request, stream=True, timeout=patience, verify=settings.LLM_CA_BUNDLE or True, proxies=proxies)
     except requests.exceptions.ConnectTimeout:
-        raise Fault(504, "upstream_timeout", "The model's server could not be reached in time.") from None
+        fault = Fault(504, "upstream_timeout", "The model's server could not be reached in time.")
     except requests.exceptions.ReadTimeout:
-        raise Fault(504, "upstream_timeout", "The model's server took too long to answer.") from None
+        fault = Fault(504, "upstream_timeout", "The model's server took too long to answer.")
     except requests.exceptions.SSLError:
-        raise Fault(502, "upstream_tls", "The model's server could not prove who it is.") from None
+        fault = Fault(502, "upstream_tls", "The model's server could not prove who it is.")
     except (requests.exceptions.RequestException, HTTPError, OSError):
-        raise Fault(502, "upstream_unreachable", "The model's server could not be reached, or hung up.") from None
+        fault = Fault(502, "upstream_unreachable", "The model's server could not be reached, or hung up.")
     finally:
         here.exchange = None
+    if here.barred:
+        fault = Fault(502, "upstream_misconfigured", "The model's server is at an address that calls may not be sent to.", "server_error")
+        fault.ours = True
+    fault.unsent = not here.sending
+    raise fault
 
 
 def read(reply: requests.Response, limit: int, exchange=None) -> bytes:
@@ -214,25 +225,35 @@ def read(reply: requests.Response, limit: int, exchange=None) -> bytes:
     return b"".join(pieces)
 
 
-def refusal(reply: requests.Response, token: str = "") -> Fault:
+def refusal(reply: requests.Response, kind: ModuleType, token: str = "") -> Fault:
     """The upstream's own error as the caller's. A 4xx passes with its status and words; our credentials are our affair."""
-    status, error = reply.status_code, {}
     try:
-        found = orjson.loads(read(reply, 65536)).get("error")
-        error = found if isinstance(found, dict) else {"message": found}
-    except (ValueError, AttributeError, Fault, HTTPError, OSError):
-        pass  # no JSON, or not of this shape: the status alone speaks
-    text = str(error.get("message") or f"The model's server answered {status}.")[:2000]
-    code, param = (str(error[name])[:200] if error.get(name) else None for name in ("code", "param"))
+        data = read(reply, 65536)
+    except (Fault, HTTPError, OSError):
+        data = b""  # the status alone speaks
+    status, error = kind.error(reply.status_code, reply.headers, data)
     if token and status in (401, 403):
-        return Fault(502, "token_refused", REFUSED)
-    if status in (401, 403, 407):
-        return Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
-    if not 400 <= status < 500:
-        return Fault(502, code or "upstream_failed", text)
-    retry_after = reply.headers.get("retry-after", "")
-    kind = "rate_limit_error" if status == 429 else "invalid_request_error"
-    return Fault(status, code, text, kind, param=param, retry_after=retry_after if retry_after.isdigit() else None)
+        fault = Fault(502, "token_refused", REFUSED)
+    elif status in (401, 403, 407):
+        fault = Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
+    elif not 400 <= status < 500:
+        fault = Fault(502, error["code"] or "upstream_failed", error["message"], retry_after=retry_after(reply))
+    else:
+        type = "rate_limit_error" if status == 429 else "invalid_request_error"
+        fault = Fault(status, error["code"], error["message"], type, param=error["param"], retry_after=retry_after(reply))
+    fault.answered = status
+    return fault
+
+
+def retry_after(reply: requests.Response) -> str | None:
+    """Whole seconds, however it was said; None where it was not."""
+    said = reply.headers.get("retry-after", "")
+    if said.isascii() and said.isdigit():
+        return said
+    try:
+        return str(max(0, round((parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())))
+    except (ValueError, TypeError):
+        return None
 
 
 def content_type(reply: requests.Response) -> str:
@@ -243,12 +264,14 @@ def request_id(reply: requests.Response) -> str:
     return next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), "")
 
 
-def get_json(url: str) -> Json:
+def get_json(url: str, fields: dict[str, str] | None = None) -> Json:
     """A small document of the upstream's own, such as its list of models. Raises Fault."""
-    reply = send("GET", url, headers(), timeout=5)
+    reply = send("GET", url, headers() if fields is None else fields, timeout=5)
     try:
+        if reply.status_code in (401, 403):
+            raise Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
         if reply.status_code != 200:
-            raise refusal(reply)
+            raise Fault(502, "upstream_failed", f"The model's server answered {reply.status_code}.")
         return parsed(read(reply, 4 << 20), content_type(reply))
     except (HTTPError, OSError):
         raise Fault(502, "upstream_unreachable", "The model's server hung up.") from None
@@ -256,11 +279,11 @@ def get_json(url: str) -> Json:
         reply.close()
 
 
-def get_picture(url: str) -> bytes | None:
-    """A picture that an upstream made: no credentials, no redirects, from a public address or the upstream's own origin.
+def get_picture(url: str, asked: str) -> bytes | None:
+    """A picture that an upstream made: no credentials, no redirects, from a public address or the origin of `asked`, where it was made.
     None where it is no raster picture, too large, or not to be had."""
-    ours = urlsplit(settings.LLM_IMG_ENDPOINT or settings.LLM_ENDPOINT)
-    if not may_be_called(url):
+    ours = urlsplit(asked)
+    if addresses.objection(url):
         return None
     here.public_only = urlsplit(url)[:2] != ours[:2]
     try:
@@ -274,16 +297,21 @@ def get_picture(url: str) -> bytes | None:
     return data if data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or data[8:12] == b"WEBP" else None
 
 
+def loaded(data: bytes, kind: str) -> Any:
+    """What the JSON says. Raises Fault."""
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        what = "a web page" if "html" in kind else "something that is not JSON"
+        raise Fault(502, "upstream_bad_reply", f"The model's server answered with {what}.") from None
+
+
 def parsed(data: bytes, kind: str) -> Json:
     """A JSON object that is not an error. Raises Fault."""
-    try:
-        answer = orjson.loads(data)
-    except ValueError:
-        answer = None
+    answer = loaded(data, kind)
     if not isinstance(answer, dict):
-        what = "a web page" if "html" in kind else "something that is not a JSON object"
-        raise Fault(502, "upstream_bad_reply", f"The model's server answered with {what}.")
-    if (error := answer.get("error")) and not answer.get("choices"):
+        raise Fault(502, "upstream_bad_reply", "The model's server answered with something that is not a JSON object.")
+    if error := answer.get("error"):
         raise Fault(502, "upstream_failed", words(error))
     return answer
 

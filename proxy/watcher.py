@@ -69,12 +69,12 @@ def look(now: float) -> None:
     poll = select.poll()
     for exchange in list(exchanges.values()):
         quiet = now - exchange.since
-        if now - exchange.began > settings.LLM_LONGEST_CALL:
+        if now - exchange.began > exchange.patience.longest:
             exchange.cut("too_long")
         elif exchange.writing:
             if quiet > settings.CLIENT_STALL and exchange.client is not None:
                 shut(exchange.client)  # its write fails, and the response is closed
-        elif quiet > (settings.LLM_STREAM_TIMEOUT if exchange.first_byte else settings.LLM_TIMEOUT):
+        elif quiet > (exchange.patience.silence if exchange.first_byte else exchange.patience.first_byte):
             exchange.cut("silent")
         elif exchange.cancellable and exchange.client is not None and (fd := exchange.client.fileno()) >= 0:
             poll.register(fd, GONE)

@@ -120,6 +120,7 @@ class SnapshotAdmin(Log):
                 name: [(fields[each].verbose_name, fields[each].help_text, self.readable(call, each)) for each in names] for name, names in GROUPS.items()
             },
             "seal": Seal.objects.filter(subject=call.id).first(),
+            "tries": orjson.loads(call.attempts or "[]"),
             "status": status(call),
             "took": lasted(call),
             "payloads": [("Request", indented(rows.request(call)), "request"), ("Reply", indented(response) if response else "", "response")],

@@ -40,6 +40,7 @@ class Snapshot(models.Model):
     model = models.TextField(help_text="as requested")
     served_model = models.TextField(db_default="")
     upstream = models.TextField(db_default="")
+    attempts = models.TextField(db_default="", help_text="JSON of the tries at upstreams, where the first did not do")
     params = models.TextField(help_text="JSON of the request less its messages")
     preamble = models.ForeignKey("Message", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the last of the leading system messages")
     head = models.ForeignKey("Message", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the last message that was sent")

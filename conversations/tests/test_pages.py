@@ -52,7 +52,7 @@ def his(bob) -> Client:
 @pytest.fixture(autouse=True)
 def no_upstream(monkeypatch):
     """Reading needs none: the list of models is not even asked for."""
-    monkeypatch.setattr("proxy.chat.models", lambda: ["m", "n"])
+    monkeypatch.setattr("proxy.chat.models", lambda owner: ["m", "n"])
 
 
 def signed_in(someone) -> Client:

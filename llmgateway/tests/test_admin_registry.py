@@ -10,7 +10,7 @@ from django.utils import timezone
 from conversations import audit
 from conversations.models import AuditEvent, Decision, SamplingPolicy, UsagePolicy, User
 from conversations.tests.calls import turn, user
-from proxy.models import ApiKey, Submission
+from proxy.models import ApiKey, Model, Route, Submission, Upstream
 
 pytestmark = pytest.mark.django_db
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -26,6 +26,7 @@ def rows() -> None:
     SamplingPolicy.objects.create(percent=5, seed=b"", made_by=alice)
     ApiKey.make(alice, "laptop")
     Submission.objects.create(number=1, snapshot=call.id, sealed=timezone.now())
+    Route.objects.create(model=Model.objects.create(name="fast"), upstream=Upstream.objects.create(name="ours", base_url="https://192.0.2.1/v1"))
     UsagePolicy(text="Be kind.").publish()
     audit.record(alice, AuditEvent.Action.LIST)
 

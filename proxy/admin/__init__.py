@@ -1,5 +1,5 @@
-"""What Gateway admins set and watch: who may speak to a model, what for, and what the receiver of submissions has yet to take."""
+"""What Gateway admins set and watch: who may speak to a model, what for, where models are found, and what the receiver of submissions has yet to take."""
 
-from . import key, submission, use_case
+from . import key, submission, upstream, use_case
 
-__all__ = ["key", "submission", "use_case"]
+__all__ = ["key", "submission", "upstream", "use_case"]

@@ -45,6 +45,8 @@ def handler(problem, context) -> Response:
     """DRF's exception handler. It answers everything, so that no view of the API falls to an HTML page."""
     fault = as_fault(problem)
     response = Response(shape(fault, context["request"].path_info), fault.status if fault.status != 499 else 400)
+    if fault.spent:
+        response["x-should-retry"] = "false"
     if fault.retry_after:
         response["retry-after"] = fault.retry_after
     if fault.snapshot:

@@ -52,7 +52,6 @@ class Chat(ChatCompletions):
         super().read(request, asked)
         self.root = asked.body.pop("root_id", None)
         asked.title = text_of(asked.body.pop("convo_title", None), "convo_title") if asked.body.get("convo_title") else ""
-        asked.sent = orjson.dumps(asked.body)
 
     def place(self, request, asked: Asked) -> None:
         asked.by_content = False  # without a root id it is a new conversation

@@ -5,7 +5,6 @@ from io import BytesIO
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadhandler import MemoryFileUploadHandler
@@ -14,14 +13,13 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from urllib3.filepost import encode_multipart_formdata
 
 from conversations.models import Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
-from proxy import catalogue, endpoints, relay
+from proxy import catalogue, relay, routing
 from proxy.models import ApiKey
-from proxy.providers import boundary_of
+from proxy.providers import Endpoint, Form
 from proxy.upstream import Fault
 
 from . import rest
@@ -33,13 +31,13 @@ class Passage(APIView):
     http_method_names = ["post"]
     kind: str
     scope: str
-    endpoint: Any
+    endpoint: Endpoint
+    form: Form | None = None  # what is sent, where it is no JSON
 
     def post(self, request) -> HttpResponse:
         caller = request.user
         asked = Asked(owner=caller.owner, kind=self.kind, model="", body={}, key=caller.key, address=request._request.client_address)
         asked.user_agent = request.META.get("HTTP_USER_AGENT", "")
-        asked.upstream = settings.LLM_LABEL
         try:
             self.read(request, asked)
             if self.scope not in caller.scopes:
@@ -47,16 +45,15 @@ class Passage(APIView):
             self.place(request, asked)
             speak_for(caller, asked)
             asked.retried = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0") not in ("", "0")
-            self.url = self.endpoint()
+            self.way = routing.way(asked.model, self.endpoint, caller.owner, self.form or asked.body)
         except Fault as fault:
             raise relay.refused(asked, fault) from None
         return self.forward(request, asked)
 
     def read(self, request, asked: Asked) -> None:
-        """Fill in body, model and messages, and the bytes that will be sent. Raises Fault."""
+        """Fill in body, model and messages. Raises Fault."""
         asked.body = rest.parsed(rest.body_of(request))
         asked.model = model_of(asked.body)
-        asked.sent = orjson.dumps(asked.body)
 
     def place(self, request, asked: Asked) -> None:
         """The conversation that the caller names, if any. Raises Fault."""
@@ -67,9 +64,9 @@ class Passage(APIView):
         return data
 
     def forward(self, request, asked: Asked) -> HttpResponse:
-        exchange = relay.open(asked, request.META.get("gunicorn.socket"))
+        exchange = relay.open(asked, self.way, request.META.get("gunicorn.socket"))
         try:
-            data = relay.ask(exchange, self.url, asked.sent, getattr(request, "content_type_sent", ""))
+            data = relay.ask(exchange)
         except Fault as fault:
             raise fault.of(exchange.call.id, exchange.call.conversation) from None
         data = self.pass_on(data, exchange)
@@ -77,7 +74,7 @@ class Passage(APIView):
 
 
 class ChatCompletions(Passage):
-    kind, scope, endpoint = Snapshot.Kind.CHAT, ApiKey.Scope.CHAT, staticmethod(endpoints.chat)
+    kind, scope, endpoint = Snapshot.Kind.CHAT, ApiKey.Scope.CHAT, Endpoint.CHAT
     usage_wanted = False
 
     def read(self, request, asked: Asked) -> None:
@@ -90,14 +87,13 @@ class ChatCompletions(Passage):
                 raise invalid("stream_options", "`stream_options` must be an object.")
             self.usage_wanted = bool(options.get("include_usage"))
             asked.body = body | {"stream_options": options | {"include_usage": True}}  # the record counts, whether the caller does or not
-            asked.sent = orjson.dumps(asked.body)
 
     def forward(self, request, asked: Asked) -> HttpResponse:
         if not asked.body.get("stream"):
             return super().forward(request, asked)
-        exchange = relay.open(asked, request.META.get("gunicorn.socket"), cancellable=True)
+        exchange = relay.open(asked, self.way, request.META.get("gunicorn.socket"), cancellable=True)
         try:
-            stream = relay.Stream(exchange, self.url, asked.sent, usage_wanted=self.usage_wanted)
+            stream = relay.Stream(exchange, usage_wanted=self.usage_wanted)
         except Fault as fault:
             raise fault.of(exchange.call.id, exchange.call.conversation) from None
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
@@ -107,12 +103,11 @@ class ChatCompletions(Passage):
 
 
 class ImageGenerations(Passage):
-    kind, scope, endpoint = Snapshot.Kind.IMAGE, ApiKey.Scope.IMAGES, staticmethod(endpoints.images)
+    kind, scope, endpoint = Snapshot.Kind.IMAGE, ApiKey.Scope.IMAGES, Endpoint.IMAGES
 
     def read(self, request, asked: Asked) -> None:
         asked.body = rest.parsed(rest.body_of(request))
         asked.model = model_of(asked.body, "dall-e-2")
-        asked.sent = orjson.dumps(asked.body)
         asked.messages = [{"role": "user", "content": prompt_of(asked.body)}]
         whole(asked.body)
 
@@ -120,7 +115,7 @@ class ImageGenerations(Passage):
 class ImageEdits(Passage):
     """Multipart: fields and files are parsed, recorded, and written anew for the upstream."""
 
-    kind, scope, endpoint = Snapshot.Kind.IMAGE, ApiKey.Scope.IMAGES, staticmethod(endpoints.image_edits)
+    kind, scope, endpoint = Snapshot.Kind.IMAGE, ApiKey.Scope.IMAGES, Endpoint.EDITS
 
     def read(self, request, asked: Asked) -> None:
         body = rest.body_of(request)
@@ -131,7 +126,7 @@ class ImageEdits(Passage):
             fields, files = MultiPartParser(meta, BytesIO(body), [InMemory()], "utf-8").parse()
         except (MultiPartParserError, SuspiciousOperation):
             raise invalid(None, "The multipart body cannot be read.") from None
-        parts: list[Any] = [(name, value) for name, values in fields.lists() for value in values]
+        parts: Form = [(name, value) for name, values in fields.lists() for value in values]
         asked.body = {name: values[0] if len(values) == 1 else values for name, values in fields.lists()}
         pictures = []
         for name, uploads in files.lists():
@@ -149,7 +144,7 @@ class ImageEdits(Passage):
         if not pictures:
             raise invalid("image", "Send at least one file as `image` or `image[]`.")
         whole(asked.body)
-        asked.sent, request.content_type_sent = encode_multipart_formdata(parts, boundary_of(parts))
+        self.form = parts
 
 
 class InMemory(MemoryFileUploadHandler):
@@ -160,7 +155,7 @@ class InMemory(MemoryFileUploadHandler):
 
 
 class Embeddings(Passage):
-    kind, scope, endpoint = Snapshot.Kind.EMBEDDING, ApiKey.Scope.EMBEDDINGS, staticmethod(endpoints.embeddings)
+    kind, scope, endpoint = Snapshot.Kind.EMBEDDING, ApiKey.Scope.EMBEDDINGS, Endpoint.EMBEDDINGS
 
     def read(self, request, asked: Asked) -> None:
         super().read(request, asked)
@@ -172,17 +167,17 @@ class Models(APIView):
     http_method_names = ["get"]
 
     def get(self, request) -> Response:
-        return Response({"object": "list", "data": catalogue.models()})
+        return Response({"object": "list", "data": catalogue.models(request.user.owner)})
 
 
 class Model(APIView):
     http_method_names = ["get"]
 
     def get(self, request, name: str) -> Response:
-        for model in catalogue.models():
+        for model in catalogue.models(request.user.owner):
             if model["id"] == name:
                 return Response(model)
-        raise Fault(404, "model_not_found", "There is no such model.", "invalid_request_error", param="model")
+        raise routing.unknown()
 
 
 class Nowhere(APIView):

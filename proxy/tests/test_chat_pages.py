@@ -85,7 +85,7 @@ def hidden(html: Html, name: str) -> str:
 def test_the_first_page(hers):
     html = Html(hers.get("/"))
     check(html)
-    assert [option["value"] for option in html.all("option") if not option["value"].isdigit()] == [model["id"] for model in catalogue.models()]
+    assert [option["value"] for option in html.all("option") if not option["value"].isdigit()] == [model["id"] for model in catalogue.of_environment()]
     assert "What would you like to ask?" in html.words
     assert "Logged and reviewed" in html.words
 

@@ -103,7 +103,7 @@ def test_an_upstream_that_nobody_vouches_for(started, tls, recorded):
 
 
 def test_calls_through_a_proxy_can_be_cut_too(started, wire, recorded):
-    gateway = started(LLM_ENDPOINT=f"http://models.example{CHAT}", LLM_PROXY=wire.url)
+    gateway = started(LLM_ENDPOINT=f"http://models.example{CHAT}", LLM_PROXY=wire.url, UPSTREAM_HTTP_HOSTS="models.example")
     wire.answer = json_reply(DOCUMENT)
     assert gateway.ask(marked()).text == "Fine."
     assert wire.seen[-1].line == f"POST http://models.example{CHAT} HTTP/1.1"
@@ -125,9 +125,9 @@ def test_the_environments_proxies_are_nobodys_business(started, wire):
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1", "[::ffff:169.254.169.254]"])
 def test_addresses_that_nobody_is_sent_to(started, recorded, address):
-    gateway = started(LLM_ENDPOINT=f"http://{address}:9{CHAT}", LLM_TIMEOUT=3)
-    assert gateway.ask(marked()).error["code"] in ("upstream_unreachable", "upstream_timeout")
-    assert recorded()[0].status == "failed"
+    gateway = started(LLM_ENDPOINT=f"https://{address}:9{CHAT}", LLM_TIMEOUT=3)
+    assert gateway.ask(marked()).error["code"] == "upstream_misconfigured"
+    assert recorded()[0].status == "refused"
 
 
 # Sizes and times ------------------------------------------------------------------------------------------------

@@ -256,7 +256,7 @@ def test_a_fault_in_mid_stream_is_raised(use, fault, words):
 
 
 def test_retries_of_the_client_are_linked_in_one_conversation(use, recorded):
-    got = use("error", question=f"!500 {marked()}", retries=2)
+    got = use("error", question=f"!down {marked()}", retries=2)
     assert got["class"] == "InternalServerError"
     first, second, third = recorded(3)
     assert [first.retry_of_id, second.retry_of_id, third.retry_of_id] == [None, first.id, second.id]
@@ -265,7 +265,7 @@ def test_retries_of_the_client_are_linked_in_one_conversation(use, recorded):
 
 
 def test_retries_of_an_upload_are_the_same_bytes(use, recorded):
-    got = use("image_edit_error", prompt=f"!500 {marked()}", picture=base64.b64encode(png()).decode(), retries=1)
+    got = use("image_edit_error", prompt=f"!down {marked()}", picture=base64.b64encode(png()).decode(), retries=1)
     assert got == "InternalServerError"
     first, second = recorded(2)
     assert (first.retry_of_id, second.retry_of_id) == (None, first.id)

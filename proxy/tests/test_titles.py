@@ -208,7 +208,8 @@ def test_a_call_that_fails_changes_nothing_else(hers, alice, upstream, answer):
     upstream.answer = answer
     tasks.title(conversation=str(made.id))
     assert Conversation.objects.values().get() == before
-    assert Snapshot.objects.filter(kind="title").exclude(status="pending").count() == len(upstream.seen) == 1
+    assert Snapshot.objects.filter(kind="title").exclude(status="pending").count() == 1
+    assert len(upstream.seen) in (1, 2)  # one that was answered 5xx is tried again
     assert hers.get(f"/c/{made.id}/").status_code == 200
 
 

@@ -1,0 +1,50 @@
+"""Where calls may be sent: by https, or by http to hosts of UPSTREAM_HTTP_HOSTS; never to an address of a cloud's metadata or of a link."""
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+# Link-local addresses are barred as such (169.254.169.254 among them). These are elsewhere: AWS, Alibaba, Azure, Oracle.
+METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23", "100.100.100.200", "168.63.129.16", "192.0.0.192")))
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # an IPv4 address in its last four bytes
+
+
+def objection(url: str) -> str:
+    """Why calls may not be sent there, as far as the address says so by itself; empty: they may."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "It is no web address."
+    if not host or parts.scheme not in ("https", "http"):
+        return "Write https://…, or http://… to a host that UPSTREAM_HTTP_HOSTS names."
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        return "Write neither an account nor a fragment into the address."
+    if parts.scheme == "http" and host not in settings.UPSTREAM_HTTP_HOSTS:
+        return "Plain http goes to hosts that UPSTREAM_HTTP_HOSTS names, and nowhere else."
+    return "Calls may not be sent to this address." if barred(host) else ""
+
+
+def objection_once_resolved(url: str) -> str:
+    """The same, and of what the host's name stands for now. Every connection looks again; a name that is not known here may be known to a proxy."""
+    if said := objection(url):
+        return said
+    try:
+        found = socket.getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ""
+    return "This name stands for an address that calls may not be sent to." if any(barred(str(address[0])) for *_, address in found) else ""
+
+
+def barred(host: str) -> bool:
+    """Of an address; a name is not."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if address.version == 6:
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else None
+        address = address.ipv4_mapped or address.sixtofour or inner or address
+    return address in METADATA or address.is_link_local or address.is_multicast or address.is_unspecified

@@ -1,0 +1,245 @@
+"""Upstreams that fail: what a fallback can serve is served, nothing is sent twice that may have been done, and each try is on the record."""
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from proxy import gate, relay
+from proxy.models import Model, Route, Upstream
+from proxy.tests.gateway import ALICE, CHAT, Gateway, eventually, marked, said, the
+from proxy.tests.test_endings import Held, word
+from proxy.tests.wire import SSE, Request, Wire, chunk, exactly, json_reply
+
+CHOICE = {"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}
+ANSWER = json.dumps({"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [CHOICE]}).encode()
+FINE = json_reply(ANSWER)
+STREAM = exactly(SSE, chunk(word("Fi")), chunk(word("ne.", "stop")), chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+TRIES = relay.TRIES
+
+
+def failing(status: str, headers: bytes = b"X-Request-Id: theirs\r\n"):
+    return json_reply(b'{"error": {"message": "not now", "code": "busy"}}', status, headers=headers)
+
+
+class Mortal(Wire):
+    """Can be killed, with whatever it is doing, and comes back at the same address."""
+
+    def die(self) -> None:
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for sock in list(self.open):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def revive(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+
+@pytest.fixture(scope="module")
+def first():
+    with Mortal() as wire:
+        yield wire
+
+
+@pytest.fixture(scope="module")
+def second():
+    with Wire() as wire:
+        yield wire
+
+
+@pytest.fixture(scope="module")
+def gateway(database, folder, first, second, wire):
+    one = Upstream.objects.create(name="one", label="ONE", base_url=f"{first.url}/v1")
+    two = Upstream.objects.create(name="two", label="TWO", base_url=f"{second.url}/v1")
+    narrow = Upstream.objects.create(name="narrow", base_url=f"{first.url}/v1", most_open=1)
+    chains = {"chain": (one, two), "narrow chain": (narrow, two), "narrow": (narrow,)}
+    for name, upstreams in chains.items():
+        model = Model.objects.create(name=name)
+        for order, upstream in enumerate(upstreams):
+            Route.objects.create(model=model, upstream=upstream, order=order)
+    gateway = Gateway(folder, DATABASE_URL=database, LLM_ENDPOINT=f"{wire.url}{CHAT}", UPSTREAM_PAUSE=0.2, LLM_TIMEOUT=10, DB_POOL=8)
+    yield gateway
+    gateway.stop()
+    Model.objects.all().delete()
+    Upstream.objects.all().delete()
+
+
+@pytest.fixture(autouse=True)
+def healthy(gateway, first, second):
+    """Both serve, and the breakers are closed."""
+    first.answer = second.answer = FINE
+    eventually(lambda: gateway.ask("warm up", model="chain").status == 200 and the_last(first, second) is first)
+    first.seen.clear()
+    second.seen.clear()
+
+
+def the_last(first: Wire, second: Wire) -> Wire:
+    found = first if first.seen else second
+    first.seen.clear()
+    second.seen.clear()
+    return found
+
+
+def said_in(request: Request) -> str:
+    return json.loads(request.body)["messages"][0]["content"]
+
+
+def tries(snapshot) -> list[tuple[str, int | None, str]]:
+    return [(each["upstream"], each["status"], each["error"]) for each in json.loads(snapshot.attempts or "[]")]
+
+
+@pytest.mark.parametrize("status", ["408 Late", "429 Too Many", "500 Odd", "503 Unavailable", "529 Odd"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_status_that_says_not_done_is_tried_again_then_elsewhere(gateway, first, second, status, stream):
+    first.answer, second.answer = failing(status), STREAM if stream else FINE
+    reply = gateway.ask(marked(), model="chain", stream=stream)
+    assert reply.status == 200
+    assert said(reply.events) if stream else reply.text == "Fine."
+    assert (len(first.seen), len(second.seen)) == (TRIES, 1)
+    snapshot = the(reply)
+    assert (snapshot.status, snapshot.upstream, snapshot.reply.text) == ("ok", "TWO", "Fine.")
+    assert tries(snapshot) == [("one", int(status[:3]), "busy")] * TRIES + [("two", 200, "")]
+    assert {each["request_id"] for each in json.loads(snapshot.attempts)} == {"theirs", ""}
+
+
+def test_a_second_try_that_serves(gateway, first, second):
+    answers = [failing("503 Unavailable"), FINE]
+    first.answer = lambda sock, request: answers.pop(0)(sock, request)
+    reply = gateway.ask(marked(), model="chain")
+    assert (reply.text, the(reply).upstream, tries(the(reply))) == ("Fine.", "ONE", [("one", 503, "busy"), ("one", 200, "")])
+    assert not second.seen
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 422])
+def test_a_refusal_is_the_callers_to_read(gateway, first, second, status):
+    first.answer = failing(f"{status} No")
+    reply = gateway.ask(marked(), model="chain")
+    assert reply.status == (502 if status == 401 else status)
+    assert (len(first.seen), len(second.seen)) == (1, 0)
+    assert "x-should-retry" not in reply.headers
+    assert len(tries(the(reply))) == 1
+
+
+@pytest.mark.parametrize("answer", [exactly(), exactly(b"HTTP/1.1 200 OK\r\nContent-")], ids=["nothing", "half a head"])
+def test_what_was_sent_and_may_have_been_done_is_not_sent_again(gateway, first, second, answer):
+    first.answer = answer
+    reply = gateway.ask(marked(), model="chain")
+    assert reply.status == 502
+    assert (len(first.seen), len(second.seen)) == (1, 0)
+    assert tries(the(reply)) in ([("one", None, "upstream_unreachable")], [])  # none: its first bytes came
+
+
+def test_when_all_have_failed_the_caller_need_not_try(gateway, first, second):
+    first.answer, second.answer = failing("500 Odd"), failing("503 Unavailable")
+    reply = gateway.ask(marked(), model="chain")
+    assert (reply.status, reply.error["message"], reply.headers["x-should-retry"]) == (502, "not now", "false")
+    snapshot = the(reply)
+    assert (snapshot.status, snapshot.upstream) == ("failed", "TWO")
+    assert [upstream for upstream, *_ in tries(snapshot)] == ["one"] * TRIES + ["two"] * TRIES
+
+
+def test_a_long_wait_is_left_to_the_caller(gateway, first, second):
+    first.answer = failing("429 Too Many", b"Retry-After: 60\r\n")
+    assert gateway.ask(marked(), model="chain").text == "Fine."  # elsewhere, at once
+    assert (len(first.seen), len(second.seen)) == (1, 1)
+    second.answer = failing("429 Too Many", b"Retry-After: 60\r\n")
+    reply = gateway.ask(marked(), model="chain")
+    assert (reply.status, reply.headers["retry-after"]) == (429, "60")
+    assert "x-should-retry" not in reply.headers
+
+
+def test_a_full_upstream_is_passed_over(gateway, first, second, recorded):
+    held = Held(first, b"", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER)
+    with gateway.open_chat(marked(), model="narrow") as waiting:
+        eventually(lambda: held.begun)
+        with ThreadPoolExecutor() as pool:
+            elsewhere = pool.submit(gateway.ask, marked(), model="narrow chain")
+            nowhere = pool.submit(gateway.ask, marked(), model="narrow").result()
+        assert (nowhere.status, nowhere.error["code"], nowhere.headers["retry-after"]) == (503, "overloaded", "2")
+        assert elsewhere.result().text == "Fine."
+        assert tries(the(elsewhere.result())) == [("narrow", None, "overloaded"), ("two", 200, "")]
+        assert len(second.seen) == 1
+        held.let_go.set()
+        assert waiting.finish().text == "Fine."
+    first.answer = FINE
+    assert gateway.ask(marked(), model="narrow").text == "Fine."  # the place was given back
+    assert len(recorded(4)) == 4
+
+
+def test_one_dies_under_50_clients_and_comes_back(gateway, first, second, recorded):
+    """Before a first byte nobody sees an error that the other could have served: only calls that the dead one had taken are lost."""
+
+    def slowly(sock: socket.socket, request: Request) -> None:
+        time.sleep(0.01)
+        FINE(sock, request)
+
+    first.answer = slowly
+    texts = [f"{marked()} {n}" for n in range(250)]
+    begun = threading.Semaphore(0)
+
+    def ask(text: str):
+        begun.release()
+        return text, gateway.ask(text, model="chain", stream=False)
+
+    with ThreadPoolExecutor(50) as pool:
+        replies = [pool.submit(ask, text) for text in texts]
+        for _ in range(100):
+            begun.acquire()
+        first.die()
+        answered = dict(reply.result() for reply in replies)
+    failed = {text for text, reply in answered.items() if reply.status != 200}
+    assert failed <= {said_in(request) for request in first.seen}  # it had taken them, and may have done them
+    assert len(failed) <= 50
+    snapshots = {snapshot.id: snapshot for snapshot in recorded(len(texts))}
+    for text, reply in answered.items():
+        snapshot = snapshots.pop(reply.id)  # one each
+        assert (snapshot.status, snapshot.head.text) == ("ok" if reply.status == 200 else "failed", text)
+        assert [said_in(request) for request in (*first.seen, *second.seen)].count(text) == 1  # never sent twice
+        assert snapshot.upstream == ("TWO" if text in map(said_in, second.seen) else "ONE")
+        told = tries(snapshot)
+        assert told == [] or told[-1] == ("two", 200, "") or reply.status == 502
+        assert all(upstream == "one" and status is None for upstream, status, _ in told[:-1])
+    assert any(tries(snapshot) for snapshot in recorded(len(texts)))
+
+    first.seen.clear()
+    first.answer = FINE
+    first.revive()
+    eventually(lambda: gateway.ask(marked(), model="chain").status == 200 and first.seen)  # half open: one call tries it
+    first.seen.clear()
+    second.seen.clear()
+    assert {gateway.ask(marked(), model="chain", key=ALICE).status for _ in range(10)} == {200}
+    assert (len(first.seen), len(second.seen)) == (10, 0)  # closed
+
+
+def test_a_breaker(monkeypatch, settings):
+    now = [100.0]
+    monkeypatch.setattr(gate.time, "monotonic", lambda: now[0])
+    settings.UPSTREAM_PAUSE = 10
+    one = gate.Gate()
+    for _ in range(gate.FAILURES - 1):
+        one.judge(False)
+    one.judge(None)
+    assert (one.state, one.admits()) == ("closed", True)
+    one.judge(False)
+    assert (one.state, one.admits()) == ("open", False)
+    now[0] += 10
+    assert one.state == "half-open"
+    assert [one.admits() for _ in range(3)] == [True, False, False]  # one probe
+    one.judge(False)
+    assert (one.state, one.admits()) == ("open", False)
+    now[0] += 10
+    assert one.admits()
+    one.judge(None)  # the probe's caller went away: the next may try
+    assert one.admits()
+    one.judge(True)
+    assert (one.state, one.admits(), one.admits()) == ("closed", True, True)
+    for _ in range(gate.FAILURES - 1):
+        one.judge(False)
+    assert one.state == "closed"  # a success had ended the row
