@@ -99,7 +99,7 @@ STREAMED = {"description": "The reply; with `stream: true` as server-sent events
     "x-request-id": {"description": "the snapshot's id", "schema": ID}, "x-conversation-id": {"description": "the root id", "schema": ID}}}  # fmt: skip
 PLACES = (
     given("x-conversation-id", {"type": "string"}, "the root id of a conversation of yours, which the call continues", "header"),
-    given("x-session-id", {"type": "string", "maxLength": 200}, "a name of your own for a conversation", "header"),
+    given("x-session-id", {"type": "string", "maxLength": 200, "pattern": "^[ -~]*$"}, "a name of your own for a conversation", "header"),
 )
 LIMIT = given("limit", {"type": "integer", "minimum": 1, "maximum": 999_999}, "rows a page; at most 1,000 come")
 BEFORE = given("before", ID, "go on behind this id")

@@ -195,7 +195,9 @@ def test_one_dies_under_50_clients_and_comes_back(gateway, first, second, record
         first.die()
         answered = dict(reply.result() for reply in replies)
     failed = {text for text, reply in answered.items() if reply.status != 200}
-    assert failed <= {said_in(request) for request in first.seen}  # it had taken them, and may have done them
+    # It had taken them, and may have done them; of some it had taken a part when it died.
+    cut = [request for request in first.seen if len(request.body) < int(request.headers["content-length"])]
+    assert len(failed - {said_in(request) for request in first.seen if request not in cut}) <= len(cut)
     assert len(failed) <= 50
     snapshots = {snapshot.id: snapshot for snapshot in recorded(len(texts))}
     for text, reply in answered.items():

@@ -118,7 +118,7 @@ def test_a_worker_beats_and_takes_its_leave(wired, wire):
         assert "Traceback" not in worker.stderr.read()
     assert not beating.exists()
     assert eventually(lambda: wired.call("/readyz").body == b"not ready: worker\n")
-    assert set(Process.objects.values_list("id", flat=True)) == before
+    assert set(Process.objects.values_list("id", flat=True)) <= before  # dead processes of other tests are swept meanwhile
 
 
 FAILING = f"""
