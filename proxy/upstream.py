@@ -237,7 +237,8 @@ def refusal(reply: requests.Response, kind: ModuleType, token: str = "") -> Faul
     elif status in (401, 403, 407):
         fault = Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
     elif not 400 <= status < 500:
-        fault = Fault(502, error["code"] or "upstream_failed", error["message"], retry_after=retry_after(reply))
+        ours, code = (504, "upstream_timeout") if status == 504 else (502, "upstream_failed")
+        fault = Fault(ours, error["code"] or code, error["message"], retry_after=retry_after(reply))
     else:
         type = "rate_limit_error" if status == 429 else "invalid_request_error"
         fault = Fault(status, error["code"], error["message"], type, param=error["param"], retry_after=retry_after(reply))
