@@ -23,7 +23,9 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from conversations import record, sealing
 from conversations.models import Process
 from llmgateway import demo
-from proxy import endpoints, upstream
+from proxy import endpoints, routing, upstream
+from proxy.models import Upstream
+from proxy.reach import reach
 from proxy.upstream import Fault
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
@@ -49,7 +51,7 @@ def examine() -> Iterator[Finding]:
     except Error as problem:
         yield Finding(FAIL, "database", f"It does not answer: {str(problem).splitlines()[0]}", "Start PostgreSQL, or mend DATABASE_URL.")
     else:
-        for part in (database, people, processes):
+        for part in (database, people, processes, listed):
             try:
                 yield from part()
             except Error as problem:
@@ -112,6 +114,15 @@ def processes() -> Iterator[Finding]:
         yield Finding(WARN, "worker", f"{failed} jobs have failed.", "The worker's log names each at the time that it failed.")
     if not Process.objects.filter(role=Process.Role.WEB).exists():
         yield Finding(WARN, "web", "No web process is registered.", "Start manage.py serve.")
+
+
+def listed() -> Iterator[Finding]:
+    """The upstreams that the admin lists."""
+    for row in Upstream.objects.filter(enabled=True).order_by("name"):
+        try:
+            yield Finding(OK, f"upstream {row.name}", reach(routing.route(row)))
+        except Fault as fault:
+            yield Finding(FAIL, f"upstream {row.name}", fault.text, "Mend its address or its credential in the admin, or switch it off there.")
 
 
 def upstreams() -> Iterator[Finding]:

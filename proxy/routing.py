@@ -165,6 +165,11 @@ def known() -> dict[str, Listed]:
     return kept[1]
 
 
+def lists(model: str) -> bool:
+    """As the rows were last read: asks nobody."""
+    return _listed is not None and model in _listed[1]
+
+
 def groups_of(owner: int) -> frozenset[int]:
     now = time.monotonic()
     read, found = _groups.get(owner, (0.0, frozenset()))

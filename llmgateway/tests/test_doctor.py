@@ -19,6 +19,7 @@ from conversations import record
 from conversations.models import Process, Unsealed
 from llmgateway import demo, doctor
 from llmgateway.tests.serving import Served
+from proxy.models import Upstream
 from proxy.tests.gateway import CHAT
 from proxy.tests.wire import Wire, json_reply
 
@@ -143,6 +144,15 @@ def test_each_upstream_is_asked_and_the_dead_one_named(gateway):
     assert "LLM_IMG_ENDPOINT" in found["upstream 127.0.0.1:9", "FAIL"][1]
     with override_settings(LLM_IMG_ENDPOINT="http://[::1/v1"):
         assert troubles(1).keys() == {("settings", "FAIL")}
+
+
+def test_upstreams_that_the_admin_lists(gateway):
+    Upstream.objects.create(name="second", base_url=f"{gateway.url}/v1")
+    Upstream.objects.create(name="off", base_url="http://127.0.0.1:9/v1", enabled=False)
+    assert said(0)["upstream second", "It answers, and lists 0 models."] == ("ok", "")
+    Upstream.objects.create(name="third", base_url="http://127.0.0.1:9/v1")
+    Upstream.objects.create(name="fourth", base_url=f"{gateway.url}/v1", secret="PATH")
+    assert troubles(1).keys() == {("upstream third", "FAIL"), ("upstream fourth", "FAIL")}
 
 
 def test_a_clock_that_is_off(gateway):

@@ -22,6 +22,7 @@ ANSWER = (
     b'"usage": {"prompt_tokens": 1000, "completion_tokens": 500}}'
 )
 TOKEN = f"{SECRET}-metrics"
+HERE = "LLM_ENDPOINT"  # the upstream that the environment sets
 OF_THE_DATABASE = {"llmgateway_database_up", "llmgateway_unsealed", "llmgateway_unsealed_age_seconds", "llmgateway_worker_beat_age_seconds"}
 OF_SUBMISSIONS = {"llmgateway_undelivered", "llmgateway_undelivered_age_seconds", "llmgateway_submissions_given_up"}  # where they are on
 
@@ -75,8 +76,21 @@ def test_what_went_wrong_is_counted_by_code(wired, wire, recorded):
     found = grown(wired, before)
     assert found['llmgateway_calls_total{kind="chat",status="failed"}'] == 3
     assert found['llmgateway_calls_total{kind="chat",status="refused"}'] == 1
-    for upstream, code in (("OPEN_AI", "http_400"), ("OPEN_AI", "upstream_failed"), ("OPEN_AI", "upstream_bad_reply"), ("", "invalid_request")):
+    for upstream, code in ((HERE, "http_400"), (HERE, "upstream_failed"), (HERE, "upstream_bad_reply"), ("", "invalid_request")):
         assert found[f'llmgateway_failures_total{{code="{code}",upstream="{upstream}"}}'] == 1
+
+
+def test_an_upstream_that_fails_again_and_again(started, wire, recorded):
+    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
+    wire.answer = json_reply(ANSWER)
+    gateway.ask(marked())
+    breaker = f'llmgateway_breaker{{upstream="{HERE}"}}'
+    eventually(lambda: samples(gateway).get(breaker) == 0)
+    wire.answer = json_reply(b"{}", "500 Odd")
+    for _ in range(3):
+        gateway.ask(marked())
+    assert samples(gateway)[f'llmgateway_failed_tries_total{{code="upstream_failed",upstream="{HERE}"}}'] == 6  # two each
+    eventually(lambda: samples(gateway)[breaker] == 1)
 
 
 def test_nobodys_words_become_labels(wired, wire, recorded):
