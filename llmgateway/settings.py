@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import environ
+from django.utils.functional import SimpleLazyObject
 
 from llmgateway import database, secret
 
@@ -74,7 +75,8 @@ MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
 MAX_MESSAGES = 4000
 
 # The chain of seals is signed now and then, in a file that can be shipped away
-CHECKPOINT_KEY = env.str("CHECKPOINT_KEY", default="") or secret.kept(VAR_DIR / "checkpoint_key")
+# Made when it is first needed: an image that is built from here holds none.
+CHECKPOINT_KEY = env.str("CHECKPOINT_KEY", default="") or SimpleLazyObject(lambda: secret.kept(VAR_DIR / "checkpoint_key"))
 CHECKPOINT_FILE = Path(env.str("CHECKPOINT_FILE", default="") or VAR_DIR / "checkpoints.jsonl")
 
 # Django ---------------------------------------------------------------------------------------------------------
