@@ -1,0 +1,69 @@
+"""The review desk in a real browser: rita filters, opens, reads by keyboard, decides, and goes on to the next."""
+
+import pytest
+from django.contrib.auth.models import Group
+from django.utils import timezone
+from playwright.sync_api import expect
+
+from conversations.models import Decision, Review, User
+from conversations.tests.calls import assistant, person, turn, user
+from llmgateway.tests import test_browser
+from llmgateway.tests.test_browser import VIOLATIONS, chromium, gateway, upstream  # noqa: F401
+
+pytestmark = test_browser.pytestmark
+PASSWORD = "a good long password"
+
+
+@pytest.fixture
+def waiting(transactional_db) -> None:
+    rita = User.objects.create_user("rita", password=PASSWORD, is_staff=True)
+    rita.groups.add(*Group.objects.filter(name="Reviewer"))
+    first = turn(person("carla"), [user("May we share the client list?"), assistant("No."), user("Why not?")], "Because.")
+    second = turn(person("hugo"), [user("Another matter")], "So.")
+    now = timezone.now()
+    for conversation in (first.conversation, second.conversation):
+        Review.objects.create(conversation=conversation, source=Review.Source.SAMPLED, entered=now, due=now)
+
+
+def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, gateway):  # noqa: F811
+    context = chromium.new_context(base_url=gateway.url)
+    context.add_init_script(VIOLATIONS)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto("/admin/login/?next=/admin/conversations/conversation/")
+    page.get_by_label("Username").fill("rita")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    said.clear()
+    page.get_by_label("User").fill("carla")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("status")).to_contain_text("1 conversation")
+    page.get_by_role("link", name="May we share the client list?").click()
+
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator(".gw-turn:focus")).to_contain_text("No.")
+    page.keyboard.press("k")
+    expect(page.locator(".gw-turn:focus")).to_contain_text("May we share")
+    page.keyboard.press("?")
+    expect(page.locator("#review-keys dl")).to_be_visible()
+    page.keyboard.press("c")
+    expect(page.locator("#review [role=status]")).to_contain_text("You hold it")
+    page.keyboard.press("3")  # a violation needs a reason: the focus is there, and keys are letters again
+    page.keyboard.type("1 client named, ck")
+    expect(page.get_by_label("Violation")).to_be_checked()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Decide, and next").focus()
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Another matter")
+    expect(page.get_by_text("Decided: violation.")).to_be_visible()
+    page.keyboard.press("1")
+    expect(page.get_by_role("button", name="Decide, and next")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Nothing of these waits for you.")).to_be_visible()
+    assert list(Decision.objects.order_by("id").values_list("disposition", "reason")) == [("violation", "1 client named, ck"), ("no_issue", "")]
+    assert said == []
+    context.close()

@@ -1,0 +1,42 @@
+// A transcript by keyboard: j k from turn to turn, c claims, 1–5 choose what it comes to, n goes on to the next, ? tells the keys.
+// A decision is evidence, so a number only chooses: Enter, on the button that then has the focus, decides.
+
+const turns = [...document.querySelectorAll(".gw-turn")];
+for (const turn of turns) turn.tabIndex = -1;
+
+function step(by) {
+  const here = turns.indexOf(document.activeElement?.closest(".gw-turn"));
+  const turn = turns[here < 0 ? (by > 0 ? 0 : turns.length - 1) : Math.min(Math.max(here + by, 0), turns.length - 1)];
+  turn?.focus({ preventScroll: true });
+  turn?.scrollIntoView({ block: "start" });
+}
+
+function choose(number) {
+  const form = document.getElementById("review-decide");
+  const choice = form?.elements.disposition?.[number - 1];
+  if (!choice) return;
+  choice.checked = true;
+  (choice.value === "violation" ? form.elements.reason : form.elements.next).focus();
+}
+
+function tell() {
+  const keys = document.getElementById("review-keys");
+  if (keys) keys.open = !keys.open;
+}
+
+const KEYS = {
+  j: () => step(1),
+  k: () => step(-1),
+  c: () => document.getElementById("review-claim")?.click(),
+  n: () => document.getElementById("review-skip")?.click(),
+  "?": tell,
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.target.closest("input:not([type=radio]), textarea, select, [contenteditable]")) return;
+  const act = KEYS[event.key] ?? (event.key >= "1" && event.key <= "5" ? () => choose(Number(event.key)) : null);
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
