@@ -10,7 +10,7 @@ from django.utils import timezone
 from .. import record, sealing
 from ..access import may
 from ..models import Decision, Review, Verification
-from ..templatetags.review import count, lasting, minute
+from ..templatetags.review import count, lasting
 
 
 @dataclass
@@ -63,7 +63,12 @@ def integrity() -> Tile:
     last = Verification.objects.order_by("-ended").first()
     if last is None:
         return Tile("Integrity", "never checked", "manage.py verify")
-    return Tile("Integrity", "not whole" if last.problem else "whole", f"{last.seals:,} seals, {minute(last.ended)}", alarming=bool(last.problem))
+    return Tile(
+        "Integrity",
+        "not whole" if last.problem else "whole",
+        f"{last.seals:,} seals, {when}",
+        alarming=bool(last.problem),
+    )
 
 
 def backlog() -> Tile:

@@ -1,14 +1,16 @@
 """The queue at its URLs: by forms alone, as each who may and may not."""
 
+import re
 from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from conversations import review
-from conversations.models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, User
+from conversations.models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, User, Verification
 from conversations.tests.calls import person
 from conversations.tests.test_review import talk, waiting
 
@@ -143,6 +145,8 @@ def test_the_morning_in_eight_queries(rita, django_assert_max_num_queries):
     assert tiles["Overdue"][0] == "4"
     assert tiles["Free"] == ("3", "3 routine")
     assert tiles["Integrity"] == ("never checked", "manage.py verify")
+    Verification.objects.create(began=timezone.now(), seals=1234)
+    assert re.fullmatch(r"1,234 seals, \d{4}-\d\d-\d\d \d\d:\d\d", {tile.name: tile.says for tile in rita.get("/admin/").context["tiles"]}["Integrity"])
     assert "Decided this month" in {tile.name for tile in client_of("lea", "Lead").get("/admin/").context["tiles"]}
     assert {tile.name for tile in client_of("ada", "Auditor").get("/admin/").context["tiles"]} == {"Decided this month", "Integrity", "Waiting for a seal"}
     assert client_of("sam").get("/admin/").context["tiles"] == []
