@@ -63,12 +63,8 @@ def integrity() -> Tile:
     last = Verification.objects.order_by("-ended").first()
     if last is None:
         return Tile("Integrity", "never checked", "manage.py verify")
-    return Tile(
-        "Integrity",
-        "not whole" if last.problem else "whole",
-        f"{last.seals:,} seals, {when}",
-        alarming=bool(last.problem),
-    )
+    says = f"{last.seals:,} seals, {timezone.localtime(last.ended):%Y-%m-%d %H:%M}"
+    return Tile("Integrity", "not whole" if last.problem else "whole", says, alarming=bool(last.problem))
 
 
 def backlog() -> Tile:
