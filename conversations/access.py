@@ -1,12 +1,28 @@
 """Who may do what with the record. One gate, and it is deaf to is_superuser: content is for those whose group reads it."""
 
 from django.contrib.auth.models import Permission
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+
+# Where the person is whose conversation it is.
+OWNER = {"Conversation": "owner__", "Snapshot": "owner__", "Review": "conversation__owner__", "User": ""}
 
 
 def may(user, right: str) -> bool:
     """Whether this account holds a right by its groups or by itself: of the record, such as view_content, or of another app, such as proxy.view_apikey."""
     return user.is_active and (right if "." in right else f"conversations.{right}") in _rights(user)
+
+
+def reads_everything(user) -> bool:
+    """What was said, of whomever."""
+    return may(user, "view_content") and not user.reviews_departments
+
+
+def readable(user, rows: QuerySet) -> QuerySet:
+    """Of conversations, calls, reviews or people, those whose content this account may read. The only way to them in the admin."""
+    if not may(user, "view_content"):
+        return rows.none()
+    departments = user.reviews_departments
+    return rows.filter(**{f"{OWNER[rows.model.__name__]}department__in": departments}) if departments else rows
 
 
 def _rights(user) -> set[str]:

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from . import audit
-from .access import may
+from .access import may, readable
 from .models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, Snapshot, User
 
 LEASE = timedelta(minutes=30)
@@ -83,6 +83,8 @@ def assign(request, conversation: Conversation, to: User) -> Review:
     if not may(to, "decide"):
         raise Refused(f"{to} does not review.")
     _not_own(to, conversation)
+    if not readable(to, Conversation.objects.filter(pk=conversation.pk)).exists():
+        raise Refused(f"{to} reads other departments.")
     with transaction.atomic():
         review = _entered(conversation, Source.ASSIGNED, Severity.RAISED)
         review.state, review.assignee, review.lease = State.WAITING, to, None

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from .. import audit
-from ..access import may
+from ..access import may, reads_everything
 from ..exports.audit import Events
 from ..models import AuditEvent, User
 from ..models.audit import AuditEventQuerySet
@@ -38,9 +38,9 @@ class AuditFilter(Days):
     about = forms.CharField(required=False, max_length=100, widget=ABOUT)
     field_order = ("who", "action", "about", "since", "until")
 
-    def __init__(self, query) -> None:
+    def __init__(self, query, reader) -> None:
         everywhere = {"since": ""} if query.get("about") and "since" not in query else {}
-        super().__init__({**query.dict(), **everywhere})
+        super().__init__({**query.dict(), **everywhere}, reader)
 
     def events(self) -> AuditEventQuerySet:
         if not self.is_valid():
@@ -93,17 +93,17 @@ class AuditEventAdmin(Log):
         return rows.defer("user_agent", "actor")
 
     def download(self, request: HttpRequest, chosen: AuditFilter) -> Events:
-        return Events(chosen.events(), with_terms=may(request.user, "view_content"))
+        return Events(chosen.events(), with_terms=reads_everything(request.user))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)
 
     def get_list_display(self, request: HttpRequest):
-        return (*self.list_display, "words") if may(request.user, "view_content") else self.list_display
+        return (*self.list_display, "words") if reads_everything(request.user) else self.list_display
 
     def get_fields(self, request: HttpRequest, obj=None):
         fields = ("id", "time", "who", "did", "about", "conversation", "details", "address", "user_agent")
-        return (*fields, "words") if may(request.user, "view_content") else fields
+        return (*fields, "words") if reads_everything(request.user) else fields
 
     def get_readonly_fields(self, request: HttpRequest, obj=None):
         return self.get_fields(request, obj)

@@ -43,7 +43,7 @@ class Keyset(ChangeList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters=None):
         """By our own form alone: no lookup can be smuggled in through the query string."""
-        self.filter = self.model_admin.filter_form(request.GET)
+        self.filter = self.model_admin.filter_form(request.GET, request.user)
         self.has_filters = self.has_active_filters = False
         self.filter_specs: list = []
         return self.model_admin.filtered(self.filter)
@@ -148,8 +148,10 @@ class Log(Evidence, admin.ModelAdmin):
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context=None) -> HttpResponse:
         """Evidence has no history of changes, but the page names it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         row = self.get_object(request, object_id)
-        if row is not None and self.has_view_permission(request, row):
+        if row is not None:
             audit.record(request, Action.LIST, row, page="history")
         return super().history_view(request, object_id, extra_context)
 
@@ -157,7 +159,7 @@ class Log(Evidence, admin.ModelAdmin):
         """All rows of the filter, on however many pages. A filter that is wrong, or a search that found too much, is sent back to the list."""
         if not self.has_export_permission(request):
             raise PermissionDenied
-        chosen = self.filter_form(request.GET)
+        chosen = self.filter_form(request.GET, request.user)
         if not chosen.is_valid() or chosen.cut_short:
             return HttpResponseRedirect(f"{reverse(f'admin:{self.opts.app_label}_{self.opts.model_name}_changelist')}?{request.GET.urlencode()}")
         self.note(request, Action.EXPORT, chosen, format="csv")

@@ -13,7 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from .. import attachment_response, audit
-from ..access import may
+from ..access import may, readable
 from ..models import Attachment, AuditEvent, Conversation, Snapshot
 from ..templatetags.review import count, dollars, minute, visible
 from . import queue, transcript
@@ -86,7 +86,7 @@ class ConversationAdmin(Log):
         return [path("<uuid:id>/a/<int:file>", self.admin_site.admin_view(self.file_view), name="conversations_conversation_file"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        return super().get_queryset(request).select_related("owner", "review__assignee", "review__policy")
+        return readable(request.user, super().get_queryset(request)).select_related("owner", "review__assignee", "review__policy")
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None) -> HttpResponse:
         if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
@@ -115,7 +115,7 @@ class ConversationAdmin(Log):
     def file_view(self, request: HttpRequest, id: UUID, file: int) -> FileResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        attachment = Attachment.objects.filter(conversation=id, id=file).first()
+        attachment = Attachment.objects.filter(conversation__in=readable(request.user, Conversation.objects.filter(id=id)), id=file).first()
         if attachment is None:
             raise Http404
         audit.record(request, AuditEvent.Action.ATTACHMENT, attachment)

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from .. import audit
-from ..access import may
+from ..access import may, reads_everything
 from ..exports.decisions import Decisions
 from ..models import Decision, User
 from ..templatetags.review import moment, visible
@@ -68,7 +68,7 @@ class DecisionAdmin(Log):
         return rows.select_related("reviewer")
 
     def download(self, request: HttpRequest, chosen: DecisionFilter) -> Decisions:
-        return Decisions(chosen.decisions(), with_words=may(request.user, "view_content"))
+        return Decisions(chosen.decisions(), with_words=reads_everything(request.user))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)
@@ -81,18 +81,19 @@ class DecisionAdmin(Log):
         if not self.has_view_permission(request):
             return []
         counts: dict[str, dict[str, int]] = {}
-        for who, what, number in DecisionFilter(request.GET).decisions().values_list("reviewer__username", "disposition").annotate(Count("pk")).order_by():
+        decided = DecisionFilter(request.GET, request.user).decisions().values_list("reviewer__username", "disposition")
+        for who, what, number in decided.annotate(Count("pk")).order_by():
             counts.setdefault(who, {})[what] = number
         rows = [(who, [found.get(each, 0) for each in Decision.Disposition.values]) for who, found in sorted(counts.items())]
         sums = [sum(column) for column in zip(*(numbers for _, numbers in rows), strict=True)]
         return [("Everybody", sums), *rows] if len(rows) > 1 else rows
 
     def get_list_display(self, request: HttpRequest):
-        return (*self.list_display, "reasoned") if may(request.user, "view_content") else self.list_display
+        return (*self.list_display, "reasoned") if reads_everything(request.user) else self.list_display
 
     def get_fields(self, request: HttpRequest, obj=None):
         fields = ("id", "time", "who", "came_to", "about", "newest")
-        return (*fields, "reasoned") if may(request.user, "view_content") else fields
+        return (*fields, "reasoned") if reads_everything(request.user) else fields
 
     def get_readonly_fields(self, request: HttpRequest, obj=None):
         return self.get_fields(request, obj)

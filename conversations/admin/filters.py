@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from .. import search
+from ..access import readable
 from ..models import Conversation, Snapshot, User
 from ..record import uuid7
 
@@ -38,7 +39,8 @@ class Days(forms.Form):
     since = forms.DateField(label="From", required=False, widget=DAY, validators=SENSIBLE)
     until = forms.DateField(label="To", required=False, widget=DAY, validators=SENSIBLE)
 
-    def __init__(self, query) -> None:
+    def __init__(self, query, reader) -> None:
+        self.reader = reader
         first = timezone.localdate() - timedelta(days=DAYS - 1)
         data = {name: query.get(name, "") for name in self.base_fields}
         if "since" not in query and "until" not in query:
@@ -103,8 +105,8 @@ class Filter(Days):
     use_case = forms.CharField(label="Use case", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "Its whole name"}))
     field_order = ("q", "user", "since", "until")
 
-    def __init__(self, query) -> None:
-        super().__init__(query)
+    def __init__(self, query, reader) -> None:
+        super().__init__(query, reader)
         source, sources = self.data["source"], {"": "Any", "page": "The gateway’s pages", "key": "API keys"}
         self.fields["source"].widget.choices = [*(sources | {source: sources.get(source, f"API key {source}…")}).items()]
         models = sorted({self.data["model"], *self.models()} - {""})
@@ -145,14 +147,20 @@ class Filter(Days):
         if not name or self.id_prefix:
             return None
         begins = Q(username__istartswith=name) | Q(first_name__istartswith=name) | Q(last_name__istartswith=name) | Q(email__istartswith=name)
-        found = User.objects.filter(begins | Q(external_id=name)).values_list("id", "username")[: ACCOUNTS + 1]
+        found = readable(self.reader, User.objects.all()).filter(begins | Q(external_id=name)).values_list("id", "username")[: ACCOUNTS + 1]
         exactly = [id for id, username in found if username == name]
         return exactly or [id for id, _ in found]
 
     @cached_property
     def matching(self) -> tuple[set[tuple[UUID, UUID]], bool]:
         """What the words match, and whether there is more than was looked at."""
-        return search.matching(self.cleaned_data["q"], owners=self.owners, since=self.first_id, until=self.end_id)
+        return search.matching(self.cleaned_data["q"], owners=self._whose(), since=self.first_id, until=self.end_id)
+
+    def _whose(self) -> list[int] | None:
+        """The cap of a search is spent on what its reader may see."""
+        if self.owners is None and self.reader.reviews_departments:
+            return list(readable(self.reader, User.objects.all()).values_list("id", flat=True))
+        return self.owners
 
     @property
     def cut_short(self) -> bool:
@@ -165,7 +173,7 @@ class Filter(Days):
             return Snapshot.objects.none()
         if self.id_prefix is not None:
             first, last = UUID(self.id_prefix.ljust(32, "0")), UUID(self.id_prefix.ljust(32, "f"))
-            return Snapshot.objects.filter(Q(id__range=(first, last)) | Q(conversation__gte=first, conversation__lte=last))
+            return readable(self.reader, Snapshot.objects.all()).filter(Q(id__range=(first, last)) | Q(conversation__gte=first, conversation__lte=last))
         calls = self._calls()
         return calls.filter(id__in={call for _, call in self.matching[0]}) if self.cleaned_data["q"] else calls
 
@@ -175,7 +183,7 @@ class Filter(Days):
             return Conversation.objects.none()
         if self.id_prefix is not None:
             return Conversation.objects.filter(id__in={id for id in self.calls().values_list("conversation_id", flat=True)[:1000] if id})
-        conversations = Conversation.objects.filter(Exists(self._calls().filter(conversation=OuterRef("pk"))))
+        conversations = readable(self.reader, Conversation.objects.all()).filter(Exists(self._calls().filter(conversation=OuterRef("pk"))))
         if self.end_id:
             conversations = conversations.filter(id__lt=self.end_id)  # it began with its first call: what began later need not be asked
         if self.owners is not None:
@@ -194,7 +202,7 @@ class Filter(Days):
     def _calls(self) -> QuerySet[Snapshot]:
         """By everything but the words."""
         chosen = self.cleaned_data
-        calls = Snapshot.objects.all()
+        calls = readable(self.reader, Snapshot.objects.all())
         if self.first_id:
             calls = calls.filter(id__gte=self.first_id)
         if self.end_id:

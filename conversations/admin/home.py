@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from .. import record, sealing
-from ..access import may
+from ..access import may, readable
 from ..models import Decision, Review, Verification
 from ..templatetags.review import count, lasting
 
@@ -33,12 +33,13 @@ def tiles(request: HttpRequest) -> list[Tile]:
 
 
 def queue(request: HttpRequest) -> list[Tile]:
-    now, others = timezone.now(), ~Q(conversation__owner=request.user)
+    user, now = request.user, timezone.now()
+    others = ~Q(conversation__owner=user)
     free = others & (Q(assignee=None) | Q(lease__lt=now))
     severities = {f"free{level.value}": Count("pk", free & Q(severity=level)) for level in Review.Severity}
-    mine = Q(assignee=request.user) & (Q(lease=None) | Q(lease__gte=now))
+    mine = Q(assignee=user) & (Q(lease=None) | Q(lease__gte=now))
     escalated = others & Q(source=Review.Source.ESCALATED)
-    counted = Review.objects.waiting().aggregate(
+    counted = readable(user, Review.objects.waiting()).aggregate(
         mine=Count("pk", mine), overdue=Count("pk", others & Q(due__lt=now)), escalated=Count("pk", escalated), **severities
     )
     waits = [(level.label, counted[f"free{level.value}"]) for level in reversed(Review.Severity)]

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from .. import audit, review
-from ..access import may
+from ..access import may, readable
 from ..models import AuditEvent, Conversation, Decision, Review, User
 
 SHOWN = 50  # rows of the queue
@@ -69,7 +69,7 @@ def chosen(request: HttpRequest) -> str:
 
 
 def waiting(request: HttpRequest, which: str) -> QuerySet[Review]:
-    rows, now = Review.objects.waiting(), timezone.now()
+    rows, now = readable(request.user, Review.objects.all()).waiting(), timezone.now()  # type: ignore[attr-defined]
     if which == "mine":
         return rows.held_by(request.user, now)
     rows = rows.not_of(request.user)
@@ -100,7 +100,7 @@ def in_bulk(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     ids = [id for id in (as_uuid(each) for each in request.POST.getlist("conversation")[: review.BULK + 1]) if id]
     try:
-        count = review.no_issue(request, Conversation.objects.filter(id__in=ids), request.POST.get("reason", "")[:500])
+        count = review.no_issue(request, readable(request.user, Conversation.objects.filter(id__in=ids)), request.POST.get("reason", "")[:500])
     except review.Refused as problem:
         messages.error(request, str(problem))
     else:
@@ -137,7 +137,7 @@ def reviewers() -> QuerySet[User]:
 @require_POST
 @reviewers_only
 def act(request: HttpRequest, id: UUID, what: str) -> HttpResponse:
-    conversation = Conversation.objects.filter(id=id).first()
+    conversation = readable(request.user, Conversation.objects.filter(id=id)).first()
     if conversation is None:
         raise Http404
     which, here = chosen(request), transcript_of(id, chosen(request))

@@ -10,7 +10,8 @@ from ..access import may
 from ..models import AuditEvent
 
 Action = AuditEvent.Action
-RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions", "permissions")  # fields whose values the audit trail keeps
+# Fields whose values the audit trail keeps.
+RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions", "permissions", "reviews_departments")
 PASSWORD = [{"changed": {"fields": ["password"]}}]  # what Django's own form says
 
 

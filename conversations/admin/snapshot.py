@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from .. import attachment_response, audit, record
-from ..access import may
+from ..access import may, readable
 from ..exports.rebuilt import Messages
 from ..models import Attachment, AuditEvent, Seal, Snapshot
 from ..templatetags.review import count, dollars, lasting, moment, visible
@@ -196,7 +196,7 @@ class SnapshotAdmin(Log):
         return call
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Snapshot]:
-        return super().get_queryset(request).select_related("owner", "conversation", "retry_of")
+        return readable(request.user, super().get_queryset(request)).select_related("owner", "conversation", "retry_of")
 
 
 def indented(text: str) -> str:

@@ -3,10 +3,12 @@
 import zoneinfo
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth import admin as auth
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
+from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -20,6 +22,17 @@ SHOWN = 500  # lines of an import on its page
 
 
 class UserForm(UserChangeForm):
+    reviews_departments = SimpleArrayField(
+        forms.CharField(max_length=150, required=False),
+        delimiter="\n",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=User._meta.get_field("reviews_departments").help_text,
+    )
+
+    def clean_reviews_departments(self) -> list[str]:
+        return [name for name in self.cleaned_data["reviews_departments"] if name]
+
     def clean_time_zone(self) -> str:
         name = self.cleaned_data["time_zone"]
         if name and name not in zoneinfo.available_timezones():
@@ -37,7 +50,7 @@ class UserAdmin(Administered, auth.UserAdmin):
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email", "job_title", "department", "external_id", "time_zone")}),
-        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions", "reviews_departments")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     readonly_fields = ("last_login", "date_joined")

@@ -1,6 +1,7 @@
 """The people whose calls are recorded, and the secret that ties a person's messages together."""
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
@@ -11,6 +12,13 @@ class User(AbstractUser):
     department = models.CharField(max_length=150, blank=True, db_default="")
     external_id = models.CharField(max_length=200, blank=True, db_default="", help_text="the person's id in the company's directory")
     time_zone = models.CharField(max_length=64, blank=True, db_default="", help_text="such as Europe/Berlin; empty means UTC")
+    reviews_departments = ArrayField(
+        models.CharField(max_length=150),
+        blank=True,
+        default=list,
+        db_default=[],
+        help_text="one a line: a reviewer reads conversations of their people only; empty: of everybody",
+    )
 
 
 class ThreadSeed(models.Model):
