@@ -67,7 +67,7 @@ def verified(key: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def _key() -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(sha256(settings.CHECKPOINT_KEY.encode()).digest())
+    return Ed25519PrivateKey.from_private_bytes(sha256(str(settings.CHECKPOINT_KEY).encode()).digest())
 
 
 def _signed(seal: Seal) -> bytes:
