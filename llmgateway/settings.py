@@ -49,6 +49,7 @@ LLM_GATEWAY_URL = env.str("LLM_GATEWAY_URL", default="")  # another gateway, whi
 
 TITLES = env.bool("TITLES", default=True)  # a model titles new conversations
 TITLE_MODEL = env.str("TITLE_MODEL", default="")  # instead of the conversation's own
+METADATA_CHECK = env.bool("METADATA_CHECK", default=False)  # a model may assess conversations
 
 # Closed calls for a security vendor's API, by the reference system's names
 ENABLE_SUBMISSIONS_API = env.bool("ENABLE_SUBMISSIONS_API", default=False)

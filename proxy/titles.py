@@ -31,7 +31,7 @@ TASK = (
 
 def asked(conversation: Conversation, **caller: Any) -> Asked:
     """The call, of the model that answered the conversation last unless TITLE_MODEL names another. Raises Fault where there is nothing to go by."""
-    said = _said(conversation)
+    said = said_in(conversation)
     newest = conversation.snapshots.filter(kind=Snapshot.Kind.CHAT).order_by("-id").values_list("model", flat=True).first()
     model = settings.TITLE_MODEL or newest
     if not said or not model:
@@ -73,7 +73,7 @@ def _plain(line: str) -> str:
     return re.sub(r"(?i)^title:", "", " ".join(shown.split()).strip(DECORATION)).strip(DECORATION)
 
 
-def _said(conversation: Conversation) -> str:
+def said_in(conversation: Conversation) -> str:
     rows = Message.objects.filter(conversation=conversation, role="user", echo_of=None).order_by("snapshot", "depth")
     texts = (threading.plain_text(threading.put_together("user", text, raw)).strip() for text, raw in rows.values_list("text", "raw")[:MESSAGES])
     return "\n\n".join(text[:EACH] for text in texts if text)

@@ -13,7 +13,7 @@ from conversations import history, record
 from conversations.models import Conversation, Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
-from proxy import prices, relay, titles
+from proxy import metadata, prices, relay, titles
 from proxy.models import ApiKey
 from proxy.upstream import Fault
 
@@ -108,6 +108,25 @@ class UpdateTitleByModel(Own):
             raise relay.refused(Asked(owner=caller.owner, kind=Snapshot.Kind.TITLE, model="", body=body, **sent_by), as_fault(problem)) from None
         title, exchange = titles.write(conversation, asked, request.META.get("gunicorn.socket"))
         return named(Response({"message": "The conversation has a new title.", "new title": title, "new_title": title}), exchange)
+
+
+class MetadataCheck(Own):
+    """What a model says about the caller's conversation, as JSON text. The call is on record, in no conversation."""
+
+    http_method_names = ["post"]
+
+    def post(self, request) -> Response:
+        caller, body = request.user, rest.parsed(rest.body_of(request))
+        sent_by = {"key": caller.key, "address": request._request.client_address, "user_agent": request.META.get("HTTP_USER_AGENT", "")}
+        try:
+            metadata.refuse_unless_on()
+            if ApiKey.Scope.CHAT not in caller.scopes:
+                raise Fault(403, "scope_missing", "This API key may not be used for chat.", "permission_error")
+            asked = metadata.asked(self.conversation(request, body.get("root_id")), **sent_by)
+        except (Fault, Http404) as problem:
+            raise relay.refused(Asked(owner=caller.owner, kind=Snapshot.Kind.METADATA, model="", body=body, **sent_by), as_fault(problem)) from None
+        text, exchange = metadata.ask(asked, request.META.get("gunicorn.socket"))
+        return named(Response({"message": "The conversation was assessed.", "metadata": text}), exchange)
 
 
 class RemoveConversation(Own):

@@ -151,6 +151,12 @@ PATHS: Json = {
             body=object_of("root_id", root_id={"type": "string"}),
         )
     },
+    "/api/metadata_check": {
+        "post": operation(
+            "Have a model assess a conversation", answer("Its JSON text", object_of("message metadata")), tag=CLASSICS,
+            body=object_of("root_id", root_id={"type": "string"}),
+        )
+    },
     "/api/remove_convo": {
         "post": operation(
             "Hide a conversation", answer("Hidden; the log stays", object_of("message")), tag=CLASSICS, body=object_of("root_id", root_id={"type": "string"})

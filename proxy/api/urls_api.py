@@ -9,6 +9,7 @@ urlpatterns = [
     path("checkchat", gateway.CheckChat.as_view()),
     path("update_title", gateway.UpdateTitle.as_view()),
     path("update_title_openai", gateway.UpdateTitleByModel.as_view()),
+    path("metadata_check", gateway.MetadataCheck.as_view()),
     path("remove_convo", gateway.RemoveConversation.as_view()),
     path("history", gateway.History.as_view()),
     path("history_v2", gateway.HistoryOfConversations.as_view()),
