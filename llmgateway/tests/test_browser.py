@@ -48,6 +48,7 @@ def a_function_with_a_long_name(first_parameter: int, second_parameter: int, thi
 
 a-word-without-end-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 """
+expect.set_options(timeout=20_000)  # two cores may have four browsers to drive
 VIOLATIONS = "document.addEventListener('securitypolicyviolation', (event) => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"
 
 
@@ -98,7 +99,7 @@ def context(chromium, gateway, alice) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(context) -> Page:
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     return page
 
 
@@ -249,7 +250,7 @@ def test_every_page_is_sound_keeps_the_policy_and_loads_nothing_from_elsewhere(c
     context = chromium.new_context(base_url=gateway.url)
     context.add_init_script(VIOLATIONS)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))
     page.on("request", lambda request: asked.append(request.url))

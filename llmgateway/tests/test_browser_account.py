@@ -63,7 +63,7 @@ def test_the_pages_are_sound_and_copy(chromium, gateway, alice):  # noqa: F811
     context = chromium.new_context(base_url=gateway.url, permissions=["clipboard-read", "clipboard-write"])  # noqa: F811
     context.add_init_script(VIOLATIONS)
     page = context.new_page()  # noqa: F811
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     said = []
     page.on("console", lambda message: said.append(message.text))
     page.goto("/sign-in/")

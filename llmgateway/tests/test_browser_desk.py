@@ -29,7 +29,7 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     context = chromium.new_context(base_url=gateway.url)
     context.add_init_script(VIOLATIONS)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.goto("/admin/login/?next=/admin/conversations/conversation/")

@@ -47,7 +47,7 @@ def context(chromium, gateway, alice) -> BrowserContext:  # noqa: F811
 def page(context, gateway) -> Page:  # noqa: F811
     """Signed in. In the end nothing broke, no policy was violated and nothing came from elsewhere."""
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     said, asked = [], []
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("console", lambda message: said.append(message.text))
