@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from conversations.models import Decision, Review, User
 from conversations.tests.calls import assistant, person, turn, user
@@ -26,6 +26,12 @@ def waiting(transactional_db) -> None:
         Review.objects.create(conversation=conversation, source=Review.Source.SAMPLED, entered=now, due=now)
 
 
+def arrived(page: Page, title: str) -> None:
+    """The transcript is there, and its module: a key that is pressed before does nothing."""
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    page.wait_for_load_state("load")
+
+
 def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, gateway):  # noqa: F811
     context = chromium.new_context(base_url=gateway.url)
     context.add_init_script(VIOLATIONS)
@@ -42,6 +48,7 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("status")).to_contain_text("1 conversation")
     page.get_by_role("link", name="May we share the client list?").click()
+    arrived(page, "May we share the client list?")
 
     page.keyboard.press("j")
     page.keyboard.press("j")
@@ -59,7 +66,7 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     page.get_by_role("button", name="Decide, and next").focus()
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("heading", level=1)).to_have_text("Another matter")
+    arrived(page, "Another matter")
     expect(page.get_by_text("Decided: violation.")).to_be_visible()
     page.keyboard.press("1")
     expect(page.get_by_role("button", name="Decide, and next")).to_be_focused()
