@@ -15,10 +15,10 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F
 
+from .identity import FEWEST
 from .models import Conversation, User
 from .record import uuid7
 
-FEWEST = 5  # people in a group
 LONGEST = 92  # days that are counted one by one; longer stretches, by seven
 MOST = 3660  # days
 LISTED = 15  # rows of a panel; the rest are added up

@@ -62,6 +62,14 @@ def secret(app_configs, **kwargs) -> list[CheckMessage]:
 
 
 @register
+def pseudonyms(app_configs, **kwargs) -> list[CheckMessage]:
+    if settings.DEMO or not settings.PSEUDONYMS or os.environ.get("PSEUDONYM_KEY"):
+        return []
+    text = f"PSEUDONYM_KEY is not set: this machine keeps one of its own in {settings.VAR_DIR}, and other machines give people other aliases."
+    return [Warning(text, hint="Set PSEUDONYM_KEY to a long random text, the same on every machine.", id="llmgateway.W005")]
+
+
+@register
 def logs(app_configs, **kwargs) -> list[CheckMessage]:
     if settings.LOG_FORMAT in ("plain", "json"):
         return []

@@ -80,6 +80,9 @@ MAX_MESSAGES = 4000
 CHECKPOINT_KEY = env.str("CHECKPOINT_KEY", default="") or SimpleLazyObject(lambda: secret.kept(VAR_DIR / "checkpoint_key"))
 CHECKPOINT_FILE = Path(env.str("CHECKPOINT_FILE", default="") or VAR_DIR / "checkpoints.jsonl")
 
+PSEUDONYMS = env.bool("PSEUDONYMS", default=False)  # reviewers see aliases instead of people
+PSEUDONYM_KEY = env.str("PSEUDONYM_KEY", default="") or SimpleLazyObject(lambda: secret.kept(VAR_DIR / "pseudonym_key"))
+
 # Django ---------------------------------------------------------------------------------------------------------
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret.kept(VAR_DIR / "secret_key")

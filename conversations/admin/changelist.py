@@ -19,6 +19,7 @@ from django.utils.text import slugify
 from .. import audit
 from ..access import may
 from ..exports.csv import Calls, Stream
+from ..identity import Names
 from ..models import AuditEvent
 from .filters import Days, Filter
 from .rights import Evidence
@@ -111,7 +112,7 @@ class Log(Evidence, admin.ModelAdmin):
         raise NotImplementedError
 
     def download(self, request: HttpRequest, chosen: Any) -> Stream:
-        return Calls(self.calls(chosen))
+        return Calls(self.calls(chosen), Names(request.user))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, "view_content") and may(request.user, "export_content")

@@ -16,8 +16,9 @@ from django.utils.safestring import SafeString
 from .. import audit, charts
 from ..access import may, reads_everything
 from ..exports.csv import BOM, line
+from ..identity import FEWEST
 from ..models import AuditEvent
-from ..report import FEWEST, Days, Report, Row
+from ..report import Days, Report, Row
 from ..templatetags.review import count, money, short
 
 RANGES = {7: "7 days", 30: "30 days", 91: "Quarter", 365: "Year"}

@@ -14,6 +14,7 @@ import orjson
 from django.db.models import QuerySet
 
 from .. import record
+from ..identity import Names
 from ..models import Snapshot
 from .rebuilt import Messages
 
@@ -38,7 +39,7 @@ def line(values: tuple[str, ...]) -> bytes:
     return (",".join(map(cell, values)) + "\r\n").encode()
 
 
-def row(call: Snapshot, request: str, response: str) -> tuple[str, ...]:
+def row(call: Snapshot, names: Names, request: str, response: str) -> tuple[str, ...]:
     """`call` with its owner and its conversation at hand."""
     conversation = None if call.kind == Snapshot.Kind.TITLE else call.conversation  # to the classic gateway a title call is of no conversation
     usage = {"prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "total_tokens": call.total_tokens}
@@ -48,8 +49,8 @@ def row(call: Snapshot, request: str, response: str) -> tuple[str, ...]:
         request[:LONGEST],
         response[:LONGEST],
         "" if call.prompt_tokens is None else orjson.dumps(usage).decode(),
-        call.owner.get_username(),
-        call.owner.job_title,
+        names.name(call.owner),
+        names.job_title(call.owner),
         call.closed.astimezone(UTC).replace(tzinfo=None).isoformat(" ") if call.closed else "",
         conversation.title if conversation else "summarizer" if call.kind == Snapshot.Kind.TITLE else "",
         "true" if conversation and conversation.shown else "false",
@@ -100,9 +101,10 @@ class Stream:
 
 
 class Calls(Stream):
-    def __init__(self, calls: QuerySet[Snapshot]) -> None:
+    def __init__(self, calls: QuerySet[Snapshot], names: Names) -> None:
+        self.names = names
         super().__init__(calls.select_related("owner", "conversation"), COLUMNS)
 
     def values(self, calls: list[Snapshot]) -> Iterable[tuple[str, ...]]:
-        messages = Messages(call.conversation_id for call in calls if call.conversation_id)
-        return (row(call, messages.request(call), messages.response(call)) for call in calls)
+        messages = Messages((call.conversation_id for call in calls if call.conversation_id), self.names)
+        return (row(call, self.names, messages.request(call), messages.response(call)) for call in calls)

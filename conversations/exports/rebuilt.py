@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from .. import attachments, threading
+from ..identity import Names
 from ..models import Message, Snapshot
 from ..record import MESSAGE
 from ..threading import Json
@@ -17,9 +18,10 @@ FIELDS = ("id", "parent_id", "role", "text", "raw", "echo_of_id")
 
 
 class Messages:
-    """All messages of some conversations, each made JSON once however many requests it is part of."""
+    """All messages of some conversations, each made JSON once however many requests it is part of; of people as `names` names them, their own without it."""
 
-    def __init__(self, conversations: Iterable[UUID], *, for_owner: bool = False) -> None:
+    def __init__(self, conversations: Iterable[UUID], names: Names | None = None, *, for_owner: bool = False) -> None:
+        self.names = names
         rows = Message.objects.filter(conversation__in=set(conversations))
         rows = rows.for_owner() if for_owner else rows
         self.rows = {id: row for id, *row in rows.values_list(*FIELDS)}
@@ -28,6 +30,7 @@ class Messages:
     def request(self, snapshot: Snapshot) -> str:
         """The JSON text of what record.rebuild gives."""
         params = attachments.restore(orjson.loads(snapshot.params), attachments.named)
+        params = self.names.request(params) if self.names else params
         if snapshot.kind == Snapshot.Kind.CHAT and (snapshot.head_id or snapshot.preamble_id):
             params["messages"] = [self.fragment(id) for id in self.path(snapshot.preamble_id) + self.path(snapshot.head_id)]
         return orjson.dumps(params).decode()
@@ -64,4 +67,5 @@ class Messages:
 
     def message(self, id: UUID) -> Json:
         _, role, text, raw, echo_of = self.rows[id]
-        return threading.put_together(role, self.rows[echo_of][2].strip() if echo_of else text, raw)
+        message = threading.put_together(role, self.rows[echo_of][2].strip() if echo_of else text, raw)
+        return self.names.message(message) if self.names else message

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from conversations import record, search
 from conversations.exports import csv as export
 from conversations.exports.csv import COLUMNS, FORMULA, LONGEST, Calls, cell, line
+from conversations.identity import Names
 from conversations.models import Conversation, Snapshot, User
 from conversations.record import Asked, Outcome
 
@@ -280,13 +281,14 @@ def test_every_call_once_whatever_arrives_and_a_few_queries_a_stretch(alice, mon
         line_so_far.append(assistant(f"answer {i}"))
     expected = [str(id) for id in Snapshot.objects.order_by("-id").values_list("id", flat=True)]
     lines = []
+    names = Names(person())
     with CaptureQueriesContext(connection) as queries:
-        for piece in Calls(Snapshot.objects.all()):
+        for piece in Calls(Snapshot.objects.all(), names):
             lines.append(piece)
     assert [row["id"] for row in parsed(b"".join(lines))] == expected
     assert len(queries) == 2 * 3 + 1
     lines = []
-    for piece in Calls(Snapshot.objects.all()):
+    for piece in Calls(Snapshot.objects.all(), names):
         lines.append(piece)
         ask(alice, [user("meanwhile")])
     # those that came before the first stretch was read are in it, later ones are not
@@ -298,7 +300,7 @@ def test_no_connection_is_held_between_stretches(monkeypatch):
     monkeypatch.setattr(export, "AT_ONCE", 2)
     for i in range(3):
         turn(person(), [user(f"{i}")], "ok")
-    lines = Calls(Snapshot.objects.all())
+    lines = Calls(Snapshot.objects.all(), Names(person()))
     for _ in range(2):
         next(lines)
     assert connection.connection is None

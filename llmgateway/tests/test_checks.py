@@ -13,7 +13,7 @@ from llmgateway import checks
 
 def ids(**overridden):
     with override_settings(**overridden):
-        return [message.id for check in (checks.upstream, checks.record, checks.secret, checks.tokens) for message in check(None)]
+        return [message.id for check in (checks.upstream, checks.record, checks.secret, checks.pseudonyms, checks.tokens) for message in check(None)]
 
 
 def test_the_settings_of_the_tests_are_in_order():
@@ -82,6 +82,13 @@ def test_a_secret_of_this_machine_only(monkeypatch):
     monkeypatch.delenv("SECRET_KEY")
     assert ids() == ["llmgateway.W002"]
     assert ids(DEMO=True) == []
+
+
+def test_aliases_of_this_machine_only(monkeypatch):
+    monkeypatch.delenv("PSEUDONYM_KEY", raising=False)
+    assert ids(PSEUDONYMS=True) == ["llmgateway.W005"]
+    monkeypatch.setenv("PSEUDONYM_KEY", "a long random text")
+    assert ids(PSEUDONYMS=True) == []
 
 
 def test_submissions_have_an_address_and_known_endings():

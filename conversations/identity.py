@@ -1,0 +1,134 @@
+"""Who sees people by name. Under PSEUDONYMS whoever may read what was said sees aliases instead, and can reveal the person behind one conversation.
+
+A reveal is its event on the audit trail and nothing else, so none holds that is not on record. It is for one reader and one conversation, or for
+that reader's searching by name, and over after half an hour. Every page and file that names a person asks `Names`.
+"""
+
+import json
+from datetime import datetime, timedelta
+from functools import cached_property
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from . import audit, pseudonyms
+from .access import may, readable
+from .models import AuditEvent, Conversation, Snapshot, User
+from .record import uuid7
+from .threading import Json
+
+LASTS = timedelta(minutes=30)
+FEWEST = 5  # people who share what is said of them, where no one of them may be known by it
+
+
+class Refused(Exception):
+    """Why nobody was revealed; the text is fit to show."""
+
+
+def alias(of: int | str) -> str:
+    """Of an account, by its number; or of a name that a client gave."""
+    return pseudonyms.alias(str(settings.PSEUDONYM_KEY), f"{type(of).__name__}:{of}")
+
+
+def hides(reader) -> bool:
+    """Whether people have aliases for this reader. Who reads no content sees no conversation to put a name to."""
+    return settings.PSEUDONYMS and may(reader, "view_content")
+
+
+def revealed(reader, about: UUID | None = None) -> datetime | None:
+    """Until when this reader sees the person behind a conversation, or behind a call in none; without one, until when names may be searched for."""
+    if not may(reader, "reveal_identity"):
+        return None
+    since = timezone.now() - LASTS
+    events = AuditEvent.objects.by(reader).doing(AuditEvent.Action.REVEAL).filter(id__gte=uuid7(since, first=True), at__gt=since)
+    event = events.filter(subject=str(about or "")).newest_first().first()
+    return event.at + LASTS if event else None
+
+
+def reveal(request, subject: Conversation | Snapshot | None, reason: str) -> None:
+    """To whoever asks, for half an hour: the person behind a conversation or a call in none, or, without one, names to search by. Raises Refused."""
+    if not reason.strip():
+        raise Refused("Say why: the reason stands on the audit trail.")
+    audit.record(request, AuditEvent.Action.REVEAL, subject or User, reason=reason, until=timezone.now() + LASTS)
+
+
+class Names:
+    """How people are named to one reader: in lists and files by alias, where `hides` says so; on pages `about` a conversation, or a call in none,
+    by name once they are revealed."""
+
+    def __init__(self, reader, about: UUID | None = None) -> None:
+        self.reader = reader
+        self.about = about
+        self.until = revealed(reader, about) if about and hides(reader) else None
+        self.hidden = hides(reader) and self.until is None
+
+    def name(self, user: User) -> str:
+        return alias(user.pk) if self.hidden else user.get_username()
+
+    def full_name(self, user: User) -> str:
+        return "" if self.hidden else user.get_full_name()
+
+    def department(self, user: User) -> str:
+        return "" if self.hidden else user.department
+
+    def job_title(self, user: User) -> str:
+        """Those of few people are as good as a name."""
+        return user.job_title if not self.hidden or user.job_title in self._common else ""
+
+    def end_user(self, call: Snapshot) -> str:
+        """Whom a shared key spoke for."""
+        return alias(call.end_user) if self.hidden and call.end_user else call.end_user
+
+    def clue(self, value: str | None) -> str:
+        """What leads to a person without naming one: an address, a browser, a key, what a client called its session."""
+        return "" if self.hidden else value or ""
+
+    def request(self, body: Json) -> Json:
+        return pseudonyms.masked(body, alias) if self.hidden else body
+
+    def message(self, message: Json) -> Json:
+        return pseudonyms.masked_message(message, alias) if self.hidden else message
+
+    def event(self, event: AuditEvent) -> AuditEvent:
+        """As it is shown to this reader: staff by name, since it is their work that the trail is about."""
+        if not self.hidden:
+            return event
+        if event.actor_id and event.actor_id not in self._staff:
+            event.actor_name = alias(event.actor_id)
+        detail = json.loads(event.detail)
+        if event.kind == "user" and event.subject.isdecimal() and int(event.subject) not in self._staff:
+            event.subject = detail["name"] = alias(int(event.subject))
+        elif event.kind == "apikey":
+            detail.pop("name", None)
+        event.detail = json.dumps(detail)
+        return event
+
+    def find(self, text: str, most: int) -> list[int]:
+        """Of the people whom this reader may read: whose name this is, or else whose names begin so; under aliases whose alias begins so,
+        and names only where this reader may search by them now."""
+        people = readable(self.reader, User.objects.all())
+        if hides(self.reader):
+            begins = pseudonyms.folded(text)
+            found = [id for id in people.values_list("id", flat=True) if alias(id).startswith(begins)] if begins else []
+            if found or not self.by_name:
+                return found[:most]
+        begin = Q(username__istartswith=text) | Q(first_name__istartswith=text) | Q(last_name__istartswith=text) | Q(email__istartswith=text)
+        rows = people.filter(begin | Q(external_id=text)).values_list("id", "username")[:most]
+        return [id for id, name in rows if name == text] or [id for id, _ in rows]
+
+    @cached_property
+    def by_name(self) -> bool:
+        """Whether this reader may search by name, or by what is as good as one."""
+        return not hides(self.reader) or revealed(self.reader) is not None
+
+    @cached_property
+    def _common(self) -> set[str]:
+        """Job titles of at least FEWEST of the people whom this reader may read."""
+        people = readable(self.reader, User.objects.all()).values("job_title").annotate(people=Count("pk")).filter(people__gte=FEWEST)
+        return set(people.order_by().values_list("job_title", flat=True))
+
+    @cached_property
+    def _staff(self) -> set[int]:
+        return set(User.objects.filter(is_staff=True).values_list("id", flat=True))
