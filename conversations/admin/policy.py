@@ -21,7 +21,6 @@ class UsagePolicyAdmin(Administered, admin.ModelAdmin):
     list_display = ("name", "published", "accepted_by")
     ordering = ("-id",)
     actions = None
-    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsagePolicy]:
         return super().get_queryset(request).defer("text").annotate(people=Count("acceptances"))

@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from .. import audit
 from ..access import may
@@ -61,6 +62,10 @@ class Administered:
         opts = self.opts  # type: ignore[attr-defined]
         user = request.user
         return user.is_superuser or any(may(user, f"{opts.app_label}.{action}_{opts.model_name}") for action in actions)
+
+    def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
+        title = capfirst(str(self.opts.verbose_name_plural))  # type: ignore[attr-defined]
+        return super().changelist_view(request, {"title": title} | (extra_context or {}))  # type: ignore[misc]
 
     def construct_change_message(self, request: HttpRequest, form, formsets, add: bool = False) -> list[dict[str, Any]]:
         """As in Django; and of rights, what they were and what they are."""

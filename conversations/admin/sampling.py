@@ -28,7 +28,6 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
     list_select_related = ("made_by",)
     ordering = ("-id",)
     actions = None
-    show_full_result_count = False
 
     def _may(self, request: HttpRequest, *actions: str) -> bool:
         return actions != ("delete",) and may(request.user, "lead")

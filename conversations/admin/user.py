@@ -43,10 +43,9 @@ class UserForm(UserChangeForm):
 @admin.register(User)
 class UserAdmin(Administered, auth.UserAdmin):
     form = UserForm
-    list_display = ("username", "get_full_name", "email", "job_title", "department", "is_active", "is_staff")
-    list_filter = ("is_active", "is_staff", "is_superuser", "groups")
+    list_display = ("username", "full_name", "email", "job_title", "department", "is_active", "is_staff")
+    list_filter = ("is_active", "is_staff", "groups")
     search_fields = ("username", "first_name", "last_name", "email", "external_id")
-    show_full_result_count = False
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email", "job_title", "department", "external_id", "time_zone")}),
@@ -56,6 +55,10 @@ class UserAdmin(Administered, auth.UserAdmin):
     readonly_fields = ("last_login", "date_joined")
 
     change_list_template = "admin/conversations/users.html"
+
+    @admin.display(description="name", ordering="last_name")
+    def full_name(self, user: User) -> str:
+        return user.get_full_name()
 
     def get_urls(self) -> list[URLPattern]:
         return [path("import/", self.admin_site.admin_view(self.import_view), name="conversations_user_import"), *super().get_urls()]

@@ -34,7 +34,6 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
     list_select_related = ("owner",)
     search_fields = ("prefix", "name", "owner__username")
     ordering = ("-id",)
-    show_full_result_count = False
     actions = ("revoke",)
 
     def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
@@ -52,9 +51,6 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context=None) -> HttpResponse:
         return super().add_view(request, form_url, {"show_save_and_add_another": False, "show_save_and_continue": False} | (extra_context or {}))
-
-    def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "API keys"} | (extra_context or {}))
 
     def formfield_for_dbfield(self, db_field, request: HttpRequest, **kwargs):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)

@@ -52,7 +52,7 @@ class SubmissionAdmin(Administered, admin.ModelAdmin):
         return self._may(request, "change")
 
     def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Undelivered submissions", "subtitle": backlog()} | (extra_context or {}))
+        return super().changelist_view(request, {"subtitle": backlog()} | (extra_context or {}))
 
     @admin.display(description="call")
     def call(self, submission: Submission) -> SafeString:

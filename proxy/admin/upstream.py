@@ -65,9 +65,7 @@ class UpstreamAdmin(Administered, admin.ModelAdmin):
     )
     list_display = ("name", "kind", "base_url", "in_record", "credential", "leads_to", "enabled")
     ordering = ("name",)
-    search_fields = ("name", "base_url", "label")
     actions = None
-    show_full_result_count = False
     change_list_template = "admin/proxy/upstreams.html"
     change_form_template = "admin/proxy/upstream.html"
 
@@ -78,7 +76,7 @@ class UpstreamAdmin(Administered, admin.ModelAdmin):
         ours = {"of_environment": of_environment(), "label": settings.LLM_LABEL, "may_test": self.has_change_permission(request)}
         authorization = settings.LLM_API_AUTHORIZATION
         ours["credential"] = "none" if authorization.lower() == "none" else "set" if authorization else "not set"
-        return super().changelist_view(request, {"title": "Upstreams"} | ours | (extra_context or {}))
+        return super().changelist_view(request, ours | (extra_context or {}))
 
     def construct_change_message(self, request: HttpRequest, form, formsets, add: bool = False) -> list[dict[str, Any]]:
         """With what was and what is: where calls go is evidence. No field holds a secret."""
@@ -165,13 +163,9 @@ class ModelAdmin(Administered, admin.ModelAdmin):
     ordering = ("name",)
     search_fields = ("name", "routes__upstream_model")
     actions = None
-    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
         return Model.objects.with_routes()
-
-    def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Models"} | (extra_context or {}))
 
     @admin.display(description="asked, in this order")
     def chain(self, model: Model) -> SafeString:

@@ -12,4 +12,3 @@ class UseCaseAdmin(Administered, admin.ModelAdmin):
     list_display = ("name", "description", "order", "enabled")
     ordering = ("order", "name")
     actions = None
-    show_full_result_count = False
