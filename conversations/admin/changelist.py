@@ -47,13 +47,21 @@ class Keyset(ChangeList):
         self.filter = self.model_admin.filter_form(request.GET, request.user)
         self.has_filters = self.has_active_filters = False
         self.filter_specs: list = []
+        self.filter.load()
         return self.model_admin.filtered(self.filter)
 
     def get_results(self, request: HttpRequest) -> None:
+        """What is known to be few is found first and then sorted: a planner that hopes to meet the rows on its way through the ids
+        reads all of the table when they are rare. What is more than the cap is met soon."""
         before, after = cursor(request, "before"), cursor(request, "after")
-        size = self.list_per_page
-        counted = Count(self.queryset.order_by().values("pk")[: CAP + 1])
-        rows = self.model_admin.columns(self.queryset).annotate(total=counted).order_by("pk" if after else "-pk")
+        size, rows = self.list_per_page, self.queryset
+        matched = rows.order_by().values("pk")[: CAP + 1]
+        total = None if self.filter.few else matched.count()
+        if total is not None and total <= CAP:
+            rows = self.model._default_manager.filter(pk__in=matched) if total else rows.none()
+        rows = self.model_admin.columns(rows).order_by("pk" if after else "-pk")
+        if total is None:
+            rows = rows.annotate(total=Count(matched))
         if before:
             rows = rows.filter(pk__lt=before)
         elif after:
@@ -65,7 +73,7 @@ class Keyset(ChangeList):
         if after:
             found.reverse()
         self.result_list = found
-        self.result_count = self.full_result_count = found[0].total if found else 0
+        self.result_count = self.full_result_count = (found[0].total if found else 0) if total is None else total
         self.capped = self.result_count > CAP
         self.older = self.page(before=found[-1].pk) if found and (more or after) else ""
         self.newer = self.page(after=found[0].pk) if before or after else ""

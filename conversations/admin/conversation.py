@@ -9,37 +9,45 @@ from django.db.models import OuterRef, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from .. import attachment_response, audit
 from ..access import may, readable
-from ..models import Attachment, AuditEvent, Conversation, Snapshot
+from ..models import Attachment, AuditEvent, Conversation, Review, Snapshot
+from ..models.review import calls_since
 from ..templatetags.review import count, dollars, minute, visible
 from . import queue, transcript
-from .changelist import Log
-from .filters import Filter
+from .changelist import Count, Log
+from .filters import ConversationFilter
 
 MODELS = 3  # of a conversation, in the list
+NEW = 99  # calls since a decision that are counted
 
 
 @admin.register(Conversation)
 class ConversationAdmin(Log):
-    list_display = ("name", "who", "job_title", "began", "latest", "count_of_turns", "models_used", "tokens", "price")
+    list_display = ("name", "who", "when", "count_of_turns", "models_used", "tokens", "price", "reviewed", "assigned")
     list_display_links = ("name",)
+    filter_form = ConversationFilter
     rows_of_csv = "one row a call of these conversations"
     with_calls = "with calls"
 
-    def filtered(self, chosen: Filter) -> QuerySet[Conversation]:
+    def filtered(self, chosen: ConversationFilter) -> QuerySet[Conversation]:
         return chosen.conversations()
 
-    def calls(self, chosen: Filter) -> QuerySet[Snapshot]:
+    def calls(self, chosen: ConversationFilter) -> QuerySet[Snapshot]:
         return chosen.calls_of_conversations()
 
     def columns(self, rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
         mine = ("title", "shown", "started", "last", "turns", "prompt_tokens", "completion_tokens", "cost")
         models = Snapshot.objects.filter(conversation=OuterRef("pk")).order_by().values_list("model").distinct()[: MODELS + 1]
-        return rows.select_related("owner").only(*mine, "owner__username", "owner__job_title").annotate(models=ArraySubquery(models))
+        owners = ("owner__username", "owner__job_title")
+        review = ("review__state", "review__source", "review__lease", "review__assignee__username", "review__decision__disposition")
+        new = Count(calls_since("review__decision__newest", of="pk").values("pk")[: NEW + 1])
+        rows = rows.select_related("owner", "review__assignee", "review__decision").only(*mine, *owners, *review)
+        return rows.annotate(models=ArraySubquery(models), new=new)
 
     @admin.display(description="conversation")
     def name(self, conversation: Conversation) -> SafeString:
@@ -48,19 +56,12 @@ class ConversationAdmin(Log):
 
     @admin.display(description="who")
     def who(self, conversation: Conversation) -> SafeString:
-        return visible(conversation.owner.username)
+        return format_html('{}<span class="gw-line gw-quiet">{}</span>', visible(conversation.owner.username), visible(conversation.owner.job_title))
 
-    @admin.display(description="job title")
-    def job_title(self, conversation: Conversation) -> SafeString:
-        return visible(conversation.owner.job_title or "–")
-
-    @admin.display(description="began")
-    def began(self, conversation: Conversation) -> SafeString | str:
-        return minute(conversation.started)
-
-    @admin.display(description="last")
-    def latest(self, conversation: Conversation) -> SafeString | str:
-        return minute(conversation.last)
+    @admin.display(description="began, and last")
+    def when(self, conversation: Conversation) -> SafeString:
+        last = format_html('<span class="gw-line gw-quiet">{}</span>', minute(conversation.last)) if conversation.last != conversation.started else ""
+        return format_html("{}{}", minute(conversation.started), last)
 
     @admin.display(description="turns")
     def count_of_turns(self, conversation: Conversation) -> str:
@@ -79,6 +80,21 @@ class ConversationAdmin(Log):
     @admin.display(description="cost")
     def price(self, conversation: Conversation) -> str:
         return dollars(conversation.cost)
+
+    @admin.display(description="review")
+    def reviewed(self, conversation: Conversation) -> SafeString:
+        review, new = getattr(conversation, "review", None), conversation.new  # type: ignore[attr-defined]
+        if review is None:
+            return format_html('<span class="gw-quiet">{}</span>', "not reviewed")
+        said = [review.decision.get_disposition_display()] if review.state == Review.State.DECIDED else ["waiting", review.get_source_display()]
+        lines = format_html_join("", '<span class="gw-line gw-quiet">{}</span>', ((line,) for line in said[1:]))
+        mark = format_html('<span class="gw-mark">{} new since the review</span>', f"{NEW}+" if new > NEW else new) if new else ""
+        return format_html("{}{}{}", said[0], lines, mark)
+
+    @admin.display(description="with")
+    def assigned(self, conversation: Conversation) -> SafeString | str:
+        review = getattr(conversation, "review", None)
+        return "–" if review is None or review.free(timezone.now()) else visible(review.assignee.username)
 
     # One conversation -----------------------------------------------------------------------------------------------
 

@@ -15,20 +15,34 @@ from django.utils.formats import date_format
 
 from .. import search
 from ..access import readable
-from ..models import Conversation, Snapshot, User
+from ..models import Conversation, Decision, Review, Snapshot, User
 from ..record import uuid7
+from ..visible import HIDDEN
 
 DAYS = 30  # unless chosen
 ACCOUNTS = 100  # that the beginning of a name may stand for
-# A day of the roll-up is one of UTC; a reader's may begin on the day before or end on the day after.
-MODELS = """
-    SELECT DISTINCT model FROM (
-        SELECT model FROM conversations_usage WHERE day BETWEEN %s::date - 1 AND %s::date + 1 ORDER BY day DESC LIMIT 20000) newest
-    LIMIT 100"""
+OFFERED = ("model", "upstream", "department", "job_title")  # fields whose values come from the record
+# What they offer, in one statement. Models by the newest of the roll-up (a day of it is one of UTC; a reader's may begin on the day before or end on
+# the day after); upstreams by leaping from one to the next in their index; of people, those whom the reader reads.
+OFFERS = """
+    WITH RECURSIVE upstreams (name) AS (
+        SELECT min(upstream) FROM conversations_snapshot UNION ALL
+        SELECT (SELECT min(upstream) FROM conversations_snapshot WHERE upstream > name) FROM upstreams WHERE name IS NOT NULL),
+    people AS MATERIALIZED (SELECT department, job_title FROM conversations_user WHERE %(of)s::text[] IS NULL OR department = ANY(%(of)s::text[]))
+    SELECT
+        ARRAY(SELECT DISTINCT model FROM (
+            SELECT model FROM conversations_usage WHERE day BETWEEN %(since)s::date - 1 AND %(until)s::date + 1 ORDER BY day DESC LIMIT 20000) newest
+            LIMIT 100),
+        ARRAY(SELECT name FROM upstreams LIMIT 100),
+        ARRAY(SELECT DISTINCT department FROM people LIMIT 500),
+        ARRAY(SELECT DISTINCT job_title FROM people LIMIT 500)"""
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 EARLIEST, LATEST = date(1970, 1, 2), date(9000, 1, 1)  # what an id can hold
 SENSIBLE = [MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]
-EXACTLY = ("model", "status", "kind", "use_case")  # fields that are a column's value
+EXACTLY = {  # fields that are a column's value
+    "job_title": "owner__job_title", "department": "owner__department",
+    "model": "model", "upstream": "upstream", "status": "status", "kind": "kind", "use_case": "use_case",
+}  # fmt: skip
 WORDS = forms.TextInput(attrs={"type": "search", "placeholder": "Words said, or an id"})
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
@@ -36,6 +50,7 @@ DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 class Days(forms.Form):
     """Rows of some days, bound to a query string. Without days it means the last 30; an empty day is no bound."""
 
+    folded: tuple[str, ...] = ()  # fields that are shown when they are asked for
     since = forms.DateField(label="From", required=False, widget=DAY, validators=SENSIBLE)
     until = forms.DateField(label="To", required=False, widget=DAY, validators=SENSIBLE)
 
@@ -61,6 +76,24 @@ class Days(forms.Form):
     def cut_short(self) -> bool:
         """More matches than were looked at."""
         return False
+
+    def load(self) -> None:
+        """What the fields offer."""
+
+    @property
+    def few(self) -> bool:
+        """The rows are asked for by their ids."""
+        return False
+
+    def main(self) -> list[forms.BoundField]:
+        """The fields that are always in sight."""
+        return [field for field in self if field.name not in self.folded]
+
+    def more(self) -> list[forms.BoundField]:
+        return [field for field in self if field.name in self.folded]
+
+    def more_chosen(self) -> bool:
+        return any(field.value() or field.errors for field in self.more())
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -98,19 +131,34 @@ class Filter(Days):
 
     q = forms.CharField(label="Search", required=False, max_length=search.TERM, widget=WORDS)
     user = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Name begins with"}))
+    department = forms.CharField(required=False, max_length=150, widget=forms.Select)
+    job_title = forms.CharField(label="Job title", required=False, max_length=150, widget=forms.Select)
     model = forms.CharField(required=False, max_length=500, widget=forms.Select)
+    upstream = forms.CharField(required=False, max_length=500, widget=forms.Select)
     status = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Status.choices)])
     kind = forms.ChoiceField(required=False, choices=[("", "Any"), *((value, label.capitalize()) for value, label in Snapshot.Kind.choices)])
     source = forms.CharField(required=False, max_length=20, widget=forms.Select)
     use_case = forms.CharField(label="Use case", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "Its whole name"}))
-    field_order = ("q", "user", "since", "until")
+    folded = ("department", "job_title", "model", "upstream", "status", "kind", "source", "use_case")
+    field_order: tuple[str, ...] = ("q", "user", "since", "until")
 
     def __init__(self, query, reader) -> None:
         super().__init__(query, reader)
         source, sources = self.data["source"], {"": "Any", "page": "The gateway’s pages", "key": "API keys"}
         self.fields["source"].widget.choices = [*(sources | {source: sources.get(source, f"API key {source}…")}).items()]
-        models = sorted({self.data["model"], *self.models()} - {""})
-        self.fields["model"].widget.choices = [("", "Any"), *((model, model) for model in models)]
+        self.offer({})
+
+    def offer(self, offered: dict[str, list[str]]) -> None:
+        """Values to choose from, beside the one that is chosen. An option cannot name hidden characters: what has some is not offered."""
+        for name in OFFERED:
+            values = sorted({self.data[name], *(value for value in offered.get(name, []) if value and not HIDDEN.search(value))} - {""})
+            self.fields[name].widget.choices = [("", "Any"), *((value, value) for value in values)]
+
+    def load(self) -> None:
+        days = (self.cleaned_data["since"] or EARLIEST, self.cleaned_data["until"] or LATEST) if self.is_valid() else (EARLIEST, LATEST)
+        with connection.cursor() as cursor:
+            cursor.execute(OFFERS, {"since": days[0], "until": days[1], "of": self.reader.reviews_departments or None})
+            self.offer(dict(zip(OFFERED, cursor.fetchone(), strict=True)))
 
     def clean(self):
         super().clean()
@@ -118,13 +166,6 @@ class Filter(Days):
             self.add_error("q", "After id: belong at least the first 8 of an id’s digits, 0–9 and a–f.")
         if self.owners and len(self.owners) > ACCOUNTS:
             self.add_error("user", f"More than {ACCOUNTS} people: type more of the name.")
-
-    def models(self) -> list[str]:
-        """Those that were asked for in these days, by the newest of the roll-up."""
-        days = (self.cleaned_data["since"] or EARLIEST, self.cleaned_data["until"] or LATEST) if self.is_valid() else (EARLIEST, LATEST)
-        with connection.cursor() as cursor:
-            cursor.execute(MODELS, days)
-            return [model for (model,) in cursor.fetchall()]
 
     @property
     def terms(self) -> str:
@@ -166,6 +207,10 @@ class Filter(Days):
     def cut_short(self) -> bool:
         return bool(self.is_valid() and self.cleaned_data["q"] and self.id_prefix is None and self.matching[1])
 
+    @property
+    def few(self) -> bool:
+        return bool(self.terms)
+
     # The rows -------------------------------------------------------------------------------------------------------
 
     def calls(self) -> QuerySet[Snapshot]:
@@ -177,28 +222,6 @@ class Filter(Days):
         calls = self._calls()
         return calls.filter(id__in={call for _, call in self.matching[0]}) if self.cleaned_data["q"] else calls
 
-    def conversations(self) -> QuerySet[Conversation]:
-        """Those that have such a call."""
-        if not self.is_valid():
-            return Conversation.objects.none()
-        if self.id_prefix is not None:
-            return Conversation.objects.filter(id__in={id for id in self.calls().values_list("conversation_id", flat=True)[:1000] if id})
-        conversations = readable(self.reader, Conversation.objects.all()).filter(Exists(self._calls().filter(conversation=OuterRef("pk"))))
-        if self.end_id:
-            conversations = conversations.filter(id__lt=self.end_id)  # it began with its first call: what began later need not be asked
-        if self.owners is not None:
-            conversations = conversations.filter(owner__in=self.owners)
-        if self.cleaned_data["q"]:
-            conversations = conversations.filter(id__in={conversation for conversation, _ in self.matching[0]})
-        return conversations
-
-    def calls_of_conversations(self) -> QuerySet[Snapshot]:
-        """The calls, among those that the filter means, of the conversations in the list."""
-        if self.id_prefix is not None or not self.is_valid():
-            return self.calls().exclude(conversation=None)
-        calls = self._calls().exclude(conversation=None)
-        return calls.filter(conversation__in={conversation for conversation, _ in self.matching[0]}) if self.cleaned_data["q"] else calls
-
     def _calls(self) -> QuerySet[Snapshot]:
         """By everything but the words."""
         chosen = self.cleaned_data
@@ -209,7 +232,7 @@ class Filter(Days):
             calls = calls.filter(id__lt=self.end_id)
         if self.owners is not None:
             calls = calls.filter(owner__in=self.owners)
-        calls = calls.filter(**{name: chosen[name] for name in EXACTLY if chosen[name]})
+        calls = calls.filter(**{column: chosen[name] for name, column in EXACTLY.items() if chosen[name]})
         if chosen["source"]:
             calls = calls.exclude(key="") if chosen["source"] == "key" else calls.filter(key="" if chosen["source"] == "page" else chosen["source"])
         return calls
@@ -232,3 +255,75 @@ class Filter(Days):
         if chosen["q"]:
             said.append(f"with the words “{chosen['q']}”")
         return ", ".join(said)
+
+
+REVIEW = [
+    ("", "Any"), ("none", "Not reviewed"), ("waiting", "Waiting"), ("new", "New since the review"), ("decided", "Decided"),
+    ("Last decision", [(value, label.capitalize()) for value, label in Decision.Disposition.choices]),
+]  # fmt: skip
+SAID = {"none": "not reviewed", "waiting": "waiting for a review", "new": "with calls that are new since their review", "decided": "decided"} | {
+    value: f"last decided “{label}”" for value, label in Decision.Disposition.choices
+}
+
+
+class ConversationFilter(Filter):
+    """Conversations that have such a call, and whose review stands so."""
+
+    review = forms.ChoiceField(required=False, choices=REVIEW)
+    assignee = forms.ChoiceField(label="With", required=False, choices=[("", "Anybody or nobody"), ("me", "Me"), ("nobody", "Nobody, and waiting")])
+    field_order = ("q", "user", "since", "until", "review", "assignee")
+
+    def conversations(self) -> QuerySet[Conversation]:
+        """Its days are those of the calls. The rows come in the order of their ids, from an index of reviews where one is chosen; a conversation
+        of the days is told by one look into the index of its calls."""
+        if not self.is_valid():
+            return Conversation.objects.none()
+        if self.id_prefix is not None:
+            return Conversation.objects.filter(id__in={id for id in self.calls().values_list("conversation_id", flat=True)[:1000] if id})
+        conversations = readable(self.reader, Conversation.objects.all()).filter(Exists(self._calls().filter(conversation=OuterRef("pk"))))
+        if self.end_id:
+            conversations = conversations.filter(id__lt=self.end_id)  # it began with its first call: what began later need not be asked
+        if self.owners is not None:
+            conversations = conversations.filter(owner__in=self.owners)
+        for name in ("job_title", "department"):
+            if self.cleaned_data[name]:
+                conversations = conversations.filter(**{EXACTLY[name]: self.cleaned_data[name]})
+        if self.cleaned_data["review"] == "none":
+            conversations = conversations.filter(review=None)
+        if (reviews := self._reviews()) is not None:
+            conversations = conversations.filter(id__in=reviews.values("conversation"))
+        if self.cleaned_data["q"]:
+            conversations = conversations.filter(id__in={conversation for conversation, _ in self.matching[0]})
+        return conversations
+
+    def calls_of_conversations(self) -> QuerySet[Snapshot]:
+        """The calls, among those that the filter means, of the conversations in the list."""
+        if self.id_prefix is not None or not self.is_valid():
+            return self.calls().exclude(conversation=None)
+        calls = self._calls().exclude(conversation=None)
+        if self.cleaned_data["review"] == "none":
+            calls = calls.filter(conversation__review=None)
+        if (reviews := self._reviews()) is not None:
+            calls = calls.filter(conversation__in=reviews.values("conversation"))
+        return calls.filter(conversation__in={conversation for conversation, _ in self.matching[0]}) if self.cleaned_data["q"] else calls
+
+    def _reviews(self) -> QuerySet[Review] | None:
+        review, assignee = self.cleaned_data["review"], self.cleaned_data["assignee"]
+        if review in ("", "none") and not assignee:
+            return None
+        reviews, now = Review.objects.all(), timezone.now()
+        if review in Decision.Disposition.values:
+            reviews = reviews.last_decided(review)
+        elif review in ("waiting", "new", "decided"):
+            reviews = {"waiting": reviews.waiting, "new": reviews.gone_on, "decided": reviews.decided}[review]()
+        if assignee:
+            reviews = reviews.held_by(self.reader, now) if assignee == "me" else reviews.free(now)
+        return reviews
+
+    def words(self) -> str:
+        said, chosen = super().words(), self.cleaned_data
+        if not self.is_valid() or self.id_prefix is not None:
+            return said
+        more = [SAID[chosen["review"]]] if chosen["review"] else []
+        more += [{"me": "with you", "nobody": "waiting with nobody"}[chosen["assignee"]]] if chosen["assignee"] else []
+        return ", ".join([said, *more])

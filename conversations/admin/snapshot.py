@@ -51,7 +51,7 @@ class SnapshotAdmin(Log):
     calls = filtered
 
     def columns(self, rows: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
-        mine = ("opened", "closed", "kind", "model", "status", "prompt_tokens", "completion_tokens", "estimated", "cost", "error_code")
+        mine = ("opened", "closed", "kind", "model", "upstream", "status", "prompt_tokens", "completion_tokens", "estimated", "cost", "error_code")
         return rows.select_related("owner", "conversation").only(*mine, "owner__username", "conversation__title")
 
     @admin.display(description="time")
@@ -62,9 +62,9 @@ class SnapshotAdmin(Log):
     def who(self, call: Snapshot) -> SafeString:
         return visible(call.owner.username)
 
-    @admin.display(description="model")
+    @admin.display(description="model, and upstream")
     def model_name(self, call: Snapshot) -> SafeString:
-        return visible(call.model or "–")
+        return format_html('{}<span class="gw-line gw-quiet">{}</span>', visible(call.model or "–"), visible(call.upstream))
 
     @admin.display(description="status")
     def ended(self, call: Snapshot) -> SafeString:

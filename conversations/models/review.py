@@ -12,6 +12,8 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from .snapshot import Snapshot
+
 
 class DecisionQuerySet(models.QuerySet["Decision"]):
     def about(self, conversation: UUID) -> "DecisionQuerySet":
@@ -45,6 +47,7 @@ class Decision(models.Model):
         indexes = [
             models.Index("conversation", "id", name="decision_conversation"),
             models.Index("reviewer", "id", name="decision_reviewer"),
+            models.Index("disposition", "conversation", name="decision_disposition"),
         ]
 
     def __str__(self) -> str:
@@ -92,8 +95,27 @@ class ReviewQuerySet(models.QuerySet["Review"]):
     def overdue(self, now: datetime) -> "ReviewQuerySet":
         return self.waiting().filter(due__lt=now)
 
+    # The next three are read in the order of conversations' ids, each from an index of its own.
+
+    def decided(self) -> "ReviewQuerySet":
+        """And not come back since."""
+        return self.filter(state=Review.State.DECIDED)
+
+    def last_decided(self, disposition: str) -> "ReviewQuerySet":
+        """Whether or not they wait again. (That a decision is about its own conversation goes without saying, but not to a planner.)"""
+        return self.filter(decision__disposition=disposition, decision__conversation=models.F("conversation"))
+
+    def gone_on(self) -> "ReviewQuerySet":
+        """With calls that the last decision does not cover. They wait: the seal of such a call brings them back, within seconds."""
+        return self.waiting().filter(models.Exists(calls_since("decision__newest", of="conversation")))
+
     def gravest_first(self) -> "ReviewQuerySet":
         return self.order_by("-severity", "entered", "conversation")
+
+
+def calls_since(newest: str, *, of: str) -> models.QuerySet[Snapshot]:
+    """Of an outer query's conversation: closed, and beyond what a decision covers. None where there is no decision."""
+    return Snapshot.objects.filter(conversation=models.OuterRef(of), id__gt=models.OuterRef(newest)).exclude(status=Snapshot.Status.PENDING)
 
 
 class Review(models.Model):
@@ -130,6 +152,7 @@ class Review(models.Model):
         default_permissions = ()
         indexes = [
             models.Index(models.F("severity").desc(), "entered", "conversation", name="review_queue", condition=models.Q(state="waiting")),
+            models.Index("state", "conversation", name="review_state"),
             models.Index("assignee", name="review_assignee", condition=models.Q(state="waiting", assignee__isnull=False)),
         ]
 

@@ -70,6 +70,8 @@ class Snapshot(models.Model):
         indexes = [
             models.Index("conversation", "id", name="snapshot_conversation"),
             models.Index("owner", "id", name="snapshot_owner"),
+            models.Index("model", "id", name="snapshot_model"),
+            models.Index("upstream", "id", name="snapshot_upstream"),
             models.Index("status", "id", name="snapshot_troubled", condition=~models.Q(status__in=["ok", "pending"])),
             models.Index("id", name="snapshot_pending", condition=models.Q(status="pending")),
             models.Index("upstream_id", name="snapshot_upstream_id", condition=~models.Q(upstream_id="")),

@@ -1,10 +1,13 @@
 """The review desk: who sees what, lists that page by id, transcripts that show everything and obey nothing."""
 
 import base64
+import csv
+import io
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
@@ -20,7 +23,7 @@ from django.urls import reverse
 from conversations import attachments, record, search
 from conversations.admin.pieces import pieces
 from conversations.admin.snapshot import GROUPS, PAYLOAD
-from conversations.models import Attachment, Conversation, Message, Snapshot, Usage, User
+from conversations.models import Attachment, Conversation, Decision, Message, Review, Snapshot, Usage, User
 from conversations.record import Asked, Outcome
 from conversations.visible import visible
 
@@ -76,6 +79,14 @@ def ids(response) -> list[UUID]:
 def text(response) -> str:
     """What a person reads: without tags, entities resolved."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", response.content.decode())).split())
+
+
+def rows(response) -> list[dict[str, str]]:
+    """What a person reads in each cell of a list, by its column."""
+    cell = re.compile(r'<t[dh] class="field-(\w+)[^"]*">(.*?)</t[dh]>', re.DOTALL)
+    words = lambda html: " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())  # noqa: E731
+    found = ({name: words(html) for name, html in cell.findall(row)} for row in response.content.decode().split("<tr"))
+    return [row for row in found if row]
 
 
 def made(owner: User, count: int, **how) -> list[UUID]:
@@ -214,8 +225,11 @@ def test_a_cursor_that_leads_nowhere_leads_to_the_first_page_of_the_filter(desk,
 def test_a_page_costs_eight_queries_at_most_and_reads_no_payload(desk, alice):
     made(alice, 60)
     search.index(list(Snapshot.objects.values_list("id", flat=True)))
-    everything = "?q=question&user=ali&model=m&status=pending&kind=chat&source=page"
-    for path in (CONVERSATIONS, CALLS, CONVERSATIONS + everything, CALLS + everything):
+    User.objects.update(job_title="Clerk", department="Sales")
+    due = datetime.now(UTC)
+    Review.objects.bulk_create(Review(conversation=each, source="sampled", due=due) for each in Conversation.objects.all())
+    chosen = "user=ali&model=m&status=pending&kind=chat&source=page&job_title=Clerk&department=Sales&review=waiting&assignee=nobody"
+    for path in (base + query for base in (CONVERSATIONS, CALLS) for query in ("", f"?{chosen}", f"?q=question&{chosen}")):
         with CaptureQueriesContext(connection) as queries:
             response = desk.get(path)
         assert len(ids(response)) == 50, path
@@ -249,7 +263,9 @@ def test_no_lookup_can_be_smuggled_in(desk, alice, call):
 def varied(alice) -> dict[str, UUID]:
     """Calls that differ from one another in one thing each, newest last."""
     bob, now = person("bob"), datetime.now(UTC)
-    User.objects.filter(pk=bob.pk).update(first_name="Robert", last_name="Brandt", email="bb@example.com", external_id="E-77")
+    User.objects.filter(pk=bob.pk).update(
+        first_name="Robert", last_name="Brandt", email="bb@example.com", external_id="E-77", department="Legal", job_title="Counsel"
+    )
 
     def one(owner, *, kind="chat", model="m", status="ok", days=0, **how) -> UUID:
         at = now - timedelta(days=days)
@@ -269,10 +285,11 @@ def varied(alice) -> dict[str, UUID]:
         "failed": one(alice, status="failed"),
         "image": one(alice, kind="image"),
         "key": one(alice, key="gw-abcdefgh"),
+        "azure": one(alice, upstream="azure"),
     }
 
 
-RECENT = {"lastweek", "plain", "bob", "other model", "failed", "image", "key"}
+RECENT = {"lastweek", "plain", "bob", "other model", "failed", "image", "key", "azure"}
 ago = lambda days: (datetime.now(UTC) - timedelta(days=days)).date().isoformat()  # noqa: E731
 
 
@@ -290,6 +307,10 @@ ago = lambda days: (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
         ({"user": "bra"}, {"bob"}, "by “bra”"),
         ({"user": "E-77"}, {"bob"}, "by “E-77”"),
         ({"user": "zed"}, set(), "by “zed” (nobody)"),
+        ({"department": "Legal"}, {"bob"}, "department Legal"),
+        ({"job_title": "Counsel"}, {"bob"}, "job title Counsel"),
+        ({"job_title": "Counsel", "department": "Sales"}, set(), "job title Counsel, department Sales"),
+        ({"upstream": "azure"}, {"azure"}, "upstream azure"),
         ({"model": "gpt-4o"}, {"other model"}, "model gpt-4o"),
         ({"status": "failed"}, {"failed"}, "status failed"),
         ({"kind": "image"}, {"image"}, "kind image"),
@@ -298,7 +319,7 @@ ago = lambda days: (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
         ({"source": "gw-abcdefgh"}, {"key"}, "through API key gw-abcdefgh…"),
         ({"q": "gpt-4o"}, {"other model"}, "with the words “gpt-4o”"),
         ({"q": "gpt-4o", "user": "bob"}, set(), "with the words “gpt-4o”"),
-        ({"q": "pages m ok", "since": ago(0)}, {"plain", "bob", "image"}, "with the words"),
+        ({"q": "pages m ok", "since": ago(0)}, {"plain", "bob", "image", "azure"}, "with the words"),
     ],
 )
 def test_filters_of_both_lists(desk, varied, query, expected, words):
@@ -382,10 +403,97 @@ def test_days_are_the_readers_own(rita, alice):
     assert "times are Europe/Berlin" in text(response)
 
 
-def test_the_list_of_models_comes_from_the_roll_up(desk, alice):
+def test_the_values_to_choose_from_are_those_on_record(desk, rita, alice):
     Usage.objects.create(day=datetime.now(UTC).date(), owner=alice, model="rolled-up")
-    assert '<option value="rolled-up">' in desk.get(CALLS).content.decode()
+    User.objects.filter(pk=alice.pk).update(job_title="Clerk", department="Sales")
+    User.objects.create_user("bob", job_title="Counsel", department="Legal")
+    for upstream in ("azure", "openai", "azure"):
+        ask(alice, [user("hi")], upstream=upstream)
+    page = desk.get(CALLS)
+    offered = {name: [value for value, _ in page.context["cl"].filter.fields[name].widget.choices] for name in ("upstream", "job_title", "department")}
+    assert offered == {"upstream": ["", "azure", "openai"], "job_title": ["", "Clerk", "Counsel"], "department": ["", "Legal", "Sales"]}
+    assert '<option value="rolled-up">' in page.content.decode()
     assert '<option value="gone" selected>' in desk.get(CALLS, {"model": "gone"}).content.decode()
+    User.objects.filter(pk=rita.pk).update(reviews_departments=["Sales"])
+    assert b"Counsel" not in desk.get(CALLS).content
+
+
+# Where reviews stand --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reviewed(rita, alice) -> dict[str, UUID]:
+    """Conversations by where their review stands, begun in this order."""
+    rolf, now = User.objects.create_user("rolf"), datetime.now(UTC)
+    names = ("never", "waits", "mine", "rolf's", "over", "fine", "bad", "escalated", "went on")
+    calls = {name: turn(alice, [user(f"about {name}")], "answer") for name in names}
+
+    def stands(name: str, **how) -> None:
+        disposition = how.pop("decided", "")
+        about = {"conversation": calls[name].conversation, "newest": calls[name].id, "reviewer": rolf}
+        decision = Decision.objects.create(disposition=disposition, **about) if disposition else None
+        Review.objects.create(conversation=calls[name].conversation, decision=decision, due=now, **({"source": "sampled"} | how))
+
+    stands("waits")
+    stands("mine", assignee=rita)
+    stands("rolf's", assignee=rolf, lease=now + timedelta(minutes=5))
+    stands("over", assignee=rita, lease=now - timedelta(minutes=5))
+    stands("fine", state="decided", decided="no_issue")
+    stands("bad", state="decided", decided="violation")
+    stands("escalated", decided="escalated", source="escalated")
+    stands("went on", decided="no_issue", source="reopened")
+    for more in ("more", "and more"):
+        turn(alice, [user(more)], "yes", root=calls["went on"].conversation_id)
+    ask(alice, [user("pending")], root=calls["went on"].conversation_id)
+    return {name: call.conversation_id for name, call in calls.items()}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected", "words"),
+    [
+        ({"review": "none"}, {"never"}, "not reviewed"),
+        ({"review": "waiting"}, {"waits", "mine", "rolf's", "over", "escalated", "went on"}, "waiting for a review"),
+        ({"review": "decided"}, {"fine", "bad"}, "decided"),
+        ({"review": "new"}, {"went on"}, "with calls that are new since their review"),
+        ({"review": "no_issue"}, {"fine", "went on"}, "last decided “no issue”"),
+        ({"review": "violation"}, {"bad"}, "last decided “violation”"),
+        ({"review": "escalated"}, {"escalated"}, "last decided “escalated”"),
+        ({"review": "false_positive"}, set(), "last decided “false positive”"),
+        ({"assignee": "me"}, {"mine"}, "with you"),
+        ({"assignee": "nobody"}, {"waits", "over", "escalated", "went on"}, "waiting with nobody"),
+        ({"review": "new", "assignee": "nobody", "user": "alice", "until": ago(0)}, {"went on"}, "waiting with nobody"),
+        ({"review": "decided", "assignee": "me"}, set(), "decided, with you"),
+        ({"review": "none", "assignee": "me"}, set(), "not reviewed, with you"),
+        ({"review": "waiting", "model": "other"}, set(), "waiting for a review"),
+    ],
+)
+def test_conversations_by_their_review(desk, reviewed, query, expected, words):
+    response = desk.get(CONVERSATIONS, query)
+    names = {id: name for name, id in reviewed.items()}
+    assert {names[id] for id in ids(response)} == expected
+    assert words in text(response)
+    found = {row["root_gpt_id"] for row in csv.DictReader(io.StringIO(read(desk, f"{CONVERSATIONS}csv/?{urlencode(query)}")[1].decode("utf-8-sig")))}
+    assert {names[UUID(id)] for id in found} == expected
+
+
+def test_the_list_says_where_each_review_stands(desk, reviewed):
+    page = desk.get(CONVERSATIONS)
+    assert {cells["name"].removeprefix("about "): [cells["reviewed"], cells["assigned"]] for cells in rows(page)} == {
+        "never": ["not reviewed", "–"],
+        "waits": ["waiting drawn", "–"],
+        "mine": ["waiting drawn", "rita"],
+        "rolf's": ["waiting drawn", "rolf"],
+        "over": ["waiting drawn", "–"],
+        "fine": ["no issue", "–"],
+        "bad": ["violation", "–"],
+        "escalated": ["waiting escalated", "–"],
+        "went on": ["waiting went on after a decision 2 new since the review", "–"],
+    }
+
+
+def test_what_is_new_is_counted_up_to_a_hundred(desk, reviewed, alice, monkeypatch):
+    monkeypatch.setattr("conversations.admin.conversation.NEW", 1)
+    assert "1+ new since the review" in text(desk.get(CONVERSATIONS, {"review": "new"}))
 
 
 # Transcripts ----------------------------------------------------------------------------------------------------
