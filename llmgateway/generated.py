@@ -15,11 +15,12 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.db.models import Model
 
 from conversations import record, threading
-from conversations.models import Conversation, Message, Snapshot, ThreadSeed, Unsealed, Usage, User
+from conversations.models import Conversation, Message, SamplingPolicy, Snapshot, ThreadSeed, Unsealed, Usage, User
 from conversations.threading import Json
 from proxy import prices
 
@@ -29,6 +30,7 @@ DEPARTMENTS = {
     "Finance": ("Analyst", "Controller"), "Legal": ("Legal Counsel",), "Marketing": ("Marketing Specialist", "Copywriter"), "People": ("HR Partner",),
     "Research": ("Data Scientist",), "Sales": ("Account Executive", "Sales Manager"), "Security": ("Security Analyst",),
 }  # fmt: skip
+STAFF = (("lead0000", "Lead", "Compliance Lead"), *((f"reviewer{number:04}", "Reviewer", "Compliance Officer") for number in range(5)))
 MODELS = {"gpt-4o-mini": 50, "gpt-4o": 25, "gpt-4.1": 12, "claude-sonnet-4-5": 8, "gemini-2.5-flash": 4, "llama-3.3-70b": 1}
 PROMPTS = ("", "", "", "You are a helpful assistant.", "You are a careful programmer. Answer with code first.", "You help a security investigator.")
 ENDS = {Snapshot.Status.OK: 940, Snapshot.Status.FAILED: 25, Snapshot.Status.CANCELLED: 20, Snapshot.Status.INTERRUPTED: 3}
@@ -40,7 +42,7 @@ FAULTS: dict[str, tuple[str, str]] = {
 }
 AGENTS = ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "OpenAI/Python 3.54.0")
 HOURS = (1, 1, 1, 1, 1, 2, 6, 15, 40, 60, 60, 50, 35, 50, 60, 60, 45, 25, 12, 6, 4, 3, 2, 1)
-LONGEST = 200  # turns
+LONGEST = 500  # turns
 SYLLABLES = [consonant + vowel for consonant in "bcdfglmnprstv" for vowel in "aeio"]
 TOTALS = ("calls", "failures", "prompt_tokens", "completion_tokens", "cost")
 Row = dict[str, Any]
@@ -61,8 +63,8 @@ class Company:
 
     def __init__(self, people: int, seed: int):
         self.dice = dice = random.Random(seed)  # noqa: S311 - nothing secret is drawn
-        words = ["".join(dice.choices(SYLLABLES, k=dice.randint(1, 4))) for _ in range(20_000)]
-        word = Weighted(dice, words, (1 / rank for rank in range(1, len(words) + 1)))
+        self.words = ["".join(dice.choices(SYLLABLES, k=dice.randint(1, 4))) for _ in range(20_000)]
+        word = Weighted(dice, self.words, (1 / rank for rank in range(1, len(self.words) + 1)))
         sentences = [" ".join(word() for _ in range(dice.randint(4, 24))).capitalize() + "." for _ in range(30_000)]
         self.sentence = Weighted(dice, sentences, itertools.repeat(1, len(sentences)))
         self.model = Weighted(dice, MODELS, MODELS.values())
@@ -70,6 +72,7 @@ class Company:
         self.hour = Weighted(dice, range(24), HOURS)
         self.users = [self._person(number) for number in range(people)]
         self.owner = Weighted(dice, self.users, (1 / rank**0.8 for rank in range(1, people + 1)))
+        self.staff = [self._staff(*each) for each in STAFF]
 
     def _person(self, number: int) -> tuple[int, bytes]:
         department = self.dice.choice(list(DEPARTMENTS))
@@ -78,6 +81,22 @@ class Company:
             password="!",  # noqa: S106 - nobody signs in as them
         )  # fmt: skip
         return user.pk, bytes(ThreadSeed.objects.create(owner=user, seed=self.dice.randbytes(32)).seed)
+
+    def _staff(self, name: str, group: str, title: str) -> User:
+        """Who reviews, and does not ask models."""
+        user = User.objects.create(
+            username=name, external_id=f"{MARK}{name}", department="Compliance", job_title=title, is_staff=True,
+            password="!",  # noqa: S106
+        )  # fmt: skip
+        user.groups.add(Group.objects.get(name=group))
+        return user
+
+    def samples(self, since: date) -> None:
+        """Policies that draw into the queue: while the calls are sealed."""
+        for percent, department in ((1, ""), (3, "Security")):
+            SamplingPolicy.objects.create(
+                percent=percent, department=department, seed=self.dice.randbytes(32), made=datetime.combine(since, time(), UTC), made_by=self.staff[0]
+            )
 
     def text(self, mean: int) -> str:
         return " ".join(self.sentence() for _ in range(1 + int(self.dice.expovariate(1 / mean))))
@@ -220,10 +239,11 @@ def copy(model: type[Model], rows: list[Row]) -> None:
             stream.write_row([row[name] for name in columns])
 
 
-def write(calls: int, people: int, seed: int, today: date, done: Callable[[int], None]) -> None:
+def write(calls: int, people: int, seed: int, today: date, done: Callable[[int], None]) -> Company:
     """So many calls (a few more: the last day is finished) over the year before today, growing, with quiet weekends."""
     company = Company(people, seed)
     days = [today - timedelta(days=ago) for ago in range(365, 0, -1)]
+    company.samples(days[0])
     weights = [(1.0 if day.weekday() < 5 else 0.12) * (0.5 + number / 365) for number, day in enumerate(days)]
     written, usage = 0, {}  # type: ignore[var-annotated]
     for day, share in zip(days, itertools.accumulate(weights), strict=True):
@@ -235,3 +255,4 @@ def write(calls: int, people: int, seed: int, today: date, done: Callable[[int],
         written += len(rows.snapshots)
         done(written)
     copy(Usage, list(usage.values()))
+    return company

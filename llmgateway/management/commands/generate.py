@@ -8,7 +8,7 @@ from django.db import connection
 
 from conversations import sealing
 from conversations.models import User
-from llmgateway import demo, generated
+from llmgateway import demo, generated, generated_reviews
 
 
 class Command(BaseCommand):
@@ -22,16 +22,21 @@ class Command(BaseCommand):
     def handle(self, *, calls, people, seed, **options):
         if User.objects.exclude(external_id__startswith=demo.MARK).exists():
             raise CommandError("This database holds people's accounts. Give the made-up ones a VAR_DIR or DATABASE_URL of their own.")
-        self.total, self.began = calls, time.monotonic()
-        generated.write(calls, people, seed, datetime.now(UTC).date(), lambda written: self.say("written", written))
-        sealed = 0
-        while batch := sealing.seal():
-            sealed += batch
-            self.say("sealed and indexed", sealed)
+        self.began = time.monotonic()
+        company = generated.write(calls, people, seed, datetime.now(UTC).date(), lambda written: self.say(written, "calls written"))
+        self.seal("calls sealed and indexed")
+        generated_reviews.write(company.dice, company.words)
+        self.seal("decisions and events of the trail sealed")
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
         self.stdout.write("")
 
-    def say(self, what: str, count: int) -> None:
-        self.stdout.write(f"\r{count:,} of {self.total:,} calls {what}, {time.monotonic() - self.began:.0f} s ", ending="")
+    def seal(self, what: str) -> None:
+        sealed = 0
+        while batch := sealing.seal():
+            sealed += batch
+            self.say(sealed, what)
+
+    def say(self, count: int, what: str) -> None:
+        self.stdout.write(f"\r{count:,} {what}, {time.monotonic() - self.began:.0f} s ", ending="")
         self.stdout.flush()
