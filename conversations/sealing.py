@@ -8,6 +8,7 @@ makes of it, a JSON array of its columns; of a call, with a digest of each messa
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -20,6 +21,7 @@ BATCH = 500
 TOO_MUCH = ("54000", "22001", "22021")  # PostgreSQL's limits on a vector, a string, an encoding
 LOCK = 0x67775EA1  # of PostgreSQL's advisory locks, ours
 SNAPSHOT = Snapshot._meta.model_name
+NOTHING = ledger.digest("")
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +43,17 @@ MESSAGE = _columns(Message, "m", "id conversation parent depth role text raw ori
 # Found by their conversation: messages have no index on the call that brought them.
 TEXTS = {
     SNAPSHOT: f"""
-        WITH calls AS MATERIALIZED (SELECT * FROM conversations_snapshot WHERE id = ANY(%(ids)s)),
+        WITH calls AS MATERIALIZED (SELECT * FROM conversations_snapshot WHERE id = ANY(%(ids)s::uuid[])),
         brought AS MATERIALIZED (
             SELECT m.snapshot_id, json_agg(encode(sha256(convert_to(json_build_array({MESSAGE})::text, 'UTF8')), 'hex') ORDER BY m.id) AS digests
             FROM conversations_message m
-            WHERE m.conversation_id = ANY(ARRAY(SELECT DISTINCT conversation_id FROM calls)) AND m.snapshot_id = ANY(%(ids)s)
+            WHERE m.conversation_id = ANY(ARRAY(SELECT DISTINCT conversation_id FROM calls)) AND m.snapshot_id = ANY(%(ids)s::uuid[])
             GROUP BY m.snapshot_id)
         SELECT c.id, json_build_array({CALL}, coalesce(brought.digests, '[]'))::text
         FROM calls c LEFT JOIN brought ON brought.snapshot_id = c.id""",
     **{
-        model._meta.model_name: f"SELECT id, json_build_array({_columns(model, 'e', names)})::text FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s)"
+        model._meta.model_name: f"""
+        SELECT id, json_build_array({_columns(model, "e", names)})::text FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s::uuid[])"""
         for model, names in {
             Decision: "id conversation reviewer disposition reason note made newest",
             AuditEvent: "id at actor actor_name address user_agent action kind subject conversation terms detail",
@@ -62,14 +65,29 @@ TEXTS = {
 def texts(subjects: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
     """What is sealed of each row; nothing of one that is not there."""
     found: dict[UUID, str] = {}
-    by_kind: dict[str, list[UUID]] = {}
-    for kind, id in subjects:
-        by_kind.setdefault(kind, []).append(id)
     with connection.cursor() as cursor:
-        for kind in by_kind.keys() & TEXTS.keys():
-            cursor.execute(TEXTS[kind], {"ids": by_kind[kind]})
-            found |= dict(cursor.fetchall())
+        for kind, ids in _by_kind(subjects).items():
+            cursor.execute(TEXTS[kind], {"ids": ids})
+            found.update(cursor.fetchall())
     return found
+
+
+def digests(subjects: Iterable[tuple[str, UUID | str]]) -> dict[str, bytes]:
+    """What ledger.digest makes of each text, by the row's id; PostgreSQL reckons, so that no text has to come here."""
+    found: dict[str, bytes] = {}
+    with connection.cursor() as cursor:
+        for kind, ids in _by_kind(subjects).items():
+            cursor.execute(f"SELECT id::text, sha256(convert_to(said, 'UTF8')) FROM ({TEXTS[kind]}) AS sealed (id, said)", {"ids": ids})
+            found.update(cursor.fetchall())
+    return found
+
+
+def _by_kind(subjects: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+    by_kind: dict[str, list[Any]] = {}
+    for kind, id in subjects:
+        if kind in TEXTS:
+            by_kind.setdefault(kind, []).append(id)
+    return by_kind
 
 
 def seal() -> int:
@@ -82,13 +100,13 @@ def seal() -> int:
         waiting = list(Unsealed.objects.order_by("id")[:BATCH])
         if not waiting:
             return 0
-        sealed = texts((row.kind, row.subject) for row in waiting)
+        sealed = digests((row.kind, row.subject) for row in waiting)
         last = Seal.objects.order_by("-number").first()
         number, link = (last.number, bytes(last.link)) if last else (0, b"")
         now, seals = datetime.now(UTC), []
         for row in waiting:
             number += 1  # a row that somebody took away meanwhile is sealed as none: verify says so
-            made = Seal(number=number, kind=row.kind, subject=row.subject, digest=ledger.digest(sealed.get(row.subject, "")), sealed=now)
+            made = Seal(number=number, kind=row.kind, subject=row.subject, digest=sealed.get(str(row.subject), NOTHING), sealed=now)
             made.link = link = ledger.link(link, made.entry)
             seals.append(made)
         Seal.objects.bulk_create(seals)

@@ -11,11 +11,14 @@ from datetime import UTC, datetime
 from django.core.files.storage import default_storage
 from django.db import connection
 
-from . import attachments, checkpoints, ledger, sealing
-from .ledger import Broken, Chain
-from .models import Attachment, Seal, Verification
+from . import attachments, checkpoints, sealing
+from .ledger import Broken, Chain, Entry
+from .models import Attachment, Verification
 
 BATCH = 2000
+SEALS = """
+    SELECT number, kind, subject::text, digest, to_char(sealed AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'), link
+    FROM conversations_seal WHERE number > %s ORDER BY number LIMIT %s"""
 
 # Evidence that no seal covers and that waits for none. One statement: what is sealed meanwhile is in it once.
 LEFT_OUT = """
@@ -37,17 +40,16 @@ def verify(keys: Iterable[str] = (), tell: Callable[[int], None] = lambda number
     began, seals, problem = datetime.now(UTC), 0, ""
     try:
         chain = Chain(checkpoints.read(keys))
-        while batch := list(Seal.objects.filter(number__gt=chain.number).order_by("number")[:BATCH]):
-            texts = sealing.texts((seal.kind, seal.subject) for seal in batch)
-            for seal in batch:
-                entry = seal.entry
-                chain.take(entry, bytes(seal.link))
-                if seal.subject not in texts:
-                    raise Broken(f"The {entry} is gone.")
-                if ledger.digest(texts[seal.subject]) != entry.digest:
-                    what = " or one of its messages" if seal.kind == sealing.SNAPSHOT else ""
+        while batch := after(chain.number):
+            digests = sealing.digests((entry.kind, entry.subject) for entry, _ in batch)
+            for entry, link in batch:
+                chain.take(entry, link)
+                if digests.get(entry.subject) != entry.digest:
+                    if entry.subject not in digests:
+                        raise Broken(f"The {entry} is gone.")
+                    what = " or one of its messages" if entry.kind == sealing.SNAPSHOT else ""
                     raise Broken(f"The {entry}{what} is not what was sealed: it was changed.")
-                seals = seal.number
+                seals = entry.number
             tell(seals)
         chain.end()
         left_out()
@@ -56,6 +58,13 @@ def verify(keys: Iterable[str] = (), tell: Callable[[int], None] = lambda number
     except Broken as broken:
         problem = str(broken)
     return Verification.objects.create(began=began, seals=seals, problem=problem)
+
+
+def after(number: int) -> list[tuple[Entry, bytes]]:
+    """The next seals, and what each claims to be its link. Not through the ORM: that took half of the time."""
+    with connection.cursor() as cursor:
+        cursor.execute(SEALS, [number, BATCH])
+        return [(Entry(*entry), link) for *entry, link in cursor.fetchall()]
 
 
 def left_out() -> None:
