@@ -102,7 +102,7 @@ class ConversationAdmin(Log):
         return [path("<uuid:id>/a/<int:file>", self.admin_site.admin_view(self.file_view), name="conversations_conversation_file"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        return readable(request.user, super().get_queryset(request)).select_related("owner", "review__assignee", "review__policy")
+        return transcript.with_files(queue.beside(request, readable(request.user, super().get_queryset(request)).select_related("owner")))
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None) -> HttpResponse:
         if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):

@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Func, OuterRef, QuerySet, TextField, Value
+from django.db.models.functions import JSONObject
+
 from .. import record, tree
-from ..models import Conversation, Message, Snapshot
+from ..models import Attachment, Conversation, Message, Snapshot
 from ..tree import Node
 from .pieces import Piece, pieces
 
@@ -65,8 +69,14 @@ class Transcript:
         return self.first + PAGE if self.first + PAGE < self.length else None
 
 
+def with_files(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
+    """As `read` needs them: with what their files are known by."""
+    sha256 = Func("sha256", Value("hex"), function="encode", output_field=TextField())
+    return conversations.annotate(files=ArraySubquery(Attachment.objects.filter(conversation=OuterRef("pk")).values_list(JSONObject(id="id", sha256=sha256))))
+
+
 def read(conversation: Conversation, *, at: UUID | None = None, call: UUID | None = None, first: int | None = None) -> Transcript:
-    """The branch through a message, or through a call; else that of the newest call. Five queries at most, payloads of the shown messages only."""
+    """The branch through a message, or through a call; else that of the newest call. Three queries, payloads of the shown messages only."""
     snapshots = list(conversation.snapshots.defer("params", "response", "commitment", "salt", "user_agent", "classic").order_by("id"))
     grown = tree.grow(conversation.messages.defer("text", "raw"), snapshots)
     by_id = {snapshot.id: snapshot for snapshot in snapshots}
@@ -86,7 +96,7 @@ def read(conversation: Conversation, *, at: UUID | None = None, call: UUID | Non
         turn.prompt_pieces = [_pieces(texts[node.message.id]) for node in turn.prompt]
         turn.growing = "".join(record.grown(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)
     if with_files := [piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each if piece.file]:
-        files = {bytes(file.sha256).hex(): file.id for file in conversation.attachments.all()}
+        files = {file["sha256"]: file["id"] for file in conversation.files}  # type: ignore[attr-defined]
         for piece in with_files:
             piece.place = files.get(piece.file)  # type: ignore[arg-type]
     loose = [snapshot for snapshot in snapshots if (snapshot.reply_id or snapshot.head_id) not in grown.nodes]

@@ -107,7 +107,7 @@ def test_get_changes_nothing_and_eight_queries_show_the_queue(rita, django_asser
     waiting(*talks)
     for path in ("next/", "no-issue/", f"{talks[0].pk}/claim/"):
         assert rita.get(QUEUE + path).status_code == 405
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(8):
         rita.get(QUEUE)
     assert AuditEvent.objects.filter(action="list", detail__contains="review queue").count() == 1
 
