@@ -12,11 +12,13 @@ class Desk(admin.AdminSite):
     index_title = "Review and administration"
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        from .admin import queue, report  # they need the site
+        from .admin import queue, report, reveal  # they need the site
 
         return [
             path("usage/", self.admin_view(report.page), name="usage-report"),
             path("usage/<slug:panel>.csv", self.admin_view(report.csv), name="usage-csv"),
+            path("reveal/", self.admin_view(reveal.page), name="search-by-name"),
+            path("reveal/<uuid:id>/", self.admin_view(reveal.page), name="reveal"),
             path("queue/", self.admin_view(queue.page), name="review-queue"),
             path("queue/next/", self.admin_view(queue.claim_next), name="review-next"),
             path("queue/no-issue/", self.admin_view(queue.in_bulk), name="review-bulk"),

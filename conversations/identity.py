@@ -20,6 +20,7 @@ from .record import uuid7
 from .threading import Json
 
 LASTS = timedelta(minutes=30)
+BY_NAME = ("user", "department", "job_title", "source")  # fields of a filter that may say whom it is about
 FEWEST = 5  # people who share what is said of them, where no one of them may be known by it
 
 
@@ -74,8 +75,8 @@ class Names:
         return "" if self.hidden else user.department
 
     def job_title(self, user: User) -> str:
-        """Those of few people are as good as a name."""
-        return user.job_title if not self.hidden or user.job_title in self._common else ""
+        """One that few people of a department have is as good as a name."""
+        return user.job_title if not self.hidden or (user.department, user.job_title) in self._common else ""
 
     def end_user(self, call: Snapshot) -> str:
         """Whom a shared key spoke for."""
@@ -102,6 +103,8 @@ class Names:
             event.subject = detail["name"] = alias(int(event.subject))
         elif event.kind == "apikey":
             detail.pop("name", None)
+        if event.actor_id != self.reader.pk and isinstance(chosen := detail.get("filter"), dict):
+            detail["filter"] = {name: pseudonyms.HIDDEN if name in BY_NAME else value for name, value in chosen.items()}
         event.detail = json.dumps(detail)
         return event
 
@@ -119,15 +122,23 @@ class Names:
         return [id for id, name in rows if name == text] or [id for id, _ in rows]
 
     @cached_property
+    def searches_until(self) -> datetime | None:
+        return revealed(self.reader) if hides(self.reader) else None
+
+    @property
     def by_name(self) -> bool:
         """Whether this reader may search by name, or by what is as good as one."""
-        return not hides(self.reader) or revealed(self.reader) is not None
+        return not hides(self.reader) or self.searches_until is not None
+
+    @property
+    def may_reveal(self) -> bool:
+        return hides(self.reader) and may(self.reader, "reveal_identity")
 
     @cached_property
-    def _common(self) -> set[str]:
-        """Job titles of at least FEWEST of the people whom this reader may read."""
-        people = readable(self.reader, User.objects.all()).values("job_title").annotate(people=Count("pk")).filter(people__gte=FEWEST)
-        return set(people.order_by().values_list("job_title", flat=True))
+    def _common(self) -> set[tuple[str, str]]:
+        """Department and job title of at least FEWEST people each."""
+        counted = User.objects.order_by().values_list("department", "job_title").annotate(people=Count("pk")).filter(people__gte=FEWEST)
+        return {(department, title) for department, title, _ in counted}
 
     @cached_property
     def _staff(self) -> set[int]:

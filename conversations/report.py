@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F
 
-from .identity import FEWEST
+from .identity import FEWEST, Names
 from .models import Conversation, User
 from .record import uuid7
 
@@ -95,10 +95,11 @@ class Row:
 
 
 class Report:
-    """With an `owner`: of that person's own calls. `by_person` and `titles` say what its reader may see."""
+    """With an `owner`: of that person's own calls. `by_person` and `titles` say what its reader may see, and `names` how people are named to them."""
 
-    def __init__(self, days: Days, *, owner: int | None = None, by_person: bool = False, titles: bool = False):
+    def __init__(self, days: Days, *, owner: int | None = None, by_person: bool = False, titles: bool = False, names: Names | None = None):
         self.days, self.owner, self.by_person, self.titles = days, owner, by_person or owner is not None, titles or owner is not None
+        self.names = names
 
     # What was spent -------------------------------------------------------------------------------------------------
 
@@ -181,20 +182,25 @@ class Report:
         rest = [figures.calls - sum(calls[n] for _, calls in series) for n, (_, figures) in enumerate(self.buckets)]
         return [*series, (REST, rest)] if any(rest) else series
 
+    @property
+    def fewest(self) -> int:
+        """People in a department or with a job title that is shown: by a smaller one its reader could tell who they are."""
+        return 1 if self.by_person and not (self.names and self.names.hidden) else FEWEST
+
     # Who -----------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _people(self) -> dict[int, tuple[str, str, str]]:
         """Name, department and job title."""
-        found = User.objects.filter(id__in=self._sums[False, "owner"]).values_list("id", "username", "department", "job_title")
-        return {id: (name, department, title) for id, name, department, title in found}
+        found = User.objects.filter(id__in=self._sums[False, "owner"]).only("username", "department", "job_title")
+        return {user.pk: (self.names.name(user) if self.names else user.username, user.department, user.job_title) for user in found}
 
     def _group_of(self, field: int) -> dict[Hashable, str]:
         """What each department or job title is shown as."""
         sizes: dict[str, int] = defaultdict(int)
         for person in self._people.values():
             sizes[person[field]] += 1
-        return merged(sizes, 1 if self.by_person else FEWEST)
+        return merged(sizes, self.fewest)
 
     def _grouped(self, field: int) -> list[Row]:
         shown = self._group_of(field)

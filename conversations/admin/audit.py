@@ -17,11 +17,12 @@ from django.utils.safestring import SafeString
 from .. import audit
 from ..access import may, reads_everything
 from ..exports.audit import Events
+from ..identity import Names
 from ..models import AuditEvent, User
 from ..models.audit import AuditEventQuerySet
 from ..templatetags.review import moment, visible
 from .changelist import Action, Log
-from .filters import Days
+from .filters import ACCOUNTS, Days
 
 ABOUT = forms.TextInput(attrs={"placeholder": "Any id"})
 READING = "reading"
@@ -51,13 +52,19 @@ class AuditFilter(Days):
         if self.end_id:
             events = events.filter(id__lt=self.end_id)
         if chosen["who"]:
-            people = User.objects.filter(username__istartswith=chosen["who"]).values("id")
-            events = events.filter(Q(actor__in=people) | Q(actor=None, actor_name__istartswith=chosen["who"]))
+            events = events.filter(Q(actor__in=self.actors(chosen["who"])) | Q(actor=None, actor_name__istartswith=chosen["who"]))
         if chosen["action"]:
             events = events.doing(*(AuditEvent.READING if chosen["action"] == READING else [chosen["action"]]))
         if chosen["about"]:
             events = events.filter(Q(subject=chosen["about"]) | Q(conversation=self.id)) if self.id else events.filter(subject=chosen["about"])
         return events
+
+    def actors(self, name: str) -> set[int]:
+        """Staff by name; others too, where people have no aliases for this reader."""
+        people, names = User.objects.filter(username__istartswith=name), Names(self.reader)
+        if not names.hidden:
+            return set(people.values_list("id", flat=True))
+        return {*people.filter(is_staff=True).values_list("id", flat=True), *names.find(name, ACCOUNTS)}
 
     @property
     def id(self) -> UUID | None:
@@ -90,10 +97,17 @@ class AuditEventAdmin(Log):
         return chosen.events()
 
     def columns(self, rows: AuditEventQuerySet) -> Any:
-        return rows.defer("user_agent", "actor")
+        return rows.defer("user_agent")
+
+    def named(self, rows: list[AuditEvent], names: Names) -> list[AuditEvent]:
+        return [names.event(event) for event in rows]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AuditEvent | None:
+        event = super().get_object(request, object_id, from_field)
+        return Names(request.user).event(event) if event else None
 
     def download(self, request: HttpRequest, chosen: AuditFilter) -> Events:
-        return Events(chosen.events(), with_terms=reads_everything(request.user))
+        return Events(chosen.events(), Names(request.user), with_terms=reads_everything(request.user))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)

@@ -72,7 +72,7 @@ class Keyset(ChangeList):
             raise FirstPage
         if after:
             found.reverse()
-        self.result_list = found
+        self.result_list = self.model_admin.named(found, Names(request.user))
         self.result_count = self.full_result_count = (found[0].total if found else 0) if total is None else total
         self.capped = self.result_count > CAP
         self.older = self.page(before=found[-1].pk) if found and (more or after) else ""
@@ -114,6 +114,12 @@ class Log(Evidence, admin.ModelAdmin):
     def columns(self, rows):
         """The same with what the list shows at hand, and nothing more."""
         raise NotImplementedError
+
+    def named(self, rows: list[Any], names: Names) -> list[Any]:
+        """The same, each knowing how the list's reader is told who it is about."""
+        for row in rows:
+            row.names = names
+        return rows
 
     def calls(self, chosen: Any):
         """The rows of the CSV."""

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from .. import attachment_response, audit
 from ..access import may, readable
+from ..identity import Names
 from ..models import Attachment, AuditEvent, Conversation, Review, Snapshot
 from ..models.review import calls_since
 from ..templatetags.review import count, dollars, minute, visible
@@ -43,7 +44,7 @@ class ConversationAdmin(Log):
     def columns(self, rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
         mine = ("title", "shown", "started", "last", "turns", "prompt_tokens", "completion_tokens", "cost")
         models = Snapshot.objects.filter(conversation=OuterRef("pk")).order_by().values_list("model").distinct()[: MODELS + 1]
-        owners = ("owner__username", "owner__job_title")
+        owners = ("owner__username", "owner__department", "owner__job_title")
         review = ("review__state", "review__source", "review__lease", "review__assignee__username", "review__decision__disposition")
         new = Count(calls_since("review__decision__newest", of="pk").values("pk")[: NEW + 1])
         rows = rows.select_related("owner", "review__assignee", "review__decision").only(*mine, *owners, *review)
@@ -56,7 +57,9 @@ class ConversationAdmin(Log):
 
     @admin.display(description="who")
     def who(self, conversation: Conversation) -> SafeString:
-        return format_html('{}<span class="gw-line gw-quiet">{}</span>', visible(conversation.owner.username), visible(conversation.owner.job_title))
+        names: Names = conversation.names  # type: ignore[attr-defined]
+        owner = conversation.owner
+        return format_html('{}<span class="gw-line gw-quiet">{}</span>', visible(names.name(owner)), visible(names.job_title(owner)))
 
     @admin.display(description="began, and last")
     def when(self, conversation: Conversation) -> SafeString:
@@ -110,16 +113,16 @@ class ConversationAdmin(Log):
         conversation = self.get_object(request, object_id)
         if conversation is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
-        first = request.GET.get("from", "")
-        read = transcript.read(
-            conversation, at=_id(request, "at"), call=_id(request, "call"), first=int(first) if first.isascii() and first.isdigit() and len(first) < 9 else None
-        )
+        asked, names = request.GET.get("from", ""), Names(request.user, about=conversation.pk)
+        first = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else None
+        read = transcript.read(conversation, names, at=_id(request, "at"), call=_id(request, "call"), first=first)
         audit.record(request, AuditEvent.Action.TRANSCRIPT, conversation, at=read.at, first=read.first, length=read.length)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": "Conversation",
             "conversation": conversation,
+            "names": names,
             "tokens": conversation.prompt_tokens + conversation.completion_tokens,
             "transcript": read,
             "review": queue.panel(request, conversation, read.newest),

@@ -15,12 +15,14 @@ from django.utils.formats import date_format
 
 from .. import search
 from ..access import readable
+from ..identity import Names, hides
 from ..models import Conversation, Decision, Review, Snapshot, User
 from ..record import uuid7
 from ..visible import HIDDEN
 
 DAYS = 30  # unless chosen
 ACCOUNTS = 100  # that the beginning of a name may stand for
+OF_PEOPLE = ("department", "job_title")
 OFFERED = ("model", "upstream", "department", "job_title")  # fields whose values come from the record
 # What they offer, in one statement. Models by the newest of the roll-up (a day of it is one of UTC; a reader's may begin on the day before or end on
 # the day after); upstreams by leaping from one to the next in their index; of people, those whom the reader reads.
@@ -36,6 +38,7 @@ OFFERS = """
         ARRAY(SELECT name FROM upstreams LIMIT 100),
         ARRAY(SELECT DISTINCT department FROM people LIMIT 500),
         ARRAY(SELECT DISTINCT job_title FROM people LIMIT 500)"""
+WHY = "People have aliases here. To search by name, say why below."
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 EARLIEST, LATEST = date(1970, 1, 2), date(9000, 1, 1)  # what an id can hold
 SENSIBLE = [MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]
@@ -144,6 +147,11 @@ class Filter(Days):
 
     def __init__(self, query, reader) -> None:
         super().__init__(query, reader)
+        self.names = Names(reader)
+        if hides(reader):
+            self.fields["user"].widget.attrs["placeholder"] = "Alias or name begins with" if self.names.by_name else "Alias begins with"
+        for name in () if self.names.by_name else OF_PEOPLE:
+            self.fields[name].widget.attrs["disabled"] = True
         source, sources = self.data["source"], {"": "Any", "page": "The gateway’s pages", "key": "API keys"}
         self.fields["source"].widget.choices = [*(sources | {source: sources.get(source, f"API key {source}…")}).items()]
         self.offer({})
@@ -158,7 +166,8 @@ class Filter(Days):
         days = (self.cleaned_data["since"] or EARLIEST, self.cleaned_data["until"] or LATEST) if self.is_valid() else (EARLIEST, LATEST)
         with connection.cursor() as cursor:
             cursor.execute(OFFERS, {"since": days[0], "until": days[1], "of": self.reader.reviews_departments or None})
-            self.offer(dict(zip(OFFERED, cursor.fetchone(), strict=True)))
+            offered = dict(zip(OFFERED, cursor.fetchone(), strict=True))
+        self.offer(offered if self.names.by_name else {name: offered[name] for name in offered if name not in OF_PEOPLE})
 
     def clean(self):
         super().clean()
@@ -166,6 +175,18 @@ class Filter(Days):
             self.add_error("q", "After id: belong at least the first 8 of an id’s digits, 0–9 and a–f.")
         if self.owners and len(self.owners) > ACCOUNTS:
             self.add_error("user", f"More than {ACCOUNTS} people: type more of the name.")
+        if not self.names.by_name:
+            self._by_alias()
+
+    def _by_alias(self) -> None:
+        """What else may say who somebody is, is searched for as names are."""
+        if self.owners == []:
+            self.add_error("user", f"No alias begins so. {WHY}")
+        if self.cleaned_data.get("source") not in ("", "page", "key"):
+            self.add_error("source", f"A key belongs to somebody. {WHY}")
+        for name in OF_PEOPLE:
+            if self.cleaned_data.get(name):
+                self.add_error(name, f"It may tell who somebody is. {WHY}")
 
     @property
     def terms(self) -> str:
@@ -183,14 +204,9 @@ class Filter(Days):
 
     @cached_property
     def owners(self) -> list[int] | None:
-        """Whose calls: the one whose user name this is, else all whose names begin so."""
+        """Whose calls: of all whose names begin so, or of the one whose name it is."""
         name = self.cleaned_data.get("user")
-        if not name or self.id_prefix:
-            return None
-        begins = Q(username__istartswith=name) | Q(first_name__istartswith=name) | Q(last_name__istartswith=name) | Q(email__istartswith=name)
-        found = readable(self.reader, User.objects.all()).filter(begins | Q(external_id=name)).values_list("id", "username")[: ACCOUNTS + 1]
-        exactly = [id for id, username in found if username == name]
-        return exactly or [id for id, _ in found]
+        return None if not name or self.id_prefix else self.names.find(name, ACCOUNTS + 1)
 
     @cached_property
     def matching(self) -> tuple[set[tuple[UUID, UUID]], bool]:
@@ -285,7 +301,7 @@ class ConversationFilter(Filter):
             conversations = conversations.filter(id__lt=self.end_id)  # it began with its first call: what began later need not be asked
         if self.owners is not None:
             conversations = conversations.filter(owner__in=self.owners)
-        for name in ("job_title", "department"):
+        for name in OF_PEOPLE:
             if self.cleaned_data[name]:
                 conversations = conversations.filter(**{EXACTLY[name]: self.cleaned_data[name]})
         if self.cleaned_data["review"] == "none":

@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from .. import attachments, threading
+from .. import attachments
+from ..threading import Json
 
 FOLDED = 6000  # characters that are shown before the rest is folded away
 
@@ -27,9 +28,9 @@ class Piece:
         return self.text[FOLDED:]
 
 
-def pieces(role: str, text: str | None, raw: str | None) -> list[Piece]:
-    """Of a message as its row keeps it, files taken out."""
-    message = threading.put_together(role, text, raw)
+def pieces(message: Json) -> list[Piece]:
+    """Of a message, files taken out."""
+    message = dict(message)
     found: list[Piece] = []
     content = message.pop("content", None)
     if isinstance(content, str):

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST
 
 from .. import audit, review
 from ..access import may, readable
+from ..identity import Names
 from ..models import AuditEvent, Conversation, Decision, Review, User
 from .changelist import Count
 
@@ -61,6 +62,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "which": which,
         "tabs": [(name, title, number) for (name, title), number in zip(WHICH.items(), counted, strict=True)],
         "rows": shown,
+        "names": Names(request.user),
         "cap": CAP,
         "now": timezone.now(),
         "leads": may(request.user, "lead"),

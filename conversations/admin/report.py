@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from .. import audit, charts
 from ..access import may, reads_everything
 from ..exports.csv import BOM, line
-from ..identity import FEWEST
+from ..identity import Names
 from ..models import AuditEvent
 from ..report import Days, Report, Row
 from ..templatetags.review import count, money, short
@@ -76,7 +76,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "query": f"?since={days.since}&until={days.until}",
         "tiles": tiles(report),
         "panels": panels(report),
-        "fewest": 0 if report.by_person else FEWEST,
+        "fewest": report.fewest if report.fewest > 1 else 0,
     }
     return TemplateResponse(request, "admin/usage.html", context, status=200 if form.is_valid() else 400)
 
@@ -103,7 +103,7 @@ def chosen(request: HttpRequest) -> tuple[DaysForm, Days]:
 
 
 def read(request: HttpRequest, days: Days) -> Report:
-    return Report(days, by_person=may(request.user, "view_usage_by_user"), titles=reads_everything(request.user))
+    return Report(days, by_person=may(request.user, "view_usage_by_user"), titles=reads_everything(request.user), names=Names(request.user))
 
 
 def today() -> date:
@@ -133,15 +133,15 @@ def change(value: float, before: float) -> str:
 
 def panels(report: Report) -> list[Panel]:
     whose, shown = ("person", "people") if report.by_person else ("department", "departments")
-    few = f"Fewer than {FEWEST} people called in these days." if not report.by_person else ""
+    few = f"Fewer than {report.fewest} people called in these days." if report.fewest > 1 else ""
     return [
         history(report, shown),
         shares(report),
         cost(report),
-        bars("people", f"Tokens by {whose}", whose.capitalize(), report.persons if report.by_person else report.departments, few),
+        bars("people", f"Tokens by {whose}", whose.capitalize(), report.persons if report.by_person else report.departments, "" if report.by_person else few),
         bars("models", "Tokens by model", "Model", report.models),
         bars("conversations", "Tokens by conversation", "Conversation begun in these days", report.conversations, titles(report)),
-        *([bars("departments", "Tokens by department", "Department", report.departments)] if report.by_person else []),
+        *([bars("departments", "Tokens by department", "Department", report.departments, few)] if report.by_person else []),
         bars("job-titles", "Tokens by job title", "Job title", report.job_titles, few),
     ]
 

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from .. import attachment_response, audit, record
 from ..access import may, readable
 from ..exports.rebuilt import Messages
+from ..identity import Names
 from ..models import Attachment, AuditEvent, Seal, Snapshot
 from ..templatetags.review import count, dollars, lasting, moment, visible
 from .changelist import Log
@@ -29,6 +30,7 @@ GROUPS = {
     "Names": ("id", "conversation", "upstream_id", "upstream_request_id", "process", "classic_id", "classic"),
     "Proof": ("preamble", "head", "reply", "salt", "commitment"),
 }
+CLUES = ("key", "address", "user_agent", "classic")  # to who it was
 PAYLOAD = ("params", "response")  # shown as the request and the reply that they are part of
 
 
@@ -60,7 +62,7 @@ class SnapshotAdmin(Log):
 
     @admin.display(description="who")
     def who(self, call: Snapshot) -> SafeString:
-        return visible(call.owner.username)
+        return visible(call.names.name(call.owner))  # type: ignore[attr-defined]
 
     @admin.display(description="model, and upstream")
     def model_name(self, call: Snapshot) -> SafeString:
@@ -107,7 +109,8 @@ class SnapshotAdmin(Log):
         if call is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
         audit.record(request, Action.CALL, call)
-        rows = Messages([call.conversation_id] if call.conversation_id else [])
+        names = names_of(request, call)
+        rows = Messages([call.conversation_id] if call.conversation_id else [], names)
         response = rows.response(call)
         files = Attachment.objects.filter(conversation=call.conversation_id, sha256__in=[bytes.fromhex(digest) for digest in rows.files(call)])
         fields = {field.name: field for field in self.opts.concrete_fields}
@@ -116,8 +119,10 @@ class SnapshotAdmin(Log):
             "opts": self.opts,
             "title": "Call",
             "call": call,
+            "names": names,
             "groups": {
-                name: [(fields[each].verbose_name, fields[each].help_text, self.readable(call, each)) for each in names] for name, names in GROUPS.items()
+                title: [(fields[each].verbose_name, fields[each].help_text, self.readable(call, each, names)) for each in group]
+                for title, group in GROUPS.items()
             },
             "seal": Seal.objects.filter(subject=call.id).first(),
             "tries": orjson.loads(call.attempts or "[]"),
@@ -132,7 +137,7 @@ class SnapshotAdmin(Log):
         }
         return TemplateResponse(request, "admin/conversations/call.html", context)
 
-    def readable(self, call: Snapshot, name: str) -> SafeString | str:
+    def readable(self, call: Snapshot, name: str, names: Names) -> SafeString | str:
         if name in ("preamble", "head", "reply"):
             return str(getattr(call, f"{name}_id") or "–")
         value = getattr(call, name)
@@ -141,7 +146,11 @@ class SnapshotAdmin(Log):
         if name == "retry_of" and value:
             return format_html('<a href="{}">{}</a>', reverse("admin:conversations_snapshot_change", args=[value.id]), value)
         if name == "owner":
-            return visible(", ".join(filter(None, [value.username, value.get_full_name(), value.job_title, value.department])))
+            return visible(", ".join(filter(None, [names.name(value), names.full_name(value), names.job_title(value), names.department(value)])))
+        if name == "end_user":
+            return visible(names.end_user(call) or "–")
+        if name in CLUES and value and names.hidden:
+            return format_html('<span class="gw-quiet">{}</span>', "hidden")
         if name in ("opened", "first_byte", "closed"):
             return format_html("{} {}", moment(value), f"+ {lasting(value - call.opened)}" if value and name != "opened" else "")
         if name == "status":
@@ -176,6 +185,7 @@ class SnapshotAdmin(Log):
             raise Http404
         audit.record(request, Action.EXPORT, call, format=f"{name}.json")
         headers = {"Content-Disposition": f'attachment; filename="{name}-{id}.json"', "X-Content-Type-Options": "nosniff"}
+        value = names_of(request, call).request(value) if name == "request" else value
         return HttpResponse(orjson.dumps(value), content_type="application/json", headers=headers)
 
     def file_view(self, request: HttpRequest, id, file: int) -> FileResponse:
@@ -197,6 +207,10 @@ class SnapshotAdmin(Log):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Snapshot]:
         return readable(request.user, super().get_queryset(request)).select_related("owner", "conversation", "retry_of")
+
+
+def names_of(request: HttpRequest, call: Snapshot) -> Names:
+    return Names(request.user, about=call.conversation_id or call.pk)
 
 
 def indented(text: str) -> str:

@@ -10,7 +10,8 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Func, OuterRef, QuerySet, TextField, Value
 from django.db.models.functions import JSONObject
 
-from .. import record, tree
+from .. import record, threading, tree
+from ..identity import Names
 from ..models import Attachment, Conversation, Message, Snapshot
 from ..tree import Node
 from .pieces import Piece, pieces
@@ -75,7 +76,7 @@ def with_files(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
     return conversations.annotate(files=ArraySubquery(Attachment.objects.filter(conversation=OuterRef("pk")).values_list(JSONObject(id="id", sha256=sha256))))
 
 
-def read(conversation: Conversation, *, at: UUID | None = None, call: UUID | None = None, first: int | None = None) -> Transcript:
+def read(conversation: Conversation, names: Names, *, at: UUID | None = None, call: UUID | None = None, first: int | None = None) -> Transcript:
     """The branch through a message, or through a call; else that of the newest call. Three queries, payloads of the shown messages only."""
     snapshots = list(conversation.snapshots.defer("params", "response", "commitment", "salt", "user_agent", "classic").order_by("id"))
     grown = tree.grow(conversation.messages.defer("text", "raw"), snapshots)
@@ -92,8 +93,8 @@ def read(conversation: Conversation, *, at: UUID | None = None, call: UUID | Non
     page = turns[first : first + PAGE]
     texts = Message.objects.in_bulk([node.message.id for turn in page for node in (turn.node, *turn.prompt)])
     for turn in page:
-        turn.pieces = _pieces(texts[turn.message.id])
-        turn.prompt_pieces = [_pieces(texts[node.message.id]) for node in turn.prompt]
+        turn.pieces = _pieces(texts[turn.message.id], names)
+        turn.prompt_pieces = [_pieces(texts[node.message.id], names) for node in turn.prompt]
         turn.growing = "".join(record.grown(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)
     if with_files := [piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each if piece.file]:
         files = {file["sha256"]: file["id"] for file in conversation.files}  # type: ignore[attr-defined]
@@ -120,5 +121,5 @@ def _prompts(turns: list[Turn], grown: tree.Tree) -> None:
         last, begins = prompt, i + 1
 
 
-def _pieces(message: Message) -> list[Piece]:
-    return pieces(message.role, message.text, message.raw)
+def _pieces(message: Message, names: Names) -> list[Piece]:
+    return pieces(names.message(threading.put_together(message.role, message.text, message.raw)))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC
 
+from ..identity import Names
 from ..models.audit import AuditEvent, AuditEventQuerySet
 from .csv import Stream
 
@@ -10,12 +11,13 @@ COLUMNS = ("id", "at", "who", "action", "kind", "subject", "conversation", "addr
 
 
 class Events(Stream):
-    def __init__(self, events: AuditEventQuerySet, *, with_terms: bool) -> None:
+    def __init__(self, events: AuditEventQuerySet, names: Names, *, with_terms: bool) -> None:
+        self.names = names
         self.with_terms = with_terms
         super().__init__(events, (*COLUMNS, "terms") if with_terms else COLUMNS)
 
     def values(self, events: list[AuditEvent]) -> Iterable[tuple[str, ...]]:
-        for event in events:
+        for event in map(self.names.event, events):
             subject = (event.kind, event.subject, str(event.conversation or ""))
             did = (str(event.id), event.at.astimezone(UTC).isoformat(), event.actor_name, event.action, *subject)
             how = (event.address or "", event.user_agent, event.detail, *([event.terms] if self.with_terms else []))

@@ -19,6 +19,22 @@ def visible(value) -> SafeString:
 
 
 @register.filter
+def named(user, names) -> SafeString:
+    """A person, as the reader of the page is told (conversations.identity)."""
+    return text.visible(names.name(user))
+
+
+@register.filter
+def full_name(user, names) -> SafeString:
+    return text.visible(names.full_name(user))
+
+
+@register.filter
+def job_title(user, names) -> SafeString:
+    return text.visible(names.job_title(user))
+
+
+@register.filter
 def moment(value: datetime | None) -> SafeString | str:
     """In the reader's time zone, to the second."""
     if value is None:

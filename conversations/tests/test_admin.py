@@ -673,9 +673,9 @@ def test_every_hidden_character_is_named():
     ],
 )
 def test_pieces_show_every_value_of_a_message(message):
-    from conversations.threading import taken_apart
+    from conversations.threading import put_together, taken_apart
 
-    found = pieces(*taken_apart(message))
+    found = pieces(put_together(*taken_apart(message)))
     shown = "".join(piece.text + piece.label for piece in found).replace("\\", "")
 
     def values(value):

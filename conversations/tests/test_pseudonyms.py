@@ -60,18 +60,20 @@ def test_a_csv_names_people_by_alias_and_job_titles_that_many_have(settings):
     rita = User.objects.create_user("rita", is_staff=True)
     rita.groups.add(Group.objects.get(name="Reviewer"))
     ann, chief = person("ann"), User.objects.create_user("chief", job_title="Chief")
-    User.objects.bulk_create(User(username=f"analyst{n}", job_title="Analyst", password="!") for n in range(identity.FEWEST - 1))
-    User.objects.filter(pk=ann.pk).update(job_title="Analyst")
-    for owner in (ann, chief):
+    analysts = [User(username=f"analyst{n}", department="Finance", job_title="Analyst", password="!") for n in range(identity.FEWEST - 1)]
+    User.objects.bulk_create(analysts)
+    User.objects.filter(pk=ann.pk).update(department="Finance", job_title="Analyst")
+    alone = User.objects.create_user("alone", department="Legal", job_title="Analyst")
+    for owner in (ann, alone, chief):
         turn(owner, [user("hello") | {"name": owner.username}], "hi", params={"user": owner.username})
 
     def rows() -> dict[str, dict[str, str]]:
         text = b"".join(Calls(Snapshot.objects.all(), Names(rita))).decode("utf-8-sig")
         return {row["user_name"]: row for row in csv.DictReader(io.StringIO(text))}
 
-    assert {name: row["title"] for name, row in rows().items()} == {"ann": "Analyst", "chief": "Chief"}
+    assert {name: row["title"] for name, row in rows().items()} == {"ann": "Analyst", "alone": "Analyst", "chief": "Chief"}
     settings.PSEUDONYMS = True
     found = rows()
-    assert {name: row["title"] for name, row in found.items()} == {alias(ann.pk): "Analyst", alias(chief.pk): ""}
+    assert {name: row["title"] for name, row in found.items()} == {alias(ann.pk): "Analyst", alias(alone.pk): "", alias(chief.pk): ""}
     request = orjson.loads(found[alias(ann.pk)]["request"])
     assert (request["user"], request["messages"][0]["name"], request["messages"][0]["content"]) == (alias("ann"), alias("ann"), "hello")

@@ -6,6 +6,7 @@ from rest_framework.response import Response
 
 from conversations import audit
 from conversations.access import may, reads_everything
+from conversations.identity import Names
 from conversations.models import AuditEvent, User
 from conversations.report import Days, Figures, Report, Row
 from conversations.threading import Json
@@ -35,7 +36,7 @@ class Usage(Own):
         if not may(user, "view_usage"):
             raise Fault(403, "not_permitted", "Everyone's usage is shown to those who may see the usage report.", "permission_error")
         by_person = may(user, "view_usage_by_user")
-        report = Report(days, by_person=by_person, titles=reads_everything(user))
+        report = Report(days, by_person=by_person, titles=reads_everything(user), names=Names(user))
         audit.record(user, AuditEvent.Action.LIST, of="usage report", via="API", since=days.since, until=days.until, by_person=by_person)
         return Response(as_json(report))
 
