@@ -18,9 +18,13 @@ def reads_everything(user) -> bool:
 
 
 def readable(user, rows: QuerySet) -> QuerySet:
-    """Of conversations, calls, reviews or people, those whose content this account may read. The only way to them in the admin."""
+    """Of conversations, calls, reviews or people, those whose content this account may read. The only way to them in the admin.
+
+    What a model said about a conversation is in the call that asked it, so that call is for those who may see assessments."""
     if not may(user, "view_content"):
         return rows.none()
+    if rows.model.__name__ == "Snapshot" and not may(user, "view_assessments"):
+        rows = rows.exclude(kind="metadata")
     departments = user.reviews_departments
     return rows.filter(**{f"{OWNER[rows.model.__name__]}department__in": departments}) if departments else rows
 

@@ -63,6 +63,7 @@ class Asked:
     classic_id: UUID | None = None  # of an imported row: conversations.classic
     classic: Json | None = None
     classic_root: str | None = None  # of the conversation, where this call begins it
+    about: UUID | None = None  # the conversation that it is to title or to assess, in none itself
 
 
 @dataclass(slots=True)
@@ -153,7 +154,7 @@ def _open(asked: Asked) -> Call:
         "kind": asked.kind, "process": PROCESS, "retry_of": retry_of, "model": _clean(asked.model), "upstream": asked.upstream, "params": params,
         "preamble": preamble_id, "head": call.head, "salt": salt, "commitment": sha256(salt + asked.sent).digest(),
         "address": asked.address, "user_agent": _clean(asked.user_agent), "opened": opened,
-        "classic_id": asked.classic_id, "classic": classic, "classic_root": asked.classic_root,
+        "classic_id": asked.classic_id, "classic": classic, "classic_root": asked.classic_root, "about": asked.about,
     }  # fmt: skip
     execute(OPEN, values | _columns(rows) | _files(blobs))
     return call
@@ -496,10 +497,10 @@ OPEN = f"""
         ON CONFLICT DO NOTHING
     )
     INSERT INTO conversations_snapshot (id, conversation_id, owner_id, key, end_user, use_case, kind, status, process, retry_of_id, model,
-        upstream, params, preamble_id, head_id, salt, commitment, address, user_agent, opened, classic_id, classic)
+        upstream, params, preamble_id, head_id, salt, commitment, address, user_agent, opened, classic_id, classic, about_id)
     VALUES (%(id)s, %(conversation)s, %(owner)s, %(key)s, %(end_user)s, %(use_case)s, %(kind)s, 'pending', %(process)s, %(retry_of)s, %(model)s,
         %(upstream)s, %(params)s, %(preamble)s, %(head)s, %(salt)s, %(commitment)s, %(address)s::inet, %(user_agent)s, %(opened)s,
-        %(classic_id)s, %(classic)s)"""
+        %(classic_id)s, %(classic)s, %(about)s::uuid)"""
 
 CLOSE = f"""
     WITH pending AS (

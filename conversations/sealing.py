@@ -1,4 +1,5 @@
-"""The worker follows the log: every closed call, decision and audit event gets a seal, and what was said an entry in the search index.
+"""The worker follows the log: every closed call, decision and audit event gets a seal, what was said an entry in the search index, and what
+was said about a conversation a row of its own.
 
 A seal is a gapless number and a link: conversations.ledger says how they are made. One writer holds the chain, so nothing
 waits on the path of a call; a dead worker delays seals, and loses none. What is sealed of a row is a text that PostgreSQL
@@ -14,7 +15,7 @@ from uuid import UUID
 import orjson
 from django.db import DataError, OperationalError, connection, models, transaction
 
-from . import ledger, review, search
+from . import assessments, ledger, review, search
 from .models import AuditEvent, Decision, Message, Seal, Snapshot, Unsealed
 
 BATCH = 500
@@ -39,6 +40,8 @@ CALL = _columns(Snapshot, "c", """
     id conversation owner key end_user kind status retry_of model served_model upstream params preamble head commitment reply response
     finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent
     opened first_byte closed classic_id classic use_case attempts""")  # fmt: skip
+BROUGHT = "coalesce(brought.digests, '[]')"
+ABOUT = _columns(Snapshot, "c", "about")  # of those that are about a conversation: the seals of all others are as they were before there were any
 MESSAGE = _columns(Message, "m", "id conversation parent depth role text raw origin echo_of path_hash")
 # Found by their conversation: messages have no index on the call that brought them.
 TEXTS = {
@@ -49,7 +52,7 @@ TEXTS = {
             FROM conversations_message m
             WHERE m.conversation_id = ANY(ARRAY(SELECT DISTINCT conversation_id FROM calls)) AND m.snapshot_id = ANY(%(ids)s::uuid[])
             GROUP BY m.snapshot_id)
-        SELECT c.id, json_build_array({CALL}, coalesce(brought.digests, '[]'))::text
+        SELECT c.id, CASE WHEN {ABOUT} IS NULL THEN json_build_array({CALL}, {BROUGHT}) ELSE json_build_array({CALL}, {BROUGHT}, {ABOUT}) END::text
         FROM calls c LEFT JOIN brought ON brought.snapshot_id = c.id""",
     **{
         model._meta.model_name: f"""
@@ -114,6 +117,7 @@ def seal() -> int:
             _index(calls)
             review.reopen(calls)
             review.sample(calls)
+            assessments.keep(calls)
         Unsealed.objects.filter(id__in=[row.id for row in waiting]).delete()
     return len(waiting)
 

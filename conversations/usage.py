@@ -1,9 +1,11 @@
-"""The roll-ups, held against the log and made again from it: usage by day, owner and model, and the totals of each conversation.
+"""The roll-ups, held against the log and made again from it: usage by day, owner and model, the totals of each conversation, and assessments.
 
-Closing a call writes both in the statement that closes it, so a statement that reads sees both sides of one moment.
+Closing a call writes the first two in the statement that closes it, so a statement that reads sees both sides of one moment.
 """
 
 from django.db import connection, transaction
+
+from . import assessments
 
 USED = """
     SELECT (opened AT TIME ZONE 'UTC')::date AS day, owner_id, model, count(*) AS calls, count(*) FILTER (WHERE status <> 'ok') AS failures,
@@ -42,7 +44,8 @@ def differences() -> list[str]:
         cursor.execute(USAGE)
         usage = [f"usage of {day}, owner {owner}, model {model}" for day, owner, model in cursor.fetchall()]
         cursor.execute(CONVERSATIONS)
-        return usage + [f"totals of conversation {id}" for (id,) in cursor.fetchall()]
+        totals = [f"totals of conversation {id}" for (id,) in cursor.fetchall()]
+    return usage + totals + assessments.differences()
 
 
 def rebuild() -> None:
@@ -50,3 +53,4 @@ def rebuild() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in REBUILD:
             cursor.execute(statement)
+    assessments.rebuild()

@@ -54,6 +54,18 @@ def submissions(app_configs, **kwargs) -> list[CheckMessage]:
 
 
 @register
+def assessments(app_configs, **kwargs) -> list[CheckMessage]:
+    percent, most = settings.METADATA_SAMPLE, settings.METADATA_SAMPLE_MOST
+    if not (0 <= percent <= 100 and most >= 0):
+        hint = "Write METADATA_SAMPLE=5 for five of a hundred conversations a night, and a METADATA_SAMPLE_MOST of 0 or more."
+        return [Error("METADATA_SAMPLE is no percentage, or METADATA_SAMPLE_MOST no number of conversations.", hint=hint, id="llmgateway.E022")]
+    if percent and not settings.METADATA_CHECK:
+        hint = "Set METADATA_CHECK=true, or METADATA_SAMPLE=0."
+        return [Warning("METADATA_SAMPLE draws nothing while METADATA_CHECK is off.", hint=hint, id="llmgateway.W006")]
+    return []
+
+
+@register
 def secret(app_configs, **kwargs) -> list[CheckMessage]:
     if settings.DEMO or os.environ.get("SECRET_KEY"):
         return []

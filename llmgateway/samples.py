@@ -20,7 +20,7 @@ from conversations import record, threading
 from conversations.models import Conversation, Snapshot
 from conversations.record import Asked
 from conversations.threading import Json
-from proxy import demo_answers, demo_api, demo_picture, outcome
+from proxy import demo_answers, demo_api, demo_picture, metadata, outcome
 
 FILE = settings.BASE_DIR / "fixtures" / "conversations.json"
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -35,6 +35,28 @@ def write(owners: dict[str, int], keys: dict[str, str], now: datetime) -> int:
         sample.write(turn)
     Conversation.objects.filter(id__in=[sample.root for sample in samples if sample.entry.get("hidden")]).update(shown=False)
     return len(samples)
+
+
+def assess(now: datetime) -> None:
+    """Every third, the night after it, as if a sample had been drawn: by calls that the demo upstream would have answered so."""
+    chats = Conversation.objects.with_call(kind=Snapshot.Kind.CHAT, status=Snapshot.Status.OK).select_related("owner").order_by("started")
+    for number, conversation in enumerate(chats):
+        at = datetime.combine(conversation.last.date() + timedelta(days=1), time(1, 30), UTC) + timedelta(seconds=7 * number)
+        if number % 3 or at > now:
+            continue
+        asked = metadata.asked(conversation, at=at, upstream=settings.LLM_LABEL)
+        asked.sent = orjson.dumps(asked.body)
+        reply = {"role": "assistant", "content": demo_answers.answer(asked.body["messages"])}
+        answer = completed(f"chatcmpl-demo{int(at.timestamp())}", at, demo_api.CHAT.get(asked.model, asked.model), reply)
+        answer["usage"] = demo_api.counted(*(sum(demo_answers.tokens(threading.said(each)) for each in said) for said in (asked.body["messages"], [reply])))
+        call, ended = record.open(asked), outcome.of(asked, answer, Snapshot.Status.OK)
+        ended.first_byte, ended.closed = at + timedelta(milliseconds=700), at + timedelta(seconds=3)
+        record.close(call, ended)
+
+
+def completed(id: str, at: datetime, model: str, reply: Json, reason: str | None = "stop") -> Json:
+    choice = {"index": 0, "message": reply, "finish_reason": reason}
+    return {"id": id, "object": "chat.completion", "created": int(at.timestamp()), "model": model, "choices": [choice]}
 
 
 class Sample:
@@ -110,8 +132,7 @@ class Sample:
             return None, None
         reply = turn.get("reply") or {"role": "assistant", "content": text(turn["say"])}
         reason = "tool_calls" if reply.get("tool_calls") else "stop"
-        answer = {"id": f"chatcmpl-demo{created}", "object": "chat.completion", "created": created, "model": served}
-        answer["choices"] = [{"index": 0, "message": reply, "finish_reason": reason if complete else None}]
+        answer = completed(f"chatcmpl-demo{created}", turn["opened"], served, reply, reason if complete else None)
         if complete:
             answer["usage"] = demo_api.counted(*turn.get("tokens", (3 + prompt, demo_answers.tokens(threading.said(reply)))))
         return answer, None

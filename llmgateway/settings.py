@@ -49,7 +49,10 @@ LLM_GATEWAY_URL = env.str("LLM_GATEWAY_URL", default="")  # another gateway, whi
 
 TITLES = env.bool("TITLES", default=True)  # a model titles new conversations
 TITLE_MODEL = env.str("TITLE_MODEL", default="")  # instead of the conversation's own
-METADATA_CHECK = env.bool("METADATA_CHECK", default=False)  # a model may assess conversations
+METADATA_CHECK = env.bool("METADATA_CHECK", default=DEMO)  # a model may assess conversations
+METADATA_MODEL = env.str("METADATA_MODEL", default="")  # instead of the conversation's own
+METADATA_SAMPLE = env.float("METADATA_SAMPLE", default=0)  # percent of a day's conversations that are assessed the night after
+METADATA_SAMPLE_MOST = env.int("METADATA_SAMPLE_MOST", default=100)  # conversations a night: each is a call that is paid for
 
 # Closed calls for a security vendor's API, by the reference system's names
 ENABLE_SUBMISSIONS_API = env.bool("ENABLE_SUBMISSIONS_API", default=False)

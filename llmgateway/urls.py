@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from llmgateway import accounts, health, metrics, theme
+from proxy.admin import assessment
 
 
 def sign_out(request) -> HttpResponseBase:
@@ -34,6 +35,7 @@ urlpatterns = [
     path("sign-out/", sign_out, name="sign-out"),
     path("theme/", theme.choose, name="theme"),
     path("admin/password_change/", accounts.password_change),
+    path("admin/assess/<uuid:id>/", admin.site.admin_view(assessment.ask), name="assess"),
     path("admin/", admin.site.urls),
     *PAGES,
 ]

@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 PROSE = {name: text.strip("\n") for name, text in re.findall(r"^%%% (.+)\n((?:(?!%%% ).*\n)*)", Path(__file__).with_suffix(".md").read_text("utf-8"), re.M)}
 LANGUAGES = ("german", "french", "spanish", "italian", "japanese")
 TRIGGER = re.compile(  # what each does: proxy.demo
@@ -222,6 +224,31 @@ def _title(asked: Asked) -> str:
     return (about[:1].upper() + about[1:])[:49].strip() or "A short conversation"
 
 
+def _assessment(asked: Asked) -> str:
+    """Of the conversation that stands there as JSON, as far as it could be read: what proxy.metadata asks for, reckoned from lengths and words."""
+    found = re.findall(r'"role":"(user|assistant)","text":("(?:[^"\\]|\\.)*")', asked.question)
+    said = {who: [str(orjson.loads(text)) for role, text in found if role == who] for who in ("user", "assistant")}
+    about, person, answers = subject(said["user"][0] if said["user"] else ""), " ".join(said["user"]).lower(), "\n".join(said["assistant"])
+    words, questions = len(answers.split()), len(said["user"])
+    made = next((name for name, sign in (("code", "```"), ("a table", "|---"), ("a list", "\n- "), ("a list", "\n1. ")) if sign in answers), "an explanation")
+    pleased, displeased = re.search(r"\b(thanks?|great|perfect|danke|merci|gracias)\b", person), re.search(r"\b(wrong|not what|doesn't|still)\b", person)
+    language = max(WORDS_OF, key=lambda name: len(re.findall(rf"\b(?:{WORDS_OF[name]})\b", person)))
+    return orjson.dumps(
+        {
+            "chat_summary": f"The person asked about {about}"
+            + (f", and went on {questions - 1} times." if questions > 2 else ", and went on once." if questions == 2 else "."),
+            "description": f"{questions} messages of a person and {len(said['assistant'])} answers about {about}.",
+            "llm_deliverables": f"{made.capitalize()} of {words} words in all." if words else "Nothing.",
+            "languages": language,
+            "satisfaction_score": 9 if pleased else 4 if displeased else 7,
+            "work_related": not re.search(r"\b(horror|birthday|recipe|holiday trip|poem|joke|football|game)\b", person),
+            "user_seconds_saved": round(1.5 * words),  # as long as typing takes
+            "assistant_seconds_saved": 3 * words,
+            "assistant_wage": 35,
+        }
+    ).decode()
+
+
 def _greeting(asked: Asked) -> str:
     return asked.prose("greeting") if len(asked.question.split()) <= 6 else ""
 
@@ -312,8 +339,15 @@ def _general(asked: Asked) -> str:
     return asked.prose("general", extra=next((word for word in asked.words if word.lower() not in asked.about.lower()), "the key terms"))
 
 
+WORDS_OF = {
+    "English": "the|is|and|of|how|to",
+    "German": "der|die|das|und|ist|nicht|wie",
+    "French": "le|la|les|est|et|une|comment",
+    "Spanish": "el|los|las|es|una|cómo|qué",
+}
 CODE = r"python|javascript|typescript|sql|bash|regex|function|script|code|react|shell|query|program|class|method|node"
 TOPICS: list[tuple[str, Callable[[Asked], str]]] = [
+    (r"^assess this conversation\b", _assessment),
     (r"\btitle\b.*\b(conversation|chat|messages?)\b|\b(conversation|chat|messages?)\b.*\btitle\b", _title),
     (r"traceback \(most recent call last\)|\b\w+(error|exception)\b", _fault),
     (r"horror|another sentence", _story),

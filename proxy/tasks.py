@@ -1,4 +1,4 @@
-"""What pages leave to the worker: a title for a new conversation.
+"""What is left to the worker: a title for a new conversation, and what a model says about one as a whole.
 
 Read at the start of every process, also of those that pass on nothing: the passage is imported where it is used.
 """
@@ -6,15 +6,17 @@ Read at the start of every process, also of those that pass on nothing: the pass
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.conf import settings
-from django.db import Error
+from django.db import Error, transaction
 from procrastinate.contrib.django import app
-from procrastinate.exceptions import ConnectorException
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
-from conversations import record
-from conversations.models import Conversation, Snapshot
+from conversations import assessments, audit, record
+from conversations.models import AuditEvent, Conversation, Snapshot
 
 from .upstream import Fault
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from .exchange import Exchange
 
 AT_ONCE = 2  # titles that are asked for at a time, by however many workers: a silent model must not keep them from other jobs
+SAMPLE = "nightly sample"  # on the audit trail
 log = logging.getLogger(__name__)
 
 
@@ -53,3 +56,42 @@ def after(exchange: Exchange) -> None:
         log.warning("conversation %s gets no title by a model: %s", call.conversation, type(problem).__name__)
     finally:
         record.release()
+
+
+# Assessments ----------------------------------------------------------------------------------------------------
+
+
+@app.task(lock="assess")  # one at a time, by however many workers, as titles
+def assess(conversation: str, if_due: bool) -> None:
+    """Not tried again where it fails. With `if_due` only where something was answered since the last time, so it is safe to run twice."""
+    from . import metadata
+
+    try:
+        found = Conversation.objects.filter(id=conversation).first()
+        if found and settings.METADATA_CHECK and (not if_due or assessments.due(found)):
+            metadata.ask(metadata.asked(found))
+    except Fault as fault:
+        log.info("conversation %s was not assessed: %s", conversation, fault.status)
+    finally:
+        record.release()
+
+
+def have_assessed(conversation: UUID, *, if_due: bool = False) -> None:
+    """Raises AlreadyEnqueued where it waits for that."""
+    assess.configure(queueing_lock=f"assess {conversation}").defer(conversation=str(conversation), if_due=if_due)
+
+
+@app.periodic(cron="30 1 * * *")
+@app.task(queueing_lock="draw")
+def draw(timestamp: int) -> None:
+    """A sample of the day before (UTC). What is drawn is on the audit trail, before any of it is asked."""
+    if settings.METADATA_CHECK and settings.METADATA_SAMPLE:
+        day = datetime.fromtimestamp(timestamp, UTC).date() - timedelta(days=1)
+        for id in assessments.sample(day, settings.METADATA_SAMPLE, settings.METADATA_SAMPLE_MOST):
+            try:
+                with transaction.atomic():
+                    audit.record(SAMPLE, AuditEvent.Action.ASSESSMENT, Conversation(id=id), day=day, percent=settings.METADATA_SAMPLE)
+                    have_assessed(id, if_due=True)
+            except AlreadyEnqueued:
+                continue  # somebody asked for it
+    record.release()

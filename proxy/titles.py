@@ -38,7 +38,7 @@ def asked(conversation: Conversation, **caller: Any) -> Asked:
         raise Fault(400, "nothing_to_title", "Nothing was said in this conversation that a title could be made of.", "invalid_request_error")
     question = f"Write a title for the conversation in which a person said this:\n\n{said}"
     body = {"model": model, "messages": [{"role": "system", "content": TASK}, {"role": "user", "content": question}], "temperature": 0}
-    return Asked(owner=conversation.owner_id, kind=Snapshot.Kind.TITLE, model=model, body=body, **caller)
+    return Asked(owner=conversation.owner_id, kind=Snapshot.Kind.TITLE, model=model, body=body, about=conversation.id, **caller)
 
 
 def write(conversation: Conversation, asked: Asked, client: Any = None) -> tuple[str, Exchange]:

@@ -27,7 +27,7 @@ GROUPS = {
     "How it ended": ("status", "error_code", "error", "stop", "retry_of"),
     "When": ("opened", "first_byte", "closed"),
     "Tokens and cost": ("prompt_tokens", "completion_tokens", "estimated", "cost"),
-    "Names": ("id", "conversation", "upstream_id", "upstream_request_id", "process", "classic_id", "classic"),
+    "Names": ("id", "conversation", "about", "upstream_id", "upstream_request_id", "process", "classic_id", "classic"),
     "Proof": ("preamble", "head", "reply", "salt", "commitment"),
 }
 CLUES = ("key", "address", "user_agent", "classic")  # to who it was
@@ -141,7 +141,7 @@ class SnapshotAdmin(Log):
         if name in ("preamble", "head", "reply"):
             return str(getattr(call, f"{name}_id") or "–")
         value = getattr(call, name)
-        if name == "conversation" and value:
+        if name in ("conversation", "about") and value:
             return format_html('<a href="{}?call={}">{}</a>', reverse("admin:conversations_conversation_change", args=[value.id]), call.id, visible(str(value)))
         if name == "retry_of" and value:
             return format_html('<a href="{}">{}</a>', reverse("admin:conversations_snapshot_change", args=[value.id]), value)
@@ -206,7 +206,7 @@ class SnapshotAdmin(Log):
         return call
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Snapshot]:
-        return readable(request.user, super().get_queryset(request)).select_related("owner", "conversation", "retry_of")
+        return readable(request.user, super().get_queryset(request)).select_related("owner", "conversation", "about", "retry_of")
 
 
 def names_of(request: HttpRequest, call: Snapshot) -> Names:

@@ -43,6 +43,7 @@ class AuditEvent(models.Model):
         REVEAL = "reveal", "revealed a person"
         DECISION = "decision", "decided"
         ASSIGNMENT = "assignment", "assigned"
+        ASSESSMENT = "assessment", "had a model assess"
         ADDED = "added", "added"
         CHANGED = "changed", "changed"
         DELETED = "deleted", "deleted"

@@ -25,6 +25,14 @@ class Snapshot(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     conversation = models.ForeignKey("Conversation", models.CASCADE, null=True, related_name="snapshots", db_index=False)
+    about = models.ForeignKey(
+        "Conversation",
+        models.CASCADE,
+        null=True,
+        related_name="calls_about",
+        db_index=False,
+        help_text="the one that a call of its own kind titled or assessed",
+    )
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
     key = models.TextField(db_default="", help_text="prefix of the API key; empty for the gateway's own pages")
     end_user = models.TextField(db_default="", help_text="whom a shared key spoke for")
@@ -72,6 +80,7 @@ class Snapshot(models.Model):
             models.Index("owner", "id", name="snapshot_owner"),
             models.Index("model", "id", name="snapshot_model"),
             models.Index("upstream", "id", name="snapshot_upstream"),
+            models.Index("about", "id", name="snapshot_about", condition=models.Q(about__isnull=False)),
             models.Index("status", "id", name="snapshot_troubled", condition=~models.Q(status__in=["ok", "pending"])),
             models.Index("id", name="snapshot_pending", condition=models.Q(status="pending")),
             models.Index("upstream_id", name="snapshot_upstream_id", condition=~models.Q(upstream_id="")),

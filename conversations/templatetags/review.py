@@ -87,6 +87,12 @@ def figure(value) -> SafeString | str:
 
 
 @register.filter
+def spent(seconds: float) -> str:
+    """Work, roughly: 40 s, 12 min, 3.5 h."""
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
+
+
+@register.filter
 def lasting(value: timedelta | None) -> str:
     if value is None:
         return "–"

@@ -102,3 +102,13 @@ def test_submissions_have_an_address_and_known_endings():
     assert found(SUBMISSIONS_STATUSES=["pending"]) == ["llmgateway.E021"]
     with override_settings(ENABLE_SUBMISSIONS_API=True), pytest.raises(SystemCheckError, match="HINT: Set it to the address that takes the calls"):
         call_command("check", stderr=io.StringIO())
+
+
+def test_a_sample_is_a_percentage_of_what_is_switched_on():
+    def found(**overridden):
+        with override_settings(**overridden):
+            return [message.id for message in checks.assessments(None)]
+
+    assert found(METADATA_CHECK=True, METADATA_SAMPLE=5.5) == found(METADATA_SAMPLE=0) == []
+    assert found(METADATA_CHECK=True, METADATA_SAMPLE=101) == found(METADATA_CHECK=True, METADATA_SAMPLE_MOST=-1) == ["llmgateway.E022"]
+    assert found(METADATA_CHECK=False, METADATA_SAMPLE=5) == ["llmgateway.W006"]

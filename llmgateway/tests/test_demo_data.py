@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client, TestCase, override_settings
 
 from conversations import record, sealing, threading
-from conversations.models import Attachment, Conversation, Message, Seal, Snapshot, User
+from conversations.models import Assessment, Attachment, Conversation, Message, Seal, Snapshot, User
 from llmgateway import demo, samples
 from proxy.models import ApiKey
 
@@ -107,7 +107,7 @@ class Samples(Loaded):
         entries = json.loads(samples.FILE.read_text("utf-8"))
         lonely = sum(entry["turns"][0].get("status") == "refused" or entry.get("kind") == "embedding" for entry in entries)
         assert Conversation.objects.count() == len(entries) - lonely
-        assert Snapshot.objects.count() == sum(len(entry["turns"]) for entry in entries)
+        assert Snapshot.objects.exclude(kind="metadata").count() == sum(len(entry["turns"]) for entry in entries)
         assert not Snapshot.objects.filter(status="pending").exists()
 
     def test_ids_are_in_the_order_of_time(self):
@@ -132,7 +132,7 @@ class Samples(Loaded):
     def test_every_ending_and_kind_is_there(self):
         statuses = Counter(Snapshot.objects.values_list("status", flat=True))
         assert statuses.keys() == {"ok", "failed", "refused", "cancelled", "interrupted"}
-        assert set(Snapshot.objects.values_list("kind", flat=True)) == {"chat", "image", "embedding"}
+        assert set(Snapshot.objects.values_list("kind", flat=True)) == {"chat", "image", "embedding", "metadata"}
         for snapshot in Snapshot.objects.exclude(status="ok"):
             assert snapshot.error_code
             assert snapshot.error
@@ -142,6 +142,14 @@ class Samples(Loaded):
         for snapshot in Snapshot.objects.filter(status="refused"):
             assert snapshot.conversation is None
             assert json.loads(snapshot.params)["messages"]
+
+    def test_some_are_assessed_of_enough_people_to_be_shown_together(self):
+        while sealing.seal():
+            pass
+        assert Assessment.objects.count() == Snapshot.objects.filter(kind="metadata").count() >= 10
+        assert Assessment.objects.values("conversation__owner").distinct().count() >= 5
+        assert {True, False} == set(Assessment.objects.values_list("work_related", flat=True))
+        assert not Snapshot.objects.filter(kind="metadata", opened__gt=datetime.now(UTC)).exists()
 
     def test_every_good_call_is_counted_and_priced(self):
         for snapshot in Snapshot.objects.filter(status="ok").exclude(kind="embedding"):

@@ -6,7 +6,7 @@ from conversations import usage
 
 
 class Command(BaseCommand):
-    help = "Verifies the roll-ups behind the usage report against the log; with --rebuild, makes them again from it."
+    help = "Verifies the roll-ups behind the usage report, and assessments, against the log; with --rebuild, makes them again from it."
 
     def add_arguments(self, parser):
         parser.add_argument("--rebuild", action="store_true")

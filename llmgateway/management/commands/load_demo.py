@@ -56,4 +56,5 @@ def load() -> str:
     # What the samples' programs called with; nobody has these secrets.
     keys = {name: ApiKey.make(users[name], key)[0].prefix for name, key in (("dmitri", "Build scripts"), ("ines", "Notebooks"))}
     count = samples.write({name: user.pk for name, user in users.items()}, keys, now)
+    samples.assess(now)
     return f"Loaded {len(users)} demo accounts and {count} sample conversations. The password of {', '.join(demo.SIGN_IN)} is: {demo.PASSWORD}"
