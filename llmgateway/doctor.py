@@ -20,8 +20,8 @@ from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from conversations import record, sealing
-from conversations.models import Process
+from conversations import identity, record, sealing
+from conversations.models import Process, User
 from llmgateway import demo
 from proxy import endpoints, routing, upstream
 from proxy.models import Upstream
@@ -97,6 +97,11 @@ def database() -> Iterator[Finding]:
 def people() -> Iterator[Finding]:
     if not settings.DEMO and (count := demo.active_demo_accounts().count()):
         yield Finding(FAIL, "accounts", f"{count} demo accounts are active, and everyone knows their password.", "Run manage.py remove_demo.")
+    if settings.PSEUDONYMS:
+        ids = list(User.objects.values_list("id", flat=True))
+        alike = len(ids) - len({identity.alias(id) for id in ids})
+        fix = "Set another PSEUDONYM_KEY: it gives everybody another alias."
+        yield Finding(WARN, "accounts", f"{alike} people have the alias of somebody else.", fix) if alike else Finding(OK, "accounts", "No two have the same alias.")
 
 
 def processes() -> Iterator[Finding]:

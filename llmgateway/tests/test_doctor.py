@@ -94,6 +94,15 @@ def test_demo_accounts_out_of_the_demo(gateway):
         assert troubles(0) == {}
 
 
+def test_two_people_with_one_alias(gateway, monkeypatch):
+    for name in ("alice", "bob"):
+        get_user_model().objects.create_user(name)
+    with override_settings(PSEUDONYMS=True, DEMO=True):
+        assert troubles(0) == {}
+        monkeypatch.setattr("conversations.pseudonyms.alias", lambda key, of: "one-for-all")
+        assert troubles(0)["accounts", "warn"][0] == "1 people have the alias of somebody else."
+
+
 def test_a_migration_that_is_missing(gateway):
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'conversations' AND name = '0001_initial'")
