@@ -98,10 +98,12 @@ def people() -> Iterator[Finding]:
     if not settings.DEMO and (count := demo.active_demo_accounts().count()):
         yield Finding(FAIL, "accounts", f"{count} demo accounts are active, and everyone knows their password.", "Run manage.py remove_demo.")
     if settings.PSEUDONYMS:
-        ids = list(User.objects.values_list("id", flat=True))
-        alike = len(ids) - len({identity.alias(id) for id in ids})
-        fix = "Set another PSEUDONYM_KEY: it gives everybody another alias."
-        yield Finding(WARN, "accounts", f"{alike} people have the alias of somebody else.", fix) if alike else Finding(OK, "accounts", "No two have the same alias.")
+        aliases = [identity.alias(id) for id in User.objects.values_list("id", flat=True)]
+        if alike := len(aliases) - len(set(aliases)):
+            fix = "Set another PSEUDONYM_KEY: it gives everybody another alias."
+            yield Finding(WARN, "accounts", f"{alike} people have the alias of somebody else.", fix)
+        else:
+            yield Finding(OK, "accounts", "No two have the same alias.")
 
 
 def processes() -> Iterator[Finding]:
