@@ -9,8 +9,9 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
-from django.db.models import IntegerField, Subquery
+from django.core.exceptions import EmptyResultSet, PermissionDenied
+from django.db import connection
+from django.db.models import IntegerField, Q, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -26,6 +27,12 @@ from .rights import Evidence
 
 Action = AuditEvent.Action
 CAP = 10_000  # rows that are counted
+
+
+# A cursor that is null bounds nothing.
+MATCHED = """
+    WITH matched (id) AS MATERIALIZED ({rows})
+    SELECT count(*), ARRAY(SELECT id FROM matched WHERE %s::uuid IS NULL OR id {sign} %s::uuid ORDER BY id {order} LIMIT %s) FROM matched"""
 
 
 class FirstPage(Exception):
@@ -51,34 +58,43 @@ class Keyset(ChangeList):
         return self.model_admin.filtered(self.filter)
 
     def get_results(self, request: HttpRequest) -> None:
-        """What is known to be few is found first and then sorted: a planner that hopes to meet the rows on its way through the ids
-        reads all of the table when they are rare. What is more than the cap is met soon."""
+        """The ids of the page first, then its rows: only fifty are read whole."""
         before, after = cursor(request, "before"), cursor(request, "after")
-        size, rows = self.list_per_page, self.queryset
-        matched = rows.order_by().values("pk")[: CAP + 1]
-        total = None if self.filter.few else matched.count()
-        if total is not None and total <= CAP:
-            rows = self.model._default_manager.filter(pk__in=matched) if total else rows.none()
-        rows = self.model_admin.columns(rows).order_by("pk" if after else "-pk")
-        if total is None:
-            rows = rows.annotate(total=Count(matched))
-        if before:
-            rows = rows.filter(pk__lt=before)
-        elif after:
-            rows = rows.filter(pk__gt=after)
-        found = list(rows[: size + 1])
+        size, order = self.list_per_page, "pk" if after else "-pk"
+        beside = Q(pk__lt=before) if before else Q(pk__gt=after) if after else Q()
+        page = self.queryset.filter(beside).order_by(order)[: size + 1]
+        if self.filter.few:
+            found = list(self.model_admin.columns(page).annotate(total=Count(self.queryset.order_by().values("pk")[: CAP + 1])))
+            total = found[0].total if found else 0
+        else:
+            total, ids = self.matched(beside, order)
+            rows = self.model._default_manager.filter(pk__in=ids if total <= CAP else page.values("pk"))
+            found = list(self.model_admin.columns(rows).order_by(order)) if total else []
         more, found = len(found) > size, found[:size]
         if (after and not more) or (before and not found):
             raise FirstPage
         if after:
             found.reverse()
         self.result_list = self.model_admin.named(found, Names(request.user))
-        self.result_count = self.full_result_count = (found[0].total if found else 0) if total is None else total
+        self.result_count = self.full_result_count = total
         self.capped = self.result_count > CAP
         self.older = self.page(before=found[-1].pk) if found and (more or after) else ""
         self.newer = self.page(after=found[0].pk) if before or after else ""
         self.show_full_result_count = self.can_show_all = self.multi_page = False
         self.paginator = None
+
+    def matched(self, beside: Q, order: str) -> tuple[int, list[UUID]]:
+        """How many rows there are, up to the cap, and of those the ids of the page. What is rare is so found first and then sorted: a planner that
+        hopes to meet the rows on its way through the ids reads all of the table. What is more than the cap is soon met on that way."""
+        try:
+            rows, values = self.queryset.order_by().values("pk")[: CAP + 1].query.sql_with_params()
+        except EmptyResultSet:
+            return 0, []
+        [id] = [value for _, value in beside.children] or [None]  # type: ignore[misc]
+        first, sign = ("ASC", ">") if order == "pk" else ("DESC", "<")
+        with connection.cursor() as cursor:
+            cursor.execute(MATCHED.format(rows=rows, sign=sign, order=first), [*values, id, id, self.list_per_page + 1])
+            return cursor.fetchone()
 
     def page(self, **cursor: UUID) -> str:
         return self.get_query_string({"before": None, "after": None} | cursor)
