@@ -48,7 +48,7 @@ def closed(exchange: Exchange, ended: Outcome, fault: Fault | None, seconds: flo
     if ended.first_byte:
         FIRST_BYTE.labels(asked.kind).observe((ended.first_byte - exchange.call.opened).total_seconds())
     for tried in exchange.tries:
-        if tried["status"] != 200:
+        if tried["error"] or tried["status"] != 200:
             FAILED_TRIES.labels(tried["upstream"], tried["error"] if tried["error"] in CODES else f"http_{tried['status']}").inc()
     if ended.status != Snapshot.Status.OK:
         FAILURES.labels(exchange.route.upstream, _code(ended.error_code, fault)).inc()

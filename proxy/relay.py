@@ -9,14 +9,15 @@ import logging
 import random
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from django.conf import settings
 from django.db import Error
+from requests import Response
 from urllib3.exceptions import HTTPError
 
 from conversations import record
@@ -38,6 +39,7 @@ SOON = 100  # milliseconds that an answer waits for its end mark, so that the ne
 TRIES = 2  # at each upstream
 JITTER = (0.1, 0.4)  # seconds between two
 AT_ONCE, SOON_ENOUGH = 0.5, 5.0  # seconds that an upstream may ask us to wait, while others are left, and at the last
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -80,13 +82,14 @@ def refused(asked: Asked, fault: Fault) -> Fault:
         record.release()
 
 
-def post(exchange: Exchange) -> Any:
-    """The first reply of status 200 that one of the call's upstreams gives, its body unread. Until then any of them may fail. Raises Fault."""
+def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
+    """What `begin` makes of the first reply of status 200 that turns out to be an answer. Until then any of the call's upstreams may fail,
+    for nothing of theirs was passed on. Raises Fault."""
     fault: Fault | None = None
     for route, others in in_turn(exchange.way.routes):
         for left in reversed(range(TRIES)):
             try:
-                return attempt(exchange, route)
+                return attempt(exchange, route, begin)
             except Fault as problem:
                 if exchange.cause or not problem.repeatable:
                     raise
@@ -114,7 +117,7 @@ def in_turn(routes: tuple[Route, ...]) -> Iterator[tuple[Route, bool]]:
         yield route, i < len(passed)
 
 
-def attempt(exchange: Exchange, route: Route) -> Any:
+def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) -> T:
     """Send once. Raises Fault."""
     started = datetime.now(UTC)
     try:
@@ -129,15 +132,16 @@ def attempt(exchange: Exchange, route: Route) -> Any:
         if reply.status_code != 200:
             with closing(reply):
                 raise upstream.refusal(reply, providers.of(route.target, exchange.way.endpoint), token)
+        begun = begin(reply)
     except Exception as problem:
         fault = exchange.discreet(as_fault(problem))
         route.gate.judge(None if fault.ours or exchange.cause not in (None, "silent") else fault.answered in range(400, 500) and fault.answered != 408)
         exchange.leave()
         exchange.tried(route, started, fault)
-        raise
+        raise fault from None
     route.gate.judge(True)
     exchange.tried(route, started)
-    return reply
+    return begun
 
 
 def prepared(way: Way, route: Route) -> Sent:
@@ -167,31 +171,49 @@ def pause(exchange: Exchange, fault: Fault, longest: float) -> bool:
 def ask(exchange: Exchange) -> bytes:
     """A call whose reply is one JSON document: its bytes. Raises Fault, always with the record closed."""
     try:
-        reply = post(exchange)
-        try:
-            data = upstream.read(reply, settings.MAX_REPLY, exchange)
-        finally:
-            reply.close() if exchange.cause else reply.raw.release_conn()
-        if upstream.content_type(reply) == "text/event-stream":  # asked for JSON, was given a stream
-            streamed = sse.Reply()
-            streamed.feed(data)
-            streamed.digest()
-            if streamed.error or streamed.bad or not streamed.finished:
-                raise Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
-            came, answer = None, translated(exchange, streamed.completion() or {})
-        else:
-            came = upstream.loaded(data, upstream.content_type(reply))
-            answer = translated(exchange, came)
-        if answer is not came:
-            data = orjson.dumps(answer)
+        answer, data, url = post(exchange, lambda reply: document(exchange, reply))
         pictures = None
         if exchange.asked.kind == Snapshot.Kind.IMAGE:
-            pictures = outcome.pictures_of(answer, lambda url: upstream.get_picture(url, reply.request.url))
+            pictures = outcome.pictures_of(answer, lambda link: upstream.get_picture(link, url))
         ended = exchange.amounts_to(answer, Snapshot.Status.OK, pictures)
     except Exception as problem:
         raise exchange.fail(as_fault(problem)) from None
     exchange.close(ended)
     return data
+
+
+def document(exchange: Exchange, reply: Response) -> tuple[Json, bytes, str]:
+    """A whole reply as OpenAI would give it, its bytes, and where it came from. Raises Fault; one whose end may be missing had been made, and is not asked for
+    again."""
+    try:
+        data = upstream.read(reply, settings.MAX_REPLY, exchange)
+    finally:
+        reply.close() if exchange.cause else reply.raw.release_conn()
+    kind = upstream.content_type(reply)
+    streamed = kind == "text/event-stream"  # unasked: some do
+    came = of_stream(data) if streamed else upstream.loaded(data, kind)
+    try:
+        answer = translated(exchange, came)
+    except Fault as fault:
+        raise senseless(fault) from None
+    return answer, data if answer is came and not streamed else orjson.dumps(answer), reply.request.url or ""
+
+
+def of_stream(data: bytes) -> Json:
+    streamed = sse.Reply()
+    streamed.feed(data)
+    streamed.digest()
+    if streamed.begun and (streamed.error or streamed.bad or not streamed.finished):
+        raise upstream.Truncated
+    if streamed.error:
+        raise senseless(upstream.failed(streamed.error))
+    return streamed.completion() or {}
+
+
+def senseless(fault: Fault) -> Fault:
+    """The same, of a reply at 200 that is no answer: one that says by which status it failed stands for that."""
+    fault.answered = fault.answered or 200
+    return fault
 
 
 def translated(exchange: Exchange, answer: Any) -> Json:
@@ -210,24 +232,43 @@ class Stream:
     def __init__(self, exchange: Exchange, *, usage_wanted: bool):
         self.exchange, self.usage_wanted = exchange, usage_wanted
         self.reply = sse.Reply()
-        self.rest = b""  # of an event that is not whole yet
+        self.begun = self.rest = b""  # read and not passed on yet; of an event that is not whole yet
         self.over = False
         self.size = 0  # bytes so far
         self.body: upstream.Body | None = None
         self.saved, self.saved_at, self.unsaved = 0, time.monotonic(), ""
         try:
-            answer = post(exchange)
-            if upstream.content_type(answer) == "text/event-stream":
-                self.body = upstream.Body(answer)
-            else:  # asked for a stream, was given JSON
-                try:
-                    came = upstream.loaded(upstream.read(answer, settings.MAX_REPLY, exchange), upstream.content_type(answer))
-                finally:
-                    answer.raw.release_conn()
-                self.rest = sse.as_stream(translated(exchange, came))
+            post(exchange, self._begin)
         except Exception as problem:
             self.over = True
             raise exchange.fail(as_fault(problem)) from None
+
+    def _begin(self, reply: Response) -> None:
+        """Up to the first event, which tells whether this is an answer. Raises Fault."""
+        exchange = self.exchange
+        if upstream.content_type(reply) != "text/event-stream":  # asked for a stream, was given JSON
+            answer, _, _ = document(exchange, reply)
+            self.begun = sse.as_stream(answer)
+            return
+        self.body, self.begun = upstream.Body(reply), b""
+        try:
+            while not sse.whole(self.begun) and (data := self.body.read()):
+                exchange.since = time.monotonic()
+                self.begun += data
+                if len(self.begun) > LONGEST_EVENT:
+                    raise Fault(502, "upstream_bad_reply", "The model's server sent an endless event.")
+            first = sse.Reply()
+            first.feed(sse.mended(self.begun))
+            first.digest()
+            if not self.begun.strip():
+                raise upstream.Truncated
+            if first.error and not first.begun:
+                raise upstream.failed(first.error)
+            if (first.bad or first.done) and not first.begun:
+                raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
+        except Exception as problem:
+            self._hang_up()
+            raise senseless(as_fault(problem)) from None
 
     def __iter__(self) -> "Stream":
         return self
@@ -250,7 +291,8 @@ class Stream:
         """The next whole events."""
         while True:
             try:
-                data = self.body.read() if self.body else b""
+                data = self.begun or (self.body.read() if self.body else b"")
+                self.begun = b""
             except Exception as problem:
                 return self._end(as_fault(problem))
             self.exchange.since = time.monotonic()

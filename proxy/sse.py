@@ -106,6 +106,11 @@ class Reply:
             self._choices.setdefault(index if type(index) is int else 0, _Choice()).add(choice)
 
     @property
+    def begun(self) -> bool:
+        """Something of an answer came."""
+        return bool(self._choices)
+
+    @property
     def finished(self) -> bool:
         """Every choice has said why it ended."""
         return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())

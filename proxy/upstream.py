@@ -7,6 +7,7 @@ it by shutting its socket.
 """
 
 import ipaddress
+import re
 import socket
 import threading
 import time
@@ -42,7 +43,7 @@ class Fault(Exception):
 
     snapshot: UUID | None = None
     conversation: UUID | None = None
-    answered = 0  # the status that the upstream replied with
+    answered = 0  # the status that the upstream replied with, or named; 200 where what it sent then was no answer
     unsent = False  # no byte of the call left
     ours = False  # the upstream has no part in it
     spent = False  # the gateway has tried again already, so the caller need not
@@ -58,8 +59,8 @@ class Fault(Exception):
 
     @property
     def repeatable(self) -> bool:
-        """Whether the same call may be sent again, here or elsewhere: nothing was done with it."""
-        return self.unsent or self.answered in (408, 429) or self.answered >= 500
+        """Whether the same call may be sent again, here or elsewhere: the upstream says that it did not do it, or sent no answer."""
+        return self.unsent or self.answered in (200, 408, 429) or self.answered >= 500
 
     @property
     def error(self) -> Json:
@@ -232,16 +233,21 @@ def refusal(reply: requests.Response, kind: ModuleType, token: str = "") -> Faul
     except (Fault, HTTPError, OSError):
         data = b""  # the status alone speaks
     status, error = kind.error(reply.status_code, reply.headers, data)
+    return refused(status, error, token, retry_after(reply))
+
+
+def refused(status: int, error: Json, token: str = "", retry_after: str | None = None) -> Fault:
+    """The error object of an upstream that answered with this status, as the caller's."""
     if token and status in (401, 403):
         fault = Fault(502, "token_refused", REFUSED)
     elif status in (401, 403, 407):
         fault = Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
     elif not 400 <= status < 500:
         ours, code = (504, "upstream_timeout") if status == 504 else (502, "upstream_failed")
-        fault = Fault(ours, error["code"] or code, error["message"], retry_after=retry_after(reply))
+        fault = Fault(ours, error["code"] or code, error["message"], retry_after=retry_after)
     else:
         type = "rate_limit_error" if status == 429 else "invalid_request_error"
-        fault = Fault(status, error["code"], error["message"], type, param=error["param"], retry_after=retry_after(reply))
+        fault = Fault(status, error["code"], error["message"], type, param=error["param"], retry_after=retry_after)
     fault.answered = status
     return fault
 
@@ -299,12 +305,14 @@ def get_picture(url: str, asked: str) -> bytes | None:
 
 
 def loaded(data: bytes, kind: str) -> Any:
-    """What the JSON says. Raises Fault."""
+    """What the JSON says. Raises Fault, one that is no answer unless it looks like one that was cut or misspelt."""
     try:
         return orjson.loads(data)
     except ValueError:
         what = "a web page" if "html" in kind else "something that is not JSON"
-        raise Fault(502, "upstream_bad_reply", f"The model's server answered with {what}.") from None
+        fault = Fault(502, "upstream_bad_reply", f"The model's server answered with {what}.")
+        fault.answered = 0 if data.lstrip()[:1] in (b"", b"{", b"[") else 200
+        raise fault from None
 
 
 def parsed(data: bytes, kind: str) -> Json:
@@ -315,6 +323,24 @@ def parsed(data: bytes, kind: str) -> Json:
     if error := answer.get("error"):
         raise Fault(502, "upstream_failed", words(error))
     return answer
+
+
+MEANT = {  # what an error may be called instead of naming its status
+    "rate_limit_error": 429, "rate_limit_exceeded": 429, "insufficient_quota": 429, "overloaded_error": 529, "server_error": 500, "api_error": 500,
+    "timeout_error": 504, "invalid_request_error": 400, "context_length_exceeded": 400, "content_filter": 400, "content_policy_violation": 400,
+    "not_found_error": 404, "authentication_error": 401, "permission_error": 403,
+}  # fmt: skip
+
+
+def failed(error: Any) -> Fault:
+    """An error that came at status 200, before anything of an answer: by the status that it names or means, or none in particular."""
+    said = error if isinstance(error, dict) else {}
+    named = [said.get(name) for name in ("code", "status", "status_code", "type")]
+    status = next((MEANT[name] if name in MEANT else int(name) for name in map(str, named) if name in MEANT or re.fullmatch("[45][0-9]{2}", name)), 0)
+    if not status:
+        return Fault(502, "upstream_failed", words(error))
+    code, param = (str(said[name])[:200] if said.get(name) else None for name in ("code", "param"))
+    return refused(status, {"message": words(error), "code": None if code == str(status) else code, "param": param})
 
 
 def words(error: Any) -> str:

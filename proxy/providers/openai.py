@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from conversations.threading import Json
-from proxy.upstream import Fault, words
+from proxy.upstream import Fault, failed
 
 from . import Endpoint, Form, Sent, Target, encoded, ours, renamed, secret
 
@@ -33,7 +33,7 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
     if not isinstance(answer, dict):
         raise Fault(502, "upstream_bad_reply", "The model's server answered with something that is not a JSON object.")
     if (problem := answer.get("error")) and not answer.get("choices"):
-        raise Fault(502, "upstream_failed", words(problem))
+        raise failed(problem)
     if not isinstance(answer.get("choices" if endpoint is Endpoint.CHAT else "data"), list):
         raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
     return answer
