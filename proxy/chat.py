@@ -33,9 +33,9 @@ def ask(
         use_case=use_case, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )  # fmt: skip
     way, token = admitted(request, asked, Endpoint.CHAT)
-    exchange = relay.open(asked, way, request.META.get("gunicorn.socket") if shown else None, stoppable=True, token=token)
+    exchange = relay.open(asked, way, stoppable=True, token=token)
     if shown:
-        return live.response(live.Asked(exchange, shown))
+        return live.response(live.Asked(exchange, shown, request.META.get("gunicorn.socket")))
     page = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
 
     def fetch() -> None:

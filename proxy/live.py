@@ -2,13 +2,17 @@
 
 Two tell it, in the same frames: the POST that asked, as the upstream speaks, and any other page, from the record.
 `turn`, `done` and `problem` carry the page of the conversation with its last exchange, as its own template renders it;
-`block` and `full` carry closed blocks, and as their id the characters of the answer that these are made of.
+`block` and `full` carry closed blocks, and as their id the characters of the answer that these are made of. While there is nothing to
+tell, a comment says that the stream is alive: what stands in front cuts silent ones.
 """
 
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from queue import Empty, SimpleQueue
+from threading import Thread
 from uuid import UUID
 
 import orjson
@@ -27,6 +31,7 @@ SOONEST = 0.05  # seconds between two looks at what has grown
 SHARE = 10  # and so many times as long as the last look took
 POLL = 0.7  # seconds
 ALIVE = 15.0  # seconds without a word
+COMMENT = b": still there\n\n"
 
 Shown = Callable[[UUID, UUID | None], str]  # (conversation, message) → its page
 
@@ -46,11 +51,21 @@ def event(name: str, html: str, at: int | None = None) -> bytes:
     return b"event: %s\n%sdata: %s\n\n" % (name.encode(), b"" if at is None else b"id: %d\n" % at, orjson.dumps(html))
 
 
+def give_up_on_stalled(client: socket.socket | None) -> None:
+    """A reader that takes no more is gone after CLIENT_STALL seconds."""
+    if client is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(settings.CLIENT_STALL), 0))
+
+
 class Growth:
     """What is told of an answer's text; its open block is looked at no oftener than it is worth."""
 
     def __init__(self) -> None:
-        self.blocks, self.next = Blocks(), 0.0
+        self.blocks, self.next, self.fresh = Blocks(), 0.0, False
+
+    def feed(self, text: str) -> None:
+        self.blocks.feed(text)
+        self.fresh = self.fresh or bool(text)
 
     def events(self) -> bytes:
         began = time.monotonic()
@@ -59,7 +74,7 @@ class Growth:
         out = [event("block", html, at) for at, html in self.blocks.close()]
         out += [event(name, html) for name, html in self.blocks.tail()]
         now = time.monotonic()
-        self.next = now + max(SOONEST, SHARE * (now - began))
+        self.next, self.fresh = now + max(SOONEST, SHARE * (now - began)), False
         return b"".join(out)
 
     def rest(self) -> bytes:
@@ -74,25 +89,49 @@ def ended(id: UUID, shown: Shown) -> bytes:
 
 
 class Asked:
-    """A response body: the answer to the question that this request brought. It is finished without its reader."""
+    """A response body: the answer to the question that this request brought. A thread of its own asks for it, so that this one can tell
+    the page what comes, and that nothing does. It is finished without its reader."""
 
-    def __init__(self, exchange: Exchange, shown: Shown):
+    def __init__(self, exchange: Exchange, shown: Shown, client: socket.socket | None):
         self.exchange, self.shown = exchange, shown
-        self.stream: relay.KeptStream | None = None
-        self.begun = False
+        self.grown: SimpleQueue[str | None] = SimpleQueue()  # what the answer has grown by; None: it has ended
+        self.asking: Thread | None = None
+        give_up_on_stalled(client)
 
     def __iter__(self) -> Iterator[bytes]:
-        exchange, growth = self.exchange, Growth()
-        exchange.writing = True
-        yield self._shown_as_turn()
-        exchange.since, exchange.writing = time.monotonic(), False
-        if stream := self._begin():
-            for _ in stream:
-                growth.blocks.feed(stream.new_text())
-                if said := growth.events():
-                    yield said
-            growth.blocks.feed(stream.new_text())
+        growth, turn = Growth(), self._shown_as_turn()
+        asking = Thread(target=copy_context().run, args=[self._ask], daemon=True)
+        asking.start()
+        self.asking = asking
+        yield turn
+        told = time.monotonic()
+        while (text := self._next(growth.next if growth.fresh else told + ALIVE)) is not None:
+            growth.feed(text)
+            said = growth.events()
+            if not said and time.monotonic() - told > ALIVE:
+                said = COMMENT
+            if said:
+                yield said
+                told = time.monotonic()
         yield growth.rest() + self._ended()
+
+    def _next(self, until: float) -> str | None:
+        try:
+            return self.grown.get(timeout=max(0.0, until - time.monotonic()))
+        except Empty:
+            return ""
+
+    def _ask(self) -> None:
+        try:
+            stream = relay.KeptStream(self.exchange, usage_wanted=True)
+            for _ in stream:
+                self.grown.put(stream.new_text())
+            self.grown.put(stream.new_text())
+        except Fault:
+            pass  # the record says so, and the page reads it there
+        finally:
+            self.grown.put(None)
+            record.release()
 
     def _shown_as_turn(self) -> bytes:
         call = self.exchange.call
@@ -108,21 +147,13 @@ class Asked:
         finally:
             record.release()
 
-    def _begin(self) -> relay.KeptStream | None:
-        self.begun = True
-        try:
-            self.stream = relay.KeptStream(self.exchange, usage_wanted=True)
-        except Fault:
-            pass  # the record says so, and the page reads it there
-        return self.stream
-
     def close(self) -> None:
         """gunicorn calls it at the end of every response, also of one whose reader has gone."""
         record.release()
-        if not self.begun:
-            self._begin()
-        if self.stream:
-            self.stream.close()
+        if self.asking:
+            self.asking.join()
+        else:
+            self._ask()
         tasks.after(self.exchange)
 
 
@@ -133,8 +164,7 @@ class Followed:
         self.call, self.shown, self.after = call, shown, after
         slots.take()
         self.closed = False
-        if client is not None:  # one that reads no more is given up
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(settings.CLIENT_STALL), 0))
+        give_up_on_stalled(client)
 
     def __iter__(self) -> Iterator[bytes]:
         growth, told = Growth(), time.monotonic()
@@ -145,7 +175,7 @@ class Followed:
             pending = self._grow(growth)
             said = growth.events()
             if not said and time.monotonic() - told > ALIVE:
-                said = b": still there\n\n"
+                said = COMMENT
             if said:
                 told = time.monotonic()
                 yield said
@@ -162,12 +192,12 @@ class Followed:
             pending = self.call.status == Snapshot.Status.PENDING
             so_far = growth.blocks.text
             if pending:
-                growth.blocks.feed(record.grown(self.call.id, len(so_far)))
+                growth.feed(record.grown(self.call.id, len(so_far)))
             elif self.call.reply and self.call.reply.role == "assistant":
                 reply = self.call.reply
                 text = threading.plain_text(threading.put_together(reply.role, reply.text, reply.raw))
                 if text.startswith(so_far):  # if not, the page at the end says what there is
-                    growth.blocks.feed(text[len(so_far) :])
+                    growth.feed(text[len(so_far) :])
             return pending
         finally:
             record.release()

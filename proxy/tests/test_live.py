@@ -1,10 +1,10 @@
 """The events of a growing answer, as the server tells them: to the page that asked, and to one that comes later."""
 
 import re
+from unittest.mock import Mock
 
 import orjson
 import pytest
-from django.core.signals import request_finished
 from django.test import Client
 
 from conversations import markdown, record
@@ -15,6 +15,7 @@ from proxy import exchange, live
 from proxy.tests.test_chat_pages import alice, hers, his, sent, server  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.django_db
+asked = pytest.mark.django_db(transaction=True)  # a thread of its own asks, on a connection of its own
 EVENTS = {"Accept": "text/event-stream"}
 TEXT = "# One\n\nTwo *words*.\n\n```python\nx = 1\n```\n\n- three\n- four\n"
 
@@ -37,6 +38,7 @@ def ask(client: Client, message: str, path: str = "/", **form):
     return client.post(path, {"message": message, "model": "gpt-4o"} | form, headers=EVENTS)
 
 
+@asked
 def test_a_question_and_its_answer_in_events(hers):  # noqa: F811
     events = told(ask(hers, f"!echo {TEXT}"))
     call = Snapshot.objects.get()
@@ -54,6 +56,7 @@ def test_the_same_form_without_events_leads_to_the_conversation(hers):  # noqa: 
     assert hers.post("/", {"message": "q", "model": "gpt-4o"}).status_code == 303
 
 
+@asked
 @pytest.mark.parametrize("word", ["!down", "!500", "!400", "!cut", "!garbage"])
 def test_a_call_that_fails_ends_in_a_problem(hers, word):  # noqa: F811
     events = told(ask(hers, f"{word} what is DNS, in some detail?"))
@@ -71,9 +74,9 @@ def test_what_is_not_let_through_is_answered_with_its_page(hers, settings):  # n
     assert b"my question" in response.content
 
 
+@asked
 @pytest.mark.parametrize("events", [0, 1, 2])
-def test_an_answer_is_finished_without_its_reader(hers, events, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(request_finished, "send", lambda **_: [])  # it would end the test's transaction
+def test_an_answer_is_finished_without_its_reader(hers, events):  # noqa: F811
     before = exchange.slots.taken
     response = ask(hers, "What is a vector database?")
     pieces = iter(response)
@@ -84,6 +87,27 @@ def test_an_answer_is_finished_without_its_reader(hers, events, monkeypatch):  #
     assert call.status == "ok"
     assert call.reply.text
     assert exchange.slots.taken == before
+
+
+@asked
+def test_a_model_that_thinks_is_no_silence(hers, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(live, "ALIVE", 0.01)
+    response = ask(hers, "!slow=0.5 What is a vector database?")
+    pieces = list(response)
+    assert pieces[0].startswith(b"event: turn\n")
+    assert pieces[1] == b": still there\n\n"
+    assert pieces[-1].rpartition(b"event: ")[2].startswith(b"done\n")
+    assert Snapshot.objects.get().status == "ok"
+
+
+@asked
+def test_a_gateway_that_can_start_no_thread_asks_all_the_same(hers, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(live, "Thread", Mock(side_effect=RuntimeError("can't start new thread")))
+    response = ask(hers, "What is a vector database?")
+    with pytest.raises(RuntimeError):
+        list(response)
+    response.close()
+    assert Snapshot.objects.get().status == "ok"
 
 
 @pytest.fixture
