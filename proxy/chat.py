@@ -51,7 +51,7 @@ def admitted(request, asked: Asked, endpoint: Endpoint) -> tuple[Way, str]:
         if policy.to_accept(request.user):
             raise Fault(403, "policy_not_accepted", policy.FIRST, "permission_error")
         way = routing.way(asked.model, endpoint, asked.owner, asked.body, pages=True)
-        return way, user_token.required(request, way.address_of_environment)
+        return way, user_token.required(request, way)
     except Fault as fault:
         raise relay.refused(asked, fault) from None
 

@@ -74,6 +74,12 @@ class Way:
         """Empty where the call may not go there."""
         return next((route.target.base_url for route in self.routes if route.upstream == ENVIRONMENT), "")
 
+    def leave_out(self, upstream: str) -> bool:
+        """Send nothing there. False, changing nothing, where there is no other place."""
+        others = tuple(route for route in self.routes if route.upstream != upstream)
+        self.routes = others or self.routes
+        return bool(others)
+
     def request(self, route: Route) -> Sent:
         """Made once, however often it is sent. Raises Fault where this upstream may not or cannot be asked so."""
         if route.problem:

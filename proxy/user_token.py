@@ -14,6 +14,7 @@ from django.http import HttpResponse
 from django.utils.crypto import salted_hmac
 
 from . import upstream
+from .routing import ENVIRONMENT, Way
 from .upstream import Fault
 
 COOKIE = "user_token"
@@ -32,12 +33,13 @@ def read(request) -> str:
         return ""
 
 
-def required(request, url: str) -> str:
-    """What a call to this address takes: the person's token, or none where the gateway's own credentials serve. Raises Fault where there are neither."""
-    if not settings.ALLOW_USER_TOKENS or not upstream.takes_tokens(url):
+def required(request, way: Way) -> str:
+    """What a call takes along: the person's token, or none where the gateway's own credentials serve. Where LLM_ENDPOINT has neither, the call
+    goes to the other places of its model. Raises Fault where there are none."""
+    if not settings.ALLOW_USER_TOKENS or not upstream.takes_tokens(way.address_of_environment):
         return ""
     token = read(request)
-    if not token and not settings.LLM_API_AUTHORIZATION:
+    if not token and not settings.LLM_API_AUTHORIZATION and not way.leave_out(ENVIRONMENT):
         raise Fault(400, "token_missing", MISSING, "invalid_request_error")
     return token
 

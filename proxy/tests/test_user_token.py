@@ -9,7 +9,8 @@ from django.test import Client
 from conversations.models import Snapshot
 from conversations.tests.calls import person
 from conversations.tests.html import Html, check
-from proxy import demo, upstream, user_token
+from proxy import demo, routing, upstream, user_token
+from proxy.models import Model, Route, Upstream
 
 pytestmark = pytest.mark.django_db
 
@@ -175,6 +176,24 @@ def test_without_any_credentials_the_page_says_where_to_paste(hers, settings, se
     assert html.all("form", action="/token/") == []
     ask(hers)
     assert sent() == [f"Bearer {TOKEN}"]
+
+
+def test_who_pasted_none_is_served_where_the_gateway_has_credentials(hers, settings, server, sent):
+    """Only LLM_ENDPOINT waits for a token; another place of the model does not."""
+    settings.LLM_API_AUTHORIZATION, settings.UPSTREAM_SECRETS = "", {"SPARE": "Bearer sk-spare"}
+    spare = Upstream.objects.create(name="spare", base_url=f"{server.url}/v1", secret="SPARE")
+    for name, places in (("gpt-4o", (None, spare)), ("gpt-4", (None,))):
+        model = Model.objects.create(name=name)
+        for order, place in enumerate(places):
+            Route.objects.create(model=model, upstream=place, order=order)
+    routing.forget()
+    call = ask(hers)
+    assert (call.status, call.upstream, call.attempts, sent()) == ("ok", "spare", "", ["Bearer sk-spare"])
+    response = hers.post("/", {"message": "q", "model": "gpt-4"})
+    assert (response.status_code, Snapshot.objects.latest("id").error_code) == (400, "token_missing")
+    paste(hers)
+    ask(hers)
+    assert sent()[1:] == [f"Bearer {TOKEN}"]
 
 
 def test_where_the_upstream_wants_none_nobody_has_to_paste(hers, settings, sent):
