@@ -29,6 +29,20 @@ def number(label: str, least: int, most: int, hint: str, *, whole: bool = False)
     return kind(label=label, min_value=least, max_value=most, required=False, help_text=hint, error_messages=errors, widget=widget)
 
 
+class UseCases(forms.Select):
+    """Each tells the page which model goes with it. What a conversation began with can be kept, if that is `kept`."""
+
+    def __init__(self, offered: list[UseCase], kept: str = "") -> None:
+        super().__init__(choices=[("", kept)] * bool(kept) + [(str(use_case.pk), _described(use_case)) for use_case in offered])
+        self.models = {str(use_case.pk): use_case.model for use_case in offered}
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *args, **kwargs)
+        if model := self.models.get(value):
+            option["attrs"]["data-model"] = model
+        return option
+
+
 class AskForm(forms.Form):
     model = forms.CharField(max_length=200, error_messages={"required": "Choose a model."})
     message = forms.CharField(
@@ -47,25 +61,28 @@ class AskForm(forms.Form):
     def __init__(self, *args: Any, models: list[str], **kwargs: Any) -> None:
         """With no models to choose from, the name is typed."""
         super().__init__(*args, **kwargs)
+        self.use_cases = cases.offered()
+        if not self.initial.get("model") and (preset := self._preset()) in models:
+            self.initial["model"] = preset
         chosen = self.data.get("model") or self.initial.get("model")
         if models:
             offered = models if not chosen or chosen in models else [chosen, *models]
             self.fields["model"].widget = forms.Select(choices=[(name, name) for name in offered])
         else:
             self.fields["model"].help_text = "The models cannot be listed now: type a name."
+        self.fields["use_case"].widget = UseCases(self.use_cases)
 
-        self.use_cases = cases.offered()
-        self._choose_from([(str(use_case.pk), _described(use_case)) for use_case in self.use_cases])
-
-    def _choose_from(self, use_cases: list[tuple[str, str]]) -> None:
-        self.fields["use_case"].widget = forms.Select(choices=use_cases)
+    def _preset(self) -> str:
+        """The model of the use case that is chosen at the start."""
+        chosen = [use_case for use_case in self.use_cases if use_case.pk == self.initial.get("use_case")] or self.use_cases[:1]
+        return chosen[0].model if chosen else ""
 
     def follow(self, call: Snapshot) -> None:
         """The use case of this call is chosen; where it is none of those offered, it can be kept as it was."""
         self.initial["use_case"] = next((use_case.pk for use_case in self.use_cases if use_case.name == call.use_case), "")
         if not self.initial["use_case"]:
             kept = call.use_case or ("Its own system prompt" if call.preamble_id else "No use case")
-            self._choose_from([("", kept), *self.fields["use_case"].widget.choices])
+            self.fields["use_case"].widget = UseCases(self.use_cases, kept)
 
     def clean_use_case(self) -> UseCase | None:
         """None: what the conversation began with."""

@@ -353,6 +353,16 @@ document.addEventListener("submit", (event) => {
 addEventListener("popstate", () => location.pathname !== path && location.reload());
 
 ready();
+// A use case has a model of its own, if an admin gave it one
+
+document.addEventListener("change", ({ target }) => {
+  const model = target.name === "use_case" && target.form.model;
+  const wanted = model && target.selectedOptions[0].dataset.model;
+  if (!wanted || model.value === wanted || (model.options && ![...model.options].some((option) => option.value === wanted))) return;
+  model.value = wanted;
+  status(`Model: ${wanted}`);
+});
+
 decorate(document);
 if (find("[data-live]")) {
   begin(document, [...document.querySelectorAll("main > .turn.answer")].pop());

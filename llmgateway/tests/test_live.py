@@ -8,7 +8,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from conversations.models import Partial, Snapshot
 from conversations.tests import calls
-from llmgateway.tests.test_browser import VIOLATIONS, chromium, gateway, pytestmark, sign_in, slow, upstream  # noqa: F401 (fixtures)
+from llmgateway.tests.test_browser import VIOLATIONS, chromium, faults, gateway, pytestmark, sign_in, slow, upstream  # noqa: F401 (fixtures)
+from proxy.models import UseCase
 from proxy.tests.gateway import eventually
 
 LONG = "Explain how tides work, with a table"
@@ -384,3 +385,15 @@ def test_a_stranger_finds_neither_stream_nor_stop(page, context, gateway):  # no
         token = page.locator("form.composer [name=csrfmiddlewaretoken]").get_attribute("value")
         assert context.request.post(f"{gateway.url}/c/{id}/stop/", form={"call": str(his.id), "csrfmiddlewaretoken": token}).status == 404
     assert not Snapshot.objects.get(id=his.id).stop
+def test_a_use_case_brings_its_model_along(page):
+    UseCase.objects.create(name="Librarian", model="gpt-4o-mini")
+    eventually(lambda: page.goto("/") and page.get_by_label("Use case").locator("option", has_text="Librarian").count())
+    page.get_by_label("Model").select_option("gpt-4o")
+    page.get_by_label("Use case").select_option("Librarian")
+    expect(page.get_by_label("Model")).to_have_value("gpt-4o-mini")
+    expect(status(page)).to_have_text("Model: gpt-4o-mini")
+    for shown in (True, False):
+        page.locator("summary", has_text="Parameters").click()
+        expect(page.get_by_label("Temperature")).to_be_visible(visible=shown)
+
+

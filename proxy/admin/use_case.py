@@ -8,7 +8,7 @@ from proxy.models import UseCase
 
 @admin.register(UseCase)
 class UseCaseAdmin(Administered, admin.ModelAdmin):
-    fields = ("name", "description", "prompt", "order", "enabled")
-    list_display = ("name", "description", "order", "enabled")
+    fields = ("name", "description", "prompt", "model", "order", "enabled")
+    list_display = ("name", "description", "model", "order", "enabled")
     ordering = ("order", "name")
     actions = None

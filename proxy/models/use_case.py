@@ -19,6 +19,9 @@ class UseCase(models.Model):
     prompt = models.TextField(
         "system prompt", max_length=20_000, blank=True, help_text="sent ahead of the question, and never shown on a page; empty: nothing is"
     )
+    model = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="chosen along with it, where the person may use it; empty: the one that was chosen before stays"
+    )
     order = models.PositiveSmallIntegerField(default=0, help_text="place in the list; the first is chosen at the start")
     enabled = models.BooleanField(default=True, help_text="whether it can be chosen")
 

@@ -156,6 +156,29 @@ def test_the_choice_is_remembered(hers, marmot):
     assert composer(hers, "/")[1][-1] == (str(marmot.pk), True)
 
 
+def chosen(html: Html, value: str) -> bool:
+    [option] = html.all("option", value=value)
+    return "selected" in option
+
+
+def test_a_model_of_its_own_is_chosen_along_with_it(hers, marmot):
+    """At once for the first one; for the others the page chooses it with them."""
+    UseCase.objects.filter(pk=marmot.pk).update(model="gpt-4o-mini", order=0)
+    html, _ = composer(hers, "/")
+    assert chosen(html, "gpt-4o-mini")
+    assert [option["data-model"] for option in html.all("option") if "data-model" in option] == ["gpt-4o-mini"]
+    ask(hers, "q", use_case=marmot.pk)  # and gpt-4o, which comes before it
+    html, _ = composer(hers, "/")
+    assert chosen(html, str(marmot.pk))
+    assert chosen(html, "gpt-4o")
+
+
+def test_a_model_that_the_person_may_not_use_is_not_chosen(hers, marmot):
+    UseCase.objects.filter(pk=marmot.pk).update(model="somebody-elses", order=0)
+    html, _ = composer(hers, "/")
+    assert not html.all("option", value="somebody-elses")
+
+
 # What follows ---------------------------------------------------------------------------------------------------
 
 
