@@ -151,6 +151,8 @@ def export(request, root: UUID, suffix: str) -> HttpResponse:
     data = exports.as_json(found) if suffix == "json" else exports.as_markdown(found, as_uuid(request.GET.get("at")))
     answer = HttpResponse(data, content_type="application/json" if suffix == "json" else "text/markdown; charset=utf-8")
     answer["Content-Disposition"] = content_disposition_header(True, exports.name(found.title, suffix)) or "attachment"
+    if call.kind == Snapshot.Kind.IMAGE:
+        return redirect("image", call.id)
     answer["X-Content-Type-Options"] = "nosniff"
     return answer
 

@@ -11,7 +11,7 @@ from conversations.models import Snapshot
 from llmgateway.tests import test_browser
 from llmgateway.tests.test_browser import VIOLATIONS, alice, chromium, context, fits, page, sign_in, upstream  # noqa: F401
 from proxy.tests.conftest import parameters, url_of
-from proxy.tests.gateway import CHAT, Gateway
+from proxy.tests.gateway import CHAT, Gateway, eventually
 
 pytestmark = test_browser.pytestmark
 
@@ -52,6 +52,17 @@ def test_the_journey_without_javascript(page, upstream):  # noqa: F811
     with page.expect_download() as saved:
         page.get_by_role("link", name="Download image 2").click()
     assert re.fullmatch(r"[0-9a-f]{12}\.png", saved.value.suggested_filename)
+
+    page.goto("/images/")
+    upstream.seen.clear()
+    page.get_by_label("What it shall show").fill("!silent a boat")
+    page.get_by_role("button", name="Make").click()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped.")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    assert eventually(lambda: any(seen["closed_early"] for seen in upstream.seen))
+    call = Snapshot.objects.latest("id")
+    assert (call.status, call.cost) == ("cancelled", None)
 
     page.goto("/images/")
     page.get_by_role("link", name="A lighthouse at dusk").click()
