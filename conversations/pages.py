@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Q
+from django.db.models import Q, TextField, Value
 from django.http import FileResponse, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -35,6 +35,7 @@ RECENT = 12  # conversations in the sidebar
 PAGE = 25  # conversations on a page of the history
 COUNTED = 1000  # conversations that are counted at most
 SHOWN = 15  # exchanges on the page of a conversation
+PARAMS = "params of the call"  # no role of a message
 NEWEST = "#newest"  # where the last exchange begins on the page of a conversation
 
 
@@ -66,7 +67,7 @@ def own(request, root: UUID) -> Conversation:
 
 
 def conversation(request, conversation: Conversation, at: UUID | None = None, count: int | None = None) -> dict[str, Any]:
-    """What the page of a conversation shows, or the last `count` exchanges of it, in five queries at any length, and one more for files."""
+    """What the page of a conversation shows, or the last `count` exchanges of it, in four queries at any length, and one more for files."""
     at = at or as_uuid(request.GET.get("at"))
     rows = conversation.messages.for_owner().defer("text", "raw")
     calls = conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]).defer("params", "response", "salt", "commitment")
@@ -78,7 +79,15 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
     preamble = _up(grown.nodes.get(line.call.preamble_id)) if line.call and line.call.preamble_id else []
     wanted = [node.message.id for node in [*line.nodes[first:], *preamble]]
     texts = Message.objects.filter(id__in=wanted).values_list("id", "role", "text", "raw")
-    said = {id: threading.put_together(role, text, raw) for id, role, text, raw in texts}
+    if line.call:
+        asked = Snapshot.objects.filter(id=line.call.id).values_list("id", Value(PARAMS), "params", Value(None, TextField()))
+        texts = texts.union(asked, all=True)
+    said, params = {}, "{}"
+    for id, role, text, raw in texts:
+        if role == PARAMS:
+            params = text or params
+        else:
+            said[id] = threading.put_together(role, text, raw)
     files = {bytes(file.sha256).hex(): file for file in conversation.attachments.all()} if attachments.references(list(said.values())) else {}
     shown = turns.turns(grown, line, first, said, files, record.grown)
     growing = next((turn.call for turn in shown if turn.pending and turn.call), None)
@@ -91,6 +100,7 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
         "newest": next((turn.anchor for turn in reversed(shown) if turn.kind == "question"), None),
         "last": line.nodes[-1].message.id if line.nodes else None,
         "call": line.call,
+        "params": params,
         "growing": growing,
         "again": _query(at=at, live=as_number(request.GET.get("live"), 0) + 1) if growing else "",
     }
@@ -141,6 +151,8 @@ def stop(request, root: UUID) -> HttpResponse:
         return redirect("conversation", root)
     call = get_object_or_404(found.snapshots, id=as_uuid(request.POST.get("call")))
     record.stop(call.id)
+    if call.kind == Snapshot.Kind.IMAGE:
+        return redirect("image", call.id)
     return redirect(reverse("conversation", args=[root]) + _query(live=0))
 
 
@@ -151,8 +163,6 @@ def export(request, root: UUID, suffix: str) -> HttpResponse:
     data = exports.as_json(found) if suffix == "json" else exports.as_markdown(found, as_uuid(request.GET.get("at")))
     answer = HttpResponse(data, content_type="application/json" if suffix == "json" else "text/markdown; charset=utf-8")
     answer["Content-Disposition"] = content_disposition_header(True, exports.name(found.title, suffix)) or "attachment"
-    if call.kind == Snapshot.Kind.IMAGE:
-        return redirect("image", call.id)
     answer["X-Content-Type-Options"] = "nosniff"
     return answer
 

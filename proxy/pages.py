@@ -203,7 +203,7 @@ def _conversation(
     shown: dict[str, Any] = reading.conversation(request, found, at, count)
     call = shown["call"]
     if form is None:
-        asked = AskForm.as_asked(call.model, call.params) if call and call.kind == Snapshot.Kind.CHAT else {"model": request.session.get("model")}
+        asked = AskForm.as_asked(call.model, shown["params"]) if call and call.kind == Snapshot.Kind.CHAT else {"model": request.session.get("model")}
         form = AskForm(models=_models(request.user.id), initial=asked | {"parent": shown["last"]})
     if call:
         form.follow(call)
