@@ -12,6 +12,7 @@ const RETRY = [500, 1000, 2000, 4000, 8000, 15000];
 
 let live = null; // the answer that grows: {url, stop, article, log, tail, after, ended}
 let sending = false;
+let branch = null; // the question that is asked in other words
 let path = location.pathname;
 
 // What the page says of itself
@@ -131,17 +132,18 @@ function turn(page) {
   main.querySelectorAll(":scope > :is(.welcome, .empty, .message, .exports), #newest").forEach((old) => old.remove());
   const form = find("form.composer");
   const asked = document.getElementById(question.id); // before: it is answered once more
-  let old = asked ?? document.getElementById(`m${form.parent.value}`)?.nextElementSibling; // an answer that failed, or waits
+  let old = asked ?? branch ?? document.getElementById(`m${form.parent.value}`)?.nextElementSibling; // an answer that failed, or waits
   while (old) {
     const next = old.nextElementSibling;
     old.remove();
     old = next;
   }
   main.append(find("#newest", page), question, answer);
-  if (!asked) {
+  if (!asked && !branch) {
     forget();
     form.message.value = "";
   }
+  branch = null;
   const address = find("[data-live]", page).dataset.live.replace(/live\/.*/, "");
   if (location.pathname !== address) history.pushState(null, "", address);
   else if (location.search) history.replaceState(null, "", address); // it named another version
@@ -210,7 +212,7 @@ function toggle(on) {
   send.after(stop);
 }
 
-/** What the composer holds, or `again`: a form that has a question answered once more. */
+/** What the composer holds, or `again`: a form that has a question answered once more, or asks it in other words. */
 async function ask(again) {
   const form = find("form.composer");
   const body = new URLSearchParams(new FormData(again ?? form));
@@ -229,13 +231,17 @@ async function ask(again) {
   }
   if (isSignedOut(response)) {
     toggle(false);
-    return again ? again.submit() : signedOut(); // on to where that leads
+    return again && !again.message ? again.submit() : signedOut(); // on to where that leads
   }
   if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
     const page = parse(await response.text());
     const theirs = find("form.composer", page);
     toggle(false);
     status("Not sent");
+    if (theirs && again?.message) {
+      problem(find(".problem p, .errorlist", theirs)?.textContent ?? UNREACHABLE);
+      return again.message.focus();
+    }
     if (!theirs) return problem([...page.querySelectorAll("main h1, main h1 + p")].map((part) => part.textContent).join(". ") || UNREACHABLE);
     form.replaceWith(theirs);
     ready();
@@ -251,9 +257,63 @@ async function ask(again) {
   }
 }
 
+// Editing, where the question stands
+
+async function edit(link) {
+  const article = document.getElementById(`m${link.pathname.split("/").at(-2)}`);
+  let form;
+  try {
+    const response = await fetch(link.href, { redirect: "manual", cache: "no-store" });
+    form = response.ok && find("main > form.composer", parse(await response.text()));
+  } catch {
+    form = null;
+  }
+  if (!form || !article || live || sending) return location.assign(link.href);
+  find("form.rewording")?.dispatchEvent(new Event("reset"));
+  const fields = new FormData(form);
+  const box = form.message;
+  form.className = "rewording";
+  form.setAttribute("aria-label", "Edit the question");
+  box.id = "id_rewording";
+  box.setAttribute("aria-label", "In other words");
+  const buttons = make("div", "buttons", "");
+  const cancel = Object.assign(make("button", "button quiet", "Cancel"), { type: "reset" });
+  const more = Object.assign(make("a", "action", "Model and parameters"), { href: link.href });
+  buttons.append(more, cancel, Object.assign(make("button", "button", "Send as a new branch"), { type: "submit" }));
+  fields.delete("message");
+  const hidden = [...fields].map(([name, value]) => Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+  form.replaceChildren(...hidden, box, buttons);
+  form.addEventListener("reset", (event) => {
+    event.preventDefault();
+    form.remove();
+    article.classList.remove("edited");
+    link.focus();
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (sending || live || !box.value.trim()) return box.focus();
+    branch = article;
+    ask(form).finally(() => (branch = null));
+  });
+  enters(form);
+  box.addEventListener("keydown", (event) => event.key === "Escape" && !event.isComposing && cancel.click());
+  article.classList.add("edited");
+  find(":scope > .said", article).before(form);
+  box.focus();
+  box.setSelectionRange(box.value.length, box.value.length);
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("main > .turn a[href*='/edit/']:is(.action, .problem > a)");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || !find("form.composer")) return;
+  event.preventDefault();
+  edit(link);
+});
+
 async function halt() {
   if (!live?.stop) return;
-  const button = find(".composer .stop, .composer .following .button");
+  const button = find(".composer .row .stop"); // what is disabled loses the focus
+  if (button?.contains(document.activeElement)) find("form.composer").message.focus({ preventScroll: true });
   if (button) button.disabled = true;
   status("Stopping…");
   try {
@@ -281,12 +341,27 @@ function ready() {
     ask();
   });
   form.message.addEventListener("input", () => sessionStorage.setItem(draft(), form.message.value));
+  enters(form);
+}
+
+/** Enter sends, unless it ends a composition. */
+function enters(form) {
   form.message.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
     if (!sending) form.requestSubmit();
   });
 }
+
+// A use case has a model of its own, if an admin gave it one
+
+document.addEventListener("change", ({ target }) => {
+  const model = target.name === "use_case" && target.form.model;
+  const wanted = model && target.selectedOptions[0].dataset.model;
+  if (!wanted || model.value === wanted || (model.options && ![...model.options].some((option) => option.value === wanted))) return;
+  model.value = wanted;
+  status(`Model: ${wanted}`);
+});
 
 // Copying
 
@@ -353,16 +428,6 @@ document.addEventListener("submit", (event) => {
 addEventListener("popstate", () => location.pathname !== path && location.reload());
 
 ready();
-// A use case has a model of its own, if an admin gave it one
-
-document.addEventListener("change", ({ target }) => {
-  const model = target.name === "use_case" && target.form.model;
-  const wanted = model && target.selectedOptions[0].dataset.model;
-  if (!wanted || model.value === wanted || (model.options && ![...model.options].some((option) => option.value === wanted))) return;
-  model.value = wanted;
-  status(`Model: ${wanted}`);
-});
-
 decorate(document);
 if (find("[data-live]")) {
   begin(document, [...document.querySelectorAll("main > .turn.answer")].pop());

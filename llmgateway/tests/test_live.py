@@ -199,10 +199,12 @@ def test_stop(page, upstream, slow, way, again):  # noqa: F811
     expect(status(page)).to_contain_text("Stopped")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    if way == "button" or not again:
+        expect(page.get_by_label("Your question")).to_be_focused()
     call = Snapshot.objects.get()
     assert call.status == "cancelled"
     assert call.reply.text.strip()
-    assert eventually(lambda: upstream.seen[-1]["closed_early"])
+    assert eventually(lambda: any(seen["closed_early"] for seen in upstream.seen))
     stopped = dom(page)
     page.reload()
     assert dom(page) == stopped
@@ -282,13 +284,47 @@ def test_an_answer_and_a_question_have_other_versions(page):
     page.get_by_role("link", name="Earlier version").click()
     expect(page.locator(".turn")).to_have_count(4)
 
-    page.get_by_role("link", name="Edit").last.click()
-    page.get_by_label("Your question").fill("Show it as a list")
+
+def test_a_question_is_edited_where_it_stands(page):
+    first = calls.turn(get_user_model().objects.get(username="alice"), [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o")
+    page.goto(f"/c/{first.conversation_id}/")
+    send(page, "Show it as a table")
+    whole(page)
+    page.evaluate("window.stands = true")
+    page.get_by_label("Your question").fill("a draft")
+    link, box = page.get_by_role("link", name="Edit").last, page.get_by_label("In other words")
+    link.press("Enter")
+    expect(box).to_be_focused()
+    expect(box).to_have_value("Show it as a table")
+    assert faults(page) == []
+    page.keyboard.press("Escape")
+    expect(box).to_have_count(0)
+    expect(link).to_be_focused()
+    link.click()
+    box.fill("!400 as a list")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Edit the question").click()  # the provider refused it
+    box.fill("Show it as a list")
     page.get_by_role("button", name="Send as a new branch").click()
     whole(page)
-    expect(page.locator(".question").last).to_contain_text("as a list")
-    expect(page.locator(".question .versions")).to_contain_text("2 of 2")
-    assert Snapshot.objects.latest("id").head.parent == Snapshot.objects.earliest("id").reply
+    expect(page.locator(".question").last).to_have_text(re.compile("as a list"))
+    expect(page.locator(".turn")).to_have_count(4)
+    expect(page.locator(".question .versions")).to_contain_text("3 of 3")
+    expect(page.get_by_label("Your question")).to_have_value("a draft")
+    assert page.evaluate("window.stands")
+    assert Snapshot.objects.filter(kind="chat").latest("id").head.parent == Snapshot.objects.earliest("id").reply
+    page.get_by_label("Your question").fill("")
+    shown = dom(page)
+    page.reload()
+    assert dom(page) == shown
+    page.get_by_role("link", name="Edit").last.click()
+    expect(box).to_be_focused()
+    page.evaluate("document.querySelector('form.rewording [name=use_case]').value = '999'")
+    page.get_by_role("button", name="Send as a new branch").click()  # what is not let through stays where it is written
+    expect(page.get_by_role("alert")).to_contain_text("This use case is no longer offered.")
+    expect(box).to_be_focused()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("link", name="Earlier version").last.click()
     page.get_by_role("link", name="Earlier version").last.click()
     expect(page.locator(".question").last).to_contain_text("as a table")
 
@@ -361,6 +397,18 @@ def test_the_gateway_away(page):
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_a_use_case_brings_its_model_along(page):
+    UseCase.objects.create(name="Librarian", model="gpt-4o-mini")
+    eventually(lambda: page.goto("/") and page.get_by_label("Use case").locator("option", has_text="Librarian").count())
+    page.get_by_label("Model").select_option("gpt-4o")
+    page.get_by_label("Use case").select_option("Librarian")
+    expect(page.get_by_label("Model")).to_have_value("gpt-4o-mini")
+    expect(status(page)).to_have_text("Model: gpt-4o-mini")
+    for shown in (True, False):
+        page.locator("summary", has_text="Parameters").click()
+        expect(page.get_by_label("Temperature")).to_be_visible(visible=shown)
+
+
 def test_enter_while_composing_and_with_shift_sends_nothing(page):
     box = page.get_by_label("Your question")
     box.fill("にほん")
@@ -385,15 +433,3 @@ def test_a_stranger_finds_neither_stream_nor_stop(page, context, gateway):  # no
         token = page.locator("form.composer [name=csrfmiddlewaretoken]").get_attribute("value")
         assert context.request.post(f"{gateway.url}/c/{id}/stop/", form={"call": str(his.id), "csrfmiddlewaretoken": token}).status == 404
     assert not Snapshot.objects.get(id=his.id).stop
-def test_a_use_case_brings_its_model_along(page):
-    UseCase.objects.create(name="Librarian", model="gpt-4o-mini")
-    eventually(lambda: page.goto("/") and page.get_by_label("Use case").locator("option", has_text="Librarian").count())
-    page.get_by_label("Model").select_option("gpt-4o")
-    page.get_by_label("Use case").select_option("Librarian")
-    expect(page.get_by_label("Model")).to_have_value("gpt-4o-mini")
-    expect(status(page)).to_have_text("Model: gpt-4o-mini")
-    for shown in (True, False):
-        page.locator("summary", has_text="Parameters").click()
-        expect(page.get_by_label("Temperature")).to_be_visible(visible=shown)
-
-
