@@ -1,15 +1,17 @@
-"""The usage report: who spent how much on what in a stretch of days, and in the stretch before it. From the roll-ups alone.
+"""The usage report: who spent how much on what in a stretch of days, and in the stretch before it; and what models said it was worth.
 
-Days are UTC's, as the roll-up's are. Figures by person need a right of their own; without it no figure is of fewer than FEWEST people.
+From the roll-ups alone. Days are UTC's, as theirs are. Figures by person need a right of their own, and so does what was assessed of few people;
+without them no figure is of fewer than FEWEST.
 """
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cached_property
-from typing import Any
+from functools import cached_property, reduce
+from operator import add
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection
@@ -34,6 +36,13 @@ SUMS = "sum(calls)::bigint, sum(failures)::bigint, sum(prompt_tokens)::bigint, s
 TOTALS = f"{USED} SELECT before, owner_id, model, bucket, {SUMS} FROM used GROUP BY GROUPING SETS ((before, owner_id), (before, model), (before, bucket))"
 HISTORY = f"{USED} SELECT bucket, owner_id, sum(calls)::bigint FROM used WHERE NOT before AND owner_id = ANY(%(owners)s) GROUP BY bucket, owner_id"
 HISTORY_OF_GROUPS = f"{USED} SELECT bucket, department, sum(calls)::bigint FROM used JOIN conversations_user ON id = owner_id WHERE NOT before GROUP BY 1, 2"
+# Of a conversation that was assessed again in these days, the last.
+ASSESSED = """
+    SELECT owner_id, count(*), count(*) FILTER (WHERE work_related), sum(satisfaction_score), sum(user_seconds_saved), sum(assistant_seconds_saved),
+        sum(assistant_seconds_saved / 3600 * assistant_wage)
+    FROM (SELECT DISTINCT ON (conversation_id) * FROM conversations_assessment WHERE call_id >= %(first_id)s AND call_id < %(end_id)s
+          ORDER BY conversation_id, call_id DESC) newest
+    JOIN conversations_conversation c ON c.id = conversation_id GROUP BY owner_id"""
 
 
 @dataclass(frozen=True)
@@ -83,23 +92,69 @@ class Figures:
     def tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
+    @property
+    def size(self) -> tuple[float, ...]:
+        return self.tokens, self.calls
+
 
 NAMES = tuple(Figures.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
-class Row:
+class Assessed:
+    """What a model said of some conversations, added up."""
+
+    conversations: int = 0
+    work_related: int = 0
+    satisfaction: float = 0  # points of ten, added up
+    seconds: float = 0  # saved for those who asked
+    assistant_seconds: float = 0  # of people who could have done it
+    worth: float = 0  # US dollars, at their wages
+
+    def __add__(self, other: "Assessed") -> "Assessed":
+        return Assessed(*map(add, astuple(self), astuple(other)))
+
+    @property
+    def percent(self) -> float:
+        """Of them, work-related."""
+        return 100 * self.work_related / self.conversations
+
+    @property
+    def mean(self) -> float:
+        """Satisfaction, of ten."""
+        return self.satisfaction / self.conversations
+
+    @property
+    def size(self) -> tuple[float, ...]:
+        return self.conversations, self.seconds
+
+
+Sums = TypeVar("Sums", bound=Figures | Assessed)
+
+
+@dataclass(frozen=True)
+class Row(Generic[Sums]):
     name: str
-    figures: Figures
+    figures: Sums
     people: int | None = None
 
 
 class Report:
-    """With an `owner`: of that person's own calls. `by_person` and `titles` say what its reader may see, and `names` how people are named to them."""
+    """With an `owner`: of that person's own calls, and nothing that was assessed. `by_person`, `titles` and `assessments` say what its reader may see,
+    and `names` how people are named to them."""
 
-    def __init__(self, days: Days, *, owner: int | None = None, by_person: bool = False, titles: bool = False, names: Names | None = None):
+    def __init__(
+        self,
+        days: Days,
+        *,
+        owner: int | None = None,
+        by_person: bool = False,
+        titles: bool = False,
+        assessments: bool = False,
+        names: Names | None = None,
+    ):
         self.days, self.owner, self.by_person, self.titles = days, owner, by_person or owner is not None, titles or owner is not None
-        self.names = names
+        self.assessments, self.names = assessments, names
 
     # What was spent -------------------------------------------------------------------------------------------------
 
@@ -134,24 +189,24 @@ class Report:
         return [(bucket, used.get(bucket, Figures())) for bucket in self.days.buckets]
 
     @property
-    def models(self) -> list[Row]:
+    def models(self) -> list[Row[Figures]]:
         return largest(Row(model, figures) for model, figures in self._sums[False, "model"].items())
 
     @property
-    def persons(self) -> list[Row]:
+    def persons(self) -> list[Row[Figures]]:
         """Nothing where its reader may not see people."""
         return largest(Row(self._people[id][0], figures) for id, figures in self._sums[False, "owner"].items()) if self.by_person else []
 
     @property
-    def departments(self) -> list[Row]:
-        return largest(self._grouped(1))
+    def departments(self) -> list[Row[Figures]]:
+        return largest(self._grouped(1, self._sums[False, "owner"], self.fewest))
 
     @property
-    def job_titles(self) -> list[Row]:
-        return largest(self._grouped(2))
+    def job_titles(self) -> list[Row[Figures]]:
+        return largest(self._grouped(2, self._sums[False, "owner"], self.fewest))
 
     @cached_property
-    def conversations(self) -> list[Row]:
+    def conversations(self) -> list[Row[Figures]]:
         """Those begun in these days that took the most tokens; nothing where its reader may not see titles and people."""
         if not (self.titles and self.by_person):
             return []
@@ -172,7 +227,7 @@ class Report:
             names: Mapping[Hashable, str] = {id: self._people[id][0] for id, _ in most}
             rows = self._rows(HISTORY, owners=[id for id, _ in most])
         else:
-            names, rows = self._group_of(1), self._rows(HISTORY_OF_GROUPS)
+            names, rows = self._group_of(1, self._sums[False, "owner"], self.fewest), self._rows(HISTORY_OF_GROUPS)
         lines: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
         for bucket, key, calls in rows:
             if key in names:
@@ -185,31 +240,66 @@ class Report:
     @property
     def fewest(self) -> int:
         """People in a department or with a job title that is shown: by a smaller one its reader could tell who they are."""
-        return 1 if self.by_person and not (self.names and self.names.hidden) else FEWEST
+        return 1 if self.by_person and not self._hidden else FEWEST
+
+    @property
+    def _hidden(self) -> bool:
+        return bool(self.names and self.names.hidden)
+
+    # What models said -----------------------------------------------------------------------------------------------
+
+    @property
+    def assessed(self) -> Assessed | None:
+        """Nothing where its reader could tell who they are."""
+        by_owner = self._assessed
+        return reduce(add, by_owner.values()) if by_owner and len(by_owner) >= self.fewest_assessed else None
+
+    @property
+    def people_assessed(self) -> int:
+        return len(self._assessed)
+
+    @property
+    def assessed_departments(self) -> list[Row[Assessed]]:
+        return largest(self._grouped(1, self._assessed, self.fewest_assessed))
+
+    @property
+    def assessed_persons(self) -> list[Row[Assessed]]:
+        """Nothing where its reader may not see people, or assessments of one."""
+        shown = self.by_person and self.assessments
+        return largest(Row(self._people[id][0], assessed) for id, assessed in self._assessed.items()) if shown else []
+
+    @property
+    def fewest_assessed(self) -> int:
+        return 1 if self.assessments and not self._hidden else FEWEST
+
+    @cached_property
+    def _assessed(self) -> dict[int, Assessed]:
+        """By owner."""
+        ids = {"first_id": first_id(self.days.since), "end_id": first_id(self.days.until + timedelta(days=1))}
+        return {} if self.owner else {owner: Assessed(*sums) for owner, *sums in self._rows(ASSESSED, **ids)}
 
     # Who -----------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _people(self) -> dict[int, tuple[str, str, str]]:
         """Name, department and job title."""
-        found = User.objects.filter(id__in=self._sums[False, "owner"]).only("username", "department", "job_title")
+        found = User.objects.filter(id__in=self._sums[False, "owner"].keys() | self._assessed.keys()).only("username", "department", "job_title")
         return {user.pk: (self.names.name(user) if self.names else user.username, user.department, user.job_title) for user in found}
 
-    def _group_of(self, field: int) -> dict[Hashable, str]:
-        """What each department or job title is shown as."""
+    def _group_of(self, field: int, people: Iterable[int], fewest: int) -> dict[Hashable, str]:
+        """What each department or job title of theirs is shown as."""
         sizes: dict[str, int] = defaultdict(int)
-        for person in self._people.values():
-            sizes[person[field]] += 1
-        return merged(sizes, self.fewest)
+        for id in people:
+            sizes[self._people[id][field]] += 1
+        return merged(sizes, fewest)
 
-    def _grouped(self, field: int) -> list[Row]:
-        shown = self._group_of(field)
-        rows: dict[str, Row] = {}
-        for id, figures in self._sums[False, "owner"].items():
+    def _grouped(self, field: int, by_owner: Mapping[int, Sums], fewest: int) -> list[Row[Sums]]:
+        shown = self._group_of(field, by_owner, fewest)
+        found: dict[str, list[Sums]] = defaultdict(list)
+        for id, figures in by_owner.items():
             if name := shown.get(self._people[id][field]):
-                row = rows.get(name, Row(name, Figures(), 0))
-                rows[name] = Row(name, row.figures + figures, (row.people or 0) + 1)
-        return list(rows.values())
+                found[name].append(figures)
+        return [Row(name, reduce(add, each), len(each)) for name, each in found.items()]
 
     def _rows(self, sql: str, **more: Any) -> list[tuple]:
         days = self.days
@@ -227,14 +317,14 @@ def total(figures: Iterable[Figures]) -> Figures:
     return sum(figures, Figures())
 
 
-def largest(rows: Iterable[Row]) -> list[Row]:
-    """By tokens, then calls; what is past the list in one row."""
-    ordered = sorted(rows, key=lambda row: (-row.figures.tokens, -row.figures.calls, row.name))
+def largest(rows: Iterable[Row[Sums]]) -> list[Row[Sums]]:
+    """By tokens, then calls, or by conversations; what is past the list in one row."""
+    ordered = sorted(rows, key=lambda row: (*(-part for part in row.figures.size), row.name))
     rest = ordered[LISTED:]
     if not rest:
         return ordered
     people = None if rest[0].people is None else sum(row.people or 0 for row in rest)
-    return [*ordered[:LISTED], Row(f"{REST} ({len(rest)})", total(row.figures for row in rest), people)]
+    return [*ordered[:LISTED], Row(f"{REST} ({len(rest)})", reduce(add, (row.figures for row in rest)), people)]
 
 
 def merged(sizes: dict[str, int], fewest: int) -> dict[Hashable, str]:

@@ -228,7 +228,7 @@ def _assessment(asked: Asked) -> str:
     """Of the conversation that stands there as JSON, as far as it could be read: what proxy.metadata asks for, reckoned from lengths and words."""
     found = re.findall(r'"role":"(user|assistant)","text":("(?:[^"\\]|\\.)*")', asked.question)
     said = {who: [str(orjson.loads(text)) for role, text in found if role == who] for who in ("user", "assistant")}
-    about, person, answers = subject(said["user"][0] if said["user"] else ""), " ".join(said["user"]).lower(), "\n".join(said["assistant"])
+    about, person, answers = subject(said["user"][0] if said["user"] else "").strip(" ,"), " ".join(said["user"]).lower(), "\n".join(said["assistant"])
     words, questions = len(answers.split()), len(said["user"])
     made = next((name for name, sign in (("code", "```"), ("a table", "|---"), ("a list", "\n- "), ("a list", "\n1. ")) if sign in answers), "an explanation")
     pleased, displeased = re.search(r"\b(thanks?|great|perfect|danke|merci|gracias)\b", person), re.search(r"\b(wrong|not what|doesn't|still)\b", person)

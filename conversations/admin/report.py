@@ -18,8 +18,8 @@ from ..access import may, reads_everything
 from ..exports.csv import BOM, line
 from ..identity import Names
 from ..models import AuditEvent
-from ..report import Days, Report, Row
-from ..templatetags.review import count, money, short
+from ..report import Assessed, Days, Figures, Report, Row
+from ..templatetags.review import count, money, short, spent
 
 RANGES = {7: "7 days", 30: "30 days", 91: "Quarter", 365: "Year"}
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
@@ -39,10 +39,11 @@ class DaysForm(forms.Form):
 
 @dataclass
 class Bar:
-    """A row as it is drawn."""
+    """A row as it is drawn, and what stands beside it."""
 
     row: Row
     picture: SafeString
+    cells: Sequence[str]
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Panel:
     says: str = ""  # the figures in a sentence, for whoever does not see the picture
     picture: SafeString | None = None
     bars: list[Bar] = field(default_factory=list)  # instead of the rows, on the page
+    drawn: Sequence[str] = ()  # what stands beside the bars
     legend: list[tuple[int, str]] = field(default_factory=list)
     missing: str = ""  # why there is nothing to show
 
@@ -103,7 +105,9 @@ def chosen(request: HttpRequest) -> tuple[DaysForm, Days]:
 
 
 def read(request: HttpRequest, days: Days) -> Report:
-    return Report(days, by_person=may(request.user, "view_usage_by_user"), titles=reads_everything(request.user), names=Names(request.user))
+    who = request.user
+    by_person, assessments = may(who, "view_usage_by_user"), may(who, "view_assessments")
+    return Report(days, by_person=by_person, titles=reads_everything(who), assessments=assessments, names=Names(who))
 
 
 def today() -> date:
@@ -143,6 +147,7 @@ def panels(report: Report) -> list[Panel]:
         bars("conversations", "Tokens by conversation", "Conversation begun in these days", report.conversations, titles(report)),
         *([bars("departments", "Tokens by department", "Department", report.departments, few)] if report.by_person else []),
         bars("job-titles", "Tokens by job title", "Job title", report.job_titles, few),
+        *assessed(report),
     ]
 
 
@@ -182,17 +187,56 @@ def cost(report: Report) -> Panel:
     )  # fmt: skip
 
 
-def bars(name: str, title: str, head: str, rows: list[Row], missing: str = "") -> Panel:
+def assessed(report: Report) -> list[Panel]:
+    """None where nobody was assessed."""
+    whole, people = report.assessed, report.people_assessed
+    if not people:
+        return []
+    few = f"Conversations of fewer than {report.fewest_assessed} people were assessed in these days." if report.fewest_assessed > 1 else ""
+    says = whole and (
+        f"{count(whole.conversations)} conversations of {count(people)} people: {whole.percent:.0f} % work-related, satisfaction {whole.mean:.1f} of 10, "
+        f"{spent(whole.seconds)} saved, and {spent(whole.assistant_seconds)} of assistants, worth {money(Decimal(whole.worth))}. A model’s estimates."
+    )
+    found = [worth("assessments", "Assessments by department", "Department", report.assessed_departments, few, says or "")]
+    return found + ([worth("assessed-people", "Assessments by person", "Person", rows)] if (rows := report.assessed_persons) else [])
+
+
+def worth(name: str, title: str, head: str, rows: list[Row[Assessed]], missing: str = "", says: str = "") -> Panel:
+    longest, counted = max((row.figures.conversations for row in rows), default=0), any(row.people is not None for row in rows)
+    heads = ("Conversations", "Work-related", "Satisfaction of 10", "Seconds saved", "Assistants’ seconds saved", "Worth in USD")
+    cells = [
+        (row.name, *((row.people,) if counted else ()), row.figures.conversations, row.figures.work_related, round(row.figures.mean, 2),
+         round(row.figures.seconds), round(row.figures.assistant_seconds), f"{row.figures.worth:.2f}")
+        for row in rows
+    ]  # fmt: skip
+    drawn = [
+        Bar(
+            row, charts.bar([row.figures.work_related, row.figures.conversations - row.figures.work_related], longest),
+            (f"{row.figures.percent:.0f} %", f"{row.figures.mean:.1f}", spent(row.figures.seconds)),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return Panel(
+        name, title, (head, "People", *heads) if counted else (head, *heads), cells, says=says, bars=drawn,
+        drawn=("Work-related", "Satisfaction", "Time saved"), legend=[(0, "Work-related"), (1, "Other conversations")], missing="" if rows else missing,
+    )  # fmt: skip
+
+
+def bars(name: str, title: str, head: str, rows: list[Row[Figures]], missing: str = "") -> Panel:
     longest = max((row.figures.tokens for row in rows), default=0)
     heads, counted = ("Calls", "Prompt tokens", "Completion tokens", "Cost in USD"), any(row.people is not None for row in rows)
     return Panel(
         name, title, (head, "People", *heads) if counted else (head, *heads), [cells(row) for row in rows],
-        bars=[Bar(row, charts.bar([row.figures.prompt_tokens, row.figures.completion_tokens], longest)) for row in rows],
-        legend=[(0, "Prompt"), (1, "Completion")], missing="" if rows else missing or "No calls.",
+        bars=[Bar(row, charts.bar([row.figures.prompt_tokens, row.figures.completion_tokens], longest), beside(row.figures)) for row in rows],
+        drawn=("Prompt + completion", "Calls", "Cost"), legend=[(0, "Prompt"), (1, "Completion")], missing="" if rows else missing or "No calls.",
     )  # fmt: skip
 
 
-def cells(row: Row) -> tuple[Any, ...]:
+def beside(figures: Figures) -> tuple[str, ...]:
+    return f"{short(figures.prompt_tokens)} + {short(figures.completion_tokens)}", count(figures.calls), money(figures.cost)
+
+
+def cells(row: Row[Figures]) -> tuple[Any, ...]:
     people = () if row.people is None else (row.people,)
     return (row.name, *people, row.figures.calls, row.figures.prompt_tokens, row.figures.completion_tokens, row.figures.cost)
 

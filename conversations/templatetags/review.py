@@ -89,7 +89,7 @@ def figure(value) -> SafeString | str:
 @register.filter
 def spent(seconds: float) -> str:
     """Work, roughly: 40 s, 12 min, 3.5 h."""
-    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
+    return f"{seconds:.0f}\xa0s" if seconds < 60 else f"{seconds / 60:.0f}\xa0min" if seconds < 3600 else f"{seconds / 3600:,.1f}\xa0h"
 
 
 @register.filter

@@ -1,17 +1,18 @@
 """The usage report, held against figures added up by hand."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import orjson
 import pytest
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from conversations import record
+from conversations import assessments, record
 from conversations.models import AuditEvent, Conversation, Usage, User
-from conversations.record import Outcome
+from conversations.record import Asked, Outcome
 from conversations.report import SMALLER, Days, merged
 from conversations.tests.calls import ask, user
 
@@ -130,13 +131,59 @@ def test_days_that_make_no_sense(logs):
     assert "Seven days from" in year.content.decode()
 
 
+# Assessments ----------------------------------------------------------------------------------------------------
+
+
+def assess(conversation: Conversation, at: datetime, score: float, work: bool, seconds: float) -> None:
+    said = dict.fromkeys(("chat_summary", "description", "llm_deliverables", "languages"), "x") | {"satisfaction_score": score, "work_related": work}
+    text = orjson.dumps(said | {"user_seconds_saved": seconds, "assistant_seconds_saved": 2 * seconds, "assistant_wage": 36}).decode()
+    call = record.open(Asked(owner=conversation.owner_id, kind="metadata", model="m", body={"model": "m"}, about=conversation.id, at=at))
+    record.close(call, Outcome(status="ok", response={"choices": [{"message": {"role": "assistant", "content": text}}]}, closed=at))
+    assessments.keep([call.id])
+
+
+@pytest.fixture
+def assessed(logs) -> None:
+    """One of Alice's twice, one of Bob's, one of Carol's; one in August."""
+    first, other, bobs, carols = (Conversation.objects.get(title=title) for title in ("forecast", "=budget", "invoices", "<script>contract</script>"))
+    night = datetime(2026, 9, 3, 1, 30, tzinfo=UTC)
+    assess(other, datetime(2026, 8, 31, 23, 59, tzinfo=UTC), 1, False, 7200)
+    assess(first, night, 2, False, 9000)
+    assess(first, night + timedelta(hours=1), 8, True, 600)
+    assess(bobs, night, 6, True, 1200)
+    assess(carols, night, 4, False, 300)
+
+
+def test_what_was_assessed_is_added_up_each_conversation_once(assessed):
+    lead = client_of("lea", "Lead")
+    said = cells(lead.get(f"/admin/usage/?{SEPTEMBER}").content.decode())
+    assert "3 conversations of 3 people: 67 % work-related, satisfaction 6.0 of 10, 35 min saved, and 1.2 h of assistants, worth $42.00." in said
+    assert lines(lead, "assessments")[1:] == ['"Finance","2","2","2","7.0","1800","3600","36.00"', '"Legal","1","1","0","4.0","300","600","6.00"']
+    assert [line.split(",")[0] for line in lines(lead, "assessed-people")[1:]] == ['"bob"', '"alice"', '"carol"']
+
+
+def test_what_was_assessed_of_few_people_is_for_those_who_may_see_it(assessed):
+    admin = client_of("gus", "Gateway admin")
+    page = admin.get(f"/admin/usage/?{SEPTEMBER}").content.decode()
+    assert "Conversations of fewer than 5 people were assessed in these days." in page
+    assert "satisfaction" not in page
+    assert admin.get(f"/admin/usage/assessments.csv?{SEPTEMBER}").status_code == 404
+    night = datetime(2026, 9, 4, 1, 30, tzinfo=UTC)
+    for name in ("dora", "emil"):
+        spend(User.objects.create_user(name, department="Sales"), date(2026, 9, 3), f"of {name}", 1, 1, "0")
+        assess(Conversation.objects.get(title=f"of {name}"), night, 10, True, 60)
+    assert lines(admin, "assessments")[1:] == [f'"{SMALLER}","5","5","4","7.6","2220","4440","44.40"']
+    assert admin.get(f"/admin/usage/assessed-people.csv?{SEPTEMBER}").status_code == 404
+    assert "emil" not in admin.get(f"/admin/usage/?{SEPTEMBER}").content.decode()
+
+
 def test_a_page_of_nothing():
     page = client_of("lea", "Lead").get("/admin/usage/")
     assert page.status_code == 200
     assert "No calls." in cells(page.content.decode())
 
 
-def test_ten_queries_at_most(logs, django_assert_max_num_queries):
+def test_ten_queries_at_most(assessed, django_assert_max_num_queries):
     lead = client_of("lea", "Lead")
     with django_assert_max_num_queries(10):
         assert lead.get(f"/admin/usage/?{SEPTEMBER}").status_code == 200

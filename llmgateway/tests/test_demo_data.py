@@ -1,5 +1,6 @@
 """The demo's people and what they said: loaded once, recorded as real calls are, and put out of use without a trace lost."""
 
+import csv
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -150,6 +151,49 @@ class Samples(Loaded):
         assert Assessment.objects.values("conversation__owner").distinct().count() >= 5
         assert {True, False} == set(Assessment.objects.values_list("work_related", flat=True))
         assert not Snapshot.objects.filter(kind="metadata", opened__gt=datetime.now(UTC)).exists()
+
+    def test_the_four_panels_and_the_api_say_what_the_calls_add_up_to_one_by_one(self):
+        today = datetime.now(UTC).date()
+        days, query = [today - timedelta(days=ago) for ago in range(30, -1, -1)], f"?since={today - timedelta(days=30)}&until={today}"
+        calls, tokens, threads = Counter(), {"prompt": Counter(), "completion": Counter()}, {}
+        for call in Snapshot.objects.select_related("owner", "conversation"):
+            name, spent = call.owner.username, (call.prompt_tokens or 0, call.completion_tokens or 0)
+            calls[name, call.opened.date()] += 1
+            for kind, number in zip(("prompt", "completion"), spent, strict=True):
+                tokens[kind][name] += number
+            if call.conversation:
+                told = threads.setdefault(call.conversation_id, [call.conversation.title, 0, 0, 0])
+                threads[call.conversation_id] = [told[0], told[1] + bool(call.reply_id), told[2] + spent[0], told[3] + spent[1]]
+        by_tokens = sorted(tokens["prompt"], key=lambda name: -(tokens["prompt"][name] + tokens["completion"][name]))
+        longest = sorted((sum(told[2:]) for told in threads.values()), reverse=True)[:15]
+
+        desk, rita = Client(), User.objects.get(username="rita")
+        desk.force_login(rita)
+
+        def panel(name: str) -> list[list[str]]:
+            text = desk.get(f"/admin/usage/{name}.csv{query}").content.decode("utf-8-sig")
+            return list(csv.reader(text.splitlines()))[1:]
+
+        assert [[row[0], *map(int, row[1:4])] for row in panel("people")] == [
+            [name, sum(n for (who, _), n in calls.items() if who == name), tokens["prompt"][name], tokens["completion"][name]] for name in by_tokens
+        ]
+        assert {name: int(number) for name, number in panel("tokens")} == {kind.capitalize(): sum(tokens[kind].values()) for kind in tokens}
+        assert [(date, sum(map(int, numbers))) for date, *numbers in panel("history")] == [
+            (str(day), sum(n for (_, at), n in calls.items() if at == day)) for day in days
+        ]
+        shown = [[row[0], *map(int, row[1:4])] for row in panel("conversations")]
+        assert [sum(row[2:]) for row in shown] == longest
+        assert all(row in threads.values() for row in shown)
+
+        _, secret = ApiKey.make(rita, "report", scopes=[ApiKey.Scope.USAGE])
+        told = Client().get(f"/api/usage{query}&of=everyone", headers={"authorization": f"Bearer {secret}"}).json()
+        for name, heads in (("people", ("calls", "prompt_tokens", "completion_tokens")), ("conversations", ("calls", "prompt_tokens", "completion_tokens"))):
+            assert [[row["name"], *(row[head] for head in heads)] for row in told[name]] == [[row[0], *map(int, row[1:4])] for row in panel(name)]
+        assert [told["total"]["prompt_tokens"], told["total"]["completion_tokens"]] == [int(number) for _, number in panel("tokens")]
+        for series in told["history"]:
+            if series["name"] != "All others":
+                assert series["calls"] == [calls[series["name"], day] for day in days]
+        assert [step["calls"] for step in told["steps"]] == [sum(n for (_, at), n in calls.items() if at == day) for day in days]
 
     def test_every_good_call_is_counted_and_priced(self):
         for snapshot in Snapshot.objects.filter(status="ok").exclude(kind="embedding"):

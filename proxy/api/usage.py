@@ -8,7 +8,7 @@ from conversations import audit
 from conversations.access import may, reads_everything
 from conversations.identity import Names
 from conversations.models import AuditEvent, User
-from conversations.report import Days, Figures, Report, Row
+from conversations.report import Assessed, Days, Figures, Report, Row
 from conversations.threading import Json
 from proxy.models import ApiKey
 from proxy.upstream import Fault
@@ -36,7 +36,7 @@ class Usage(Own):
         if not may(user, "view_usage"):
             raise Fault(403, "not_permitted", "Everyone's usage is shown to those who may see the usage report.", "permission_error")
         by_person = may(user, "view_usage_by_user")
-        report = Report(days, by_person=by_person, titles=reads_everything(user), names=Names(user))
+        report = Report(days, by_person=by_person, titles=reads_everything(user), assessments=may(user, "view_assessments"), names=Names(user))
         audit.record(user, AuditEvent.Action.LIST, of="usage report", via="API", since=days.since, until=days.until, by_person=by_person)
         return Response(as_json(report))
 
@@ -61,11 +61,32 @@ def as_json(report: Report) -> Json:
         "steps": [{"from": bucket} | figures(spent) for bucket, spent in report.buckets],
         "history": [{"name": name, "calls": calls} for name, calls in report.history],
         "conversations": [named(row) for row in report.conversations],
+        "assessments": report.assessed and {"total": worth(report.assessed) | {"people": report.people_assessed}} | assessed_by(report),
     } | {name: [named(row) for row in rows] for name, rows in lists.items()}
 
 
+def assessed_by(report: Report) -> Json:
+    lists = {"people": report.assessed_persons, "departments": report.assessed_departments}
+    return {name: [{"name": row.name} | worth(row.figures) | people(row) for row in rows] for name, rows in lists.items()}
+
+
+def worth(assessed: Assessed) -> Json:
+    return {
+        "conversations": assessed.conversations,
+        "work_related": assessed.work_related,
+        "satisfaction_of_10": round(assessed.mean, 2),
+        "seconds_saved": round(assessed.seconds),
+        "assistant_seconds_saved": round(assessed.assistant_seconds),
+        "worth_usd": round(assessed.worth, 2),
+    }
+
+
 def named(row: Row) -> Json:
-    return {"name": row.name} | figures(row.figures) | ({} if row.people is None else {"people": row.people})
+    return {"name": row.name} | figures(row.figures) | people(row)
+
+
+def people(row: Row) -> Json:
+    return {} if row.people is None else {"people": row.people}
 
 
 def figures(spent: Figures) -> Json:
