@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
+from django.contrib.staticfiles import apps as staticfiles
 
 
 class GatewayConfig(AppConfig):
@@ -15,3 +16,10 @@ class DeskConfig(admin.AdminConfig):
 
     default = False
     default_site = "conversations.desk.Desk"
+
+
+class StaticConfig(staticfiles.StaticFilesConfig):
+    """Collects nothing that no page loads: half of the files, and of the time that every start takes for them."""
+
+    default = False
+    ignore_patterns = [*staticfiles.StaticFilesConfig.ignore_patterns, "redoc", "rest_framework"]

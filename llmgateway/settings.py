@@ -105,7 +105,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "llmgateway.apps.StaticConfig",  # django.contrib.staticfiles
     "django.contrib.postgres",
     "rest_framework",
     "drf_spectacular_sidecar",
