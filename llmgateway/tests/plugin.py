@@ -10,14 +10,18 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from pytest_django.plugin import blocking_manager_key
 
 from llmgateway import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "var" / "tests"
+MIGRATED = "llmgateway_migrated"  # a database
 SETTINGS = re.findall(r'\benv\.\w+\("(\w+)"', (ROOT / "llmgateway" / "settings.py").read_text())
 CONTROLLER = "PYTEST_XDIST_WORKER" not in os.environ  # workers inherit the controller's environment
 
@@ -48,22 +52,49 @@ else:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Before xdist's workers start: what all of them share."""
     let_tests_empty_tables()
-    if not CONTROLLER:
-        return
-    if not os.environ.get("DATABASE_URL"):
-        embedded.start(FOLDER / "pg", fsync="off", full_page_writes="off")
-    call_command("collectstatic", interactive=False, verbosity=0)
+    if CONTROLLER:
+        if not os.environ.get("DATABASE_URL"):
+            embedded.start(FOLDER / "pg", fsync="off", full_page_writes="off")
+        with session.config.stash[blocking_manager_key].unblock():
+            migrate()
+        call_command("collectstatic", interactive=False, verbosity=0)
+    connection.settings_dict["TEST"]["TEMPLATE"] = MIGRATED
+
+
+def migrate() -> None:
+    """Once, into a database that those of the tests are copies of. What migrations wrote there is kept aside, in a schema of its own."""
+    with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(f"DROP DATABASE IF EXISTS {MIGRATED} WITH (FORCE)")
+        cursor.execute(f"CREATE DATABASE {MIGRATED}")
+    connection.close()
+    theirs, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], MIGRATED
+    call_command("migrate", interactive=False, verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA kept")
+        for table in connection.introspection.django_table_names(only_existing=True, include_views=False):
+            cursor.execute(f'SELECT EXISTS (SELECT FROM "{table}")')
+            if cursor.fetchone() == (True,):
+                cursor.execute(f'CREATE TABLE kept."{table}" AS TABLE public."{table}"')
+    connection.close()
+    connection.close_pool()  # type: ignore[attr-defined]
+    connection.settings_dict["NAME"] = theirs
 
 
 def let_tests_empty_tables() -> None:
-    """Tests that commit leave empty tables behind: the only code that may."""
-    from django.db.backends.postgresql.operations import DatabaseOperations
+    """Tests that commit leave tables behind as migrations left them: the only code that may."""
+    operations = type(connection.ops)
+    flush = operations.sql_flush
 
-    flush = DatabaseOperations.sql_flush
-    DatabaseOperations.sql_flush = lambda *args, **options: ["SET LOCAL gateway.may_erase = 'on'", *flush(*args, **options)]  # type: ignore[method-assign]
+    def sql_flush(*args: Any, **options: Any) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'kept'")
+            again = [f"INSERT INTO public.{table} TABLE kept.{table}" for (table,) in cursor.fetchall()]
+        return ["SET LOCAL gateway.may_erase = 'on'", *flush(*args, **options), *again]
+
+    operations.sql_flush = sql_flush  # type: ignore[method-assign]
 
 
 def pytest_unconfigure() -> None:

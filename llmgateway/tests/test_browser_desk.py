@@ -1,7 +1,7 @@
 """The review desk in a real browser: rita filters, opens, reads by keyboard, decides, and goes on to the next."""
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
@@ -17,8 +17,7 @@ PASSWORD = "a good long password"
 @pytest.fixture
 def waiting(transactional_db) -> None:
     rita = User.objects.create_user("rita", password=PASSWORD, is_staff=True)
-    # Not by her group: other tests flush what migrations wrote, and rights are made anew then, groups are not.
-    rita.user_permissions.add(*Permission.objects.filter(codename__in=["view_content", "decide"]))
+    rita.groups.add(Group.objects.get(name="Reviewer"))
     first = turn(person("carla"), [user("May we share the client list?"), assistant("No."), user("Why not?")], "Because.")
     second = turn(person("hugo"), [user("Another matter")], "So.")
     now = timezone.now()

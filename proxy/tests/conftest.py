@@ -10,10 +10,10 @@ import hypothesis
 import psycopg
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
 from django.db import connection
 
 from conversations.models import Snapshot
+from llmgateway.tests.plugin import MIGRATED
 from proxy import demo
 from proxy.models import ApiKey
 from proxy.tests import gateway as at
@@ -42,9 +42,8 @@ def committed(django_db_blocker, worker_id) -> Iterator[dict[str, str]]:
         name = f"test_served_{worker_id}"
         with psycopg.connect(**parameters("postgres"), autocommit=True) as server:
             server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            server.execute(f'CREATE DATABASE "{name}"')
+            server.execute(f'CREATE DATABASE "{name}" TEMPLATE {MIGRATED}')
         theirs = move_to(NAME=name)
-        call_command("migrate", interactive=False, verbosity=0)
         cast()
         move_to(**theirs)
         yield parameters(name)
