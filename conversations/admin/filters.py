@@ -38,7 +38,7 @@ OFFERS = """
         ARRAY(SELECT name FROM upstreams LIMIT 100),
         ARRAY(SELECT DISTINCT department FROM people LIMIT 500),
         ARRAY(SELECT DISTINCT job_title FROM people LIMIT 500)"""
-WHY = "People have aliases here. To search by name, say why below."
+WHY = "To search by name, say why below."
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 EARLIEST, LATEST = date(1970, 1, 2), date(9000, 1, 1)  # what an id can hold
 SENSIBLE = [MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]
@@ -183,7 +183,7 @@ class Filter(Days):
         if self.owners == []:
             self.add_error("user", f"No alias begins so. {WHY}")
         if self.cleaned_data.get("source") not in ("", "page", "key"):
-            self.add_error("source", f"A key belongs to somebody. {WHY}")
+            self.add_error("source", f"A key tells who somebody is. {WHY}")
         for name in OF_PEOPLE:
             if self.cleaned_data.get(name):
                 self.add_error(name, f"It may tell who somebody is. {WHY}")

@@ -30,7 +30,7 @@ GROUPS = {
     "Names": ("id", "conversation", "about", "upstream_id", "upstream_request_id", "process", "classic_id", "classic"),
     "Proof": ("preamble", "head", "reply", "salt", "commitment"),
 }
-CLUES = ("key", "address", "user_agent", "classic")  # to who it was
+CLUES = ("key", "address", "user_agent", "classic", "salt")  # to who it was; with the salt, guesses at what was sent could be tried
 PAYLOAD = ("params", "response")  # shown as the request and the reply that they are part of
 
 
