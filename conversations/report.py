@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F
 
 from .identity import FEWEST, Names
 from .models import Conversation, User
@@ -27,15 +26,18 @@ LISTED = 15  # rows of a panel; the rest are added up
 SERIES = 7  # of the history, besides the rest
 REST, SMALLER, NONE = "All others", "Smaller groups", "Not known"
 
-USED = """
-    WITH used AS (
-        SELECT *, day < %(since)s AS before, %(since)s::date + (day - %(since)s::date) / %(step)s * %(step)s AS bucket
-        FROM conversations_usage
-        WHERE day BETWEEN %(first)s AND %(until)s AND (%(owner)s::bigint IS NULL OR owner_id = %(owner)s))"""
+BUCKET = "%(since)s::date + (day - %(since)s::date) / %(step)s * %(step)s"
+OF = "(%(owner)s::bigint IS NULL OR owner_id = %(owner)s)"
+USED = f"FROM conversations_usage WHERE day BETWEEN %(since)s AND %(until)s AND {OF}"
 SUMS = "sum(calls)::bigint, sum(failures)::bigint, sum(prompt_tokens)::bigint, sum(completion_tokens)::bigint, sum(cost)"
-TOTALS = f"{USED} SELECT before, owner_id, model, bucket, {SUMS} FROM used GROUP BY GROUPING SETS ((before, owner_id), (before, model), (before, bucket))"
-HISTORY = f"{USED} SELECT bucket, owner_id, sum(calls)::bigint FROM used WHERE NOT before AND owner_id = ANY(%(owners)s) GROUP BY bucket, owner_id"
-HISTORY_OF_GROUPS = f"{USED} SELECT bucket, department, sum(calls)::bigint FROM used JOIN conversations_user ON id = owner_id WHERE NOT before GROUP BY 1, 2"
+TOTALS = f"""
+    SELECT false, owner_id, model, {BUCKET} AS bucket, {SUMS} {USED} GROUP BY GROUPING SETS ((owner_id), (model), (bucket))
+    UNION ALL SELECT true, owner_id, NULL, NULL, {SUMS} FROM conversations_usage WHERE day >= %(first)s AND day < %(since)s AND {OF} GROUP BY owner_id"""
+HISTORY = f"SELECT {BUCKET} AS bucket, owner_id, sum(calls)::bigint {USED} AND owner_id = ANY(%(owners)s) GROUP BY bucket, owner_id"
+HISTORY_OF_GROUPS = f"""
+    SELECT bucket, department, sum(calls)::bigint
+    FROM (SELECT {BUCKET} AS bucket, owner_id, sum(calls) AS calls {USED} GROUP BY bucket, owner_id) used JOIN conversations_user u ON u.id = owner_id
+    GROUP BY bucket, department"""
 # Of a conversation that was assessed again in these days, the last.
 ASSESSED = """
     SELECT owner_id, count(*), count(*) FILTER (WHERE work_related), sum(satisfaction_score), sum(user_seconds_saved), sum(assistant_seconds_saved),
@@ -212,12 +214,8 @@ class Report:
             return []
         found = Conversation.objects.filter(id__gte=first_id(self.days.since), id__lt=first_id(self.days.until + timedelta(days=1)))
         found = found.filter(owner=self.owner) if self.owner else found
-        found = (
-            found.only("title", "turns", "prompt_tokens", "completion_tokens", "cost")
-            .annotate(tokens=F("prompt_tokens") + F("completion_tokens"))
-            .order_by("-tokens", "-id")[:LISTED]
-        )
-        return [Row(row.title or "Untitled", Figures(row.turns, 0, row.prompt_tokens, row.completion_tokens, row.cost)) for row in found]
+        rows = found.only("title", "turns", "prompt_tokens", "completion_tokens", "cost").costliest(LISTED)
+        return [Row(row.title or "Untitled", Figures(row.turns, 0, row.prompt_tokens, row.completion_tokens, row.cost)) for row in rows]
 
     @cached_property
     def history(self) -> list[tuple[str, list[int]]]:

@@ -5,9 +5,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models
+from django.db.models.lookups import GreaterThanOrEqual
 from uuid_utils.compat import uuid7
 
 from .snapshot import Snapshot
+
+LARGE = 20_000  # tokens; a conversation in fifty has more, in the year that manage.py generate makes up
+TOKENS = models.F("prompt_tokens") + models.F("completion_tokens")
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
@@ -30,6 +34,12 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
     def with_call(self, **chosen: Any) -> "ConversationQuerySet":
         """Those in which at least one call is such a one."""
         return self.filter(models.Exists(Snapshot.objects.filter(conversation=models.OuterRef("pk"), **chosen)))
+
+    def costliest(self, most: int) -> "list[Conversation]":
+        """So many that took the most tokens: found among the large ones, and only where those are too few among all."""
+        found = self.annotate(tokens=TOKENS).order_by(models.F("tokens").desc(), "-id")
+        large = list(found.filter(GreaterThanOrEqual(TOKENS, LARGE))[:most])
+        return large if len(large) == most else list(found[:most])
 
     def newest_first(self) -> "ConversationQuerySet":
         return self.order_by("-last", "-id")
@@ -60,7 +70,11 @@ class Conversation(models.Model):
     objects = ConversationQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index("owner", models.F("last").desc(), name="conversation_history")]
+        indexes = [
+            models.Index("owner", models.F("last").desc(), name="conversation_history"),
+            # Of the few large ones alone: the totals of all the others change with every call.
+            models.Index(TOKENS.desc(), models.F("id").desc(), name="conversation_large", condition=models.Q(GreaterThanOrEqual(TOKENS, LARGE))),
+        ]
         constraints = [
             models.UniqueConstraint("owner", "classic_root", name="conversation_classic_root", condition=models.Q(classic_root__isnull=False)),
             models.UniqueConstraint("owner", "session_key", name="conversation_session", condition=models.Q(session_key__isnull=False)),

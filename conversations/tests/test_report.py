@@ -88,6 +88,15 @@ def test_the_four_panels_and_the_rest_as_added_up_by_hand(logs):
     assert {"export", "list"} <= set(AuditEvent.objects.values_list("action", flat=True))
 
 
+def test_the_costliest_are_found_among_the_large_and_where_those_are_too_few_among_all(logs):
+    ids = list(Conversation.objects.order_by("id").values_list("id", flat=True))
+    for id, tokens in zip(ids, (20_000, 19_999, 300_000, 5, 20_000, 70_000), strict=True):
+        Conversation.objects.filter(id=id).update(prompt_tokens=tokens - 2, completion_tokens=2)
+    everything = [ids[n] for n in (2, 5, 4, 0, 1, 3)]
+    for most in range(1, 8):
+        assert [each.id for each in Conversation.objects.costliest(most)] == everything[:most]
+
+
 def test_people_and_titles_are_for_those_who_may_see_them(logs):
     admin = client_of("gus", "Gateway admin")
     page = admin.get(f"/admin/usage/?{SEPTEMBER}").content.decode()
