@@ -128,7 +128,7 @@ class ConversationAdmin(Log):
             "tokens": conversation.prompt_tokens + conversation.completion_tokens,
             "transcript": read,
             "review": queue.panel(request, conversation, read.newest),
-            "assessments": assessments_of(conversation) if may(request.user, "view_assessments") else None,
+            "assessments": read.asked_about_it[:ASSESSMENTS] if may(request.user, "view_assessments") else None,
             "may_assess": settings.METADATA_CHECK,
             "readers": f"{reverse('admin:conversations_auditevent_changelist')}?about={conversation.id}" if may(request.user, "view_audit") else "",
             "preserved_filters": self.get_preserved_filters(request),
@@ -143,12 +143,6 @@ class ConversationAdmin(Log):
             raise Http404
         audit.record(request, AuditEvent.Action.ATTACHMENT, attachment)
         return attachment_response.response(attachment)
-
-
-def assessments_of(conversation: Conversation) -> list[Snapshot]:
-    """The calls that asked a model about it, newest first, each with what it came to."""
-    calls = conversation.calls_about.filter(kind=Snapshot.Kind.METADATA).select_related("assessment").order_by("-id")
-    return list(calls.defer("params", "response", "classic", "commitment", "salt")[:ASSESSMENTS])
 
 
 def _id(request: HttpRequest, name: str) -> UUID | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Func, OuterRef, QuerySet, TextField, Value
+from django.db.models import Func, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import JSONObject
 
 from .. import record, threading, tree
@@ -60,6 +60,7 @@ class Transcript:
     at: UUID | None
     loose: list[Snapshot]  # calls that stand at no message
     newest: UUID | None  # closed call of the conversation
+    asked_about_it: list[Snapshot]  # calls that asked a model about the conversation, newest first, each with what it came to
 
     @property
     def earlier(self) -> int | None:
@@ -78,7 +79,9 @@ def with_files(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
 
 def read(conversation: Conversation, names: Names, *, at: UUID | None = None, call: UUID | None = None, first: int | None = None) -> Transcript:
     """The branch through a message, or through a call; else that of the newest call. Three queries, payloads of the shown messages only."""
-    snapshots = list(conversation.snapshots.defer("params", "response", "commitment", "salt", "user_agent", "classic").order_by("id"))
+    found = Snapshot.objects.filter(Q(conversation=conversation) | Q(about=conversation, kind=Snapshot.Kind.METADATA)).select_related("assessment")
+    calls = list(found.defer("params", "response", "commitment", "salt", "user_agent", "classic").order_by("id"))
+    snapshots = [each for each in calls if each.conversation_id == conversation.id]
     grown = tree.grow(conversation.messages.defer("text", "raw"), snapshots)
     by_id = {snapshot.id: snapshot for snapshot in snapshots}
     if call in by_id:
@@ -102,7 +105,7 @@ def read(conversation: Conversation, names: Names, *, at: UUID | None = None, ca
             piece.place = files.get(piece.file)  # type: ignore[arg-type]
     loose = [snapshot for snapshot in snapshots if (snapshot.reply_id or snapshot.head_id) not in grown.nodes]
     closed = [snapshot.id for snapshot in snapshots if snapshot.status != Snapshot.Status.PENDING]
-    return Transcript(page, first, len(turns), at, loose, max(closed, default=None))
+    return Transcript(page, first, len(turns), at, loose, max(closed, default=None), [each for each in reversed(calls) if each.about_id == conversation.id])
 
 
 def _prompts(turns: list[Turn], grown: tree.Tree) -> None:

@@ -81,7 +81,11 @@ class Snapshot(models.Model):
             models.Index("model", "id", name="snapshot_model"),
             models.Index("upstream", "id", name="snapshot_upstream"),
             models.Index("about", "id", name="snapshot_about", condition=models.Q(about__isnull=False)),
-            models.Index("status", "id", name="snapshot_troubled", condition=~models.Q(status__in=["ok", "pending"])),
+            # Of what few calls are; each knows the conversation, so that a list of conversations reads no calls.
+            models.Index("status", "id", name="snapshot_ended", include=["conversation"], condition=~models.Q(status__in=["ok", "pending"])),
+            models.Index("kind", "id", name="snapshot_kind", include=["conversation"], condition=~models.Q(kind="chat")),
+            models.Index("use_case", "id", name="snapshot_use_case", include=["conversation"], condition=~models.Q(use_case="")),
+            models.Index("key", "id", name="snapshot_key", include=["conversation"], condition=~models.Q(key="")),
             models.Index("id", name="snapshot_pending", condition=models.Q(status="pending")),
             models.Index("upstream_id", name="snapshot_upstream_id", condition=~models.Q(upstream_id="")),
         ]
