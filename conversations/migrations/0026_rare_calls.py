@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("conversations", "0024_llm_logs_about")]
+    dependencies = [("conversations", "0025_conversation_large")]
 
     operations = [
         AddIndexConcurrently(
