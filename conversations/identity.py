@@ -96,12 +96,15 @@ class Names:
         """As it is shown to this reader: staff by name, since it is their work that the trail is about."""
         if not self.hidden:
             return event
-        if event.actor_id and event.actor_id not in self._staff:
-            event.actor_name = alias(event.actor_id)
         detail = json.loads(event.detail)
-        if event.kind == "user" and event.subject.isdecimal() and int(event.subject) not in self._staff:
-            event.subject = detail["name"] = alias(int(event.subject))
-        elif event.kind == "apikey":
+        subject = int(event.subject) if event.kind == "user" and event.subject.isdecimal() else None
+        if event.actor_id and event.actor_id not in self._staff:
+            event.actor_name, event.address, event.user_agent = alias(event.actor_id), None, ""
+        if subject and subject not in self._staff:
+            event.subject = detail["name"] = alias(subject)
+            if not event.actor_id:  # a failed sign-in
+                event.address, event.user_agent = None, ""
+        if event.kind == "apikey":
             detail.pop("name", None)
         if event.actor_id != self.reader.pk and isinstance(chosen := detail.get("filter"), dict):
             detail["filter"] = {name: pseudonyms.HIDDEN if name in BY_NAME else value for name, value in chosen.items()}

@@ -37,7 +37,9 @@ ANSWERING = frozenset("""
     reasoning_effort verbosity thinking service_tier store size quality style background moderation output_format output_compression input_fidelity
     partial_images encoding_format dimensions
 """.split())  # fmt: skip
-SAID = frozenset("role content refusal tool_calls tool_call_id function_call audio annotations reasoning reasoning_content reasoning_details".split())
+SAID = frozenset(
+    "role content refusal tool_calls tool_call_id function_call audio images annotations reasoning reasoning_content reasoning_details thinking_blocks".split()
+)
 SENDER = ("user", "safety_identifier")  # fields that say who asks, in a word
 HIDDEN = "(hidden)"
 
