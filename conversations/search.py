@@ -12,7 +12,8 @@ from .models import Message, Snapshot
 
 TERM = 200  # characters of a query that are read
 STRETCH = 100_000  # characters of text in one entry: PostgreSQL's vectors end at 1 MB
-CAP = 1000  # matches that are sorted; a word that has more should be narrowed
+CAP = 1000  # matches that are sorted; words that have more should be narrowed
+FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(slots=True)
@@ -23,15 +24,15 @@ class Hit:
 
 
 INDEX = """
-    INSERT INTO conversations_searchentry (message_id, part, conversation_id, words)
-    SELECT id, part, conversation, to_tsvector('simple', words)
-    FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::text[]) AS entry (id, part, conversation, words)
+    INSERT INTO conversations_searchentry (message_id, part, conversation_id, call, words)
+    SELECT id, part, conversation, call, to_tsvector('simple', words)
+    FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::uuid[], %s::text[]) AS entry (id, part, conversation, call, words)
     ON CONFLICT DO NOTHING"""
 
 # Most messages are a text and nothing else: their words need not come here first. (Found by their conversation: calls have no index there.)
 INDEX_PLAIN = """
-    INSERT INTO conversations_searchentry (message_id, part, conversation_id, words)
-    SELECT id, 0, conversation_id, to_tsvector('simple', translate(text, U&'\\0001\\0002', '  ')) FROM conversations_message
+    INSERT INTO conversations_searchentry (message_id, part, conversation_id, call, words)
+    SELECT id, 0, conversation_id, snapshot_id, to_tsvector('simple', translate(text, U&'\\0001\\0002', '  ')) FROM conversations_message
     WHERE conversation_id = ANY(%(conversations)s) AND snapshot_id = ANY(%(snapshots)s)
         AND echo_of_id IS NULL AND raw IS NULL AND text <> '' AND length(text) <= %(stretch)s
     ON CONFLICT DO NOTHING"""
@@ -54,15 +55,17 @@ FIND = f"""
 WITH_CALL = "EXISTS (SELECT FROM conversations_snapshot s WHERE s.conversation_id = e.conversation_id AND {})"
 CHOSEN = {"model": "s.model = %(model)s", "use_case": "s.use_case = %(use_case)s", "id__gte": "s.id >= %(id__gte)s", "id__lt": "s.id < %(id__lt)s"}
 
-# The same within what a reviewer chose, so that the cap counts only what matched there.
-MATCHING = f"""
-    SELECT e.conversation_id, m.snapshot_id FROM conversations_searchentry e
-    JOIN conversations_message m ON m.id = e.message_id
-    JOIN conversations_conversation c ON c.id = e.conversation_id
-    WHERE e.words @@ websearch_to_tsquery('simple', %(query)s)
-        AND (%(owners)s::bigint[] IS NULL OR c.owner_id = ANY(%(owners)s::bigint[]))
-        AND (%(since)s::uuid IS NULL OR m.snapshot_id >= %(since)s::uuid) AND (%(until)s::uuid IS NULL OR m.snapshot_id < %(until)s::uuid)
-    LIMIT {CAP + 1}"""
+# The same within what a reviewer chose, newest calls first, up to a cap that counts only what matched there. A common word meets the cap soon on
+# the way back through the index of calls; a rare one is looked up in the index of words, and the few that it has are sorted.
+MATCHING = """
+    SELECT e.conversation_id, e.call FROM conversations_searchentry e {of}
+    WHERE e.words @@ websearch_to_tsquery('simple', %(query)s) AND e.call >= %(since)s AND e.call < %(until)s
+    ORDER BY e.call DESC LIMIT %(most)s"""
+OF_OWNERS = "JOIN conversations_conversation c ON c.id = e.conversation_id AND c.owner_id = ANY(%(owners)s::bigint[])"
+
+# What a worker of an older version left out.
+FILL = """
+    UPDATE conversations_searchentry e SET call = m.snapshot_id FROM conversations_message m WHERE e.call IS NULL AND m.id = e.message_id"""
 
 HEADLINE = """
     SELECT ts_headline('simple', said, websearch_to_tsquery('simple', %s), U&'StartSel=\\0001, StopSel=\\0002, MaxWords=24, MinWords=8, MaxFragments=1')
@@ -74,7 +77,11 @@ def index(snapshots: list[UUID]) -> None:
     conversations = list(Snapshot.objects.filter(id__in=snapshots).exclude(conversation=None).values_list("conversation", flat=True).distinct())
     brought = Message.objects.filter(conversation__in=conversations, snapshot__in=snapshots, echo_of=None).annotate(length=Length("text"))
     others = brought.exclude(raw=None, length__lte=STRETCH)
-    entries = [(message.id, part, message.conversation_id, stretch) for message in others.iterator(100) for part, stretch in enumerate(_stretches(message))]
+    entries = [
+        (message.id, part, message.conversation_id, message.snapshot_id, stretch)
+        for message in others.iterator(100)
+        for part, stretch in enumerate(_stretches(message))
+    ]
     with connection.cursor() as cursor:
         cursor.execute(INDEX_PLAIN, {"conversations": conversations, "snapshots": snapshots, "stretch": STRETCH})
         if entries:
@@ -98,11 +105,18 @@ def find(query: str, *, owner: int | None = None, limit: int = 25, before: UUID 
 
 
 def matching(query: str, *, owners: list[int] | None, since: UUID | None, until: UUID | None) -> tuple[set[tuple[UUID, UUID]], bool]:
-    """The calls that brought a matching message, with their conversations, of these owners and snapshot ids; and whether there are more."""
+    """The newest calls that brought a matching message, with their conversations, of these owners and ids; and whether there are more."""
+    chosen = {"query": query[:TERM].replace("\0", "").strip(), "owners": owners, "since": since or FIRST, "until": until or LAST, "most": CAP + 1}
     with connection.cursor() as cursor:
-        cursor.execute(MATCHING, {"query": query[:TERM].replace("\0", "").strip(), "owners": owners, "since": since, "until": until})
+        cursor.execute(MATCHING.format(of="" if owners is None else OF_OWNERS), chosen)
         found = cursor.fetchall()
     return set(found[:CAP]), len(found) > CAP
+
+
+def fill() -> None:
+    """Where there is nothing to fill this costs one look into an index."""
+    with connection.cursor() as cursor:
+        cursor.execute(FILL)
 
 
 def _stretches(message: Message) -> list[str]:

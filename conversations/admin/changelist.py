@@ -7,21 +7,24 @@ older pages shows each row once.
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import EmptyResultSet, PermissionDenied
-from django.db import connection
+from django.core.exceptions import EmptyResultSet, PermissionDenied, ValidationError
+from django.db import connection, transaction
 from django.db.models import IntegerField, Q, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.text import slugify
+from django.views.decorators.http import require_POST
 
-from .. import audit
+from .. import audit, search
 from ..access import may
 from ..exports.csv import Calls, Stream
 from ..identity import Names
-from ..models import AuditEvent
+from ..models import AuditEvent, SavedFilter
+from . import patience
 from .filters import Days, Filter
 from .rights import Evidence
 
@@ -54,7 +57,7 @@ class Keyset(ChangeList):
         self.filter = self.model_admin.filter_form(request.GET, request.user)
         self.has_filters = self.has_active_filters = False
         self.filter_specs: list = []
-        self.filter.load()
+        self.filter.load(str(self.opts.model_name))
         return self.model_admin.filtered(self.filter)
 
     def get_results(self, request: HttpRequest) -> None:
@@ -151,20 +154,35 @@ class Log(Evidence, admin.ModelAdmin):
         return Keyset
 
     def get_urls(self) -> list[URLPattern]:
-        return [path("csv/", self.admin_site.admin_view(self.csv_view), name=f"{self.opts.app_label}_{self.opts.model_name}_csv"), *super().get_urls()]
+        view, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"
+        return [
+            path("csv/", view(self.csv_view), name=f"{name}_csv"),
+            path("saved/", view(require_POST(self.save_view)), name=f"{name}_saved"),
+            path("saved/<int:id>/", view(self.saved_view), name=f"{name}_saved_one"),
+            path("saved/<int:id>/delete/", view(require_POST(self.forget_view)), name=f"{name}_forget"),
+            *super().get_urls(),
+        ]
+
+    def url(self, what: str, *args: Any) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{what}", args=args)
 
     def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
         context = {
             "title": str(self.opts.verbose_name_plural).capitalize(),
             "may_export": self.has_export_permission(request),
-            "csv_url": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_csv"),
+            "csv_url": self.url("csv"),
+            "saved_url": self.url("saved"),
             "rows_of_csv": self.rows_of_csv,
             "with_calls": self.with_calls,
             "cap": CAP,
+            "matches": search.CAP,
             "zone": timezone.get_current_timezone_name(),
         }
         try:
-            response = super().changelist_view(request, context | (extra_context or {}))
+            with patience.patience():
+                response = super().changelist_view(request, context | self.around(request) | (extra_context or {}))
+        except patience.TookTooLong:
+            return self.stopped(request)
         except FirstPage:
             query = request.GET.copy()
             query.pop("before", None)
@@ -173,6 +191,15 @@ class Log(Evidence, admin.ModelAdmin):
         if rows := getattr(response, "context_data", {}).get("cl"):  # found, and not rendered yet
             self.note(request, Action.SEARCH if rows.filter.terms else Action.LIST, rows.filter, rows=rows.result_count)
         return response
+
+    def around(self, request: HttpRequest) -> dict[str, Any]:
+        """What a page shows besides its rows."""
+        return {}
+
+    def stopped(self, request: HttpRequest) -> HttpResponse:
+        chosen = self.filter_form(request.GET, request.user)
+        self.note(request, Action.SEARCH if chosen.terms else Action.LIST, chosen, stopped=True)
+        return patience.stopped(request, str(self.opts.verbose_name_plural).capitalize(), chosen)
 
     def note(self, request: HttpRequest, action: str, chosen: Days, **detail: Any) -> None:
         audit.record(request, action, self.model, terms=chosen.terms, filter=chosen.chosen, **detail)
@@ -191,10 +218,56 @@ class Log(Evidence, admin.ModelAdmin):
         if not self.has_export_permission(request):
             raise PermissionDenied
         chosen = self.filter_form(request.GET, request.user)
-        if not chosen.is_valid() or chosen.cut_short:
-            return HttpResponseRedirect(f"{reverse(f'admin:{self.opts.app_label}_{self.opts.model_name}_changelist')}?{request.GET.urlencode()}")
+        try:
+            with patience.patience():
+                wrong = not chosen.is_valid() or chosen.cut_short
+        except patience.TookTooLong:
+            return self.stopped(request)
+        if wrong:
+            return self.back(request.GET.urlencode())
         self.note(request, Action.EXPORT, chosen, format="csv")
         response = StreamingHttpResponse(self.download(request, chosen), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="{slugify(str(self.opts.verbose_name_plural))}-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"'
         response["X-Content-Type-Options"] = "nosniff"
         return response
+
+    # Saved filters: each reader's own -------------------------------------------------------------------------------
+
+    def back(self, query: str) -> HttpResponseRedirect:
+        return HttpResponseRedirect(f"{self.url('changelist')}?{query}")
+
+    def save_view(self, request: HttpRequest) -> HttpResponse:
+        """What the address says of the form's fields, under a name."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        reader: Any = request.user
+        chosen, name = self.filter_form(request.GET, reader), request.POST.get("name", "").strip()
+        if not chosen.is_valid():
+            messages.error(request, "Correct the filter, then save it.")
+            return self.back(request.GET.urlencode())
+        saved = SavedFilter(owner=reader, page=str(self.opts.model_name), name=name, query=chosen.query())
+        try:
+            with transaction.atomic():
+                saved.keep()
+                audit.record(request, Action.ADDED, saved, terms=f"{name}: {chosen.terms}", filter=chosen.chosen)
+        except ValidationError as problem:
+            messages.error(request, " ".join(problem.messages))
+        else:
+            messages.success(request, f"Saved: {name}.")
+        return self.back(request.GET.urlencode())
+
+    def saved_view(self, request: HttpRequest, id: int) -> HttpResponse:
+        return self.back(self._saved(request, id).query)
+
+    def forget_view(self, request: HttpRequest, id: int) -> HttpResponse:
+        saved = self._saved(request, id)
+        with transaction.atomic():
+            audit.record(request, Action.DELETED, saved, terms=saved.name)
+            saved.delete()
+        messages.success(request, f"Deleted: {saved.name}.")
+        return self.back("")
+
+    def _saved(self, request: HttpRequest, id: int) -> SavedFilter:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return get_object_or_404(SavedFilter, pk=id, owner=request.user.pk, page=self.opts.model_name)

@@ -73,8 +73,8 @@ class DecisionAdmin(Log):
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)
 
-    def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Decisions", "summary": self.summary(request)} | (extra_context or {}))
+    def around(self, request: HttpRequest) -> dict[str, Any]:
+        return {"title": "Decisions", "summary": self.summary(request)}
 
     def summary(self, request: HttpRequest) -> list[tuple[str, list[int]]]:
         """Of each reviewer, how many of each disposition; a row of the sums first."""

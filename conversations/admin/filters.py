@@ -4,6 +4,7 @@ import re
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
@@ -18,27 +19,35 @@ from ..access import readable
 from ..identity import Names, hides
 from ..models import Conversation, Decision, Review, Snapshot, User
 from ..record import uuid7
+from ..templatetags.review import lasting
 from ..visible import HIDDEN
+from . import box
 
 DAYS = 30  # unless chosen
 NAMED = 1000  # calls that the beginning of an id may stand for, and as many conversations' calls
 ACCOUNTS = 100  # that the beginning of a name may stand for
 OF_PEOPLE = ("department", "job_title")
 OFFERED = ("model", "upstream", "department", "job_title")  # fields whose values come from the record
-# What they offer, in one statement. Models by the newest of the roll-up (a day of it is one of UTC; a reader's may begin on the day before or end on
-# the day after); upstreams by leaping from one to the next in their index; of people, those whom the reader reads.
-OFFERS = """
-    WITH RECURSIVE upstreams (name) AS (
+# What stands around the rows of a list, by statements that become one.
+SAVED = """
+    ARRAY(SELECT ARRAY[id::text, name] FROM conversations_savedfilter WHERE owner_id = %(reader)s AND page = %(page)s ORDER BY name)"""
+# By the newest of the roll-up. A day of it is one of UTC; a reader's may begin on the day before or end on the day after.
+MODELS = """
+    ARRAY(SELECT DISTINCT model FROM (
+        SELECT model FROM conversations_usage WHERE day BETWEEN %(since)s::date - 1 AND %(until)s::date + 1 ORDER BY day DESC LIMIT 20000) newest
+        LIMIT 100)"""
+# From one to the next, by leaps through their index.
+UPSTREAMS = """
+    ARRAY(WITH RECURSIVE upstreams (name) AS (
         SELECT min(upstream) FROM conversations_snapshot UNION ALL
-        SELECT (SELECT min(upstream) FROM conversations_snapshot WHERE upstream > name) FROM upstreams WHERE name IS NOT NULL),
-    people AS MATERIALIZED (SELECT department, job_title FROM conversations_user WHERE %(of)s::text[] IS NULL OR department = ANY(%(of)s::text[]))
-    SELECT
-        ARRAY(SELECT DISTINCT model FROM (
-            SELECT model FROM conversations_usage WHERE day BETWEEN %(since)s::date - 1 AND %(until)s::date + 1 ORDER BY day DESC LIMIT 20000) newest
-            LIMIT 100),
-        ARRAY(SELECT name FROM upstreams LIMIT 100),
-        ARRAY(SELECT DISTINCT department FROM people LIMIT 500),
-        ARRAY(SELECT DISTINCT job_title FROM people LIMIT 500)"""
+        SELECT (SELECT min(upstream) FROM conversations_snapshot WHERE upstream > name) FROM upstreams WHERE name IS NOT NULL)
+        SELECT name FROM upstreams LIMIT 100)"""
+PEOPLE = """
+    ARRAY(SELECT DISTINCT {} FROM conversations_user WHERE %(departments)s::text[] IS NULL OR department = ANY(%(departments)s::text[]) LIMIT 500)"""
+# How many calls wait to be searchable, up to a thousand, and for how many seconds the oldest has.
+LAG = """
+    (SELECT ARRAY[count(*), extract(epoch FROM clock_timestamp() - min(closed))] FROM (
+        SELECT closed FROM conversations_unsealed WHERE kind = 'snapshot' ORDER BY id LIMIT 1000) waiting)"""
 WHY = "To search by name, say why below."
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 EARLIEST, LATEST = date(1970, 1, 2), date(9000, 1, 1)  # what an id can hold
@@ -47,7 +56,7 @@ EXACTLY = {  # fields that are a column's value
     "job_title": "owner__job_title", "department": "owner__department",
     "model": "model", "upstream": "upstream", "status": "status", "kind": "kind", "use_case": "use_case",
 }  # fmt: skip
-WORDS = forms.TextInput(attrs={"type": "search", "placeholder": "Words said, or an id"})
+WORDS = forms.TextInput(attrs={"type": "search", "placeholder": "Words, \u201ca phrase\u201d, -without, user: model: id:"})
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
@@ -60,10 +69,12 @@ class Days(forms.Form):
 
     def __init__(self, query, reader) -> None:
         self.reader = reader
-        first = timezone.localdate() - timedelta(days=DAYS - 1)
+        self.usual = timezone.localdate() - timedelta(days=DAYS - 1)
+        self.saved: list[tuple[int, str]] = []
+        self.lag = ""  # how far the search is behind, in words
         data = {name: query.get(name, "") for name in self.base_fields}
         if "since" not in query and "until" not in query:
-            data["since"] = first.isoformat()
+            data["since"] = self.usual.isoformat()
         super().__init__(data, auto_id="filter-%s", label_suffix="")
 
     def clean(self):
@@ -81,8 +92,26 @@ class Days(forms.Form):
         """More matches than were looked at."""
         return False
 
-    def load(self) -> None:
-        """What the fields offer."""
+    def load(self, page: str) -> None:
+        """What stands around the rows of a list, in one statement."""
+        around, days = self.around(), (EARLIEST, LATEST)
+        if self.is_valid():
+            days = (self.cleaned_data["since"] or EARLIEST, self.cleaned_data["until"] or LATEST)
+        asked = {"page": page, "reader": self.reader.pk, "departments": self.reader.reviews_departments or None, "since": days[0], "until": days[1]}
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {', '.join(around.values())}", asked)
+            self.found = dict(zip(around, cursor.fetchone(), strict=True))
+        self.saved = [(int(id), name) for id, name in self.found["saved"]]
+
+    def around(self) -> dict[str, str]:
+        return {"saved": SAVED}
+
+    def query(self) -> str:
+        """The fields, to be opened another day: the usual days go with the time, others stay."""
+        fields = {name: value for name, value in self.data.items() if value or name == "since"}
+        if fields["since"] == self.usual.isoformat() and not self.data["until"]:
+            del fields["since"]
+        return urlencode(fields)
 
     @property
     def few(self) -> bool:
@@ -131,7 +160,8 @@ class Days(forms.Form):
 
 
 class Filter(Days):
-    """Bound to a query string. Without days it means the last 30; an empty day is no bound; an id looks everywhere, whatever else is chosen."""
+    """An id looks everywhere, whatever else is chosen. A prefix in the search box is another way to write into a field: what is typed wins, and the
+    form that comes back has it in the field."""
 
     q = forms.CharField(label="Search", required=False, max_length=search.TERM, widget=WORDS)
     user = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Name begins with"}))
@@ -148,6 +178,10 @@ class Filter(Days):
 
     def __init__(self, query, reader) -> None:
         super().__init__(query, reader)
+        self.typed = box.read(self.data["q"][: search.TERM + 1])
+        if not self.typed.problems:
+            id = self.typed.fields.pop("id", "")
+            self.data = {**self.data, **self.typed.fields, "q": f"id:{id}" if id else self.typed.words}
         self.names = Names(reader)
         if hides(reader):
             self.fields["user"].widget.attrs["placeholder"] = "Alias or name begins with" if self.names.by_name else "Alias begins with"
@@ -163,15 +197,23 @@ class Filter(Days):
             values = sorted({self.data[name], *(value for value in offered.get(name, []) if value and not HIDDEN.search(value))} - {""})
             self.fields[name].widget.choices = [("", "Any"), *((value, value) for value in values)]
 
-    def load(self) -> None:
-        days = (self.cleaned_data["since"] or EARLIEST, self.cleaned_data["until"] or LATEST) if self.is_valid() else (EARLIEST, LATEST)
-        with connection.cursor() as cursor:
-            cursor.execute(OFFERS, {"since": days[0], "until": days[1], "of": self.reader.reviews_departments or None})
-            offered = dict(zip(OFFERED, cursor.fetchone(), strict=True))
-        self.offer(offered if self.names.by_name else {name: offered[name] for name in offered if name not in OF_PEOPLE})
+    def load(self, page: str) -> None:
+        super().load(page)
+        self.offer(self.found)
+        waiting, seconds = self.found["lag"]
+        if waiting:
+            calls = "call is" if waiting == 1 else f"{waiting:,} calls are"
+            self.lag = f"The newest {calls} not searchable yet: the search is {lasting(timedelta(seconds=float(seconds)))} behind."
+
+    def around(self) -> dict[str, str]:
+        people = {name: PEOPLE.format(name) for name in OF_PEOPLE} if self.names.by_name else {}
+        lag = LAG if self.searched else "ARRAY[0, 0]"
+        return super().around() | {"model": MODELS, "upstream": UPSTREAMS, "lag": lag} | people
 
     def clean(self):
         super().clean()
+        for problem in self.typed.problems:
+            self.add_error("q", problem)
         if self.id_prefix is not None and not re.fullmatch(r"[0-9a-f]{8,32}", self.id_prefix):
             self.add_error("q", "After id: belong at least the first 8 of an id’s digits, 0–9 and a–f.")
         if self.owners and len(self.owners) > ACCOUNTS:
@@ -223,14 +265,20 @@ class Filter(Days):
         return search.matching(self.cleaned_data["q"], owners=self._whose(), since=self.first_id, until=self.end_id)
 
     def _whose(self) -> list[int] | None:
-        """The cap of a search is spent on what its reader may see."""
-        if self.owners is None and self.reader.reviews_departments:
-            return list(readable(self.reader, User.objects.all()).values_list("id", flat=True))
+        """The cap of a search is spent on people that its reader may read, and chose."""
+        chosen = {name: self.cleaned_data[name] for name in OF_PEOPLE if self.cleaned_data[name]}
+        if self.owners is None and (chosen or self.reader.reviews_departments):
+            return list(readable(self.reader, User.objects.filter(**chosen)).values_list("id", flat=True))
         return self.owners
 
     @property
     def cut_short(self) -> bool:
-        return bool(self.is_valid() and self.cleaned_data["q"] and self.id_prefix is None and self.matching[1])
+        return self.searched and self.matching[1]
+
+    @property
+    def searched(self) -> bool:
+        """For words, not for an id."""
+        return bool(self.terms) and self.id_prefix is None
 
     @property
     def few(self) -> bool:

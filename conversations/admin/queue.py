@@ -21,6 +21,7 @@ from ..access import may, readable
 from ..identity import Names
 from ..models import AuditEvent, Conversation, Decision, Review, User
 from .changelist import Count
+from .patience import TookTooLong, patience, stopped
 
 SHOWN = 50  # rows of the queue
 CAP = 1000  # that are counted
@@ -53,8 +54,13 @@ def page(request: HttpRequest) -> HttpResponse:
     which = chosen(request)
     rows = waiting(request, which)
     counts = [Count(waiting(request, name).order_by().values("pk")[: CAP + 1]) for name in WHICH]
-    [counted] = User.objects.filter(username=request.user.get_username()).values_list(*counts)  # one row to hang them on
-    shown = list(rows.gravest_first().select_related("conversation__owner", "assignee", "decision", "policy")[:SHOWN])  # type: ignore[attr-defined]
+    try:
+        with patience():
+            [counted] = User.objects.filter(username=request.user.get_username()).values_list(*counts)  # one row to hang them on
+            shown = list(rows.gravest_first().select_related("conversation__owner", "assignee", "decision", "policy")[:SHOWN])  # type: ignore[attr-defined]
+    except TookTooLong:
+        audit.record(request, AuditEvent.Action.LIST, of="review queue", which=which, stopped=True)
+        return stopped(request, "Review queue")
     audit.record(request, AuditEvent.Action.LIST, of="review queue", which=which, rows=len(shown))
     context = {
         **admin.site.each_context(request),
@@ -120,7 +126,7 @@ def beside(request: HttpRequest, conversations: QuerySet[Conversation]) -> Query
     """With what the panel shows at hand: one query instead of three."""
     columns = JSONObject(disposition="disposition", reason="reason", note="note", made="made", reviewer="reviewer__username")
     decisions = Decision.objects.filter(conversation=OuterRef("pk")).newest_first().values_list(columns)[:20]
-    found = conversations.select_related("review__assignee", "review__policy").annotate(decided=ArraySubquery(decisions))
+    found = conversations.select_related("review__assignee", "review__policy", "review__decision").annotate(decided=ArraySubquery(decisions))
     return found.annotate(reviewers=ArraySubquery(reviewers().values("username"))) if may(request.user, "lead") else found
 
 

@@ -30,6 +30,7 @@ class Turn:
     pieces: list[Piece] = field(default_factory=list)
     prompt_pieces: list[list[Piece]] = field(default_factory=list)
     growing: str = ""
+    new: bool = False  # since the last decision
 
     @property
     def message(self) -> Message:
@@ -95,7 +96,9 @@ def read(conversation: Conversation, names: Names, *, at: UUID | None = None, ca
         first = place - place % PAGE
     page = turns[first : first + PAGE]
     texts = Message.objects.in_bulk([node.message.id for turn in page for node in (turn.node, *turn.prompt)])
+    decision = conversation.review.decision if hasattr(conversation, "review") else None
     for turn in page:
+        turn.new = decision is not None and turn.brought.id > decision.newest
         turn.pieces = _pieces(texts[turn.message.id], names)
         turn.prompt_pieces = [_pieces(texts[node.message.id], names) for node in turn.prompt]
         turn.growing = "".join(record.grown(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)

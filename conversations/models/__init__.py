@@ -14,6 +14,7 @@ from .conversation import Conversation
 from .message import Message
 from .policy import PolicyAcceptance, UsagePolicy
 from .review import Decision, Review, SamplingPolicy
+from .saved_filter import SavedFilter
 from .scaffolding import Partial, Process, Unsealed
 from .seal import Seal, Verification
 from .search import SearchEntry
@@ -33,6 +34,7 @@ __all__ = [
     "Process",
     "Review",
     "SamplingPolicy",
+    "SavedFilter",
     "Seal",
     "SearchEntry",
     "Snapshot",

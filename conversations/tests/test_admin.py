@@ -12,18 +12,20 @@ from uuid import UUID
 
 import orjson
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.db.models.expressions import RawSQL
 from django.http.response import HttpResponseBase
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from conversations import attachments, record, search
 from conversations.admin.pieces import pieces
 from conversations.admin.snapshot import GROUPS, PAYLOAD
-from conversations.models import Attachment, Conversation, Decision, Message, Review, Snapshot, Usage, User
+from conversations.models import Attachment, AuditEvent, Conversation, Decision, Message, Review, SavedFilter, Snapshot, Unsealed, Usage, User
 from conversations.record import Asked, Outcome
 from conversations.visible import visible
 
@@ -359,6 +361,12 @@ def test_ids_are_found_on_any_day_by_their_beginning_too(desk, varied):
         {"kind": "x"},
         {"q": "id:xyz"},
         {"q": "id:0"},
+        {"q": "id:01234567 words"},
+        {"q": "user:"},
+        {"q": "user: model:m"},
+        {"q": "user:a user:b"},
+        {"q": "-user:bob"},
+        {"q": 'model:""'},
         {"q": "a\0b"},
         {"q": "x" * 201},
         {"user": "a\0"},
@@ -375,6 +383,31 @@ def test_a_wrong_filter_says_so_and_shows_nothing(desk, call, query):
         assert desk.get(f"{base}csv/", query).status_code == 302
 
 
+def test_prefixes_in_the_search_box_are_another_way_into_the_fields(desk, varied):
+    search.index(list(varied.values()))
+    names = {id: name for name, id in varied.items()}
+    User.objects.filter(username="alice").update(first_name="Ada L")
+    chosen = lambda response: {name: value for name, value in response.context["cl"].filter.data.items() if value and name != "since"}  # noqa: E731
+    for q, expected, fields in (
+        ("user:bob", {"bob"}, {"user": "bob"}),
+        ("USER: bob about", {"bob"}, {"user": "bob", "q": "about"}),
+        ('model:"gpt-4o" user:"Ada L"', {"other model"}, {"model": "gpt-4o", "user": "Ada L"}),
+        ("about model:gpt-4o user:bob", set(), {"q": "about", "model": "gpt-4o", "user": "bob"}),
+        ('"pages m" -ok', {"failed"}, {"q": '"pages m" -ok'}),
+        ('"user:bob"', set(), {"q": '"user:bob"'}),
+    ):
+        response = desk.get(CALLS, {"q": q})
+        assert {names[id] for id in ids(response)} == expected, q
+        assert chosen(response) == fields, q
+        assert {names[id] for id in ids(desk.get(CALLS, fields))} == expected, q
+    response = desk.get(CALLS, {"q": "user:bob", "user": "alice"})
+    assert {names[id] for id in ids(response)} == {"bob"}
+    assert "by “bob”" in text(response)
+    assert [field["value"] for field in Html(response).all("input", name="user")] == ["bob"]
+    event = AuditEvent.objects.latest("id")
+    assert (event.terms, orjson.loads(event.detail)["filter"]["user"]) == ("", "bob")
+
+
 def test_a_name_that_begins_too_many_is_refused(desk, alice, call):
     User.objects.bulk_create(User(username=f"clone{i}") for i in range(101))
     assert "More than 100 people" in text(desk.get(CALLS, {"user": "clone"}))
@@ -382,12 +415,26 @@ def test_a_name_that_begins_too_many_is_refused(desk, alice, call):
 
 def test_a_search_that_finds_too_much_says_so_and_is_not_exported(desk, alice, monkeypatch):
     monkeypatch.setattr(search, "CAP", 2)
-    monkeypatch.setattr(search, "MATCHING", search.MATCHING.replace("LIMIT 1001", "LIMIT 3"))
-    search.index(made(alice, 3))
+    calls = made(alice, 3)
+    search.index(calls)
     response = desk.get(CALLS, {"q": "question"})
-    assert "Narrow the search" in text(response)
+    assert "only the newest 2 were looked at. Narrow your search" in text(response)
+    assert ids(response) == calls[:0:-1]
     assert b"Download CSV" not in response.content
     assert desk.get(f"{CALLS}csv/", {"q": "question"})["location"] == f"{CALLS}?q=question"
+
+
+def test_a_search_says_what_is_not_searchable_yet(desk, alice):
+    Unsealed.objects.all().delete()
+    search.index(made(alice, 1))
+    assert "not searchable yet" not in text(desk.get(CALLS, {"q": "question"}))
+    for _ in range(2):
+        turn(alice, [user("question new")], "yes")
+    Unsealed.objects.filter(kind="snapshot").update(closed=timezone.now() - timedelta(seconds=7))
+    for base in (CALLS, CONVERSATIONS):
+        assert re.search(r"The newest 2 calls are not searchable yet: the search is \d+\.\d s behind\.", text(desk.get(base, {"q": "question"})))
+        assert "not searchable yet" not in text(desk.get(base))
+        assert "not searchable yet" not in text(desk.get(base, {"q": "id:01234567"}))
 
 
 def test_days_are_the_readers_own(rita, alice):
@@ -491,9 +538,121 @@ def test_the_list_says_where_each_review_stands(desk, reviewed):
     }
 
 
+def test_a_transcript_marks_what_is_new_since_the_review(desk, reviewed):
+    path = reverse("admin:conversations_conversation_change", args=[reviewed["went on"]])
+    newest = Snapshot.objects.filter(conversation=reviewed["went on"]).exclude(status="pending").latest("id")
+    assert [turn.new for turn in desk.get(path, {"call": str(newest.id)}).context["transcript"].turns] == [True, True]
+    first = Snapshot.objects.filter(conversation=reviewed["went on"]).earliest("id")
+    assert [turn.new for turn in desk.get(path, {"call": str(first.id)}).context["transcript"].turns] == [False, False]
+    assert text(desk.get(path, {"call": str(newest.id)})).count("new since the review") == 2
+    assert "new since the review" not in text(desk.get(reverse("admin:conversations_conversation_change", args=[reviewed["never"]])))
+
+
 def test_what_is_new_is_counted_up_to_a_hundred(desk, reviewed, alice, monkeypatch):
     monkeypatch.setattr("conversations.admin.conversation.NEW", 1)
     assert "1+ new since the review" in text(desk.get(CONVERSATIONS, {"review": "new"}))
+
+
+# Saved filters --------------------------------------------------------------------------------------------------
+
+
+def saved(response) -> dict[str, str]:
+    """The filters that the list offers, by name: where each leads."""
+    return {unescape(name): path for path, name in re.findall(r'<li><a href="([^"]+/saved/\d+/)">([^<]*)</a>', response.content.decode())}
+
+
+def test_a_filter_is_kept_opened_and_deleted_by_its_reader_alone(desk, rita, varied):
+    query = "?q=about+user:bob&since=&until=&status=ok&nonsense=1&before=x"
+    page = desk.post(f"{CALLS}saved/{query}", {"name": " <b>Bob’s</b> "}, follow=True)
+    assert "Saved: <b>Bob’s</b>." in text(page)
+    assert "<b>Bob" not in page.content.decode()
+    path = saved(page)["<b>Bob’s</b>"]
+    assert desk.get(path)["location"] == f"{CALLS}?since=&q=about&user=bob&status=ok"
+    search.index(list(varied.values()))
+    assert ids(desk.get(path, follow=True)) == [varied["bob"]]
+    assert saved(desk.get(CONVERSATIONS)) == {}, "each list has its own"
+    other = User.objects.create_user("olga", is_staff=True)
+    other.groups.add(Group.objects.get(name="Reviewer"))
+    stranger = signed_in(other)
+    assert saved(stranger.get(CALLS)) == {}
+    assert stranger.get(path).status_code == 404
+    assert stranger.post(f"{path}delete/").status_code == 404
+    assert desk.get(path.replace("snapshot", "conversation")).status_code == 404
+    assert desk.get(f"{path}delete/").status_code == 405
+    assert desk.get(f"{CALLS}saved/").status_code == 405
+    rita.groups.clear()
+    assert desk.get(path).status_code == 403
+    assert desk.post(f"{CALLS}saved/", {"name": "x"}).status_code == 403
+    rita.groups.add(Group.objects.get(name="Reviewer"))
+    assert "Deleted" in text(desk.post(f"{path}delete/", follow=True))
+    assert not SavedFilter.objects.exists()
+    events = AuditEvent.objects.filter(kind="savedfilter").order_by("id")
+    assert list(events.values_list("action", "terms")) == [("added", "<b>Bob’s</b>: about"), ("deleted", "<b>Bob’s</b>")]
+    assert orjson.loads(events[0].detail)["filter"] == {"user": "bob", "status": "ok"}
+
+
+def test_the_usual_days_of_a_saved_filter_go_with_the_time(desk, alice):
+    for query, kept in (
+        ("", ""),
+        (f"since={ago(29)}&until=", ""),
+        (f"since={ago(28)}", f"since={ago(28)}"),
+        (f"since={ago(29)}&until={ago(1)}", f"since={ago(29)}&until={ago(1)}"),
+        ("since=", "since="),
+    ):
+        desk.post(f"{CALLS}saved/?{query}", {"name": "days"})
+        assert SavedFilter.objects.get().query == kept, query
+
+
+def test_what_cannot_be_saved_is_said_and_not_saved(desk, rita, call, monkeypatch):
+    monkeypatch.setattr(SavedFilter, "MOST", 1)
+    for query, name, problem in (
+        ("", "", "This field cannot be blank"),
+        ("", "x" * 101, "at most 100 characters"),
+        ("", "a\0b", "Null characters"),
+        ("status=great", "x", "Correct the filter"),
+    ):
+        form = urlencode({"name": name})
+        assert problem in text(desk.post(f"{CALLS}saved/?{query}", form, "application/x-www-form-urlencoded", follow=True)), name
+    assert not SavedFilter.objects.exists()
+    desk.post(f"{CALLS}saved/?status=ok", {"name": "one"})
+    assert "delete one first" in text(desk.post(f"{CALLS}saved/?status=ok", {"name": "two"}, follow=True))
+    desk.post(f"{CALLS}saved/?status=failed", {"name": "one"})
+    assert SavedFilter.objects.get().query == "status=failed"
+    SavedFilter.objects.update(query="status=gone")
+    assert "Correct the filter" in text(desk.get(f"{CALLS}saved/{SavedFilter.objects.get().pk}/", follow=True))
+
+
+# A list that takes too long -------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_takes_too_long_is_stopped_said_and_on_the_trail(monkeypatch):
+    """Rights by the account: other tests flush what migrations wrote."""
+    rita = User.objects.create_user("rita", is_staff=True)
+    rita.user_permissions.add(*Permission.objects.filter(codename__in=["view_content", "export_content", "decide"]))
+    desk, call = signed_in(rita), turn(person("alice"), [user("my secret")], "kept")
+    search.index([call.id])
+    slow = RawSQL("pg_sleep(60)::text", [])
+    monkeypatch.setattr("conversations.admin.patience.SECONDS", 0.2)
+    monkeypatch.setattr("conversations.admin.snapshot.SnapshotAdmin.columns", lambda self, rows: rows.annotate(slow=slow))
+    monkeypatch.setattr(search, "MATCHING", search.MATCHING.replace("WHERE", "WHERE pg_sleep(60) IS NULL AND"))
+    for path in (CALLS, f"{CALLS}?q=secret", f"{CONVERSATIONS}?q=secret&user=ali", f"{CALLS}csv/?q=secret"):
+        response = desk.get(path)
+        assert response.status_code == 503, path
+        assert "took longer than 0.2 seconds and was stopped" in text(response)
+        assert b"my secret" not in response.content
+        assert "retry-after" not in response
+        event = AuditEvent.objects.latest("id")
+        assert (event.action, orjson.loads(event.detail)["stopped"]) == ("search" if "q=" in path else "list", True)
+    assert 'name="user" value="ali"' in desk.get(f"{CONVERSATIONS}?q=secret&user=ali").content.decode()
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("0",)
+    Review.objects.create(conversation=call.conversation, source="sampled", due=timezone.now())
+    monkeypatch.setattr("conversations.admin.queue.waiting", lambda request, which: Review.objects.annotate(slow=slow).filter(slow=""))
+    assert desk.get("/admin/queue/").status_code == 503
+    monkeypatch.undo()
+    assert ids(desk.get(f"{CALLS}?q=secret")) == [call.id]
 
 
 # Transcripts ----------------------------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+// A call: Copy takes what is shown of its request and of its reply; where the clipboard is closed (plain http) it selects that.
 // A transcript by keyboard: j k from turn to turn, c claims, 1–5 choose what it comes to, n goes on to the next, ? tells the keys.
 // A decision is evidence, so a number only chooses: Enter, on the button that then has the focus, decides.
 
@@ -40,3 +41,22 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   act();
 });
+
+for (const payload of document.querySelectorAll(".gw-payload:has(pre)")) {
+  const text = payload.querySelector("pre");
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Copy" });
+  button.setAttribute("aria-label", `Copy ${payload.querySelector("h2").textContent.toLowerCase()}`);
+  const status = document.createElement("span");
+  status.setAttribute("role", "status");
+  button.addEventListener("click", async () => {
+    status.textContent = "";
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      status.textContent = payload.querySelector(".gw-notice") ? "Copied what is shown" : "Copied";
+    } catch {
+      getSelection().selectAllChildren(text);
+      status.textContent = "Selected: copy it";
+    }
+  });
+  payload.querySelector(".gw-copy").prepend(button, status);
+}

@@ -17,7 +17,7 @@ from django.db import Error, connection
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
-from conversations import checkpoints, record, sealing
+from conversations import checkpoints, record, sealing, search
 from conversations.models import Process
 from proxy import submissions, watcher
 
@@ -94,6 +94,7 @@ def follow(over: threading.Event) -> None:
 
 
 def sweep() -> None:
+    search.fill()
     if count := record.sweep():
         log.info("closed %d calls of dead processes", count)
 
