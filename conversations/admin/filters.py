@@ -342,7 +342,7 @@ class ConversationFilter(Filter):
     """Conversations that have such a call, and whose review stands so."""
 
     review = forms.ChoiceField(required=False, choices=REVIEW)
-    assignee = forms.ChoiceField(label="With", required=False, choices=[("", "Anybody or nobody"), ("me", "Me"), ("nobody", "Nobody, and waiting")])
+    assignee = forms.ChoiceField(label="With", required=False, choices=[("", "Anybody"), ("me", "Me"), ("nobody", "Waiting with nobody")])
     field_order = ("q", "user", "since", "until", "review", "assignee")
 
     def conversations(self) -> QuerySet[Conversation]:

@@ -58,5 +58,6 @@ for (const payload of document.querySelectorAll(".gw-payload:has(pre)")) {
       status.textContent = "Selected: copy it";
     }
   });
-  payload.querySelector(".gw-copy").prepend(button, status);
+  payload.querySelector(".gw-copy").prepend(button);
+  payload.querySelector(".gw-copy").append(status);
 }
