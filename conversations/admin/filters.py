@@ -296,15 +296,23 @@ class Filter(Days):
 
     def _calls(self) -> QuerySet[Snapshot]:
         """By everything but the words."""
+        return self._whose_are(self._such(Snapshot.objects.all()))
+
+    def _whose_are(self, rows: QuerySet) -> QuerySet:
+        """Of conversations or calls: those of people who were chosen, and whom the reader reads."""
+        rows = readable(self.reader, rows)
+        if self.owners is not None:
+            rows = rows.filter(owner__in=self.owners)
+        return rows.filter(**{EXACTLY[name]: self.cleaned_data[name] for name in OF_PEOPLE if self.cleaned_data[name]})
+
+    def _such(self, calls: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
+        """By what they are, whoever made them."""
         chosen = self.cleaned_data
-        calls = readable(self.reader, Snapshot.objects.all())
         if self.first_id:
             calls = calls.filter(id__gte=self.first_id)
         if self.end_id:
             calls = calls.filter(id__lt=self.end_id)
-        if self.owners is not None:
-            calls = calls.filter(owner__in=self.owners)
-        calls = calls.filter(**{column: chosen[name] for name, column in EXACTLY.items() if chosen[name]})
+        calls = calls.filter(**{column: chosen[name] for name, column in EXACTLY.items() if chosen[name] and name not in OF_PEOPLE})
         if chosen["source"]:
             calls = calls.exclude(key="") if chosen["source"] == "key" else calls.filter(key="" if chosen["source"] == "page" else chosen["source"])
         return calls
@@ -352,14 +360,12 @@ class ConversationFilter(Filter):
             return Conversation.objects.none()
         if self.id_prefix is not None:
             return Conversation.objects.filter(id__in={id for id in self.calls().values_list("conversation_id", flat=True)[:1000] if id})
-        conversations = readable(self.reader, Conversation.objects.all()).filter(Exists(self._calls().filter(conversation=OuterRef("pk"))))
+        conversations = self._whose_are(Conversation.objects.all())
+        such = self._such(Snapshot.objects.all())
+        if such.query.has_filters():  # each has a call: nothing is to be looked for where any will do
+            conversations = conversations.filter(Exists(such.filter(conversation=OuterRef("pk"))))
         if self.end_id:
             conversations = conversations.filter(id__lt=self.end_id)  # it began with its first call: what began later need not be asked
-        if self.owners is not None:
-            conversations = conversations.filter(owner__in=self.owners)
-        for name in OF_PEOPLE:
-            if self.cleaned_data[name]:
-                conversations = conversations.filter(**{EXACTLY[name]: self.cleaned_data[name]})
         if self.cleaned_data["review"] == "none":
             conversations = conversations.filter(review=None)
         if (reviews := self._reviews()) is not None:
