@@ -51,7 +51,7 @@ def revealed(reader, about: UUID | None = None) -> datetime | None:
 def reveal(request, subject: Conversation | Snapshot | None, reason: str) -> None:
     """To whoever asks, for half an hour: the person behind a conversation or a call in none, or, without one, names to search by. Raises Refused."""
     if not reason.strip():
-        raise Refused("Say why: the reason stands on the audit trail.")
+        raise Refused("Say why.")
     audit.record(request, AuditEvent.Action.REVEAL, subject or User, reason=reason, until=timezone.now() + LASTS)
 
 

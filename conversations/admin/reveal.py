@@ -21,15 +21,15 @@ def page(request: HttpRequest, id: UUID | None = None) -> HttpResponse:
     if not identity.hides(request.user):
         raise Http404
     subject = found(request.user, id) if id else None
-    back, problem = way_back(request, subject), ""
+    next, problem = way_back(request, subject), ""
     if request.method == "POST":
         try:
             identity.reveal(request, subject, request.POST.get("reason", "")[:500])
-            return HttpResponseRedirect(back)
+            return HttpResponseRedirect(next)
         except identity.Refused as refused:
             problem = str(refused)
-    title = "Reveal who it is" if subject else "Search by name"
-    context = {**admin.site.each_context(request), "title": title, "subject": subject, "back": back, "problem": problem}
+    title, button = ("Reveal who it is", "Reveal") if subject else ("Search by name", "Search by name")
+    context = {**admin.site.each_context(request), "title": title, "button": button, "subject": subject, "next": next, "problem": problem}
     return TemplateResponse(request, "admin/reveal.html", context, status=400 if problem else 200)
 
 

@@ -210,7 +210,15 @@ def test_an_alias_is_always_searched_for_and_a_name_for_a_reason(call, monkeypat
     rita, ruth, named = client_of("rita", "Reviewer"), client_of("ruth", "Reviewer"), alias(call.owner_id)
     for text in (named, named.upper().replace("-", " "), named[:-3]):
         assert found(rita, user=text) == [named], text
-    by_person = [{"user": WHO}, {"user": f"L{WHO}"}, {"user": "nobody"}, {"source": f"gw-{WHO}"}, {"department": f"D{WHO}"}, {"job_title": f"J{WHO}"}]
+    by_person = [
+        {"user": WHO},
+        {"q": f"user:{WHO}"},
+        {"user": f"L{WHO}"},
+        {"user": "nobody"},
+        {"source": f"gw-{WHO}"},
+        {"department": f"D{WHO}"},
+        {"job_title": f"J{WHO}"},
+    ]
     for chosen in by_person:
         [error] = found(rita, **chosen)
         assert error.endswith("To search by name, say why below."), chosen
