@@ -5,6 +5,7 @@ embedded PostgreSQL where DATABASE_URL is not set.
 """
 
 import fcntl
+import gc
 import itertools
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.core.management import call_command
 from django.db import connection
@@ -49,6 +51,18 @@ if CONTROLLER:
 else:
     # Files are kept by what is in them: workers would take away each other's.
     os.environ["ATTACHMENTS_DIR"] = os.path.join(os.environ["VAR_DIR"], "attachments", os.environ["PYTEST_XDIST_WORKER"])
+
+
+# The machine may be busy; and what passes once in CI passes there again. Elsewhere each run tries other examples.
+hypothesis.settings.register_profile("ours", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("ours")
+gc.disable()  # what is imported and collected stays
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    gc.freeze()  # never looked at again: a full collection took a third of a second
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-import hypothesis
 import psycopg
 import pytest
 from django.contrib.auth import get_user_model
@@ -19,9 +18,6 @@ from proxy.models import ApiKey
 from proxy.tests import gateway as at
 from proxy.tests.gateway import Gateway, eventually
 from proxy.tests.wire import Wire
-
-hypothesis.settings.register_profile("busy", deadline=None)  # the machine may be
-hypothesis.settings.load_profile("busy")
 
 
 def parameters(name: str) -> dict[str, str]:
