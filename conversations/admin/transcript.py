@@ -13,8 +13,8 @@ from django.db.models.functions import JSONObject
 from .. import record, threading, tree
 from ..identity import Names
 from ..models import Attachment, Conversation, Message, Snapshot
+from ..pieces import Piece, pieces
 from ..tree import Node
-from .pieces import Piece, pieces
 
 PAGE = 100  # messages
 

@@ -43,7 +43,6 @@ def row(call: Snapshot, names: Names, request: str, response: str) -> tuple[str,
     """`call` with its owner and its conversation at hand."""
     conversation = None if call.kind == Snapshot.Kind.TITLE else call.conversation  # to the classic gateway a title call is of no conversation
     usage = {"prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "total_tokens": call.total_tokens}
-    cut = {name: text for name, text in (("request", request), ("response", response)) if len(text) > LONGEST}
     return (
         str(call.classic_id or call.id),
         request[:LONGEST],
@@ -58,10 +57,15 @@ def row(call: Snapshot, names: Names, request: str, response: str) -> tuple[str,
         call.model,
         call.status,
         call.kind,
-        " ".join(cut),
-        " ".join(sha256(text.encode()).hexdigest() for text in cut.values()),
+        *cut(request=request, response=response),
         SCHEMA_VERSION,
     )
+
+
+def cut(**texts: str) -> tuple[str, str]:
+    """Which of them are longer than a cell, and the sha256 of each that is."""
+    longer = {name: text for name, text in texts.items() if len(text) > LONGEST}
+    return " ".join(longer), " ".join(sha256(text.encode()).hexdigest() for text in longer.values())
 
 
 class Stream:

@@ -1,9 +1,9 @@
 """Requests and replies of many calls from one read of their conversations' messages: record.rebuild costs a query or two for each call.
 
-Files stay where they are; each is named by its sha256.
+Files stay where they are, each named by its sha256, unless `file` says what stands in its place.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 import orjson
@@ -20,8 +20,11 @@ FIELDS = ("id", "parent_id", "role", "text", "raw", "echo_of_id")
 class Messages:
     """All messages of some conversations, each made JSON once however many requests it is part of; of people as `names` names them, their own without it."""
 
-    def __init__(self, conversations: Iterable[UUID], names: Names | None = None, *, for_owner: bool = False) -> None:
+    def __init__(
+        self, conversations: Iterable[UUID], names: Names | None = None, *, for_owner: bool = False, file: Callable[[str, str], str] = attachments.named
+    ) -> None:
         self.names = names
+        self.file = file
         rows = Message.objects.filter(conversation__in=set(conversations))
         rows = rows.for_owner() if for_owner else rows
         self.rows = {id: row for id, *row in rows.values_list(*FIELDS)}
@@ -29,7 +32,7 @@ class Messages:
 
     def request(self, snapshot: Snapshot) -> str:
         """The JSON text of what record.rebuild gives."""
-        params = attachments.restore(orjson.loads(snapshot.params), attachments.named)
+        params = attachments.restore(orjson.loads(snapshot.params), self.file)
         params = self.names.request(params) if self.names else params
         if snapshot.kind == Snapshot.Kind.CHAT and (snapshot.head_id or snapshot.preamble_id):
             params["messages"] = [self.fragment(id) for id in self.path(snapshot.preamble_id) + self.path(snapshot.head_id)]
@@ -44,7 +47,7 @@ class Messages:
             message = choice.get("message") if isinstance(choice, dict) else None
             if isinstance(message, dict) and MESSAGE in message:
                 choice["message"] = self.message(UUID(message.pop(MESSAGE))) | message
-        return orjson.dumps(attachments.restore(response, attachments.named)).decode()
+        return orjson.dumps(attachments.restore(response, self.file)).decode()
 
     def files(self, snapshot: Snapshot) -> list[str]:
         """The sha256 (hex) of each file of the request and of the reply, in order."""
@@ -53,9 +56,12 @@ class Messages:
         return list(dict.fromkeys(digest for text in texts if text for digest in attachments.references(orjson.loads(text))))
 
     def fragment(self, id: UUID) -> orjson.Fragment:
-        if id not in self.made:
-            self.made[id] = orjson.Fragment(orjson.dumps(attachments.restore(self.message(id), attachments.named)))
-        return self.made[id]
+        if id in self.made:
+            return self.made[id]
+        made = orjson.Fragment(orjson.dumps(attachments.restore(self.message(id), self.file)))
+        if self.file is attachments.named or attachments.MARK not in (self.rows[id][3] or ""):  # whole files are not held
+            self.made[id] = made
+        return made
 
     def path(self, head: UUID | None) -> list[UUID]:
         """From a root to this message."""

@@ -23,9 +23,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from conversations import attachments, record, search
-from conversations.admin.pieces import pieces
 from conversations.admin.snapshot import GROUPS, PAYLOAD
 from conversations.models import Attachment, AuditEvent, Conversation, Decision, Message, Review, SavedFilter, Snapshot, Unsealed, Usage, User
+from conversations.pieces import pieces
 from conversations.record import Asked, Outcome
 from conversations.visible import visible
 

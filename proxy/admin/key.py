@@ -5,6 +5,7 @@ from datetime import timedelta
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -13,10 +14,30 @@ from django.utils import timezone
 
 from conversations.admin.rights import Administered
 from proxy.models import ApiKey, default_scopes, latest_expiry
+from proxy.models.key import is_network
+
+LINES = forms.Textarea(attrs={"rows": 3, "cols": 40})
 
 
 class ApiKeyForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(choices=ApiKey.Scope, widget=forms.CheckboxSelectMultiple, initial=default_scopes)
+
+    addresses = SimpleArrayField(
+        forms.CharField(max_length=50, validators=[is_network]),
+        delimiter="\n",
+        required=False,
+        widget=LINES,
+        help_text=ApiKey._meta.get_field("addresses").help_text,
+    )
+
+    def clean_addresses(self) -> list[str]:
+        return [address for address in self.cleaned_data["addresses"] if address]
+
+    def clean(self):
+        given = super().clean()
+        if given and ApiKey.Scope.EXPORT in given.get("scopes", ()) and not given.get("addresses") and "addresses" not in self.errors:
+            self.add_error("addresses", "A key that exports the log needs the addresses that it may be used from.")
+        return given
 
     def clean_expires(self):
         expires = self.cleaned_data["expires"]
@@ -28,7 +49,7 @@ class ApiKeyForm(forms.ModelForm):
 @admin.register(ApiKey)
 class ApiKeyAdmin(Administered, admin.ModelAdmin):
     form = ApiKeyForm
-    fields = ("owner", "name", "scopes", "shared", "expires")
+    fields = ("owner", "name", "scopes", "shared", "expires", "addresses", "rows_a_day")
     autocomplete_fields = ("owner",)
     list_display = ("prefix", "name", "owner", "may_do", "shared", "state", "created", "expires", "last_used")
     list_select_related = ("owner",)

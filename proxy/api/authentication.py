@@ -5,6 +5,7 @@ Look-ups are kept for seconds, in the process: a revoked key, or a deactivated o
 
 import time
 from hashlib import sha256
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 from django.contrib.auth import get_user
@@ -29,6 +30,17 @@ class Caller(NamedTuple):
     key: str  # the prefix
     scopes: frozenset[str]
     shared: bool
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()  # that it may be used from; none: any
+
+    def may_come_from(self, address: str | None) -> bool:
+        if not self.networks:
+            return True
+        try:
+            here = ip_address(address or "")
+        except ValueError:
+            return False
+        here = getattr(here, "ipv4_mapped", None) or here
+        return any(here in network for network in self.networks)
 
     @property
     def is_authenticated(self) -> bool:
@@ -45,7 +57,7 @@ def caller_of(secret: str) -> Caller | None:
     if not read or now - read > KEPT:
         try:
             key = ApiKey.objects.usable().presented(secret).first()
-            caller = Caller(key.owner_id, key.prefix, frozenset(key.scopes), key.shared) if key else None
+            caller = Caller(key.owner_id, key.prefix, frozenset(key.scopes), key.shared, tuple(map(ip_network, key.addresses))) if key else None
             if key:
                 key.used(timezone.now())
         finally:
@@ -71,6 +83,8 @@ class GatewayKey(BaseAuthentication):
         caller = caller_of(secret)
         if caller is None:
             raise exceptions.AuthenticationFailed("This API key is not known here, has expired, or was revoked.")
+        if not caller.may_come_from(request._request.client_address):
+            raise exceptions.PermissionDenied("This API key may not be used from this address.")
         return caller, None
 
     def without_key(self, request):

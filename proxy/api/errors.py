@@ -9,6 +9,7 @@ from django.http import Http404, HttpResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from conversations.audit import NotRecorded
 from conversations.threading import Json
 from proxy import exchange
 from proxy.upstream import Fault
@@ -34,7 +35,7 @@ def as_fault(problem: Exception) -> Fault:
         return Fault(404, "not_found", "There is nothing here.", "invalid_request_error")
     if isinstance(problem, PermissionDenied):
         return Fault(403, "not_allowed", "You may not do that.", "permission_error")
-    if isinstance(problem, InterfaceError | OperationalError):
+    if isinstance(problem, InterfaceError | OperationalError | NotRecorded):
         log.error("the database is away: %s", type(problem).__name__)
         return Fault(503, "record_not_writable", exchange.NOT_RECORDED, "server_error", retry_after="5")
     log.error("a request failed in the gateway", exc_info=problem)

@@ -5,6 +5,7 @@ It says what the gateway itself checks. A request that it allows may still be re
 
 from typing import Any
 
+from conversations.models import Snapshot
 from conversations.threading import Json
 from proxy import prices
 
@@ -110,8 +111,22 @@ def streamed(schema: Json) -> Json:
     return STREAMED | {"content": {"application/json": {"schema": schema}, "text/event-stream": {"schema": {"type": "string"}}}}
 
 
-V1, CLASSICS, REST, USAGE = "OpenAI's API", "The classic gateway's API", "Conversations", "Usage"
+def exported(kind: str) -> Json:
+    headers = {"x-next-cursor": {"description": "the `after` of the next export", "schema": {"type": "string"}}}
+    return {"description": "The rows, streamed, in the order of their seals", "headers": headers, "content": {kind: {"schema": {"type": "string"}}}}
+
+
+V1, CLASSICS, REST, USAGE, EXPORT = "OpenAI's API", "The classic gateway's API", "Conversations", "Usage", "Export of the log"
 NAME = given("name", {"type": "string", "minLength": 1}, "the root id", "path")
+EXPORTED = (
+    given("purpose", {"type": "string", "pattern": "^[!-~]{1,200}$"}, "why; it stands on the audit trail") | {"required": True},
+    given("after", {"type": "string", "pattern": r"^\d{1,18}$"}, "the `x-next-cursor` of the pull before; without it, from the first"),
+    given("since", DAY, "opened on this day or later (UTC)"), given("until", DAY, "opened on this day or earlier (UTC)"),
+    given("user", {"type": "string"}, "a user name, exactly"), given("model", {"type": "string"}, "as it was asked for"),
+    given("status", {"enum": Snapshot.Status.values}, "how the call ended"), given("kind", {"enum": Snapshot.Kind.values}, "of call"),
+)  # fmt: skip
+TABLES = {"enum": ["turns", "figures", "classic"]}
+EXPORTS = "For a session or a key's owner that may export what was said; a key needs the scope `export`. A call that is open is in a later export, once."
 
 PATHS: Json = {
     "/v1/chat/completions": {"post": operation("Ask a model", streamed(COMPLETION), body=chat(), parameters=PLACES, tag=V1)},
@@ -191,6 +206,14 @@ PATHS: Json = {
             "Rename it", answer("Renamed", CONVERSATION), body=object_of("title", title={"type": "string", "pattern": r"[!-~]"}), parameters=(NAME,), tag=REST
         ),
         "delete": operation("Hide it", {"description": "Hidden; the log stays"}, parameters=(NAME,), tag=REST, status="204"),
+    },
+    "/api/export.csv": {
+        "get": {"description": EXPORTS} | operation(
+            "The log as CSV", exported("text/csv"), tag=EXPORT, parameters=(*EXPORTED, given("of", TABLES, "what a row says; turns, unless given"))
+        )
+    },
+    "/api/export.jsonl": {
+        "get": {"description": EXPORTS} | operation("The log, faithfully", exported("application/jsonl"), tag=EXPORT, parameters=EXPORTED)
     },
     "/api/usage": {
         "get": operation(

@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from . import gateway, openai, usage, views
+from . import export, gateway, openai, usage, views
 
 urlpatterns = [
     path("docs/", views.documentation, name="api-docs"),
@@ -16,6 +16,8 @@ urlpatterns = [
     path("image_gen", gateway.ImageGeneration.as_view()),
     path("conversations", gateway.Conversations.as_view()),
     path("conversations/<path:name>", gateway.OneConversation.as_view()),
+    path("export.csv", export.AsCSV.as_view()),
+    path("export.jsonl", export.AsLines.as_view()),
     path("usage", usage.Usage.as_view()),
     re_path("^(?P<rest>.*)$", openai.Nowhere.as_view()),
 ]

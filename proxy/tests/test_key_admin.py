@@ -31,7 +31,8 @@ def admin() -> Client:
 
 def form(owner: User, **changes) -> dict:
     expires = timezone.now() + timedelta(days=30)
-    return {"owner": owner.pk, "name": "laptop", "scopes": ["chat", "usage"], "expires_0": f"{expires:%Y-%m-%d}", "expires_1": f"{expires:%H:%M:%S}"} | changes
+    when = {"expires_0": f"{expires:%Y-%m-%d}", "expires_1": f"{expires:%H:%M:%S}"}
+    return {"owner": owner.pk, "name": "laptop", "scopes": ["chat", "usage"], "rows_a_day": 1000} | when | changes
 
 
 def test_a_new_keys_secret_is_shown_this_once(admin, alice):
@@ -57,6 +58,8 @@ def test_a_new_keys_secret_is_shown_this_once(admin, alice):
         ({"name": ""}, "required"),
         ({"scopes": []}, "required"),
         ({"scopes": ["root"]}, "Select a valid choice"),
+        ({"scopes": ["export"]}, "needs the addresses"),
+        ({"scopes": ["export"], "addresses": "192.0.2.1\nmy office"}, "no address and no network"),
         ({"expires_0": "2020-01-01"}, "expires in the future"),
         ({"expires_0": "2999-01-01"}, "365 days at most"),
     ],

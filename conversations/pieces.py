@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from .. import attachments
-from ..threading import Json
+from . import attachments
+from .threading import Json
 
 FOLDED = 6000  # characters that are shown before the rest is folded away
 

@@ -1,0 +1,46 @@
+"""What every format of an export has in common."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import record
+from ..identity import Names
+from .selection import Selection, Stretch
+
+WORTH_SENDING = 1 << 16  # bytes
+
+
+class Format:
+    """Writes rows as pieces of bytes, each by itself. A file is `head`, pieces, `tail`; a long export is several files."""
+
+    name = label = says = suffix = ""
+    head = tail = b""
+    part = 1_000_000  # rows of a file
+    at_once = 1000  # rows that are read in one go: what an export holds in memory
+    conversations = False  # a row is a conversation, not a call
+    whole = False  # it holds what was said as it was sent: fit to be held against the seals
+
+    def __init__(self, names: Names, folder: Path | None = None) -> None:
+        """The folder is the export's own: files that are no rows go there."""
+        self.names = names
+        self.folder = folder
+
+    def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
+        """`last`: the seal at which the export is frozen."""
+        raise NotImplementedError
+
+    def stream(self, selection: Selection) -> Iterator[bytes]:
+        """One file, as a response passes it on: in pieces worth sending. No connection is held meanwhile."""
+        waiting, size = [self.head], len(self.head)
+        for stretch in selection.stretches(self.at_once):
+            try:
+                for piece in self.rows(stretch, selection.last):
+                    waiting.append(piece)
+                    size += len(piece)
+                    if size >= WORTH_SENDING:
+                        record.release()
+                        yield b"".join(waiting)
+                        waiting, size = [], 0
+            finally:
+                record.release()
+        yield b"".join([*waiting, self.tail])
