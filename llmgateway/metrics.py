@@ -1,12 +1,16 @@
 """/metrics, as Prometheus reads it: for this machine, and for who knows METRICS_TOKEN. For all others it does not exist.
 
 The web processes of one server count together, in files of PROMETHEUS_MULTIPROC_DIR (llmgateway/gunicorn.conf.py). What the
-database knows is asked of it as the page is read.
+database knows is asked of it as the page is read. A worker counts for itself, and answers by itself where WORKER_METRICS_PORT says so.
 """
 
 import hmac
 import os
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from django.conf import settings
 from django.db import Error
@@ -40,11 +44,49 @@ def page(request) -> HttpResponse:
 
 
 def may_read(request) -> bool:
+    return known(request.client_address or "", request.META)
+
+
+def known(address: str, meta: Mapping[str, Any]) -> bool:
     """A proxy that runs here and is not known as one (TRUSTED_PROXIES) still shows itself by what it adds."""
-    given = request.headers.get("Authorization", "")
+    given = meta.get("HTTP_AUTHORIZATION", "")
     if settings.METRICS_TOKEN and hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()):
         return True
-    return is_loopback(request.client_address or "") and not any(FORWARDED.fullmatch(name) for name in request.META)
+    return is_loopback(address) and not any(FORWARDED.fullmatch(name) for name in meta)
+
+
+# A worker's ------------------------------------------------------------------------------------------------------
+
+
+class Server(WSGIServer):
+    def __init__(self, address: tuple[str, int], handler: type) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
+
+class Silent(WSGIRequestHandler):
+    timeout = 10  # seconds that a reader may take
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def serve(port: int) -> Server:
+    """What this process counts, in a thread of its own, to whom /metrics is for."""
+    server = make_server(settings.HOST, port, counts, Server, Silent)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def counts(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    if environ["PATH_INFO"] != "/metrics" or not known(environ["REMOTE_ADDR"], environ):
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b""]
+    start_response("200 OK", [("Content-Type", CONTENT_TYPE_PLAIN_0_0_4), ("Cache-Control", "no-store")])
+    return [generate_latest()]
+
+
+# What the database knows -----------------------------------------------------------------------------------------
 
 
 class Record(Collector):

@@ -74,6 +74,7 @@ SIGN_IN_ADDRESS_FAILURES = env.int("SIGN_IN_ADDRESS_FAILURES", default=100)  # f
 SIGN_IN_PAUSE = env.int("SIGN_IN_PAUSE", default=15)  # minutes
 LOG_FORMAT = env.str("LOG_FORMAT", default="plain")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)  # where a worker answers with its own; 0: nowhere
 MAX_BODY = 20 * 1024 * 1024  # bytes of a request
 MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
 MAX_MESSAGES = 4000

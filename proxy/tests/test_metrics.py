@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import requests
 from django.conf import settings
 from django.test import override_settings
 from prometheus_client import REGISTRY
@@ -193,6 +194,25 @@ def test_who_comes_through_a_proxy_of_this_machine_is_not_this_machine(client):
     with override_settings(TRUSTED_PROXIES=["10.0.0.1"]):
         assert status(client, "10.0.0.1", x_forwarded_for="127.0.0.1") == 404
         assert status(client, "127.0.0.1") == 200
+
+
+def test_a_worker_answers_with_what_it_counted_to_the_same_readers():
+    metrics.CALLS.labels("title", "ok").inc()
+    server = page.serve(0)
+    url = f"http://127.0.0.1:{server.server_port}/metrics"
+    try:
+        assert re.search(r'^llmgateway_calls_total\{kind="title",status="ok"\} [1-9]', requests.get(url, timeout=5).text, re.MULTILINE)
+        for refused in (
+            requests.get(url, headers={"x-forwarded-for": "192.0.2.7"}, timeout=5),
+            requests.get(url + "/x", timeout=5),
+            requests.get(url, headers={"x-real-ip": "192.0.2.7", "authorization": "Bearer "}, timeout=5),
+        ):
+            assert (refused.status_code, refused.content) == (404, b"")
+        with override_settings(METRICS_TOKEN=TOKEN):
+            assert requests.get(url, headers={"x-forwarded-for": "192.0.2.7", "authorization": f"Bearer {TOKEN}"}, timeout=5).status_code == 200
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_every_metric_is_explained():

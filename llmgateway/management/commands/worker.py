@@ -12,13 +12,15 @@ import threading
 import time
 from contextlib import suppress
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
 from conversations import checkpoints, record, sealing, search
 from conversations.models import Process
+from llmgateway import metrics
 from proxy import submissions, watcher
 
 BEAT = 5.0  # seconds between two signs of life: /readyz and /metrics tell of them
@@ -36,6 +38,11 @@ class Command(BaseCommand):
     def handle(self, *, once, **options):
         record.release()  # the connection of the system checks: each follower has its own
         if not once:
+            if port := settings.WORKER_METRICS_PORT:
+                try:
+                    metrics.serve(port)
+                except OSError as problem:
+                    raise CommandError(f"WORKER_METRICS_PORT: a worker cannot listen on port {port}: {problem.strerror}.") from None
             try:
                 return asyncio.run(work())
             except Exception:  # Python's own last words would quote what it says
