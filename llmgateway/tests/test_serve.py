@@ -12,8 +12,11 @@ from pathlib import Path
 
 import psutil
 import psycopg
+import pytest
+from django.db import connection
 
 from llmgateway import embedded
+from llmgateway.management.commands import serve
 from llmgateway.tests.serving import Served
 from proxy.tests.gateway import eventually
 
@@ -147,6 +150,15 @@ def test_parts_by_themselves_all_at_once(var, elsewhere):
         assert gateway.ended() == 0
         assert "Traceback" not in gateway.text
         assert gateway.left() == []
+
+
+@pytest.mark.django_db
+def test_an_index_that_a_killed_start_left_unfinished_is_no_obstacle():
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'snapshot_about'::regclass")
+        serve.drop_unfinished_indexes()
+        cursor.execute("SELECT to_regclass('snapshot_about'), to_regclass('snapshot_owner')")
+        assert cursor.fetchone() == (None, "snapshot_owner")
 
 
 def test_the_demo_has_no_parts(var):

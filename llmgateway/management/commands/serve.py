@@ -133,6 +133,7 @@ def prepare() -> None:
         raise CommandError(f"The database does not answer: {error}") from error
     refuse_the_wrong_people()
     with alone():
+        drop_unfinished_indexes()
         call_command("migrate", interactive=False, verbosity=0)
     if not os.environ.get("STATIC_ROOT"):  # else they are there
         call_command("collectstatic", interactive=False, verbosity=0)
@@ -142,12 +143,26 @@ def prepare() -> None:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Others that start on the same database wait here."""
+    """Others that start on the same database wait here: asking again, because CREATE INDEX CONCURRENTLY waits for every statement that waits."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        while True:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
+            if cursor.fetchone()[0]:
+                break
+            time.sleep(0.5)
     yield
     with connection.cursor() as cursor:  # where migrating failed, the end of this process does it
         cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
+
+
+def drop_unfinished_indexes() -> None:
+    """Those of a start that was killed while it built one CONCURRENTLY. They serve nobody, and the migration would find its name taken."""
+    with connection.cursor() as cursor:
+        cursor.execute("""
+            SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+            WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace AND c.relname ~ '^[a-z_]+$'""")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"DROP INDEX {name}")
 
 
 def refuse_the_wrong_people() -> None:
