@@ -6,6 +6,7 @@ Read at the start of every process, also of those that pass on nothing: the pass
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -85,13 +86,11 @@ def have_assessed(conversation: UUID, *, if_due: bool = False) -> None:
 @app.task(queueing_lock="draw")
 def draw(timestamp: int) -> None:
     """A sample of the day before (UTC). What is drawn is on the audit trail, before any of it is asked."""
-    if settings.METADATA_CHECK and settings.METADATA_SAMPLE:
-        day = datetime.fromtimestamp(timestamp, UTC).date() - timedelta(days=1)
-        for id in assessments.sample(day, settings.METADATA_SAMPLE, settings.METADATA_SAMPLE_MOST):
-            try:
-                with transaction.atomic():
-                    audit.record(SAMPLE, AuditEvent.Action.ASSESSMENT, Conversation(id=id), day=day, percent=settings.METADATA_SAMPLE)
-                    have_assessed(id, if_due=True)
-            except AlreadyEnqueued:
-                continue  # somebody asked for it
-    record.release()
+    percent, day = settings.METADATA_SAMPLE, datetime.fromtimestamp(timestamp, UTC).date() - timedelta(days=1)
+    try:
+        for id in assessments.sample(day, percent, settings.METADATA_SAMPLE_MOST) if settings.METADATA_CHECK and percent else []:
+            with suppress(AlreadyEnqueued), transaction.atomic():  # it waits for that already
+                audit.record(SAMPLE, AuditEvent.Action.ASSESSMENT, Conversation(id=id), day=day, percent=percent)
+                have_assessed(id, if_due=True)
+    finally:
+        record.release()

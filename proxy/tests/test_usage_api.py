@@ -1,10 +1,13 @@
 """GET /api/usage: the report's figures, to a program."""
 
+import orjson
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from conversations.models import AuditEvent
+from conversations import assessments, record
+from conversations.models import AuditEvent, Conversation
+from conversations.record import Asked, Outcome
 from conversations.tests.calls import person, turn, user
 from proxy.models import ApiKey
 
@@ -45,6 +48,23 @@ def test_everyones_for_those_who_may_see_it(spent):
     found = get(alice, "?of=everyone").json()
     assert {row["name"]: row["calls"] for row in found["people"]} == {"alice": 2, "bob": 1}
     assert found["history"] == [{"name": "alice", "calls": [0] * 29 + [2]}, {"name": "bob", "calls": [0] * 29 + [1]}]
+
+
+def test_what_was_assessed_is_for_those_who_may_see_it_of_so_few(spent):
+    alice, bobs = person("alice"), Conversation.objects.get(owner__username="bob")
+    call = Asked(owner=bobs.owner_id, kind="metadata", model="m", body={"model": "m"}, about=bobs.id)
+    said = dict.fromkeys(assessments.TEXTS, "x") | dict.fromkeys(assessments.NUMBERS, 6) | {"work_related": True}
+    answer = {"choices": [{"message": {"role": "assistant", "content": orjson.dumps(said).decode()}}]}
+    record.close(opened := record.open(call), Outcome(status="ok", response=answer))
+    assessments.keep([opened.id])
+    alice.user_permissions.add(*Permission.objects.filter(codename__in=["view_usage", "view_usage_by_user"]))
+    assert get(alice, "?of=everyone").json()["assessments"] is None
+    alice.user_permissions.add(Permission.objects.get(codename="view_assessments"))
+    worth = {"conversations": 1, "work_related": 1, "satisfaction_of_10": 6.0, "seconds_saved": 6, "assistant_seconds_saved": 6, "worth_usd": 0.01}
+    assert get(alice, "?of=everyone").json()["assessments"] == {
+        "total": worth | {"people": 1}, "people": [{"name": "bob"} | worth], "departments": [{"name": "Not known", "people": 1} | worth],
+    }  # fmt: skip
+    assert get(person("bob")).json()["assessments"] is None, "of one's own: /api/metadata_check"
 
 
 @pytest.mark.parametrize("query", ["?since=yesterday", "?since=2026-02-01&until=2026-01-01", "?until=0001-01-05", "?of=bob", "?until=9999-12-31"])
