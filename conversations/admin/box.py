@@ -25,7 +25,7 @@ def read(text: str) -> Typed:
         if token["minus"]:
             typed.problems.append(f"Only words are left out with a minus, not {prefix}:.")
         elif not value:
-            typed.problems.append(f"Nothing stands after {prefix}:.")
+            typed.problems.append(f"After {prefix}: a value is missing.")
         elif typed.fields.setdefault(prefix, value) != value:
             typed.problems.append(f"{prefix}: is there twice.")
     typed.words = " ".join(words)

@@ -1,5 +1,7 @@
 """The review desk in a real browser: rita filters, opens, reads by keyboard, decides, and goes on to the next."""
 
+import json
+
 import pytest
 from django.contrib.auth.models import Group
 from django.utils import timezone
@@ -8,7 +10,7 @@ from playwright.sync_api import Page, expect
 from conversations.models import Decision, Review, User
 from conversations.tests.calls import assistant, person, turn, user
 from llmgateway.tests import test_browser
-from llmgateway.tests.test_browser import VIOLATIONS, chromium, gateway, upstream  # noqa: F401
+from llmgateway.tests.test_browser import VIOLATIONS, chromium, faults, gateway, upstream  # noqa: F401
 
 pytestmark = test_browser.pytestmark
 PASSWORD = "a good long password"
@@ -31,9 +33,22 @@ def arrived(page: Page, title: str) -> None:
     page.wait_for_load_state("load")
 
 
+def is_sound(page: Page) -> None:
+    """At both widths, light and dark; axe sees two of the four."""
+    for width, scheme in ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        if (width, scheme) in ((390, "dark"), (1280, "light")):
+            page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")  # colours fade
+            assert faults(page) == []
+
+
 def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, gateway):  # noqa: F811
     context = chromium.new_context(base_url=gateway.url)
     context.add_init_script(VIOLATIONS)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.set_default_timeout(30_000)
     said: list[str] = []
@@ -43,10 +58,29 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     said.clear()
-    page.get_by_label("User").fill("carla")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_label("Search").fill("user:carla")
+    page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("1 conversation")
+    expect(page.get_by_label("User")).to_have_value("carla")
+    page.locator("summary", has_text="Saved filters").press("Enter")
+    page.get_by_label("Save what is chosen now as").fill("Carla’s")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Saved: Carla’s.")).to_be_visible()
+    page.goto("/admin/conversations/conversation/")
+    page.locator("summary", has_text="Saved filters 1").press("Enter")
+    page.get_by_role("link", name="Carla’s", exact=True).press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("1 conversation")
+    is_sound(page)
     page.get_by_role("link", name="May we share the client list?").click()
+    arrived(page, "May we share the client list?")
+    is_sound(page)
+
+    page.get_by_role("link", name="Call", exact=True).press("Enter")
+    page.get_by_role("button", name="Copy request").press("Enter")
+    expect(page.locator(".gw-copy [role=status]").first).to_have_text("Copied")
+    assert json.loads(page.evaluate("navigator.clipboard.readText()"))["messages"][0]["content"] == "May we share the client list?"
+    is_sound(page)
+    page.get_by_role("link", name="May we share the client list?").first.click()
     arrived(page, "May we share the client list?")
 
     page.keyboard.press("j")
