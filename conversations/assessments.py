@@ -93,15 +93,15 @@ def _sealed() -> QuerySet[Snapshot]:
 
 
 def _made(calls: QuerySet[Snapshot]) -> Iterator[Assessment]:
-    for call in calls.only("about", "response", "model", "served_model", "closed").iterator(chunk_size=500):
+    for call in calls.only("about", "owner", "response", "model", "served_model", "closed").iterator(chunk_size=500):
         try:
             said = read(orjson.loads(call.response or "{}"))
         except Unsound:
             continue
         assert call.about_id
         assert call.closed
-        newest = call.newest  # type: ignore[attr-defined]
-        yield Assessment(call=call, conversation_id=call.about_id, newest=newest, made=call.closed, model=call.served_model or call.model, **said)
+        whose = {"conversation_id": call.about_id, "owner_id": call.owner_id, "newest": call.newest}  # type: ignore[attr-defined]
+        yield Assessment(call=call, made=call.closed, model=call.served_model or call.model, **whose, **said)
 
 
 # What is due ----------------------------------------------------------------------------------------------------

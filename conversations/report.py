@@ -42,9 +42,9 @@ HISTORY_OF_GROUPS = f"""
 ASSESSED = """
     SELECT owner_id, count(*), count(*) FILTER (WHERE work_related), sum(satisfaction_score), sum(user_seconds_saved), sum(assistant_seconds_saved),
         sum(assistant_seconds_saved / 3600 * assistant_wage)
-    FROM (SELECT DISTINCT ON (conversation_id) * FROM conversations_assessment WHERE call_id >= %(first_id)s AND call_id < %(end_id)s
-          ORDER BY conversation_id, call_id DESC) newest
-    JOIN conversations_conversation c ON c.id = conversation_id GROUP BY owner_id"""
+    FROM (SELECT DISTINCT ON (conversation_id) owner_id, work_related, satisfaction_score, user_seconds_saved, assistant_seconds_saved, assistant_wage
+          FROM conversations_assessment WHERE call_id >= %(first_id)s AND call_id < %(end_id)s ORDER BY conversation_id, call_id DESC) newest
+    GROUP BY owner_id"""
 
 
 @dataclass(frozen=True)

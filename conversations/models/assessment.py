@@ -1,5 +1,6 @@
 """What a model said about one conversation as a whole. A view of the call that asked it: conversations.assessments makes it, and can again."""
 
+from django.conf import settings
 from django.db import models
 
 from .snapshot import Snapshot
@@ -10,6 +11,7 @@ class Assessment(models.Model):
 
     call = models.OneToOneField(Snapshot, models.CASCADE, primary_key=True, related_name="assessment", help_text="that asked for it")
     conversation = models.ForeignKey("Conversation", models.CASCADE, related_name="assessments", db_index=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
     newest = models.UUIDField(null=True, help_text="the newest call that it covers: what is said later was not assessed")
     made = models.DateTimeField()
     model = models.TextField()
