@@ -199,7 +199,7 @@ class Log(Evidence, admin.ModelAdmin):
     def stopped(self, request: HttpRequest) -> HttpResponse:
         chosen = self.filter_form(request.GET, request.user)
         self.note(request, Action.SEARCH if chosen.terms else Action.LIST, chosen, stopped=True)
-        return patience.stopped(request, str(self.opts.verbose_name_plural).capitalize(), chosen)
+        return patience.stopped(request, str(self.opts.verbose_name_plural).capitalize(), chosen, self.url("changelist"))
 
     def note(self, request: HttpRequest, action: str, chosen: Days, **detail: Any) -> None:
         audit.record(request, action, self.model, terms=chosen.terms, filter=chosen.chosen, **detail)

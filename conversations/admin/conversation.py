@@ -92,6 +92,8 @@ class ConversationAdmin(Log):
         if review is None:
             return format_html('<span class="gw-quiet">{}</span>', "not reviewed")
         said = [review.decision.get_disposition_display()] if review.state == Review.State.DECIDED else ["waiting", review.get_source_display()]
+        if review.decision and review.state == Review.State.WAITING and review.source != Review.Source.ESCALATED:
+            said.append(f"was: {review.decision.get_disposition_display()}")
         lines = format_html_join("", '<span class="gw-line gw-quiet">{}</span>', ((line,) for line in said[1:]))
         mark = format_html('<span class="gw-mark">{} new since the review</span>', f"{NEW}+" if new > NEW else new) if new else ""
         return format_html("{}{}{}", said[0], lines, mark)

@@ -534,7 +534,7 @@ def test_the_list_says_where_each_review_stands(desk, reviewed):
         "fine": ["no issue", "–"],
         "bad": ["violation", "–"],
         "escalated": ["waiting escalated", "–"],
-        "went on": ["waiting went on after a decision 2 new since the review", "–"],
+        "went on": ["waiting went on after a decision was: no issue 2 new since the review", "–"],
     }
 
 
@@ -639,6 +639,7 @@ def test_what_takes_too_long_is_stopped_said_and_on_the_trail(desk, alice, monke
         assert "took longer than 0.2 seconds and was stopped" in text(response)
         assert b"my secret" not in response.content
         assert "retry-after" not in response
+        assert [form["action"] for form in Html(response).all("form", id="gw-filter")] == [path.partition("?")[0].removesuffix("csv/")]
         event = AuditEvent.objects.latest("id")
         assert (event.action, orjson.loads(event.detail)["stopped"]) == ("search" if "q=" in path else "list", True)
     assert 'name="user" value="ali"' in desk.get(f"{CONVERSATIONS}?q=secret&user=ali").content.decode()
