@@ -10,6 +10,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -27,7 +28,7 @@ from . import relay, tasks, watcher
 from .exchange import Exchange, slots
 from .upstream import Fault
 
-SOONEST = 0.05  # seconds between two looks at what has grown
+SOONEST = 0.08  # seconds between two looks at what has grown
 SHARE = 10  # and so many times as long as the last look took
 POLL = 0.7  # seconds
 ALIVE = 15.0  # seconds without a word
@@ -105,21 +106,28 @@ class Asked:
         self.asking = asking
         yield turn
         told = time.monotonic()
-        while (text := self._next(growth.next if growth.fresh else told + ALIVE)) is not None:
-            growth.feed(text)
+        while None not in (pieces := self._come(growth, told)):
+            growth.feed("".join(pieces))  # type: ignore[arg-type]
             said = growth.events()
             if not said and time.monotonic() - told > ALIVE:
                 said = COMMENT
             if said:
                 yield said
                 told = time.monotonic()
+        growth.feed("".join(filter(None, pieces)))
         yield growth.rest() + self._ended()
 
-    def _next(self, until: float) -> str | None:
-        try:
-            return self.grown.get(timeout=max(0.0, until - time.monotonic()))
-        except Empty:
-            return ""
+    def _come(self, growth: Growth, told: float) -> list[str | None]:
+        """The next pieces, None at the end; several where more come before the last ones may be told."""
+        now = time.monotonic()
+        if growth.fresh:
+            time.sleep(min(max(0.0, growth.next - now), SOONEST))
+        pieces: list[str | None] = []
+        with suppress(Empty):
+            pieces.append(self.grown.get(timeout=0.0 if growth.fresh else max(0.0, told + ALIVE - now)))
+            while True:
+                pieces.append(self.grown.get_nowait())
+        return pieces
 
     def _ask(self) -> None:
         try:
