@@ -10,6 +10,7 @@ from uuid import UUID
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 
 from conversations import attachments, record, threading
@@ -57,7 +58,7 @@ def conversation(request, root: UUID) -> HttpResponseBase:
 
 @page
 def again(request, root: UUID) -> HttpResponseBase:
-    """What one call asked is asked once more, with all its parameters."""
+    """What one call asked is asked once more, with all its parameters; of another `model`, if that is chosen."""
     if request.method != "POST":
         return redirect("conversation", reading.own(request, root).id)
     found = _own_to_ask(request, root)
@@ -68,9 +69,11 @@ def again(request, root: UUID) -> HttpResponseBase:
     messages = params.pop("messages", [])
     for name in ("model", "stream", "stream_options"):
         params.pop(name, None)
+    chosen = request.POST.get("model")
+    model = chosen if chosen in _models(request.user.id) else call.model
     try:
         shown = _shown_live(request)
-        return passage.ask(request, model=call.model, messages=messages, params=params, root=root, use_case=call.use_case, shown=shown)
+        return passage.ask(request, model=model, messages=messages, params=params, root=root, use_case=call.use_case, shown=shown)
     except Fault as fault:
         return _conversation(request, found, None, fault, at=call.head_id)
 
@@ -82,6 +85,8 @@ def edit(request, root: UUID, message: UUID) -> HttpResponseBase:
     asked = form is not None and form.is_valid()
     found = _own_to_ask(request, root, form) if form else reading.own(request, root)
     row = get_object_or_404(found.messages.select_related("snapshot").filter(role="user"), id=message)
+    if row.snapshot.kind == Snapshot.Kind.IMAGE:
+        return redirect(f"{reverse('images')}?like={row.snapshot_id}")
     old = attachments.restore(threading.put_together(row.role, row.text, row.raw))
     fault = None
     if form and asked:
@@ -202,12 +207,13 @@ def _conversation(
 ) -> HttpResponse:
     shown: dict[str, Any] = reading.conversation(request, found, at, count)
     call = shown["call"]
+    models = _models(request.user.id)
     if form is None:
         asked = AskForm.as_asked(call.model, shown["params"]) if call and call.kind == Snapshot.Kind.CHAT else {"model": request.session.get("model")}
-        form = AskForm(models=_models(request.user.id), initial=asked | {"parent": shown["last"]})
+        form = AskForm(models=models, initial=asked | {"parent": shown["last"]})
     if call:
         form.follow(call)
-    return _answered(render(request, "conversation.html", shown | {"form": form, "fault": fault}), form, fault)
+    return _answered(render(request, "conversation.html", shown | {"form": form, "fault": fault, "other_models": models}), form, fault)
 
 
 def _answered(response: HttpResponse, form: AskForm, fault: Fault | None) -> HttpResponse:

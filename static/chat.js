@@ -248,6 +248,8 @@ async function ask(again) {
     status("Not sent");
     return find("form.composer").message.focus();
   }
+  const model = again?.model?.value; // the next question is asked of it too
+  if (model && [...(form.model.options ?? [])].some((option) => option.value === model)) form.model.value = model;
   await follow(response);
   if (live && !live.ended) return attach();
   if (sending) {

@@ -25,6 +25,11 @@ HOSTILE = """!echo <script>document.title='owned'</script> <img src=x onerror="d
 
 <iframe src="https://evil.example/"></iframe> [a](data:text/html,<script>1</script>)
 
+````html
+```
+</code></pre></div><script>document.title='owned'</script>
+````
+
 ```
 never closed <script>document.title='owned'</script>
 """
@@ -60,6 +65,7 @@ def page(context, gateway) -> Page:  # noqa: F811
 
 
 def send(page: Page, question: str) -> None:
+    expect(status(page)).to_be_attached()  # the module is there
     page.get_by_label("Your question").fill(question)
     page.keyboard.press("Enter")
 
@@ -263,6 +269,11 @@ def test_what_stopped_short_is_asked_again_in_place(page, upstream):  # noqa: F8
         send(page, f"{word} what is DNS?")
         expect(problem).to_contain_text(says)
         expect(problem.locator("button, a")).to_have_text("Retry")
+    problem.get_by_label("with").select_option("gpt-4.1-mini")
+    problem.get_by_role("button").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value("gpt-4.1-mini")
+    expect(problem.get_by_label("with").locator("option").first).to_have_text("gpt-4.1-mini")  # what was asked this time
+    assert upstream.seen[-1]["body"]["model"] == "gpt-4.1-mini"
 
 
 def test_an_answer_and_a_question_have_other_versions(page):
@@ -334,7 +345,7 @@ def test_hostile_text_does_nothing_while_it_streams(page):
     whole(page)
     assert page.title() != "owned"
     assert page.locator("main :is(script, img, iframe, [onerror], [href^='javascript:'], [href^='data:'])").count() == 0
-    assert page.locator(".answer .code").count() == 2
+    assert page.locator(".answer .code").count() == 3
     streamed = dom(page)
     page.reload()
     assert dom(page) == streamed
@@ -407,6 +418,11 @@ def test_a_use_case_brings_its_model_along(page):
     for shown in (True, False):
         page.locator("summary", has_text="Parameters").click()
         expect(page.get_by_label("Temperature")).to_be_visible(visible=shown)
+    page.evaluate("document.querySelector('[name=temperature]').value = 9")
+    send(page, "What is a mutex?")
+    expect(page.get_by_text("At most 2.")).to_be_visible()  # what is wrong unfolds
+    expect(page.get_by_label("Your question")).to_have_value("What is a mutex?")
+    assert not Snapshot.objects.exists()
 
 
 def test_enter_while_composing_and_with_shift_sends_nothing(page):

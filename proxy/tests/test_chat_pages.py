@@ -203,6 +203,17 @@ def test_regenerate_asks_the_same_once_more(hers, sent):
     assert [call.head_id for call in Snapshot.objects.filter(conversation=root)] == [first.head_id] * 2
 
 
+def test_retry_with_another_model(hers, sent):
+    failed = ask(hers, "!down q", temperature="0.5")
+    html = shown(hers, failed.conversation_id)
+    [choice] = html.all("select", id=f"with-{failed.id}")
+    assert choice["name"] == "model"
+    for chosen, model in (("gpt-4o-mini", "gpt-4o-mini"), ("nobody's", "gpt-4o"), ("", "gpt-4o")):
+        post(hers, f"/c/{failed.conversation_id}/again/", call=failed.id, model=chosen)
+        assert (sent()[-1]["model"], sent()[-1]["temperature"]) == (model, 0.5)
+        assert Snapshot.objects.latest("id").model == model
+
+
 def test_retry_after_a_failure(hers, sent, server):
     failed = ask(hers, "!down what is DNS?")
     assert failed.status == "failed"

@@ -283,6 +283,12 @@ def test_what_was_removed_is_gone_from_the_pages(hers):
     assert str(call.id) not in hers.get("/images/").content.decode()
 
 
+def test_edit_on_the_conversations_page_leads_to_the_images(hers):
+    call = make(hers)
+    response = hers.get(f"/c/{call.conversation_id}/edit/{call.head_id}/")
+    assert (response.status_code, response["Location"]) == (302, f"/images/?like={call.id}")
+
+
 def test_retry_on_the_conversations_page_leads_to_the_images(hers):
     call = make(hers, "!down")
     response = hers.post(f"/c/{call.conversation_id}/again/", {"call": call.id})
