@@ -54,6 +54,11 @@ def link(before: bytes, entry: Entry) -> bytes:
     return sha256(before + f"{entry.number} {entry.kind} {entry.subject} {entry.sealed} ".encode() + entry.digest).digest()
 
 
+def message_of(manifest: bytes) -> bytes:
+    """What is signed of an export's manifest."""
+    return f"manifest {sha256(manifest).hexdigest()}".encode()
+
+
 class Chain:
     """Takes entries in order; raises Broken at the first that does not fit."""
 

@@ -64,6 +64,12 @@ TEXTS = {
     },
 }
 
+BROUGHT_BY = f"""
+    SELECT m.snapshot_id, json_build_array({MESSAGE})::text FROM conversations_message m
+    WHERE m.conversation_id = ANY(ARRAY(SELECT DISTINCT conversation_id FROM conversations_snapshot WHERE id = ANY(%(ids)s::uuid[])))
+        AND m.snapshot_id = ANY(%(ids)s::uuid[])
+    ORDER BY m.snapshot_id, m.id"""
+
 
 def texts(subjects: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
     """What is sealed of each row; nothing of one that is not there."""
@@ -120,6 +126,16 @@ def seal() -> int:
             assessments.keep(calls)
         Unsealed.objects.filter(id__in=[row.id for row in waiting]).delete()
     return len(waiting)
+
+
+def brought(calls: Iterable[UUID]) -> dict[UUID, list[str]]:
+    """What is sealed of the messages that each of these calls brought, in the order of their digests in its text."""
+    found: dict[UUID, list[str]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(BROUGHT_BY, {"ids": list(calls)})
+        for call, text in cursor.fetchall():
+            found.setdefault(call, []).append(text)
+    return found
 
 
 def lines(first: int, last: int, *, with_texts: bool = False) -> Iterator[bytes]:

@@ -124,6 +124,7 @@ class Log(Evidence, admin.ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     filter_form: type[Days] = Filter
+    exported = ""  # what the page of exports calls this list
     rows_of_csv = with_calls = ""  # said beside the link and before the filter's words
 
     def filtered(self, chosen: Any):
@@ -171,6 +172,7 @@ class Log(Evidence, admin.ModelAdmin):
             "title": str(self.opts.verbose_name_plural).capitalize(),
             "may_export": self.has_export_permission(request),
             "csv_url": self.url("csv"),
+            "exported": self.exported,
             "saved_url": self.url("saved"),
             "rows_of_csv": self.rows_of_csv,
             "with_calls": self.with_calls,

@@ -34,6 +34,7 @@ class ConversationAdmin(Log):
     list_display = ("name", "who", "when", "count_of_turns", "models_used", "tokens", "price", "reviewed", "assigned")
     list_display_links = ("name",)
     filter_form = ConversationFilter
+    exported = "conversations"
     rows_of_csv = "one row a call of these conversations"
     with_calls = "with calls"
 

@@ -45,6 +45,7 @@ def lasted(call: Snapshot) -> str:
 @admin.register(Snapshot)
 class SnapshotAdmin(Log):
     list_display = ("time", "who", "kind", "model_name", "ended", "tokens", "price", "took", "part_of")
+    exported = "calls"
     rows_of_csv = "one row a call"
 
     def filtered(self, chosen: Filter) -> QuerySet[Snapshot]:

@@ -22,7 +22,7 @@ MODELS = 20  # of one conversation that are named
 class Conversations(Table):
     name, label = "conversations", "CSV by conversation"
     says = "One row a conversation: who, when, how many calls, tokens and cost, and the newest decision."
-    conversations = True
+    stem, conversations = "conversations", True
     columns = (
         "conversation", "title", "user_name", "job_title", "department", "first_opened", "last_closed", "shown", "calls", "failures", "replies",
         "prompt_tokens", "completion_tokens", "cost_usd", "models", "disposition", "decided", "schema_version",

@@ -22,7 +22,7 @@ class Files(Table):
     name, label = "attachments", "Attachments"
     says = "Every picture and file of these calls, once, named by its sha256; and a CSV that says which call named which."
     columns = ("seal", "call", "conversation", "file", "sha256", "bytes", "media_type_as_sent", "state")
-    at_once = 100
+    stem, at_once = "attachments", 100
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
         calls = Snapshot.objects.in_bulk(list(stretch.seals))

@@ -14,6 +14,7 @@ class Format:
     """Writes rows as pieces of bytes, each by itself. A file is `head`, pieces, `tail`; a long export is several files."""
 
     name = label = says = suffix = ""
+    stem = "calls"  # of the names of files
     head = tail = b""
     part = 1_000_000  # rows of a file
     at_once = 1000  # rows that are read in one go: what an export holds in memory

@@ -60,7 +60,7 @@ class Transcripts(Format):
     name, label, suffix = "transcript", "HTML transcripts, for print", "html"
     says = "Conversations as they read: every message and branch, files shown, one after another. To print, or to keep as a PDF."
     tail = b"</main>\n</body>\n</html>\n"
-    part, at_once, conversations = 200, 20, True
+    stem, part, at_once, conversations = "transcripts", 200, 20, True
 
     def __init__(self, names: Names, folder: Path | None = None) -> None:
         super().__init__(names, folder)

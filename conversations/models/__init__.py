@@ -11,6 +11,7 @@ from .assessment import Assessment
 from .attachment import Attachment
 from .audit import AuditEvent
 from .conversation import Conversation
+from .export import Export
 from .message import Message
 from .policy import PolicyAcceptance, UsagePolicy
 from .review import Decision, Review, SamplingPolicy
@@ -28,6 +29,7 @@ __all__ = [
     "AuditEvent",
     "Conversation",
     "Decision",
+    "Export",
     "Message",
     "Partial",
     "PolicyAcceptance",

@@ -1,0 +1,129 @@
+"""An export that somebody asked for: what was chosen, how far the worker has come, and what lies in its folder. Work, not evidence: the audit trail has that.
+
+Its files lie in EXPORTS_DIR under its id. `taken` and `files` say what is durable: a worker that is killed costs what it wrote after that.
+"""
+
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+
+class ExportQuerySet(models.QuerySet["Export"]):
+    def of(self, owner) -> "ExportQuerySet":
+        """One's own, and nobody else's: content is for whom it was chosen."""
+        return self.filter(owner=owner)
+
+    def newest_first(self) -> "ExportQuerySet":
+        return self.order_by("-id")
+
+    def left(self, since: datetime) -> "ExportQuerySet":
+        """Not done, and nobody was at it since."""
+        return self.filter(state__in=Export.UNDER_WAY, seen__lt=since)
+
+    def over(self, now: datetime) -> "ExportQuerySet":
+        """Whose files have to go."""
+        return self.filter(
+            models.Q(state=Export.State.DONE, expires__lte=now) | models.Q(state__in=[Export.State.CANCELLED, Export.State.FAILED], cleared=None)
+        )
+
+
+class Export(models.Model):
+    class State(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        CANCELLED = "cancelled", "cancelled"
+        FAILED = "failed", "failed"
+        EXPIRED = "expired", "expired"
+
+    UNDER_WAY = (State.WAITING, State.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    departments = ArrayField(models.CharField(max_length=150), default=list, help_text="that the owner was limited to then")
+    asked = models.DateTimeField(default=timezone.now)
+    format = models.TextField()
+    purpose = models.TextField()
+    of = models.TextField(help_text="the list that was filtered: conversations or calls")
+    query = models.TextField(help_text="JSON of the filter's fields, their days written out")
+    words = models.TextField(help_text="the filter in words")
+    zone = models.TextField(help_text="time zone of its days")
+    after = models.BigIntegerField(help_text="seals after this one …")
+    last = models.BigIntegerField(help_text="… up to this one: where the export is frozen")
+
+    state = models.TextField(choices=State, default=State.WAITING)
+    seen = models.DateTimeField(default=timezone.now, help_text="when a worker was last at it")
+    total = models.BigIntegerField(null=True, help_text="rows that were chosen")
+    taken = models.BigIntegerField(default=0, help_text="of them that are durable in the files")
+    files = models.JSONField(default=list, help_text="name, bytes and rows of each, its sha256 once it is whole")
+    problem = models.TextField(blank=True, default="")
+    began = models.DateTimeField(null=True)
+    ended = models.DateTimeField(null=True)
+    expires = models.DateTimeField(null=True)
+    cleared = models.DateTimeField(null=True, help_text="when its files were taken away")
+
+    objects = ExportQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            models.Index("owner", "id", name="export_owner"),
+            models.Index("state", name="export_state", condition=~models.Q(state="expired")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.format}, {self.asked:%Y-%m-%d %H:%M}"
+
+    @property
+    def folder(self) -> Path:
+        return settings.EXPORTS_DIR / str(self.id)
+
+    @property
+    def under_way(self) -> bool:
+        return self.state in Export.UNDER_WAY
+
+    @property
+    def downloadable(self) -> bool:
+        return self.state == Export.State.DONE and self.expires is not None and self.expires > timezone.now()
+
+    @property
+    def percent(self) -> int:
+        """Of the rows; whole once everything is in its folder."""
+        if self.state == Export.State.DONE:
+            return 100
+        return min(99, 100 * self.taken // self.total) if self.total else 0
+
+    @property
+    def bytes(self) -> int:
+        return sum(file["bytes"] for file in self.files)
+
+    def keep(self, **changed) -> bool:
+        """What is durable by now. False, and nothing is kept, if it is under way no more: somebody cancelled it."""
+        changed["seen"] = timezone.now()
+        kept = Export.objects.filter(pk=self.pk, state__in=Export.UNDER_WAY).update(**changed)
+        self.__dict__ |= changed
+        return bool(kept)
+
+    def finish(self) -> bool:
+        now = timezone.now()
+        return self.keep(state=Export.State.DONE, ended=now, expires=now + timedelta(days=settings.EXPORT_DAYS))
+
+    def fail(self, problem: str) -> None:
+        self.keep(state=Export.State.FAILED, ended=timezone.now(), problem=problem)
+
+    def cancel(self) -> bool:
+        return self.keep(state=Export.State.CANCELLED, ended=timezone.now())
+
+    def clear(self) -> None:
+        """Its files are gone; the row stays, and says what they were."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        now = timezone.now()
+        Export.objects.filter(pk=self.pk).update(cleared=now)
+        Export.objects.filter(pk=self.pk, state=Export.State.DONE).update(state=Export.State.EXPIRED)
