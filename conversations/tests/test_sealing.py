@@ -98,6 +98,16 @@ def test_long_texts_are_searchable_to_their_end():
     assert len(hits("needle")) == 1
 
 
+def test_what_an_older_worker_indexed_is_found_once_its_calls_are_filled_in():
+    calls = [turn(person(), [user("needle")], f"answer {i}") for i in range(2)]
+    sealing.seal()
+    SearchEntry.objects.update(call=None)
+    find = lambda: search.matching("needle", owners=None, since=None, until=None)[0]  # noqa: E731
+    assert find() == set()
+    search.fill()
+    assert {call for _, call in find()} == {call.id for call in calls}
+
+
 def test_words_that_cannot_be_indexed_hold_up_no_seal(monkeypatch):
     monkeypatch.setattr(search, "STRETCH", 3_000_000)
     turn(person(), [user(" ".join(f"w{i}" for i in range(400_000)))], "too many words")
