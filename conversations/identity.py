@@ -10,7 +10,9 @@ from functools import cached_property
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Q
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, Q, Subquery
+from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from . import audit, pseudonyms
@@ -38,16 +40,6 @@ def hides(reader) -> bool:
     return settings.PSEUDONYMS and may(reader, "view_content")
 
 
-def revealed(reader, about: UUID | None = None) -> datetime | None:
-    """Until when this reader sees the person behind a conversation, or behind a call in none; without one, until when names may be searched for."""
-    if not may(reader, "reveal_identity"):
-        return None
-    since = timezone.now() - LASTS
-    events = AuditEvent.objects.by(reader).doing(AuditEvent.Action.REVEAL).filter(id__gte=uuid7(since, first=True), at__gt=since)
-    event = events.filter(subject=str(about or "")).newest_first().first()
-    return event.at + LASTS if event else None
-
-
 def reveal(request, subject: Conversation | Snapshot | None, reason: str) -> None:
     """To whoever asks, for half an hour: the person behind a conversation or a call in none, or, without one, names to search by. Raises Refused."""
     if not reason.strip():
@@ -62,7 +54,7 @@ class Names:
     def __init__(self, reader, about: UUID | None = None) -> None:
         self.reader = reader
         self.about = about
-        self.until = revealed(reader, about) if about and hides(reader) else None
+        self.until = self._until(self._known[0]) if about and hides(reader) else None
         self.hidden = hides(reader) and self.until is None
 
     def name(self, user: User) -> str:
@@ -76,7 +68,7 @@ class Names:
 
     def job_title(self, user: User) -> str:
         """One that few people of a department have is as good as a name."""
-        return user.job_title if not self.hidden or (user.department, user.job_title) in self._common else ""
+        return user.job_title if not self.hidden or (user.department, user.job_title) in self._known[2] else ""
 
     def end_user(self, call: Snapshot) -> str:
         """Whom a shared key spoke for."""
@@ -126,7 +118,7 @@ class Names:
 
     @cached_property
     def searches_until(self) -> datetime | None:
-        return revealed(self.reader) if hides(self.reader) else None
+        return self._until(self._known[1]) if hides(self.reader) else None
 
     @property
     def by_name(self) -> bool:
@@ -138,10 +130,19 @@ class Names:
         return hides(self.reader) and may(self.reader, "reveal_identity")
 
     @cached_property
-    def _common(self) -> set[tuple[str, str]]:
-        """Department and job title of at least FEWEST people each."""
-        counted = User.objects.order_by().values_list("department", "job_title").annotate(people=Count("pk")).filter(people__gte=FEWEST)
-        return {(department, title) for department, title, _ in counted}
+    def _known(self) -> tuple[datetime | None, datetime | None, set[tuple[str, str]]]:
+        """By one query: when the one was revealed, when names were, and departments with the job titles that at least FEWEST of their people have."""
+        since = timezone.now() - LASTS
+        reveals = AuditEvent.objects.by(self.reader).doing(AuditEvent.Action.REVEAL).filter(id__gte=uuid7(since, first=True), at__gt=since)
+        one, names = (reveals.filter(subject=of).newest_first().values("at")[:1] for of in (str(self.about), ""))
+        people = User.objects.order_by().values("department", "job_title").annotate(people=Count("pk")).filter(people__gte=FEWEST)
+        common = people.values_list(JSONObject(department="department", job_title="job_title"))
+        at, searched, pairs = User.objects.values_list(Subquery(one), Subquery(names), ArraySubquery(common)).get(pk=self.reader.pk)
+        return at, searched, {(pair["department"], pair["job_title"]) for pair in pairs}
+
+    def _until(self, revealed: datetime | None) -> datetime | None:
+        """For as long as its reader holds the right."""
+        return revealed + LASTS if revealed and self.may_reveal else None
 
     @cached_property
     def _staff(self) -> set[int]:

@@ -61,7 +61,7 @@ class AuditFilter(Days):
 
     def actors(self, name: str) -> set[int]:
         """Staff by name; others too, where people have no aliases for this reader."""
-        people, names = User.objects.filter(username__istartswith=name), Names(self.reader)
+        people, names = User.objects.filter(username__istartswith=name), self.names
         if not names.hidden:
             return set(people.values_list("id", flat=True))
         return {*people.filter(is_staff=True).values_list("id", flat=True), *names.find(name, ACCOUNTS)}
@@ -107,7 +107,7 @@ class AuditEventAdmin(Log):
         return Names(request.user).event(event) if event else None
 
     def download(self, request: HttpRequest, chosen: AuditFilter) -> Events:
-        return Events(chosen.events(), Names(request.user), with_terms=reads_everything(request.user))
+        return Events(chosen.events(), chosen.names, with_terms=reads_everything(request.user))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)

@@ -78,7 +78,7 @@ class Keyset(ChangeList):
             raise FirstPage
         if after:
             found.reverse()
-        self.result_list = self.model_admin.named(found, Names(request.user))
+        self.result_list = self.model_admin.named(found, self.filter.names)
         self.result_count = self.full_result_count = total
         self.capped = self.result_count > CAP
         self.older = self.page(before=found[-1].pk) if found and (more or after) else ""
@@ -146,7 +146,7 @@ class Log(Evidence, admin.ModelAdmin):
         raise NotImplementedError
 
     def download(self, request: HttpRequest, chosen: Any) -> Stream:
-        return Calls(self.calls(chosen), Names(request.user))
+        return Calls(self.calls(chosen), chosen.names)
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, "view_content") and may(request.user, "export_content")

@@ -69,6 +69,7 @@ class Days(forms.Form):
 
     def __init__(self, query, reader) -> None:
         self.reader = reader
+        self.names = Names(reader)
         self.usual = timezone.localdate() - timedelta(days=DAYS - 1)
         self.saved: list[tuple[int, str]] = []
         self.lag = ""  # how far the search is behind, in words
@@ -182,7 +183,6 @@ class Filter(Days):
         if not self.typed.problems:
             id = self.typed.fields.pop("id", "")
             self.data = {**self.data, **self.typed.fields, "q": f"id:{id}" if id else self.typed.words}
-        self.names = Names(reader)
         if hides(reader):
             self.fields["user"].widget.attrs["placeholder"] = "Alias or name begins with" if self.names.by_name else "Alias begins with"
         for name in () if self.names.by_name else OF_PEOPLE:

@@ -274,4 +274,4 @@ def test_a_list_costs_no_query_for_each_alias(call):
         rita.get(path)
         with CaptureQueriesContext(connection) as queries:
             rita.get(path)
-        assert len(queries) <= 9, [query["sql"][:120] for query in queries]
+        assert len(queries) <= 8, [query["sql"][:120] for query in queries]
