@@ -13,8 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from conversations import audit, record, search
-from conversations.identity import alias
+from conversations import audit, record, sealing, search
+from conversations.exports import selection
+from conversations.exports.format import Format
+from conversations.exports.formats import FORMATS
+from conversations.exports.selection import Chosen, Selection
+from conversations.identity import Names, alias
 from conversations.models import AuditEvent, Review, Snapshot, User
 from conversations.record import Asked
 from conversations.tests.calls import person, turn, user
@@ -59,6 +63,7 @@ def call(settings) -> Snapshot:
     audit.record(request, ACTION.ADDED, key, name=str(key))
     audit.record(person("admin"), ACTION.CHANGED, zelda, name=WHO)
     audit.record(person("rose"), ACTION.LIST, Snapshot, filter={"user": WHO, "source": f"gw-{WHO}", "job_title": f"J{WHO}"})
+    sealing.seal()
     return call
 
 
@@ -67,6 +72,7 @@ def swept(call: Snapshot) -> list[str]:
     more = [reverse("admin:usage-csv", args=[panel]) for panel in ("people", "history", "departments", "job-titles")]
     lists = [reverse(f"admin:conversations_{name}_changelist") for name in ("conversation", "snapshot", "auditevent", "decision")]
     queue = [f"/admin/queue/?of={which}" for which in ("free", "mine", "overdue", "escalated", "all")]
+    more += [f"/api/export.{of}?purpose=sweep" for of in ("csv", "jsonl")] + [f"/api/export.csv?purpose=sweep&of={of}" for of in ("figures", "classic")]
     return [*paths(call), *more, *queue, *(f"{path}csv/?since=" for path in lists), *(f"{path}?q=invoices&since=" for path in lists[:2])]
 
 
@@ -95,6 +101,7 @@ def test_without_aliases_the_sweep_finds_the_person_wherever_people_stand(call, 
     page = reverse("admin:conversations_snapshot_change", args=[call.id])
     assert {transcript_of(call), page, CONVERSATIONS, CALLS, "/admin/queue/", "/admin/usage/", "/admin/conversations/auditevent/"} <= found
     assert {f"{CALLS}{call.id}/request.json", f"{CALLS}csv/?since=", "/admin/conversations/auditevent/csv/?since=", "/admin/usage/people.csv"} <= found
+    assert {"/api/export.csv?purpose=sweep", "/api/export.jsonl?purpose=sweep"} <= found
 
 
 @pytest.mark.parametrize("group", ["Reviewer", "Lead"])
@@ -107,6 +114,22 @@ def test_a_reviewer_finds_the_person_nowhere(call, group):
     request = orjson.loads(client.get(f"{CALLS}{call.id}/request.json").content)
     assert (request["user"], request["messages"][0]["name"]) == (alias(f"u{WHO}"), alias(WHO))
     assert request["messages"][0]["content"][0] == {"type": "text", "text": "which invoices are late"}
+
+
+def test_no_format_of_an_export_names_the_person(call, settings, tmp_path):
+    client_of("rita", "Reviewer")
+    rita = User.objects.get(username="rita")
+
+    def written(made: type[Format]) -> bytes:
+        chosen, format, last = Chosen(tmp_path / "chosen"), made(Names(rita), tmp_path), selection.newest()
+        chosen.write(Selection(Snapshot.objects.all(), 0, last), conversations=made.conversations)
+        return b"".join(piece for stretch in chosen.stretches(10) for piece in format.rows(stretch, last))
+
+    found = {name: written(made) for name, made in FORMATS.items()}
+    assert [name for name, data in found.items() if MARKS.search(data)] == []
+    assert {name for name, data in found.items() if alias(call.owner_id).encode() in data} == FORMATS.keys() - {"attachments"}
+    settings.PSEUDONYMS = False
+    assert {name for name, made in FORMATS.items() if MARKS.search(written(made))} == FORMATS.keys() - {"attachments"}
 
 
 # A reveal -------------------------------------------------------------------------------------------------------
