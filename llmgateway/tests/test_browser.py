@@ -1,6 +1,7 @@
 """The pages in a real Chromium: the whole journey without JavaScript, on a small screen, with nothing that the policy forbids."""
 
 import base64
+import functools
 import os
 import re
 import shutil
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
 from django.db import connection
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from conversations import record, search
-from conversations.models import Conversation, Snapshot
+from conversations.models import Conversation, Snapshot, User
 from conversations.tests import calls
 from proxy import demo, demo_picture
 from proxy.models import UseCase
@@ -83,9 +85,15 @@ def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:
     gateway.stop()
 
 
+@functools.cache
+def hashed() -> str:
+    """It takes its time, as it should: once."""
+    return make_password("correct horse battery")
+
+
 @pytest.fixture
-def alice():
-    return get_user_model().objects.create_user("alice", password="correct horse battery", time_zone="Europe/Berlin")
+def alice() -> User:
+    return User.objects.create(username="alice", password=hashed(), time_zone="Europe/Berlin")
 
 
 @pytest.fixture
@@ -101,6 +109,15 @@ def page(context) -> Page:
     page = context.new_page()
     page.set_default_timeout(30_000)
     return page
+
+
+def enter(page: Page, user: User) -> None:
+    """With a session that stands already."""
+    client = Client()
+    client.force_login(user)
+    page.context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "domain": "127.0.0.1", "path": "/"}])
+    page.goto("/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
 
 
 def sign_in(page: Page) -> None:
@@ -175,8 +192,8 @@ def test_the_journey_without_javascript(page):
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
 
 
-def test_a_growing_answer_is_followed_to_its_end(page, slow):
-    sign_in(page)
+def test_a_growing_answer_is_followed_to_its_end(page, alice, slow):
+    enter(page, alice)
     page.get_by_label("Your question").fill("Explain how tides work, with a table")
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
@@ -192,8 +209,8 @@ def test_a_growing_answer_is_followed_to_its_end(page, slow):
     assert Snapshot.objects.get().status == "ok"
 
 
-def test_stop_keeps_what_has_come(page, upstream, slow):
-    sign_in(page)
+def test_stop_keeps_what_has_come(page, alice, upstream, slow):
+    enter(page, alice)
     upstream.seen.clear()
     page.get_by_label("Your question").fill("Explain how tides work, with a table")
     page.get_by_role("button", name="Send").click()
@@ -334,10 +351,10 @@ def test_a_theme_is_chosen_without_javascript_and_with_it(chromium, gateway, pag
     context.close()
 
 
-def test_the_keyboard_is_enough(chromium, gateway, everything):
+def test_the_keyboard_is_enough(chromium, gateway, alice, everything):
     context = chromium.new_context(base_url=gateway.url, viewport={"width": 1280, "height": 844})
     page = context.new_page()
-    sign_in(page)
+    enter(page, alice)
     page.goto(everything["history"])
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()

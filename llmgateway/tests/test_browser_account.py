@@ -7,14 +7,14 @@ from playwright.sync_api import expect
 from conversations.models import Snapshot, UsagePolicy
 from conversations.tests.calls import turn, user
 from llmgateway.tests import test_browser
-from llmgateway.tests.test_browser import VIOLATIONS, alice, ask, chromium, context, gateway, is_sound, page, sign_in, upstream  # noqa: F401
+from llmgateway.tests.test_browser import VIOLATIONS, alice, ask, chromium, context, enter, gateway, is_sound, page, sign_in, upstream  # noqa: F401
 from proxy.models import ApiKey
 
 pytestmark = test_browser.pytestmark
 
 
-def test_a_key_is_made_and_revoked_without_javascript(page):  # noqa: F811
-    sign_in(page)
+def test_a_key_is_made_and_revoked_without_javascript(page, alice):  # noqa: F811
+    enter(page, alice)
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("link", name="API keys").click()
     expect(page.get_by_text("You have no keys yet.")).to_be_visible()
@@ -34,9 +34,9 @@ def test_a_key_is_made_and_revoked_without_javascript(page):  # noqa: F811
     assert not ApiKey.objects.usable().exists()
 
 
-def test_the_policy_is_accepted_with_one_click_and_asked_again_on_a_new_version(page):  # noqa: F811
+def test_the_policy_is_accepted_with_one_click_and_asked_again_on_a_new_version(page, alice):  # noqa: F811
     UsagePolicy(text="Be kind.").publish()
-    sign_in(page)
+    enter(page, alice)
     page.get_by_label("Your question").fill("What is a mutex?")
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("alert")).to_contain_text("Accept the usage policy first.")

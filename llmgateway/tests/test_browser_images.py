@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from conversations.models import Snapshot
 from llmgateway.tests import test_browser
-from llmgateway.tests.test_browser import VIOLATIONS, alice, chromium, context, fits, page, sign_in, upstream  # noqa: F401
+from llmgateway.tests.test_browser import VIOLATIONS, alice, chromium, context, enter, fits, page, sign_in, upstream  # noqa: F401
 from proxy.tests.conftest import parameters, url_of
 from proxy.tests.gateway import CHAT, Gateway, eventually
 
@@ -80,7 +80,7 @@ def test_the_pages_fit_and_say_the_price(chromium, gateway, alice, scheme, width
     page = context.new_page()  # noqa: F811
     said = []
     page.on("console", lambda message: said.append(message.text))
-    sign_in(page)
+    enter(page, alice)
     fits(page, "asked for a token", width)
     page.goto("/token/")
     fits(page, "token", width)

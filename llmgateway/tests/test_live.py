@@ -8,7 +8,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from conversations.models import Partial, Snapshot
 from conversations.tests import calls
-from llmgateway.tests.test_browser import VIOLATIONS, chromium, faults, gateway, pytestmark, sign_in, slow, upstream  # noqa: F401 (fixtures)
+from llmgateway.tests.test_browser import VIOLATIONS, alice, chromium, enter, faults, gateway, pytestmark, sign_in, slow, upstream  # noqa: F401 (fixtures)
 from proxy.models import UseCase
 from proxy.tests.gateway import eventually
 
@@ -36,12 +36,7 @@ never closed <script>document.title='owned'</script>
 
 
 @pytest.fixture
-def alice():
-    return get_user_model().objects.create_user("alice", password="correct horse battery", time_zone="Europe/Berlin")
-
-
-@pytest.fixture
-def context(chromium, gateway, alice) -> BrowserContext:  # noqa: F811
+def context(chromium, gateway) -> BrowserContext:  # noqa: F811
     context = chromium.new_context(base_url=gateway.url, viewport={"width": 1280, "height": 844})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.add_init_script(VIOLATIONS)
@@ -50,7 +45,7 @@ def context(chromium, gateway, alice) -> BrowserContext:  # noqa: F811
 
 
 @pytest.fixture
-def page(context, gateway) -> Page:  # noqa: F811
+def page(context, gateway, alice) -> Page:  # noqa: F811
     """Signed in. In the end nothing broke, no policy was violated and nothing came from elsewhere."""
     page = context.new_page()
     page.set_default_timeout(30_000)
@@ -58,7 +53,7 @@ def page(context, gateway) -> Page:  # noqa: F811
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("console", lambda message: said.append(message.text))
     page.on("request", lambda request: asked.append(request.url))
-    sign_in(page)
+    enter(page, alice)
     yield page
     assert [line for line in said if "Failed to load resource" not in line] == []
     assert [url for url in asked if not url.startswith(gateway.url)] == []
@@ -92,10 +87,13 @@ def test_an_answer_streams_and_is_what_a_reload_shows(page, slow):  # noqa: F811
     expect(page.get_by_role("button", name="Stop")).to_be_enabled()
     expect(status(page)).to_have_text("Generating…")
     sizes = set()
-    for _ in range(20):
+
+    def grows() -> bool:
+        """More often than the record, whose pieces a page without the stream is made of."""
         sizes.add(len(page.locator(".answer .said").inner_text()))
-        page.wait_for_timeout(100)
-    assert len(sizes) > 4  # the record alone is read three times in as long
+        return len(sizes) > 3 + Partial.objects.count()
+
+    eventually(grows, 20)
     assert Snapshot.objects.get().status == "pending"
     expect(page.get_by_label("Your question")).to_be_focused()
     expect(page.get_by_label("Your question")).to_have_value("")
@@ -241,9 +239,8 @@ def test_each_problem_is_named_with_its_action(page, word, title, action):
         assert dom(page) == shown
 
 
-def test_what_stopped_short_is_asked_again_in_place(page, upstream):  # noqa: F811
+def test_what_stopped_short_is_asked_again_in_place(page, alice, upstream):  # noqa: F811
     """Silent, out of turn, failing, killed: each is named, and Retry asks the same once more, on the page that stands there."""
-    alice = get_user_model().objects.get(username="alice")
     call = calls.ask(alice, [calls.user("What is DNS?")], params={"temperature": 0.5}, model="gpt-4o")
     calls.answer(call, "half an", status="interrupted")
     page.goto(f"/c/{call.conversation}/?at={call.head}")
@@ -276,8 +273,8 @@ def test_what_stopped_short_is_asked_again_in_place(page, upstream):  # noqa: F8
     assert upstream.seen[-1]["body"]["model"] == "gpt-4.1-mini"
 
 
-def test_an_answer_and_a_question_have_other_versions(page):
-    first = calls.turn(get_user_model().objects.get(username="alice"), [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o")
+def test_an_answer_and_a_question_have_other_versions(page, alice):  # noqa: F811
+    first = calls.turn(alice, [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o")
     page.goto(f"/c/{first.conversation_id}/")
     send(page, "Show it as a table")
     whole(page)
@@ -296,8 +293,8 @@ def test_an_answer_and_a_question_have_other_versions(page):
     expect(page.locator(".turn")).to_have_count(4)
 
 
-def test_a_question_is_edited_where_it_stands(page):
-    first = calls.turn(get_user_model().objects.get(username="alice"), [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o")
+def test_a_question_is_edited_where_it_stands(page, alice):  # noqa: F811
+    first = calls.turn(alice, [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o")
     page.goto(f"/c/{first.conversation_id}/")
     send(page, "Show it as a table")
     whole(page)
@@ -439,10 +436,10 @@ def test_enter_while_composing_and_with_shift_sends_nothing(page):
     assert Snapshot.objects.count() == 1
 
 
-def test_a_stranger_finds_neither_stream_nor_stop(page, context, gateway):  # noqa: F811
+def test_a_stranger_finds_neither_stream_nor_stop(page, alice, context, gateway):  # noqa: F811
     bob = get_user_model().objects.create_user("bob", password="another horse battery")
     his = calls.ask(bob, [calls.user("private")])
-    for id in (his.conversation, calls.turn(get_user_model().objects.get(username="alice"), [calls.user("q")], "a").conversation_id):
+    for id in (his.conversation, calls.turn(alice, [calls.user("q")], "a").conversation_id):
         response = context.request.get(f"{gateway.url}/c/{id}/live/{his.id}", headers={"Accept": "text/event-stream"})
         assert response.status == 404
         assert "private" not in response.text()

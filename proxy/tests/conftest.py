@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
 from django.db import connection
 
 from conversations.models import Snapshot
@@ -67,7 +68,8 @@ def move_to(**settings: object) -> dict[str, object]:
 
 def cast() -> None:
     """alice owns, bob is a stranger, the service speaks for many."""
-    alice, bob, service = (get_user_model().objects.create_user(name, password=at.SECRET) for name in ("alice", "bob", "service"))
+    password = make_password(at.SECRET)
+    alice, bob, service = (get_user_model().objects.create(username=name, password=password) for name in ("alice", "bob", "service"))
     for owner, name, secret, fields in (
         (alice, "laptop", at.ALICE, {}),
         (bob, "laptop", at.BOB, {}),
