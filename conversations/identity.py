@@ -104,17 +104,16 @@ class Names:
         return event
 
     def find(self, text: str, most: int) -> list[int]:
-        """Of the people whom this reader may read: whose name this is, or else whose names begin so; under aliases whose alias begins so,
-        and names only where this reader may search by them now."""
-        people = readable(self.reader, User.objects.all())
-        if hides(self.reader):
-            begins = pseudonyms.folded(text)
-            found = [id for id in people.values_list("id", flat=True) if alias(id).startswith(begins)] if begins else []
-            if found or not self.by_name:
-                return found[:most]
+        """Of the people whom this reader may read: whose name this is, or else whose names begin so. Under aliases those whose alias begins so, and
+        by name only where this reader may search by it now."""
+        people, begins = readable(self.reader, User.objects.all()), pseudonyms.folded(text)
+        by_alias = [id for id in people.values_list("id", flat=True) if alias(id).startswith(begins)] if begins and hides(self.reader) else []
+        if not self.by_name:
+            return by_alias[:most]
         begin = Q(username__istartswith=text) | Q(first_name__istartswith=text) | Q(last_name__istartswith=text) | Q(email__istartswith=text)
         rows = people.filter(begin | Q(external_id=text)).values_list("id", "username")[:most]
-        return [id for id, name in rows if name == text] or [id for id, _ in rows]
+        exactly = [id for id, name in rows if name == text]
+        return exactly or list(dict.fromkeys([*by_alias, *(id for id, _ in rows)]))[:most]
 
     @cached_property
     def searches_until(self) -> datetime | None:

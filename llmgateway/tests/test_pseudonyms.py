@@ -229,8 +229,9 @@ def found(client: Client, **chosen: str) -> list[str]:
 
 
 def test_an_alias_is_always_searched_for_and_a_name_for_a_reason(call, monkeypatch):
-    turn(person("bob"), [user("hello")], "hi")
     rita, ruth, named = client_of("rita", "Reviewer"), client_of("ruth", "Reviewer"), alias(call.owner_id)
+    begins = named.partition("-")[0]
+    alike = turn(person(f"{begins}y"), [user("hello")], "hi").owner_id  # a name that begins as the alias does
     for text in (named, named.upper().replace("-", " "), named[:-3]):
         assert found(rita, user=text) == [named], text
     by_person = [
@@ -255,6 +256,7 @@ def test_an_alias_is_always_searched_for_and_a_name_for_a_reason(call, monkeypat
     for chosen in by_person:
         assert found(rita, **chosen) == ([] if chosen == {"user": "nobody"} else [named]), chosen
     assert found(rita, user=named) == [named]
+    assert found(rita, user=begins) == sorted([named, alias(alike)])
     assert not finds(rita, transcript_of(call)), "a search is not a reveal"
     assert len(found(ruth, user=WHO)) == len(reveals()) == 1
     assert found(ruth, user=WHO) != [named]
