@@ -8,7 +8,7 @@ from django.conf import settings
 
 # Link-local addresses are barred as such (169.254.169.254 among them). These are elsewhere: AWS, Alibaba, Azure, Oracle.
 METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23", "100.100.100.200", "168.63.129.16", "192.0.0.192")))
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # an IPv4 address in its last four bytes
+WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))  # an IPv4 address in their last four bytes
 
 
 def objection(url: str) -> str:
@@ -41,10 +41,10 @@ def objection_once_resolved(url: str) -> str:
 def barred(host: str) -> bool:
     """Of an address; a name is not."""
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0].rstrip("."))
     except ValueError:
         return False
     if address.version == 6:
-        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else None
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if any(address in network for network in WITH_IPV4) else None
         address = address.ipv4_mapped or address.sixtofour or inner or address
     return address in METADATA or address.is_link_local or address.is_multicast or address.is_unspecified

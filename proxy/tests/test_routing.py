@@ -186,6 +186,7 @@ def test_a_name_that_turns_out_to_be_a_barred_address_gets_nothing(wire, monkeyp
         ("https://[::ffff:169.254.169.254]/", False), ("https://[64:ff9b::a9fe:a9fe]/", False), ("https://[2002:a9fe:a9fe::]/", False),
         ("https://100.100.100.200/", False), ("https://168.63.129.16/", False), ("https://0.0.0.0/", False), ("https://[::]/", False),
         ("https://224.0.0.1/", False), ("https://key@api.example/", False), ("https://:key@api.example/", False), ("https://api.example/#x", False),
+        ("https://169.254.169.254./", False), ("https://[::169.254.169.254]/", False), ("https://[::1]/", True),
         ("ftp://api.example/", False), ("api.example", False), ("https://", False), ("https://[::1", False), ("", False),
     ],
 )  # fmt: skip
