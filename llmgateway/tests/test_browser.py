@@ -138,6 +138,9 @@ def test_the_journey_without_javascript(page):
     UseCase.objects.create(name="Librarian", description="finds things", prompt="Whisper.")
     sign_in(page)
     page.get_by_label("Use case").select_option("Librarian: finds things")
+    for shown in (True, False):
+        page.locator("summary", has_text="Parameters").click()
+        expect(page.get_by_label("Temperature")).to_be_visible(visible=shown)
     ask(page, "What is a vector database?")
     answers = page.locator(".answer .prose")
     expect(answers).to_have_count(1)
