@@ -119,6 +119,9 @@ def test_conversations_of_a_filter_come_whole(desk):
     [page] = export.folder.glob("*.html")
     assert "question 1" in page.read_text()
     assert "needle" not in page.read_text()
+    done = desk.get(f"/admin/exports/{export.id}/").content.decode()
+    assert "transcripts-0001.html" in done
+    assert next(file["sha256"] for file in export.files if file["name"] == "manifest.json") in done
 
 
 # Killed ---------------------------------------------------------------------------------------------------------
