@@ -6,14 +6,16 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Universal: one lock for every Python from 3.11 on, and every system.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test pytest lint bench lock clean
 .DELETE_ON_ERROR:
 
 run: export DEMO = 1
 run: .venv/made-run
 	@$(BIN)/python manage.py serve
 
-test: lint .venv/made-openai-1
+test: lint pytest
+
+pytest: .venv/made-openai-1
 	$(BIN)/python -m pytest -n 4 # on two cores: half of its time is waiting for timeouts and browsers
 
 lint: .venv/made-test

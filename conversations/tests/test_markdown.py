@@ -164,9 +164,9 @@ def test_long_text_is_shown_as_it_is():
     "text", ["[" * 190_000, "[a](" * 49_000, "*a **b " * 28_000, "> " * 90_000, "- " * 90_000, "|a" * 4000 + "\n" + "|-" * 4000 + "\n" + "|\n" * 20_000]
 )
 def test_costly_text_ends_in_time(text):
-    began = time.monotonic()
+    began = time.thread_time()
     harmless(markdown.html(text))
-    assert time.monotonic() - began < 5 * markdown.SLOWEST
+    assert time.thread_time() - began < 5 * markdown.SLOWEST
 
 
 def test_what_takes_too_long_is_shown_as_it_is(monkeypatch):

@@ -6,6 +6,7 @@ import psutil
 import psycopg
 import pytest
 
+from llmgateway.tests.serving import Served
 from proxy.tests.conftest import parameters, url_of
 
 
@@ -20,6 +21,8 @@ def var():
                 process.kill()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
+    while Served.running:
+        Served.running.pop().ended()
     shutil.rmtree(var)
 
 

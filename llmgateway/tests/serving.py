@@ -21,7 +21,9 @@ def free_port():
 
 
 class Served:
-    """A serve of its own data and port; what it prints, line by line."""
+    """A serve of its own data and port; what it prints, line by line. Patient: a machine may be busy."""
+
+    running = []  # what the fixture `var` ends, where a test did not
 
     def __init__(self, var, **settings):
         self.var = var
@@ -31,7 +33,7 @@ class Served:
         self.lines = []
 
     def manage(self, *arguments, **settings):
-        return subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment | settings, capture_output=True, text=True, timeout=60)
+        return subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment | settings, capture_output=True, text=True, timeout=180)
 
     def start(self, *part, **settings):
         self.process = subprocess.Popen(
@@ -45,9 +47,10 @@ class Served:
         )
         self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
         self.reader.start()
+        self.running.append(self)
         return self
 
-    def until(self, condition, seconds=60):
+    def until(self, condition, seconds=180):
         latest = time.monotonic() + seconds
         while not (value := condition()):
             assert self.process.poll() is None, self.text
@@ -59,7 +62,7 @@ class Served:
         self.until(lambda: re.search("Ctrl-C stops it|The first account", self.text))
         return self
 
-    def ended(self, seconds=30):
+    def ended(self, seconds=120):
         code = self.process.wait(seconds)
         self.reader.join(10)
         self.process.stdout.close()
@@ -72,7 +75,7 @@ class Served:
         return self.call("POST", path, body, headers)
 
     def call(self, method, path, body, headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

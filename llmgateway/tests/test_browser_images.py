@@ -20,7 +20,7 @@ pytestmark = test_browser.pytestmark
 def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:  # noqa: F811
     """Without credentials of its own: people bring theirs."""
     database = url_of(parameters(connection.settings_dict["NAME"]))
-    theirs = {"ALLOW_USER_TOKENS": True, "LLM_API_AUTHORIZATION": "", "TOKEN_URL": "https://models.example/tokens"}
+    theirs = {"LLM_TIMEOUT": 30, "ALLOW_USER_TOKENS": True, "LLM_API_AUTHORIZATION": "", "TOKEN_URL": "https://models.example/tokens"}
     gateway = Gateway(tmp_path_factory.mktemp("gateway"), DATABASE_URL=database, LLM_ENDPOINT=f"{upstream.url}{CHAT}", LLM_STREAM_TIMEOUT=30, **theirs)
     yield gateway
     gateway.stop()

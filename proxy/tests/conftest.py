@@ -155,7 +155,7 @@ def recorded(database) -> Callable[..., list[Snapshot]]:
     """The snapshots that came since the test began, once they are closed: exactly so many."""
     before = set(Snapshot.objects.values_list("id", flat=True))
 
-    def recorded(count: int = 1, within: float = 10.0) -> list[Snapshot]:
+    def recorded(count: int = 1, within: float = 30.0) -> list[Snapshot]:
         def closed() -> list[Snapshot] | bool:
             found = [snapshot for snapshot in Snapshot.objects.order_by("opened") if snapshot.id not in before]
             return len(found) >= count and all(snapshot.status != "pending" for snapshot in found) and (found or True)

@@ -32,7 +32,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def eventually(true, within: float = 10.0) -> Any:
+def eventually(true, within: float = 30.0) -> Any:
     """The first true value; AssertionError if there is none in time."""
     latest = time.monotonic() + within
     while not (found := true()):
@@ -146,7 +146,7 @@ class Gateway:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=log)
         try:
-            eventually(self.answers, 30)
+            eventually(self.answers, 90)
         except AssertionError:
             self.process.kill()
             self.process.wait()

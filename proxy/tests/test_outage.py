@@ -75,7 +75,7 @@ def test_a_database_that_stops_and_comes_back(server, started, wire):
     assert json.loads(rest.body.removesuffix(b"\n\n").rpartition(b"data: ")[2])["error"]["code"] == "record_not_writable"
 
     embedded.start(server, fsync="off")
-    eventually(lambda: Snapshot.objects.count() == 2 and not Snapshot.objects.filter(status="pending").exists(), 15)
+    eventually(lambda: Snapshot.objects.count() == 2 and not Snapshot.objects.filter(status="pending").exists())
     for snapshot, text in zip(Snapshot.objects.order_by("id"), ("Fine.", "Once upon"), strict=True):
         assert (snapshot.status, snapshot.error_code, snapshot.reply.text) == ("failed", "record_not_writable", text)
     wire.answer = json_reply(body)
