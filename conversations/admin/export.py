@@ -26,6 +26,7 @@ from .filters import ConversationFilter, Filter
 
 SHOWN = 100  # exports in the list
 CAP = 10_000  # calls that are counted
+WHAT = {"conversations": "Conversations with calls", "calls": "Calls"}
 FORMS: dict[str, type[Filter]] = {"conversations": ConversationFilter, "calls": Filter}
 
 
@@ -159,7 +160,8 @@ def _ready(request: HttpRequest, id: UUID) -> Export:
 
 
 def _shown(made: Export) -> Export:
-    made.made = FORMATS[made.format]  # type: ignore[attr-defined]
+    made.label = FORMATS[made.format].label  # type: ignore[attr-defined]
+    made.what = f"{WHAT[made.of]} {made.words}"  # type: ignore[attr-defined]
     return made
 
 

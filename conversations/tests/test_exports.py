@@ -121,6 +121,7 @@ def test_conversations_of_a_filter_come_whole(desk):
     assert "needle" not in page.read_text()
     done = desk.get(f"/admin/exports/{export.id}/").content.decode()
     assert "transcripts-0001.html" in done
+    assert "<h1>HTML transcripts, for print</h1>" in done
     assert next(file["sha256"] for file in export.files if file["name"] == "manifest.json") in done
 
 
