@@ -78,7 +78,10 @@ def saying(text: str) -> bytes:
 # In the background ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", [{}, {"headers": {"accept": "text/event-stream"}}])
+STREAMED = pytest.param({"headers": {"accept": "text/event-stream"}}, marks=pytest.mark.django_db(transaction=True))  # asked for by a thread of its own
+
+
+@pytest.mark.parametrize("how", [{}, STREAMED])
 def test_the_first_answer_of_a_page_brings_a_title(hers, sent, how):
     made = ask(hers, **how)
     assert made.title == FIRST_WORDS[:50].strip(), "at once"
