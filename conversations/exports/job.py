@@ -18,12 +18,12 @@ from .. import checkpoints, record
 from ..access import may
 from ..admin.filters import ConversationFilter, Filter
 from ..identity import Names
-from ..models import Export, User
+from ..models import Conversation, Export, Snapshot, User
 from . import proof
 from .format import Format
 from .formats import FORMATS
 from .parts import Parts
-from .selection import Chosen, Selection
+from .selection import Chosen, Selection, Stretch
 
 EVERY = 1.0  # seconds between two records of what is durable: what a killed worker has to do again
 SELECTION = "selection"
@@ -77,9 +77,9 @@ def write(export: Export, made: Format, chosen: Chosen, leaving: Callable[[], bo
     parts, taken, kept = Parts(export.folder, made, export.files, made.stem), export.taken, time.monotonic()
     try:
         for stretch in chosen.stretches(made.at_once, taken):
-            for row in made.rows(stretch, export.last):
-                parts.write(row)
             taken += len(stretch.seals)
+            for row in made.rows(still_there(made, stretch), export.last):
+                parts.write(row)
             if time.monotonic() - kept > EVERY or leaving():
                 if not export.keep(taken=taken, files=parts.sync()):
                     return False
@@ -92,6 +92,13 @@ def write(export: Export, made: Format, chosen: Chosen, leaving: Callable[[], bo
     finally:
         parts.close()
         record.release()
+
+
+def still_there(made: Format, stretch: Stretch) -> Stretch:
+    """Without what was erased since it was chosen."""
+    rows = Conversation.objects if made.conversations else Snapshot.objects
+    there = set(rows.filter(id__in=stretch.seals).values_list("id", flat=True))
+    return Stretch(stretch.position, {id: number for id, number in stretch.seals.items() if id in there})
 
 
 def permitted(export: Export) -> User:

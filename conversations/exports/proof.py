@@ -59,7 +59,7 @@ def manifest(export: Export, made: Format, first: int, mark: Checkpoint | None, 
     return {
         "what": "An export of LLM Gateway", "version": 1, "id": str(export.id),
         "by": export.owner.get_username(), "asked": export.asked.astimezone(UTC).isoformat(timespec="seconds"), "purpose": export.purpose,
-        "format": made.name, "rows": export.total, "row_is_a": "conversation" if made.conversations else "call",
+        "format": made.name, "rows": sum(file.get("rows", 0) for file in listed), "row_is_a": "conversation" if made.conversations else "call",
         "filter": {"words": export.words, "of": export.of, "fields": orjson.loads(export.query), "time_zone": export.zone},
         "frozen_at_seal": export.last, "first_seal": first if export.total else None,
         "ledger_head": {"number": head.number, "link": bytes(head.link).hex()} if head else None,
@@ -103,7 +103,7 @@ def chain(first: int, last: int, chosen: Chosen | None) -> Iterator[bytes]:
         texts = sealing.texts((str(sealing.SNAPSHOT), id) for id in calls.values()) if calls else {}
         brought = sealing.brought(calls.values()) if calls else {}
         for line in batch:
-            if id := calls.get(line["number"]):
+            if (id := calls.get(line["number"])) in texts:
                 line |= {"text": texts[id], "messages": brought.get(id, [])}
             yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 import pytest
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -21,11 +22,12 @@ from conversations import checkpoints, sealing, tasks
 from conversations.exports import calls as tables
 from conversations.exports import job, selection
 from conversations.exports.formats import FORMATS
-from conversations.models import AuditEvent, Export, Snapshot, User
+from conversations.models import AuditEvent, Conversation, Export, Message, Snapshot, User
 
 from .calls import answer, ask, assistant, person, turn, user
 from .test_export_csv import FORMULAS
 from .test_export_formats import picture
+from .unguarded import unguarded
 
 pytestmark = pytest.mark.django_db
 NEW = "/admin/exports/new/"
@@ -186,6 +188,32 @@ def test_a_worker_that_leaves_hands_over(desk, monkeypatch):
         export.refresh_from_db()
         assert export.taken == 2
     assert [row["asked"] for row in rows(made(export))] == [f"question {i}" for i in range(5)]
+
+
+def test_what_was_erased_meanwhile_is_left_out(desk, tmp_path):
+    talk(2)
+    gone = turn(person("bob"), [user("erased")], "ok")
+    seal()
+    for format, of in (("jsonl", "calls"), ("turns", "calls"), ("conversations", "conversations"), ("transcript", "conversations")):
+        export = ask_for(desk, format, of=of)
+        kept = Export.keep
+
+        def erase(export, kept=kept, **changed):
+            answer = kept(export, **changed)
+            if "total" in changed:
+                with unguarded():
+                    Message.objects.filter(snapshot=gone).delete()
+                    Snapshot.objects.filter(pk=gone.pk).delete()
+                    Conversation.objects.filter(pk=gone.conversation_id).delete()
+            return answer
+
+        with pytest.MonkeyPatch.context() as patch, transaction.atomic():
+            patch.setattr(Export, "keep", erase)
+            folder = unpacked(desk, made(export), tmp_path / format)
+            transaction.set_rollback(True)
+        manifest = orjson.loads((folder / "manifest.json").read_bytes())
+        assert manifest["rows"] == (1 if of == "conversations" else 2)
+        assert checked(folder).returncode == 0, checked(folder).stderr
 
 
 # Ended ----------------------------------------------------------------------------------------------------------
