@@ -17,12 +17,12 @@ from django.utils.safestring import SafeString
 from .. import audit
 from ..access import may, reads_everything
 from ..exports.audit import Events
+from ..filters import ACCOUNTS, Days
 from ..identity import Names
 from ..models import AuditEvent, User
 from ..models.audit import AuditEventQuerySet
 from ..templatetags.review import moment, visible
 from .changelist import Action, Log
-from .filters import ACCOUNTS, Days
 
 ABOUT = forms.TextInput(attrs={"placeholder": "Any id"})
 READING = "reading"

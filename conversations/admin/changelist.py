@@ -22,10 +22,10 @@ from django.views.decorators.http import require_POST
 from .. import audit, search
 from ..access import may
 from ..exports.csv import Calls, Stream
+from ..filters import Days, Filter
 from ..identity import Names
 from ..models import AuditEvent, SavedFilter
 from . import patience
-from .filters import Days, Filter
 from .rights import Evidence
 
 Action = AuditEvent.Action

@@ -16,13 +16,13 @@ from django.utils.safestring import SafeString
 
 from .. import attachment_response, audit
 from ..access import may, readable
+from ..filters import ConversationFilter
 from ..identity import Names
 from ..models import Attachment, AuditEvent, Conversation, Review, Snapshot
 from ..models.review import calls_since
 from ..templatetags.review import count, dollars, minute, visible
 from . import queue, transcript
 from .changelist import Count, Log
-from .filters import ConversationFilter
 
 MODELS = 3  # of a conversation, in the list
 NEW = 99  # calls since a decision that are counted

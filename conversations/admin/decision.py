@@ -13,10 +13,10 @@ from django.utils.safestring import SafeString
 from .. import audit
 from ..access import may, reads_everything
 from ..exports.decisions import Decisions
+from ..filters import Days
 from ..models import Decision, User
 from ..templatetags.review import moment, visible
 from .changelist import Action, Log
-from .filters import Days
 
 DISPOSITIONS = [("", "Any"), *((value, label.capitalize()) for value, label in Decision.Disposition.choices)]
 

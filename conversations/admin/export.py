@@ -21,8 +21,8 @@ from .. import audit, tasks
 from ..access import may
 from ..exports import archive, selection
 from ..exports.formats import FORMATS
+from ..filters import ConversationFilter, Filter
 from ..models import AuditEvent, Export
-from .filters import ConversationFilter, Filter
 
 SHOWN = 100  # exports in the list
 CAP = 10_000  # calls that are counted

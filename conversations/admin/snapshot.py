@@ -13,11 +13,11 @@ from django.utils.safestring import SafeString
 from .. import attachment_response, audit, record
 from ..access import may, readable
 from ..exports.rebuilt import Messages
+from ..filters import Filter
 from ..identity import Names
 from ..models import Attachment, AuditEvent, Seal, Snapshot
 from ..templatetags.review import count, dollars, lasting, moment, visible
 from .changelist import Log
-from .filters import Filter
 
 Action = AuditEvent.Action
 SHOWN = 200_000  # characters of JSON on a page; the download has all

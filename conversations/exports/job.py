@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from .. import checkpoints, record
 from ..access import may
-from ..admin.filters import ConversationFilter, Filter
+from ..filters import ConversationFilter, Filter
 from ..identity import Names
 from ..models import Conversation, Export, Snapshot, User
 from . import proof

@@ -14,14 +14,13 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from .. import search
-from ..access import readable
-from ..identity import Names, hides
-from ..models import Conversation, Decision, Review, Snapshot, User
-from ..record import uuid7
-from ..templatetags.review import lasting
-from ..visible import HIDDEN
-from . import box
+from . import search, search_box
+from .access import readable
+from .identity import Names, hides
+from .models import Conversation, Decision, Review, Snapshot, User
+from .record import uuid7
+from .templatetags.review import lasting
+from .visible import HIDDEN
 
 DAYS = 30  # unless chosen
 NAMED = 1000  # calls that the beginning of an id may stand for, and as many conversations' calls
@@ -179,7 +178,7 @@ class Filter(Days):
 
     def __init__(self, query, reader) -> None:
         super().__init__(query, reader)
-        self.typed = box.read(self.data["q"][: search.TERM + 1])
+        self.typed = search_box.read(self.data["q"][: search.TERM + 1])
         if not self.typed.problems:
             id = self.typed.fields.pop("id", "")
             self.data = {**self.data, **self.typed.fields, "q": f"id:{id}" if id else self.typed.words}
