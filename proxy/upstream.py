@@ -33,7 +33,7 @@ from . import addresses
 
 CONNECT = 10.0  # seconds to connect and to shake hands
 IDLE = 4.0  # seconds: the common servers hang up after 5
-READ = 16 * 1024  # bytes a read
+READ = 1 << 12  # bytes at a time: a waiting read holds them, in every open stream
 REFUSED = "Your token was refused by the model's server. Paste another under “Your token”."
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 
