@@ -135,13 +135,20 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
         begun = begin(reply)
     except Exception as problem:
         fault = exchange.discreet(as_fault(problem))
-        route.gate.judge(None if fault.ours or exchange.cause not in (None, "silent") else fault.answered in range(400, 500) and fault.answered != 408)
+        route.gate.judge(alive(exchange, fault))
         exchange.leave()
         exchange.tried(route, started, fault)
         raise fault from None
     route.gate.judge(True)
     exchange.tried(route, started)
     return begun
+
+
+def alive(exchange: Exchange, fault: Fault) -> bool | None:
+    """What a failed try says of its upstream: one that refuses a call is well. None: nothing, as of one that has too many calls."""
+    if fault.ours or fault.answered == 429 or exchange.cause not in (None, "silent"):
+        return None
+    return fault.answered in range(400, 500) and fault.answered != 408
 
 
 def prepared(way: Way, route: Route) -> Sent:

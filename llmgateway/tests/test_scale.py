@@ -26,7 +26,7 @@ QUERIES, OF_REPORT = 8, 10  # at most; the usage report adds up roll-ups of seve
 ROWS = 10  # of a list's page: more cost time, and tell no more
 # Pages of 8 KB that the statements of a page of the desk may read, by its kind, where no large table may be read from end to end. About 1.6 times what the
 # costliest read in three runs on 2026-11-25; of conversations, what one look for a call costs in each of them, which planners choose now and then.
-BUFFERS = {"conversations": 25_000, "calls": 3700, "trail": 60, "transcript": 260, "call": 60, "home": 40, "queue": 140, "usage report": 550}
+BUFFERS = {"conversations": 25_000, "calls": 3700, "trail": 60, "transcript": 260, "call": 60, "home": 40, "queue": 230, "usage report": 550}
 
 
 @pytest.fixture(scope="module")
