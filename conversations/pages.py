@@ -76,7 +76,7 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
     line = turns.line(grown, at)
     count = count or as_number(request.GET.get("shown"), SHOWN)
     first = line.first_of(count)
-    preamble = _up(grown.nodes.get(line.call.preamble_id)) if line.call and line.call.preamble_id else []
+    preamble = grown.path_to(line.call.preamble_id) if line.call else []
     wanted = [node.message.id for node in [*line.nodes[first:], *preamble]]
     texts = Message.objects.filter(id__in=wanted).values_list("id", "role", "text", "raw")
     if line.call:
@@ -108,19 +108,11 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
 
 def _beside_preamble(grown: tree.Tree, calls: list[Snapshot], at: UUID | None) -> tuple[UUID | None, bool]:
     """A system message stands beside the line: the newest call that it led is shown instead, and the prompt unfolded."""
-    node = grown.nodes.get(at) if at else None
-    if node is None or _up(node)[0] not in grown.preambles:
+    path = grown.path_to(at)
+    if not path or path[0] not in grown.preambles:
         return at, False
-    led = [call for call in calls if call.preamble_id and node in _up(grown.nodes.get(call.preamble_id))]
+    led = [call for call in calls if path[-1] in grown.path_to(call.preamble_id)]
     return (led[-1].reply_id or led[-1].head_id, True) if led else (None, False)
-
-
-def _up(node: tree.Node | None) -> list[tree.Node]:
-    path: list[tree.Node] = []
-    while node:
-        path.insert(0, node)
-        node = node.parent
-    return path
 
 
 @page

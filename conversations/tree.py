@@ -23,6 +23,15 @@ class Node:
     calls: list[Snapshot] = field(default_factory=list)
 
     @property
+    def path(self) -> list[Node]:
+        """From the root to this one."""
+        path, node = [self], self.parent
+        while node:
+            path.append(node)
+            node = node.parent
+        return path[::-1]
+
+    @property
     def siblings(self) -> list[Node]:
         """All versions of this message, itself included, oldest first; a first message has none."""
         return [node for node in self.parent.children if node.message.role == self.message.role] if self.parent else [self]
@@ -43,14 +52,17 @@ class Tree:
     nodes: dict[UUID, Node]  # by the id of any of a node's rows
     newest: Node | None
 
+    def path_to(self, message: UUID | None) -> list[Node]:
+        """From its root; nothing where it is not here."""
+        node = self.nodes.get(message) if message else None
+        return node.path if node else []
+
     def line(self, through: UUID | None = None) -> list[Node]:
         """The turns from a root through this message, and on to the newest; without one, those of the newest call."""
         node = self.nodes.get(through) if through else self.newest
         if node is None:
             return []
-        line = [node]
-        while line[0].parent:
-            line.insert(0, line[0].parent)
+        line = node.path
         while line[-1].children:
             line.append(line[-1].children[-1])
         return line

@@ -110,10 +110,7 @@ def line(tree: Tree, at: UUID | None) -> Line:
     """Through the message `at` and on to the newest; without one, of the newest call."""
     target = tree.nodes.get(at) if at else None
     node = target or tree.newest
-    nodes: list[Node] = []
-    while node:
-        nodes.insert(0, node)
-        node = node.parent
+    nodes = node.path if node else []
     while nodes and not (call := unanswered(nodes[-1])) and nodes[-1].children:
         nodes.append(nodes[-1].children[-1])
     return Line(nodes, target, call if nodes else None)

@@ -30,7 +30,7 @@ def as_markdown(conversation: Conversation, at: UUID | None) -> bytes:
     calls = list(_calls(conversation))
     grown = tree.grow(conversation.messages.for_owner(), calls)
     line = turns.line(grown, at)
-    nodes = _up(grown.nodes.get(line.call.preamble_id)) if line.call and line.call.preamble_id else []
+    nodes = grown.path_to(line.call.preamble_id) if line.call else []
     parts = [f"# {' '.join(conversation.title.split()) or 'Untitled conversation'}", f"Exported {_moment(timezone.now())}."]
     for node in [*nodes, *line.nodes]:
         row = node.message
@@ -67,14 +67,6 @@ def _calls(conversation: Conversation):
 
 def _message(row: Message) -> Json:
     return attachments.restore(threading.put_together(row.role, row.text, row.raw), attachments.named)
-
-
-def _up(node: tree.Node | None) -> list[tree.Node]:
-    path: list[tree.Node] = []
-    while node:
-        path.append(node)
-        node = node.parent
-    return path[::-1]
 
 
 def _moment(when: datetime) -> str:

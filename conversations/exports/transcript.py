@@ -5,7 +5,7 @@ up to the seal at which the export is frozen.
 """
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -127,23 +127,15 @@ def _turns(line: list[tree.Node], first: int, grown: tree.Tree, calls: dict[UUID
 def _prompts(line: list[tree.Node], grown: tree.Tree) -> dict[int, tuple[str, list[tree.Node]]]:
     """By the place in the line from which on the calls have other system messages than before."""
     found: dict[int, tuple[str, list[tree.Node]]] = {}
-    begins, newest = 0, None
+    begins, newest = 0, list[tree.Node]()
     for i, node in enumerate(line):
         if not node.calls:
             continue
-        prompt = grown.nodes.get(node.calls[-1].preamble_id) if node.calls[-1].preamble_id else None
-        if prompt is not newest:
-            found[begins] = ("system prompt" if prompt else "no system prompt from here on", list(_up(prompt)))
+        prompt = grown.path_to(node.calls[-1].preamble_id)
+        if prompt != newest:
+            found[begins] = ("system prompt" if prompt else "no system prompt from here on", prompt)
         newest, begins = prompt, i + 1
     return found
-
-
-def _up(node: tree.Node | None) -> Iterable[tree.Node]:
-    path: list[tree.Node] = []
-    while node:
-        path.insert(0, node)
-        node = node.parent
-    return path
 
 
 def _parts(message: Message, names: Names) -> list[Part]:
