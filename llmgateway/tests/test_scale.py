@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.test import Client
 
 from conversations import review, search
+from conversations.admin import queue
 from conversations.admin.changelist import Log
 from conversations.models import AuditEvent, Decision, Review, Unsealed, User
 from llmgateway import generated, generated_reviews
@@ -26,7 +27,7 @@ QUERIES, OF_REPORT = 8, 10  # at most; the usage report adds up roll-ups of seve
 ROWS = 10  # of a list's page: more cost time, and tell no more
 # Pages of 8 KB that the statements of a page of the desk may read, by its kind, where no large table may be read from end to end. About 1.6 times what the
 # costliest read in three runs on 2026-11-25; of conversations, what one look for a call costs in each of them, which planners choose now and then.
-BUFFERS = {"conversations": 25_000, "calls": 3700, "trail": 60, "transcript": 260, "call": 60, "home": 40, "queue": 230, "usage report": 550}
+BUFFERS = {"conversations": 25_000, "calls": 3700, "trail": 60, "transcript": 260, "call": 60, "home": 40, "queue": 140, "usage report": 550}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,7 @@ def year(django_db_setup, django_db_blocker) -> Iterator[None]:
 @pytest.fixture
 def lead(year, monkeypatch) -> Client:
     monkeypatch.setattr(Log, "list_per_page", ROWS)
+    monkeypatch.setattr(queue, "SHOWN", ROWS)  # how many wait is drawn anew each time
     user = User.objects.create_user("lead", is_staff=True, is_superuser=True)
     user.groups.add(Group.objects.get(name="Lead"))
     ContentType.objects.get_for_model(User)  # asked once a process
