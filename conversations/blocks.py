@@ -6,6 +6,7 @@ The one thing that reaches back is a link's definition; the page that is rendere
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from markdown_it.token import Token
@@ -35,7 +36,8 @@ class Blocks:
         whole = rest if all else rest[: rest.rfind("\n") + 1]
         tokens = markdown.outline(whole)
         lines = LINE.findall(whole)
-        ends = [_lines(token)[0] for token in tokens[1:]]
+        # A code block ends with its last line, what blank ones follow or not: it may have been closed before they came.
+        ends = [_lines(token)[1] if _is_whole(token, lines) else _lines(after)[0] for token, after in pairwise(tokens)]
         if tokens and not all and _is_whole(tokens[-1], lines):
             ends.append(_lines(tokens[-1])[1])
         at = 0

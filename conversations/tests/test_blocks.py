@@ -1,7 +1,7 @@
 """However an answer is cut into pieces, its blocks amount to the page that is rendered from the whole of it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
@@ -40,6 +40,7 @@ def test_any_pieces_amount_to_the_whole(text, sizes):
 
 @effort(max_examples=100, deadline=None)
 @given(SAID, st.lists(st.integers(1, 40), max_size=20))
+@example("```\nx\n```\n\nNext\n", [10])
 def test_where_a_block_ends_does_not_depend_on_the_pieces(text, sizes):
     blocks, at, ends = Blocks(), 0, []
     for size in [*sizes, len(text)]:
