@@ -29,7 +29,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from conversations.threading import Json
 
-from . import addresses
+from . import addresses, framing
 
 CONNECT = 10.0  # seconds to connect and to shake hands
 IDLE = 4.0  # seconds: the common servers hang up after 5
@@ -85,6 +85,7 @@ def shut(sock: socket.socket) -> None:
 class Carrier:
     """A connection that tells the call under way which socket carries it, and refuses addresses nobody may be sent to."""
 
+    response_class: Any = framing.FramedReply
     exchange: Any = None
     idle_since = 0.0
 
@@ -195,6 +196,8 @@ def send(method: str, url: str, fields: dict[str, str], body: bytes | None = Non
     here.exchange, here.sending, here.barred = exchange, False, False
     try:
         return adapter.send(request, stream=True, timeout=patience, verify=settings.LLM_CA_BUNDLE or True, proxies=proxies)
+    except framing.BadReply as problem:
+        fault = Fault(502, "upstream_bad_reply", str(problem))
     except requests.exceptions.ConnectTimeout:
         fault = Fault(504, "upstream_timeout", "The model's server could not be reached in time.")
     except requests.exceptions.ReadTimeout:

@@ -1,5 +1,6 @@
 """An upstream of bytes: it sends what the test says, and hears the end of every connection."""
 
+import json
 import socket
 import ssl
 import threading
@@ -82,6 +83,23 @@ class Wire:
 def json_reply(body: bytes, status: str = "200 OK", kind: str = "application/json", headers: bytes = b"") -> Answer:
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n".encode() + headers + b"\r\n"
     return lambda sock, request: sock.sendall(head + body)
+
+
+def document(text: str, head: bytes = b"HTTP/1.1 200 OK\r\n") -> bytes:
+    """A chat completion of a known length; the connection stays."""
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    body = json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode()
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return head + body
+
+
+def stream(text: str) -> bytes:
+    """A chat completion as a stream in chunks; the connection stays."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop"}
+    event = json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode()
+    head = SSE.replace(b"Connection: close\r\n", b"")
+    return head + chunk(b"data: %s\n\n" % event) + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
 def exactly(*pieces: bytes, pause: float = 0.0, then_close: bool = True) -> Answer:
