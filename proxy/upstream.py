@@ -1,9 +1,10 @@
 """The only HTTP client: one pooled adapter a process, and one error type whose text is fit to show.
 
-A POST is sent again only where no byte of it left, or where its reply was a status that says it was not done. A pooled
-connection that was idle for longer than IDLE is not trusted, and where a trusted one turns out dead the call is a 502,
-which SDKs retry by themselves. Sockets have no read timeouts: proxy.watcher keeps the time of every open call and cuts
-it by shutting its socket.
+A POST is sent again only where no byte of it left, or where its reply was a status that says it
+was not done. A connection is kept only after one whole reply with nothing behind it (proxy.framing).
+It is given up if anything comes while it is idle, or if it was idle for longer than IDLE. Where a
+kept one turns out dead the call is a 502, which SDKs retry by themselves. Sockets have no read
+timeouts: proxy.watcher keeps the time of every open call and cuts it by shutting its socket.
 """
 
 import ipaddress
@@ -33,6 +34,7 @@ from . import addresses, framing
 
 CONNECT = 10.0  # seconds to connect and to shake hands
 IDLE = 4.0  # seconds: the common servers hang up after 5
+LAST = 1 << 14  # bytes of a request that leave last, after a look for a reply that came too early
 READ = 1 << 12  # bytes at a time: a waiting read holds them, in every open stream
 REFUSED = "Your token was refused by the model's server. Paste another under “Your token”."
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
@@ -83,15 +85,24 @@ def shut(sock: socket.socket) -> None:
 
 
 class Carrier:
-    """A connection that tells the call under way which socket carries it, and refuses addresses nobody may be sent to."""
+    """A connection that tells the call under way which socket carries it.
+
+    It refuses addresses that calls may not be sent to, and knows after which reply it may be kept.
+    """
 
     response_class: Any = framing.FramedReply
+    sock: Any
     exchange: Any = None
     idle_since = 0.0
+    used = False  # whether it carried a call before
+    tickets = False  # whether a fresh one is sent what is no reply: session tickets of TLS
+    early = False  # whether something came before the request was whole
+    reply: Any = None  # to the last request, where the connection may be kept after it
 
     def connect(self):
+        self.used = False
         super().connect()  # type: ignore[misc]
-        peer = ipaddress.ip_address(self.sock.getpeername()[0].partition("%")[0])  # type: ignore[attr-defined]
+        peer = ipaddress.ip_address(self.sock.getpeername()[0].partition("%")[0])
         peer = getattr(peer, "ipv4_mapped", None) or peer
         if addresses.barred(str(peer)) or (getattr(here, "public_only", False) and not peer.is_global):
             self.close()  # type: ignore[attr-defined]
@@ -99,23 +110,52 @@ class Carrier:
             raise NewConnectionError(self, "an address that calls may not be sent to")  # type: ignore[arg-type]
         self._hand_over()
 
+    @property
+    def is_connected(self) -> bool:
+        """Tell urllib3, of an idle connection, that nothing came by it, not even its end."""
+        return self.sock is not None and not framing.is_readable(self.sock)
+
     def request(self, *args, **kwargs):
         self.exchange = getattr(here, "exchange", None)
-        if self.sock is not None:  # type: ignore[attr-defined]
+        if self.sock is not None:
             self._hand_over()
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        self.early, self.reply = False, None
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+        except OSError:
+            self.early = True  # urllib3 reads the reply all the same, where there is one
+            raise
+
+    def send(self, data):
+        """Look for a reply before the last bytes leave: it cannot be one to the whole request."""
+        if self.sock is not None:
+            if len(data) > LAST:
+                data = memoryview(data)
+                super().send(data[:-LAST])  # type: ignore[misc]
+                data = data[-LAST:]
+            if (self.used or not self.tickets) and framing.is_readable(self.sock):
+                self.early = True
+        super().send(data)  # type: ignore[misc]
 
     def _hand_over(self) -> None:
         """From here on bytes may leave, and the watcher keeps the time: a socket's own would be for the whole of a body, however large."""
         here.sending = True
         if exchange := getattr(here, "exchange", None):
-            self.sock.settimeout(None)  # type: ignore[attr-defined]
-            exchange.carried_by(self.sock)  # type: ignore[attr-defined]
+            self.sock.settimeout(None)
+            exchange.carried_by(self.sock)
 
     def getresponse(self):
+        """Read up to the body. Raises BadReply for what must be the answer to an earlier call."""
         if self.exchange is not None:
-            self.exchange.carried_by(self.sock)  # type: ignore[attr-defined]
-        return super().getresponse()  # type: ignore[misc]
+            self.exchange.carried_by(self.sock)
+        response = super().getresponse()  # type: ignore[misc]
+        reply = response._original_response
+        if self.early and self.used and response.status < 300 and not reply.interim:
+            response.close()
+            raise framing.BadReply("The model's server answered before it had the whole request.")
+        if self.sock is not None and not self.early and framing.is_clear(response):
+            self.reply, reply.sock = reply, self.sock
+        return response
 
 
 class Pool:
@@ -131,6 +171,9 @@ class Pool:
             exchange, connection.exchange = connection.exchange, None
             if exchange is not None:
                 exchange.carried_by(None)  # before anybody else can use the socket
+            reply, connection.reply, connection.used = connection.reply, None, True
+            if reply is None or not reply.alone:
+                connection.close()
         super()._put_conn(connection)  # type: ignore[misc]
 
 
@@ -139,7 +182,7 @@ class PlainConnection(Carrier, HTTPConnection):
 
 
 class SecureConnection(Carrier, HTTPSConnection):
-    pass
+    tickets = True
 
 
 class PlainPool(Pool, HTTPConnectionPool):
@@ -414,6 +457,7 @@ class Body:
         if whole and self.file is None and self.ended:
             self.raw.release_conn()
         elif whole and self.reusable:
+            self.raw._original_response.ended = True
             self.raw._original_response.close()
             self.raw.release_conn()
         else:

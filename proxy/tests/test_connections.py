@@ -12,9 +12,9 @@ import pytest
 
 from conversations import record
 from conversations.models import Conversation
-from proxy.tests.gateway import ALICE, CHAT, chat, events, eventually, marked, said, the
+from proxy.tests.gateway import ALICE, BOB, CHAT, chat, events, eventually, marked, said, the
 from proxy.tests.test_endings import ANSWER, DONE, Held, word, words
-from proxy.tests.wire import SSE, Wire, chunk, exactly, json_reply
+from proxy.tests.wire import SSE, Wire, chunk, document, exactly, json_reply
 
 DOCUMENT = json.dumps(ANSWER).encode()
 PEM = Path(__file__).with_name("wire.pem")  # of 127.0.0.1, signed by itself
@@ -92,6 +92,35 @@ def test_calls_over_tls(started, tls, recorded):
     assert (silent.status, silent.reply.text) == ("failed", "Once ")
     assert (gone.status, gone.reply.text) == ("cancelled", "Once ")
     eventually(lambda: held.hung_up_after, 2)
+
+
+@pytest.mark.parametrize("size", [10, 10_000], ids=["in the buffer", "in TLS"])
+def test_what_comes_behind_a_reply_over_tls_is_nobodys(started, tls, size):
+    """In one record with it: no poll of the socket shows it."""
+    gateway = started(LLM_ENDPOINT=f"https://127.0.0.1:{tls.port}{CHAT}", LLM_CA_BUNDLE=PEM)
+    long, late = "x" * size, document("FOR ALICE")
+    tls.answer = exactly(document(long) + late, then_close=False)
+    assert gateway.ask(marked(), key=ALICE).text == long
+    tls.answer = exactly(document("FOR BOB"), then_close=False)
+    assert gateway.ask(marked(), key=BOB).text == "FOR BOB"
+    assert tls.accepted == 2
+
+
+def test_a_stray_reply_over_tls_is_nobodys(started, tls):
+    gateway = started(LLM_ENDPOINT=f"https://127.0.0.1:{tls.port}{CHAT}", LLM_CA_BUNDLE=PEM)
+    socks = []
+
+    def answer(sock, request):
+        socks.append(sock)
+        sock.sendall(document("Fine."))
+
+    tls.answer = answer
+    assert gateway.ask("word " * 1_000_000).text == "Fine."  # session tickets come while it leaves
+    assert gateway.ask(marked()).text == "Fine."
+    assert socks[0] is socks[1]
+    socks[1].sendall(document("FOR ALICE"))
+    assert gateway.ask(marked(), key=BOB).text == "Fine."
+    assert socks[2] is not socks[1]
 
 
 def test_an_upstream_that_nobody_vouches_for(started, tls, recorded):

@@ -30,6 +30,7 @@ class Wire:
         self.port = self.listener.getsockname()[1]
         self.answer: Answer = json_reply(b"{}")
         self.deaf = False  # takes connections, and reads nothing
+        self.hasty = b""  # sent as soon as a request's head is read
         self.seen: list[Request] = []
         self.closed_at: list[float] = []
         self.open: set[socket.socket] = set()
@@ -64,6 +65,8 @@ class Wire:
                 while field := file.readline().decode().strip():
                     name, _, value = field.partition(":")
                     headers[name.lower()] = value.strip()
+                if self.hasty:
+                    sock.sendall(self.hasty)
                 request = Request(line, headers, file.read(int(headers.get("content-length", "0"))))
                 self.seen.append(request)
                 self.answer(sock, request)
