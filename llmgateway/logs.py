@@ -6,6 +6,7 @@ Django's words about a request quote its path or its host: in their place stand 
 
 import logging
 import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,8 @@ import orjson
 from proxy import request_id
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+MOST = 20  # exceptions of one record: the one that was caught, what led to it, and the members of a group
+FRAMES = 12  # of each, the innermost
 
 
 class Plain(logging.Formatter):
@@ -29,11 +32,10 @@ class Plain(logging.Formatter):
 
     def formatException(self, ei) -> str:
         lines = []
-        problem = ei[1]
-        while problem is not None:
-            lines += [f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(problem.__traceback__, limit=-12)]
-            lines.append(f"  {type(problem).__module__}.{type(problem).__qualname__}")
-            problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
+        for indent, problem in chain(ei[1]):
+            frames = traceback.extract_tb(problem.__traceback__, limit=-FRAMES)
+            lines += [f"{indent}{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+            lines.append(f"{indent}{type(problem).__module__}.{type(problem).__qualname__}")
         return "\n".join(lines)
 
 
@@ -46,9 +48,35 @@ class JSON(Plain):
         line: dict[str, Any] = {"time": time, "level": record.levelname, "logger": record.name, "message": message}
         if id := request_id.current.get():
             line["request_id"] = id
-        if record.exc_info and record.exc_info[1]:
+        if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line).decode()
+
+
+def chain(problem: BaseException | None) -> Iterator[tuple[str, BaseException]]:
+    """Walk as Python's own traceback does: a group's members, further in, then what led to it.
+
+    Each exception comes once, however it is reached: a chain may be a ring, since code sets `__cause__` and
+    `__context__` as it likes. No more than MOST come: a chain may also be of any length.
+    """
+    waiting = [("  ", problem)]
+    seen: set[int] = set()
+    while waiting and len(seen) < MOST:
+        indent, problem = waiting.pop()
+        if problem is None or id(problem) in seen:
+            continue
+        seen.add(id(problem))
+        yield indent, problem
+        waiting.append((indent, led_to(problem)))
+        if isinstance(problem, BaseExceptionGroup):
+            waiting += [(indent + "  ", member) for member in reversed(problem.exceptions[:MOST])]
+
+
+def led_to(problem: BaseException) -> BaseException | None:
+    """Its cause; else what was being handled when it was raised, unless it was raised `from None`."""
+    if problem.__cause__ is not None:
+        return problem.__cause__
+    return None if problem.__suppress_context__ else problem.__context__
 
 
 def words(record: logging.LogRecord) -> str:
