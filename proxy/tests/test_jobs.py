@@ -1,7 +1,19 @@
 """Jobs as the worker itself does them."""
 
+import asyncio
+from contextlib import suppress
+from uuid import uuid4
+
+import psycopg
+from asgiref.sync import sync_to_async
+from django.db import connection
+from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.exceptions import ConnectorException
+
+from conversations import record
 from conversations.models import Conversation, User
 from conversations.tests.calls import turn, user
+from llmgateway.management.commands import worker
 from proxy import tasks
 from proxy.tests.gateway import CANARY, marked
 
@@ -18,3 +30,25 @@ def test_conversations_are_titled_and_a_silent_model_holds_nobody(gateway, recor
     assert {call.status: call.error_code for call in recorded(4) if call.kind == "title"} == {"ok": "", "failed": "upstream_timeout"}
     gateway.work()
     recorded(4)  # none is tried again
+
+
+def test_periodic_jobs_go_on_when_the_database_dropped_their_session(database):
+    conversation = str(uuid4())
+
+    def session() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return cursor.fetchone()[0]
+
+    async def drop_and_go_on() -> None:
+        """All on asgiref's thread, where the worker puts periodic jobs into the queue."""
+        dropped = await sync_to_async(session)()
+        with psycopg.connect(database, autocommit=True) as server:
+            server.execute("SELECT pg_terminate_backend(%s, 5000)", [dropped])
+        with suppress(ConnectorException):
+            await worker.do_jobs(wait=False)
+        await tasks.title.defer_async(conversation=conversation)
+        await sync_to_async(record.release)()
+
+    asyncio.run(drop_and_go_on())
+    assert ProcrastinateJob.objects.filter(args={"conversation": conversation}).exists()

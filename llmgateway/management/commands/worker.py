@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import suppress
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
@@ -127,6 +128,9 @@ async def do_jobs(*, wait: bool = True) -> None:
         finally:
             watching.cancel()
             watcher.cut_all()
+            # Periodic jobs are put into the queue on Django's connection of asgiref's thread. Only
+            # here is it closed when its session is gone: left to itself it would fail for ever.
+            await sync_to_async(record.release)()
 
 
 async def watch() -> None:
