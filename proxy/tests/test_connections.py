@@ -49,12 +49,18 @@ def test_a_connection_serves_one_call_after_the_other(started, wire):
 
 
 def test_one_that_was_hung_up_is_not_used_again(wired, wire):
-    wire.answer = exactly(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DOCUMENT) + DOCUMENT)
+    socks = []
+
+    def hangs_up(sock, request):
+        socks.append(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DOCUMENT) + DOCUMENT)
+        raise ConnectionAbortedError
+
+    wire.answer = hangs_up
     for _ in range(3):
         assert wired.ask(marked()).status == 200
-        closed = len(wire.closed_at)
-        time.sleep(0.1)
-        assert len(wire.closed_at) >= closed
+        eventually(lambda: socks[-1].fileno() < 0)
+    assert len(set(socks)) == 3
 
 
 def test_a_call_is_never_sent_twice(started, wire, recorded):
