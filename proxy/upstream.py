@@ -92,6 +92,7 @@ class Carrier:
 
     response_class: Any = framing.FramedReply
     sock: Any
+    timeout: Any
     exchange: Any = None
     idle_since = 0.0
     used = False  # whether it carried a call before
@@ -141,6 +142,7 @@ class Carrier:
         """From here on bytes may leave, and the watcher keeps the time: a socket's own would be for the whole of a body, however large."""
         here.sending = True
         if exchange := getattr(here, "exchange", None):
+            self.timeout = None  # or urllib3 would set its own again
             self.sock.settimeout(None)
             exchange.carried_by(self.sock)
 

@@ -12,6 +12,7 @@ import pytest
 
 from conversations import record
 from conversations.models import Conversation
+from proxy import upstream
 from proxy.tests.gateway import ALICE, BOB, CHAT, chat, events, eventually, marked, said, the
 from proxy.tests.test_endings import ANSWER, DONE, Held, word, words
 from proxy.tests.wire import SSE, Wire, chunk, document, exactly, json_reply
@@ -209,6 +210,27 @@ def test_the_largest_request(wired, wire, recorded):
     assert wired.call(CHAT, body, ALICE).status == 200
     assert record.rebuild(recorded()[0]) == json.loads(body)
     assert wired.call(CHAT, body + b" ", ALICE).status == 413
+
+
+def test_a_kept_connection_sends_for_longer_than_it_takes_to_connect(wire, monkeypatch):
+    """The watcher keeps the time of a call, a socket does not."""
+
+    class Watched:
+        since = 0.0
+
+        def carried_by(self, sock):
+            pass
+
+    def answer(sock, request):
+        sock.sendall(document("Fine."))
+        time.sleep(1)  # and reads nothing of the next request
+
+    monkeypatch.setattr(upstream, "CONNECT", 0.5)
+    wire.answer, before = answer, wire.accepted
+    for size in (1, 20_000_000):
+        reply = upstream.send("POST", wire.url, {}, b"x" * size, exchange=Watched())
+        assert upstream.read(reply, 1000)
+    assert wire.accepted == before + 1
 
 
 def test_a_call_that_takes_too_long_altogether(started, wire, recorded):
