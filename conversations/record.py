@@ -9,7 +9,6 @@ import hmac
 import os
 import secrets
 import socket
-import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -26,6 +25,7 @@ from django.db.models import DurationField, Exists, ExpressionWrapper, F, Max, O
 from django.db.models.functions import Now
 
 from . import attachments, threading
+from .aged_cache import AgedCache
 from .models import Message, Partial, Process, Snapshot, ThreadSeed
 from .threading import Json
 
@@ -276,17 +276,20 @@ def _retried(asked: Asked, now: datetime) -> tuple[UUID | None, UUID | None]:
     return None, None
 
 
-_seeds: dict[int, tuple[float, bytes]] = {}
-
-
 def thread_key(owner: int, end_user: str = "") -> bytes:
     """The key of an owner's path hashes; of one end user's, where an owner speaks for many."""
-    read, seed = _seeds.get(owner, (0.0, b""))
-    if time.monotonic() - read > 10 or not seed:
-        row, _ = ThreadSeed.objects.get_or_create(owner_id=owner, defaults={"seed": secrets.token_bytes(32)})
-        seed = bytes(row.seed)
-        _seeds[owner] = (time.monotonic(), seed)
+    seed = _seeds.get(owner)
     return hmac.digest(seed, end_user.encode(), "sha256") if end_user else seed
+
+
+def _read_seed(owner: int) -> bytes:
+    row, _ = ThreadSeed.objects.get_or_create(owner_id=owner, defaults={"seed": secrets.token_bytes(32)})
+    return bytes(row.seed)
+
+
+# A seed never changes, but it is destroyed on erasure: no process may go on with it for long.
+# The connection is kept: what asks for a seed goes on to write with it.
+_seeds = AgedCache(_read_seed, fresh=8.0, oldest=10.0)
 
 
 def title(messages: list[Json]) -> str:

@@ -3,11 +3,12 @@
 That upstream is asked at most once a minute a process, and not while it just failed to say.
 """
 
-import time
+from math import inf
 
 from django.conf import settings
 
 from conversations import record
+from conversations.aged_cache import AgedCache
 from conversations.threading import Json
 
 from . import endpoints, routing, upstream
@@ -17,9 +18,6 @@ from .upstream import Fault
 
 KEPT = 60.0  # seconds
 PAUSE = 10.0  # seconds before an upstream that could not say is asked again
-
-_kept: tuple[float, str, list[Json]] = (0.0, "", [])
-_failed: tuple[float, str, Fault] | None = None
 
 
 def models(owner: int, offered: Endpoint | None = None) -> list[Json]:
@@ -40,22 +38,38 @@ def models(owner: int, offered: Endpoint | None = None) -> list[Json]:
 
 
 def of_environment() -> list[Json]:
-    global _kept, _failed
-    url, now = endpoints.models(), time.monotonic()
-    read, whose, found = _kept
-    if whose == url and now - read < KEPT:
-        return found
-    if _failed is None or _failed[1] != url or now - _failed[0] > PAUSE:
-        record.release()
-        try:
-            answer = upstream.get_json(url).get("data")
-            if not isinstance(answer, list):
-                raise Fault(502, "upstream_bad_reply", "The model's server did not list its models.")
-            found = [model for model in answer if isinstance(model, dict) and isinstance(model.get("id"), str)]
-            _kept, _failed = (now, url, found), None
-            return found
-        except Fault as fault:
-            _failed = (now, url, fault)
-    if whose == url:
-        return found
-    raise Fault(_failed[2].status, _failed[2].code, _failed[2].text, _failed[2].type)
+    """What the upstream offers; where it cannot say now, as it last said, however long ago.
+
+    Such an old list gives no right to anything. Raises Fault where there is none."""
+    try:
+        return _lists.get(endpoints.models())
+    except Fault as fault:  # one for all who waited: each gets its own
+        raise Fault(fault.status, fault.code, fault.text, fault.type) from None
+
+
+def forget() -> None:
+    """Ask the upstream anew."""
+    _lists.forget()
+    _answers.forget()
+
+
+def _read_list(url: str) -> list[Json]:
+    answer = _answers.get(url)
+    if isinstance(answer, Fault):
+        raise answer
+    return answer
+
+
+def _ask(url: str) -> list[Json] | Fault:
+    record.release()
+    try:
+        answer = upstream.get_json(url).get("data")
+    except Fault as fault:
+        return fault
+    if not isinstance(answer, list):
+        return Fault(502, "upstream_bad_reply", "The model's server did not list its models.")
+    return [model for model in answer if isinstance(model, dict) and isinstance(model.get("id"), str)]
+
+
+_lists = AgedCache(_read_list, fresh=KEPT, oldest=inf, release=record.release)
+_answers = AgedCache(_ask, fresh=PAUSE, oldest=PAUSE, release=record.release)

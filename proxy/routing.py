@@ -1,11 +1,9 @@
-"""Which upstreams a call may be sent to, in which order, for whom: a look-up in a copy of the rows that each process keeps for seconds.
+"""Which upstreams a call may be sent to, in which order, for whom: a look-up in rows that an AgedCache holds.
 
 While there is no Model, every name goes to what the environment sets, by its own name. As soon as there is one, a name that is not
 listed, or not for the caller, does not exist; with PASS_OTHER_MODELS a name that is not listed goes to LLM_ENDPOINT still.
 """
 
-import threading
-import time
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -15,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from conversations import record
+from conversations.aged_cache import AgedCache
 from conversations.threading import Json
 
 from . import addresses, endpoints, gate, providers
@@ -23,8 +22,8 @@ from .prices import Rates
 from .providers import Endpoint, Form, Sent, Target
 from .upstream import Fault
 
-KEPT = 5.0  # seconds
 ENVIRONMENT = "LLM_ENDPOINT"
+ALL = "all"  # the one key under which the models are kept
 ADDRESSES = {Endpoint.CHAT: endpoints.chat, Endpoint.IMAGES: endpoints.images, Endpoint.EDITS: endpoints.image_edits, Endpoint.EMBEDDINGS: endpoints.embeddings}
 
 OF_PAGES = {Endpoint.CHAT: endpoints.chat_of_pages, Endpoint.IMAGES: endpoints.images_of_pages}
@@ -152,47 +151,32 @@ class Listed(NamedTuple):
         return bool(self.places) and (not self.groups or not self.groups.isdisjoint(groups_of(owner)))
 
 
-_listed: tuple[float, dict[str, Listed]] | None = None
-_groups: dict[int, tuple[float, frozenset[int]]] = {}
-_reading = threading.Lock()
-
-
 def known() -> dict[str, Listed]:
     """By name, those included that are disabled or for some people only; empty where there is no row at all."""
-    global _listed
-    kept = _listed
-    if kept is None or (time.monotonic() - kept[0] > KEPT and _reading.acquire(blocking=False)):
-        try:
-            kept = _listed = (time.monotonic(), {model.name: _read(model) for model in Model.objects.with_routes()})
-        finally:
-            record.release()
-            if _reading.locked():
-                _reading.release()
-    return kept[1]
+    return _models.get(ALL)
 
 
 def lists(model: str) -> bool:
     """As the rows were last read: asks nobody."""
-    return _listed is not None and model in _listed[1]
+    return model in (_models.last(ALL) or {})
 
 
 def groups_of(owner: int) -> frozenset[int]:
-    now = time.monotonic()
-    read, found = _groups.get(owner, (0.0, frozenset()))
-    if not read or now - read > KEPT:
-        try:
-            found = frozenset(get_user_model().objects.filter(pk=owner).values_list("groups", flat=True))
-        finally:
-            record.release()
-        _groups[owner] = (now, found)
-    return found
+    return _groups.get(owner)
 
 
 def forget() -> None:
-    """Read the rows anew. Other processes do so within KEPT."""
-    global _listed
-    _listed = None
-    _groups.clear()
+    """Read the rows anew. Other processes do so within conversations.aged_cache.OLDEST."""
+    _models.forget()
+    _groups.forget()
+
+
+def _read_models(_: str) -> dict[str, Listed]:
+    return {model.name: _read(model) for model in Model.objects.with_routes()}
+
+
+def _read_groups(owner: int) -> frozenset[int]:
+    return frozenset(get_user_model().objects.filter(pk=owner).values_list("groups", flat=True))
 
 
 def _read(model: Model) -> Listed:
@@ -218,6 +202,10 @@ def route(row: Upstream, rates: Rates = Rates()) -> Route:  # noqa: B008 - immut
     target = Target(row.kind, row.base_url, row.in_record, credential, rates.model, api_version=row.api_version, region=row.region)
     patience = Patience(row.first_byte or settings.LLM_TIMEOUT, row.silence or settings.LLM_STREAM_TIMEOUT, row.longest or settings.LLM_LONGEST_CALL)
     return Route(row.name, target, patience, rates, row.most_open, problem)
+
+
+_models = AgedCache(_read_models, release=record.release)
+_groups = AgedCache(_read_groups, release=record.release)
 
 
 def _per_token(per_million: Decimal | None) -> Decimal | None:

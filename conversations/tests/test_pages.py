@@ -160,7 +160,7 @@ def test_a_far_message_is_shown_with_all_that_follows(alice, hers):
 def test_the_cost_of_a_page_does_not_grow(alice, hers, django_assert_max_num_queries, monkeypatch):
     short, _ = long(alice, 2)
     far, _ = long(alice, 30)
-    monkeypatch.setattr("proxy.models.use_case.KEPT", float("inf"))
+    monkeypatch.setattr("proxy.models.use_case.cached.fresh", float("inf"))
     page(hers, short)  # what a process reads every five seconds is read
     counts = []
     for root in (short, far):

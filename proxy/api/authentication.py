@@ -1,10 +1,9 @@
 """Who calls: an API key, sent as `Authorization: Bearer`, `api-key` or `x-api-key`. A key that is presented decides, even a wrong one.
 
-Look-ups are kept for seconds, in the process: a revoked key, or a deactivated owner, is refused within KEPT seconds.
+Look-ups are kept for seconds, in the process: a revoked key, or a deactivated owner, is refused within
+conversations.aged_cache.OLDEST seconds.
 """
 
-import time
-from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
@@ -16,11 +15,10 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 
 from conversations import record
-from proxy.models import ApiKey
+from conversations.aged_cache import AgedCache
+from proxy.models import ApiKey, key
 
-KEPT = 5.0  # seconds
 EVERY_SCOPE = frozenset(ApiKey.Scope.values) - {ApiKey.Scope.EXPORT}  # of a page's session: an export needs a right of its own
-MOST = 10_000  # look-ups kept; wrong keys among them
 
 
 class Caller(NamedTuple):
@@ -47,25 +45,21 @@ class Caller(NamedTuple):
         return True
 
 
-_known: dict[bytes, tuple[float, Caller | None]] = {}
-
-
 def caller_of(secret: str) -> Caller | None:
-    digest = sha256(secret.encode(errors="replace")).digest()
-    now = time.monotonic()
-    read, caller = _known.get(digest, (0.0, None))
-    if not read or now - read > KEPT:
-        try:
-            key = ApiKey.objects.usable().presented(secret).first()
-            caller = Caller(key.owner_id, key.prefix, frozenset(key.scopes), key.shared, tuple(map(ip_network, key.addresses))) if key else None
-            if key:
-                key.used(timezone.now())
-        finally:
-            record.release()  # the caller's body may be slow to come
-        if len(_known) >= MOST:
-            _known.clear()
-        _known[digest] = (now, caller)
-    return caller
+    return callers.get(key.digest_of(secret))
+
+
+def _read_caller(digest: bytes) -> Caller | None:
+    found = ApiKey.objects.usable().with_digest(digest).first()
+    if found is None:
+        return None
+    found.used(timezone.now())
+    networks = tuple(map(ip_network, found.addresses))
+    return Caller(found.owner_id, found.prefix, frozenset(found.scopes), found.shared, networks)
+
+
+# By digest, wrong keys among them. The connection is given back: the caller's body may be slow to come.
+callers = AgedCache(_read_caller, release=record.release)
 
 
 def presented(meta: dict) -> str:

@@ -20,6 +20,11 @@ def is_network(text: str) -> None:
         raise ValidationError("%(text)s is no address and no network, such as 192.0.2.7 or 192.0.2.0/24.", params={"text": text}) from None
 
 
+def digest_of(secret: str) -> bytes:
+    """What is kept of a key."""
+    return sha256(secret.encode(errors="replace")).digest()
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def of(self, owner) -> "ApiKeyQuerySet":
         return self.filter(owner=owner)
@@ -31,7 +36,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.filter(revoked=None, expires__gt=timezone.now(), owner__is_active=True)
 
     def presented(self, secret: str) -> "ApiKeyQuerySet":
-        return self.filter(digest=sha256(secret.encode(errors="replace")).digest())
+        return self.with_digest(digest_of(secret))
+
+    def with_digest(self, digest: bytes) -> "ApiKeyQuerySet":
+        return self.filter(digest=digest)
 
 
 def default_scopes() -> list[str]:
@@ -86,7 +94,7 @@ class ApiKey(models.Model):
     def make(cls, owner, name: str, *, secret: str | None = None, **fields) -> tuple["ApiKey", str]:
         """A saved key and its secret, which nobody can read again."""
         secret = secret or "gw-" + secrets.token_urlsafe(32)
-        return cls.objects.create(owner=owner, name=name, prefix=secret[:11], digest=sha256(secret.encode()).digest(), **fields), secret
+        return cls.objects.create(owner=owner, name=name, prefix=secret[:11], digest=digest_of(secret), **fields), secret
 
     @property
     def state(self) -> str:

@@ -1,14 +1,12 @@
 """Use cases: what a person may choose to have a model do. Each is a system prompt, which goes ahead of the question and stays on the server."""
 
-import time
-
 from django.db import models
 
+from conversations import record
+from conversations.aged_cache import AgedCache
 from conversations.threading import Json
 
-KEPT = 5.0  # seconds that a process goes on with what it read
-
-_read: tuple[float, list["UseCase"]] = (0.0, [])
+ALL = "all"  # the one key under which they are kept
 
 
 class UseCase(models.Model):
@@ -34,10 +32,12 @@ class UseCase(models.Model):
 
 
 def offered() -> list[UseCase]:
-    """Those that can be chosen, as they were at most KEPT seconds ago."""
-    global _read
-    at, found = _read
-    if not at or time.monotonic() - at > KEPT:
-        found = list(UseCase.objects.filter(enabled=True).order_by("order", "name"))
-        _read = (time.monotonic(), found)
-    return found
+    """Those that can be chosen, as they were at most conversations.aged_cache.OLDEST seconds ago."""
+    return cached.get(ALL)
+
+
+def _read(_: str) -> list[UseCase]:
+    return list(UseCase.objects.filter(enabled=True).order_by("order", "name"))
+
+
+cached = AgedCache(_read, release=record.release)

@@ -134,8 +134,8 @@ def test_a_model_that_is_not_listed_stays_chosen(hers):
     assert shown(hers, root).all("option", value="gpt-3.5-turbo", selected=None)
 
 
-def test_where_models_cannot_be_listed_their_name_is_typed(hers, settings, monkeypatch):
-    monkeypatch.setattr(catalogue, "_kept", (0.0, "", []))
+def test_where_models_cannot_be_listed_their_name_is_typed(hers, settings):
+    catalogue.forget()
     settings.LLM_MODELS_ENDPOINT = "http://127.0.0.1:9/v1/models"
     html = Html(hers.get("/"))
     check(html)

@@ -26,7 +26,7 @@ def cast(settings, upstream):
     upstream.seen.clear()
     from proxy.api import authentication
 
-    authentication._known.clear()
+    authentication.callers.forget()
     for name in ("alice", "bob"):
         user = User.objects.create(username=name, job_title="Analyst")
         ApiKey.make(user, "test", secret=f"gw-{name}-key")

@@ -25,7 +25,7 @@ CSV, LINES = "/api/export.csv", "/api/export.jsonl"
 
 @pytest.fixture(autouse=True)
 def fresh():
-    authentication._known.clear()
+    authentication.callers.forget()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ NIGHT = int((DAY + timedelta(hours=13, minutes=30)).timestamp())
 
 @pytest.fixture
 def upstream(settings):
-    authentication._known.clear()
+    authentication.callers.forget()
     settings.METADATA_CHECK = True
     with Wire() as wire:
         settings.LLM_ENDPOINT = f"{wire.url}/v1/chat/completions"
@@ -257,7 +257,7 @@ def test_no_percent_draws_nothing_and_half_draws_about_half(upstream, settings):
 
 
 def test_the_demo_model_assesses_soundly(settings, hers):
-    authentication._known.clear()
+    authentication.callers.forget()
     settings.METADATA_CHECK = True
     turn(hers.owner, [user('Wie ist das mit "Schlüsseln"?\n' + "und " * 3000)], "```x```", root=hers.id, model="gpt-4o")
     with demo.serve(pace=0) as upstream:

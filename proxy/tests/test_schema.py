@@ -30,7 +30,7 @@ def upstream():
 @pytest.fixture(autouse=True)
 def somebody(settings, upstream):
     settings.LLM_ENDPOINT = f"{upstream.url}/v1/chat/completions"
-    authentication._known.clear()
+    authentication.callers.forget()
     ApiKey.make(User.objects.create(username="alice"), "test", secret="gw-schema-key")
 
 

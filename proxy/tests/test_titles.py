@@ -38,7 +38,7 @@ def sent(settings, server):
     """The requests that reached the demo upstream, in order."""
     settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
     server.seen.clear()
-    authentication._known.clear()
+    authentication.callers.forget()
     return lambda: [seen["body"] for seen in server.seen]
 
 

@@ -31,7 +31,8 @@ def sent(settings, server):
 @pytest.fixture(autouse=True)
 def read_anew(monkeypatch):
     """What a process read some seconds ago is as good as forgotten."""
-    monkeypatch.setattr(use_case, "KEPT", -1.0)
+    for age in ("fresh", "oldest"):
+        monkeypatch.setattr(use_case.cached, age, -1.0)
 
 
 @pytest.fixture
