@@ -7,7 +7,7 @@ if __name__ == "__main__":
     try:
         from django.core.management import execute_from_command_line
 
-        from llmgateway.embedded import Unavailable
+        from llmgateway.embedded.postgres import Unavailable
 
         try:
             execute_from_command_line(sys.argv)

@@ -28,7 +28,7 @@ from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 
 from conversations.models import User  # noqa: E402
-from llmgateway import generated  # noqa: E402
+from llmgateway.demo import generated  # noqa: E402
 from llmgateway.tests import desk_pages  # noqa: E402
 
 OLDEST = "&after=00000000-0000-7000-8000-000000000000"

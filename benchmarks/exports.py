@@ -21,8 +21,8 @@ from conversations.exports import selection  # noqa: E402
 from conversations.exports.formats import FORMATS  # noqa: E402
 from conversations.exports.parts import Parts  # noqa: E402
 from conversations.exports.selection import Chosen, Selection  # noqa: E402
-from conversations.identity import Names  # noqa: E402
 from conversations.models import Snapshot, User  # noqa: E402
+from conversations.people.identity import Names  # noqa: E402
 
 MB = 1 << 20
 

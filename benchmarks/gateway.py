@@ -17,8 +17,8 @@ import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
-from llmgateway import embedded  # noqa: E402
-from llmgateway.processes import Processes  # noqa: E402
+from llmgateway.embedded import postgres  # noqa: E402
+from llmgateway.ops.processes import Processes  # noqa: E402
 
 HERE = Path(__file__).parent
 OPEN_CALLS = 700  # a process; 1,000 streams never share themselves out evenly between two
@@ -45,9 +45,9 @@ class Gateway:
             }  # fmt: skip
             data = self.folder / "var" / "pg"
             (self.folder / "var" / "static").mkdir(parents=True)
-            ends.callback(embedded.stop, data)
-            embedded.start(data)
-            self.database = embedded.postmaster(data).pid
+            ends.callback(postgres.stop, data)
+            postgres.start(data)
+            self.database = postgres.postmaster(data).pid
             self.manage("migrate", "--verbosity=0")
             subprocess.run([sys.executable, "-c", MAKE_KEY.format(self.key)], env=self.environment, check=True)
             self.sql = ends.enter_context(psycopg.connect(host=str(data), user="postgres", dbname="llmgateway", autocommit=True))

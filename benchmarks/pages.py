@@ -19,7 +19,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore
 from conversations import record
 from conversations.models import User
-from proxy.demo_answers import answer
+from proxy.demo.answers import answer
 
 TOPICS = "Python function that sorts {}", "Compare {} and planning for a small team", "A table of {}", "Steps to roll out {}", "Explain {}", "SQL query for {}"
 alice = User.objects.create_user("alice")

@@ -5,14 +5,19 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 
-from .access import may
+from .people.access import may
 
 
 class Desk(admin.AdminSite):
     index_title = "Review and administration"
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        from .admin import export, queue, report, reveal  # they need the site
+        from .admin import (
+            export,
+            queue,
+            report,
+            reveal,  # they need the site
+        )
 
         return [
             path("usage/", self.admin_view(report.page), name="usage-report"),

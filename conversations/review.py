@@ -14,9 +14,9 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from . import audit
-from .access import may, readable
 from .models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, Snapshot, User
+from .people import audit
+from .people.access import may, readable
 
 LEASE = timedelta(minutes=30)
 DUE = {Review.Severity.ROUTINE: timedelta(days=7), Review.Severity.RAISED: timedelta(days=3), Review.Severity.HIGH: timedelta(days=1)}

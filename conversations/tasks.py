@@ -10,7 +10,7 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import JobAborted
 
-from . import record
+from . import database
 from .models import Export
 
 AT_ONCE = 2  # exports that are made at a time, by however many workers: other jobs must not wait for them
@@ -28,7 +28,7 @@ def export(context, id: str) -> None:
     except job.Stopped:
         raise JobAborted from None
     finally:
-        record.release()
+        database.release()
 
 
 def begin(made: Export) -> None:
@@ -45,4 +45,4 @@ def tidy_exports(timestamp: int) -> None:
         for made in Export.objects.left(now - SILENT):
             begin(made)
     finally:
-        record.release()
+        database.release()

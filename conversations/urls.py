@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import pages, policy_page
+from .reading import pages, policy_page
 
 # The page of one conversation is proxy's: it can ask.
 urlpatterns = [

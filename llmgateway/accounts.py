@@ -7,8 +7,8 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from conversations import audit
 from conversations.models import AuditEvent, User
+from conversations.people import audit
 
 Action = AuditEvent.Action
 

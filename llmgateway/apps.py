@@ -8,7 +8,7 @@ class GatewayConfig(AppConfig):
     verbose_name = "LLM Gateway"
 
     def ready(self) -> None:
-        from llmgateway import accounts, checks  # noqa: F401 (registers what they hold)
+        from llmgateway import checks  # noqa: F401 (registers what they hold)
 
 
 class DeskConfig(admin.AdminConfig):

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
-from llmgateway import demo
+from llmgateway.demo import accounts
 from proxy import addresses
 
 UPSTREAMS = ("LLM_ENDPOINT", "LLM_GATEWAY_URL", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT", "LLM_MODELS_ENDPOINT", "SUBMISSIONS_API_URL")
@@ -93,7 +93,7 @@ def demo_accounts(app_configs, databases, **kwargs) -> list[CheckMessage]:
     """A warning, so that whoever finds it can still migrate and run remove_demo; `serve` refuses to start."""
     if settings.DEMO or not databases or get_user_model()._meta.db_table not in connection.introspection.table_names():
         return []
-    if not (count := demo.active_demo_accounts().count()):
+    if not (count := accounts.active_demo_accounts().count()):
         return []
     return [Warning(f"{count} demo accounts are active, and everyone knows their password.", hint="Run manage.py remove_demo.", id="llmgateway.W003")]
 

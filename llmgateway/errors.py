@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 
-from conversations.audit import NotRecorded
+from conversations.people.audit import NotRecorded
 from llmgateway import theme
 from llmgateway.middleware import is_api
 from proxy.api import errors as api

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 from uuid_utils.compat import uuid7
 
-from llmgateway import metrics
+from llmgateway.ops import metrics
 from proxy import request_id
 
 API = ("/v1/", "/api/", "/ping", "/healthz", "/readyz", "/metrics")

@@ -6,7 +6,8 @@ from pathlib import Path
 import environ
 from django.utils.functional import SimpleLazyObject
 
-from llmgateway import database, secret
+from llmgateway import secret
+from llmgateway.embedded import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -115,7 +116,7 @@ INSTALLED_APPS = [
 # The API's own paths pass the pages' middleware by: see llmgateway.middleware.
 MIDDLEWARE = [
     "llmgateway.middleware.RequestMiddleware",
-    *(["llmgateway.loopback.LoopbackOnly"] if DEMO else []),
+    *(["llmgateway.demo.loopback.LoopbackOnly"] if DEMO else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "llmgateway.middleware.SessionMiddleware",
@@ -140,7 +141,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "conversations.pages.shell",
+                "conversations.reading.pages.shell",
                 "proxy.user_token.shell",
                 "llmgateway.theme.shown",
             ]
@@ -214,7 +215,7 @@ REST_FRAMEWORK = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"()": "llmgateway.logs.Plain"}, "json": {"()": "llmgateway.logs.JSON"}},
+    "formatters": {"plain": {"()": "llmgateway.ops.logs.Plain"}, "json": {"()": "llmgateway.ops.logs.JSON"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json" if LOG_FORMAT == "json" else "plain"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {

@@ -9,7 +9,8 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from llmgateway import accounts, health, metrics, theme
+from llmgateway import accounts, theme
+from llmgateway.ops import health, metrics
 from proxy.admin import assessment
 
 

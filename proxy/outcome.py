@@ -4,11 +4,11 @@ import base64
 from decimal import Decimal
 from typing import Any
 
-from conversations import threading
-from conversations.attachments import media_type
 from conversations.models import Snapshot
-from conversations.record import Asked, Outcome, estimate
-from conversations.threading import Json
+from conversations.record import Asked, Outcome, threads
+from conversations.record.attachments import media_type
+from conversations.record.calls import estimate
+from conversations.shape import Json
 
 from . import prices
 from .prices import Rates
@@ -46,7 +46,7 @@ def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | No
 
 def counted(messages: list[Json], replies: list[Json]) -> Json:
     """Usage that nobody counted."""
-    prompt, completion = estimate("".join(map(threading.said, messages))), sum(estimate(threading.said(reply)) for reply in replies)
+    prompt, completion = estimate("".join(map(threads.said, messages))), sum(estimate(threads.said(reply)) for reply in replies)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion, "estimated": True}
 
 
@@ -97,7 +97,7 @@ def _message(value: Any) -> Json:
 
 
 def _without_vector(item: Any) -> Any:
-    return threading.without(item, "embedding")
+    return threads.without(item, "embedding")
 
 
 def _input(body: Json) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from genai_prices import Usage, calc_price
 from genai_prices.types import PriceCalculation
 
-from conversations.threading import Json
+from conversations.shape import Json
 
 COUNTS = {text for n in range(1, 11) for text in (f"{n}", f"{n}.0")}
 # An image of the reference system's model, by size.

@@ -16,13 +16,15 @@ from django.db import Error, transaction
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
-from conversations import assessments, audit, record
+from conversations import database
 from conversations.models import AuditEvent, Conversation, Snapshot
+from conversations.people import audit
+from conversations.report import assessments
 
-from .upstream import Fault
+from .faults import Fault
 
 if TYPE_CHECKING:
-    from .exchange import Exchange
+    from .relay.exchange import Exchange
 
 AT_ONCE = 2  # titles that are asked for at a time, by however many workers: a silent model must not keep them from other jobs
 SAMPLE = "nightly sample"  # on the audit trail
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 @app.task
 def title(conversation: str) -> None:
     """Once, and not again where that fails. Safe to run twice: what has a title of its own is left alone."""
-    from . import titles
+    from .jobs import titles
 
     try:
         found = Conversation.objects.filter(id=conversation, titled_by=Conversation.TitledBy.WORDS).first()
@@ -41,7 +43,7 @@ def title(conversation: str) -> None:
     except Fault as fault:
         log.info("conversation %s keeps its first words for a title: %s", conversation, fault.status)
     finally:
-        record.release()
+        database.release()
 
 
 def after(exchange: Exchange) -> None:
@@ -56,7 +58,7 @@ def after(exchange: Exchange) -> None:
     except (Error, ConnectorException) as problem:
         log.warning("conversation %s gets no title by a model: %s", call.conversation, type(problem).__name__)
     finally:
-        record.release()
+        database.release()
 
 
 # Assessments ----------------------------------------------------------------------------------------------------
@@ -65,7 +67,7 @@ def after(exchange: Exchange) -> None:
 @app.task(lock="assess")  # one at a time, by however many workers, as titles
 def assess(conversation: str, if_due: bool) -> None:
     """Not tried again where it fails. With `if_due` only where something was answered since the last time, so it is safe to run twice."""
-    from . import metadata
+    from .jobs import metadata
 
     try:
         found = Conversation.objects.filter(id=conversation).first()
@@ -74,7 +76,7 @@ def assess(conversation: str, if_due: bool) -> None:
     except Fault as fault:
         log.info("conversation %s was not assessed: %s", conversation, fault.status)
     finally:
-        record.release()
+        database.release()
 
 
 def have_assessed(conversation: UUID, *, if_due: bool = False) -> None:
@@ -93,4 +95,4 @@ def draw(timestamp: int) -> None:
                 audit.record(SAMPLE, AuditEvent.Action.ASSESSMENT, Conversation(id=id), day=day, percent=percent)
                 have_assessed(id, if_due=True)
     finally:
-        record.release()
+        database.release()

@@ -13,9 +13,9 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.utils.crypto import salted_hmac
 
-from . import upstream
-from .routing import ENVIRONMENT, Way
-from .upstream import Fault
+from .faults import Fault
+from .upstreams import client
+from .upstreams.routing import ENVIRONMENT, Way
 
 COOKIE = "user_token"
 LONGEST = 2500  # characters: sealed, it has to fit a cookie
@@ -36,7 +36,7 @@ def read(request) -> str:
 def required(request, way: Way) -> str:
     """What a call takes along: the person's token, or none where the gateway's own credentials serve. Where LLM_ENDPOINT has neither, the call
     goes to the other places of its model. Raises Fault where there are none."""
-    if not settings.ALLOW_USER_TOKENS or not upstream.takes_tokens(way.address_of_environment):
+    if not settings.ALLOW_USER_TOKENS or not client.takes_tokens(way.address_of_environment):
         return ""
     token = read(request)
     if not token and not settings.LLM_API_AUTHORIZATION and not way.leave_out(ENVIRONMENT):

@@ -14,13 +14,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import audit
-from ..access import may, reads_everything
 from ..exports.audit import Events
-from ..filters import ACCOUNTS, Days
-from ..identity import Names
 from ..models import AuditEvent, User
 from ..models.audit import AuditEventQuerySet
+from ..people import audit
+from ..people.access import may, reads_everything
+from ..people.identity import Names
+from ..search.choices import Days
+from ..search.filters import ACCOUNTS
 from ..templatetags.review import moment, visible
 from .changelist import Action, Log
 

@@ -19,12 +19,14 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 
-from .. import audit, search
-from ..access import may
-from ..exports.csv import Calls, Stream
-from ..filters import Days, Filter
-from ..identity import Names
+from ..exports.table import Calls, Stream
 from ..models import AuditEvent, SavedFilter
+from ..people import audit
+from ..people.access import may
+from ..people.identity import Names
+from ..search import index
+from ..search.choices import Days
+from ..search.filters import Filter
 from . import patience
 from .rights import Evidence
 
@@ -177,7 +179,7 @@ class Log(Evidence, admin.ModelAdmin):
             "rows_of_csv": self.rows_of_csv,
             "with_calls": self.with_calls,
             "cap": CAP,
-            "matches": search.CAP,
+            "matches": index.CAP,
             "zone": timezone.get_current_timezone_name(),
         }
         try:

@@ -14,13 +14,15 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from .. import attachment_response, audit
-from ..access import may, readable
-from ..filters import ConversationFilter
-from ..identity import Names
+from ..figures import count, dollars
 from ..models import Attachment, AuditEvent, Conversation, Review, Snapshot
 from ..models.review import calls_since
-from ..templatetags.review import count, dollars, minute, visible
+from ..people import audit
+from ..people.access import may, readable
+from ..people.identity import Names
+from ..reading import attachment_response
+from ..search.filters import ConversationFilter
+from ..templatetags.review import minute, visible
 from . import queue, transcript
 from .changelist import Count, Log
 

@@ -10,11 +10,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import audit
-from ..access import may, reads_everything
 from ..exports.decisions import Decisions
-from ..filters import Days
 from ..models import Decision, User
+from ..people import audit
+from ..people.access import may, reads_everything
+from ..search.choices import Days
 from ..templatetags.review import moment, visible
 from .changelist import Action, Log
 

@@ -17,12 +17,13 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 
-from .. import audit, tasks
-from ..access import may
+from .. import tasks
 from ..exports import archive, selection
 from ..exports.formats import FORMATS
-from ..filters import ConversationFilter, Filter
 from ..models import AuditEvent, Export
+from ..people import audit
+from ..people.access import may
+from ..search.filters import ConversationFilter, Filter
 
 SHOWN = 100  # exports in the list
 CAP = 10_000  # calls that are counted

@@ -8,10 +8,11 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from .. import record, sealing
-from ..access import may, readable
+from .. import ids
+from ..figures import count, lasting
 from ..models import Decision, Review, Verification
-from ..templatetags.review import count, lasting
+from ..people.access import may, readable
+from ..proof import sealing
 
 USUAL = timedelta(seconds=5)  # that the worker may take
 
@@ -57,7 +58,7 @@ def queue(request: HttpRequest) -> list[Tile]:
 
 def decided() -> Tile:
     first = timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    rows = Decision.objects.filter(id__gte=record.uuid7(first, first=True)).values_list("disposition").annotate(Count("pk")).order_by()
+    rows = Decision.objects.filter(id__gte=ids.uuid7(first, first=True)).values_list("disposition").annotate(Count("pk")).order_by()
     found = dict(rows)
     says = ", ".join(f"{found[each.value]:,} {each.label}" for each in Decision.Disposition if each.value in found)
     return Tile("Decided this month", count(sum(found.values())), says, reverse("admin:conversations_decision_changelist"))

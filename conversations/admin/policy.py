@@ -6,8 +6,8 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from .. import markdown
 from ..models import UsagePolicy
+from ..reading import markdown
 from .rights import Administered
 
 

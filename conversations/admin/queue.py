@@ -16,10 +16,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from .. import audit, review
-from ..access import may, readable
-from ..identity import Names
+from .. import review
 from ..models import AuditEvent, Conversation, Decision, Review, User
+from ..people import audit
+from ..people.access import may, readable
+from ..people.identity import Names
 from .changelist import Count
 from .patience import TookTooLong, patience, stopped
 

@@ -1,4 +1,4 @@
-"""The usage report as a page: the figures of conversations.report, drawn and in tables, and each table as a CSV."""
+"""The usage report as a page: the figures of conversations.report.figures, drawn and in tables, and each table as a CSV."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
-from .. import audit, charts
-from ..access import may, reads_everything
-from ..exports.csv import BOM, line
-from ..identity import Names
+from ..exports.table import BOM, line
+from ..figures import count, money, short, spent
 from ..models import AuditEvent
-from ..report import Assessed, Days, Figures, Report, Row
-from ..templatetags.review import count, money, short, spent
+from ..people import audit
+from ..people.access import may, reads_everything
+from ..people.identity import Names
+from ..report import charts
+from ..report.figures import Assessed, Days, Figures, Report, Row
 
 RANGES = {7: "7 days", 30: "30 days", 91: "Quarter", 365: "Year"}
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")

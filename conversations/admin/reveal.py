@@ -1,4 +1,4 @@
-"""Asking for a person's name: a reason, and back to where it was asked for. It is given by conversations.identity."""
+"""Asking for a person's name: a reason, and back to where it was asked for. It is given by conversations.people.identity."""
 
 from uuid import UUID
 
@@ -9,9 +9,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from .. import identity
-from ..access import may, readable
 from ..models import Conversation, Snapshot
+from ..people import identity
+from ..people.access import may, readable
 
 
 def page(request: HttpRequest, id: UUID | None = None) -> HttpResponse:

@@ -6,9 +6,9 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
 
-from .. import audit
-from ..access import may
 from ..models import AuditEvent
+from ..people import audit
+from ..people.access import may
 
 Action = AuditEvent.Action
 # Fields whose values the audit trail keeps.

@@ -8,9 +8,9 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Count
 from django.http import HttpRequest
 
-from ..access import may
+from ..figures import count
 from ..models import Review, SamplingPolicy
-from ..templatetags.review import count
+from ..people.access import may
 from .rights import Administered
 
 SENSIBLE = [MinValueValidator(0.01), MaxValueValidator(100)]

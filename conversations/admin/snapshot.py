@@ -10,13 +10,16 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import attachment_response, audit, record
-from ..access import may, readable
-from ..exports.rebuilt import Messages
-from ..filters import Filter
-from ..identity import Names
+from ..figures import count, dollars, lasting
 from ..models import Attachment, AuditEvent, Seal, Snapshot
-from ..templatetags.review import count, dollars, lasting, moment, visible
+from ..people import audit
+from ..people.access import may, readable
+from ..people.identity import Names
+from ..reading import attachment_response
+from ..record import growth, rebuild
+from ..record.rebuild import Messages
+from ..search.filters import Filter
+from ..templatetags.review import moment, visible
 from .changelist import Log
 
 Action = AuditEvent.Action
@@ -131,7 +134,7 @@ class SnapshotAdmin(Log):
             "took": lasted(call),
             "payloads": [("Request", indented(rows.request(call)), "request"), ("Reply", indented(response) if response else "", "response")],
             "shown": SHOWN,
-            "partial": record.grown(call.id) if call.status == Snapshot.Status.PENDING else "",
+            "partial": growth.grown(call.id) if call.status == Snapshot.Status.PENDING else "",
             "files": files,
             "may_export": may(request.user, "export_content"),
             "preserved_filters": self.get_preserved_filters(request),
@@ -167,10 +170,10 @@ class SnapshotAdmin(Log):
         return visible("–" if value in (None, "") else value)
 
     def request_view(self, request: HttpRequest, id) -> HttpResponse:
-        return self._download(request, id, "request", record.rebuild)
+        return self._download(request, id, "request", rebuild.request)
 
     def response_view(self, request: HttpRequest, id) -> HttpResponse:
-        return self._download(request, id, "response", record.rebuild_response)
+        return self._download(request, id, "response", rebuild.response)
 
     def _download(self, request: HttpRequest, id, name: str, rebuild) -> HttpResponse:
         """The JSON, files put back: as it was sent, or as it came."""

@@ -10,11 +10,12 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Func, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import JSONObject
 
-from .. import record, threading, tree
-from ..identity import Names
 from ..models import Attachment, Conversation, Message, Snapshot
-from ..pieces import Piece, pieces
-from ..tree import Node
+from ..people.identity import Names
+from ..reading import tree
+from ..reading.pieces import Piece, pieces
+from ..reading.tree import Node
+from ..record import growth, threads
 
 PAGE = 100  # messages
 
@@ -101,7 +102,7 @@ def read(conversation: Conversation, names: Names, *, at: UUID | None = None, ca
         turn.new = decision is not None and turn.brought.id > decision.newest
         turn.pieces = _pieces(texts[turn.message.id], names)
         turn.prompt_pieces = [_pieces(texts[node.message.id], names) for node in turn.prompt]
-        turn.growing = "".join(record.grown(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)
+        turn.growing = "".join(growth.grown(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)
     if with_files := [piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each if piece.file]:
         files = {file["sha256"]: file["id"] for file in conversation.files}  # type: ignore[attr-defined]
         for piece in with_files:
@@ -128,4 +129,4 @@ def _prompts(turns: list[Turn], grown: tree.Tree) -> None:
 
 
 def _pieces(message: Message, names: Names) -> list[Piece]:
-    return pieces(names.message(threading.put_together(message.role, message.text, message.raw)))
+    return pieces(names.message(threads.put_together(message.role, message.text, message.raw)))

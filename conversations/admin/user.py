@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from .. import people
+from ..imports import people
 from ..models import AuditEvent, Conversation, Decision, Snapshot, Usage, User
 from .rights import Administered
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import UTC
 
-from ..identity import Names
 from ..models.audit import AuditEvent, AuditEventQuerySet
-from .csv import Stream
+from ..people.identity import Names
+from .table import Stream
 
 COLUMNS = ("id", "at", "who", "action", "kind", "subject", "conversation", "address", "user_agent", "detail")
 

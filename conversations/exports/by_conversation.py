@@ -8,8 +8,8 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Sum
 
 from ..models import Conversation, Decision, Seal, Snapshot
 from .calls import SCHEMA_VERSION, Table, text
-from .csv import line
 from .selection import Stretch
+from .table import line
 
 SUMS = {
     "first": Min("opened"), "newest": Max("closed"), "calls": Count("id"), "failures": Count("id", filter=~Q(status=Snapshot.Status.OK)),

@@ -10,14 +10,14 @@ from uuid import UUID
 
 from django.db import connection
 
-from .. import threading
-from ..identity import alias
 from ..models import Snapshot, User
-from . import csv
-from .csv import BOM, LONGEST, line
+from ..people.identity import alias
+from ..record import threads
+from ..record.rebuild import Messages
+from . import table
 from .format import Format
-from .rebuilt import Messages
 from .selection import Stretch
+from .table import BOM, LONGEST, line
 
 SCHEMA_VERSION = "1"
 FIGURES = (
@@ -86,20 +86,20 @@ class Turns(Figured):
         for figures, id in self.figures(stretch):
             head, reply = ends[id]
             asked, answered = said.get(head, ""), said.get(reply, "")
-            yield line((*figures, asked[:LONGEST], answered[:LONGEST], *csv.cut(asked=asked, answered=answered), SCHEMA_VERSION))
+            yield line((*figures, asked[:LONGEST], answered[:LONGEST], *table.cut(asked=asked, answered=answered), SCHEMA_VERSION))
 
 
 class Classic(Table):
     name, label = "classic", "CSV in the classic columns"
     says = "One row a call with its whole request and reply as JSON, in the columns of the classic gateway."
-    columns = csv.COLUMNS
-    at_once = csv.AT_ONCE
+    columns = table.COLUMNS
+    at_once = table.AT_ONCE
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
         calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(list(stretch.seals))
         messages = Messages((call.conversation_id for call in calls.values() if call.conversation_id), self.names)
         for id in stretch.seals:
-            yield line(csv.row(calls[id], self.names, messages.request(calls[id]), messages.response(calls[id])))
+            yield line(table.row(calls[id], self.names, messages.request(calls[id]), messages.response(calls[id])))
 
 
 def _said(ends: Any) -> dict[UUID | None, str]:
@@ -109,7 +109,7 @@ def _said(ends: Any) -> dict[UUID | None, str]:
         cursor.execute(SAID, {"heads": [id for id in heads if id], "replies": [id for id in replies if id]})
         found: dict[UUID | None, list[str]] = {}
         for message, role, text, raw in cursor.fetchall():
-            found.setdefault(message, []).append(threading.said(threading.put_together(role, text, raw)))
+            found.setdefault(message, []).append(threads.said(threads.put_together(role, text, raw)))
     return {message: "\n\n".join(reversed(texts)) for message, texts in found.items()}
 
 

@@ -6,7 +6,7 @@ from datetime import UTC
 from django.db.models import QuerySet
 
 from ..models import Decision
-from .csv import Stream
+from .table import Stream
 
 COLUMNS = ("id", "made", "reviewer", "conversation", "disposition", "newest_call")
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 
-from .. import attachments
-from ..identity import Names
 from ..models import Seal, Snapshot
-from ..threading import Json
+from ..people.identity import Names
+from ..record import attachments
+from ..record.rebuild import Messages
+from ..shape import Json
 from .format import Format
-from .rebuilt import Messages
 from .selection import Stretch
 
 # Not here: the parts that request and reply are made of, and what is of the running call.

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from django.core.files.storage import default_storage
 
-from .. import attachments
 from ..models import Attachment, Snapshot
+from ..record import attachments
+from ..record.rebuild import Messages
 from .calls import Table
-from .csv import line
-from .rebuilt import Messages
 from .selection import Stretch
+from .table import line
 
 FOLDER = "attachments"
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp", "application/pdf": "pdf"}

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import record
-from ..identity import Names
+from .. import database
+from ..people.identity import Names
 from .selection import Selection, Stretch
 
 WORTH_SENDING = 1 << 16  # bytes
@@ -39,9 +39,9 @@ class Format:
                     waiting.append(piece)
                     size += len(piece)
                     if size >= WORTH_SENDING:
-                        record.release()
+                        database.release()
                         yield b"".join(waiting)
                         waiting, size = [], 0
             finally:
-                record.release()
+                database.release()
         yield b"".join([*waiting, self.tail])

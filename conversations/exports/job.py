@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 import orjson
 from django.utils import timezone
 
-from .. import checkpoints, record
-from ..access import may
-from ..filters import ConversationFilter, Filter
-from ..identity import Names
+from .. import database
 from ..models import Conversation, Export, Snapshot, User
+from ..people.access import may
+from ..people.identity import Names
+from ..proof import checkpoints
+from ..search.filters import ConversationFilter, Filter
 from . import proof
 from .format import Format
 from .formats import FORMATS
@@ -85,13 +86,13 @@ def write(export: Export, made: Format, chosen: Chosen, leaving: Callable[[], bo
                     return False
                 permitted(export)
                 kept = time.monotonic()
-                record.release()
+                database.release()
             if leaving():
                 raise Stopped
         return export.keep(taken=taken, files=parts.end())
     finally:
         parts.close()
-        record.release()
+        database.release()
 
 
 def still_there(made: Format, stretch: Stretch) -> Stretch:

@@ -15,9 +15,10 @@ import orjson
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from .. import checkpoints, ledger, sealing
+from .. import ledger
 from ..ledger import Checkpoint
 from ..models import Export, Seal
+from ..proof import checkpoints, sealing
 from . import files
 from .format import Format
 from .selection import Chosen

@@ -20,9 +20,9 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Min, OuterRef, QuerySet, Subquery
 
-from .. import record
+from .. import database
 from ..models import Seal, Snapshot
-from ..sealing import SNAPSHOT
+from ..proof.sealing import SNAPSHOT
 
 WINDOW = 5000  # seals that are looked through at a time
 SKEW = timedelta(days=1)  # between the clocks of the machines that open calls and of the one that seals them
@@ -74,7 +74,7 @@ class Selection:
             try:
                 found = dict(self.seals(position, end).values_list("subject", "number"))
             finally:
-                record.release()
+                database.release()
             yield end, found
             position = end
 

@@ -18,11 +18,12 @@ from django.db.models import Exists, OuterRef
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from .. import attachments, threading, tree
-from ..attachment_response import RASTER
-from ..identity import Names
 from ..models import Conversation, Message, Seal, Snapshot
-from ..pieces import Piece, pieces
+from ..people.identity import Names
+from ..reading import tree
+from ..reading.attachment_response import RASTER
+from ..reading.pieces import Piece, pieces
+from ..record import attachments, threads
 from .format import Format
 from .selection import Stretch
 
@@ -139,7 +140,7 @@ def _prompts(line: list[tree.Node], grown: tree.Tree) -> dict[int, tuple[str, li
 
 
 def _parts(message: Message, names: Names) -> list[Part]:
-    shown = names.message(threading.put_together(message.role, message.text, message.raw))
+    shown = names.message(threads.put_together(message.role, message.text, message.raw))
     return [Part(piece, _picture(piece.file) if piece.kind == "file" else "") for piece in pieces(shown)]
 
 

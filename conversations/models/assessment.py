@@ -1,4 +1,4 @@
-"""What a model said about one conversation as a whole. A view of the call that asked it: conversations.assessments makes it, and can again."""
+"""What a model said about one conversation as a whole. A view of the call that asked it: conversations.report.assessments makes it, and can again."""
 
 from django.conf import settings
 from django.db import models

@@ -1,4 +1,4 @@
-"""Who looked at what, exported what, decided what, and changed whose rights. Appended by conversations.audit alone, never changed."""
+"""Who looked at what, exported what, decided what, and changed whose rights. Appended by conversations.people.audit alone, never changed."""
 
 from datetime import datetime
 from uuid import UUID

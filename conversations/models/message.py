@@ -2,7 +2,7 @@
 
 The tree is of messages exactly as they were sent: the id is a function of the conversation and of every message up to
 this one, so inserting is idempotent and a request is a path. `path_hash` is the same for all spellings of one path (see
-conversations.threading): it finds the conversation that a client continues.
+conversations.record.threads): it finds the conversation that a client continues.
 """
 
 from django.db import models

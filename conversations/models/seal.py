@@ -8,7 +8,7 @@ from ..ledger import Entry
 
 
 class Seal(models.Model):
-    """Appended by the worker alone (conversations.sealing). The number is the cursor of every export and feed."""
+    """Appended by the worker alone (conversations.proof.sealing). The number is the cursor of every export and feed."""
 
     number = models.BigIntegerField(primary_key=True)
     kind = models.TextField(help_text="what was sealed: snapshot, decision, auditevent")

@@ -12,11 +12,10 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from conversations import audit
-from conversations.audit import NotRecorded
 from conversations.models import Attachment, AuditEvent, Snapshot, User
-
-from .calls import person, turn, user
+from conversations.people import audit
+from conversations.people.audit import NotRecorded
+from conversations.tests.calls import person, turn, user
 
 pytestmark = pytest.mark.django_db
 Action = AuditEvent.Action

@@ -5,8 +5,8 @@ from hypothesis import example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from conversations import markdown
-from conversations.blocks import Blocks
+from conversations.reading import markdown
+from conversations.reading.blocks import Blocks
 
 PARTS = [
     "# Heading\n", "### Deep\n", "## Between\n",

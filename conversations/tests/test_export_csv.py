@@ -17,15 +17,15 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversations import record, search
-from conversations.exports import csv as export
-from conversations.exports.csv import COLUMNS, FORMULA, LONGEST, Calls, cell, line
-from conversations.identity import Names
+from conversations import record
+from conversations.exports import table as export
+from conversations.exports.table import COLUMNS, FORMULA, LONGEST, Calls, cell, line
 from conversations.models import Conversation, Snapshot, User
-from conversations.record import Asked, Outcome
-
-from .calls import answer, ask, assistant, person, turn, user
-from .unguarded import unguarded
+from conversations.people.identity import Names
+from conversations.record import Asked, Outcome, rebuild
+from conversations.search import index
+from conversations.tests.calls import answer, ask, assistant, person, turn, user
+from conversations.tests.unguarded import unguarded
 
 CONVERSATIONS, CALLS = "/admin/conversations/conversation/csv/", "/admin/conversations/snapshot/csv/"
 CLASSIC = ["id", "request", "response", "usage_info", "user_name", "title", "response_time", "convo_title", "convo_show", "root_gpt_id"]
@@ -164,8 +164,8 @@ def test_rows_equal_the_record(desk, alice):
     assert len(rows) == len(calls) == 10
     for row, call in zip(rows, calls, strict=True):
         assert row["id"] == str(call.id)
-        assert orjson.loads(row["request"]) == record.rebuild(call)
-        assert (orjson.loads(row["response"]) if row["response"] else None) == record.rebuild_response(call)
+        assert orjson.loads(row["request"]) == rebuild.request(call)
+        assert (orjson.loads(row["response"]) if row["response"] else None) == rebuild.response(call)
         assert (row["user_name"], row["title"], row["schema_version"]) == ("alice", "Analyst", "1")
         assert (row["model"], row["status"], row["kind"]) == (call.model, call.status, call.kind)
         assert (row["text_truncated"], row["text_sha256"]) == ("", "")
@@ -210,7 +210,7 @@ def test_a_long_text_is_cut_and_its_whole_is_named(desk, alice):
     turn(alice, [user("short")], "x" * 33_000)
     latest, first = download(desk)
     call = Snapshot.objects.order_by("id")[0]
-    whole = [orjson.dumps(value).decode() for value in (record.rebuild(call), record.rebuild_response(call))]
+    whole = [orjson.dumps(value).decode() for value in (rebuild.request(call), rebuild.response(call))]
     assert [first["request"], first["response"]] == [text[:LONGEST] for text in whole]
     assert first["text_truncated"] == "request response"
     assert first["text_sha256"].split() == [sha256(text.encode()).hexdigest() for text in whole]
@@ -235,7 +235,7 @@ def test_the_filter_is_carried(desk, alice):
     old = turn(alice, [user("needle in spring")], "ok", at=now - timedelta(days=40))
     recent = turn(alice, [user("needle today")], "ok")
     hay = turn(person("bob"), [user("hay")], "ok", key="gw-12345678")
-    search.index([old.id, recent.id, hay.id])
+    index.index([old.id, recent.id, hay.id])
     got = lambda **query: [row["id"] for row in download(desk, **query)]  # noqa: E731
     assert got() == [str(hay.id), str(recent.id)]
     assert got(since="") == [str(hay.id), str(recent.id), str(old.id)]
@@ -254,7 +254,7 @@ def test_from_the_conversations_list_come_their_calls(desk, alice):
     record.close(failed, Outcome(status="failed"))
     record.refuse(Asked(owner=alice.pk, kind="chat", model="x", body={"model": "x"}, sent=b"{}"), "blocked", "No.")
     other = turn(alice, [user("other")], "o")
-    search.index(list(Snapshot.objects.values_list("id", flat=True)))
+    index.index(list(Snapshot.objects.values_list("id", flat=True)))
     got = lambda **query: [row["id"] for row in download(desk, CONVERSATIONS, **query)]  # noqa: E731
     assert got() == [str(id) for id in (other.id, failed.id, second.id, first.id)]
     assert got(q="needle") == [str(id) for id in (failed.id, second.id, first.id)]

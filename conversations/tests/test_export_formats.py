@@ -11,17 +11,17 @@ import orjson
 import pytest
 from django.core.files.storage import default_storage
 
-from conversations import attachments, record, sealing
+from conversations import record
 from conversations.exports import selection
-from conversations.exports.csv import FORMULA, LONGEST
 from conversations.exports.formats import FORMATS
 from conversations.exports.selection import Chosen, Selection
-from conversations.identity import Names
+from conversations.exports.table import FORMULA, LONGEST
 from conversations.models import Conversation, Decision, Snapshot, User
-from conversations.record import Asked, Outcome
-
-from .calls import answer, ask, assistant, person, turn, user
-from .test_export_csv import FORMULAS
+from conversations.people.identity import Names
+from conversations.proof import sealing
+from conversations.record import Asked, Outcome, attachments, rebuild
+from conversations.tests.calls import answer, ask, assistant, person, turn, user
+from conversations.tests.test_export_csv import FORMULAS
 
 pytestmark = pytest.mark.django_db
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
@@ -64,8 +64,8 @@ def test_formulas_are_inert_in_every_csv_and_untouched_in_jsonl(export):
     assert [row["asked"] for row in table(export("turns"))] == [f"'{formula}" for formula in FORMULAS]
     raw = export("jsonl").splitlines()
     for call, formula, line in zip(calls, FORMULAS, raw, strict=True):
-        assert orjson.dumps(record.rebuild(call)) in line
-        assert orjson.dumps(record.rebuild_response(call)) in line
+        assert orjson.dumps(rebuild.request(call)) in line
+        assert orjson.dumps(rebuild.response(call)) in line
         assert orjson.loads(line)["request"]["messages"][0]["content"] == formula
         assert orjson.loads(line)["owner"]["job_title"] == formula
 
@@ -126,7 +126,7 @@ def test_files_once_by_their_sha256_and_a_lost_one_is_named(export, tmp_path):
     assert (tmp_path / rows[0]["file"]).read_bytes() == PICTURE
     assert len(list((tmp_path / "attachments").iterdir())) == 2
     [line, *_] = export("jsonl").splitlines()
-    assert orjson.loads(line)["request"] == record.rebuild(first)
+    assert orjson.loads(line)["request"] == rebuild.request(first)
     default_storage.delete(attachments.name(bytes(attachment.sha256)))
     (tmp_path / rows[0]["file"]).unlink()
     assert [(row["file"], row["state"]) for row in table(export("attachments"))[:2]] == [("", "lost")] * 2

@@ -6,8 +6,8 @@ import orjson
 import pytest
 from django.test import Client
 
-from conversations.exports.own import name
 from conversations.models import Conversation
+from conversations.reading.download import name
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.html import Html
 

@@ -18,16 +18,16 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from conversations import checkpoints, sealing, tasks
+from conversations import tasks
 from conversations.exports import calls as tables
 from conversations.exports import job, selection
 from conversations.exports.formats import FORMATS
 from conversations.models import AuditEvent, Conversation, Export, Message, Snapshot, User
-
-from .calls import answer, ask, assistant, person, turn, user
-from .test_export_csv import FORMULAS
-from .test_export_formats import picture
-from .unguarded import unguarded
+from conversations.proof import checkpoints, sealing
+from conversations.tests.calls import answer, ask, assistant, person, turn, user
+from conversations.tests.test_export_csv import FORMULAS
+from conversations.tests.test_export_formats import picture
+from conversations.tests.unguarded import unguarded
 
 pytestmark = pytest.mark.django_db
 NEW = "/admin/exports/new/"

@@ -17,16 +17,18 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from conversations import classic, history, record
+from conversations import record
+from conversations.imports import classic
+from conversations.imports.sqldump import Dump
 from conversations.management.commands import import_classic
 from conversations.models import Attachment, Conversation, Message, SearchEntry, Snapshot, Unsealed, Usage, User
-from conversations.sqldump import Dump
-from llmgateway.embedded import PROGRAMS
-
-from . import classic_rows
-from .calls import person, turn
-from .classic_rows import BEGAN, chat, id_of, said
-from .test_llm_logs import rows
+from conversations.reading import history
+from conversations.record import rebuild
+from conversations.tests import classic_rows
+from conversations.tests.calls import person, turn
+from conversations.tests.classic_rows import BEGAN, chat, id_of, said
+from conversations.tests.test_llm_logs import rows
+from llmgateway.embedded.postgres import PROGRAMS
 
 pytestmark = pytest.mark.django_db
 FIXED = ("id", "user_name", "title", "response_time", "convo_title", "convo_show", "root_gpt_id", "orig_summarized_id")
@@ -216,7 +218,7 @@ def test_an_imported_conversation_goes_on_here(gateway):
     imported = Snapshot.objects.get()
     call = turn(imported.owner, said("a", "b", "c"), "d")
     assert call.conversation_id == imported.conversation_id
-    assert record.rebuild(imported) == {"model": "m", "messages": said("a")}  # what a model saw
+    assert rebuild.request(imported) == {"model": "m", "messages": said("a")}  # what a model saw
     shown = {row["id"]: row for row in rows("chatgpt_logs")}
     assert shown[call.id]["root_gpt_id"] == "chatcmpl-A"
     imported.conversation.rename("New name")

@@ -19,10 +19,9 @@ from hypothesis import strategies as st
 
 from conversations import record
 from conversations.models import AuditEvent, Conversation, Snapshot
-from conversations.record import Asked, Outcome
-
-from .calls import answer, ask, assistant, person, turn, user
-from .test_record import messages, texts, values
+from conversations.record import Asked, Outcome, rebuild
+from conversations.tests.calls import answer, ask, assistant, person, turn, user
+from conversations.tests.test_record import messages, texts, values
 
 pytestmark = pytest.mark.django_db
 CLASSIC = {
@@ -87,8 +86,8 @@ def test_a_conversation_is_rows_that_carry_all_that_came_before():
     for snapshot in (first, second):
         assert shown[snapshot.id] == {
             "id": snapshot.id,
-            "request": record.rebuild(snapshot),
-            "response": record.rebuild_response(snapshot),
+            "request": rebuild.request(snapshot),
+            "response": rebuild.response(snapshot),
             "usage_info": {"total_tokens": 5, "prompt_tokens": 3, "completion_tokens": 2},
             "user_name": "alice",
             "title": "Analyst",
@@ -188,8 +187,8 @@ def test_every_row_is_what_was_sent_and_answered(script, params):
             history = [*history, replies[0]]
         shown = {row["id"]: row for row in rows("chatgpt_logs")}
         for snapshot in Snapshot.objects.all():
-            assert shown[snapshot.id]["request"] == as_shown(record.rebuild(snapshot))
-            assert shown[snapshot.id]["response"] == as_shown(record.rebuild_response(snapshot))
+            assert shown[snapshot.id]["request"] == as_shown(rebuild.request(snapshot))
+            assert shown[snapshot.id]["response"] == as_shown(rebuild.response(snapshot))
         for view in ("messages", "usage"):
             rows(view)
         transaction.set_rollback(True)
@@ -210,8 +209,8 @@ def test_nothing_is_nested_too_deep_to_be_shown():
 def test_what_json_cannot_hold_is_replaced_and_says_so(text):
     snapshot = turn(person(), [user(text), assistant(text), user([{"type": "text", "text": text}])], text, params={"metadata": {text[:9]: text[-9:]}})
     [row] = rows("chatgpt_logs")
-    assert row["request"] == as_shown(record.rebuild(snapshot))
-    assert row["response"] == as_shown(record.rebuild_response(snapshot))
+    assert row["request"] == as_shown(rebuild.request(snapshot))
+    assert row["response"] == as_shown(rebuild.response(snapshot))
     assert row["request"].get("_replaced", False) == row["response"].get("_replaced", False) == ("\0" in text)
     with connection.cursor() as cursor:
         cursor.execute("SELECT request::jsonb, response::jsonb, more::jsonb FROM llm_logs.chatgpt_logs, llm_logs.messages")
@@ -224,7 +223,7 @@ def test_what_an_upstream_names_as_a_message_is_not_looked_up_for_it():
     fake = {"choices": [{"message": {"$message": str(secret)}}, "odd", {"message": {"$message": 7}}, {}], "also": {"$message": str(secret)}}
     snapshot = sealed(Outcome(status="ok", response=fake), kind="title", body={}, owner=person("bob"))
     [row] = rows("chatgpt_logs", id=snapshot.id)
-    assert row["response"] == fake == record.rebuild_response(snapshot)
+    assert row["response"] == fake == rebuild.response(snapshot)
     call = ask(person("bob"), [user("hi")])
     record.close(call, Outcome(status="ok", response=fake))
     assert rows("chatgpt_logs", id=call.id)[0]["response"] == fake

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from conversations import markdown
+from conversations.reading import markdown
 
 TAGS = markdown.BLOCKS | {"a", "strong", "em", "s", "br", "span"}
 ATTRIBUTES = {"href", "rel", "class", "start", "tabindex"}

@@ -12,9 +12,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from conversations import attachments, record, search, turns
+from conversations import record
 from conversations.models import Conversation, Message, Partial, Snapshot, Usage, UsagePolicy
-from conversations.record import Asked, Outcome
+from conversations.reading import turns
+from conversations.record import Asked, Outcome, attachments, growth
+from conversations.search import index
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.html import Html, check
 
@@ -52,7 +54,7 @@ def his(bob) -> Client:
 @pytest.fixture(autouse=True)
 def no_upstream(monkeypatch):
     """Reading needs none: the list of models is not even asked for."""
-    monkeypatch.setattr("proxy.chat.models", lambda owner: ["m", "n"])
+    monkeypatch.setattr("proxy.pages.asking.models", lambda owner: ["m", "n"])
 
 
 def signed_in(someone) -> Client:
@@ -258,8 +260,8 @@ def test_an_answer_that_was_ended_says_so(alice, hers, reason, words):
 
 def test_an_answer_that_grows_is_followed(alice, hers):
     call = ask(alice, [user("q")])
-    record.grow(call.id, 0, "It is **bold")
-    record.grow(call.id, 12, "** and")
+    growth.grow(call.id, 0, "It is **bold")
+    growth.grow(call.id, 12, "** and")
     html = page(hers, call.conversation, live=7)
     assert "It is bold and" in html.words
     [refresh] = html.all("meta", **{"http-equiv": "refresh"})
@@ -323,14 +325,14 @@ def test_stop(alice, hers):
     response = hers.post(f"/c/{call.conversation}/stop/", {"call": call.id})
     assert response.status_code == 302
     assert response["Location"] == f"/c/{call.conversation}/?live=0"
-    assert record.stopped([call.id]) == [call.id]
+    assert growth.stopped([call.id]) == [call.id]
 
 
 def test_stop_reaches_no_other_conversation(alice, hers, bob):
     call, theirs = ask(alice, [user("q")]), ask(bob, [user("q")])
     for wrong in (str(theirs.id), str(NOBODY), "", "x"):
         assert hers.post(f"/c/{call.conversation}/stop/", {"call": wrong}).status_code == 404
-    assert record.stopped([call.id, theirs.id]) == []
+    assert growth.stopped([call.id, theirs.id]) == []
 
 
 def test_claimed_answers_are_marked(alice, hers):
@@ -541,7 +543,7 @@ def test_pages_are_for_people_who_are_signed_in(client, path):
 
 
 def indexed(*snapshots: Snapshot) -> None:
-    search.index([snapshot.id for snapshot in snapshots])
+    index.index([snapshot.id for snapshot in snapshots])
 
 
 def test_what_was_said_is_found_and_opened_where_it_is(alice, hers):

@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from conversations import people
+from conversations.imports import people
 from conversations.models import AuditEvent, User
 
 pytestmark = pytest.mark.django_db

@@ -3,8 +3,8 @@
 import pytest
 from django.test import Client
 
-from conversations import policy
 from conversations.models import PolicyAcceptance, UsagePolicy, User
+from conversations.people import policy
 from conversations.tests.calls import person, turn, user
 from conversations.tests.html import Html, check
 from llmgateway import checks

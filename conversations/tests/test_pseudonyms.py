@@ -7,12 +7,11 @@ import orjson
 import pytest
 from django.contrib.auth.models import Group
 
-from conversations import identity, pseudonyms
-from conversations.exports.csv import Calls
-from conversations.identity import Names, alias
+from conversations.exports.table import Calls
 from conversations.models import Snapshot, User
-
-from .calls import person, turn, user
+from conversations.people import identity, pseudonyms
+from conversations.people.identity import Names, alias
+from conversations.tests.calls import person, turn, user
 
 
 def test_an_alias_is_words_that_can_be_said_and_always_the_same():

@@ -13,17 +13,16 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conversations import attachments, record
+from conversations import record
 from conversations.models import Attachment, Conversation, Message, Partial, Process, Snapshot, Unsealed, Usage
-from conversations.record import Asked, Outcome
-
-from .calls import answer, ask, assistant, person, turn, user
+from conversations.record import Asked, Outcome, attachments, growth, orphans, processes, rebuild, writes
+from conversations.tests.calls import answer, ask, assistant, person, turn, user
 
 pytestmark = pytest.mark.django_db
 
 
 def body_of(snapshot_id):
-    return record.rebuild(Snapshot.objects.get(id=snapshot_id))
+    return rebuild.request(Snapshot.objects.get(id=snapshot_id))
 
 
 def test_a_call_is_pending_until_it_is_closed_once():
@@ -60,7 +59,7 @@ def test_the_reply_is_rebuilt_field_for_field():
     message = answer(
         call, " Hello! ", reasoning_content="They greet me.", tool_calls=[{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
     )
-    response = record.rebuild_response(Snapshot.objects.get())
+    response = rebuild.response(Snapshot.objects.get())
     assert response["choices"][0]["message"] == message
     assert response["choices"][0]["finish_reason"] == "stop"
 
@@ -70,7 +69,7 @@ def test_several_choices_are_several_replies():
     replies = [assistant("one"), assistant("two")]
     response = {"choices": [{"index": i, "message": reply, "finish_reason": "stop"} for i, reply in enumerate(replies)]}
     record.close(call, Outcome(status="ok", replies=replies, response=response))
-    assert record.rebuild_response(Snapshot.objects.get()) == response
+    assert rebuild.response(Snapshot.objects.get()) == response
     assert set(Message.objects.filter(role="assistant").values_list("text", flat=True)) == {"one", "two"}
 
 
@@ -87,7 +86,7 @@ def test_every_spelling_of_a_reply_that_comes_back_is_kept_and_none_twice():
     ):
         request = [*said, spelling, user("and now?")]
         snapshot = turn(alice, request, "Now this.")
-        assert record.rebuild(snapshot)["messages"] == request
+        assert rebuild.request(snapshot)["messages"] == request
         if "name" not in spelling:
             assert snapshot.conversation_id == first.conversation_id
     full_texts = Message.objects.filter(conversation=first.conversation_id, role="assistant", text="Hello!", raw=None)
@@ -104,11 +103,11 @@ def test_a_conversation_of_200_turns_grows_linearly():
             sizes.append(Message.objects.count())
     assert Conversation.objects.count() == 1
     assert sizes == [3, 43, 363, 401]  # a question and an answer a turn, and one system message
-    assert record.rebuild(snapshot)["messages"] == history[:-1]
+    assert rebuild.request(snapshot)["messages"] == history[:-1]
 
 
 def test_a_failed_statement_leaves_nothing_behind(monkeypatch):
-    monkeypatch.setattr(record, "OPEN", record.OPEN.replace("'pending'", "NULL"))
+    monkeypatch.setattr(writes, "OPEN", writes.OPEN.replace("'pending'", "NULL"))
     with pytest.raises(Exception, match="null value"):
         ask(person(), [user("hi")])
     connection.rollback() if not connection.in_atomic_block else connection.set_rollback(False)
@@ -119,7 +118,7 @@ def test_a_refusal_is_one_closed_snapshot_with_all_that_was_asked():
     record.refuse(Asked(owner=person().pk, kind="chat", model="m", body=body, messages=body["messages"], sent=orjson.dumps(body)), "blocked", "Not allowed.")
     snapshot = Snapshot.objects.get()
     assert (snapshot.status, snapshot.error_code, snapshot.error, snapshot.conversation) == ("refused", "blocked", "Not allowed.", None)
-    assert record.rebuild(snapshot) == body
+    assert rebuild.request(snapshot) == body
     assert (Conversation.objects.count(), Message.objects.count(), Unsealed.objects.count()) == (0, 0, 1)
     assert Usage.objects.get().failures == 1
 
@@ -147,8 +146,8 @@ def test_files_leave_the_row_and_come_back_the_same(media):
     alice = person()
     first = turn(alice, [user(parts)], "A picture.")
     again = turn(alice, [user(parts), assistant("A picture."), user(parts)], "The same.")
-    assert record.rebuild(first)["messages"] == [user(parts)]
-    assert record.rebuild(again)["messages"][2] == user(parts)
+    assert rebuild.request(first)["messages"] == [user(parts)]
+    assert rebuild.request(again)["messages"][2] == user(parts)
     assert [(row.size, row.media_type) for row in Attachment.objects.all()] == [(len(data), "image/png")]
     assert not [row for row in Message.objects.all() if len(row.raw or "") > 1000]
     assert attachments.references(orjson.loads(first.head.raw)) == [bytes(Attachment.objects.get().sha256).hex()]
@@ -168,7 +167,7 @@ def test_files_leave_the_row_and_come_back_the_same(media):
 )
 def test_what_only_looks_like_a_file_is_kept_too(content, media):
     snapshot = turn(person(), [user(content)], "ok")
-    assert record.rebuild(snapshot)["messages"] == [user(content)]
+    assert rebuild.request(snapshot)["messages"] == [user(content)]
 
 
 def test_half_a_file_is_written_anew(media):
@@ -240,7 +239,7 @@ def test_large_pastes_and_odd_numbers():
         b'{"big": 123456789012345678901234567890, "most": 18446744073709551615, "least": -9223372036854775808, "tiny": 1e-300, "negative": -0.0}'
     )
     snapshot = turn(person(), [user(paste), user("\0")], "ok", params=body)
-    assert record.rebuild(snapshot) == {"model": "m", "messages": [user(paste), user("\0")]} | body
+    assert rebuild.request(snapshot) == {"model": "m", "messages": [user(paste), user("\0")]} | body
 
 
 # Calls that nobody closes ---------------------------------------------------------------------------------------
@@ -252,24 +251,24 @@ def process(monkeypatch):
     import uuid
 
     id = uuid.uuid4()
-    monkeypatch.setattr(record, "PROCESS", id)
+    monkeypatch.setattr(processes, "PROCESS", id)
     return Process.objects.create(id=id, host="elsewhere", pid=1, started=timezone.now(), seen=timezone.now())
 
 
 def test_the_sweep_closes_calls_of_the_dead_with_the_text_so_far(process):
     call = ask(person(), [user("Tell me a story")])
-    record.grow(call.id, 0, "Once upon ")
-    record.grow(call.id, 10, "a time")
-    assert record.sweep() == 0  # it beats
+    growth.grow(call.id, 0, "Once upon ")
+    growth.grow(call.id, 10, "a time")
+    assert orphans.sweep() == 0  # it beats
     Process.objects.update(seen=timezone.now() - timedelta(seconds=60))
-    assert record.sweep() == 1
+    assert orphans.sweep() == 1
     snapshot = Snapshot.objects.get()
     assert (snapshot.status, snapshot.error_code, snapshot.reply.text) == ("interrupted", "gateway_stopped", "Once upon a time")
     assert (snapshot.prompt_tokens, snapshot.completion_tokens, snapshot.estimated) == (4, 4, True)
     assert not Partial.objects.exists()
     assert not Process.objects.exists()
     assert not record.close(call, Outcome(status="ok", replies=[assistant("too late")]))
-    assert record.sweep() == 0
+    assert orphans.sweep() == 0
 
 
 def test_the_sweep_finds_a_dead_pid_of_this_host_at_once(process):
@@ -280,16 +279,16 @@ def test_the_sweep_finds_a_dead_pid_of_this_host_at_once(process):
     gone.wait()
     ask(person(), [user("hi")])
     Process.objects.update(host=socket.gethostname(), pid=os.getpid())
-    assert record.sweep() == 0
+    assert orphans.sweep() == 0
     Process.objects.update(pid=gone.pid)
-    assert record.sweep() == 1
+    assert orphans.sweep() == 1
 
 
 def test_a_swept_reply_continues_the_conversation(process):
     call = ask(person(), [user("Tell me a story")])
-    record.grow(call.id, 0, "Once upon")
+    growth.grow(call.id, 0, "Once upon")
     Process.objects.all().delete()
-    record.sweep()
+    orphans.sweep()
     later = turn(person(), [user("Tell me a story"), assistant("Once upon"), user("go on")], "a time")
     assert later.conversation_id == call.conversation
     assert Message.objects.filter(origin="claimed").count() == 0
@@ -297,8 +296,8 @@ def test_a_swept_reply_continues_the_conversation(process):
 
 def test_stop_reaches_only_pending_calls():
     call, other = ask(person(), [user("a")]), ask(person(), [user("b")])
-    record.stop(call.id)
-    assert record.stopped([call.id, other.id]) == [call.id]
+    growth.stop(call.id)
+    assert growth.stopped([call.id, other.id]) == [call.id]
     answer(other, "done")
-    record.stop(other.id)
-    assert record.stopped([other.id]) == []
+    growth.stop(other.id)
+    assert growth.stopped([other.id]) == []

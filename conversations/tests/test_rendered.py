@@ -1,7 +1,7 @@
 """What was rendered is kept, within bounds."""
 
-from conversations import markdown
-from conversations.rendered import Kept
+from conversations.reading import markdown
+from conversations.reading.rendered import Kept
 
 
 def test_a_text_is_rendered_once(monkeypatch):

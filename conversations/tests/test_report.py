@@ -10,10 +10,11 @@ from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from conversations import assessments, record
+from conversations import record
 from conversations.models import AuditEvent, Conversation, Usage, User
 from conversations.record import Asked, Outcome
-from conversations.report import SMALLER, Days, merged
+from conversations.report import assessments
+from conversations.report.figures import SMALLER, Days, merged
 from conversations.tests.calls import ask, user
 
 pytestmark = pytest.mark.django_db

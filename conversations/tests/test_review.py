@@ -10,8 +10,9 @@ from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
 
-from conversations import review, sealing
+from conversations import review
 from conversations.models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, User
+from conversations.proof import sealing
 from conversations.review import Refused
 from conversations.tests.calls import assistant, person, turn, user
 

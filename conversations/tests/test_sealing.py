@@ -5,10 +5,12 @@ from hashlib import sha256
 import pytest
 from django.db import connection
 
-from conversations import record, sealing, search, tree
+from conversations import record
 from conversations.models import Message, Seal, SearchEntry, Snapshot, Unsealed
-
-from .calls import answer, ask, assistant, person, turn, user
+from conversations.proof import sealing
+from conversations.reading import tree
+from conversations.search import index
+from conversations.tests.calls import answer, ask, assistant, person, turn, user
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +61,7 @@ def test_one_writer_at_a_time(transactional_db):
 
 
 def hits(query, **how):
-    return [(hit.conversation, "".join(text for text, marked in hit.snippet if marked)) for hit in search.find(query, **how)]
+    return [(hit.conversation, "".join(text for text, marked in hit.snippet if marked)) for hit in index.find(query, **how)]
 
 
 def test_search_finds_words_of_both_sides_once():
@@ -80,13 +82,13 @@ def test_search_finds_words_of_both_sides_once():
 def test_no_query_is_too_odd(query):
     turn(person(), [user("hi")], "Hello!")
     sealing.seal()
-    assert isinstance(search.find(query), list)
+    assert isinstance(index.find(query), list)
 
 
 def test_a_snippet_tells_what_matched_whatever_the_text_holds():
     turn(person(), [user("<b>bold\1\2</b> & needle 'quoted'")], "ok")
     sealing.seal()
-    [hit] = search.find("needle")
+    [hit] = index.find("needle")
     assert ("needle", True) in hit.snippet
     assert "\1" not in "".join(text for text, _ in hit.snippet)
 
@@ -102,14 +104,14 @@ def test_what_an_older_worker_indexed_is_found_once_its_calls_are_filled_in():
     calls = [turn(person(), [user("needle")], f"answer {i}") for i in range(2)]
     sealing.seal()
     SearchEntry.objects.update(call=None)
-    find = lambda: search.matching("needle", owners=None, since=None, until=None)[0]  # noqa: E731
+    find = lambda: index.matching("needle", owners=None, since=None, until=None)[0]  # noqa: E731
     assert find() == set()
-    search.fill()
+    index.fill()
     assert {call for _, call in find()} == {call.id for call in calls}
 
 
 def test_words_that_cannot_be_indexed_hold_up_no_seal(monkeypatch):
-    monkeypatch.setattr(search, "STRETCH", 3_000_000)
+    monkeypatch.setattr(index, "STRETCH", 3_000_000)
     turn(person(), [user(" ".join(f"w{i}" for i in range(400_000)))], "too many words")
     turn(person(), [user("needle")], "ok")
     assert sealing.seal() == 2

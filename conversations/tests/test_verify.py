@@ -15,12 +15,14 @@ from django.db import IntegrityError, connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversations import attachments, audit, checkpoints, ledger, sealing
+from conversations import ledger
 from conversations.models import Attachment, AuditEvent, Conversation, Decision, Message, Seal, Snapshot, Unsealed, Verification
-from conversations.verification import verify
-
-from .calls import ask, assistant, person, turn, user
-from .unguarded import unguarded
+from conversations.people import audit
+from conversations.proof import checkpoints, sealing
+from conversations.proof.verification import verify
+from conversations.record import attachments
+from conversations.tests.calls import ask, assistant, person, turn, user
+from conversations.tests.unguarded import unguarded
 
 pytestmark = pytest.mark.django_db
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from django.db.backends.postgresql import base
 
-from llmgateway import embedded
+from llmgateway.embedded import postgres
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params):
-        embedded.start(Path(self.settings_dict["HOST"]))
+        postgres.start(Path(self.settings_dict["HOST"]))
         return super().get_new_connection(conn_params)

@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import connection
 from pytest_django.plugin import blocking_manager_key
 
-from llmgateway import embedded
+from llmgateway.embedded import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "var" / "tests"
@@ -71,7 +71,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     let_tests_empty_tables()
     if CONTROLLER:
         if not os.environ.get("DATABASE_URL"):
-            embedded.start(FOLDER / "pg", fsync="off", full_page_writes="off")
+            postgres.start(FOLDER / "pg", fsync="off", full_page_writes="off")
         with session.config.stash[blocking_manager_key].unblock():
             migrate()
         call_command("collectstatic", interactive=False, verbosity=0)
@@ -114,5 +114,5 @@ def let_tests_empty_tables() -> None:
 
 def pytest_unconfigure() -> None:
     if CONTROLLER:
-        embedded.stop(FOLDER / "pg")
+        postgres.stop(FOLDER / "pg")
         lock.close()

@@ -7,8 +7,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from conversations import audit
 from conversations.models import AuditEvent, Decision, SamplingPolicy, UsagePolicy, User
+from conversations.people import audit
 from conversations.tests.calls import turn, user
 from proxy.models import ApiKey, Model, Route, Submission, Upstream
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from conversations.tests.calls import person, turn, user
-from llmgateway import backup
+from llmgateway.ops import backup
 from llmgateway.tests.serving import Served
 from proxy.tests.gateway import eventually
 

@@ -15,10 +15,12 @@ from django.db import connection
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from conversations import record, search
+from conversations import record
 from conversations.models import Conversation, Snapshot, User
+from conversations.search import index
 from conversations.tests import calls
-from proxy import demo, demo_picture
+from proxy.demo.picture import digest, png
+from proxy.demo.server import serve
 from proxy.models import UseCase
 from proxy.tests.conftest import parameters, url_of
 from proxy.tests.gateway import CHAT, Gateway, eventually
@@ -64,8 +66,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[demo.serve]:
-    with demo.serve(pace=0.5) as server:
+def upstream() -> Iterator[serve]:
+    with serve(pace=0.5) as server:
         yield server
 
 
@@ -168,7 +170,7 @@ def test_the_journey_without_javascript(page):
     page.get_by_role("link", name="Earlier version").click()
     expect(page.locator(".question").first).to_contain_text("vector")
 
-    search.index(list(Snapshot.objects.values_list("id", flat=True)))
+    index.index(list(Snapshot.objects.values_list("id", flat=True)))
     page.get_by_role("button", name="Menu").click()
     page.get_by_label("Search your history").fill("graph database")
     page.keyboard.press("Enter")
@@ -236,10 +238,10 @@ def everything(alice) -> dict[str, str]:
     tool = calls.ask(alice, [calls.user("weather")])
     calls.answer(tool, None, tool_calls=[{"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "' + "x" * 200 + '"}'}}])
     theirs = calls.turn(calls.person("bob"), [calls.user("private")], "a")
-    data = base64.b64encode(demo_picture.png(demo_picture.digest("a"), 256, 256)).decode()
+    data = base64.b64encode(png(digest("a"), 256, 256)).decode()
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
     seen = calls.turn(alice, [calls.user([{"type": "text", "text": "What is this?"}, picture])], "A picture.")
-    search.index([call.id])
+    index.index([call.id])
     root = f"/c/{call.conversation_id}/"
     return {name: ended(alice, **how) for name, how in ENDS.items()} | {
         "chat": "/", "conversation": f"{root}?at={call.reply_id}", "growing": f"/c/{growing.conversation}/", "tools": f"/c/{tool.conversation}/",

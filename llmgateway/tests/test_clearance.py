@@ -10,8 +10,9 @@ from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 from django.urls.exceptions import NoReverseMatch
 
-from conversations import review, search
+from conversations import review
 from conversations.models import Attachment, AuditEvent, Conversation, Review, Snapshot, User
+from conversations.search import index
 from conversations.tests.calls import turn, user
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +27,7 @@ def call() -> Snapshot:
     asked = [{"role": "system", "content": CANARY}, user([{"type": "text", "text": CANARY}, {"type": "image_url", "image_url": {"url": PNG}}])]
     call = turn(alice, asked, CANARY, title=CANARY)
     Conversation.objects.update(title=CANARY)
-    search.index([call.id])
+    index.index([call.id])
     return call
 
 

@@ -11,9 +11,11 @@ from django.contrib.auth import get_user
 from django.core.management import CommandError, call_command
 from django.test import Client, TestCase, override_settings
 
-from conversations import record, sealing, threading
+from conversations import record
 from conversations.models import Assessment, Attachment, Conversation, Message, Seal, Snapshot, User
-from llmgateway import demo, samples
+from conversations.proof import sealing
+from conversations.record import rebuild, threads
+from llmgateway.demo import accounts, samples
 from proxy.models import ApiKey
 
 
@@ -63,8 +65,8 @@ class People(Loaded):
         assert self.loaded == "Loaded 11 demo accounts and 62 sample conversations. The password of alice, bob, rita, admin is: demo\n"
         for name in ("alice", "bob", "rita", "admin"):
             assert signed_in(name, "demo").username == name
-        assert set(User.objects.values_list("username", flat=True)) == set(demo.ACCOUNTS)
-        for user in User.objects.exclude(username__in=demo.SIGN_IN):
+        assert set(User.objects.values_list("username", flat=True)) == set(accounts.ACCOUNTS)
+        for user in User.objects.exclude(username__in=accounts.SIGN_IN):
             assert not user.has_usable_password()
             assert user.job_title
 
@@ -124,8 +126,8 @@ class Samples(Loaded):
         one, two = conversation.snapshots.order_by("id")
         first = {"role": "assistant", "content": "As I reached for the light switch in the darkness, a cold hand grabbed mine."}
         opener = {"role": "user", "content": "write me a 1 sentence horror story"}
-        assert record.rebuild(one)["messages"] == [opener]
-        assert record.rebuild(two)["messages"] == [opener, first, {"role": "user", "content": "add another sentence to the story"}]
+        assert rebuild.request(one)["messages"] == [opener]
+        assert rebuild.request(two)["messages"] == [opener, first, {"role": "user", "content": "add another sentence to the story"}]
         assert two.reply.text == "I turned around but no one was there, just a feeling of icy breath on the back of my neck."
         assert [(s.prompt_tokens, s.completion_tokens, s.total_tokens) for s in (one, two)] == [(16, 17, 33), (49, 22, 71)]
         assert {(s.model, s.served_model) for s in (one, two)} == {("gpt-3.5-turbo", "gpt-3.5-turbo-0301")}
@@ -227,17 +229,17 @@ class Samples(Loaded):
         first, *_, last = conversation.snapshots.order_by("id")
         assert first.finish_reason == "tool_calls"
         assert first.key
-        assert [message["role"] for message in record.rebuild(last)["messages"]] == ["user", "assistant", "tool", "assistant", "user", "assistant", "tool"]
-        assert record.rebuild(last)["tools"]
+        assert [message["role"] for message in rebuild.request(last)["messages"]] == ["user", "assistant", "tool", "assistant", "user", "assistant", "tool"]
+        assert rebuild.request(last)["tools"]
 
     def test_pictures_are_files(self):
         drawn = Snapshot.objects.get(kind="image", status="ok")
-        [picture] = record.rebuild_response(drawn)["data"]
+        [picture] = rebuild.response(drawn)["data"]
         assert picture["b64_json"].startswith("iVBOR")
         assert "iVBOR" not in drawn.response
         assert str(drawn.cost) == "0.01800000"
         seen = Message.objects.get(raw__contains="background for the title slide").snapshot
-        assert record.rebuild(seen)["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+        assert rebuild.request(seen)["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
         assert Attachment.objects.count() == 2
 
     def test_what_a_reviewer_should_find_is_there(self):
@@ -265,7 +267,7 @@ class Samples(Loaded):
 
     def test_answers_are_of_natural_length(self):
         lengths = [
-            len(threading.said(json.loads(message.raw) if message.text is None else {"content": message.text}).split())
+            len(threads.said(json.loads(message.raw) if message.text is None else {"content": message.text}).split())
             for message in Message.objects.filter(role="assistant")
         ]
         assert max(lengths) < 260
@@ -286,7 +288,7 @@ def test_it_is_quiet_when_asked(empty):
     out = StringIO()
     call_command("load_demo", verbosity=0, stdout=out)
     assert out.getvalue() == ""
-    assert demo.active_demo_accounts().count() == 11
+    assert accounts.active_demo_accounts().count() == 11
 
 
 @pytest.mark.parametrize("name", ["carol", "admin", "alice"])
@@ -296,7 +298,7 @@ def test_it_refuses_a_database_of_other_people(empty, name):
     with pytest.raises(CommandError, match=f"other people's users, such as {name}"):
         run("load_demo")
     assert User.objects.count() == 1
-    assert not demo.active_demo_accounts().exists()
+    assert not accounts.active_demo_accounts().exists()
 
 
 def test_it_refuses_outside_the_demo(empty, settings):
@@ -329,8 +331,8 @@ def test_removed_means_that_nobody_gets_in_and_nothing_is_lost(empty, client):
     real = User.objects.create_user("carol", password="a real password", email="carol@example.com")
     mine, _ = ApiKey.make(real, "Mine", secret="gw-carols-own-secret")
     assert run("remove_demo").startswith("Deactivated 11 demo accounts: admin, alice, bob, ")
-    assert not demo.active_demo_accounts().exists()
-    for name in demo.SIGN_IN:
+    assert not accounts.active_demo_accounts().exists()
+    for name in accounts.SIGN_IN:
         assert signed_in(name, "demo") is None
         assert not User.objects.get(username=name).has_usable_password()
     assert not ApiKey.objects.presented("gw-demo-alice").usable().exists()

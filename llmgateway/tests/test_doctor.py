@@ -15,9 +15,11 @@ from django.utils import timezone
 from django.utils.http import http_date
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from conversations import record
+from conversations import ids
 from conversations.models import Process, Unsealed
-from llmgateway import demo, doctor
+from conversations.record import processes
+from llmgateway.demo import accounts
+from llmgateway.ops import doctor
 from llmgateway.tests.serving import Served
 from proxy.models import Upstream
 from proxy.tests.gateway import CHAT
@@ -36,13 +38,13 @@ def wire():
 def gateway(db, settings, tmp_path, wire, monkeypatch):
     """In order: every test takes one thing away."""
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "pool", None)
-    monkeypatch.setattr(record, "PROCESS", None)
+    monkeypatch.setattr(processes, "PROCESS", None)
     settings.LLM_ENDPOINT, settings.LLM_API_AUTHORIZATION = f"{wire.url}{CHAT}", f"Bearer {SECRET}"
     settings.VAR_DIR, settings.MEDIA_ROOT = tmp_path, str(tmp_path / "attachments")
     settings.SECRET_KEY = "of fifty different characters, which is what Django wants of one"
     wire.answer = json_reply(b'{"data": []}', headers=b"Date: " + http_date().encode() + b"\r\n")
-    record.beat(Process.Role.WORKER)
-    Process.objects.create(id=record.uuid7(datetime.now(UTC)), host="web", pid=1, started=timezone.now(), seen=timezone.now())
+    processes.beat(Process.Role.WORKER)
+    Process.objects.create(id=ids.uuid7(datetime.now(UTC)), host="web", pid=1, started=timezone.now(), seen=timezone.now())
     return wire
 
 
@@ -88,7 +90,7 @@ def test_people_who_come_in_without_tls(gateway):
 
 
 def test_demo_accounts_out_of_the_demo(gateway):
-    get_user_model().objects.create_user("alice", external_id=f"{demo.MARK}alice")
+    get_user_model().objects.create_user("alice", external_id=f"{accounts.MARK}alice")
     assert troubles(1)["accounts", "FAIL"][1] == "Run manage.py remove_demo."
     with override_settings(DEMO=True):
         assert troubles(0) == {}
@@ -99,7 +101,7 @@ def test_two_people_with_one_alias(gateway, monkeypatch):
         get_user_model().objects.create_user(name)
     with override_settings(PSEUDONYMS=True, DEMO=True):
         assert troubles(0) == {}
-        monkeypatch.setattr("conversations.pseudonyms.alias", lambda key, of: "one-for-all")
+        monkeypatch.setattr("conversations.people.pseudonyms.alias", lambda key, of: "one-for-all")
         assert troubles(0)["accounts", "warn"][0] == "1 people have the alias of somebody else."
 
 
@@ -120,7 +122,7 @@ def test_a_database_that_logs_what_people_say(gateway):
 def test_a_worker_that_fell_silent_with_a_backlog_and_a_failed_job(gateway):
     long_ago = timezone.now() - timedelta(minutes=10)
     Process.objects.update(seen=long_ago)
-    Unsealed.objects.create(subject=record.uuid7(long_ago), closed=long_ago)
+    Unsealed.objects.create(subject=ids.uuid7(long_ago), closed=long_ago)
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO procrastinate_jobs (task_name, queue_name, status) VALUES ('x', 'default', 'failed')")
     assert ProcrastinateJob.objects.count() == 1

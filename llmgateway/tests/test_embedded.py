@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from llmgateway import database, embedded
+from llmgateway.embedded import database, postgres
 from llmgateway.tests.plugin import ROOT
 
 HOLDER = """
@@ -34,8 +34,8 @@ def folder():
     var = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp")).resolve()  # short, for the socket
     folder = var / "pg"
     yield folder
-    embedded.stop(folder)
-    if left := embedded.postmaster(folder):
+    postgres.stop(folder)
+    if left := postgres.postmaster(folder):
         left.send_signal(signal.SIGQUIT)
         left.wait(10)
     shutil.rmtree(var)
@@ -52,9 +52,9 @@ def holder(folder):
 
 
 def test_only_its_own_account_reaches_data_and_socket(folder):
-    embedded.start(folder)
+    postgres.start(folder)
     status = folder.stat()
-    server = embedded.postmaster(folder)
+    server = postgres.postmaster(folder)
     assert stat.S_IMODE(status.st_mode) == 0o700
     assert status.st_uid == server.uids().effective != 0
     assert [path for path in folder.parent.rglob("*") if path.is_socket()] == [folder / ".s.PGSQL.5432"]
@@ -62,8 +62,8 @@ def test_only_its_own_account_reaches_data_and_socket(folder):
 
 
 def test_it_listens_on_no_port(folder):
-    embedded.start(folder)
-    server = embedded.postmaster(folder)
+    postgres.start(folder)
+    server = postgres.postmaster(folder)
     assert server.net_connections("unix")
     assert server.net_connections("inet") == []
     with connect(folder) as connection:
@@ -74,12 +74,12 @@ def test_its_environment_holds_none_of_ours(folder, monkeypatch):
     monkeypatch.setenv("LLM_API_AUTHORIZATION", "Bearer canary")
     monkeypatch.setenv("PGPORT", "6000")
     monkeypatch.setenv("PGDATA", "/nowhere")
-    embedded.start(folder)
-    assert "LLM_API_AUTHORIZATION" not in embedded.postmaster(folder).environ()
+    postgres.start(folder)
+    assert "LLM_API_AUTHORIZATION" not in postgres.postmaster(folder).environ()
 
 
 def test_its_log_quotes_nobody(folder):
-    embedded.start(folder)
+    postgres.start(folder)
     with connect(folder) as connection:
         connection.execute("CREATE TABLE t (name text PRIMARY KEY, number int)")
         connection.execute("INSERT INTO t VALUES ('canary')")
@@ -98,30 +98,30 @@ def test_its_log_quotes_nobody(folder):
 
 def test_whoever_lets_go_last_stops_it(folder):
     first, second = holder(folder), holder(folder)
-    server = embedded.postmaster(folder)
+    server = postgres.postmaster(folder)
     first.communicate(timeout=20)
-    assert embedded.postmaster(folder) == server
+    assert postgres.postmaster(folder) == server
     second.communicate(timeout=20)
-    assert embedded.postmaster(folder) is None
+    assert postgres.postmaster(folder) is None
 
 
 def test_a_killed_starter_leaves_a_server_that_is_found_and_stopped(folder):
     starter = holder(folder)
-    server = embedded.postmaster(folder)
+    server = postgres.postmaster(folder)
     starter.kill()
     starter.communicate()
     assert server.is_running()
-    embedded.start(folder)
-    assert embedded.postmaster(folder) == server
-    embedded.stop(folder)
-    assert embedded.postmaster(folder) is None
+    postgres.start(folder)
+    assert postgres.postmaster(folder) == server
+    postgres.stop(folder)
+    assert postgres.postmaster(folder) is None
 
 
 def test_a_killed_server_recovers(folder):
     starter = holder(folder)
     with connect(folder) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
-    server = embedded.postmaster(folder)
+    server = postgres.postmaster(folder)
     everything = [server, *server.children(recursive=True)]
     for process in everything:
         process.kill()
@@ -129,19 +129,19 @@ def test_a_killed_server_recovers(folder):
     starter.kill()
     starter.communicate()
     assert (folder / "postmaster.pid").exists()
-    embedded.start(folder)
+    postgres.start(folder)
     with connect(folder) as connection:
         assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
 
 
 def test_a_stale_number_that_is_another_process_now(folder):
-    embedded.start(folder)
-    embedded.stop(folder)
+    postgres.start(folder)
+    postgres.stop(folder)
     with subprocess.Popen(["sleep", "60"], user=folder.stat().st_uid if os.geteuid() == 0 else None) as stranger:
         (folder / "postmaster.pid").write_text(f"{stranger.pid}\n{folder}\n1700000000\n5432\n{folder}\n\n  1 1\nready\n")
-        assert embedded.postmaster(folder) is None
-        embedded.start(folder)
-        assert embedded.postmaster(folder).pid != stranger.pid
+        assert postgres.postmaster(folder) is None
+        postgres.start(folder)
+        assert postgres.postmaster(folder).pid != stranger.pid
         assert stranger.poll() is None
         stranger.kill()
 
@@ -150,7 +150,7 @@ def test_an_interrupted_first_start_is_made_again(folder):
     draft = folder.with_name("pg.new")
     draft.mkdir()
     (draft / "half").write_text("made")
-    embedded.start(folder)
+    postgres.start(folder)
     with connect(folder) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     assert not draft.exists()
@@ -160,17 +160,17 @@ def test_many_may_start_it_at_once(folder):
     processes = [subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)]
     assert [process.stdout.readline() for process in processes] == [b"started\n"] * 4
     assert [process.communicate(timeout=30) and process.returncode for process in processes] == [0] * 4
-    assert embedded.postmaster(folder) is None
+    assert postgres.postmaster(folder) is None
 
 
 def test_a_path_too_long_for_a_socket_names_the_setting():
-    with pytest.raises(embedded.Unavailable, match="VAR_DIR is too long"):
-        embedded.start(Path("/tmp") / ("x" * 100) / "pg")
+    with pytest.raises(postgres.Unavailable, match="VAR_DIR is too long"):
+        postgres.start(Path("/tmp") / ("x" * 100) / "pg")
 
 
 def test_folders_above_it_are_opened_for_passage_only(folder):
     folder.parent.chmod(0o700)
-    embedded.start(folder)
+    postgres.start(folder)
     assert stat.S_IMODE(folder.parent.stat().st_mode) == (0o701 if os.geteuid() == 0 else 0o700)
 
 

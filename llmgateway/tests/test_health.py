@@ -6,9 +6,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from conversations import record
 from conversations.models import Process
-from llmgateway import health
+from conversations.record import processes
+from llmgateway.ops import health
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def fresh(db, monkeypatch):
     """A process that was never asked."""
     monkeypatch.setattr(health, "_at", float("-inf"))
     monkeypatch.setattr(health, "_migrated", False)
-    monkeypatch.setattr(record, "PROCESS", None)
+    monkeypatch.setattr(processes, "PROCESS", None)
 
 
 def said(client):
@@ -32,7 +32,7 @@ def test_alive_without_a_database(client):
 
 
 def test_ready_while_a_worker_beats(client, fresh, django_assert_num_queries):
-    record.beat(Process.Role.WORKER)
+    processes.beat(Process.Role.WORKER)
     assert said(client) == (200, "ready")
     with django_assert_num_queries(0):
         for _ in range(10):
@@ -40,31 +40,31 @@ def test_ready_while_a_worker_beats(client, fresh, django_assert_num_queries):
 
 
 def test_a_web_process_is_no_worker(client, fresh):
-    record.beat()
+    processes.beat()
     assert said(client) == (503, "not ready: worker")
 
 
 def test_a_worker_that_fell_silent(client, fresh):
-    record.beat(Process.Role.WORKER)
+    processes.beat(Process.Role.WORKER)
     Process.objects.update(seen=timezone.now() - timedelta(seconds=40))
     assert said(client) == (503, "not ready: worker")
 
 
 def test_a_worker_that_ended(client, fresh):
-    record.beat(Process.Role.WORKER)
-    record.end()
+    processes.beat(Process.Role.WORKER)
+    processes.end()
     assert said(client) == (503, "not ready: worker")
 
 
 def test_a_migration_that_is_missing(client, fresh):
-    record.beat(Process.Role.WORKER)
+    processes.beat(Process.Role.WORKER)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'conversations' AND name = '0001_initial'")
     assert said(client) == (503, "not ready: migrations")
 
 
 def test_one_that_this_version_does_not_know_is_of_the_next(client, fresh):
-    record.beat(Process.Role.WORKER)
+    processes.beat(Process.Role.WORKER)
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('conversations', '9999_later', now())")
     assert said(client) == (200, "ready")

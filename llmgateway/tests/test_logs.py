@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from llmgateway import logs
+from llmgateway.ops import logs
 from proxy import request_id
 
 

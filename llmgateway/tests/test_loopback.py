@@ -4,7 +4,7 @@ import pytest
 from django.conf import settings
 from django.test import Client, override_settings
 
-MIDDLEWARE = [settings.MIDDLEWARE[0], "llmgateway.loopback.LoopbackOnly", *settings.MIDDLEWARE[1:]]
+MIDDLEWARE = [settings.MIDDLEWARE[0], "llmgateway.demo.loopback.LoopbackOnly", *settings.MIDDLEWARE[1:]]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from llmgateway.processes import Processes
+from llmgateway.ops.processes import Processes
 from llmgateway.tests.plugin import ROOT
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -115,7 +115,7 @@ def test_a_killed_parent_takes_its_children_along(tmp_path):
     script = f"""
 import os, signal
 from pathlib import Path
-from llmgateway.processes import Processes
+from llmgateway.ops.processes import Processes
 processes = Processes(Path({str(tmp_path / "serve.json")!r}), print)
 processes.start("web", {SLEEP!r}, dict(os.environ))
 print(processes.children["web"].process.pid, flush=True)

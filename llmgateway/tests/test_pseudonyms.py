@@ -13,18 +13,20 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from conversations import audit, record, sealing, search
+from conversations import record
 from conversations.exports import selection
 from conversations.exports.format import Format
 from conversations.exports.formats import FORMATS
 from conversations.exports.selection import Chosen, Selection
-from conversations.identity import Names, alias
 from conversations.models import AuditEvent, Review, Snapshot, User
+from conversations.people import audit
+from conversations.people.identity import Names, alias
+from conversations.proof import sealing
 from conversations.record import Asked
+from conversations.search import index
 from conversations.tests.calls import person, turn, user
+from llmgateway.tests.test_clearance import PNG, client_of, paths
 from proxy.models import ApiKey
-
-from .test_clearance import PNG, client_of, paths
 
 pytestmark = pytest.mark.django_db
 WHO = "zelda7q4"
@@ -52,7 +54,7 @@ def call(settings) -> Snapshot:
     image = {"type": "image_url", "image_url": {"url": PNG}}
     question = user([{"type": "text", "text": "which invoices are late"}, image]) | {"name": WHO, "sender": {"mail": WHO}}
     call = turn(zelda, [question], "these", params=said, session_key=f"session-{WHO}", classic={"title": f"J{WHO}"}, **by)
-    search.index([call.id])
+    index.index([call.id])
     refused = record.refuse(Asked(owner=zelda.pk, kind="chat", model="m", body={"model": "m", **said}, **by), "no_model", "No such model.")
     assert refused
     Review.objects.create(conversation=call.conversation, source=Review.Source.SAMPLED, due=timezone.now())

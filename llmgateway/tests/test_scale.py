@@ -13,13 +13,13 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.test import Client
 
-from conversations import review, search
+from conversations import review
 from conversations.admin import queue
 from conversations.admin.changelist import Log
 from conversations.models import AuditEvent, Decision, Review, Unsealed, User
-from llmgateway import generated, generated_reviews
-
-from . import desk_pages
+from conversations.search import index
+from llmgateway.demo import generated, generated_reviews
+from llmgateway.tests import desk_pages
 
 pytestmark = pytest.mark.django_db
 LARGE = {f"conversations_{name}" for name in ("snapshot", "message", "conversation", "searchentry", "seal", "usage", "auditevent")}
@@ -38,7 +38,7 @@ def year(django_db_setup, django_db_blocker) -> Iterator[None]:
         patch.setattr(generated.Company, "text", lambda company, mean: company.sentence())
         company = generated.write(20_000, 400, 1, datetime.now(UTC).date(), lambda written: None)
         calls = list(Unsealed.objects.values_list("subject", flat=True))
-        search.index(calls)
+        index.index(calls)
         review.sample(calls)
         generated_reviews.write(company.dice, company.words)
         with connection.cursor() as cursor:

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from llmgateway import embedded
+from llmgateway.embedded import postgres
 from llmgateway.management.commands import serve
 from llmgateway.tests.serving import Served
 from proxy.tests.gateway import eventually
@@ -125,7 +125,7 @@ def test_a_database_elsewhere_is_left_alone(var, django_db_setup):
     assert "The database does not answer" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not (var / "pg").exists()
-    assert embedded.postmaster(Path(os.environ["VAR_DIR"]) / "pg")
+    assert postgres.postmaster(Path(os.environ["VAR_DIR"]) / "pg")
 
 
 def test_parts_by_themselves_all_at_once(var, elsewhere):

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 from procrastinate.exceptions import AlreadyEnqueued
 
-from conversations import audit
-from conversations.access import may, readable
 from conversations.models import AuditEvent, Conversation
+from conversations.people import audit
+from conversations.people.access import may, readable
 
 from .. import tasks
 

@@ -13,8 +13,9 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from conversations.admin.rights import Administered
-from proxy.models import ApiKey, default_scopes, latest_expiry
-from proxy.models.key import is_network
+
+from ..models import ApiKey, default_scopes, latest_expiry
+from ..models.key import is_network
 
 LINES = forms.Textarea(attrs={"rows": 3, "cols": 40})
 

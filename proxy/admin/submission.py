@@ -11,11 +11,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from conversations import audit
 from conversations.admin.rights import Administered
 from conversations.models import AuditEvent
-from proxy import submissions
-from proxy.models import Submission
+from conversations.people import audit
+
+from ..jobs import submissions
+from ..models import Submission
 
 
 class StateFilter(admin.SimpleListFilter):

@@ -17,12 +17,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from conversations.admin.rights import Administered
-from proxy import endpoints, routing
-from proxy.models import Model, Route, Upstream
-from proxy.models.upstream import default_capabilities
-from proxy.providers import Endpoint
-from proxy.reach import reach
-from proxy.upstream import Fault
+
+from ..faults import Fault
+from ..models import Model, Route, Upstream
+from ..models.upstream import default_capabilities
+from ..providers.base import Endpoint
+from ..upstreams import endpoints, routing
+from ..upstreams.reach import reach
 
 OF_ENVIRONMENT = {  # what each is for → its setting, and the address that it comes to
     "chat": ("LLM_ENDPOINT", endpoints.chat),

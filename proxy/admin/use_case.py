@@ -3,7 +3,8 @@
 from django.contrib import admin
 
 from conversations.admin.rights import Administered
-from proxy.models import UseCase
+
+from ..models import UseCase
 
 
 @admin.register(UseCase)

@@ -14,9 +14,10 @@ from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 
-from conversations import record
+from conversations import database
 from conversations.aged_cache import AgedCache
-from proxy.models import ApiKey, key
+
+from ..models import ApiKey, key
 
 EVERY_SCOPE = frozenset(ApiKey.Scope.values) - {ApiKey.Scope.EXPORT}  # of a page's session: an export needs a right of its own
 
@@ -59,7 +60,7 @@ def _read_caller(digest: bytes) -> Caller | None:
 
 
 # By digest, wrong keys among them. The connection is given back: the caller's body may be slow to come.
-callers = AgedCache(_read_caller, release=record.release)
+callers = AgedCache(_read_caller, release=database.release)
 
 
 def presented(meta: dict) -> str:

@@ -9,10 +9,11 @@ from django.http import Http404, HttpResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from conversations.audit import NotRecorded
-from conversations.threading import Json
-from proxy import exchange
-from proxy.upstream import Fault
+from conversations.people.audit import NotRecorded
+from conversations.shape import Json
+
+from ..faults import Fault
+from ..relay import exchange
 
 TYPES = {
     401: ("authentication_error", "invalid_api_key"),

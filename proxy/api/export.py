@@ -11,21 +11,23 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import StreamingHttpResponse
 
-from conversations import audit, record
-from conversations.access import may, readable
+from conversations import database
 from conversations.exports import selection
 from conversations.exports.calls import Classic, Figures, Turns
 from conversations.exports.faithful import Lines
 from conversations.exports.format import Format
 from conversations.exports.selection import Selection
-from conversations.identity import Names
+from conversations.ids import uuid7
 from conversations.models import AuditEvent, Snapshot, User
-from conversations.record import uuid7
-from proxy.models import ApiKey
-from proxy.upstream import Fault
+from conversations.people import audit
+from conversations.people.access import may, readable
+from conversations.people.identity import Names
 
-from .gateway import Own, date_of, given_only
+from ..faults import Fault
+from ..models import ApiKey
+from .conversations import Own
 from .openai import invalid
+from .params import date_of, given_only
 
 TABLES: dict[str, type[Format]] = {each.name: each for each in (Turns, Figures, Classic)}
 FILTERS = ("since", "until", "user", "model", "status", "kind")
@@ -65,7 +67,7 @@ class Export(Own):
             if caller.key:
                 chosen, what["rows"] = within_the_day(caller.key, chosen)
             audit.record(http, AuditEvent.Action.EXPORT, Snapshot, **what, after=chosen.after, last=chosen.last)
-        record.release()
+        database.release()
         response = StreamingHttpResponse(made.stream(chosen), content_type=self.media_type)
         response["x-next-cursor"] = str(chosen.last)
         response["Content-Disposition"] = f'attachment; filename="calls-{chosen.after + 1}-{chosen.last}.{made.suffix}"'

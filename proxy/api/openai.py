@@ -16,12 +16,15 @@ from rest_framework.views import APIView
 
 from conversations.models import Snapshot
 from conversations.record import Asked
-from conversations.threading import Json
-from proxy import catalogue, relay, routing
-from proxy.models import ApiKey
-from proxy.providers import Endpoint, Form
-from proxy.upstream import Fault
+from conversations.shape import Json
 
+from ..faults import Fault
+from ..models import ApiKey
+from ..providers.base import Endpoint, Form
+from ..relay import calls
+from ..relay.exchange import Exchange
+from ..relay.stream import Stream
+from ..upstreams import catalogue, routing
 from . import rest
 
 
@@ -47,7 +50,7 @@ class Passage(APIView):
             asked.retried = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0") not in ("", "0")
             self.way = routing.way(asked.model, self.endpoint, caller.owner, self.form or asked.body)
         except Fault as fault:
-            raise relay.refused(asked, fault) from None
+            raise calls.refused(asked, fault) from None
         return self.forward(request, asked)
 
     def read(self, request, asked: Asked) -> None:
@@ -59,14 +62,14 @@ class Passage(APIView):
         """The conversation that the caller names, if any. Raises Fault."""
         place(request.META, asked)
 
-    def pass_on(self, data: bytes, exchange: relay.Exchange) -> bytes:
+    def pass_on(self, data: bytes, exchange: Exchange) -> bytes:
         """The upstream's document as the caller gets it."""
         return data
 
     def forward(self, request, asked: Asked) -> HttpResponse:
-        exchange = relay.open(asked, self.way, request.META.get("gunicorn.socket"))
+        exchange = calls.open(asked, self.way, request.META.get("gunicorn.socket"))
         try:
-            data = relay.ask(exchange)
+            data = calls.ask(exchange)
         except Fault as fault:
             raise fault.of(exchange.call.id, exchange.call.conversation) from None
         data = self.pass_on(data, exchange)
@@ -91,9 +94,9 @@ class ChatCompletions(Passage):
     def forward(self, request, asked: Asked) -> HttpResponse:
         if not asked.body.get("stream"):
             return super().forward(request, asked)
-        exchange = relay.open(asked, self.way, request.META.get("gunicorn.socket"), cancellable=True)
+        exchange = calls.open(asked, self.way, request.META.get("gunicorn.socket"), cancellable=True)
         try:
-            stream = relay.Stream(exchange, usage_wanted=self.usage_wanted)
+            stream = Stream(exchange, usage_wanted=self.usage_wanted)
         except Fault as fault:
             raise fault.of(exchange.call.id, exchange.call.conversation) from None
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
@@ -189,7 +192,7 @@ class Nowhere(APIView):
     options = http_method_not_allowed
 
 
-def named(response: Any, exchange: relay.Exchange) -> Any:
+def named(response: Any, exchange: Exchange) -> Any:
     response["x-request-id"] = str(exchange.call.id)
     if exchange.call.conversation:
         response["x-conversation-id"] = str(exchange.call.conversation)

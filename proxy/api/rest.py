@@ -7,9 +7,10 @@ from django.conf import settings
 from gunicorn.http.errors import ParseException
 from rest_framework import negotiation, renderers
 
-from conversations import threading
-from conversations.threading import Json
-from proxy.upstream import Fault
+from conversations.record import threads
+from conversations.shape import Json
+
+from ..faults import Fault
 
 DRAINED = 4  # times the largest body is read, to be refused
 
@@ -65,6 +66,6 @@ def parsed(body: bytes) -> Json:
         raise Fault(400, "invalid_json", f"The body is not JSON that can be kept: {problem}.", "invalid_request_error") from None
     if not isinstance(data, dict):
         raise Fault(400, "invalid_json", "The body must be a JSON object.", "invalid_request_error")
-    if body.count(b"{") + body.count(b"[") > threading.DEEPEST and threading.deeper(data):
-        raise Fault(400, "invalid_json", f"The body is nested more than {threading.DEEPEST} levels deep.", "invalid_request_error")
+    if body.count(b"{") + body.count(b"[") > threads.DEEPEST and threads.deeper(data):
+        raise Fault(400, "invalid_json", f"The body is nested more than {threads.DEEPEST} levels deep.", "invalid_request_error")
     return data

@@ -6,8 +6,9 @@ It says what the gateway itself checks. A request that it allows may still be re
 from typing import Any
 
 from conversations.models import Snapshot
-from conversations.threading import Json
-from proxy import prices
+from conversations.shape import Json
+
+from .. import prices
 
 ANYTHING: Json = {"type": "object", "additionalProperties": True}
 ID = {"type": "string", "format": "uuid"}

@@ -4,17 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 from rest_framework.response import Response
 
-from conversations import audit
-from conversations.access import may, reads_everything
-from conversations.identity import Names
 from conversations.models import AuditEvent, User
-from conversations.report import Assessed, Days, Figures, Report, Row
-from conversations.threading import Json
-from proxy.models import ApiKey
-from proxy.upstream import Fault
+from conversations.people import audit
+from conversations.people.access import may, reads_everything
+from conversations.people.identity import Names
+from conversations.report.figures import Assessed, Days, Figures, Report, Row
+from conversations.shape import Json
 
-from .gateway import Own, date_of, given_only
+from ..faults import Fault
+from ..models import ApiKey
+from .conversations import Own
 from .openai import invalid
+from .params import date_of, given_only
 
 
 class Usage(Own):

@@ -1,4 +1,4 @@
-"""What the receiver of submissions has not taken yet (proxy.submissions). A call that it took leaves no row."""
+"""What the receiver of submissions has not taken yet (proxy.jobs.submissions). A call that it took leaves no row."""
 
 import random
 from datetime import timedelta

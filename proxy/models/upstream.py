@@ -1,7 +1,7 @@
 """What may be asked, and where it is sent: upstreams, the models that people know by name, and the routes between the two.
 
 While there is no Model, every name passes to what the environment sets. As soon as there is one, these rows say what may be used.
-proxy.routing reads them every few seconds. Credentials are in the environment; a row only names one.
+proxy.upstreams.routing reads them every few seconds. Credentials are in the environment; a row only names one.
 """
 
 from django.conf import settings
@@ -11,8 +11,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
-from proxy import addresses
-from proxy.providers import KINDS, Endpoint
+from .. import addresses
+from ..providers.base import Endpoint
+from ..providers.kinds import KINDS
 
 POSITIVE = [MinValueValidator(0.1)]
 NOT_NEGATIVE = [MinValueValidator(0)]

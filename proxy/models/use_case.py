@@ -2,9 +2,9 @@
 
 from django.db import models
 
-from conversations import record
+from conversations import database
 from conversations.aged_cache import AgedCache
-from conversations.threading import Json
+from conversations.shape import Json
 
 ALL = "all"  # the one key under which they are kept
 
@@ -40,4 +40,4 @@ def _read(_: str) -> list[UseCase]:
     return list(UseCase.objects.filter(enabled=True).order_by("order", "name"))
 
 
-cached = AgedCache(_read, release=record.release)
+cached = AgedCache(_read, release=database.release)

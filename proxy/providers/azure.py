@@ -7,9 +7,9 @@ which ends in /openai/v1 and needs no version; or the target address that Azure'
 
 from urllib.parse import parse_qs, quote
 
-from conversations.threading import Json
+from conversations.shape import Json
 
-from . import Endpoint, Form, Sent, Target, encoded, model_of, ours, renamed, secret, step
+from .base import Endpoint, Form, Sent, Target, encoded, model_of, ours, renamed, secret, step
 from .openai import SERVES, STREAMS, error, reply
 
 __all__ = ["SERVES", "STREAMS", "error", "reply", "request"]

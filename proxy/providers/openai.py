@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
-from conversations.threading import Json
-from proxy.upstream import Fault, failed
+from conversations.shape import Json
 
-from . import Endpoint, Form, Sent, Target, encoded, ours, renamed, secret
+from ..faults import Fault, failed
+from .base import Endpoint, Form, Sent, Target, encoded, ours, renamed, secret
 
 STREAMS = True
 SERVES = frozenset(Endpoint)

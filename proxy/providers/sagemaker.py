@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 import orjson
 import uuid_utils
 
-from conversations.threading import Json, empty
-from proxy import outcome
-from proxy.upstream import Fault
+from conversations.record.threads import empty
+from conversations.shape import Json
 
-from . import Endpoint, Form, Sent, Target, model_of, openai, ours, secret, sigv4, step
+from .. import outcome
+from ..faults import Fault
+from . import openai, sigv4
+from .base import Endpoint, Form, Sent, Target, model_of, ours, secret, step
 
 STREAMS = False
 SERVES = frozenset({Endpoint.CHAT})

@@ -6,9 +6,9 @@ after 29 s with a 504.
 
 import orjson
 
-from conversations.threading import Json
+from conversations.shape import Json
 
-from . import Endpoint, Form, Sent, Target, ours, secret
+from .base import Endpoint, Form, Sent, Target, ours, secret
 from .sagemaker import SERVES, STREAMS, error, inputs, reply
 
 __all__ = ["SERVES", "STREAMS", "error", "reply", "request"]

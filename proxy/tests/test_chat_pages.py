@@ -8,10 +8,12 @@ from django.test import Client
 
 from conversations import record
 from conversations.models import Conversation, Message, Snapshot
+from conversations.record import rebuild
 from conversations.tests.calls import assistant, person, turn, user
 from conversations.tests.html import Html, check
 from conversations.tests.unguarded import unguarded
-from proxy import catalogue, demo
+from proxy.demo.server import serve
+from proxy.upstreams import catalogue
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +23,7 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + 
 
 @pytest.fixture(scope="module")
 def server():
-    with demo.serve(pace=0) as server:
+    with serve(pace=0) as server:
         yield server
 
 
@@ -188,7 +190,7 @@ def test_a_programs_conversation_goes_on_with_its_prompt_pictures_and_tools(hers
     ask(hers, "which colour?", f"/c/{root}/", parent=hidden(shown(hers, root), "parent"))
     assert sent()[0]["messages"] == [*said, assistant("a boat"), user("which colour?")]
     newest = Snapshot.objects.latest("id")
-    assert record.rebuild(newest) == sent()[0]
+    assert rebuild.request(newest) == sent()[0]
     assert newest.preamble_id == call.preamble_id
     assert Message.objects.filter(conversation=root).count() == 7
 
@@ -372,8 +374,8 @@ def test_asking_in_a_strangers_conversation_is_refused_and_recorded(his, alice, 
     [refused] = Snapshot.objects.exclude(id=call.id)
     assert (refused.status, refused.owner.username, refused.conversation, refused.error_code) == ("refused", "bob", None, "conversation_not_found")
     if "again" not in route:
-        assert record.rebuild(refused)["messages"] == [user("let me in")]
-        assert record.rebuild(refused)["temperature"] == 0.3
+        assert rebuild.request(refused)["messages"] == [user("let me in")]
+        assert rebuild.request(refused)["temperature"] == 0.3
     assert (list(Message.objects.values()), list(Conversation.objects.values())) == before
 
 

@@ -8,7 +8,7 @@ from django.test import Client
 
 from conversations.models import Conversation, Snapshot, User
 from conversations.tests.unguarded import unguarded
-from proxy import demo
+from proxy.demo.server import serve
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(scope="module")
 def upstream():
-    with demo.serve(pace=0) as server:
+    with serve(pace=0) as server:
         yield server
 
 
@@ -149,7 +149,7 @@ def test_history_goes_on_where_it_ended(monkeypatch):
         if not (before := page["next"]):
             break
     assert seen == [ids[:3], ids[3:6], ids[6:]]
-    monkeypatch.setattr("conversations.history.LARGEST", 1)
+    monkeypatch.setattr("conversations.reading.history.LARGEST", 1)
     page = call("alice", "GET", "history").json()
     assert ([row["id"] for row in page["Historical_list"]], page["next"]) == (ids[:1], ids[0])
     for query in ("limit=0", "limit=x", "limit=-1", "before=x"):

@@ -2,8 +2,7 @@
 
 from conversations.models import Conversation, Snapshot, User
 from proxy.models import ApiKey
-
-from .gateway import eventually
+from proxy.tests.gateway import eventually
 
 
 def test_a_call_that_was_cut_is_polled_for_and_the_conversation_goes_on(gateway, recorded):

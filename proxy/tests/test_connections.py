@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from conversations import record
 from conversations.models import Conversation
-from proxy import upstream
+from conversations.record import rebuild
 from proxy.tests.gateway import ALICE, BOB, CHAT, chat, events, eventually, marked, said, the
 from proxy.tests.test_endings import ANSWER, DONE, Held, word, words
 from proxy.tests.wire import SSE, Wire, chunk, document, exactly, json_reply
+from proxy.upstreams import client
+from proxy.upstreams.client import read, send
 
 DOCUMENT = json.dumps(ANSWER).encode()
 PEM = Path(__file__).with_name("wire.pem")  # of 127.0.0.1, signed by itself
@@ -208,7 +209,7 @@ def test_the_largest_request(wired, wire, recorded):
     body = body.replace(b'"x"', b'"%s"' % (b"word " * 5_000_000)[: 20 * 1024 * 1024 - len(body) + 1])
     assert len(body) == 20 * 1024 * 1024
     assert wired.call(CHAT, body, ALICE).status == 200
-    assert record.rebuild(recorded()[0]) == json.loads(body)
+    assert rebuild.request(recorded()[0]) == json.loads(body)
     assert wired.call(CHAT, body + b" ", ALICE).status == 413
 
 
@@ -225,11 +226,11 @@ def test_a_kept_connection_sends_for_longer_than_it_takes_to_connect(wire, monke
         sock.sendall(document("Fine."))
         time.sleep(1)  # and reads nothing of the next request
 
-    monkeypatch.setattr(upstream, "CONNECT", 0.5)
+    monkeypatch.setattr(client, "CONNECT", 0.5)
     wire.answer, before = answer, wire.accepted
     for size in (1, 20_000_000):
-        reply = upstream.send("POST", wire.url, {}, b"x" * size, exchange=Watched())
-        assert upstream.read(reply, 1000)
+        reply = send("POST", wire.url, {}, b"x" * size, exchange=Watched())
+        assert read(reply, 1000)
     assert wire.accepted == before + 1
 
 
@@ -291,12 +292,12 @@ def test_calls_at_once_of_one_new_session_are_one_conversation(started, demo_ups
 def test_calls_at_once_with_one_history_and_one_picture(gateway, recorded):
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUJD" * 20_000}}
     first = gateway.ask({"role": "user", "content": [{"type": "text", "text": marked()}, picture]})
-    history = record.rebuild(the(first))["messages"]
+    history = rebuild.request(the(first))["messages"]
     with ThreadPoolExecutor(16) as pool:
         replies = list(pool.map(lambda n: gateway.ask(*history, {"role": "assistant", "content": first.text}, f"{n % 4}"), range(16)))
     assert {reply.root for reply in replies} == {first.root}
     for snapshot in recorded(17):
-        assert record.rebuild(snapshot)["messages"][0] == history[0]
+        assert rebuild.request(snapshot)["messages"][0] == history[0]
 
 
 def test_every_place_is_given_back(wired, wire, recorded):

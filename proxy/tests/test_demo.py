@@ -18,14 +18,14 @@ from contextlib import closing
 import pytest
 import requests
 
-from proxy import demo, demo_answers
+from proxy.demo import answers, server
 
 QUESTION = "What is a vector database?"
 
 
 @pytest.fixture(scope="module")
 def upstream():
-    with demo.serve(pace=0) as upstream:
+    with server.serve(pace=0) as upstream:
         yield upstream
 
 
@@ -281,7 +281,7 @@ def test_bad_requests_are_refused_in_openais_shape(upstream, more, status, param
     ],
 )
 def test_wrong_bodies_methods_and_places(method, path, data, status):
-    with demo.serve(pace=0) as upstream:
+    with server.serve(pace=0) as upstream:
         upstream.upstream.record = False  # as `make run` has it
         reply = requests.request(method, upstream.url + path, data=data, timeout=5)
         assert upstream.seen == []
@@ -531,10 +531,10 @@ def test_slow_waits_so_long(upstream):
 
 
 def test_every_trigger_is_documented():
-    words = re.findall(r"\(([a-z0-9|]+)\)", demo_answers.TRIGGER.pattern)[0].split("|")
+    words = re.findall(r"\(([a-z0-9|]+)\)", answers.TRIGGER.pattern)[0].split("|")
     assert len(words) == 18
     for word in words:
-        assert re.search(rf"!{word}\s\s", demo.__doc__), word
+        assert re.search(rf"!{word}\s\s", server.__doc__), word
 
 
 # What it saw ----------------------------------------------------------------------------------------------------
@@ -554,7 +554,7 @@ def test_it_tells_what_it_was_sent(upstream):
 @pytest.mark.parametrize("word", ["!stall", "!silent", "!slow=60", "!long"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_it_sees_the_client_leave(word, stream):
-    with demo.serve(pace=1) as upstream:
+    with server.serve(pace=1) as upstream:
         client = socket.create_connection(("127.0.0.1", upstream.port))
         body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": f"go {word}"}], "stream": stream}).encode()
         client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
@@ -585,7 +585,7 @@ def talk(upstream, *sent):
 
 
 def test_a_connection_is_kept_and_then_closed_when_idle(upstream, monkeypatch):
-    monkeypatch.setattr(demo, "IDLE", 0.4)
+    monkeypatch.setattr(server, "IDLE", 0.4)
     with closing(http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=5)) as connection:
         for stream in (True, False, True):
             connection.request(
@@ -634,7 +634,7 @@ def test_no_http_is_refused(upstream, sent):
 
 
 def test_it_is_paced_like_a_model():
-    with demo.serve(pace=1) as upstream:
+    with server.serve(pace=1) as upstream:
         began = time.monotonic()
         chunks = events(ask(upstream, stream=True, max_tokens=40))
         assert time.monotonic() - began > 0.3 + 40 / 60
@@ -670,7 +670,7 @@ def process():
     started = []
 
     def start(*options):
-        child = subprocess.Popen([sys.executable, "-m", "proxy.demo", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        child = subprocess.Popen([sys.executable, "-m", "proxy.demo.server", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(child)
         return child
 
@@ -695,14 +695,14 @@ def test_its_own_process_says_where_it_listens_records_and_stops(process):
 
 
 def test_a_taken_port_is_one_line(process):
-    with demo.serve(pace=0) as upstream:
+    with server.serve(pace=0) as upstream:
         child = process("--port", str(upstream.port))
         assert child.communicate(timeout=5) == ("", f"Cannot listen on 127.0.0.1:{upstream.port}: Address already in use.\n")
         assert child.returncode == 1
         with pytest.raises(OSError, match="address already in use"):
-            demo.serve(port=upstream.port)
+            server.serve(port=upstream.port)
 
 
 def test_it_needs_no_django():
-    check = "import sys, proxy.demo; sys.exit(any(name.startswith('django') for name in sys.modules))"
+    check = "import sys, proxy.demo.server; sys.exit(any(name.startswith('django') for name in sys.modules))"
     subprocess.run([sys.executable, "-c", check], check=True, timeout=20)

@@ -11,10 +11,13 @@ from django.test.utils import CaptureQueriesContext
 
 from conversations import record
 from conversations.models import Attachment, Snapshot, UsagePolicy
-from conversations.record import Asked
+from conversations.record import Asked, rebuild
 from conversations.tests.calls import person, turn, user
 from conversations.tests.html import Html, check
-from proxy import catalogue, demo, images, images_page, user_token
+from proxy import user_token
+from proxy.demo.server import serve
+from proxy.pages import image_asking, images
+from proxy.upstreams import catalogue
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +26,7 @@ SMALL = "dall-e-2 256x256"
 
 @pytest.fixture(scope="module")
 def server():
-    with demo.serve(pace=0) as server:
+    with serve(pace=0) as server:
         yield server
 
 
@@ -91,14 +94,14 @@ def test_the_form_says_what_each_size_costs(hers):
 
 def test_only_what_the_upstream_lists_is_offered_if_it_lists_any(hers, monkeypatch):
     monkeypatch.setattr(catalogue, "models", lambda *_: [{"id": "gpt-4o"}, {"id": "gpt-image-1"}])
-    assert list(images.offered(0)) == ["gpt-image-1"]
+    assert list(image_asking.offered(0)) == ["gpt-image-1"]
     response = hers.post("/images/", {"prompt": "a", "kind": SMALL, "count": 1})
     assert response.status_code == 400
-    assert images_page.NOT_OFFERED in Html(response).words
+    assert images.NOT_OFFERED in Html(response).words
 
 
 def test_where_none_is_offered_the_page_says_so(hers, monkeypatch, sent):
-    monkeypatch.setattr(images, "offered", lambda *_: {})
+    monkeypatch.setattr(image_asking, "offered", lambda *_: {})
     html = shown(hers, "/images/")
     assert "No model that you may use here" in html.words
     assert not html.all("textarea")
@@ -110,7 +113,7 @@ def test_images_are_made_kept_and_shown(hers, alice, sent):
     call = make(hers, "a <b>lighthouse</b>\r\nat dusk", count=2)
     assert (call.status, call.kind, call.owner, call.cost) == ("ok", "image", alice, Decimal("0.032"))
     body = {"model": "dall-e-2", "prompt": "a <b>lighthouse</b>\nat dusk", "n": 2, "size": "256x256", "response_format": "b64_json"}
-    assert [seen["body"] for seen in sent()] == [body] == [record.rebuild(call)]
+    assert [seen["body"] for seen in sent()] == [body] == [rebuild.request(call)]
     html = shown(hers, f"/images/{call.id}/")
     assert "a <b>lighthouse</b> at dusk" in html.words
     assert "dall-e-2 256x256 · $0.0320" in html.words
@@ -130,7 +133,7 @@ def test_images_are_made_kept_and_shown(hers, alice, sent):
 def test_a_model_that_counts_tokens_is_recorded_at_what_it_counted(hers, sent):
     call = make(hers, kind="gpt-image-1 1024x1024")
     assert sent()[0]["body"] == {"model": "gpt-image-1", "prompt": "a lighthouse", "n": 1, "size": "1024x1024", "quality": "medium"}
-    said_before = images.offered(0)["gpt-image-1"]["1024x1024"]
+    said_before = image_asking.offered(0)["gpt-image-1"]["1024x1024"]
     assert 0 <= call.cost - said_before < Decimal("0.001")
 
 
@@ -205,9 +208,9 @@ def test_the_upstreams_images_may_be_none(hers, monkeypatch):
     [
         ({"prompt": " "}, "Say what the image shall show."),
         ({"prompt": "a\0b"}, "Null characters"),
-        ({"prompt": "x" * (images_page.LONGEST + 1)}, "at most 4000"),
-        ({"kind": "dall-e-2 1x1"}, images_page.NOT_OFFERED),
-        ({"kind": "dall-e-3 1024x1024"}, images_page.NOT_OFFERED),
+        ({"prompt": "x" * (images.LONGEST + 1)}, "at most 4000"),
+        ({"kind": "dall-e-2 1x1"}, images.NOT_OFFERED),
+        ({"kind": "dall-e-3 1024x1024"}, images.NOT_OFFERED),
         ({"kind": ""}, "Choose a model and a size."),
         ({"count": "0"}, "At least 1."),
         ({"count": "11"}, "At most 10."),

@@ -10,7 +10,7 @@ from django.db import connection
 from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import ConnectorException
 
-from conversations import record
+from conversations.database import release
 from conversations.models import Conversation, User
 from conversations.tests.calls import turn, user
 from llmgateway.management.commands import worker
@@ -48,7 +48,7 @@ def test_periodic_jobs_go_on_when_the_database_dropped_their_session(database):
         with suppress(ConnectorException):
             await worker.do_jobs(wait=False)
         await tasks.title.defer_async(conversation=conversation)
-        await sync_to_async(record.release)()
+        await sync_to_async(release)()
 
     asyncio.run(drop_and_go_on())
     assert ProcrastinateJob.objects.filter(args={"conversation": conversation}).exists()

@@ -12,8 +12,8 @@ from django.utils import timezone
 from conversations.models import User
 from conversations.tests.calls import person
 from conversations.tests.html import Html, check
-from proxy import catalogue
 from proxy.models import ApiKey
+from proxy.upstreams import catalogue
 
 pytestmark = pytest.mark.django_db
 FORM = {"name": "laptop", "scopes": ["chat"], "days": "30"}

@@ -7,11 +7,13 @@ import orjson
 import pytest
 from django.test import Client
 
-from conversations import markdown, record
 from conversations.models import Snapshot
+from conversations.reading import markdown
+from conversations.record import growth
 from conversations.tests import calls
 from conversations.tests.calls import person, user
-from proxy import exchange, live
+from proxy.pages import live
+from proxy.relay import exchange
 from proxy.tests.test_chat_pages import alice, hers, his, sent, server  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.django_db
@@ -120,11 +122,11 @@ def growing(alice, monkeypatch):  # noqa: F811
         looks.append(seconds)
         at = len(looks) * 10
         if at < 30:
-            record.grow(call.id, at, TEXT[at : at + 10])
+            growth.grow(call.id, at, TEXT[at : at + 10])
         elif at == 30:
             calls.answer(call, TEXT)
 
-    record.grow(call.id, 0, TEXT[:10])
+    growth.grow(call.id, 0, TEXT[:10])
     monkeypatch.setattr(live.time, "sleep", sleep)
     return call
 

@@ -65,7 +65,7 @@ def test_those_who_send_slowly_hold_no_connection(started, wire):
 @pytest.fixture
 def slow_upstream():
     """Five seconds a stream, in a process of its own: its port."""
-    command = [sys.executable, "-m", "proxy.demo", "--port", "0", "--pace", "5"]
+    command = [sys.executable, "-m", "proxy.demo.server", "--port", "0", "--pace", "5"]
     with subprocess.Popen(command, cwd=settings.BASE_DIR, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield int(process.stdout.readline().rpartition(":")[2])

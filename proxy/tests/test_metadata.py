@@ -11,12 +11,15 @@ from django.db import connection
 from django.test import Client
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from conversations import checkpoints, record, sealing, usage
+from conversations import database
 from conversations.models import Assessment, AuditEvent, Conversation, Seal, Snapshot, User
+from conversations.proof import checkpoints, sealing
+from conversations.proof.verification import verify
+from conversations.report import rollups
 from conversations.tests.calls import person, turn, user
-from conversations.verification import verify
-from proxy import demo, tasks
+from proxy import tasks
 from proxy.api import authentication
+from proxy.demo import server
 from proxy.models import ApiKey
 from proxy.tests.wire import Wire, json_reply
 
@@ -144,7 +147,7 @@ def test_what_is_kept_is_a_view_of_sealed_calls_and_made_again_from_them(upstrea
     upstream.answer = json_reply(saying("```json\n" + orjson.dumps(SOUND | {"chat_summary": "nul \0", "satisfaction_score": 2}).decode() + "\n```"))
     check(str(hers.id))
     assert not Assessment.objects.exists(), "the worker keeps it, as it seals the call"
-    assert usage.differences() == []
+    assert rollups.differences() == []
     while sealing.seal():
         pass
     first, second = Assessment.objects.order_by("call")
@@ -260,10 +263,10 @@ def test_the_demo_model_assesses_soundly(settings, hers):
     authentication.callers.forget()
     settings.METADATA_CHECK = True
     turn(hers.owner, [user('Wie ist das mit "Schlüsseln"?\n' + "und " * 3000)], "```x```", root=hers.id, model="gpt-4o")
-    with demo.serve(pace=0) as upstream:
+    with server.serve(pace=0) as upstream:
         settings.LLM_ENDPOINT = f"{upstream.url}/v1/chat/completions"
         answer = check(str(hers.id))
     assert answer.status_code == 200, answer.content
     found = orjson.loads(answer.json()["metadata"])
     assert (found["languages"], found["llm_deliverables"], found["work_related"]) == ("German", "Code of 1 words in all.", True)
-    record.release()
+    database.release()

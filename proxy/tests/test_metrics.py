@@ -12,8 +12,8 @@ from django.test import override_settings
 from prometheus_client import REGISTRY
 
 from conversations.models import Unsealed
-from llmgateway import metrics as page
-from proxy import metrics
+from llmgateway.ops import metrics as page
+from proxy.relay import metrics
 from proxy.tests.gateway import ALICE, CANARY, CHAT, SECRET, eventually, marked
 from proxy.tests.test_endings import Held, word
 from proxy.tests.wire import SSE, chunk, json_reply

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from conversations.models import Snapshot
-from llmgateway import embedded
+from llmgateway.embedded import postgres
 from proxy.tests import sdk
 from proxy.tests.conftest import cast, is_discreet, move_to
 from proxy.tests.gateway import ALICE, BOB, CHAT, Open, eventually, marked
@@ -24,14 +24,14 @@ from proxy.tests.wire import SSE, chunk, json_reply
 def server(django_db_blocker):
     """A PostgreSQL of the test's own: its folder. The ORM goes there too."""
     folder = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp")).resolve() / "pg"
-    embedded.start(folder, fsync="off")
+    postgres.start(folder, fsync="off")
     with django_db_blocker.unblock():
         theirs = move_to(HOST=str(folder), PORT="5432", USER="postgres", PASSWORD="", NAME="llmgateway", OPTIONS={})
         call_command("migrate", verbosity=0, interactive=False)
         cast()
         yield folder
         move_to(**theirs)
-    embedded.stop(folder)
+    postgres.stop(folder)
     shutil.rmtree(folder.parent)
 
 
@@ -47,7 +47,7 @@ def test_a_database_that_stops_and_comes_back(server, started, wire):
     assert gateway.call("/readyz").body == b"not ready: worker\n"  # the database is there
     connection.close()
     connection.close_pool()
-    embedded.stop(server)
+    postgres.stop(server)
 
     calls, began = len(wire.seen), time.monotonic()
     with ThreadPoolExecutor() as pool:
@@ -74,7 +74,7 @@ def test_a_database_that_stops_and_comes_back(server, started, wire):
     assert b"[DONE]" not in rest.body
     assert json.loads(rest.body.removesuffix(b"\n\n").rpartition(b"data: ")[2])["error"]["code"] == "record_not_writable"
 
-    embedded.start(server, fsync="off")
+    postgres.start(server, fsync="off")
     eventually(lambda: Snapshot.objects.count() == 2 and not Snapshot.objects.filter(status="pending").exists())
     for snapshot, text in zip(Snapshot.objects.order_by("id"), ("Fine.", "Once upon"), strict=True):
         assert (snapshot.status, snapshot.error_code, snapshot.reply.text) == ("failed", "record_not_writable", text)
@@ -82,8 +82,8 @@ def test_a_database_that_stops_and_comes_back(server, started, wire):
     assert [gateway.ask(marked(), key=key).status for key in (ALICE, BOB) * 5] == [200] * 10
     connection.close()
     connection.close_pool()
-    embedded.stop(server)  # nobody calls meanwhile
-    embedded.start(server, fsync="off")
+    postgres.stop(server)  # nobody calls meanwhile
+    postgres.start(server, fsync="off")
     calls = len(wire.seen)
     statuses = [gateway.ask(marked(), key=key).status for key in (ALICE, BOB) * 5]
     assert statuses.count(503) <= 2  # a pooled connection is found dead when it is used: a call each, and DB_POOL is 2
@@ -102,10 +102,10 @@ def test_a_worker_that_dies_while_the_database_is_away(server, started, wire):
     assert held.begun
     connection.close()
     connection.close_pool()
-    embedded.stop(server)
+    postgres.stop(server)
     gateway.kill()
     stream.close()
-    embedded.start(server, fsync="off")
+    postgres.start(server, fsync="off")
     assert Snapshot.objects.get().status == "pending"
     started(**settings)
     assert Snapshot.objects.get().status == "interrupted"

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy import sse, upstream
-from proxy.providers import KINDS, Endpoint, Target, of
+from proxy.faults import Fault
+from proxy.providers.base import Endpoint, Target
+from proxy.providers.kinds import KINDS, of
+from proxy.relay import sse
 from proxy.tests.wire import json_reply
-from proxy.upstream import Fault
+from proxy.upstreams.client import send
 
 QUESTION = {"model": "house", "messages": [{"role": "user", "content": "Why?"}], "temperature": 0.2, "future_parameter": {"a": [1]}}
 COMPLETION = {"id": "chatcmpl-1", "object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": "So."}}]}
@@ -23,7 +25,7 @@ def arrived(wire, target, endpoint, body):
     """What the server got: method and path, headers, body."""
     sent = of(target, endpoint).request(target, endpoint, body)
     before = len(wire.seen)
-    reply = upstream.send("POST", sent.url, sent.headers, sent.body, timeout=5)
+    reply = send("POST", sent.url, sent.headers, sent.body, timeout=5)
     reply.close()
     [request] = wire.seen[before:]
     return request

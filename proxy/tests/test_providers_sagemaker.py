@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from proxy import sse, upstream
-from proxy.providers import Endpoint, Target, of, sigv4
+from proxy.faults import Fault
+from proxy.providers import sigv4
+from proxy.providers.base import Endpoint, Target
+from proxy.providers.kinds import of
+from proxy.relay import sse
 from proxy.tests import aws
 from proxy.tests.wire import Request, json_reply
-from proxy.upstream import Fault
+from proxy.upstreams import client
 
 QUESTION = {"model": "llama", "messages": [{"role": "user", "content": "Why?"}]}
 DEFAULTS = {"max_new_tokens": 512, "top_p": 0.9, "temperature": 0.6}
@@ -27,7 +30,7 @@ def lambda_(wire, **more):
 
 def asked(target, body=QUESTION):
     sent = of(target, Endpoint.CHAT).request(target, Endpoint.CHAT, body)
-    with upstream.send("POST", sent.url, sent.headers, sent.body, timeout=5) as reply:
+    with client.send("POST", sent.url, sent.headers, sent.body, timeout=5) as reply:
         return reply.status_code, json.loads(reply.content), reply.headers
 
 

@@ -10,17 +10,18 @@ from contextlib import suppress
 
 import pytest
 
-from proxy import gate, relay
 from proxy.models import Model, Route, Upstream
+from proxy.relay import calls
 from proxy.tests.gateway import ALICE, CHAT, Gateway, eventually, marked, said, the
 from proxy.tests.test_endings import Held, word
 from proxy.tests.wire import SSE, Answer, Request, Wire, chunk, exactly, json_reply
+from proxy.upstreams import gate
 
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}
 ANSWER = json.dumps({"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [CHOICE]}).encode()
 FINE = json_reply(ANSWER)
 STREAM = exactly(SSE, chunk(word("Fi")), chunk(word("ne.", "stop")), chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
-TRIES = relay.TRIES
+TRIES = calls.TRIES
 
 
 def failing(status: str, headers: bytes = b"X-Request-Id: theirs\r\n"):

@@ -7,10 +7,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 
-from proxy import addresses, upstream
+from proxy import addresses, faults
 from proxy.models import Model, Route, Upstream
 from proxy.tests.gateway import ALICE, BOB, CHAT, SECRET, Gateway, marked
 from proxy.tests.wire import Wire, json_reply
+from proxy.upstreams import client
 
 KEY_OF_A = f"Bearer sk-a-{SECRET}"
 ANSWER = {
@@ -172,8 +173,8 @@ def test_other_names_pass_where_that_is_set(started, wire, gateway, recorded):
 def test_a_name_that_turns_out_to_be_a_barred_address_gets_nothing(wire, monkeypatch):
     monkeypatch.setattr(addresses, "barred", lambda host: host == "127.0.0.1")
     before = len(wire.seen)
-    with pytest.raises(upstream.Fault) as caught:
-        upstream.send("POST", f"http://localhost:{wire.port}/v1", {}, b"{}", timeout=5)
+    with pytest.raises(faults.Fault) as caught:
+        client.send("POST", f"http://localhost:{wire.port}/v1", {}, b"{}", timeout=5)
     assert (caught.value.code, caught.value.repeatable) == ("upstream_misconfigured", True)
     assert len(wire.seen) == before
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import sse
+from proxy.relay import sse
 from proxy.tests.gateway import events
-from proxy.upstream import Body, Truncated
+from proxy.upstreams.body import Body, Truncated
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 messages = st.fixed_dictionaries(

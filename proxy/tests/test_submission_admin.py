@@ -5,10 +5,10 @@ from django.contrib.auth.models import Permission
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from conversations import sealing
 from conversations.models import AuditEvent, Seal, User
+from conversations.proof import sealing
 from conversations.tests.calls import person, turn, user
-from proxy import submissions
+from proxy.jobs import submissions
 from proxy.models import Submission
 
 pytestmark = pytest.mark.django_db

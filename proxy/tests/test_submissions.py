@@ -23,10 +23,12 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import override_settings
 
-from conversations import attachments, record, sealing
+from conversations import record
 from conversations.models import Seal, Snapshot, Unsealed, User
+from conversations.proof import sealing
+from conversations.record import attachments
 from conversations.tests.calls import answer, person, turn, user
-from proxy import submissions
+from proxy.jobs import submissions
 from proxy.models import Submission, SubmissionFeed
 from proxy.models.submission import FAILURES, REFUSALS, pause
 from proxy.tests.gateway import ALICE, CANARY, CHAT, SECRET, SHARED, eventually, free_port, marked, the

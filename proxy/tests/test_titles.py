@@ -6,12 +6,14 @@ from django.db import connection
 from django.test import Client
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from conversations import record
 from conversations.models import Conversation, Snapshot, User
+from conversations.record import rebuild
 from conversations.tests.calls import ask as begin
 from conversations.tests.calls import person, turn, user
-from proxy import demo, tasks, titles
+from proxy import tasks
 from proxy.api import authentication
+from proxy.demo.server import serve
+from proxy.jobs import titles
 from proxy.models import ApiKey
 from proxy.tests.wire import Wire, json_reply
 
@@ -21,7 +23,7 @@ FIRST_WORDS = "How do I rotate the signing keys of our webhooks?"
 
 @pytest.fixture(scope="module")
 def server():
-    with demo.serve(pace=0) as server:
+    with serve(pace=0) as server:
         yield server
 
 
@@ -107,8 +109,8 @@ def test_the_call_is_on_record_in_no_conversation(hers, alice, sent):
     assert (call.status, call.owner, call.conversation, call.head, call.model) == ("ok", alice, None, None, "gpt-4o")
     assert call.prompt_tokens > 0
     assert call.cost > 0
-    assert record.rebuild(call) == sent()[-1]
-    assert record.rebuild_response(call)["choices"][0]["message"]["content"]
+    assert rebuild.request(call) == sent()[-1]
+    assert rebuild.response(call)["choices"][0]["message"]["content"]
     assert Conversation.objects.count() == 1
     assert Conversation.objects.values("turns", "cost", "last").get(id=made.id) == before
     assert str(call.id) not in hers.get(f"/c/{made.id}/").content.decode()

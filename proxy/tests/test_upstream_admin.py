@@ -8,9 +8,9 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
 from conversations.models import AuditEvent, User
-from proxy import routing
 from proxy.models import Model, Route, Upstream
 from proxy.tests.wire import Wire, json_reply
+from proxy.upstreams import routing
 
 pytestmark = pytest.mark.django_db
 UPSTREAMS, MODELS = "/admin/proxy/upstream/", "/admin/proxy/model/"

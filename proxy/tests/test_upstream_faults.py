@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conversations import record
+from conversations.record import rebuild
 from proxy.tests.gateway import ALICE, CANARY, marked
 from proxy.tests.wire import SSE, chunk, exactly, json_reply, until_closed
 
@@ -125,7 +125,7 @@ def test_odd_messages_pass_and_are_kept(wired, wire, recorded, message):
     assert reply.status == 200, reply.body
     [snapshot] = recorded()
     assert snapshot.status == "ok"
-    rebuilt = record.rebuild_response(snapshot)["choices"][0]["message"]
+    rebuilt = rebuild.response(snapshot)["choices"][0]["message"]
     assert rebuilt == {"role": "assistant", "content": None} | message if isinstance(message, dict) else {"role": "assistant", "content": None}
 
 

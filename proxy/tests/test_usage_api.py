@@ -5,9 +5,10 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from conversations import assessments, record
+from conversations import record
 from conversations.models import AuditEvent, Conversation
 from conversations.record import Asked, Outcome
+from conversations.report import assessments
 from conversations.tests.calls import person, turn, user
 from proxy.models import ApiKey
 

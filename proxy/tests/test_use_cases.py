@@ -3,11 +3,13 @@
 import pytest
 from django.test import Client
 
-from conversations import record, sealing, search
 from conversations.models import AuditEvent, Message, Snapshot, User
+from conversations.proof import sealing
+from conversations.record import rebuild
+from conversations.search import index
 from conversations.tests.calls import assistant, person, turn, user
 from conversations.tests.html import Html, check
-from proxy import demo
+from proxy.demo.server import serve
 from proxy.models import UseCase, use_case
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +18,7 @@ PROMPT = "You are a marmot. Whistle at eagles."
 
 @pytest.fixture(scope="module")
 def server():
-    with demo.serve(pace=0) as server:
+    with serve(pace=0) as server:
         yield server
 
 
@@ -83,7 +85,7 @@ def test_its_prompt_goes_ahead_and_is_on_record(hers, marmot, sent):
     call = ask(hers, "An eagle!", use_case=marmot.pk)
     assert sent() == [[{"role": "system", "content": PROMPT}, user("An eagle!")]]
     assert call.use_case == "Marmot"
-    assert record.rebuild(call)["messages"] == sent()[0]
+    assert rebuild.request(call)["messages"] == sent()[0]
     assert call.conversation.title == "An eagle!"
 
 
@@ -92,7 +94,7 @@ def test_the_prompt_is_on_no_page_of_its_owner(hers, alice, marmot):
     while sealing.seal():
         pass
     root = call.conversation_id
-    [hit] = search.find("marmot")
+    [hit] = index.find("marmot")
     assert hit.conversation == root, "a reviewer's search reads all that was sent"
     prompt = Message.objects.get(role="system")
     paths = ["/", f"/c/{root}/", f"/c/{root}/?at={prompt.id}", f"/c/{root}/edit/{call.head_id}/", f"/c/{root}/export.md", f"/c/{root}/export.json"]
@@ -101,8 +103,8 @@ def test_the_prompt_is_on_no_page_of_its_owner(hers, alice, marmot):
         assert response.status_code == 200, path
         assert "eagles" not in response.content.decode(), path
     assert "gpt-4o · Marmot · " in Html(hers.get(f"/c/{root}/")).words
-    assert search.find("whistle", owner=alice.pk) == []
-    assert len(search.find("eagle", owner=alice.pk)) == 1
+    assert index.find("whistle", owner=alice.pk) == []
+    assert len(index.find("eagle", owner=alice.pk)) == 1
 
 
 def test_a_programs_system_prompt_is_still_its_owners_to_read(hers, alice):
@@ -224,7 +226,7 @@ def test_a_changed_prompt_holds_for_the_next_question_and_the_record_stays(hers,
     UseCase.objects.filter(pk=marmot.pk).update(prompt="Be a bear.")
     ask(hers, "second", f"/c/{first.conversation_id}/", use_case=marmot.pk, parent=first.reply_id)
     assert [messages[0]["content"] for messages in sent()] == [PROMPT, "Be a bear."]
-    assert record.rebuild(Snapshot.objects.get(id=first.id))["messages"][0]["content"] == PROMPT
+    assert rebuild.request(Snapshot.objects.get(id=first.id))["messages"][0]["content"] == PROMPT
 
 
 @pytest.mark.parametrize("route", ["again/", "edit/{message}/"])

@@ -9,8 +9,10 @@ from django.test import Client
 from conversations.models import Snapshot
 from conversations.tests.calls import person
 from conversations.tests.html import Html, check
-from proxy import demo, routing, upstream, user_token
+from proxy import faults, user_token
+from proxy.demo.server import serve
 from proxy.models import Model, Route, Upstream
+from proxy.upstreams import client, routing
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +22,7 @@ OURS = "Bearer sk-gateway"
 
 @pytest.fixture(scope="module")
 def server():
-    with demo.serve(pace=0) as server:
+    with serve(pace=0) as server:
         yield server
 
 
@@ -207,7 +209,7 @@ def test_a_refused_token_is_named_as_the_persons(hers):
     assert "gateway's credentials" in ours.error
     paste(hers)
     call = ask(hers, "!401 q")
-    assert (call.status, call.error_code, call.error) == ("failed", "token_refused", upstream.REFUSED)
+    assert (call.status, call.error_code, call.error) == ("failed", "token_refused", faults.REFUSED)
     assert "Your token was refused" in Html(hers.get(f"/c/{call.conversation_id}/")).words
 
 
@@ -225,5 +227,5 @@ def test_it_goes_to_no_other_origin(hers, settings, server, sent):
         "https://models.example.evil/v1",
         "https://a@models.example/v1",
     ):
-        assert not upstream.takes_tokens(url)
-    assert upstream.takes_tokens("https://models.example/v1/images/generations")
+        assert not client.takes_tokens(url)
+    assert client.takes_tokens("https://models.example/v1/images/generations")

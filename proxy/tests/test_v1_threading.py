@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from conversations import record, tree
 from conversations.models import Conversation, Message, Snapshot
+from conversations.reading import tree
+from conversations.record import rebuild
 from proxy.tests.gateway import ALICE, BOB, CHAT, SHARED, chat, marked, said, the
 
 NOBODYS = "0199a8f0-0000-7000-8000-000000000000"
@@ -55,7 +56,7 @@ def test_another_preamble_does_not_split_a_conversation(gateway):
     first = gateway.ask({"role": "system", "content": "It is Monday."}, opener)
     second = gateway.ask({"role": "developer", "content": "It is Tuesday."}, opener, answer(first.text), "And then?")
     assert first.root == second.root
-    assert record.rebuild(the(second))["messages"][0] == {"role": "developer", "content": "It is Tuesday."}
+    assert rebuild.request(the(second))["messages"][0] == {"role": "developer", "content": "It is Tuesday."}
 
 
 def test_a_branch_stays_in_its_conversation(gateway):
@@ -225,7 +226,7 @@ def test_odd_names_of_end_users(gateway, user):
     reply = gateway.ask(marked(), key=SHARED, user=user)
     assert reply.status == 200, reply.body
     assert len(the(reply).end_user) <= 200
-    assert record.rebuild(the(reply))["user"] == user
+    assert rebuild.request(the(reply))["user"] == user
 
 
 # Growth ---------------------------------------------------------------------------------------------------------
@@ -239,7 +240,7 @@ def test_a_conversation_of_many_turns_grows_by_a_turn_at_a_time(gateway):
         history.append(answer(reply.text))
         rows.append(Message.objects.filter(conversation=reply.root).count())
     assert rows == list(range(2, 26, 2))
-    assert record.rebuild(the(reply))["messages"] == history[:-1]
+    assert rebuild.request(the(reply))["messages"] == history[:-1]
     conversation = Conversation.objects.get(id=UUID(reply.headers["x-conversation-id"]))
     assert conversation.turns == 12
     assert conversation.prompt_tokens == sum(snapshot.prompt_tokens for snapshot in conversation.snapshots.all())

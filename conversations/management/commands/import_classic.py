@@ -14,11 +14,13 @@ from django.db import DataError, transaction
 from django.db.models import Q
 from psycopg import sql
 
-from conversations import classic, record
-from conversations.classic import Row, Unreadable
+from conversations import record
+from conversations.imports import classic
+from conversations.imports.classic import Row, Unreadable
+from conversations.imports.sqldump import Broken, Dump
+from conversations.imports.sqldump import Unreadable as UnreadableInDump
 from conversations.models import Conversation, Snapshot, User
-from conversations.sqldump import Broken, Dump
-from conversations.sqldump import Unreadable as UnreadableInDump
+from conversations.record import place
 
 BATCH, BATCH_SIZE = 100, 16_000_000  # rows, and characters, of one transaction: what a stop loses, and the next run does again
 
@@ -95,7 +97,7 @@ class Command(BaseCommand):
         if user is None:
             defaults = {"is_active": False, "password": make_password(None), "job_title": row.job_title}
             user = self.owners[row.user_name] = User.objects.get_or_create(username=row.user_name, defaults=defaults)[0]
-            record.thread_key(user.pk)  # kept in memory too: made where no row's failure takes it back
+            place.thread_key(user.pk)  # kept in memory too: made where no row's failure takes it back
         ours = not user.is_active and user.last_login is None  # nobody but an import ever used the account
         if row.job_title and row.job_title != user.job_title and (ours or not user.job_title):
             user.job_title = row.job_title

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from django.core.management import BaseCommand, CommandError
 
-from conversations import people
+from conversations.imports import people
 
 
 class Command(BaseCommand):

@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection, transaction
 from psycopg import sql
 
-from conversations import audit
 from conversations.models import AuditEvent
+from conversations.people import audit
 
 VIEWS = {"llm_report": ["usage"], "llm_content": ["usage", "chatgpt_logs", "image_logs", "meta_summarizer_log", "messages"]}
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from django.core.management import BaseCommand, CommandError
 
-from conversations import usage
+from conversations.report import rollups
 
 
 class Command(BaseCommand):
@@ -13,8 +13,8 @@ class Command(BaseCommand):
 
     def handle(self, *, rebuild, **options):
         if rebuild:
-            usage.rebuild()
-        found = usage.differences()
+            rollups.rebuild()
+        found = rollups.differences()
         for each in found[:20]:
             self.stdout.write(f"differs: {each}")
         if found:

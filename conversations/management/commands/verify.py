@@ -4,9 +4,9 @@ import time
 
 from django.core.management.base import BaseCommand, CommandError
 
-from conversations import checkpoints
 from conversations.models import Seal
-from conversations.verification import verify
+from conversations.proof import checkpoints
+from conversations.proof.verification import verify
 
 WIDTH = 30  # characters of the bar
 

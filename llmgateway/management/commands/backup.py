@@ -4,7 +4,7 @@ from pathlib import Path
 
 from django.core.management import BaseCommand, CommandError
 
-from llmgateway import backup
+from llmgateway.ops import backup
 
 
 class Command(BaseCommand):

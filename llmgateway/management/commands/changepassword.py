@@ -5,8 +5,8 @@ import getpass
 from django.contrib.auth.management.commands import changepassword
 from django.db import transaction
 
-from conversations import audit
 from conversations.models import AuditEvent, User
+from conversations.people import audit
 
 
 class Command(changepassword.Command):

@@ -3,8 +3,8 @@
 from django.contrib.auth.management.commands import createsuperuser
 from django.db import transaction
 
-from conversations import audit
 from conversations.models import AuditEvent, User
+from conversations.people import audit
 
 
 class Command(createsuperuser.Command):

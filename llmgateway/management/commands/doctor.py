@@ -6,7 +6,7 @@ import sys
 from django.core.management import BaseCommand
 from django.db import connection
 
-from llmgateway import doctor
+from llmgateway.ops import doctor
 
 
 class Command(BaseCommand):

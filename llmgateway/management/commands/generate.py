@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from django.core.management import BaseCommand, CommandError
 from django.db import connection
 
-from conversations import sealing
 from conversations.models import User
-from llmgateway import demo, generated, generated_reviews
+from conversations.proof import sealing
+from llmgateway.demo import accounts, generated, generated_reviews
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=1)
 
     def handle(self, *, calls, people, seed, **options):
-        if User.objects.exclude(external_id__startswith=demo.MARK).exists():
+        if User.objects.exclude(external_id__startswith=accounts.MARK).exists():
             raise CommandError("This database holds people's accounts. Give the made-up ones a VAR_DIR or DATABASE_URL of their own.")
         self.began = time.monotonic()
         company = generated.write(calls, people, seed, datetime.now(UTC).date(), lambda written: self.say(written, "calls written"))

@@ -9,7 +9,7 @@ from django.core.management import BaseCommand, CommandError
 from django.db import connection, transaction
 
 from conversations.models import SamplingPolicy, UsagePolicy, User
-from llmgateway import demo, samples
+from llmgateway.demo import accounts, samples
 from proxy.models import ApiKey
 
 POLICY = settings.BASE_DIR / "fixtures" / "usage_policy.md"  # of the demo; a company writes its own
@@ -31,20 +31,20 @@ class Command(BaseCommand):
 
 
 def load() -> str:
-    if stranger := demo.strangers().first():
+    if stranger := accounts.strangers().first():
         raise CommandError(f"This database holds other people's users, such as {stranger}. Give the demo a VAR_DIR or DATABASE_URL of its own.")
-    if demo.accounts().exists():
-        if not demo.active_demo_accounts().exists():
+    if accounts.accounts().exists():
+        if not accounts.active_demo_accounts().exists():
             raise CommandError("The demo was removed from this database. Give it a VAR_DIR or DATABASE_URL of its own.")
         return "The demo is loaded already. Nothing was changed."
-    password = make_password(demo.PASSWORD)
+    password = make_password(accounts.PASSWORD)
     users = {}
-    for name, fields in demo.ACCOUNTS.items():
+    for name, fields in accounts.ACCOUNTS.items():
         users[name] = User.objects.create(
             username=name,
-            external_id=demo.MARK + name,
+            external_id=accounts.MARK + name,
             email=f"{name}@example.com",
-            password=password if name in demo.SIGN_IN else make_password(None),
+            password=password if name in accounts.SIGN_IN else make_password(None),
             **fields,
         )
     users["rita"].groups.add(*Group.objects.filter(name__in=["Reviewer", "Lead"]))
@@ -52,9 +52,9 @@ def load() -> str:
     # The worker draws from the samples as it seals them.
     SamplingPolicy.objects.create(percent=25, seed=b"the demo's draw", made=now - timedelta(days=365), made_by=users["rita"])
     UsagePolicy(text=POLICY.read_text("utf-8")).publish()
-    ApiKey.make(users["alice"], "Demo key", secret=demo.API_KEY)
+    ApiKey.make(users["alice"], "Demo key", secret=accounts.API_KEY)
     # What the samples' programs called with; nobody has these secrets.
     keys = {name: ApiKey.make(users[name], key)[0].prefix for name, key in (("dmitri", "Build scripts"), ("ines", "Notebooks"))}
     count = samples.write({name: user.pk for name, user in users.items()}, keys, now)
     samples.assess(now)
-    return f"Loaded {len(users)} demo accounts and {count} sample conversations. The password of {', '.join(demo.SIGN_IN)} is: {demo.PASSWORD}"
+    return f"Loaded {len(users)} demo accounts and {count} sample conversations. The password of {', '.join(accounts.SIGN_IN)} is: {accounts.PASSWORD}"

@@ -3,9 +3,9 @@
 from django.core.management import BaseCommand
 from django.db import transaction
 
-from conversations import audit
 from conversations.models import AuditEvent
-from llmgateway import demo
+from conversations.people import audit
+from llmgateway.demo import accounts
 from proxy.models import ApiKey
 
 
@@ -14,11 +14,11 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def handle(self, **options):
-        keys = ApiKey.objects.filter(owner__in=demo.accounts(), revoked=None)
+        keys = ApiKey.objects.filter(owner__in=accounts.accounts(), revoked=None)
         revoked = [key.name for key in keys]
         for key in keys:
             key.revoke()
-        deactivated = list(demo.active_demo_accounts())
+        deactivated = list(accounts.active_demo_accounts())
         for user in deactivated:
             user.is_active = False
             user.set_unusable_password()

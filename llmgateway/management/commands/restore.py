@@ -5,7 +5,7 @@ from pathlib import Path
 from django.core.management import BaseCommand, CommandError
 
 from conversations.models import Conversation, Seal, Snapshot
-from llmgateway import backup
+from llmgateway.ops import backup
 
 
 class Command(BaseCommand):

@@ -20,8 +20,9 @@ from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, connection
 
-from llmgateway import demo, embedded
-from llmgateway.processes import Processes
+from llmgateway.demo import accounts
+from llmgateway.embedded import postgres
+from llmgateway.ops.processes import Processes
 
 SLOWEST_START = 90  # seconds
 LOCK = 0x67775EDB  # of PostgreSQL's advisory locks: of several that start at once, one migrates
@@ -78,7 +79,7 @@ class Command(BaseCommand):
             self.processes.stop(settings.GRACE + 5)
             release()
             if connection.settings_dict["ENGINE"] == "llmgateway.embedded":
-                embedded.stop(Path(connection.settings_dict["HOST"]))
+                postgres.stop(Path(connection.settings_dict["HOST"]))
 
     def say(self, text: str) -> None:
         with contextlib.suppress(OSError):  # the terminal may be gone; the work is not
@@ -91,7 +92,7 @@ class Command(BaseCommand):
         if settings.DEMO and not settings.LLM_ENDPOINT:
             port = free_port()
             environment |= {"LLM_ENDPOINT": f"http://127.0.0.1:{port}/v1/chat/completions", "LLM_API_AUTHORIZATION": "none"}
-            self.processes.start("demo upstream", [sys.executable, "-m", "proxy.demo", "--port", str(port)], environment, subprocess.DEVNULL)
+            self.processes.start("demo upstream", [sys.executable, "-m", "proxy.demo.server", "--port", str(port)], environment, subprocess.DEVNULL)
         for part in ("worker", "web"):
             self.processes.start(part, PARTS[part], environment)
 
@@ -106,7 +107,7 @@ class Command(BaseCommand):
 
     def announce(self) -> None:
         body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "What is an LLM gateway?"}]}'
-        self.say((DEMO if settings.DEMO else PLAIN).format(address=address(), key=demo.API_KEY, body=body))
+        self.say((DEMO if settings.DEMO else PLAIN).format(address=address(), key=accounts.API_KEY, body=body))
 
 
 def become(part: str) -> NoReturn:
@@ -127,7 +128,7 @@ def release() -> None:
 def prepare() -> None:
     try:
         connection.ensure_connection()
-    except embedded.Unavailable:
+    except postgres.Unavailable:
         raise
     except OperationalError as error:
         raise CommandError(f"The database does not answer: {error}") from error
@@ -169,9 +170,9 @@ def refuse_the_wrong_people() -> None:
     """The demo's passwords are known to everyone, so its accounts and other people's never share a gateway."""
     if get_user_model()._meta.db_table not in connection.introspection.table_names():
         return
-    if not settings.DEMO and (names := list(demo.active_demo_accounts().values_list("username", flat=True))):
+    if not settings.DEMO and (names := list(accounts.active_demo_accounts().values_list("username", flat=True))):
         raise CommandError(f"Demo accounts are active here, and everyone knows their password: {', '.join(names)}. Run manage.py remove_demo first.")
-    if settings.DEMO and demo.strangers().exists():
+    if settings.DEMO and accounts.strangers().exists():
         text = "This database holds other people's users, and everyone knows the demo's passwords."
         raise CommandError(f"{text} Give the demo a VAR_DIR or DATABASE_URL of its own, or use manage.py serve.")
 

@@ -19,10 +19,14 @@ from django.db import Error, connection
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
-from conversations import checkpoints, record, sealing, search
+from conversations import database
 from conversations.models import Process
-from llmgateway import metrics
-from proxy import submissions, watcher
+from conversations.proof import checkpoints, sealing
+from conversations.record import orphans, processes
+from conversations.search import index
+from llmgateway.ops import metrics
+from proxy.jobs import submissions
+from proxy.relay import watcher
 
 BEAT = 5.0  # seconds between two signs of life: /readyz and /metrics tell of them
 SWEEP = 10.0  # seconds between two looks for the calls of dead processes
@@ -37,7 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="do what is due, and end")
 
     def handle(self, *, once, **options):
-        record.release()  # the connection of the system checks: each follower has its own
+        database.release()  # the connection of the system checks: each follower has its own
         if not once:
             if port := settings.WORKER_METRICS_PORT:
                 try:
@@ -83,7 +87,7 @@ def follow(over: threading.Event) -> None:
     while not over.is_set():
         try:
             if time.monotonic() - beaten > BEAT:
-                record.beat(Process.Role.WORKER)
+                processes.beat(Process.Role.WORKER)
                 beaten = time.monotonic()
             watcher.close_late()
             if time.monotonic() - swept > SWEEP:
@@ -95,15 +99,15 @@ def follow(over: threading.Event) -> None:
             log.warning("the database is away: %s", type(problem).__name__)
             connection.close()
             beaten, swept, sealed = 0.0, time.monotonic() + SWEEP, 0  # nobody could beat meanwhile: who lives may do so first
-        record.release()
+        database.release()
         over.wait(0 if sealed == sealing.BATCH else 1.0)  # a second's calls at once: each look has its price
     with suppress(Error):
-        record.end()
+        processes.end()
 
 
 def sweep() -> None:
-    search.fill()
-    if count := record.sweep():
+    index.fill()
+    if count := orphans.sweep():
         log.info("closed %d calls of dead processes", count)
 
 
@@ -130,7 +134,7 @@ async def do_jobs(*, wait: bool = True) -> None:
             watcher.cut_all()
             # Periodic jobs are put into the queue on Django's connection of asgiref's thread. Only
             # here is it closed when its session is gone: left to itself it would fail for ever.
-            await sync_to_async(record.release)()
+            await sync_to_async(database.release)()
 
 
 async def watch() -> None:

@@ -1,0 +1,4 @@
+"""Who may see whom, and who looked: rights, aliases, the audit trail, the usage policy.
+
+Imports the models and the shape of messages.
+"""

@@ -1,0 +1,81 @@
+"""One message, taken apart for reading: every field of it is shown, whatever a client put there. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ..record import attachments
+from ..shape import Json
+
+FOLDED = 6000  # characters that are shown before the rest is folded away
+
+
+@dataclass(slots=True)
+class Piece:
+    kind: str  # text, file, address, refusal, field (a short one), code
+    text: str = ""
+    label: str = ""
+    file: str = ""  # sha256 (hex)
+    place: int | None = None  # of that file among the conversation's
+
+    @property
+    def begins(self) -> str:
+        return self.text[:FOLDED]
+
+    @property
+    def rest(self) -> str:
+        return self.text[FOLDED:]
+
+
+def pieces(message: Json) -> list[Piece]:
+    """Of a message, files taken out."""
+    message = dict(message)
+    found: list[Piece] = []
+    content = message.pop("content", None)
+    if isinstance(content, str):
+        found += [Piece("text", content)] if content else []
+    elif isinstance(content, list):
+        for part in content:
+            found += _part(part)
+    elif content is not None:
+        found.append(Piece("code", _json(content), "content"))
+    if isinstance(refusal := message.get("refusal"), str):
+        found.append(Piece("refusal", refusal, "refusal"))
+        del message["refusal"]
+    if isinstance(calls := message.get("tool_calls"), list):
+        found += [_tool_call(call) for call in calls]
+        del message["tool_calls"]
+    if isinstance(message.get("role"), str):
+        del message["role"]
+    return found + [_field(key, value) for key, value in message.items() if value is not None]
+
+
+def _field(key: str, value: Any) -> Piece:
+    text = value if isinstance(value, str) else _json(value)
+    return Piece("field" if len(text) <= 80 and "\n" not in text else "code", text, key)
+
+
+def _part(part: Any) -> list[Piece]:
+    if not isinstance(part, dict):
+        return [Piece("code", _json(part), "part")]
+    if part.keys() <= {"type", "text", "annotations"} and isinstance(part.get("text"), str) and not part.get("annotations"):
+        return [Piece("text", part["text"])]
+    files = [Piece("file", file=digest) for digest in attachments.references(part)]
+    image = part.get("image_url")
+    if part.keys() == {"type", "image_url"} and isinstance(image, dict) and image.keys() == {"url"}:
+        return files or [Piece("address", str(image["url"]), "image at an address, not loaded")]
+    return [*files, Piece("code", _json(part), str(part.get("type", "part")))]
+
+
+def _tool_call(call: Any) -> Piece:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or function.keys() - {"name", "arguments"} or call.keys() - {"id", "type", "function", "index"}:
+        return Piece("code", _json(call), "tool call")
+    arguments = function.get("arguments")
+    text = arguments if isinstance(arguments, str) else _json(arguments)  # as it came: parsing would hide a repeated key
+    return Piece("code", text, f"tool call: {function.get('name')} ({call.get('id')})")
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(attachments.restore(value, attachments.named), option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,100 @@
+"""The rows of one conversation as people see them: turns and branches, each message once. Pure.
+
+Rows are messages exactly as they were sent; spellings of one message share a path hash and are one node here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from ..models import Message, Snapshot
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A message of the conversation. `calls` are the snapshots that it ends: for a reply those that brought it, for any
+    other message those that were sent with it as their last and have no reply."""
+
+    message: Message
+    parent: Node | None = None
+    children: list[Node] = field(default_factory=list)
+    calls: list[Snapshot] = field(default_factory=list)
+
+    @property
+    def path(self) -> list[Node]:
+        """From the root to this one."""
+        path, node = [self], self.parent
+        while node:
+            path.append(node)
+            node = node.parent
+        return path[::-1]
+
+    @property
+    def siblings(self) -> list[Node]:
+        """All versions of this message, itself included, oldest first; a first message has none."""
+        return [node for node in self.parent.children if node.message.role == self.message.role] if self.parent else [self]
+
+    @property
+    def version(self) -> int:
+        return self.siblings.index(self) + 1
+
+    @property
+    def claimed(self) -> bool:
+        return self.message.origin == Message.Origin.CLAIMED
+
+
+@dataclass(slots=True)
+class Tree:
+    roots: list[Node]  # first messages of turns; more than one where the opener was edited
+    preambles: list[Node]  # first system messages
+    nodes: dict[UUID, Node]  # by the id of any of a node's rows
+    newest: Node | None
+
+    def path_to(self, message: UUID | None) -> list[Node]:
+        """From its root; nothing where it is not here."""
+        node = self.nodes.get(message) if message else None
+        return node.path if node else []
+
+    def line(self, through: UUID | None = None) -> list[Node]:
+        """The turns from a root through this message, and on to the newest; without one, those of the newest call."""
+        node = self.nodes.get(through) if through else self.newest
+        if node is None:
+            return []
+        line = node.path
+        while line[-1].children:
+            line.append(line[-1].children[-1])
+        return line
+
+
+def grow(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tree:
+    """From a conversation's messages and snapshots, in any order. Costs no query when `snapshot` payloads are deferred."""
+    rows = sorted(messages, key=lambda row: (row.snapshot_id, row.depth, row.echo_of_id is not None))
+    by_path: dict[bytes, Node] = {}
+    nodes: dict[UUID, Node] = {}
+    for row in rows:
+        path_hash = bytes(row.path_hash)
+        node = by_path.get(path_hash)
+        if node is None:
+            node = by_path[path_hash] = Node(row)
+        elif node.message.origin != Message.Origin.RELAYED == row.origin or (node.message.echo_of_id and not row.echo_of_id):
+            node.message = row
+        nodes[row.id] = node
+    roots: list[Node] = []
+    for row in sorted(rows, key=lambda row: (row.snapshot_id, row.depth)):
+        node = nodes[row.id]
+        if row.parent_id is None:
+            if node not in roots:
+                roots.append(node)
+        elif node.parent is None:
+            node.parent = nodes[row.parent_id]
+            node.parent.children.append(node)
+    newest = None
+    for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.id):
+        end = nodes.get(snapshot.reply_id or snapshot.head_id)  # type: ignore[arg-type]
+        if end:
+            end.calls.append(snapshot)
+            newest = end
+    preambles = [node for node in roots if node.message.role in ("system", "developer")]
+    return Tree([node for node in roots if node not in preambles], preambles, nodes, newest)

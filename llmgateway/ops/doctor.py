@@ -1,0 +1,198 @@
+"""Is everything there that the gateway stands on? What `manage.py doctor` says, each trouble with its fix. Never a secret, nor what anybody said.
+
+It changes nothing, and asks upstreams for nothing that costs.
+"""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core import checks
+from django.db import Error, connection
+from django.db.migrations.loader import MigrationLoader
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from conversations.database import release
+from conversations.models import Process, User
+from conversations.people import identity
+from conversations.proof import sealing
+from conversations.record.processes import SILENT, beaten
+from llmgateway.demo import accounts
+from proxy.faults import Fault
+from proxy.models import Upstream
+from proxy.upstreams import client, endpoints, routing
+from proxy.upstreams.reach import reach
+
+OK, WARN, FAIL = "ok", "warn", "FAIL"
+OLDEST = 15  # PostgreSQL's version
+BEHIND = timedelta(minutes=5)  # of the backlog's age
+APART = 2.0, 30.0  # seconds between two clocks: worth a word, and too many
+SHORT, OUT = 5 << 30, 500 << 20  # bytes that are free
+DEPLOYMENT = ("security.W009", "security.W020")  # Django's own that concern us: the rest know neither our middleware nor a proxy
+LOGGED = {"log_statement": ("none",), "log_min_duration_statement": ("-1",), "log_min_error_statement": ("fatal", "panic", "log")}
+
+
+class Finding(NamedTuple):
+    level: str
+    about: str
+    text: str
+    fix: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    yield from configuration()
+    try:
+        connection.ensure_connection()
+    except Error as problem:
+        yield Finding(FAIL, "database", f"It does not answer: {str(problem).splitlines()[0]}", "Start PostgreSQL, or mend DATABASE_URL.")
+    else:
+        for part in (database, people, processes, listed):
+            try:
+                yield from part()
+            except Error as problem:
+                yield Finding(FAIL, "database", f"It would not tell: {type(problem).__name__}.", "Mend what is said above, and ask again.")
+    finally:
+        release()
+    yield from upstreams()
+    yield from disks()
+
+
+def configuration() -> Iterator[Finding]:
+    said = checks.run_checks(include_deployment_checks=not settings.DEMO)
+    said = [message for message in said if not str(message.id).startswith("security.") or message.id in DEPLOYMENT]
+    for message in said:
+        yield Finding(FAIL if message.level >= checks.ERROR else WARN, "settings", message.msg, message.hint or f"See {message.id} in Django's documentation.")
+    if not settings.DEMO and not settings.BEHIND_TLS and settings.HOST not in ("127.0.0.1", "::1", "localhost"):
+        fix = "Put a proxy in front that ends TLS, and set BEHIND_TLS=true and TRUSTED_PROXIES."
+        yield Finding(WARN, "settings", "Passwords and keys may come in without TLS.", fix)
+    if not said:
+        yield Finding(OK, "settings", "In order.")
+
+
+def database() -> Iterator[Finding]:
+    version = connection.pg_version // 10_000  # type: ignore[attr-defined]
+    loader = MigrationLoader(connection)
+    missing = len(set(loader.disk_migrations or ()) - set(loader.applied_migrations or ()))
+    if version < OLDEST:
+        yield Finding(FAIL, "database", f"PostgreSQL {version} is too old.", f"Move to {OLDEST} or newer: manage.py backup and restore.")
+    if missing:
+        yield Finding(FAIL, "database", f"{missing} migrations are not applied.", "Run manage.py migrate, or start the gateway again.")
+    if version >= OLDEST and not missing:
+        yield Finding(OK, "database", f"PostgreSQL {version}, all migrations applied.")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s) ORDER BY name", [list(LOGGED)])
+        if telling := [name for name, value in cursor.fetchall() if value not in LOGGED[name]]:
+            fix = "Set them as docs/operations.md says under “A PostgreSQL of your own”."
+            yield Finding(WARN, "database", f"Its log may hold what people say: {', '.join(telling)}.", fix)
+        began = time.time()
+        cursor.execute("SELECT clock_timestamp()")
+        yield clock("the database's", cursor.fetchone()[0], (began + time.time()) / 2)
+
+
+def people() -> Iterator[Finding]:
+    if not settings.DEMO and (count := accounts.active_demo_accounts().count()):
+        yield Finding(FAIL, "accounts", f"{count} demo accounts are active, and everyone knows their password.", "Run manage.py remove_demo.")
+    if settings.PSEUDONYMS:
+        aliases = [identity.alias(id) for id in User.objects.values_list("id", flat=True)]
+        if alike := len(aliases) - len(set(aliases)):
+            fix = "Set another PSEUDONYM_KEY: it gives everybody another alias."
+            yield Finding(WARN, "accounts", f"{alike} people have the alias of somebody else.", fix)
+        else:
+            yield Finding(OK, "accounts", "No two have the same alias.")
+
+
+def processes() -> Iterator[Finding]:
+    silent = beaten()
+    if silent is None or silent > SILENT:
+        how = "None works" if silent is None else f"It has been silent for {seconds(silent)}"
+        yield Finding(FAIL, "worker", f"{how}: seals, search and jobs wait.", "Start it: manage.py serve, or its part, manage.py serve worker.")
+    else:
+        yield Finding(OK, "worker", f"It beat {seconds(silent)} ago.")
+    waiting, age = sealing.backlog()
+    if age > BEHIND:
+        fix = "The worker's log has the reason."
+        yield Finding(WARN, "worker", f"{waiting} rows of the record wait for their seal, the oldest for {seconds(age)}.", fix)
+    if failed := ProcrastinateJob.objects.filter(status="failed").count():
+        yield Finding(WARN, "worker", f"{failed} jobs have failed.", "The worker's log names each at the time that it failed.")
+    if not Process.objects.filter(role=Process.Role.WEB).exists():
+        yield Finding(WARN, "web", "No web process is registered.", "Start manage.py serve.")
+
+
+def listed() -> Iterator[Finding]:
+    """The upstreams that the admin lists."""
+    for row in Upstream.objects.filter(enabled=True).order_by("name"):
+        try:
+            yield Finding(OK, f"upstream {row.name}", reach(routing.route(row)))
+        except Fault as fault:
+            yield Finding(FAIL, f"upstream {row.name}", fault.text, "Mend its address or its credential in the admin, or switch it off there.")
+
+
+def upstreams() -> Iterator[Finding]:
+    asked = set()
+    for name, where in places():
+        try:
+            url = urlsplit(where)
+        except ValueError:
+            continue  # the settings' own check says so
+        if url[:2] in asked:
+            continue
+        asked.add(url[:2])
+        about = f"upstream {url.netloc.rpartition('@')[2]}"
+        try:
+            reply = client.send("GET", where, client.headers(), timeout=5)
+        except Fault as fault:
+            yield Finding(FAIL, about, fault.text, f"Is {name} right, and may this machine reach it (a firewall, LLM_PROXY, LLM_CA_BUNDLE)?")
+            continue
+        reply.close()
+        if reply.status_code in (401, 403, 407):
+            yield Finding(FAIL, about, "It refuses the gateway's credentials.", "Mend LLM_API_AUTHORIZATION, and restart.")
+        elif reply.status_code >= 500:
+            yield Finding(WARN, about, f"It answers {reply.status_code}.", "Ask whoever runs it.")
+        else:
+            yield Finding(OK, about, "It answers.")
+        with contextlib.suppress(ValueError):  # a server without a clock
+            yield clock(f"{url.hostname}'s", parsedate_to_datetime(reply.headers.get("date", "")), time.time(), slack=1)
+
+
+def places() -> Iterator[tuple[str, str]]:
+    """Setting → an address there that may be asked for nothing. The list of models where there is one, since it wants the credentials."""
+    with contextlib.suppress(Fault):
+        yield "LLM_ENDPOINT", endpoints.models()
+    for name in ("LLM_GATEWAY_URL", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT"):
+        if address := getattr(settings, name):
+            yield name, address
+
+
+def disks() -> Iterator[Finding]:
+    for about, folder in (("VAR_DIR", settings.VAR_DIR), ("ATTACHMENTS_DIR", Path(settings.MEDIA_ROOT))):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                free = shutil.disk_usage(folder).free
+        except OSError as problem:
+            yield Finding(FAIL, about, f"{folder} cannot be written: {problem.strerror}.", "Give it to the gateway's account, or name another folder.")
+            continue
+        level = FAIL if free < OUT else WARN if free < SHORT else OK
+        fix = "Make room: where nothing can be recorded, nothing passes." if level != OK else ""
+        yield Finding(level, about, f"{free / (1 << 30):,.1f} GB are free.", fix)
+
+
+def clock(whose: str, theirs: datetime, here: float, slack: float = 0) -> Finding:
+    apart = max(0.0, abs(theirs.timestamp() - here) - slack)
+    worth, many = APART
+    if apart <= worth:
+        return Finding(OK, "clock", f"It agrees with {whose}.")
+    fix = "Let a time service run on both, such as chrony."
+    return Finding(FAIL if apart > many else WARN, "clock", f"It is {apart:,.0f} s apart from {whose}.", fix)
+
+
+def seconds(long: timedelta) -> str:
+    return f"{long.total_seconds():,.0f} s"

@@ -1,0 +1,68 @@
+"""/healthz: this process is alive. /readyz: so is what it stands on; 503 names the first that is not, and nothing else.
+
+However often they are asked, the database is asked once in two seconds, by one thread of a process.
+"""
+
+import threading
+import time
+
+from django.db import Error, connection
+from django.db.migrations.loader import MigrationLoader
+from django.http import HttpResponse
+
+from conversations import database
+from conversations.record import processes
+
+KEPT = 2.0  # seconds that an answer stands
+LATE = 10.0  # seconds after which a database that has not answered is away
+
+_lock = threading.Lock()
+_said, _at = "database", float("-inf")
+_migrated = False
+
+
+def alive(request) -> HttpResponse:
+    return plain("alive")
+
+
+def ready(request) -> HttpResponse:
+    failed = missing()
+    return plain(f"not ready: {failed}", 503) if failed else plain("ready")
+
+
+def plain(text: str, status: int = 200) -> HttpResponse:
+    return HttpResponse(text + "\n", status=status, content_type="text/plain", headers={"Cache-Control": "no-store"})
+
+
+def missing() -> str:
+    """The first of database, migrations and worker that is not there; empty where all are."""
+    global _said, _at
+    if time.monotonic() - _at > KEPT and _lock.acquire(blocking=False):
+        try:
+            _said = look()
+            _at = time.monotonic()
+        finally:
+            _lock.release()
+    return _said if time.monotonic() - _at < LATE else "database"
+
+
+def look() -> str:
+    try:
+        connection.ensure_connection()
+        if not migrated():
+            return "migrations"
+        silent = processes.beaten()
+        return "worker" if silent is None or silent > processes.SILENT else ""
+    except Error:
+        return "database"
+    finally:
+        database.release()
+
+
+def migrated() -> bool:
+    """Whether all of this version's migrations are applied. Once they are, they stay so."""
+    global _migrated
+    if not _migrated:
+        loader = MigrationLoader(connection)
+        _migrated = set(loader.disk_migrations or ()) <= set(loader.applied_migrations or ())
+    return _migrated

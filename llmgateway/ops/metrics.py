@@ -1,0 +1,114 @@
+"""/metrics, as Prometheus reads it: for this machine, and for who knows METRICS_TOKEN. For all others it does not exist.
+
+The web processes of one server count together, in files of PROMETHEUS_MULTIPROC_DIR (llmgateway/server/gunicorn.conf.py). What the
+database knows is asked of it as the page is read. A worker counts for itself, and answers by itself where WORKER_METRICS_PORT says so.
+"""
+
+import hmac
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from django.conf import settings
+from django.db import Error
+from django.http import Http404, HttpResponse
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from conversations import database
+from conversations.proof import sealing
+from conversations.record import processes
+from llmgateway.demo.loopback import FORWARDED, is_loopback
+from llmgateway.ops import logs
+from proxy.jobs import submissions
+
+REQUESTS = Counter("llmgateway_requests", "Requests, by route and class of status.", ["method", "route", "status"])
+
+
+def answered(request, status: int) -> None:
+    REQUESTS.labels(logs.method(request), logs.route(request), f"{status // 100}xx").inc()
+
+
+def page(request) -> HttpResponse:
+    if not may_read(request):
+        raise Http404
+    registry = CollectorRegistry()
+    registry.register(Record())
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        MultiProcessCollector(registry)
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store"})
+
+
+def may_read(request) -> bool:
+    return known(request.client_address or "", request.META)
+
+
+def known(address: str, meta: Mapping[str, Any]) -> bool:
+    """A proxy that runs here and is not known as one (TRUSTED_PROXIES) still shows itself by what it adds."""
+    given = meta.get("HTTP_AUTHORIZATION", "")
+    if settings.METRICS_TOKEN and hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()):
+        return True
+    return is_loopback(address) and not any(FORWARDED.fullmatch(name) for name in meta)
+
+
+# A worker's ------------------------------------------------------------------------------------------------------
+
+
+class Server(WSGIServer):
+    def __init__(self, address: tuple[str, int], handler: type) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
+
+class Silent(WSGIRequestHandler):
+    timeout = 10  # seconds that a reader may take
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def serve(port: int) -> Server:
+    """What this process counts, in a thread of its own, to whom /metrics is for."""
+    server = make_server(settings.HOST, port, counts, Server, Silent)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def counts(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    if environ["PATH_INFO"] != "/metrics" or not known(environ["REMOTE_ADDR"], environ):
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b""]
+    start_response("200 OK", [("Content-Type", CONTENT_TYPE_PLAIN_0_0_4), ("Cache-Control", "no-store")])
+    return [generate_latest()]
+
+
+# What the database knows -----------------------------------------------------------------------------------------
+
+
+class Record(Collector):
+    """Of the whole gateway, not of this server alone."""
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            (unsealed, age), beaten = sealing.backlog(), processes.beaten()
+            undelivered, undelivered_age, given_up = submissions.backlog(), submissions.age(), submissions.given_up()
+        except Error:
+            yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 0)
+            return
+        finally:
+            database.release()
+        yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 1)
+        yield GaugeMetricFamily("llmgateway_unsealed", "Rows of the record that wait for their seal, up to 100,000.", unsealed)
+        yield GaugeMetricFamily("llmgateway_unsealed_age_seconds", "Age of the oldest of them.", age.total_seconds())
+        if settings.ENABLE_SUBMISSIONS_API:
+            yield GaugeMetricFamily("llmgateway_undelivered", "Calls that wait for the receiver of submissions.", undelivered)
+            yield GaugeMetricFamily("llmgateway_undelivered_age_seconds", "Since the oldest of them was sealed.", undelivered_age.total_seconds())
+            yield GaugeMetricFamily("llmgateway_submissions_given_up", "On the dead-letter list.", given_up)
+        if beaten is not None:
+            yield GaugeMetricFamily("llmgateway_worker_beat_age_seconds", "Since a worker last showed that it works.", beaten.total_seconds())

@@ -1,0 +1,57 @@
+"""How gunicorn serves the gateway: threads for open calls, and some that no call can take."""
+
+import os
+import shutil
+
+import django
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
+# What the processes of one server count for /metrics; set before anything counts. By the port: web servers may share VAR_DIR.
+METRICS = settings.VAR_DIR / "metrics" / str(settings.PORT)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS)
+django.setup()
+
+bind = f"[{settings.HOST}]:{settings.PORT}" if ":" in settings.HOST else f"{settings.HOST}:{settings.PORT}"
+wsgi_app = "llmgateway.wsgi:application"
+worker_class = "llmgateway.server.worker.Worker"
+workers = settings.WEB_WORKERS
+threads = settings.OPEN_CALLS + settings.RESERVED_THREADS
+worker_connections = 2 * threads  # fewer than threads + 1 would switch keep-alive off
+keepalive = 65  # seconds; longer than the proxies in front
+timeout = 60
+graceful_timeout = settings.GRACE
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 (a heartbeat on a slow disk kills workers)
+logconfig_dict = settings.LOGGING
+forwarded_allow_ips = ",".join(settings.TRUSTED_PROXIES)  # whose X-Forwarded-Proto is believed
+logger_class = "llmgateway.server.worker.Log"
+control_socket_disable = True
+
+
+def on_starting(server):
+    shutil.rmtree(METRICS, ignore_errors=True)
+    METRICS.mkdir(mode=0o700, parents=True)
+
+
+def post_worker_init(worker):
+    from conversations.record import orphans
+    from proxy.relay import watcher
+
+    orphans.begin()
+    watcher.start(worker)
+
+
+def worker_exit(server, worker):
+    from conversations.record import processes
+
+    processes.end()
+
+
+def child_exit(server, worker):
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # it holds nothing open any more; what it counted stays
+
+
+def on_exit(server):
+    shutil.rmtree(METRICS, ignore_errors=True)

@@ -1,0 +1,4 @@
+"""What the worker asks models and sends to vendors: titles, assessments, submissions.
+
+Imports the relay, upstreams and the record.
+"""

@@ -1,0 +1,83 @@
+"""What is counted of calls, for /metrics: by kind, ending, model and upstream. Never by person, never by what anybody wrote.
+
+Labels are bounded: a caller's words for a model count only where it is listed here or in the prices, and an upstream's for an error where they are ours.
+A call is counted once, as it closes; what is open is looked at by the watcher, once a second.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import connection
+from prometheus_client import Counter, Gauge, Histogram
+
+from conversations.models import Snapshot
+from conversations.record import Outcome
+
+from .. import prices
+from ..upstreams import gate, routing
+
+if TYPE_CHECKING:
+    from ..faults import Fault
+    from .exchange import Exchange
+
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+CODES = frozenset(  # of ours; an upstream's own may be anything, and counts by its status
+    "answer_not_kept body_incomplete client_gone conversation_not_found endpoint_not_supported gateway_stopped internal_error invalid_json "
+    "invalid_request model_not_found overloaded policy_not_accepted record_not_writable request_too_large scope_missing stopped token_missing "
+    "token_refused unsupported_encoding unsupported_media_type unsupported_parameter upstream_bad_reply upstream_credentials upstream_failed "
+    "upstream_misconfigured upstream_missing upstream_timeout upstream_tls upstream_truncated upstream_unreachable".split()
+)
+
+CALLS = Counter("llmgateway_calls", "Calls, by how they ended.", ["kind", "status"])
+FIRST_BYTE = Histogram("llmgateway_first_byte_seconds", "From a call's opening to its upstream's first byte.", ["kind"], buckets=SECONDS)
+LAST_BYTE = Histogram("llmgateway_last_byte_seconds", "From a call's opening to its close.", ["kind"], buckets=SECONDS)
+TOKENS = Counter("llmgateway_tokens", "Tokens, those included that were estimated.", ["model", "direction"])
+COST = Counter("llmgateway_cost_dollars", "What calls cost, where their model has a price.", ["model"])
+FAILED_TRIES = Counter("llmgateway_failed_tries", "Tries at upstreams that failed, those included that another try made good.", ["upstream", "code"])
+FAILURES = Counter("llmgateway_failures", "Calls that did not end well, by error code or the upstream's HTTP status.", ["upstream", "code"])
+OPEN = Gauge("llmgateway_open", "Calls and followed answers that are open now.", ["what"], multiprocess_mode="livesum")
+POOL = Gauge("llmgateway_database_connections", "Connections of the web processes' pools.", ["state"], multiprocess_mode="livesum")
+BREAKER = Gauge("llmgateway_breaker", "Of an upstream: 0 closed, 0.5 half open, 1 open, at worst.", ["upstream"], multiprocess_mode="livemax")
+WAITING = Gauge("llmgateway_database_waiting", "Threads that wait for a database connection now.", multiprocess_mode="livesum")
+
+
+def closed(exchange: Exchange, ended: Outcome, fault: Fault | None, seconds: float) -> None:
+    asked = exchange.asked
+    CALLS.labels(asked.kind, ended.status).inc()
+    LAST_BYTE.labels(asked.kind).observe(seconds)
+    if ended.first_byte:
+        FIRST_BYTE.labels(asked.kind).observe((ended.first_byte - exchange.call.opened).total_seconds())
+    for tried in exchange.tries:
+        if tried["error"] or tried["status"] != 200:
+            FAILED_TRIES.labels(tried["upstream"], tried["error"] if tried["error"] in CODES else f"http_{tried['status']}").inc()
+    if ended.status != Snapshot.Status.OK:
+        FAILURES.labels(exchange.route.upstream, _code(ended.error_code, fault)).inc()
+    if ended.prompt_tokens or ended.completion_tokens:
+        model = asked.model if routing.lists(asked.model) else prices.known(asked.model)
+        TOKENS.labels(model, "prompt").inc(ended.prompt_tokens or 0)
+        TOKENS.labels(model, "completion").inc(ended.completion_tokens or 0)
+        if ended.cost:
+            COST.labels(model).inc(float(ended.cost))
+
+
+def refused(kind: str, fault: Fault) -> None:
+    CALLS.labels(kind, Snapshot.Status.REFUSED.value).inc()
+    FAILURES.labels("", _code(fault.code, fault)).inc()
+
+
+def look(exchanges: list[Exchange], taken: int) -> None:
+    """What is open in this process: `taken` of its places, these of them by calls."""
+    streams = sum(bool(exchange.asked.body.get("stream")) for exchange in exchanges)
+    for what, count in (("stream", streams), ("whole", len(exchanges) - streams), ("followed", max(0, taken - len(exchanges)))):
+        OPEN.labels(what).set(count)
+    for upstream, its in list(gate.gates.items()):
+        BREAKER.labels(upstream).set({"closed": 0, "half-open": 0.5, "open": 1}[its.state])
+    pool = connection.pool.get_stats()  # type: ignore[attr-defined]
+    for state, count in (("open", pool["pool_size"]), ("idle", pool["pool_available"]), ("most", pool["pool_max"])):
+        POOL.labels(state).set(count)
+    WAITING.set(pool["requests_waiting"])
+
+
+def _code(code: str | None, fault: Fault | None) -> str:
+    return code if code in CODES else f"http_{fault.status}" if fault else "other"

@@ -1,0 +1,211 @@
+"""Server-sent events of a chat completion. Pure: the bytes of a stream → the reply they amount to, and back."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from conversations.shape import Json
+
+DIGEST = 16 * 1024  # bytes that may wait to be parsed
+NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+DONE = re.compile(rb"data: *\[DONE\]\r?\n\r?\n")
+
+
+def whole(buffer: bytes) -> int:
+    """Length of the part of `buffer` that consists of whole events."""
+    return max(buffer.rfind(b"\n\n") + 2 if b"\n\n" in buffer else 0, buffer.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in buffer else 0)
+
+
+def events(raw: bytes) -> Iterator[bytes]:
+    """The data of each event; comments and other fields are skipped."""
+    for block in raw.replace(b"\r\n", b"\n").split(b"\n\n"):
+        if block.startswith(b"data:") and b"\n" not in block:
+            yield block[5:].lstrip(b" ")
+        elif lines := [line[5:].lstrip(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]:
+            yield b"\n".join(lines)
+
+
+def without_usage(piece: bytes) -> bytes:
+    """Drop the events that carry nothing but usage; everything else stays byte for byte."""
+    if not NO_CHOICES.search(piece):
+        return piece
+    return b"".join(block for block in re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)", piece) if not _usage_only(block))
+
+
+def _usage_only(block: bytes) -> bool:
+    try:
+        event = orjson.loads(b"".join(events(block)))
+        return event["choices"] == [] and bool(event.get("usage"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def mended(buffer: bytes) -> bytes:
+    """The end of a stream: its last event gets the blank line that it lacks, half an event is dropped."""
+    end = whole(buffer)
+    data = b"".join(events(buffer[end:]))
+    try:
+        if data != b"[DONE]":
+            orjson.loads(data)
+    except ValueError:
+        return buffer[:end]
+    return buffer.rstrip(b"\r\n") + b"\n\n"
+
+
+def without_done(piece: bytes) -> bytes:
+    return DONE.sub(b"", piece)
+
+
+class Reply:
+    """What a stream says, parsed now and then so that little of it is held."""
+
+    def __init__(self) -> None:
+        self._raw: list[bytes] = []
+        self._size = 0
+        self.waiting = 0  # bytes since the text was last taken
+        self.head: Json = {}  # id, created, model and whatever else the first event says
+        self.usage: Json | None = None
+        self.error: Any = None
+        self.done = False  # [DONE] was seen
+        self.bad = 0  # events that made no sense
+        self._choices: dict[int, _Choice] = {}
+        self._told = 0  # pieces of the first choice's text that new_text has given away
+
+    def feed(self, piece: bytes) -> None:
+        self._raw.append(piece)
+        self._size += len(piece)
+        self.waiting += len(piece)
+        if self._size > DIGEST:
+            self.digest()
+
+    def digest(self) -> None:
+        raw, self._raw, self._size = b"".join(self._raw), [], 0
+        for data in events(raw):
+            if data == b"[DONE]":
+                self.done = True
+                continue
+            if not data:
+                continue  # a sign of life
+            try:
+                event = orjson.loads(data)
+                self._take(event)
+            except (ValueError, AttributeError, TypeError, KeyError):
+                self.bad += 1
+
+    def _take(self, event: Json) -> None:
+        if event.get("error"):
+            self.error = event["error"]
+        if event.get("usage"):
+            self.usage = event["usage"]
+        if not self.head and event.get("id"):
+            self.head = {key: value for key, value in event.items() if key not in ("choices", "usage", "object", "obfuscation")}
+        for choice in event.get("choices") or ():
+            index = choice.get("index")
+            self._choices.setdefault(index if type(index) is int else 0, _Choice()).add(choice)
+
+    @property
+    def begun(self) -> bool:
+        """Something of an answer came."""
+        return bool(self._choices)
+
+    @property
+    def finished(self) -> bool:
+        """Every choice has said why it ended."""
+        return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
+
+    def new_text(self) -> str:
+        """The first choice's text since the last time."""
+        self.waiting = 0
+        choice = self._choices.get(0)
+        if choice is None:
+            return ""
+        pieces, self._told = choice.text[self._told :], len(choice.text)
+        return "".join(pieces)
+
+    def completion(self) -> Json | None:
+        """The JSON that `stream: false` would have given; None before the first choice."""
+        if not self._choices:
+            return None
+        choices = [{"index": index} | choice.whole() for index, choice in sorted(self._choices.items())]
+        return self.head | {"object": "chat.completion", "choices": choices, "usage": self.usage}
+
+
+class _Choice:
+    def __init__(self) -> None:
+        self.role, self.text, self.finish_reason = "assistant", list[str](), None
+        self.tools: dict[int, Json] = {}
+        self.words: dict[str, list[str]] = {}
+        self.more: dict[str, Any] = {}
+        self.logprobs: Any = None
+
+    def add(self, choice: Json) -> None:
+        for key, value in (choice.get("delta") or {}).items():
+            if value is None:
+                continue
+            if key == "content":
+                self.text.append(str(value))
+            elif key == "role":
+                self.role = str(value)
+            elif key == "tool_calls":
+                for part in value:
+                    self._tool(part)
+            elif key == "function_call" and isinstance(value, dict):  # how tools were called once
+                _grow(self.more.setdefault(key, {"name": "", "arguments": ""}), value)
+            elif isinstance(value, str):  # refusal, reasoning_content and whatever comes next
+                self.words.setdefault(key, []).append(value)
+            elif isinstance(value, list):
+                self.more[key] = self.more.get(key, []) + value
+            else:
+                self.more[key] = value
+        if isinstance(logprobs := choice.get("logprobs"), dict):
+            for key, value in logprobs.items():
+                self.logprobs = self.logprobs or {}
+                self.logprobs[key] = (self.logprobs.get(key) or []) + value if isinstance(value, list) else value
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+
+    def _tool(self, part: Json) -> None:
+        index = part.get("index")
+        if type(index) is not int:  # some do not count: an id begins a call
+            index = len(self.tools) if part.get("id") or not self.tools else max(self.tools)
+        call = self.tools.setdefault(index, {"id": None, "type": "function"})
+        for key, value in part.items():
+            if key == "function" and value is not None:
+                _grow(call.setdefault("function", {"name": "", "arguments": ""}), value)
+            elif key != "index" and value is not None:
+                call[key] = value
+
+    def whole(self) -> Json:
+        text = "".join(self.text)
+        message: Json = {"role": self.role, "content": text if text or not self.tools else None}
+        message |= {key: "".join(pieces) for key, pieces in self.words.items()} | self.more
+        if self.tools:
+            message["tool_calls"] = [call for _, call in sorted(self.tools.items())]
+        choice: Json = {"message": message, "finish_reason": self.finish_reason}
+        return choice | {"logprobs": self.logprobs} if self.logprobs else choice
+
+
+def _grow(function: Json, piece: Json) -> None:
+    function["name"] = piece.get("name") or function["name"]
+    function["arguments"] += piece.get("arguments") or ""
+
+
+def as_stream(completion: Json) -> bytes:
+    """A JSON reply as the stream that was asked for, usage included."""
+    head = {key: value for key, value in completion.items() if key not in ("choices", "usage")} | {"object": "chat.completion.chunk"}
+    out: list[Json] = []
+    for choice in completion.get("choices") or ():
+        delta = dict(choice.get("message") or {})
+        if delta.get("tool_calls"):
+            delta["tool_calls"] = [call | {"index": i} for i, call in enumerate(delta["tool_calls"])]
+        index = choice.get("index", 0)
+        out.append(head | {"choices": [{"index": index, "delta": delta, "finish_reason": None}]})
+        out.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}]})
+    if completion.get("usage"):
+        out.append(head | {"choices": [], "usage": completion["usage"]})
+    return b"".join(b"data: %s\n\n" % orjson.dumps(event) for event in out) + b"data: [DONE]\n\n"
+
+
+def problem(error: Json) -> bytes:
+    return b"data: %s\n\n" % orjson.dumps({"error": error})

@@ -1,0 +1,303 @@
+"""The only HTTP client: one pooled adapter a process.
+
+A POST is sent again only where no byte of it left, or where its reply was a status that says it
+was not done. A connection is kept only after one whole reply with nothing behind it (framing).
+It is given up if anything comes while it is idle, or if it was idle for longer than IDLE. Where a
+kept one turns out dead the call is a 502, which SDKs retry by themselves. Sockets have no read
+timeouts: proxy.relay.watcher keeps the time of every open call and cuts it by shutting its socket.
+"""
+
+import ipaddress
+import socket
+import threading
+import time
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from conversations.shape import Json
+
+from .. import addresses
+from ..faults import Fault, refused, retry_after, words
+from . import framing
+
+CONNECT = 10.0  # seconds to connect and to shake hands
+IDLE = 4.0  # seconds: the common servers hang up after 5
+LAST = 1 << 14  # bytes of a request that leave last, after a look for a reply that came too early
+REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
+
+
+def shut(sock: socket.socket) -> None:
+    """Of the plain socket: SSLSocket.shutdown would take the TLS object away under the reader's feet."""
+    try:
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is shut already
+
+
+class Carrier:
+    """A connection that tells the call under way which socket carries it.
+
+    It refuses addresses that calls may not be sent to, and knows after which reply it may be kept.
+    """
+
+    response_class: Any = framing.FramedReply
+    sock: Any
+    timeout: Any
+    exchange: Any = None
+    idle_since = 0.0
+    used = False  # whether it carried a call before
+    tickets = False  # whether a fresh one is sent what is no reply: session tickets of TLS
+    early = False  # whether something came before the request was whole
+    reply: Any = None  # to the last request, where the connection may be kept after it
+
+    def connect(self):
+        self.used = False
+        super().connect()  # type: ignore[misc]
+        peer = ipaddress.ip_address(self.sock.getpeername()[0].partition("%")[0])
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        if addresses.barred(str(peer)) or (getattr(here, "public_only", False) and not peer.is_global):
+            self.close()  # type: ignore[attr-defined]
+            here.barred = True
+            raise NewConnectionError(self, "an address that calls may not be sent to")  # type: ignore[arg-type]
+        self._hand_over()
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell urllib3, of an idle connection, that nothing came by it, not even its end."""
+        return self.sock is not None and not framing.is_readable(self.sock)
+
+    def request(self, *args, **kwargs):
+        self.exchange = getattr(here, "exchange", None)
+        if self.sock is not None:
+            self._hand_over()
+        self.early, self.reply = False, None
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+        except OSError:
+            self.early = True  # urllib3 reads the reply all the same, where there is one
+            raise
+
+    def send(self, data):
+        """Look for a reply before the last bytes leave: it cannot be one to the whole request."""
+        if self.sock is not None:
+            if len(data) > LAST:
+                data = memoryview(data)
+                super().send(data[:-LAST])  # type: ignore[misc]
+                data = data[-LAST:]
+            if (self.used or not self.tickets) and framing.is_readable(self.sock):
+                self.early = True
+        super().send(data)  # type: ignore[misc]
+
+    def _hand_over(self) -> None:
+        """From here on bytes may leave, and the watcher keeps the time: a socket's own would be for the whole of a body, however large."""
+        here.sending = True
+        if exchange := getattr(here, "exchange", None):
+            self.timeout = None  # or urllib3 would set its own again
+            self.sock.settimeout(None)
+            exchange.carried_by(self.sock)
+
+    def getresponse(self):
+        """Read up to the body. Raises BadReply for what must be the answer to an earlier call."""
+        if self.exchange is not None:
+            self.exchange.carried_by(self.sock)
+        response = super().getresponse()  # type: ignore[misc]
+        reply = response._original_response
+        if self.early and self.used and response.status < 300 and not reply.interim:
+            response.close()
+            raise framing.BadReply("The model's server answered before it had the whole request.")
+        if self.sock is not None and not self.early and framing.is_clear(response):
+            self.reply, reply.sock = reply, self.sock
+        return response
+
+
+class Pool:
+    def _get_conn(self, timeout=None):
+        connection = super()._get_conn(timeout)  # type: ignore[misc]
+        if connection.sock is not None and time.monotonic() - connection.idle_since > IDLE:
+            connection.close()
+        return connection
+
+    def _put_conn(self, connection):
+        if connection is not None:
+            connection.idle_since = time.monotonic()
+            exchange, connection.exchange = connection.exchange, None
+            if exchange is not None:
+                exchange.carried_by(None)  # before anybody else can use the socket
+            reply, connection.reply, connection.used = connection.reply, None, True
+            if reply is None or not reply.alone:
+                connection.close()
+        super()._put_conn(connection)  # type: ignore[misc]
+
+
+class PlainConnection(Carrier, HTTPConnection):
+    pass
+
+
+class SecureConnection(Carrier, HTTPSConnection):
+    tickets = True
+
+
+class PlainPool(Pool, HTTPConnectionPool):
+    ConnectionCls = PlainConnection
+
+
+class SecurePool(Pool, HTTPSConnectionPool):
+    ConnectionCls = SecureConnection
+
+
+POOLS = {"http": PlainPool, "https": SecurePool}
+
+
+class Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args, **kwargs):
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy, **kwargs):
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
+
+
+here = threading.local()  # the exchange whose request this thread is sending
+adapter = Adapter(pool_connections=20, pool_maxsize=100)
+
+
+def headers() -> dict[str, str]:
+    """Our own credentials; nothing of the caller's travels."""
+    ours = {"Accept-Encoding": "identity", "User-Agent": "llm-gateway", "Content-Type": settings.LLM_API_CONTENT_TYPE}
+    if settings.LLM_API_AUTHORIZATION and settings.LLM_API_AUTHORIZATION.lower() != "none":
+        ours["Authorization"] = settings.LLM_API_AUTHORIZATION
+    return ours
+
+
+def takes_tokens(url: str) -> bool:
+    """Whether a person's own token may go there: to the origin of LLM_ENDPOINT, and nowhere else."""
+    return bool(settings.LLM_ENDPOINT) and urlsplit(url)[:2] == urlsplit(settings.LLM_ENDPOINT)[:2]
+
+
+def send(method: str, url: str, fields: dict[str, str], body: bytes | None = None, *, exchange=None, timeout: float | None = None) -> requests.Response:
+    """Send once. The response's body is unread; without a timeout the watcher keeps the time. Raises Fault."""
+    request = requests.PreparedRequest()
+    request.method, request.url, request.body, request.hooks = method, url, body, {}
+    request.headers = CaseInsensitiveDict(fields)
+    if body is not None:
+        request.headers["Content-Length"] = str(len(body))
+    proxies = {"http": settings.LLM_PROXY, "https": settings.LLM_PROXY} if settings.LLM_PROXY else None
+    patience: Any = (CONNECT, timeout)
+    here.exchange, here.sending, here.barred = exchange, False, False
+    try:
+        return adapter.send(request, stream=True, timeout=patience, verify=settings.LLM_CA_BUNDLE or True, proxies=proxies)
+    except framing.BadReply as problem:
+        fault = Fault(502, "upstream_bad_reply", str(problem))
+    except requests.exceptions.ConnectTimeout:
+        fault = Fault(504, "upstream_timeout", "The model's server could not be reached in time.")
+    except requests.exceptions.ReadTimeout:
+        fault = Fault(504, "upstream_timeout", "The model's server took too long to answer.")
+    except requests.exceptions.SSLError:
+        fault = Fault(502, "upstream_tls", "The model's server could not prove who it is.")
+    except (requests.exceptions.RequestException, HTTPError, OSError):
+        fault = Fault(502, "upstream_unreachable", "The model's server could not be reached, or hung up.")
+    finally:
+        here.exchange = None
+    if here.barred:
+        fault = Fault(502, "upstream_misconfigured", "The model's server is at an address that calls may not be sent to.", "server_error")
+        fault.ours = True
+    fault.unsent = not here.sending
+    raise fault
+
+
+def read(reply: requests.Response, limit: int, exchange=None) -> bytes:
+    """The whole body. Raises Fault past the limit, counted after decompression."""
+    pieces, size = [], 0
+    while piece := reply.raw.read1(65536, decode_content=True):
+        if exchange is not None:
+            exchange.since = time.monotonic()
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            reply.close()
+            raise Fault(502, "upstream_bad_reply", "The model's server sent more than the gateway accepts.")
+    return b"".join(pieces)
+
+
+def refusal(reply: requests.Response, kind: ModuleType, token: str = "") -> Fault:
+    """The upstream's own error as the caller's. A 4xx passes with its status and words; our credentials are our affair."""
+    try:
+        data = read(reply, 65536)
+    except (Fault, HTTPError, OSError):
+        data = b""  # the status alone speaks
+    status, error = kind.error(reply.status_code, reply.headers, data)
+    return refused(status, error, token, retry_after(reply))
+
+
+def content_type(reply: requests.Response) -> str:
+    return reply.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def request_id(reply: requests.Response) -> str:
+    return next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), "")
+
+
+def get_json(url: str, fields: dict[str, str] | None = None) -> Json:
+    """A small document of the upstream's own, such as its list of models. Raises Fault."""
+    reply = send("GET", url, headers() if fields is None else fields, timeout=5)
+    try:
+        if reply.status_code in (401, 403):
+            raise Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
+        if reply.status_code != 200:
+            raise Fault(502, "upstream_failed", f"The model's server answered {reply.status_code}.")
+        return parsed(read(reply, 4 << 20), content_type(reply))
+    except (HTTPError, OSError):
+        raise Fault(502, "upstream_unreachable", "The model's server hung up.") from None
+    finally:
+        reply.close()
+
+
+def get_picture(url: str, asked: str) -> bytes | None:
+    """A picture that an upstream made: no credentials, no redirects, from a public address or the origin of `asked`, where it was made.
+    None where it is no raster picture, too large, or not to be had."""
+    ours = urlsplit(asked)
+    if addresses.objection(url):
+        return None
+    here.public_only = urlsplit(url)[:2] != ours[:2]
+    try:
+        reply = send("GET", url, {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}, timeout=30)
+        with reply:
+            data = read(reply, 20 << 20) if reply.status_code == 200 else b""
+    except (Fault, HTTPError, OSError):
+        return None
+    finally:
+        here.public_only = False
+    return data if data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or data[8:12] == b"WEBP" else None
+
+
+def loaded(data: bytes, kind: str) -> Any:
+    """What the JSON says. Raises Fault, one that is no answer unless it looks like one that was cut or misspelt."""
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        what = "a web page" if "html" in kind else "something that is not JSON"
+        fault = Fault(502, "upstream_bad_reply", f"The model's server answered with {what}.")
+        fault.answered = 0 if data.lstrip()[:1] in (b"", b"{", b"[") else 200
+        raise fault from None
+
+
+def parsed(data: bytes, kind: str) -> Json:
+    """A JSON object that is not an error. Raises Fault."""
+    answer = loaded(data, kind)
+    if not isinstance(answer, dict):
+        raise Fault(502, "upstream_bad_reply", "The model's server answered with something that is not a JSON object.")
+    if error := answer.get("error"):
+        raise Fault(502, "upstream_failed", words(error))
+    return answer

@@ -1,0 +1,53 @@
+"""Where each kind of call goes: LLM_ENDPOINT, and what derives from it."""
+
+from django.conf import settings
+
+from ..faults import Fault
+
+CHAT = "/chat/completions"
+
+
+def base(chat: str) -> str:
+    """An upstream's API root: the address of its chat completions without the last two steps."""
+    if not chat:
+        raise Fault(502, "upstream_missing", "This gateway has no upstream: LLM_ENDPOINT is not set.", "server_error")
+    return chat.removesuffix("/").removesuffix(CHAT)
+
+
+def chat() -> str:
+    base(settings.LLM_ENDPOINT)
+    return settings.LLM_ENDPOINT
+
+
+def chat_of_pages() -> str:
+    """LLM_GATEWAY_URL as it is where it ends like OpenAI's; any other is a classic gateway's base."""
+    url = settings.LLM_GATEWAY_URL
+    if not url:
+        return chat()
+    return url if url.removesuffix("/").endswith(CHAT) else url.removesuffix("/") + "/chat"
+
+
+def images() -> str:
+    return settings.LLM_IMG_ENDPOINT or base(settings.LLM_ENDPOINT) + "/images/generations"
+
+
+def images_of_pages() -> str:
+    """Where LLM_GATEWAY_URL is set, that gateway's, by OpenAI's path or a classic gateway's."""
+    url = settings.LLM_GATEWAY_URL
+    if not url:
+        return images()
+    return f"{base(url)}/images/generations" if chat_of_pages() == url else url.removesuffix("/") + "/image_gen"
+
+
+def image_edits() -> str:
+    return images().removesuffix("/generations") + "/edits"
+
+
+def embeddings() -> str:
+    return settings.LLM_EMBEDDINGS_ENDPOINT or base(settings.LLM_ENDPOINT) + "/embeddings"
+
+
+def models() -> str:
+    """A classic gateway lists none."""
+    gateway = settings.LLM_GATEWAY_URL if chat_of_pages() == settings.LLM_GATEWAY_URL else ""
+    return settings.LLM_MODELS_ENDPOINT or base(settings.LLM_ENDPOINT or gateway) + "/models"
