@@ -55,7 +55,7 @@ class Gateway:
             ends.callback(self.processes.stop, 10)
             self.processes.start("upstream", [sys.executable, str(HERE / "upstream.py"), str(self.upstream_port)], self.environment)
             self.processes.start("worker", [sys.executable, str(ROOT / "manage.py"), "worker"], self.environment)
-            gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "llmgateway" / "gunicorn.conf.py")]
+            gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "llmgateway" / "server" / "gunicorn.conf.py")]
             self.processes.start("web", gunicorn, self.environment)
             self._wait_for(self.upstream_port)
             self._wait_for(self.port)

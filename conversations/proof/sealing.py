@@ -1,5 +1,4 @@
-"""The worker follows the log: every closed call, decision and audit event gets a seal, what was said an entry in the search index, and what
-was said about a conversation a row of its own.
+"""The worker follows the log: every closed call, decision and audit event gets a seal, and the calls are handed to FOLLOWERS.
 
 A seal is a gapless number and a link: conversations.ledger says how they are made. One writer holds the chain, so nothing
 waits on the path of a call; a dead worker delays seals, and loses none. What is sealed of a row is a text that PostgreSQL
@@ -7,21 +6,19 @@ makes of it, a JSON array of its columns; of a call, with a digest of each messa
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DataError, OperationalError, connection, models, transaction
+from django.db import connection, models, transaction
 
-from .. import ledger, review
+from .. import ledger
 from ..models import AuditEvent, Decision, Message, Seal, Snapshot, Unsealed
-from ..report import assessments
-from ..search import index
 
 BATCH = 500
-TOO_MUCH = ("54000", "22001", "22021")  # PostgreSQL's limits on a vector, a string, an encoding
+FOLLOWERS: list[Callable[[list[UUID]], object]] = []  # of the calls of a batch, in its transaction: conversations.apps
 LOCK = 0x67775EA1  # of PostgreSQL's advisory locks, ours
 SNAPSHOT = Snapshot._meta.model_name
 NOTHING = ledger.digest("")
@@ -102,7 +99,7 @@ def _by_kind(subjects: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
 
 
 def seal() -> int:
-    """Seal and index what was closed, oldest first, up to a batch. How many; 0 also where another worker is at it."""
+    """Seal what was closed, oldest first, up to a batch, and hand its calls on. How many rows; 0 also where another worker is at it."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
@@ -122,10 +119,8 @@ def seal() -> int:
             seals.append(made)
         Seal.objects.bulk_create(seals)
         if calls := [row.subject for row in waiting if row.kind == SNAPSHOT]:
-            _index(calls)
-            review.reopen(calls)
-            review.sample(calls)
-            assessments.keep(calls)
+            for follow in FOLLOWERS:
+                follow(calls)
         Unsealed.objects.filter(id__in=[row.id for row in waiting]).delete()
     return len(waiting)
 
@@ -161,18 +156,3 @@ def backlog() -> tuple[int, timedelta]:
         cursor.execute("SELECT count(*), now() - min(closed) FROM (SELECT closed FROM conversations_unsealed ORDER BY id LIMIT 100000) waiting")
         count, age = cursor.fetchone()
     return count, age or timedelta()
-
-
-def _index(snapshots: list[UUID]) -> None:
-    """All at once; one by one where one of them is too much for PostgreSQL's text search: no seal waits for a word."""
-    try:
-        with transaction.atomic():
-            index.index(snapshots)
-    except (DataError, OperationalError) as problem:
-        if getattr(problem.__cause__, "sqlstate", None) not in TOO_MUCH:
-            raise
-        if len(snapshots) == 1:
-            log.error("the words of snapshot %s cannot be indexed", snapshots[0])
-            return
-        for snapshot in snapshots:
-            _index([snapshot])

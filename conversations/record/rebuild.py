@@ -1,13 +1,13 @@
 """Requests and replies as they were, made again from their rows: one call's, or those of many from one read."""
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 from uuid import UUID
 
 import orjson
 
 from ..database import execute
 from ..models import Message, Snapshot
-from ..people.identity import Names
 from ..shape import Json
 from . import attachments, threads
 
@@ -54,11 +54,19 @@ PATH = """
 FIELDS = ("id", "parent_id", "role", "text", "raw", "echo_of_id")
 
 
+class Naming(Protocol):
+    """How one reader is told of people: conversations.people.identity.Names."""
+
+    def request(self, body: Json) -> Json: ...
+
+    def message(self, message: Json) -> Json: ...
+
+
 class Messages:
     """All messages of some conversations, each made JSON once however many requests it is part of; of people as `names` names them, their own without it."""
 
     def __init__(
-        self, conversations: Iterable[UUID], names: Names | None = None, *, for_owner: bool = False, file: Callable[[str, str], str] = attachments.named
+        self, conversations: Iterable[UUID], names: Naming | None = None, *, for_owner: bool = False, file: Callable[[str, str], str] = attachments.named
     ) -> None:
         self.names = names
         self.file = file

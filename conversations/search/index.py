@@ -1,10 +1,11 @@
 """Full text over messages: a side table that the worker fills, so that no call pays for it. It lags the record by seconds."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import DataError, OperationalError, connection, transaction
 from django.db.models.functions import Length
 
 from ..models import Message, Snapshot
@@ -12,8 +13,10 @@ from ..record import threads
 
 TERM = 200  # characters of a query that are read
 STRETCH = 100_000  # characters of text in one entry: PostgreSQL's vectors end at 1 MB
+TOO_MUCH = ("54000", "22001", "22021")  # PostgreSQL's limits on a vector, a string, an encoding
 CAP = 1000  # matches that are sorted; words that have more should be narrowed
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -70,6 +73,21 @@ FILL = """
 HEADLINE = """
     SELECT ts_headline('simple', said, websearch_to_tsquery('simple', %s), U&'StartSel=\\0001, StopSel=\\0002, MaxWords=24, MinWords=8, MaxFragments=1')
     FROM unnest(%s::text[]) WITH ORDINALITY AS page (said, place) ORDER BY place"""
+
+
+def follow(snapshots: list[UUID]) -> None:
+    """Index what these calls brought, all at once; one by one where one of them is too much for PostgreSQL's text search: no seal waits for a word."""
+    try:
+        with transaction.atomic():
+            index(snapshots)
+    except (DataError, OperationalError) as problem:
+        if getattr(problem.__cause__, "sqlstate", None) not in TOO_MUCH:
+            raise
+        if len(snapshots) == 1:
+            log.error("the words of snapshot %s cannot be indexed", snapshots[0])
+            return
+        for snapshot in snapshots:
+            follow([snapshot])
 
 
 def index(snapshots: list[UUID]) -> None:

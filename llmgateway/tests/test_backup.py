@@ -141,7 +141,9 @@ def test_tls_takes_programs_that_can(var, tmp_path):
     """The bundled ones cannot; a server's address is in no argument."""
     url = "postgresql://gateway:a-password@127.0.0.1:9/log?sslmode=require"
     gateway = Served(var, DATABASE_URL=url, PATH=str(tmp_path))
-    script = "from llmgateway import backup; from django.db import connection; type(connection).pg_version = 180000; backup.run('pg_dump', '--format=custom')"
+    script = (
+        "from llmgateway.ops import backup; from django.db import connection; type(connection).pg_version = 180000; backup.run('pg_dump', '--format=custom')"
+    )
     done = gateway.manage("shell", "-v0", "-c", script)
     assert "There is no pg_dump that speaks to this server." in done.stderr
     program = tmp_path / "pg_dump"

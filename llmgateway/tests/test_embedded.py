@@ -20,12 +20,12 @@ from llmgateway.tests.plugin import ROOT
 HOLDER = """
 import sys
 from pathlib import Path
-from llmgateway import embedded
+from llmgateway.embedded import postgres
 folder = Path(sys.argv[1])
-embedded.start(folder)
+postgres.start(folder)
 print("started", flush=True)
 sys.stdin.read()
-embedded.stop(folder)
+postgres.stop(folder)
 """
 
 

@@ -20,7 +20,7 @@ NOT_NEGATIVE = [MinValueValidator(0)]
 
 
 def kinds() -> list[tuple[str, str]]:
-    return list(KINDS.items())
+    return [(name, kind.LABEL) for name, kind in KINDS.items()]
 
 
 def default_capabilities() -> list[str]:

@@ -12,7 +12,9 @@ from conversations.shape import Json
 from .base import Endpoint, Form, Sent, Target, encoded, model_of, ours, renamed, secret, step
 from .openai import SERVES, STREAMS, error, reply
 
-__all__ = ["SERVES", "STREAMS", "error", "reply", "request"]
+__all__ = ["LABEL", "SERVES", "STREAMS", "error", "reply", "request"]
+
+LABEL = "Azure OpenAI"
 
 VERSION = "2024-10-21"
 COUNTS = "2024-08"  # from this version on a stream counts its tokens if asked; an older one refuses to be asked

@@ -1,21 +1,13 @@
-"""What each kind of upstream speaks. Pure translation between OpenAI's API, which callers speak, and an upstream's own.
+"""What each kind of upstream has: pure translation between OpenAI's API, which callers speak, and an upstream's own.
 
-A module a kind, of plain functions; proxy.relay and what routes calls ask them, proxy.upstreams.client sends:
-
-    STREAMS                                 whether it can answer in server-sent events; they are OpenAI's then
-    SERVES                                  the endpoints it has
-    request(target, endpoint, body)         → Sent. Asks for no stream where it cannot stream. Raises Fault, naming the parameter, where
-                                            something cannot be said in the upstream's words: nothing is dropped silently
-    reply(endpoint, body, answer)           → the JSON that OpenAI would answer, `choices` or `data` in it; `answer` itself where it is that
-                                            already. Raises Fault where it is no answer
-    error(status, headers, data)            → the status that a reply other than 200 amounts to, and OpenAI's error object
+A kind is a module of plain functions. The relay and what routes calls ask it; proxy.upstreams.client sends what it made.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import orjson
@@ -59,6 +51,25 @@ class Sent:
     url: str
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+
+
+class Kind(Protocol):
+    """A module of this folder."""
+
+    LABEL: str  # in the admin
+    STREAMS: bool  # whether it can answer in server-sent events; they are OpenAI's then
+    SERVES: frozenset[Endpoint]
+
+    def request(self, target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
+        """A POST. Asks for no stream where it cannot stream. Raises Fault, naming the parameter, where something cannot be said in the
+        upstream's words: nothing is dropped silently."""
+
+    def reply(self, endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
+        """The JSON that OpenAI would answer, `choices` or `data` in it; `answer` itself where it is that already. Raises Fault where it
+        is no answer."""
+
+    def error(self, status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:
+        """The status that a reply other than 200 amounts to, and OpenAI's error object."""
 
 
 def ours(content_type: str, **more: str) -> dict[str, str]:

@@ -1,22 +1,20 @@
 """The kinds of upstreams, by the name that a row has."""
 
-from importlib import import_module
-from types import ModuleType
-
 from ..faults import Fault
-from .base import Endpoint, Target
+from . import azure, openai, sagemaker, sagemaker_gateway
+from .base import Endpoint, Kind, Target
 
-KINDS = {
-    "openai": "OpenAI, or any server that speaks its API",
-    "azure": "Azure OpenAI",
-    "sagemaker": "Amazon SageMaker's runtime, signed",
-    "sagemaker_gateway": "Amazon SageMaker behind an API Gateway",
+KINDS: dict[str, Kind] = {
+    "openai": openai,
+    "azure": azure,
+    "sagemaker": sagemaker,
+    "sagemaker_gateway": sagemaker_gateway,
 }
 
 
-def of(target: Target, endpoint: Endpoint) -> ModuleType:
-    """The module that speaks to it. Raises Fault where its kind has no such endpoint."""
-    module = import_module(f"{__name__}.{target.kind}")
-    if endpoint not in module.SERVES:
+def of(target: Target, endpoint: Endpoint) -> Kind:
+    """The kind that speaks to it. Raises Fault where that has no such endpoint."""
+    kind = KINDS[target.kind]
+    if endpoint not in kind.SERVES:
         raise Fault(404, "endpoint_not_supported", f"This model cannot be asked at /{endpoint}.", "invalid_request_error", param="model")
-    return module
+    return kind

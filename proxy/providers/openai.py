@@ -14,6 +14,7 @@ from conversations.shape import Json
 from ..faults import Fault, failed
 from .base import Endpoint, Form, Sent, Target, encoded, ours, renamed, secret
 
+LABEL = "OpenAI, or any server that speaks its API"
 STREAMS = True
 SERVES = frozenset(Endpoint)
 

@@ -23,6 +23,7 @@ from ..faults import Fault
 from . import openai, sigv4
 from .base import Endpoint, Form, Sent, Target, model_of, ours, secret, step
 
+LABEL = "Amazon SageMaker's runtime, signed"
 STREAMS = False
 SERVES = frozenset({Endpoint.CHAT})
 

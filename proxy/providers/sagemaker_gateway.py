@@ -11,7 +11,9 @@ from conversations.shape import Json
 from .base import Endpoint, Form, Sent, Target, ours, secret
 from .sagemaker import SERVES, STREAMS, error, inputs, reply
 
-__all__ = ["SERVES", "STREAMS", "error", "reply", "request"]
+__all__ = ["LABEL", "SERVES", "STREAMS", "error", "reply", "request"]
+
+LABEL = "Amazon SageMaker behind an API Gateway"
 
 
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:

@@ -82,6 +82,10 @@ class Exchange:
         exchanges[call.id] = self
 
     @property
+    def streams(self) -> bool:
+        return bool(self.asked.body.get("stream"))
+
+    @property
     def patience(self) -> Patience:
         return self.route.patience
 
@@ -161,7 +165,7 @@ class Exchange:
             raise Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5") from None
         finally:
             database.release()
-            metrics.closed(self, ended, fault, time.monotonic() - self.began)
+            metrics.closed(self.call, ended, self.route.upstream, fault, time.monotonic() - self.began)
         if ended.error_code == NOT_KEPT:
             raise Fault(502, ended.error_code, ended.error)
         if not written:

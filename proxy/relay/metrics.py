@@ -4,22 +4,15 @@ Labels are bounded: a caller's words for a model count only where it is listed h
 A call is counted once, as it closes; what is open is looked at by the watcher, once a second.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from django.db import connection
 from prometheus_client import Counter, Gauge, Histogram
 
 from conversations.models import Snapshot
-from conversations.record import Outcome
+from conversations.record import Call, Outcome
 
 from .. import prices
+from ..faults import Fault
 from ..upstreams import gate, routing
-
-if TYPE_CHECKING:
-    from ..faults import Fault
-    from .exchange import Exchange
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 CODES = frozenset(  # of ours; an upstream's own may be anything, and counts by its status
@@ -42,19 +35,19 @@ BREAKER = Gauge("llmgateway_breaker", "Of an upstream: 0 closed, 0.5 half open, 
 WAITING = Gauge("llmgateway_database_waiting", "Threads that wait for a database connection now.", multiprocess_mode="livesum")
 
 
-def closed(exchange: Exchange, ended: Outcome, fault: Fault | None, seconds: float) -> None:
-    asked = exchange.asked
-    CALLS.labels(asked.kind, ended.status).inc()
-    LAST_BYTE.labels(asked.kind).observe(seconds)
+def closed(call: Call, ended: Outcome, upstream: str, fault: Fault | None, seconds: float) -> None:
+    """Count a call as it closes: at this upstream, so many seconds after it opened."""
+    CALLS.labels(call.kind, ended.status).inc()
+    LAST_BYTE.labels(call.kind).observe(seconds)
     if ended.first_byte:
-        FIRST_BYTE.labels(asked.kind).observe((ended.first_byte - exchange.call.opened).total_seconds())
-    for tried in exchange.tries:
+        FIRST_BYTE.labels(call.kind).observe((ended.first_byte - call.opened).total_seconds())
+    for tried in ended.attempts:
         if tried["error"] or tried["status"] != 200:
             FAILED_TRIES.labels(tried["upstream"], tried["error"] if tried["error"] in CODES else f"http_{tried['status']}").inc()
     if ended.status != Snapshot.Status.OK:
-        FAILURES.labels(exchange.route.upstream, _code(ended.error_code, fault)).inc()
+        FAILURES.labels(upstream, _code(ended.error_code, fault)).inc()
     if ended.prompt_tokens or ended.completion_tokens:
-        model = asked.model if routing.lists(asked.model) else prices.known(asked.model)
+        model = call.model if routing.lists(call.model) else prices.known(call.model)
         TOKENS.labels(model, "prompt").inc(ended.prompt_tokens or 0)
         TOKENS.labels(model, "completion").inc(ended.completion_tokens or 0)
         if ended.cost:
@@ -66,10 +59,9 @@ def refused(kind: str, fault: Fault) -> None:
     FAILURES.labels("", _code(fault.code, fault)).inc()
 
 
-def look(exchanges: list[Exchange], taken: int) -> None:
-    """What is open in this process: `taken` of its places, these of them by calls."""
-    streams = sum(bool(exchange.asked.body.get("stream")) for exchange in exchanges)
-    for what, count in (("stream", streams), ("whole", len(exchanges) - streams), ("followed", max(0, taken - len(exchanges)))):
+def look(streams: int, whole: int, taken: int) -> None:
+    """What is open in this process: `taken` of its places, of them by calls that stream and calls that do not."""
+    for what, count in (("stream", streams), ("whole", whole), ("followed", max(0, taken - streams - whole))):
         OPEN.labels(what).set(count)
     for upstream, its in list(gate.gates.items()):
         BREAKER.labels(upstream).set({"closed": 0, "half-open": 0.5, "open": 1}[its.state])

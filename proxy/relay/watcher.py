@@ -17,8 +17,9 @@ from django.db import Error
 from conversations import database
 from conversations.record import growth, processes
 
+from ..upstreams.client import shut
 from . import metrics
-from .exchange import Exchange, exchanges, recorded, shut, slots, unclosed
+from .exchange import Exchange, exchanges, recorded, slots, unclosed
 
 TICK = 0.5  # seconds
 BEAT = 5.0
@@ -49,7 +50,8 @@ def _run() -> None:
                     cut_all()
             if now - polled >= 1.0:
                 polled = now
-                metrics.look(list(exchanges.values()), slots.taken)
+                streams = [exchange.streams for exchange in list(exchanges.values())]
+                metrics.look(streams.count(True), streams.count(False), slots.taken)
                 for id in growth.stopped([id for id, exchange in list(exchanges.items()) if exchange.stoppable]):
                     if id in exchanges:
                         exchanges[id].cut("stopped")

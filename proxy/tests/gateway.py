@@ -142,7 +142,7 @@ class Gateway:
             "LLM_API_AUTHORIZATION": UPSTREAM_KEY,
         }  # fmt: skip
         self.environment = os.environ | {name: str(value) for name, value in (ours | environment).items()}
-        command = [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "llmgateway" / "gunicorn.conf.py"), "llmgateway.wsgi"]
+        command = [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "llmgateway" / "server" / "gunicorn.conf.py"), "llmgateway.wsgi"]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=log)
         try:

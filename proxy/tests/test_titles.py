@@ -176,7 +176,7 @@ def test_the_owners_own_words_stay_even_where_they_are_the_first_ones(hers):
 def test_who_renames_while_the_model_thinks_is_right(hers):
     made = ask(hers)
     with pytest.MonkeyPatch.context() as patch:  # in the model's place, on this thread: the test's transaction is nobody else's
-        patch.setattr(titles.relay, "ask", lambda *args: Conversation.objects.get(id=made.id).rename("Meanwhile") or saying("Too late"))
+        patch.setattr(titles.calls, "ask", lambda *args: Conversation.objects.get(id=made.id).rename("Meanwhile") or saying("Too late"))
         work()
     made.refresh_from_db()
     assert (made.title, made.titled_by) == ("Meanwhile", "owner")

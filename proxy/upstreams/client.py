@@ -11,7 +11,6 @@ import ipaddress
 import socket
 import threading
 import time
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +27,7 @@ from conversations.shape import Json
 
 from .. import addresses
 from ..faults import Fault, refused, retry_after, words
+from ..providers.base import Kind
 from . import framing
 
 CONNECT = 10.0  # seconds to connect and to shake hands
@@ -231,7 +231,7 @@ def read(reply: requests.Response, limit: int, exchange=None) -> bytes:
     return b"".join(pieces)
 
 
-def refusal(reply: requests.Response, kind: ModuleType, token: str = "") -> Fault:
+def refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault:
     """The upstream's own error as the caller's. A 4xx passes with its status and words; our credentials are our affair."""
     try:
         data = read(reply, 65536)

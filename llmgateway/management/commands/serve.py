@@ -27,7 +27,7 @@ from llmgateway.ops.processes import Processes
 SLOWEST_START = 90  # seconds
 LOCK = 0x67775EDB  # of PostgreSQL's advisory locks: of several that start at once, one migrates
 PARTS = {
-    "web": [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "llmgateway" / "gunicorn.conf.py"), "llmgateway.wsgi"],
+    "web": [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "llmgateway" / "server" / "gunicorn.conf.py"), "llmgateway.wsgi"],
     "worker": [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--skip-checks"],
 }
 
