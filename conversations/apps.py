@@ -12,4 +12,4 @@ class ConversationsConfig(AppConfig):
         from .report import assessments
         from .search import index
 
-        sealing.FOLLOWERS[:] = [index.follow, review.reopen, review.sample, assessments.keep]
+        sealing.FOLLOWERS[:] = [index.index_calls, review.reopen, review.sample, assessments.store_assessments]

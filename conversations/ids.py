@@ -6,7 +6,7 @@ from uuid import UUID
 import uuid_utils
 
 
-def uuid7(at: datetime, *, first: bool = False) -> UUID:
+def make_id(at: datetime, *, first: bool = False) -> UUID:
     """An id in the order of time; with `first`, the smallest of that moment."""
     if first:
         return UUID(int=int(at.timestamp() * 1000) << 80)

@@ -16,11 +16,11 @@ from hashlib import sha256, sha512
 from typing import Any, NamedTuple
 
 
-class Broken(Exception):
+class BrokenChain(Exception):
     """What is wrong, and with which row."""
 
 
-class Entry(NamedTuple):
+class SealEntry(NamedTuple):
     number: int
     kind: str
     subject: str  # the id of the row
@@ -50,7 +50,7 @@ def digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
 
 
-def link(before: bytes, entry: Entry) -> bytes:
+def link(before: bytes, entry: SealEntry) -> bytes:
     return sha256(before + f"{entry.number} {entry.kind} {entry.subject} {entry.sealed} ".encode() + entry.digest).digest()
 
 
@@ -68,20 +68,22 @@ class Chain:
         self.passed: Checkpoint | None = None
         self.next = self._from(number + 1)
 
-    def take(self, entry: Entry, claimed: bytes) -> None:
+    def take(self, entry: SealEntry, claimed: bytes) -> None:
         if entry.number != self.number + 1:
-            raise Broken(f"Seal {self.number + 1} is missing: after {self.number} comes {entry.number}.")
+            raise BrokenChain(f"Seal {self.number + 1} is missing: after {self.number} comes {entry.number}.")
         self.number, self.link = entry.number, link(self.link, entry)
         if claimed != self.link:
-            raise Broken(f"The seal of {entry} does not follow from the one before: one of them was changed, moved or put in.")
+            raise BrokenChain(f"The seal of {entry} does not follow from the one before: one of them was changed, moved or put in.")
         while self.next and self.next.number == self.number:
             if self.next.link != self.link.hex():
-                raise Broken(f"At seal {self.number} the chain is not the one that the checkpoint of {self.next.at} signed: it was written anew.")
+                raise BrokenChain(f"At seal {self.number} the chain is not the one that the checkpoint of {self.next.at} signed: it was written anew.")
             self.passed, self.next = self.next, self._from(self.number)
 
     def end(self) -> None:
         if self.next:
-            raise Broken(f"The chain ends at seal {self.number}, but the checkpoint of {self.next.at} signed seal {self.next.number}: its end was cut off.")
+            raise BrokenChain(
+                f"The chain ends at seal {self.number}, but the checkpoint of {self.next.at} signed seal {self.next.number}: its end was cut off."
+            )
 
     def _from(self, number: int) -> Checkpoint | None:
         """The next checkpoint that this chain can meet."""
@@ -96,11 +98,11 @@ def checkpoints(lines: Iterable[bytes], keys: Iterable[str], verify: Verify) -> 
             checkpoint = Checkpoint(**json.loads(line))
             signed = checkpoint.key in trusted and verify(bytes.fromhex(checkpoint.key), bytes.fromhex(checkpoint.signature), checkpoint.message)
         except (ValueError, TypeError):
-            raise Broken(f"Line {place} of the checkpoints is none.") from None
+            raise BrokenChain(f"Line {place} of the checkpoints is none.") from None
         if not signed:
-            raise Broken(f"Line {place} of the checkpoints, of seal {checkpoint.number}, is not signed by a key that is trusted here.")
+            raise BrokenChain(f"Line {place} of the checkpoints, of seal {checkpoint.number}, is not signed by a key that is trusted here.")
         if checkpoint.number < number:
-            raise Broken(f"Line {place} of the checkpoints is of seal {checkpoint.number}, after one of seal {number}.")
+            raise BrokenChain(f"Line {place} of the checkpoints is of seal {checkpoint.number}, after one of seal {number}.")
         number = checkpoint.number
         yield checkpoint
 
@@ -157,8 +159,8 @@ def verified(key: bytes, signature: bytes, message: bytes) -> bool:
 # A range ---------------------------------------------------------------------------------------------------------------
 
 
-def entry_of(line: dict[str, Any]) -> Entry:
-    return Entry(line["number"], line["kind"], line["subject"], bytes.fromhex(line["digest"]), line["sealed"])
+def entry_of(line: dict[str, Any]) -> SealEntry:
+    return SealEntry(line["number"], line["kind"], line["subject"], bytes.fromhex(line["digest"]), line["sealed"])
 
 
 def check(lines: Iterable[bytes], marks: Iterable[Checkpoint] = ()) -> Chain:
@@ -171,12 +173,12 @@ def check(lines: Iterable[bytes], marks: Iterable[Checkpoint] = ()) -> Chain:
             if chain is None:
                 chain = Chain(marks, number=entry.number - 1, link=bytes.fromhex(line["before"]))
         except (ValueError, TypeError, KeyError):
-            raise Broken(f"Line {place} is no entry of a chain.") from None
+            raise BrokenChain(f"Line {place} is no entry of a chain.") from None
         if "text" in line and digest(line["text"]) != entry.digest:
-            raise Broken(f"What was sealed of {entry} is not what its line says.")
+            raise BrokenChain(f"What was sealed of {entry} is not what its line says.")
         chain.take(entry, claimed)
     if chain is None:
-        raise Broken("There is not a line.")
+        raise BrokenChain("There is not a line.")
     return chain
 
 
@@ -195,5 +197,5 @@ def main(range_file: str, checkpoint_file: str = "", *keys: str) -> str:
 if __name__ == "__main__":
     try:
         print(main(*sys.argv[1:]))  # noqa: T201
-    except (Broken, OSError) as problem:
+    except (BrokenChain, OSError) as problem:
         sys.exit(str(problem))

@@ -24,7 +24,7 @@ BULK = 200  # conversations that one decision in bulk is about, at most
 Action, Source, State, Severity = AuditEvent.Action, Review.Source, Review.State, Review.Severity
 
 
-class Refused(Exception):
+class ReviewRefused(Exception):
     """What a reviewer may not do, or not now; the text is fit to show."""
 
 
@@ -72,7 +72,7 @@ def release(request, conversation: Conversation) -> None:
     with transaction.atomic():
         review = Review.objects.select_for_update().get(conversation=conversation)
         if review.assignee_id != request.user.pk and not may(request.user, "lead"):
-            raise Refused("Who holds it, or a Lead, gives it back.")
+            raise ReviewRefused("Who holds it, or a Lead, gives it back.")
         review.assignee = review.lease = None
         review.save(update_fields=["assignee", "lease"])
         audit.record(request, Action.ASSIGNMENT, conversation, to=None)
@@ -81,10 +81,10 @@ def release(request, conversation: Conversation) -> None:
 def assign(request, conversation: Conversation, to: User) -> Review:
     """To somebody who may decide, for as long as it takes. Raises Refused."""
     if not may(to, "decide"):
-        raise Refused(f"{to} does not review.")
+        raise ReviewRefused(f"{to} does not review.")
     _not_own(to, conversation)
     if not readable(to, Conversation.objects.filter(pk=conversation.pk)).exists():
-        raise Refused(f"{to} reads other departments.")
+        raise ReviewRefused(f"{to} reads other departments.")
     with transaction.atomic():
         review = _entered(conversation, Source.ASSIGNED, Severity.RAISED)
         review.state, review.assignee, review.lease = State.WAITING, to, None
@@ -97,12 +97,12 @@ def decide(request, conversation: Conversation, disposition: str, seen: UUID, *,
     """About all up to the call `seen`. Raises Refused: for one's own, for somebody else's claim, and where the conversation went on."""
     _not_own(request.user, conversation)
     if disposition == Decision.Disposition.VIOLATION and not reason.strip():
-        raise Refused("A violation needs a reason.")
+        raise ReviewRefused("A violation needs a reason.")
     with transaction.atomic():
         review = _entered(conversation, Source.CHOSEN)
         _free_for(request.user, review, timezone.now())
         if newest(conversation) != seen:
-            raise Refused(WENT_ON)
+            raise ReviewRefused(WENT_ON)
         decision = _decided(request, review, disposition, seen, reason, note)
         audit.record(request, Action.DECISION, conversation, decision=decision.pk, disposition=disposition)
     return decision
@@ -112,9 +112,9 @@ def no_issue(request, conversations: Iterable[Conversation], reason: str) -> int
     """The Lead's decision about many, each a row of its own. How many: not those of their own, nor what others hold. Raises Refused."""
     conversations = list(conversations)
     if len(conversations) > BULK:
-        raise Refused(f"At most {BULK} at once.")
+        raise ReviewRefused(f"At most {BULK} at once.")
     if not reason.strip():
-        raise Refused("A decision about many needs a reason.")
+        raise ReviewRefused("A decision about many needs a reason.")
     made, now = [], timezone.now()
     with transaction.atomic():
         for conversation in sorted(conversations, key=lambda each: each.pk):
@@ -161,7 +161,7 @@ def _lease(request, review: Review, now: datetime) -> None:
 
 def _not_own(reviewer: User, conversation: Conversation) -> None:
     if conversation.owner_id == reviewer.pk:
-        raise Refused(OWN)
+        raise ReviewRefused(OWN)
 
 
 def _free_for(reviewer: User, review: Review, now: datetime) -> None:
@@ -169,9 +169,9 @@ def _free_for(reviewer: User, review: Review, now: datetime) -> None:
     if may(reviewer, "lead"):
         return
     if review.state == State.WAITING and review.source == Source.ESCALATED:
-        raise Refused("This was escalated: a Lead decides.")
+        raise ReviewRefused("This was escalated: a Lead decides.")
     if review.held_by_another(reviewer, now):
-        raise Refused(TAKEN.format(review.assignee))
+        raise ReviewRefused(TAKEN.format(review.assignee))
 
 
 # What comes into it by itself -----------------------------------------------------------------------------------

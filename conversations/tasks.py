@@ -24,14 +24,14 @@ def export(context, id: str) -> None:
 
     try:
         if found := Export.objects.filter(id=id).first():
-            job.run(found, context.should_abort)
-    except job.Stopped:
+            job.run_export(found, context.should_abort)
+    except job.ExportStopped:
         raise JobAborted from None
     finally:
         database.release()
 
 
-def begin(made: Export) -> None:
+def begin_export(made: Export) -> None:
     export.configure(lock=f"export {made.id.int % AT_ONCE}").defer(id=str(made.id))
 
 
@@ -43,6 +43,6 @@ def tidy_exports(timestamp: int) -> None:
         for made in Export.objects.over(now):
             made.clear()
         for made in Export.objects.left(now - SILENT):
-            begin(made)
+            begin_export(made)
     finally:
         database.release()

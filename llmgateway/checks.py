@@ -114,7 +114,7 @@ def _addresses() -> Iterator[CheckMessage]:
     for name in UPSTREAMS:
         if not (value := getattr(settings, name)):
             continue
-        if hint := addresses.objection(value):
+        if hint := addresses.find_objection(value):
             yield Error(f"{name} is no address that calls may be sent to.", hint=hint, id="llmgateway.E002")
 
 

@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 
-def kept(path: Path) -> str:
+def read_or_make(path: Path) -> str:
     """The secret in this file; a new random one, written first, where there is none."""
     try:
         return path.read_text()

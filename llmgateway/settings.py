@@ -82,15 +82,15 @@ MAX_MESSAGES = 4000
 
 # The chain of seals is signed now and then, in a file that can be shipped away
 # Made when it is first needed: an image that is built from here holds none.
-CHECKPOINT_KEY = env.str("CHECKPOINT_KEY", default="") or SimpleLazyObject(lambda: secret.kept(VAR_DIR / "checkpoint_key"))
+CHECKPOINT_KEY = env.str("CHECKPOINT_KEY", default="") or SimpleLazyObject(lambda: secret.read_or_make(VAR_DIR / "checkpoint_key"))
 CHECKPOINT_FILE = Path(env.str("CHECKPOINT_FILE", default="") or VAR_DIR / "checkpoints.jsonl")
 
 PSEUDONYMS = env.bool("PSEUDONYMS", default=False)  # reviewers see aliases instead of people
-PSEUDONYM_KEY = env.str("PSEUDONYM_KEY", default="") or SimpleLazyObject(lambda: secret.kept(VAR_DIR / "pseudonym_key"))
+PSEUDONYM_KEY = env.str("PSEUDONYM_KEY", default="") or SimpleLazyObject(lambda: secret.read_or_make(VAR_DIR / "pseudonym_key"))
 
 # Django ---------------------------------------------------------------------------------------------------------
 
-SECRET_KEY = env.str("SECRET_KEY", default="") or secret.kept(VAR_DIR / "secret_key")
+SECRET_KEY = env.str("SECRET_KEY", default="") or secret.read_or_make(VAR_DIR / "secret_key")
 DEBUG = False
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"] if DEMO else env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])

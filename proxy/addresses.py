@@ -11,7 +11,7 @@ METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23",
 WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))  # an IPv4 address in their last four bytes
 
 
-def objection(url: str) -> str:
+def find_objection(url: str) -> str:
     """Why calls may not be sent there, as far as the address says so by itself; empty: they may."""
     try:
         parts = urlsplit(url)
@@ -24,21 +24,21 @@ def objection(url: str) -> str:
         return "Write neither an account nor a fragment into the address."
     if parts.scheme == "http" and host not in settings.UPSTREAM_HTTP_HOSTS:
         return "Plain http goes to hosts that UPSTREAM_HTTP_HOSTS names, and nowhere else."
-    return "Calls may not be sent to this address." if barred(host) else ""
+    return "Calls may not be sent to this address." if is_barred(host) else ""
 
 
-def objection_once_resolved(url: str) -> str:
+def find_objection_resolved(url: str) -> str:
     """The same, and of what the host's name stands for now. Every connection looks again; a name that is not known here may be known to a proxy."""
-    if said := objection(url):
+    if said := find_objection(url):
         return said
     try:
         found = socket.getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return ""
-    return "This name stands for an address that calls may not be sent to." if any(barred(str(address[0])) for *_, address in found) else ""
+    return "This name stands for an address that calls may not be sent to." if any(is_barred(str(address[0])) for *_, address in found) else ""
 
 
-def barred(host: str) -> bool:
+def is_barred(host: str) -> bool:
     """Of an address; a name is not."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0].rstrip("."))

@@ -82,12 +82,12 @@ def failed(error: Any) -> Fault:
     named = [said.get(name) for name in ("code", "status", "status_code", "type")]
     status = next((MEANT[name] if name in MEANT else int(name) for name in map(str, named) if name in MEANT or re.fullmatch("[45][0-9]{2}", name)), 0)
     if not status:
-        return Fault(502, "upstream_failed", words(error))
+        return Fault(502, "upstream_failed", error_words(error))
     code, param = (str(said[name])[:200] if said.get(name) else None for name in ("code", "param"))
-    return refused(status, {"message": words(error), "code": None if code == str(status) else code, "param": param})
+    return refused(status, {"message": error_words(error), "code": None if code == str(status) else code, "param": param})
 
 
-def words(error: Any) -> str:
+def error_words(error: Any) -> str:
     """What an upstream says went wrong."""
     said = error.get("message") if isinstance(error, dict) else error
     return str(said or "The model's server failed.")[:2000]

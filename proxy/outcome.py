@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from conversations.models import Snapshot
-from conversations.record import Asked, Outcome, threads
-from conversations.record.attachments import media_type
-from conversations.record.calls import estimate
+from conversations.record import CallRequest, Outcome, threads
+from conversations.record.attachments import detect_media_type
+from conversations.record.calls import estimate_tokens
 from conversations.shape import Json
 
 from . import prices
@@ -16,7 +16,7 @@ from .prices import Rates
 DEAREST = Decimal(999_999)  # US dollars that a snapshot's column holds: an upstream may claim any number of tokens
 
 
-def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | None = None, rates: Rates | None = None) -> Outcome:
+def read_outcome(asked: CallRequest, answer: Json | None, status: str, pictures: list[Json] | None = None, rates: Rates | None = None) -> Outcome:
     """`answer` is a completion (also one that a stream amounts to so far), a list of images, or one of embeddings; `rates` come before list prices."""
     answer = answer or {}
     usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
@@ -36,7 +36,7 @@ def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | No
     outcome.estimated = usage.get("estimated") is True
     if prompt is None and status != Snapshot.Status.REFUSED and (answer or status != Snapshot.Status.FAILED) and asked.kind != Snapshot.Kind.IMAGE:
         outcome.estimated = True
-        usage = counted(asked.messages or asked.body.get("messages") or [{"content": _input(asked.body)}], outcome.replies)
+        usage = estimate_usage(asked.messages or asked.body.get("messages") or [{"content": _input(asked.body)}], outcome.replies)
         prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
     outcome.prompt_tokens, outcome.completion_tokens = prompt, completion
     cost = _cost(asked, usage, prompt, completion or 0, status, rates)
@@ -44,13 +44,16 @@ def of(asked: Asked, answer: Json | None, status: str, pictures: list[Json] | No
     return outcome
 
 
-def counted(messages: list[Json], replies: list[Json]) -> Json:
+def estimate_usage(messages: list[Json], replies: list[Json]) -> Json:
     """Usage that nobody counted."""
-    prompt, completion = estimate("".join(map(threads.said, messages))), sum(estimate(threads.said(reply)) for reply in replies)
+    prompt, completion = (
+        estimate_tokens("".join(map(threads.searchable_text, messages))),
+        sum(estimate_tokens(threads.searchable_text(reply)) for reply in replies),
+    )
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion, "estimated": True}
 
 
-def pictures_of(answer: Json, fetch) -> list[Json]:
+def picture_parts(answer: Json, fetch) -> list[Json]:
     """The images of a reply as parts of a message; `fetch(url)` gives the bytes of one that is only named, or None."""
     parts = []
     for item in answer.get("data") or []:
@@ -58,7 +61,7 @@ def pictures_of(answer: Json, fetch) -> list[Json]:
         if not isinstance(encoded, str) and isinstance(url, str) and (data := fetch(url)):
             encoded = base64.b64encode(data).decode()
         if isinstance(encoded, str):
-            url = f"data:{media_type(_start(encoded))};base64,{encoded}"
+            url = f"data:{detect_media_type(_start(encoded))};base64,{encoded}"
         if isinstance(url, str):
             parts.append({"type": "image_url", "image_url": {"url": url}})
     return parts
@@ -71,15 +74,15 @@ def _start(encoded: str) -> bytes:
         return b""
 
 
-def _cost(asked: Asked, usage: Json, prompt: int | None, completion: int, status: str, rates: Rates | None) -> Decimal | None:
-    listed = prices.of_images(asked.body) if asked.kind == Snapshot.Kind.IMAGE and status == Snapshot.Status.OK else None
+def _cost(asked: CallRequest, usage: Json, prompt: int | None, completion: int, status: str, rates: Rates | None) -> Decimal | None:
+    listed = prices.image_cost(asked.body) if asked.kind == Snapshot.Kind.IMAGE and status == Snapshot.Status.OK else None
     if listed is not None:
         return listed
     if prompt is None:
         return None
     details = usage.get("prompt_tokens_details")
     cached = _count(details, "cached_tokens") if isinstance(details, dict) else None
-    return prices.of_tokens(asked.model, prompt, completion, cached or 0, rates)
+    return prices.token_cost(asked.model, prompt, completion, cached or 0, rates)
 
 
 def _count(usage: Json, *names: str) -> int | None:

@@ -22,7 +22,7 @@ class Rates(NamedTuple):
     completion: Decimal | None = None
 
 
-def of_tokens(model: str, prompt: int, completion: int, cached: int = 0, rates: Rates | None = None) -> Decimal | None:
+def token_cost(model: str, prompt: int, completion: int, cached: int = 0, rates: Rates | None = None) -> Decimal | None:
     each = _per_token((rates and rates.model) or model, 100_000 if prompt > 100_000 else 1000)
     fresh, read, written = each[:3] if each else (None, None, None)
     if rates and rates.prompt is not None:
@@ -41,7 +41,7 @@ def known(model: str) -> str:
     return each[3] if each else "other"
 
 
-def of_images(body: Json) -> Decimal | None:
+def image_cost(body: Json) -> Decimal | None:
     """None where the model, the size or the number has no price in the table."""
     model, size, count = body.get("model"), body.get("size", "1024x1024"), body.get("n", 1)
     known = model in (None, "dall-e-2") and isinstance(size, str) and size in IMAGE

@@ -39,14 +39,14 @@ def title(conversation: str) -> None:
     try:
         found = Conversation.objects.filter(id=conversation, titled_by=Conversation.TitledBy.WORDS).first()
         if found:
-            titles.write(found, titles.asked(found))
+            titles.write(found, titles.build_request(found))
     except Fault as fault:
         log.info("conversation %s keeps its first words for a title: %s", conversation, fault.status)
     finally:
         database.release()
 
 
-def after(exchange: Exchange) -> None:
+def title_later(exchange: Exchange) -> None:
     """A page's call has ended: if it was the first answer of its conversation, a title is asked for. Never fails."""
     call = exchange.call
     if not settings.TITLES or call.head_depth or exchange.token:  # a person's own token goes into no job
@@ -72,14 +72,14 @@ def assess(conversation: str, if_due: bool) -> None:
     try:
         found = Conversation.objects.filter(id=conversation).first()
         if found and settings.METADATA_CHECK and (not if_due or assessments.due(found)):
-            metadata.ask(metadata.asked(found))
+            metadata.assess(metadata.build_request(found))
     except Fault as fault:
         log.info("conversation %s was not assessed: %s", conversation, fault.status)
     finally:
         database.release()
 
 
-def have_assessed(conversation: UUID, *, if_due: bool = False) -> None:
+def assess_later(conversation: UUID, *, if_due: bool = False) -> None:
     """Raises AlreadyEnqueued where it waits for that."""
     assess.configure(queueing_lock=f"assess {conversation}").defer(conversation=str(conversation), if_due=if_due)
 
@@ -93,6 +93,6 @@ def draw(timestamp: int) -> None:
         for id in assessments.sample(day, percent, settings.METADATA_SAMPLE_MOST) if settings.METADATA_CHECK and percent else []:
             with suppress(AlreadyEnqueued), transaction.atomic():  # it waits for that already
                 audit.record(SAMPLE, AuditEvent.Action.ASSESSMENT, Conversation(id=id), day=day, percent=percent)
-                have_assessed(id, if_due=True)
+                assess_later(id, if_due=True)
     finally:
         database.release()

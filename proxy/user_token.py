@@ -33,10 +33,10 @@ def read(request) -> str:
         return ""
 
 
-def required(request, way: Way) -> str:
+def require_token(request, way: Way) -> str:
     """What a call takes along: the person's token, or none where the gateway's own credentials serve. Where LLM_ENDPOINT has neither, the call
     goes to the other places of its model. Raises Fault where there are none."""
-    if not settings.ALLOW_USER_TOKENS or not client.takes_tokens(way.address_of_environment):
+    if not settings.ALLOW_USER_TOKENS or not client.may_take_token(way.address_of_environment):
         return ""
     token = read(request)
     if not token and not settings.LLM_API_AUTHORIZATION and not way.leave_out(ENVIRONMENT):
@@ -44,13 +44,13 @@ def required(request, way: Way) -> str:
     return token
 
 
-def keep(request, response: HttpResponse, token: str) -> None:
+def store_token(request, response: HttpResponse, token: str) -> None:
     """Until the browser is closed, the person signs out, or a day has passed."""
     sealed = _seal(request.user).encrypt((token if " " in token else f"Bearer {token}").encode())
     response.set_cookie(COOKIE, sealed.decode(), httponly=True, samesite="Strict", secure=settings.SESSION_COOKIE_SECURE)
 
 
-def forget(response: HttpResponse) -> None:
+def forget_token(response: HttpResponse) -> None:
     response.delete_cookie(COOKIE, samesite="Strict")
 
 
@@ -63,7 +63,7 @@ class Cookie:
     def __call__(self, request):
         response = self.get_response(request)
         if COOKIE in request.COOKIES and COOKIE not in response.cookies and hasattr(request, "user") and not read(request):
-            forget(response)
+            forget_token(response)
         return response
 
 

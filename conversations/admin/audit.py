@@ -14,13 +14,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ..exports.audit import Events
+from ..exports.audit import AuditTable
 from ..models import AuditEvent, User
 from ..models.audit import AuditEventQuerySet
 from ..people import audit
 from ..people.access import may, reads_everything
 from ..people.identity import Names
-from ..search.choices import Days
+from ..search.choices import DaysForm
 from ..search.filters import ACCOUNTS
 from ..templatetags.review import moment, visible
 from .changelist import Action, Log
@@ -30,7 +30,7 @@ READING = "reading"
 NOTHING: tuple[Any, ...] = (None, "", {})
 
 
-class AuditFilter(Days):
+class AuditFilter(DaysForm):
     """An id looks at all days unless some are chosen."""
 
     who = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Name begins with"}))
@@ -107,8 +107,8 @@ class AuditEventAdmin(Log):
         event = super().get_object(request, object_id, from_field)
         return Names(request.user).event(event) if event else None
 
-    def download(self, request: HttpRequest, chosen: AuditFilter) -> Events:
-        return Events(chosen.events(), chosen.names, with_terms=reads_everything(request.user))
+    def download(self, request: HttpRequest, chosen: AuditFilter) -> AuditTable:
+        return AuditTable(chosen.events(), chosen.names, with_terms=reads_everything(request.user))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)

@@ -19,14 +19,14 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 
-from ..exports.table import Calls, Stream
+from ..exports.table import CallTable, Stream
 from ..models import AuditEvent, SavedFilter
 from ..people import audit
 from ..people.access import may
 from ..people.identity import Names
 from ..search import index
-from ..search.choices import Days
-from ..search.filters import Filter
+from ..search.choices import DaysForm
+from ..search.filters import CallFilter
 from . import patience
 from .rights import Evidence
 
@@ -125,7 +125,7 @@ class Log(Evidence, admin.ModelAdmin):
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    filter_form: type[Days] = Filter
+    filter_form: type[DaysForm] = CallFilter
     exported = ""  # what the page of exports calls this list
     rows_of_csv = with_calls = ""  # said beside the link and before the filter's words
 
@@ -148,7 +148,7 @@ class Log(Evidence, admin.ModelAdmin):
         raise NotImplementedError
 
     def download(self, request: HttpRequest, chosen: Any) -> Stream:
-        return Calls(self.calls(chosen), chosen.names)
+        return CallTable(self.calls(chosen), chosen.names)
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, "view_content") and may(request.user, "export_content")
@@ -205,7 +205,7 @@ class Log(Evidence, admin.ModelAdmin):
         self.note(request, Action.SEARCH if chosen.terms else Action.LIST, chosen, stopped=True)
         return patience.stopped(request, str(self.opts.verbose_name_plural).capitalize(), chosen, self.url("changelist"))
 
-    def note(self, request: HttpRequest, action: str, chosen: Days, **detail: Any) -> None:
+    def note(self, request: HttpRequest, action: str, chosen: DaysForm, **detail: Any) -> None:
         audit.record(request, action, self.model, terms=chosen.terms, filter=chosen.chosen, **detail)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context=None) -> HttpResponse:

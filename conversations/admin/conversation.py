@@ -147,7 +147,7 @@ class ConversationAdmin(Log):
         if attachment is None:
             raise Http404
         audit.record(request, AuditEvent.Action.ATTACHMENT, attachment)
-        return attachment_response.response(attachment)
+        return attachment_response.file_response(attachment)
 
 
 def _id(request: HttpRequest, name: str) -> UUID | None:

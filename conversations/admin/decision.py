@@ -10,18 +10,18 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ..exports.decisions import Decisions
+from ..exports.decisions import DecisionTable
 from ..models import Decision, User
 from ..people import audit
 from ..people.access import may, reads_everything
-from ..search.choices import Days
+from ..search.choices import DaysForm
 from ..templatetags.review import moment, visible
 from .changelist import Action, Log
 
 DISPOSITIONS = [("", "Any"), *((value, label.capitalize()) for value, label in Decision.Disposition.choices)]
 
 
-class DecisionFilter(Days):
+class DecisionFilter(DaysForm):
     reviewer = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Name begins with"}))
     disposition = forms.ChoiceField(required=False, choices=DISPOSITIONS)
     field_order = ("reviewer", "disposition", "since", "until")
@@ -67,8 +67,8 @@ class DecisionAdmin(Log):
     def columns(self, rows: QuerySet[Decision]) -> QuerySet[Decision]:
         return rows.select_related("reviewer")
 
-    def download(self, request: HttpRequest, chosen: DecisionFilter) -> Decisions:
-        return Decisions(chosen.decisions(), with_words=reads_everything(request.user))
+    def download(self, request: HttpRequest, chosen: DecisionFilter) -> DecisionTable:
+        return DecisionTable(chosen.decisions(), with_words=reads_everything(request.user))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)

@@ -23,12 +23,12 @@ from ..exports.formats import FORMATS
 from ..models import AuditEvent, Export
 from ..people import audit
 from ..people.access import may
-from ..search.filters import ConversationFilter, Filter
+from ..search.filters import CallFilter, ConversationFilter
 
 SHOWN = 100  # exports in the list
 CAP = 10_000  # calls that are counted
 WHAT = {"conversations": "Conversations with calls", "calls": "Calls"}
-FORMS: dict[str, type[Filter]] = {"conversations": ConversationFilter, "calls": Filter}
+FORMS: dict[str, type[CallFilter]] = {"conversations": ConversationFilter, "calls": CallFilter}
 
 
 class ExportForm(forms.Form):
@@ -74,7 +74,7 @@ def new(request: HttpRequest) -> HttpResponse:
     return _page(request, "admin/export_new.html", title="Export", status=400 if form.errors else 200, **context)
 
 
-def _freeze(request: Any, of: str, chosen: Filter, given: dict[str, Any]) -> Export:
+def _freeze(request: Any, of: str, chosen: CallFilter, given: dict[str, Any]) -> Export:
     """The filter and the newest seal, as they are now."""
     first = chosen.cleaned_data["since"] if chosen.id_prefix is None else None
     zone = timezone.get_current_timezone_name()
@@ -87,7 +87,7 @@ def _freeze(request: Any, of: str, chosen: Filter, given: dict[str, Any]) -> Exp
         )  # fmt: skip
         detail = {"format": made.format, "purpose": made.purpose, "of": of, "filter": chosen.chosen, "after": made.after, "last": made.last}
         audit.record(request, AuditEvent.Action.EXPORT, made, terms=chosen.terms, **detail)
-        tasks.begin(made)
+        tasks.begin_export(made)
     return made
 
 
@@ -134,7 +134,7 @@ def whole(request: HttpRequest, id: UUID) -> HttpResponse:
     made = _ready(request, id)
     name = f"{slugify(made.format)}-{made.asked:%Y-%m-%d-%H%M%S}"
     audit.record(request, AuditEvent.Action.EXPORT, made, file="all of them")
-    response = StreamingHttpResponse(archive.stream(made.folder, name), content_type="application/zip")
+    response = StreamingHttpResponse(archive.stream_archive(made.folder, name), content_type="application/zip")
     response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
     return _guarded(response)
 

@@ -58,7 +58,7 @@ def queue(request: HttpRequest) -> list[Tile]:
 
 def decided() -> Tile:
     first = timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    rows = Decision.objects.filter(id__gte=ids.uuid7(first, first=True)).values_list("disposition").annotate(Count("pk")).order_by()
+    rows = Decision.objects.filter(id__gte=ids.make_id(first, first=True)).values_list("disposition").annotate(Count("pk")).order_by()
     found = dict(rows)
     says = ", ".join(f"{found[each.value]:,} {each.label}" for each in Decision.Disposition if each.value in found)
     return Tile("Decided this month", count(sum(found.values())), says, reverse("admin:conversations_decision_changelist"))
@@ -73,6 +73,6 @@ def integrity() -> Tile:
 
 
 def backlog() -> Tile:
-    waiting, age = sealing.backlog()
+    waiting, age = sealing.measure_backlog()
     waiting *= age > USUAL  # the opening of this page is on the trail, and waits itself
     return Tile("Waiting for a seal", count(waiting), f"the oldest for {lasting(age)}" if waiting else "search and seals are up to date")

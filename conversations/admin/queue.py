@@ -112,7 +112,7 @@ def in_bulk(request: HttpRequest) -> HttpResponse:
     ids = [id for id in (as_uuid(each) for each in request.POST.getlist("conversation")[: review.BULK + 1]) if id]
     try:
         count = review.no_issue(request, readable(request.user, Conversation.objects.filter(id__in=ids)), request.POST.get("reason", "")[:500])
-    except review.Refused as problem:
+    except review.ReviewRefused as problem:
         messages.error(request, str(problem))
     else:
         left = f" {len(ids) - count} were left: your own, or in somebody's hands." if count < len(ids) else ""
@@ -176,7 +176,7 @@ def act(request: HttpRequest, id: UUID, what: str) -> HttpResponse:
             return decide(request, conversation, which)
         else:
             raise Http404
-    except review.Refused as problem:
+    except review.ReviewRefused as problem:
         messages.error(request, str(problem))
     return HttpResponseRedirect(here)
 
@@ -186,7 +186,7 @@ def assign(request: HttpRequest, conversation: Conversation) -> None:
         raise PermissionDenied
     to = User.objects.filter(username=request.POST.get("to", ""), is_active=True).first()
     if to is None:
-        raise review.Refused("Nobody has that name.")
+        raise review.ReviewRefused("Nobody has that name.")
     review.assign(request, conversation, to)
     messages.success(request, f"Assigned to {to}.")
 

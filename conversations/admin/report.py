@@ -13,14 +13,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
-from ..exports.table import BOM, line
+from ..exports.table import BOM, csv_line
 from ..figures import count, money, short, spent
 from ..models import AuditEvent
 from ..people import audit
 from ..people.access import may, reads_everything
 from ..people.identity import Names
 from ..report import charts
-from ..report.figures import Assessed, Days, Figures, Report, Row
+from ..report.figures import Assessed, Figures, Period, Report, ReportRow
 
 RANGES = {7: "7 days", 30: "30 days", 91: "Quarter", 365: "Year"}
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
@@ -33,7 +33,7 @@ class DaysForm(forms.Form):
     def clean(self) -> None:
         if len(self.cleaned_data) == 2:
             try:
-                self.days = Days(**self.cleaned_data)
+                self.days = Period(**self.cleaned_data)
             except ValueError as problem:
                 raise ValidationError(str(problem)) from None
 
@@ -42,7 +42,7 @@ class DaysForm(forms.Form):
 class Bar:
     """A row as it is drawn, and what stands beside it."""
 
-    row: Row
+    row: ReportRow
     picture: SafeString
     cells: Sequence[str]
 
@@ -73,7 +73,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "form": form,
         "days": days,
         "ranges": [
-            (f"?since={today() - timedelta(days=n - 1)}&until={today()}", said, days == Days(today() - timedelta(days=n - 1), today()))
+            (f"?since={today() - timedelta(days=n - 1)}&until={today()}", said, days == Period(today() - timedelta(days=n - 1), today()))
             for n, said in RANGES.items()
         ],
         "query": f"?since={days.since}&until={days.until}",
@@ -93,19 +93,19 @@ def csv(request: HttpRequest, panel: str) -> HttpResponse:
     if found is None or found.missing or not form.is_valid():
         raise Http404
     audit.record(request, AuditEvent.Action.EXPORT, of="usage report", panel=panel, since=days.since, until=days.until, by_person=report.by_person)
-    body = BOM + b"".join(line(tuple(str(value) for value in row)) for row in (found.heads, *found.rows))
+    body = BOM + b"".join(csv_line(tuple(str(value) for value in row)) for row in (found.heads, *found.rows))
     headers = {"Content-Disposition": f'attachment; filename="usage-{panel}-{days.since}-{days.until}.csv"', "X-Content-Type-Options": "nosniff"}
     return HttpResponse(body, content_type="text/csv; charset=utf-8", headers=headers)
 
 
-def chosen(request: HttpRequest) -> tuple[DaysForm, Days]:
+def chosen(request: HttpRequest) -> tuple[DaysForm, Period]:
     """The last 30 days unless chosen, or where the choice is none."""
-    usual = Days(today() - timedelta(days=29), today())
+    usual = Period(today() - timedelta(days=29), today())
     form = DaysForm({"since": request.GET.get("since", usual.since), "until": request.GET.get("until", usual.until)}, auto_id="days-%s", label_suffix="")
     return form, form.days if form.is_valid() else usual
 
 
-def read(request: HttpRequest, days: Days) -> Report:
+def read(request: HttpRequest, days: Period) -> Report:
     who = request.user
     by_person, assessments = may(who, "view_usage_by_user"), may(who, "view_assessments")
     return Report(days, by_person=by_person, titles=reads_everything(who), assessments=assessments, names=Names(who))
@@ -202,7 +202,7 @@ def assessed(report: Report) -> list[Panel]:
     return found + ([worth("assessed-people", "Assessments by person", "Person", rows)] if (rows := report.assessed_persons) else [])
 
 
-def worth(name: str, title: str, head: str, rows: list[Row[Assessed]], missing: str = "", says: str = "") -> Panel:
+def worth(name: str, title: str, head: str, rows: list[ReportRow[Assessed]], missing: str = "", says: str = "") -> Panel:
     longest, counted = max((row.figures.conversations for row in rows), default=0), any(row.people is not None for row in rows)
     heads = ("Conversations", "Work-related", "Satisfaction of 10", "Seconds saved", "Assistants’ seconds saved", "Worth in USD")
     cells = [
@@ -223,7 +223,7 @@ def worth(name: str, title: str, head: str, rows: list[Row[Assessed]], missing: 
     )  # fmt: skip
 
 
-def bars(name: str, title: str, head: str, rows: list[Row[Figures]], missing: str = "") -> Panel:
+def bars(name: str, title: str, head: str, rows: list[ReportRow[Figures]], missing: str = "") -> Panel:
     longest = max((row.figures.tokens for row in rows), default=0)
     heads, counted = ("Calls", "Prompt tokens", "Completion tokens", "Cost in USD"), any(row.people is not None for row in rows)
     return Panel(
@@ -237,7 +237,7 @@ def beside(figures: Figures) -> tuple[str, ...]:
     return f"{short(figures.prompt_tokens)} + {short(figures.completion_tokens)}", count(figures.calls), money(figures.cost)
 
 
-def cells(row: Row[Figures]) -> tuple[Any, ...]:
+def cells(row: ReportRow[Figures]) -> tuple[Any, ...]:
     people = () if row.people is None else (row.people,)
     return (row.name, *people, row.figures.calls, row.figures.prompt_tokens, row.figures.completion_tokens, row.figures.cost)
 

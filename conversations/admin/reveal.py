@@ -18,7 +18,7 @@ def page(request: HttpRequest, id: UUID | None = None) -> HttpResponse:
     """Who is behind a conversation, or a call in none; without an id, whose names may be searched for."""
     if not (may(request.user, "view_content") and may(request.user, "reveal_identity")):
         raise PermissionDenied
-    if not identity.hides(request.user):
+    if not identity.hides_people(request.user):
         raise Http404
     subject = found(request.user, id) if id else None
     next, problem = way_back(request, subject), ""
@@ -26,7 +26,7 @@ def page(request: HttpRequest, id: UUID | None = None) -> HttpResponse:
         try:
             identity.reveal(request, subject, request.POST.get("reason", "")[:500])
             return HttpResponseRedirect(next)
-        except identity.Refused as refused:
+        except identity.RevealRefused as refused:
             problem = str(refused)
     title, button = ("Reveal who it is", "Reveal") if subject else ("Search by name", "Search by name")
     context = {**admin.site.each_context(request), "title": title, "button": button, "subject": subject, "next": next, "problem": problem}

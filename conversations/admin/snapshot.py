@@ -18,7 +18,7 @@ from ..people.identity import Names
 from ..reading import attachment_response
 from ..record import growth, rebuild
 from ..record.rebuild import Messages
-from ..search.filters import Filter
+from ..search.filters import CallFilter
 from ..templatetags.review import moment, visible
 from .changelist import Log
 
@@ -51,7 +51,7 @@ class SnapshotAdmin(Log):
     exported = "calls"
     rows_of_csv = "one row a call"
 
-    def filtered(self, chosen: Filter) -> QuerySet[Snapshot]:
+    def filtered(self, chosen: CallFilter) -> QuerySet[Snapshot]:
         return chosen.calls()
 
     calls = filtered
@@ -134,7 +134,7 @@ class SnapshotAdmin(Log):
             "took": lasted(call),
             "payloads": [("Request", indented(rows.request(call)), "request"), ("Reply", indented(response) if response else "", "response")],
             "shown": SHOWN,
-            "partial": growth.grown(call.id) if call.status == Snapshot.Status.PENDING else "",
+            "partial": growth.read_growth(call.id) if call.status == Snapshot.Status.PENDING else "",
             "files": files,
             "may_export": may(request.user, "export_content"),
             "preserved_filters": self.get_preserved_filters(request),
@@ -170,10 +170,10 @@ class SnapshotAdmin(Log):
         return visible("–" if value in (None, "") else value)
 
     def request_view(self, request: HttpRequest, id) -> HttpResponse:
-        return self._download(request, id, "request", rebuild.request)
+        return self._download(request, id, "request", rebuild.rebuild_request)
 
     def response_view(self, request: HttpRequest, id) -> HttpResponse:
-        return self._download(request, id, "response", rebuild.response)
+        return self._download(request, id, "response", rebuild.rebuild_response)
 
     def _download(self, request: HttpRequest, id, name: str, rebuild) -> HttpResponse:
         """The JSON, files put back: as it was sent, or as it came."""
@@ -199,7 +199,7 @@ class SnapshotAdmin(Log):
         if found is None or bytes(found.sha256).hex() not in Messages([]).files(call):
             raise Http404
         audit.record(request, Action.ATTACHMENT, found, call=call.id)
-        return attachment_response.response(found)
+        return attachment_response.file_response(found)
 
     def _call(self, request: HttpRequest, id) -> Snapshot:
         if not self.has_view_permission(request):

@@ -84,7 +84,7 @@ def read(conversation: Conversation, names: Names, *, at: UUID | None = None, ca
     found = Snapshot.objects.filter(Q(conversation=conversation) | Q(about=conversation, kind=Snapshot.Kind.METADATA)).select_related("assessment")
     calls = list(found.defer("params", "response", "commitment", "salt", "user_agent", "classic").order_by("id"))
     snapshots = [each for each in calls if each.conversation_id == conversation.id]
-    grown = tree.grow(conversation.messages.defer("text", "raw"), snapshots)
+    grown = tree.build_tree(conversation.messages.defer("text", "raw"), snapshots)
     by_id = {snapshot.id: snapshot for snapshot in snapshots}
     if call in by_id:
         at = by_id[call].reply_id or by_id[call].head_id
@@ -102,7 +102,7 @@ def read(conversation: Conversation, names: Names, *, at: UUID | None = None, ca
         turn.new = decision is not None and turn.brought.id > decision.newest
         turn.pieces = _pieces(texts[turn.message.id], names)
         turn.prompt_pieces = [_pieces(texts[node.message.id], names) for node in turn.prompt]
-        turn.growing = "".join(growth.grown(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)
+        turn.growing = "".join(growth.read_growth(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)
     if with_files := [piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each if piece.file]:
         files = {file["sha256"]: file["id"] for file in conversation.files}  # type: ignore[attr-defined]
         for piece in with_files:

@@ -73,7 +73,7 @@ class UserAdmin(Administered, auth.UserAdmin):
             data = file.read(people.LARGEST + 1)
             try:
                 entries = people.write(data, request) if context["written"] else people.read(data)
-            except people.Unreadable as problem:
+            except people.UnreadableDirectory as problem:
                 context["error"] = str(problem)
             else:
                 shown = [entry for entry in entries if entry.status != people.SAME]

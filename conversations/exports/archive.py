@@ -26,7 +26,7 @@ class Sink:
         return data
 
 
-def stream(folder: Path, name: str) -> Iterator[bytes]:
+def stream_archive(folder: Path, name: str) -> Iterator[bytes]:
     """Everything in it, under one name. `folder` must not change meanwhile."""
     sink = Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]

@@ -10,7 +10,7 @@ from .table import Stream
 COLUMNS = ("id", "at", "who", "action", "kind", "subject", "conversation", "address", "user_agent", "detail")
 
 
-class Events(Stream):
+class AuditTable(Stream):
     def __init__(self, events: AuditEventQuerySet, names: Names, *, with_terms: bool) -> None:
         self.names = names
         self.with_terms = with_terms

@@ -9,7 +9,7 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Sum
 from ..models import Conversation, Decision, Seal, Snapshot
 from .calls import SCHEMA_VERSION, Table, text
 from .selection import Stretch
-from .table import line
+from .table import csv_line
 
 SUMS = {
     "first": Min("opened"), "newest": Max("closed"), "calls": Count("id"), "failures": Count("id", filter=~Q(status=Snapshot.Status.OK)),
@@ -19,7 +19,7 @@ SUMS = {
 MODELS = 20  # of one conversation that are named
 
 
-class Conversations(Table):
+class ConversationsFormat(Table):
     name, label = "conversations", "CSV by conversation"
     says = "One row a conversation: who, when, how many calls, tokens and cost, and the newest decision."
     stem, conversations = "conversations", True
@@ -38,7 +38,7 @@ class Conversations(Table):
             who = self.person(conversation.owner)
             decision = decided.get(id)
             said = (decision.disposition, text(decision.made)) if decision else ("", "")
-            yield line((str(id), conversation.title, *who, *map(text, (first, closed, conversation.shown, *sums)), _listed(models), *said, SCHEMA_VERSION))
+            yield csv_line((str(id), conversation.title, *who, *map(text, (first, closed, conversation.shown, *sums)), _listed(models), *said, SCHEMA_VERSION))
 
 
 def _figures(conversations: list[UUID], last: int) -> dict[UUID, list]:

@@ -17,7 +17,7 @@ from ..record.rebuild import Messages
 from . import table
 from .format import Format
 from .selection import Stretch
-from .table import BOM, LONGEST, line
+from .table import BOM, LONGEST, csv_line
 
 SCHEMA_VERSION = "1"
 FIGURES = (
@@ -46,7 +46,7 @@ class Table(Format):
     columns: tuple[str, ...] = ()
 
     def __init_subclass__(cls) -> None:
-        cls.head = BOM + line(cls.columns)
+        cls.head = BOM + csv_line(cls.columns)
 
     def person(self, user: User) -> tuple[str, str, str]:
         return self.names.name(user), self.names.job_title(user), self.names.department(user)
@@ -64,7 +64,7 @@ class Figured(Table):
             yield (str(number), str(id), str(conversation or ""), title or "", *who, *map(text, rest)), id
 
 
-class Figures(Figured):
+class FiguresFormat(Figured):
     name, label = "figures", "CSV of figures"
     says = "One row a call: who, when, which model, tokens, cost, how it ended. Nothing that was said, no titles."
     columns = tuple(name for name in (*FIGURES, "schema_version") if name != "title")
@@ -72,10 +72,10 @@ class Figures(Figured):
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
         for figures, _ in self.figures(stretch):
-            yield line((*figures[:3], *figures[4:], SCHEMA_VERSION))
+            yield csv_line((*figures[:3], *figures[4:], SCHEMA_VERSION))
 
 
-class Turns(Figured):
+class TurnsFormat(Figured):
     name, label = "turns", "CSV by turn"
     says = "One row a call: what was newly asked, what was answered, and the figures."
     columns = (*FIGURES, "asked", "answered", "text_truncated", "text_sha256", "schema_version")
@@ -86,10 +86,10 @@ class Turns(Figured):
         for figures, id in self.figures(stretch):
             head, reply = ends[id]
             asked, answered = said.get(head, ""), said.get(reply, "")
-            yield line((*figures, asked[:LONGEST], answered[:LONGEST], *table.cut(asked=asked, answered=answered), SCHEMA_VERSION))
+            yield csv_line((*figures, asked[:LONGEST], answered[:LONGEST], *table.cut(asked=asked, answered=answered), SCHEMA_VERSION))
 
 
-class Classic(Table):
+class ClassicFormat(Table):
     name, label = "classic", "CSV in the classic columns"
     says = "One row a call with its whole request and reply as JSON, in the columns of the classic gateway."
     columns = table.COLUMNS
@@ -99,7 +99,7 @@ class Classic(Table):
         calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(list(stretch.seals))
         messages = Messages((call.conversation_id for call in calls.values() if call.conversation_id), self.names)
         for id in stretch.seals:
-            yield line(table.row(calls[id], self.names, messages.request(calls[id]), messages.response(calls[id])))
+            yield csv_line(table.row(calls[id], self.names, messages.request(calls[id]), messages.response(calls[id])))
 
 
 def _said(ends: Any) -> dict[UUID | None, str]:
@@ -109,7 +109,7 @@ def _said(ends: Any) -> dict[UUID | None, str]:
         cursor.execute(SAID, {"heads": [id for id in heads if id], "replies": [id for id in replies if id]})
         found: dict[UUID | None, list[str]] = {}
         for message, role, text, raw in cursor.fetchall():
-            found.setdefault(message, []).append(threads.said(threads.put_together(role, text, raw)))
+            found.setdefault(message, []).append(threads.searchable_text(threads.put_together(role, text, raw)))
     return {message: "\n\n".join(reversed(texts)) for message, texts in found.items()}
 
 

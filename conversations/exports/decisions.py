@@ -11,7 +11,7 @@ from .table import Stream
 COLUMNS = ("id", "made", "reviewer", "conversation", "disposition", "newest_call")
 
 
-class Decisions(Stream):
+class DecisionTable(Stream):
     def __init__(self, decisions: QuerySet[Decision], *, with_words: bool) -> None:
         self.with_words = with_words
         super().__init__(decisions.select_related("reviewer"), (*COLUMNS, "reason", "note") if with_words else COLUMNS)

@@ -25,7 +25,7 @@ CLUES = ("key", "address", "user_agent", "salt")  # what leads to a person, or p
 FIELDS = [field for field in Snapshot._meta.concrete_fields if field.name not in LEFT_OUT]
 
 
-class Lines(Format):
+class LinesFormat(Format):
     name, label, suffix = "jsonl", "JSONL, the faithful copy", "jsonl"
     says = "One line a call: every field, the request and the reply exactly as they were. It can be held against the seals."
     at_once, whole = 200, True
@@ -72,10 +72,10 @@ class Files:
 
     def __call__(self, digest: str, prefix: str) -> str:
         try:
-            return attachments.encoded(digest, prefix)
+            return attachments.encode_file(digest, prefix)
         except FileNotFoundError:
             self.lost[digest] = None
-            return attachments.named(digest, prefix)
+            return attachments.describe_file(digest, prefix)
 
 
 def _plain(value: Any) -> Any:

@@ -12,13 +12,13 @@ from ..record import attachments
 from ..record.rebuild import Messages
 from .calls import Table
 from .selection import Stretch
-from .table import line
+from .table import csv_line
 
 FOLDER = "attachments"
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp", "application/pdf": "pdf"}
 
 
-class Files(Table):
+class FilesFormat(Table):
     name, label = "attachments", "Attachments"
     says = "Every picture and file of these calls, once, named by its sha256; and a CSV that says which call named which."
     columns = ("seal", "call", "conversation", "file", "sha256", "bytes", "media_type_as_sent", "state")
@@ -35,19 +35,19 @@ class Files(Table):
             for digest in named[id]:
                 file, size = self.kept(digest)
                 said = (file, digest, str(size), sent_as.get(digest, ""), "whole" if file else "lost")
-                yield line((str(number), str(id), str(calls[id].conversation_id or ""), *said))
+                yield csv_line((str(number), str(id), str(calls[id].conversation_id or ""), *said))
 
     def kept(self, digest: str) -> tuple[str, int]:
         """The name and size of the copy; no name where storage has lost the file, or has another in its place."""
         assert self.folder
         try:
-            with default_storage.open(attachments.name(bytes.fromhex(digest))) as stored:
+            with default_storage.open(attachments.storage_name(bytes.fromhex(digest))) as stored:
                 data = stored.read()
         except FileNotFoundError:
             return "", 0
         if sha256(data).hexdigest() != digest:
             return "", 0
-        name = f"{FOLDER}/{digest}.{SUFFIXES.get(attachments.media_type(data), 'bin')}"
+        name = f"{FOLDER}/{digest}.{SUFFIXES.get(attachments.detect_media_type(data), 'bin')}"
         keep(self.folder / name, data)
         return name, len(data)
 

@@ -1,10 +1,12 @@
 """The formats of an export, by name."""
 
-from .by_conversation import Conversations
-from .calls import Classic, Figures, Turns
-from .faithful import Lines
-from .files import Files
+from .by_conversation import ConversationsFormat
+from .calls import ClassicFormat, FiguresFormat, TurnsFormat
+from .faithful import LinesFormat
+from .files import FilesFormat
 from .format import Format
-from .transcript import Transcripts
+from .transcript import TranscriptsFormat
 
-FORMATS: dict[str, type[Format]] = {each.name: each for each in (Turns, Conversations, Classic, Figures, Lines, Transcripts, Files)}
+FORMATS: dict[str, type[Format]] = {
+    each.name: each for each in (TurnsFormat, ConversationsFormat, ClassicFormat, FiguresFormat, LinesFormat, TranscriptsFormat, FilesFormat)
+}

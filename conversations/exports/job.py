@@ -19,7 +19,7 @@ from ..models import Conversation, Export, Snapshot, User
 from ..people.access import may
 from ..people.identity import Names
 from ..proof import checkpoints
-from ..search.filters import ConversationFilter, Filter
+from ..search.filters import CallFilter, ConversationFilter
 from . import proof
 from .format import Format
 from .formats import FORMATS
@@ -30,7 +30,7 @@ EVERY = 1.0  # seconds between two records of what is durable: what a killed wor
 SELECTION = "selection"
 
 
-class Stopped(Exception):
+class ExportStopped(Exception):
     """The worker leaves; another goes on."""
 
 
@@ -38,7 +38,7 @@ class NotPermitted(Exception):
     """Why there is no export; fit to show."""
 
 
-def run(export: Export, leaving: Callable[[], bool] = lambda: False) -> None:
+def run_export(export: Export, leaving: Callable[[], bool] = lambda: False) -> None:
     """To its end, or to nowhere where another worker is at it. Raises Stopped."""
     with alone(export) as mine:
         if not mine:
@@ -62,7 +62,7 @@ def _run(export: Export, leaving: Callable[[], bool]) -> None:
     if export.total is None:
         with timezone.override(ZoneInfo(export.zone)):
             total = chosen.write(selected(export), conversations=made.conversations)
-        checkpoints.mark(now=True)
+        checkpoints.write_checkpoint(now=True)
         if not export.keep(state=Export.State.RUNNING, began=timezone.now(), total=total):
             return
     if write(export, made, chosen, leaving):
@@ -88,7 +88,7 @@ def write(export: Export, made: Format, chosen: Chosen, leaving: Callable[[], bo
                 kept = time.monotonic()
                 database.release()
             if leaving():
-                raise Stopped
+                raise ExportStopped
         return export.keep(taken=taken, files=parts.end())
     finally:
         parts.close()
@@ -112,7 +112,7 @@ def permitted(export: Export) -> User:
 
 def selected(export: Export) -> Selection:
     """What the filter means now, up to the seal at which the export is frozen. Raises NotPermitted."""
-    form = (ConversationFilter if export.of == "conversations" else Filter)(orjson.loads(export.query), permitted(export))
+    form = (ConversationFilter if export.of == "conversations" else CallFilter)(orjson.loads(export.query), permitted(export))
     if not form.is_valid() or form.cut_short:
         raise NotPermitted("The filter finds too much by now, or is wrong. Choose again.")
     calls = form.calls_of_conversations() if isinstance(form, ConversationFilter) else form.calls()

@@ -78,13 +78,13 @@ def covering(first: int, last: int) -> Checkpoint | None:
                 newest = mark if mark.number >= first else newest
                 if mark.number >= last:
                     return mark
-        except ledger.Broken:
+        except ledger.BrokenChain:
             if not settings.CHECKPOINT_FILE.exists() and attempt == 0:
-                checkpoints.mark(now=True)
+                checkpoints.write_checkpoint(now=True)
                 continue
             raise
         if attempt == 0:
-            checkpoints.mark(now=True)
+            checkpoints.write_checkpoint(now=True)
     return newest
 
 

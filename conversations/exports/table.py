@@ -35,7 +35,7 @@ def cell(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def line(values: tuple[str, ...]) -> bytes:
+def csv_line(values: tuple[str, ...]) -> bytes:
     return (",".join(map(cell, values)) + "\r\n").encode()
 
 
@@ -78,7 +78,7 @@ class Stream:
     def __init__(self, rows: QuerySet, columns: tuple[str, ...]) -> None:
         self.rows = rows.order_by("-id")
         self.last: UUID | None = None
-        self.waiting: Iterator[bytes] = iter([BOM + line(columns)])
+        self.waiting: Iterator[bytes] = iter([BOM + csv_line(columns)])
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -98,13 +98,13 @@ class Stream:
         if not rows:
             return []
         self.last = rows[-1].id
-        return [line(values) for values in self.values(rows)]
+        return [csv_line(values) for values in self.values(rows)]
 
     def values(self, rows: list[Any]) -> Iterable[tuple[str, ...]]:
         raise NotImplementedError
 
 
-class Calls(Stream):
+class CallTable(Stream):
     def __init__(self, calls: QuerySet[Snapshot], names: Names) -> None:
         self.names = names
         super().__init__(calls.select_related("owner", "conversation"), COLUMNS)

@@ -57,7 +57,7 @@ class Line:
     instead_of: int  # the number of the message that it gives another version of; 0: it is the newest line
 
 
-class Transcripts(Format):
+class TranscriptsFormat(Format):
     name, label, suffix = "transcript", "HTML transcripts, for print", "html"
     says = "Conversations as they read: every message and branch, files shown, one after another. To print, or to keep as a PDF."
     tail = b"</main>\n</body>\n</html>\n"
@@ -95,7 +95,7 @@ def read(conversation: Conversation, last: int, names: Names) -> list[Line]:
     for message in messages:
         if message.echo_of_id in texts:
             message.text = (texts[message.echo_of_id] or "").strip()
-    grown = tree.grow(messages, calls.values())
+    grown = tree.build_tree(messages, calls.values())
     return [Line(list(_turns(line, number, grown, calls, names)), instead_of) for line, number, instead_of in _unfolded(grown.roots or grown.preambles)]
 
 
@@ -146,7 +146,7 @@ def _parts(message: Message, names: Names) -> list[Part]:
 
 def _picture(digest: str) -> str:
     """A data: address of what a browser may show; else nothing, and the file is named."""
-    name = attachments.name(bytes.fromhex(digest))
+    name = attachments.storage_name(bytes.fromhex(digest))
     try:
         if default_storage.size(name) > ENOUGH:
             return ""
@@ -154,5 +154,5 @@ def _picture(digest: str) -> str:
             data = file.read()
     except FileNotFoundError:
         return ""
-    media_type = attachments.media_type(data)
+    media_type = attachments.detect_media_type(data)
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}" if media_type in RASTER and sha256(data).hexdigest() == digest else ""

@@ -19,7 +19,7 @@ from uuid import UUID
 import orjson
 
 from ..models import Snapshot
-from ..record import Asked, Outcome, calls, threads
+from ..record import CallRequest, Outcome, calls, threads
 from ..shape import Json
 
 COMMON = ("id", "request", "response", "user_name", "title", "response_time")
@@ -35,12 +35,12 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 BOOLEANS = {None: None, "t": True, "true": True, "f": False, "false": False}
 
 
-class Unreadable(ValueError):
+class UnreadableRow(ValueError):
     """Why a row cannot be imported: fit to show, without a word of it."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Row:
+class ClassicRow:
     kind: str
     id: UUID
     user_name: str
@@ -55,26 +55,26 @@ class Row:
     classic: Json
     outcome: Outcome = field(default_factory=lambda: Outcome(status=Snapshot.Status.OK))
 
-    def asked(self, owner: int, root: UUID | None) -> Asked:
+    def asked(self, owner: int, root: UUID | None) -> CallRequest:
         """As a call in that conversation; in a new one without it, or in none where no message is known."""
         model = self.body.get("model")
-        return Asked(
+        return CallRequest(
             owner=owner, kind=self.kind, model=model if isinstance(model, str) else "", body=self.body, messages=self.messages, sent=self.sent,
             root=root, by_content=False, title=self.title, at=self.at, classic_id=self.id, classic=self.classic, classic_root=self.root,
         )  # fmt: skip
 
 
-def read(table: str, columns: dict[str, str | None]) -> Row:
+def read(table: str, columns: dict[str, str | None]) -> ClassicRow:
     """`columns` as PostgreSQL prints them. Raises Unreadable."""
     if len(user_name := columns.get("user_name") or "") > 150:
-        raise Unreadable("its user_name is longer than the 150 characters of an account's name")
+        raise UnreadableRow("its user_name is longer than the 150 characters of an account's name")
     if not user_name:
-        raise Unreadable("it names no user")
+        raise UnreadableRow("it names no user")
     id, at = id_of(columns), moment(columns.get("response_time"))
     request, response, usage = (parsed(name, columns.get(name)) for name in ("request", "response", "usage_info"))
     convo_title, shown, root = columns.get("convo_title"), BOOLEANS.get(columns.get("convo_show")), columns.get("root_gpt_id")
     if len(root or "") > 500:
-        raise Unreadable("its root_gpt_id is longer than 500 characters")
+        raise UnreadableRow("its root_gpt_id is longer than 500 characters")
     classic: Json = {"title": columns.get("title")}
     kind = {"image_logs": Snapshot.Kind.IMAGE, "meta_summarizer_log": Snapshot.Kind.METADATA}.get(table, Snapshot.Kind.CHAT)
     if kind == Snapshot.Kind.CHAT:
@@ -90,12 +90,12 @@ def read(table: str, columns: dict[str, str | None]) -> Row:
     elif fields := {name: body[name] for name in ("headers", REPLACED) if name in body}:
         classic["fields"] = fields
         body = {name: value for name, value in body.items() if name not in fields}
-    row = Row(
+    row = ClassicRow(
         kind=kind, id=id, user_name=user_name, job_title=(columns.get("title") or "")[:150], at=at, root=None if root in NO_ROOT else root, title="",
         shown=shown is not False, body=body, messages=messages_of(kind, body), sent=(columns.get("request") or "").encode(), classic=classic,
     )  # fmt: skip
     if kind == Snapshot.Kind.CHAT:
-        row.title = one_line(convo_title or calls.title(row.messages))
+        row.title = one_line(convo_title or calls.make_title(row.messages))
         if row.title != convo_title:
             classic["conversation_title"] = row.title
     _answered(row, response)
@@ -109,7 +109,7 @@ def id_of(columns: dict[str, str | None]) -> UUID:
     try:
         return UUID(columns.get("id") or "")
     except ValueError:
-        raise Unreadable("its id is no UUID") from None
+        raise UnreadableRow("its id is no UUID") from None
 
 
 def moment(text: str | None) -> datetime:
@@ -117,9 +117,9 @@ def moment(text: str | None) -> datetime:
     try:
         at = datetime.fromisoformat((text or "").strip())
     except ValueError:
-        raise Unreadable("its response_time is no time") from None
+        raise UnreadableRow("its response_time is no time") from None
     if not 1970 < at.year < 2500:
-        raise Unreadable("its response_time is of another age")
+        raise UnreadableRow("its response_time is of another age")
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
@@ -127,7 +127,7 @@ def order(text: str | None) -> int:
     """Microseconds, to sort by; times that cannot be read come first."""
     try:
         return int(moment(text).timestamp() * 1_000_000)
-    except Unreadable:
+    except UnreadableRow:
         return 0
 
 
@@ -145,8 +145,8 @@ def parsed(name: str, text: str | None) -> Any:
     if isinstance(value, str):
         with suppress(ValueError):
             value = orjson.loads(value)
-    if text.count("{") + text.count("[") > threads.DEEPEST and threads.deeper(value):
-        raise Unreadable(f"its {name} is nested more than {threads.DEEPEST} levels deep")
+    if text.count("{") + text.count("[") > threads.DEEPEST and threads.is_deeper(value):
+        raise UnreadableRow(f"its {name} is nested more than {threads.DEEPEST} levels deep")
     return value
 
 
@@ -154,7 +154,7 @@ def _mended(name: str, text: str) -> Any:
     try:
         value = orjson.loads(SURROGATE.sub("\ufffd", json.dumps(json.loads(text), ensure_ascii=False)))
     except (ValueError, RecursionError):
-        raise Unreadable(f"its {name} is not JSON") from None
+        raise UnreadableRow(f"its {name} is not JSON") from None
     return value | {REPLACED: True} if isinstance(value, dict) else value
 
 
@@ -167,7 +167,7 @@ def messages_of(kind: str, body: Json) -> list[Json]:
     return messages if whole else []  # type: ignore[return-value]
 
 
-def _answered(row: Row, response: Any) -> None:
+def _answered(row: ClassicRow, response: Any) -> None:
     outcome, choices = row.outcome, None
     outcome.closed = row.at
     if isinstance(response, dict):
@@ -199,7 +199,7 @@ def _pictures(response: Any) -> list[Json]:
     return [{"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": url}} for url in urls if url]}] if any(urls) else []
 
 
-def _counted(row: Row, usage: Any, response: Any) -> None:
+def _counted(row: ClassicRow, usage: Any, response: Any) -> None:
     told = usage if isinstance(usage, dict) else response.get("usage") if usage is None and isinstance(response, dict) else None
     if isinstance(told, dict):
         row.outcome.prompt_tokens, row.outcome.completion_tokens = _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
@@ -209,19 +209,19 @@ def _counted(row: Row, usage: Any, response: Any) -> None:
         row.classic["usage_info"] = usage
 
 
-def _paid(row: Row, text: str | None) -> None:
+def _paid(row: ClassicRow, text: str | None) -> None:
     if text is None:
         return
     try:
         dollars = float(text)
     except ValueError:
-        raise Unreadable("its usage_cost is no number") from None
+        raise UnreadableRow("its usage_cost is no number") from None
     if 0 <= dollars < 1_000_000 and round(exact := Decimal(text), 8) == exact:
         row.outcome.cost = exact
     elif not math.isfinite(dollars) or 1e-37 < abs(dollars) < 3e38:
         row.classic["usage_cost"] = repr(dollars)
     else:
-        raise Unreadable("its usage_cost is no real number of PostgreSQL's")
+        raise UnreadableRow("its usage_cost is no real number of PostgreSQL's")
 
 
 def one_line(text: str) -> str:

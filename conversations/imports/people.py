@@ -23,7 +23,7 @@ FIELDS = {"job_title": ("job title", "title", "position"), "department": ("depar
 CHANGED, SAME, UNKNOWN, AMBIGUOUS, WRONG = "changed", "as it was", "unknown", "several accounts", "wrong"
 
 
-class Unreadable(Exception):
+class UnreadableDirectory(Exception):
     """Not a file that can be compared; the text is fit to show."""
 
 
@@ -52,7 +52,7 @@ def read(data: bytes) -> list[Entry]:
         columns = named(next(rows, []))
         entries = [entry(number, row, columns) for number, row in enumerate(rows, 2) if any(cell.strip() for cell in row)]
     except csv.Error as problem:
-        raise Unreadable(f"Line {rows.line_num} is no line of a CSV: {problem}.") from None
+        raise UnreadableDirectory(f"Line {rows.line_num} is no line of a CSV: {problem}.") from None
     accounts = {name: by(name) for name in KEYS if name in columns}
     for each in entries:
         compare(each, accounts)
@@ -82,13 +82,13 @@ def counted(entries: list[Entry]) -> dict[str, int]:
 
 def decoded(data: bytes) -> str:
     if len(data) > LARGEST:
-        raise Unreadable(f"The file is larger than {LARGEST >> 20} MB.")
+        raise UnreadableDirectory(f"The file is larger than {LARGEST >> 20} MB.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unreadable("The file is not UTF-8. From a spreadsheet, save it as “CSV UTF-8”.") from None
+        raise UnreadableDirectory("The file is not UTF-8. From a spreadsheet, save it as “CSV UTF-8”.") from None
     if "\0" in text:
-        raise Unreadable("The file is not text.")
+        raise UnreadableDirectory("The file is not text.")
     return text
 
 
@@ -103,9 +103,9 @@ def named(heads: list[str]) -> dict[str, int]:
     said = [" ".join(head.lower().replace("_", " ").replace("-", " ").split()) for head in heads]
     columns = {name: said.index(alias) for name, aliases in (KEYS | FIELDS).items() for alias in reversed(aliases) if alias in said}
     if not columns.keys() & KEYS.keys():
-        raise Unreadable("The first line names no column by which people are known: external id, user name or e-mail.")
+        raise UnreadableDirectory("The first line names no column by which people are known: external id, user name or e-mail.")
     if not columns.keys() & FIELDS.keys():
-        raise Unreadable("The first line names neither a job title nor a department.")
+        raise UnreadableDirectory("The first line names neither a job title nor a department.")
     return columns
 
 

@@ -34,11 +34,11 @@ SIMPLE = 12  # tokens of a value
 MOST_COLUMNS = 1600  # of a table, in PostgreSQL
 
 
-class Unreadable(ValueError):
+class UnreadableDump(ValueError):
     """Why a row cannot be read: fit to show, without a word of it."""
 
 
-class Broken(Unreadable):
+class BrokenDump(UnreadableDump):
     """Why the rest of the dump cannot be read."""
 
 
@@ -63,11 +63,11 @@ class Dump:
         """Reads the file once. `order` gives a row's place from its `column`."""
         with open(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:
-                raise Broken("The file is empty.")
+                raise BrokenDump("The file is empty.")
             self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         for magic, what in NOT_SQL.items():
             if self.data[: len(magic)] == magic:
-                raise Broken(what)
+                raise BrokenDump(what)
         self.at = 3 if self.data[:3] == b"\xef\xbb\xbf" else 0
         self.tables, self.order, self.column = tables, order, column
         self.blocks: list[Block] = []
@@ -77,7 +77,7 @@ class Dump:
         try:
             while self.statement():
                 pass
-        except Broken as why:
+        except BrokenDump as why:
             self.problem = f"byte {self.at:,}: {why}"
         for places in self.index.values():
             places.sort()
@@ -86,14 +86,14 @@ class Dump:
     def count(self, table: str) -> int:
         return len(self.index[table])
 
-    def rows(self, table: str) -> Iterator[tuple[str, dict[str, str | None] | Unreadable]]:
+    def rows(self, table: str) -> Iterator[tuple[str, dict[str, str | None] | UnreadableDump]]:
         """Where each row is, and its columns, or why it cannot be read."""
         for place in self.index[table]:
             self.at = place % PLACE
             where, block = f"byte {self.at:,}", self.blocks[bisect_right(self.starts, self.at) - 1]
             try:
                 yield where, (self.copied(block) if block.copied else self.inserted(block))
-            except Unreadable as why:
+            except UnreadableDump as why:
                 yield where, why
 
     # Statements ---------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class Dump:
                 self.at = end + 1
                 return None
             if end == len(self.data):
-                raise Broken("the file ends in the middle of a COPY")
+                raise BrokenDump("the file ends in the middle of a COPY")
             if wanted:
                 self.note(self.blocks[-1], start)
             self.at = end + 1
@@ -150,7 +150,7 @@ class Dump:
         while (token := self.token()).kind == "w" and self.upper(token) != b"VALUES":
             pass  # OVERRIDING SYSTEM VALUE
         if token.kind != "w" or self.peek().kind != "(":
-            raise Broken(f"an INSERT INTO {table} that is not a list of VALUES")
+            raise BrokenDump(f"an INSERT INTO {table} that is not a list of VALUES")
         self.blocks.append(Block(table, columns, False, self.peek().start))
         while self.peek().kind == "(":
             self.note(self.blocks[-1], self.peek().start)
@@ -181,9 +181,9 @@ class Dump:
     def set(self) -> None:
         name, _, value = self.upper(self.token()), self.token(), self.token()
         if name == b"CLIENT_ENCODING" and self.data[value.start : value.end].strip(b"'\"").upper().replace(b"-", b"") not in (b"UTF8", b"UNICODE"):
-            raise Broken("the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8")
+            raise BrokenDump("the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8")
         if name == b"STANDARD_CONFORMING_STRINGS" and self.data[value.start : value.end].strip(b"'").lower() not in (b"on", b"true", b"1"):
-            raise Broken("the dump was made with standard_conforming_strings off. Make it with that on")
+            raise BrokenDump("the dump was made with standard_conforming_strings off. Make it with that on")
         self.skip(value)
 
     def skip(self, token: Token | None = None, *, end_of_file: bool = False) -> None:
@@ -193,7 +193,7 @@ class Dump:
             if not token.kind:
                 if end_of_file:
                     return
-                raise Broken("the file ends in the middle of a statement")
+                raise BrokenDump("the file ends in the middle of a statement")
 
     def note(self, block: Block, at: int) -> None:
         """A row begins here: its place among the others; afterwards `self.at` is behind it."""
@@ -201,9 +201,9 @@ class Dump:
         try:
             columns = self.copied(block, {self.column}) if block.copied else self.inserted(block, {self.column})
             place = self.order(columns.get(self.column))
-        except Broken:
+        except BrokenDump:
             raise
-        except Unreadable:
+        except UnreadableDump:
             place = 0  # the second pass says why
         self.index[block.table].append(place * PLACE + at)
 
@@ -225,14 +225,14 @@ class Dump:
         start, values, depth = self.token().start, [[]], 0  # type: int, list[list[Token]], int
         while (token := self.token()).kind != ")" or depth:
             if not token.kind:
-                raise Broken("the file ends in the middle of an INSERT")
+                raise BrokenDump("the file ends in the middle of an INSERT")
             depth += (token.kind == "(") - (token.kind == ")")
             if token.kind == "," and not depth:
                 values.append([])
             elif len(values[-1]) < SIMPLE:
                 values[-1].append(token)
             if len(values) > MOST_COLUMNS:
-                raise Broken("a row of more values than a table has columns")
+                raise BrokenDump("a row of more values than a table has columns")
         check_length(start, token.end)
         check_columns(block, len(values))
         return {name: self.literal(name, value) for name, value in zip(block.columns, values, strict=True) if wanted is None or name in wanted}
@@ -246,7 +246,7 @@ class Dump:
             return b"".join(raw).removeprefix(b"+").decode()
         texts = [token for token in value if token.kind in ("t", "e")]
         if len(texts) != 1 or not TYPED.fullmatch(kinds):
-            raise Unreadable(f"{column} is an expression, not a value")
+            raise UnreadableDump(f"{column} is an expression, not a value")
         text = self.data[texts[0].start : texts[0].end]
         if text.startswith(b"$"):
             return decoded(text[text.index(b"$", 1) + 1 :].rpartition(b"$")[0].rpartition(b"$")[0])
@@ -270,7 +270,7 @@ class Dump:
         elif first == b"$" and (tag := DOLLARS.match(data, start)):
             end = data.find(tag[0], tag.end())
             if end < 0:
-                raise Broken("the file ends inside a text")
+                raise BrokenDump("the file ends inside a text")
             token = Token("t", start, end + len(tag[0]))
         elif word := WORD.match(data, start):
             token = Token("w", start, word.end())
@@ -298,7 +298,7 @@ class Dump:
                 depth, at = 1, at + 2
                 while depth:
                     if not (mark := COMMENT.search(self.data, at)):
-                        raise Broken("the file ends inside a comment")
+                        raise BrokenDump("the file ends inside a comment")
                     depth, at = depth + (1 if mark[0] == b"/*" else -1), mark.end()
             else:
                 return at
@@ -308,7 +308,7 @@ class Dump:
             if mark[0] != b"\\" and self.data[mark.end() : mark.end() + 1] != mark[0]:
                 return mark.end()
             at = mark.end() + 1  # doubled, or behind a backslash
-        raise Broken("the file ends inside a text")
+        raise BrokenDump("the file ends inside a text")
 
     def line_end(self, at: int) -> int:
         end = self.data.find(b"\n", at)
@@ -320,7 +320,7 @@ class Dump:
         while True:
             token = self.token()
             if not token.kind:
-                raise Broken("the file ends in the middle of a statement")
+                raise BrokenDump("the file ends in the middle of a statement")
             if token.kind in (",", ")") and not depth:
                 return token
             depth += (token.kind == "(") - (token.kind == ")")
@@ -343,7 +343,7 @@ class Dump:
             if (token := self.token()).kind != ",":
                 break
         if token.kind != ")":
-            raise Broken("a list of columns that is none")
+            raise BrokenDump("a list of columns that is none")
         return found
 
     def named(self, token: Token) -> str:
@@ -356,21 +356,21 @@ class Dump:
 
 def check_length(start: int, end: int) -> None:
     if end - start > LONGEST:
-        raise Unreadable(f"the row is longer than {LONGEST >> 20} MB")
+        raise UnreadableDump(f"the row is longer than {LONGEST >> 20} MB")
 
 
 def check_columns(block: Block, count: int) -> None:
     if not block.columns:
-        raise Unreadable("the dump names no columns for it. Make it with pg_dump --column-inserts, or without --inserts")
+        raise UnreadableDump("the dump names no columns for it. Make it with pg_dump --column-inserts, or without --inserts")
     if count != len(block.columns):
-        raise Unreadable(f"it has {count} values for {len(block.columns)} columns")
+        raise UnreadableDump(f"it has {count} values for {len(block.columns)} columns")
 
 
 def decoded(text: bytes) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError:
-        raise Unreadable("it is not UTF-8") from None
+        raise UnreadableDump("it is not UTF-8") from None
 
 
 def unescaped(text: bytes) -> bytes:
@@ -382,5 +382,5 @@ def _character(match: re.Match[bytes]) -> bytes:
     if octal or byte:
         return bytes([int(octal, 8) & 255 if octal else int(byte, 16)])
     if other in b"uU":
-        raise Unreadable("it has escapes of a kind that pg_dump does not write")
+        raise UnreadableDump("it has escapes of a kind that pg_dump does not write")
     return LETTERS.get(other, other)

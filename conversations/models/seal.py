@@ -4,7 +4,7 @@ from datetime import UTC
 
 from django.db import models
 
-from ..ledger import Entry
+from ..ledger import SealEntry
 
 
 class Seal(models.Model):
@@ -21,8 +21,8 @@ class Seal(models.Model):
         return f"{self.number} {self.kind} {self.subject}"
 
     @property
-    def entry(self) -> Entry:
-        return Entry(self.number, self.kind, str(self.subject), bytes(self.digest), self.sealed.astimezone(UTC).isoformat(timespec="microseconds"))
+    def entry(self) -> SealEntry:
+        return SealEntry(self.number, self.kind, str(self.subject), bytes(self.digest), self.sealed.astimezone(UTC).isoformat(timespec="microseconds"))
 
 
 class Verification(models.Model):

@@ -15,7 +15,7 @@ from django.db.models import Count, Q, Subquery
 from django.db.models.functions import JSONObject
 from django.utils import timezone
 
-from ..ids import uuid7
+from ..ids import make_id
 from ..models import AuditEvent, Conversation, Snapshot, User
 from ..shape import Json
 from . import audit, pseudonyms
@@ -26,7 +26,7 @@ BY_NAME = ("user", "department", "job_title", "source")  # fields of a filter th
 FEWEST = 5  # people who share what is said of them, where no one of them may be known by it
 
 
-class Refused(Exception):
+class RevealRefused(Exception):
     """Why nobody was revealed; the text is fit to show."""
 
 
@@ -35,7 +35,7 @@ def alias(of: int | str) -> str:
     return pseudonyms.alias(str(settings.PSEUDONYM_KEY), f"{type(of).__name__}:{of}")
 
 
-def hides(reader) -> bool:
+def hides_people(reader) -> bool:
     """Whether people have aliases for this reader. Who reads no content sees no conversation to put a name to."""
     return settings.PSEUDONYMS and may(reader, "view_content")
 
@@ -43,7 +43,7 @@ def hides(reader) -> bool:
 def reveal(request, subject: Conversation | Snapshot | None, reason: str) -> None:
     """To whoever asks, for half an hour: the person behind a conversation or a call in none, or, without one, names to search by. Raises Refused."""
     if not reason.strip():
-        raise Refused("Say why.")
+        raise RevealRefused("Say why.")
     audit.record(request, AuditEvent.Action.REVEAL, subject or User, reason=reason, until=timezone.now() + LASTS)
 
 
@@ -54,8 +54,8 @@ class Names:
     def __init__(self, reader, about: UUID | None = None) -> None:
         self.reader = reader
         self.about = about
-        self.until = self._until(self._known[0]) if about and hides(reader) else None
-        self.hidden = hides(reader) and self.until is None
+        self.until = self._until(self._known[0]) if about and hides_people(reader) else None
+        self.hidden = hides_people(reader) and self.until is None
 
     def name(self, user: User) -> str:
         return alias(user.pk) if self.hidden else user.get_username()
@@ -107,7 +107,7 @@ class Names:
         """Of the people whom this reader may read: whose name this is, or else whose names begin so. Under aliases those whose alias begins so, and
         by name only where this reader may search by it now."""
         people, begins = readable(self.reader, User.objects.all()), pseudonyms.folded(text)
-        by_alias = [id for id in people.values_list("id", flat=True) if alias(id).startswith(begins)] if begins and hides(self.reader) else []
+        by_alias = [id for id in people.values_list("id", flat=True) if alias(id).startswith(begins)] if begins and hides_people(self.reader) else []
         if not self.by_name:
             return by_alias[:most]
         begin = Q(username__istartswith=text) | Q(first_name__istartswith=text) | Q(last_name__istartswith=text) | Q(email__istartswith=text)
@@ -117,22 +117,22 @@ class Names:
 
     @cached_property
     def searches_until(self) -> datetime | None:
-        return self._until(self._known[1]) if hides(self.reader) else None
+        return self._until(self._known[1]) if hides_people(self.reader) else None
 
     @property
     def by_name(self) -> bool:
         """Whether this reader may search by name, or by what is as good as one."""
-        return not hides(self.reader) or self.searches_until is not None
+        return not hides_people(self.reader) or self.searches_until is not None
 
     @property
     def may_reveal(self) -> bool:
-        return hides(self.reader) and may(self.reader, "reveal_identity")
+        return hides_people(self.reader) and may(self.reader, "reveal_identity")
 
     @cached_property
     def _known(self) -> tuple[datetime | None, datetime | None, set[tuple[str, str]]]:
         """By one query: when the one was revealed, when names were, and departments with the job titles that at least FEWEST of their people have."""
         since = timezone.now() - LASTS
-        reveals = AuditEvent.objects.by(self.reader).doing(AuditEvent.Action.REVEAL).filter(id__gte=uuid7(since, first=True), at__gt=since)
+        reveals = AuditEvent.objects.by(self.reader).doing(AuditEvent.Action.REVEAL).filter(id__gte=make_id(since, first=True), at__gt=since)
         one, names = (reveals.filter(subject=of).newest_first().values("at")[:1] for of in (str(self.about), ""))
         people = User.objects.order_by().values("department", "job_title").annotate(people=Count("pk")).filter(people__gte=FEWEST)
         common = people.values_list(JSONObject(department="department", job_title="job_title"))

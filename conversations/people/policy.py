@@ -8,9 +8,9 @@ from django.conf import settings
 
 from ..models import UsagePolicy
 
-FIRST = "Accept the usage policy first."
+ACCEPT_FIRST = "Accept the usage policy first."
 
 
-def to_accept(user) -> UsagePolicy | None:
+def pending_policy(user) -> UsagePolicy | None:
     """What stands between this person and asking. One query."""
     return None if settings.USAGE_POLICY_URL else UsagePolicy.objects.awaiting(user)

@@ -26,7 +26,7 @@ LONGEST = 1000  # bytes of a line
 log = logging.getLogger(__name__)
 
 
-def mark(*, now: bool = False) -> bool:
+def write_checkpoint(*, now: bool = False) -> bool:
     """Append one, if it is due, or `now`. A file that cannot be written holds no seal up; it stands in the log."""
     try:
         settings.CHECKPOINT_FILE.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def read(keys: Iterable[str] = ()) -> Iterator[Checkpoint]:
             yield from ledger.checkpoints(file, [public_key(), *keys], verified)
     except FileNotFoundError:
         if Seal.objects.exists():
-            raise ledger.Broken("The file of checkpoints is gone: without it nobody can tell whether the chain was cut off or written anew.") from None
+            raise ledger.BrokenChain("The file of checkpoints is gone: without it nobody can tell whether the chain was cut off or written anew.") from None
 
 
 def public_key() -> str:

@@ -150,7 +150,7 @@ def lines(first: int, last: int, *, with_texts: bool = False) -> Iterator[bytes]
         first = seals[-1].number + 1
 
 
-def backlog() -> tuple[int, timedelta]:
+def measure_backlog() -> tuple[int, timedelta]:
     """How many rows wait for their seal, counted up to a hundred thousand, and for how long the oldest has."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*), now() - min(closed) FROM (SELECT closed FROM conversations_unsealed ORDER BY id LIMIT 100000) waiting")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from django.core.files.storage import default_storage
 from django.db import connection
 
-from ..ledger import Broken, Chain, Entry
+from ..ledger import BrokenChain, Chain, SealEntry
 from ..models import Attachment, Verification
 from ..record import attachments
 from . import checkpoints, sealing
@@ -47,44 +47,44 @@ def verify(keys: Iterable[str] = (), tell: Callable[[int], None] = lambda number
                 chain.take(entry, link)
                 if digests.get(entry.subject) != entry.digest:
                     if entry.subject not in digests:
-                        raise Broken(f"The {entry} is gone.")
+                        raise BrokenChain(f"The {entry} is gone.")
                     what = " or one of its messages" if entry.kind == sealing.SNAPSHOT else ""
-                    raise Broken(f"The {entry}{what} is not what was sealed: it was changed.")
+                    raise BrokenChain(f"The {entry}{what} is not what was sealed: it was changed.")
                 seals = entry.number
             tell(seals)
         chain.end()
         left_out()
         if with_files:
             files()
-    except Broken as broken:
+    except BrokenChain as broken:
         problem = str(broken)
     return Verification.objects.create(began=began, seals=seals, problem=problem)
 
 
-def after(number: int) -> list[tuple[Entry, bytes]]:
+def after(number: int) -> list[tuple[SealEntry, bytes]]:
     """The next seals, and what each claims to be its link. Not through the ORM: that took half of the time."""
     with connection.cursor() as cursor:
         cursor.execute(SEALS, [number, BATCH])
-        return [(Entry(*entry), link) for *entry, link in cursor.fetchall()]
+        return [(SealEntry(*entry), link) for *entry, link in cursor.fetchall()]
 
 
 def left_out() -> None:
     with connection.cursor() as cursor:
         cursor.execute(LEFT_OUT)
         if row := cursor.fetchone():
-            raise Broken(f"The {row[0]} {row[1]} has no seal and waits for none: it was put in, or its seal was taken away.")
+            raise BrokenChain(f"The {row[0]} {row[1]} has no seal and waits for none: it was put in, or its seal was taken away.")
         cursor.execute(STRAY)
         if row := cursor.fetchone():
-            raise Broken(f"The message {row[0]} belongs to no call of its conversation: it was put in, or its call was taken away.")
+            raise BrokenChain(f"The message {row[0]} belongs to no call of its conversation: it was put in, or its call was taken away.")
 
 
 def files() -> None:
     """Messages name their files by sha256, so the seals cover what those were: here each is held against its name."""
     for digest in Attachment.objects.values_list("sha256", flat=True).distinct().iterator(chunk_size=BATCH):
         try:
-            with default_storage.open(attachments.name(bytes(digest))) as file:
+            with default_storage.open(attachments.storage_name(bytes(digest))) as file:
                 whole = hashlib.file_digest(file, "sha256").digest() == bytes(digest)
         except FileNotFoundError:
-            raise Broken(f"The file with sha256 {bytes(digest).hex()} is gone.") from None
+            raise BrokenChain(f"The file with sha256 {bytes(digest).hex()} is gone.") from None
         if not whole:
-            raise Broken(f"The file with sha256 {bytes(digest).hex()} was changed.")
+            raise BrokenChain(f"The file with sha256 {bytes(digest).hex()} was changed.")

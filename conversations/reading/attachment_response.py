@@ -12,15 +12,15 @@ log = logging.getLogger(__name__)
 RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp")  # the only types that a browser may show by itself
 
 
-def response(attachment: Attachment) -> FileResponse:
+def file_response(attachment: Attachment) -> FileResponse:
     """The caller has checked that this person may have it. A file that storage lost is a 404."""
     digest = bytes(attachment.sha256)
     try:
-        file = default_storage.open(attachments.name(digest))
+        file = default_storage.open(attachments.storage_name(digest))
     except FileNotFoundError:
         log.error("attachment %s is not in the storage", attachment.pk)
         raise Http404 from None
-    media_type = attachments.media_type(file.read(16))
+    media_type = attachments.detect_media_type(file.read(16))
     file.seek(0)
     shown = media_type in RASTER
     name = f"{digest.hex()[:12]}.{media_type.partition('/')[2]}" if shown or media_type == "application/pdf" else f"{digest.hex()[:12]}.bin"

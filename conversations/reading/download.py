@@ -29,7 +29,7 @@ def name(title: str, suffix: str) -> str:
 def as_markdown(conversation: Conversation, at: UUID | None) -> bytes:
     """The branch through the message `at`; without one, the newest."""
     calls = list(_calls(conversation))
-    grown = tree.grow(conversation.messages.for_owner(), calls)
+    grown = tree.build_tree(conversation.messages.for_owner(), calls)
     line = turns.line(grown, at)
     nodes = grown.path_to(line.call.preamble_id) if line.call else []
     parts = [f"# {' '.join(conversation.title.split()) or 'Untitled conversation'}", f"Exported {_moment(timezone.now())}."]
@@ -67,7 +67,7 @@ def _calls(conversation: Conversation):
 
 
 def _message(row: Message) -> Json:
-    return attachments.restore(threads.put_together(row.role, row.text, row.raw), attachments.named)
+    return attachments.restore(threads.put_together(row.role, row.text, row.raw), attachments.describe_file)
 
 
 def _moment(when: datetime) -> str:
@@ -81,7 +81,7 @@ def _said(message: Json) -> Iterator[str]:
         text = part.get("text") if isinstance(part, dict) else part
         if isinstance(text, str):
             yield text
-        elif not threads.empty(part):
+        elif not threads.is_empty(part):
             yield _fenced(part)
     if isinstance(refusal := message.get("refusal"), str) and refusal:
         yield refusal

@@ -10,7 +10,7 @@ from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 
-from ..ids import uuid7
+from ..ids import make_id
 from ..models import Snapshot
 from ..search.index import TERM
 
@@ -85,4 +85,4 @@ class HistoryForm(forms.Form):
 
 def _first_id(day: date) -> UUID:
     """The smallest id of a day in the viewer's zone: ids are in the order of time."""
-    return uuid7(timezone.make_aware(datetime.combine(day, time.min)), first=True)
+    return make_id(timezone.make_aware(datetime.combine(day, time.min)), first=True)

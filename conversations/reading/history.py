@@ -17,12 +17,12 @@ LARGEST = 20 * 1024 * 1024  # bytes of one page of rows
 AT_ONCE = 50  # calls whose conversations are read in one go
 
 
-def names(call: UUID, conversation: UUID | None) -> Json:
+def call_names(call: UUID, conversation: UUID | None) -> Json:
     """What a classic reply carries besides the upstream's."""
     return {"uuid": str(call), "root_uuid": str(conversation) if conversation else None}
 
 
-def page(calls, limit: int) -> tuple[list[Json], str | None]:
+def read_page(calls, limit: int) -> tuple[list[Json], str | None]:
     """Rows of these calls, newest first, up to `limit` or LARGEST bytes; and the id to go on before, if there are more."""
     rows: list[Json] = []
     size, last = 0, None
@@ -48,7 +48,7 @@ def row(call: Snapshot, request: str, response: str) -> Json:
     """`call` with its owner and its conversation at hand; its request and response as JSON texts."""
     conversation = call.conversation
     usage = {"prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "total_tokens": call.total_tokens}
-    answer: Any = orjson.loads(response) | ({} if call.classic else names(call.id, call.conversation_id)) if response else None
+    answer: Any = orjson.loads(response) | ({} if call.classic else call_names(call.id, call.conversation_id)) if response else None
     return {
         "id": str(call.classic_id or call.id),
         "request": orjson.Fragment(request),
@@ -66,7 +66,7 @@ def row(call: Snapshot, request: str, response: str) -> Json:
 def _as_imported(call: Snapshot, row: Json, newest: Json) -> Json:
     """An imported row says what it said (conversations.imports.classic), but for a title or a removal that came here, after `newest`, its conversation's
     newest imported row."""
-    said = attachments.restore(orjson.loads(call.classic or "{}"), attachments.named)
+    said = attachments.restore(orjson.loads(call.classic or "{}"), attachments.describe_file)
     kept = {name: said[name] for name in ("title", "convo_title", "convo_show", "root_gpt_id", "request", "response", "usage_info") if name in said}
     if call.conversation and call.conversation.title != (newest.get("conversation_title") or newest.get("convo_title")):
         kept.pop("convo_title", None)
@@ -89,9 +89,9 @@ def _newest_imported(calls: list[Snapshot]) -> dict[UUID | None, Json]:
 def newest_equal(owner: int, model: str, messages: list[Json], since: datetime) -> Snapshot | None:
     """The owner's newest call that asked this model these very messages; its other parameters may differ."""
     preamble, turns = threads.split(messages)
-    recent = Snapshot.objects.filter(owner=owner, kind=Snapshot.Kind.CHAT, model=model, id__gte=ids.uuid7(since, first=True))
+    recent = Snapshot.objects.filter(owner=owner, kind=Snapshot.Kind.CHAT, model=model, id__gte=ids.make_id(since, first=True))
     for call in recent.exclude(conversation=None).order_by("-id")[:200]:
-        key = place.thread_key(owner, call.end_user)
+        key = place.read_thread_key(owner, call.end_user)
         if (call.preamble_id, call.head_id) == (_last(key, call, threads.PREAMBLE, preamble), _last(key, call, threads.TURNS, turns)):
             return call
     return None
@@ -100,20 +100,20 @@ def newest_equal(owner: int, model: str, messages: list[Json], since: datetime) 
 def _last(key: bytes, call: Snapshot, root: bytes, messages: list[Json]) -> UUID | None:
     """The id that the last of these messages has in the call's conversation."""
     assert call.conversation_id
-    return threads.ids(key, call.conversation_id, root, messages)[-1] if messages else None
+    return threads.message_ids(key, call.conversation_id, root, messages)[-1] if messages else None
 
 
-def whole(conversation: Conversation) -> Json:
+def read_conversation(conversation: Conversation) -> Json:
     """Its messages, each once with its parent, and its calls; a parent's other children are branches."""
     calls = list(conversation.snapshots.order_by("id"))
-    grove = tree.grow(conversation.messages.for_owner(), calls)
+    grove = tree.build_tree(conversation.messages.for_owner(), calls)
     nodes = list(dict.fromkeys(grove.nodes.values()))
     return {"messages": [_message(node) for node in nodes], "snapshots": [_call(call, grove) for call in calls]}
 
 
 def _message(node: tree.Node) -> Json:
     row = node.message
-    told = attachments.restore(threads.put_together(row.role, row.text, row.raw), attachments.named)
+    told = attachments.restore(threads.put_together(row.role, row.text, row.raw), attachments.describe_file)
     return {"id": str(row.id), "parent": str(node.parent.message.id) if node.parent else None, "origin": row.origin, "message": told}
 
 

@@ -48,7 +48,7 @@ def shell(request) -> dict[str, Any]:
         "demo": settings.DEMO,
         "recent": lambda: _recent(request.user),
         "policy_url": lambda: settings.USAGE_POLICY_URL or reverse("policy"),
-        "policy_to_accept": lambda: policy.to_accept(request.user),
+        "policy_to_accept": lambda: policy.pending_policy(request.user),
         "cost_this_month": lambda: turns.money(Usage.objects.cost_this_month(request.user), in_cents=True),
     }
 
@@ -57,7 +57,7 @@ def _recent(user) -> list[Conversation]:
     return list(Conversation.objects.of(user).shown().newest_first().only("id", "title")[:RECENT]) if user.is_authenticated else []
 
 
-def page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+def render_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """For people who are signed in; kept by no cache, and not by the browser's back button after sign-out."""
     return wraps(view)(login_required(never_cache(view)))
 
@@ -74,7 +74,7 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
     at = at or as_uuid(request.GET.get("at"))
     rows = conversation.messages.for_owner().defer("text", "raw")
     calls = conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]).defer("params", "response", "salt", "commitment")
-    grown = tree.grow(rows, snapshots := list(calls))
+    grown = tree.build_tree(rows, snapshots := list(calls))
     at, in_preamble = _beside_preamble(grown, snapshots, at)
     line = turns.line(grown, at)
     count = count or as_number(request.GET.get("shown"), SHOWN)
@@ -91,8 +91,8 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
             params = text or params
         else:
             said[id] = threads.put_together(role, text, raw)
-    files = {bytes(file.sha256).hex(): file for file in conversation.attachments.all()} if attachments.references(list(said.values())) else {}
-    shown = turns.turns(grown, line, first, said, files, growth.grown)
+    files = {bytes(file.sha256).hex(): file for file in conversation.attachments.all()} if attachments.list_references(list(said.values())) else {}
+    shown = turns.turns(grown, line, first, said, files, growth.read_growth)
     growing = next((turn.call for turn in shown if turn.pending and turn.call), None)
     return {
         "conversation": conversation,
@@ -118,7 +118,7 @@ def _beside_preamble(grown: tree.Tree, calls: list[Snapshot], at: UUID | None) -
     return (led[-1].reply_id or led[-1].head_id, True) if led else (None, False)
 
 
-@page
+@render_page
 def rename(request, root: UUID) -> HttpResponse:
     found = own(request, root)
     form = RenameForm(request.POST if request.method == "POST" else None, initial={"title": found.title})
@@ -129,7 +129,7 @@ def rename(request, root: UUID) -> HttpResponse:
     return render(request, "rename.html", {"conversation": found, "form": form}, status=400 if form.errors else 200)
 
 
-@page
+@render_page
 def remove(request, root: UUID) -> HttpResponse:
     found = own(request, root)
     if request.method != "POST":
@@ -139,19 +139,19 @@ def remove(request, root: UUID) -> HttpResponse:
     return redirect("history")
 
 
-@page
+@render_page
 def stop(request, root: UUID) -> HttpResponse:
     found = own(request, root)
     if request.method != "POST":
         return redirect("conversation", root)
     call = get_object_or_404(found.snapshots, id=as_uuid(request.POST.get("call")))
-    growth.stop(call.id)
+    growth.ask_to_stop(call.id)
     if call.kind == Snapshot.Kind.IMAGE:
         return redirect("image", call.id)
     return redirect(reverse("conversation", args=[root]) + _query(live=0))
 
 
-@page
+@render_page
 def export(request, root: UUID, suffix: str) -> HttpResponse:
     """To be saved, not shown: a page of ours is made of nothing in it."""
     found = own(request, root)
@@ -162,16 +162,16 @@ def export(request, root: UUID, suffix: str) -> HttpResponse:
     return answer
 
 
-@page
+@render_page
 def attachment(request, root: UUID, number: int) -> FileResponse:
-    return attachment_response.response(get_object_or_404(own(request, root).attachments, pk=number))
+    return attachment_response.file_response(get_object_or_404(own(request, root).attachments, pk=number))
 
 
 # History --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class Entry:
+class HistoryEntry:
     conversation: Conversation
     title: list[tuple[str, bool]]  # runs of text, and whether the run matched
     snippet: list[tuple[str, bool]]
@@ -185,10 +185,10 @@ class Entry:
         return " · ".join(part for part in (answers, tokens and turns.count(tokens, "token"), row.cost and turns.money(row.cost)) if part)
 
 
-@page
+@render_page
 def history(request) -> HttpResponse:
     form = HistoryForm(request.GET, request.user)
-    entries: list[Entry] = []
+    entries: list[HistoryEntry] = []
     older = status = ""
     if form.is_valid():
         rows = Conversation.objects.of(request.user).shown()
@@ -199,23 +199,23 @@ def history(request) -> HttpResponse:
     return render(request, "history.html", shown, status=400 if form.errors else 200)
 
 
-def _all(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list[Entry], str]:
+def _all(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list[HistoryEntry], str]:
     """Newest first, after the conversation that the last page ended with."""
     rows = rows.newest_first()
     last, id = as_moment(request.GET.get("last")), as_uuid(request.GET.get("before"))
     if last and id:
         rows = rows.filter(Q(last__lte=last), Q(last__lt=last) | Q(id__lt=id))
     found = list(rows[: PAGE + 1])
-    entries = [Entry(row, [(row.title, False)], [], reverse("conversation", args=[row.id]) + NEWEST) for row in found[:PAGE]]
+    entries = [HistoryEntry(row, [(row.title, False)], [], reverse("conversation", args=[row.id]) + NEWEST) for row in found[:PAGE]]
     end = entries[-1].conversation if len(found) > PAGE else None
     return entries, _query(**form.given, last=end.last.isoformat(), before=end.id) if end else ""
 
 
-def _found(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list[Entry], str]:
+def _found(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list[HistoryEntry], str]:
     """By what was said, and by title; those begun last first."""
     query = form.words
     before = as_uuid(request.GET.get("before"))
-    hits = {hit.conversation: hit for hit in index.find(query, owner=request.user.id, limit=PAGE + 1, before=before, **form.calls)}
+    hits = {hit.conversation: hit for hit in index.find_conversations(query, owner=request.user.id, limit=PAGE + 1, before=before, **form.calls)}
     titled = rows.filter(title__icontains=query).order_by("-id")
     if before:
         titled = titled.filter(id__lt=before)
@@ -226,11 +226,11 @@ def _found(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list
         if id in kept:  # and not removed meanwhile
             hit = hits.get(id)
             link = reverse("conversation", args=[id]) + (f"{_query(at=hit.message)}#m{hit.message}" if hit else NEWEST)
-            entries.append(Entry(kept[id], _marked(kept[id].title, query), hit.snippet if hit else [], link))
+            entries.append(HistoryEntry(kept[id], _marked(kept[id].title, query), hit.snippet if hit else [], link))
     return entries, _query(**form.given, before=ids[PAGE - 1]) if len(ids) > PAGE else ""
 
 
-def _status(request, rows: ConversationQuerySet, form: HistoryForm, entries: list[Entry], more: bool) -> str:
+def _status(request, rows: ConversationQuerySet, form: HistoryForm, entries: list[HistoryEntry], more: bool) -> str:
     """What a screen reader hears first."""
     count, chosen = len(entries), " and ".join([f"“{form.words}”"] * bool(form.words) + ["the filter"] * bool(form.filtered))
     if chosen:

@@ -61,7 +61,7 @@ def _part(part: Any) -> list[Piece]:
         return [Piece("code", _json(part), "part")]
     if part.keys() <= {"type", "text", "annotations"} and isinstance(part.get("text"), str) and not part.get("annotations"):
         return [Piece("text", part["text"])]
-    files = [Piece("file", file=digest) for digest in attachments.references(part)]
+    files = [Piece("file", file=digest) for digest in attachments.list_references(part)]
     image = part.get("image_url")
     if part.keys() == {"type", "image_url"} and isinstance(image, dict) and image.keys() == {"url"}:
         return files or [Piece("address", str(image["url"]), "image at an address, not loaded")]
@@ -78,4 +78,4 @@ def _tool_call(call: Any) -> Piece:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(attachments.restore(value, attachments.named), option=orjson.OPT_INDENT_2).decode()
+    return orjson.dumps(attachments.restore(value, attachments.describe_file), option=orjson.OPT_INDENT_2).decode()

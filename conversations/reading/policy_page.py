@@ -9,12 +9,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from ..models import UsagePolicy
 from . import markdown
-from .pages import page
+from .pages import render_page
 
 CHANGED = "Meanwhile there is a newer version. Read and accept that one."
 
 
-@page
+@render_page
 def policy(request) -> HttpResponseBase:
     """By POST, the version that the form names is accepted, if it is the current one."""
     if settings.USAGE_POLICY_URL:

@@ -68,7 +68,7 @@ class Tree:
         return line
 
 
-def grow(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tree:
+def build_tree(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tree:
     """From a conversation's messages and snapshots, in any order. Costs no query when `snapshot` payloads are deferred."""
     rows = sorted(messages, key=lambda row: (row.snapshot_id, row.depth, row.echo_of_id is not None))
     by_path: dict[bytes, Node] = {}

@@ -27,7 +27,7 @@ TOO_LONG = {"context_length_exceeded", "string_above_max_length"}
 
 
 @dataclass(slots=True)
-class Piece:
+class TurnPiece:
     """A part of a message: `kind` is text, html, image, file, link, call, json or note."""
 
     kind: str
@@ -61,7 +61,7 @@ class Turn:
     anchor: UUID
     kind: str  # question, answer or aside (a tool, a system message)
     who: str
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[TurnPiece] = field(default_factory=list)
     call: Snapshot | None = None
     question: UUID | None = None  # the message that can be edited
     claimed: bool = False
@@ -175,7 +175,7 @@ def _open_turn(shown: Line, grown: Callable[[UUID], str]) -> Turn:
         replies = [child.message.id for child in node.children if child.message.role == "assistant"]
         turn.version = _version([*replies, node.message.id], node.message.id)
     if turn.pending and (text := grown(call.id)):
-        turn.pieces = [Piece("html", markdown.html(text))]
+        turn.pieces = [TurnPiece("html", markdown.html(text))]
         turn.note = f"{len(text.split()):,} words so far"
     return turn
 
@@ -190,12 +190,12 @@ def _version(ids: list[UUID], this: UUID) -> Version | None:
 # What a message says --------------------------------------------------------------------------------------------
 
 
-def pieces(message: shape.Json, files: dict[str, Attachment], *, as_markdown: bool) -> list[Piece]:
+def pieces(message: shape.Json, files: dict[str, Attachment], *, as_markdown: bool) -> list[TurnPiece]:
     """With `as_markdown`, its text is Markdown."""
     content = message.get("content")
     found = [piece for part in (content if isinstance(content, list) else [content]) for piece in _part(part, files, as_markdown)]
     if isinstance(refusal := message.get("refusal"), str) and refusal:
-        found.append(Piece("note", refusal, "The model declined"))
+        found.append(TurnPiece("note", refusal, "The model declined"))
     calls = message.get("tool_calls")
     calls = calls if isinstance(calls, list) else []
     if message.get("function_call"):
@@ -203,20 +203,20 @@ def pieces(message: shape.Json, files: dict[str, Attachment], *, as_markdown: bo
     return found + [_call(call) for call in calls]
 
 
-def _part(part: Any, files: dict[str, Attachment], as_markdown: bool) -> list[Piece]:
-    if threads.empty(part):
+def _part(part: Any, files: dict[str, Attachment], as_markdown: bool) -> list[TurnPiece]:
+    if threads.is_empty(part):
         return []
     if isinstance(part, str):
-        return [Piece("html", rendered.html(part)) if as_markdown else Piece("text", part)]
+        return [TurnPiece("html", rendered.html(part)) if as_markdown else TurnPiece("text", part)]
     if not isinstance(part, dict):
-        return [Piece("json", as_json(part), "Content")]
+        return [TurnPiece("json", as_json(part), "Content")]
     if (file := _file(part, files)) is not None:
         return [file]
     kind = part.get("type")
     if kind in ("text", "input_text", "output_text", None) and isinstance(text := part.get("text"), str):
         return _part(text, files, as_markdown)
     if kind == "refusal" and isinstance(text := part.get("refusal"), str):
-        return [Piece("note", text, "The model declined")]
+        return [TurnPiece("note", text, "The model declined")]
     value = part.get("image_url") or part.get("file") or part.get("input_audio") or part.get("text")
     inner = value if isinstance(value, dict) else {"url": value}
     for held in (inner, *inner.values()):
@@ -225,31 +225,31 @@ def _part(part: Any, files: dict[str, Attachment], as_markdown: bool) -> list[Pi
             return [file]
     url = inner.get("url")
     if isinstance(url, str) and url.startswith("data:"):
-        return [Piece("note", f"{len(url):,} characters, kept in the message itself", "A small file")]
+        return [TurnPiece("note", f"{len(url):,} characters, kept in the message itself", "A small file")]
     if isinstance(url, str) and markdown.LINK.match(url):
-        return [Piece("link", url, "image not loaded")]
-    return [Piece("json", as_json(part), str(kind or "Content"))]
+        return [TurnPiece("link", url, "image not loaded")]
+    return [TurnPiece("json", as_json(part), str(kind or "Content"))]
 
 
-def _file(value: shape.Json, files: dict[str, Attachment]) -> Piece | None:
+def _file(value: shape.Json, files: dict[str, Attachment]) -> TurnPiece | None:
     """Where a file was taken out of a message."""
     inner = value.get(MARK)
     row = files.get(inner[0]) if isinstance(inner, list) and inner else None
     if row is None:
         return None
-    return Piece("image" if row.media_type in RASTER else "file", size(row.size), row.media_type, row)
+    return TurnPiece("image" if row.media_type in RASTER else "file", size(row.size), row.media_type, row)
 
 
-def _call(call: Any) -> Piece:
+def _call(call: Any) -> TurnPiece:
     function = call.get("function") or call.get("custom") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        return Piece("json", as_json(call), "Tool call")
+        return TurnPiece("json", as_json(call), "Tool call")
     arguments = function.get("arguments", function.get("input", ""))
     try:
         text = as_json(json.loads(str(arguments)))
     except ValueError:
         text = str(arguments)
-    return Piece("call", text, str(function.get("name") or "a tool"))
+    return TurnPiece("call", text, str(function.get("name") or "a tool"))
 
 
 def _tools(message: shape.Json) -> Iterator[tuple[str, str]]:

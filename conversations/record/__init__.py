@@ -3,7 +3,7 @@
 Imports the models and the flat modules of conversations; knows no other folder.
 """
 
-from .calls import Asked, Call, Outcome, UnknownConversation
+from .calls import Call, CallRequest, Outcome, UnknownConversation
 from .writes import close, open, refuse
 
-__all__ = ["Asked", "Call", "Outcome", "UnknownConversation", "close", "open", "refuse"]
+__all__ = ["Call", "CallRequest", "Outcome", "UnknownConversation", "close", "open", "refuse"]

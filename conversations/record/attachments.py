@@ -39,18 +39,18 @@ def lighten(value: Any, blobs: list[Blob]) -> Any:
     return value
 
 
-def encoded(digest: str, prefix: str) -> str:
+def encode_file(digest: str, prefix: str) -> str:
     """The string that a file was taken from."""
-    with default_storage.open(name(bytes.fromhex(digest))) as file:
+    with default_storage.open(storage_name(bytes.fromhex(digest))) as file:
         return prefix + base64.b64encode(file.read()).decode()
 
 
-def named(digest: str, prefix: str) -> str:
+def describe_file(digest: str, prefix: str) -> str:
     """For reading: the file's name in its place."""
     return f"{prefix}[file with sha256 {digest}]"
 
 
-def restore(value: Any, file: Callable[[str, str], str] = encoded) -> Any:
+def restore(value: Any, file: Callable[[str, str], str] = encode_file) -> Any:
     if type(value) is list:
         return [restore(item, file) for item in value]
     if type(value) is not dict:
@@ -63,22 +63,22 @@ def restore(value: Any, file: Callable[[str, str], str] = encoded) -> Any:
     return {key: restore(item, file) for key, item in value.items()}
 
 
-def references(value: Any) -> list[str]:
+def list_references(value: Any) -> list[str]:
     """The sha256 (hex) of each file that a lightened value refers to, in order."""
     if type(value) is list:
-        return [found for item in value for found in references(item)]
+        return [found for item in value for found in list_references(item)]
     if type(value) is not dict:
         return []
     inner = value.get(MARK)
     if type(inner) is list:
         return [inner[0]]
-    return [found for item in (inner if type(inner) is dict else value).values() for found in references(item)]
+    return [found for item in (inner if type(inner) is dict else value).values() for found in list_references(item)]
 
 
-def keep(blobs: list[Blob]) -> None:
+def store(blobs: list[Blob]) -> None:
     """Into storage, before any row names them. Content-addressed: the same file is kept once."""
     for blob in blobs:
-        path = name(blob.sha256)
+        path = storage_name(blob.sha256)
         if default_storage.exists(path):
             if default_storage.size(path) == len(blob.data):
                 continue
@@ -86,11 +86,11 @@ def keep(blobs: list[Blob]) -> None:
         default_storage.save(path, ContentFile(blob.data))
 
 
-def name(digest: bytes) -> str:
+def storage_name(digest: bytes) -> str:
     return f"{digest.hex()[:2]}/{digest.hex()}"
 
 
-def media_type(data: bytes) -> str:
+def detect_media_type(data: bytes) -> str:
     """By its first bytes; whatever a sender says."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
@@ -107,8 +107,8 @@ def _file(text: str, blobs: list[Blob]) -> Any:
         return text
     if base64.b64encode(data).decode() != encoded:
         return text
-    if not url and media_type(data) == "application/octet-stream":
+    if not url and detect_media_type(data) == "application/octet-stream":
         return text  # a long word is not a file
     digest = sha256(data).digest()
-    blobs.append(Blob(digest, data, (url and url[1]) or media_type(data)))
+    blobs.append(Blob(digest, data, (url and url[1]) or detect_media_type(data)))
     return {MARK: [digest.hex(), prefix]}

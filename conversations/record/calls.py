@@ -16,7 +16,7 @@ class UnknownConversation(Exception):
 
 
 @dataclass(slots=True, kw_only=True)
-class Asked:
+class CallRequest:
     """A request as it will leave. `body` is what is sent; `messages` what of it is said, in order (for an image: its prompt)."""
 
     owner: int
@@ -82,12 +82,12 @@ class Outcome:
     closed: datetime | None = None
 
 
-def title(messages: list[Json]) -> str:
+def make_title(messages: list[Json]) -> str:
     """The beginning of the first thing that the user says."""
     said = next((text for message in messages if message.get("role") == "user" and (text := threads.plain_text(message).strip())), "")
     return " ".join(said[: 4 * TITLE].split())[:TITLE]
 
 
-def estimate(text: str) -> int:
+def estimate_tokens(text: str) -> int:
     """Tokens, where nobody counted them: a token for four bytes, which is near for English and high for code."""
     return -(-len(text.encode(errors="replace")) // 4)

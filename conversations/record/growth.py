@@ -6,22 +6,22 @@ from ..database import execute
 from ..models import Partial, Snapshot
 
 
-def grow(snapshot: UUID, at: int, text: str) -> None:
+def save_piece(snapshot: UUID, at: int, text: str) -> None:
     """Save a piece of an answer that is still on its way; `at` counts the characters before it."""
     execute(GROW, {"snapshot": snapshot, "at": at, "text": text.replace("\0", "\ufffd")})
 
 
-def grown(snapshot: UUID, after: int = 0) -> str:
+def read_growth(snapshot: UUID, after: int = 0) -> str:
     """What was saved of a growing answer; `after`: the characters of an earlier answer of this function."""
     return "".join(Partial.objects.filter(snapshot=snapshot, at__gte=after).order_by("at").values_list("text", flat=True))
 
 
-def stop(snapshot: UUID) -> None:
+def ask_to_stop(snapshot: UUID) -> None:
     """Whoever runs the call sees it within a second."""
     Snapshot.objects.filter(id=snapshot, status=Snapshot.Status.PENDING).update(stop=True)
 
 
-def stopped(snapshots: list[UUID]) -> list[UUID]:
+def find_stopped(snapshots: list[UUID]) -> list[UUID]:
     return [row[0] for row in execute(STOPPED, {"ids": snapshots}).fetchall()] if snapshots else []
 
 

@@ -9,21 +9,21 @@ from django.db.models.functions import Now
 
 from ..models import Process, Snapshot
 from . import processes, threads
-from .calls import Call, Outcome, estimate
-from .growth import grown
-from .place import thread_key
+from .calls import Call, Outcome, estimate_tokens
+from .growth import read_growth
+from .place import read_thread_key
 from .processes import beat
-from .rebuild import messages_to
+from .rebuild import read_path
 from .writes import close
 
 
-def begin() -> None:
+def register() -> None:
     """Register this process as one that opens calls, and close what dead ones left behind."""
     beat()
-    sweep()
+    close_orphans()
 
 
-def sweep() -> int:
+def close_orphans() -> int:
     """Close what dead processes left open, with the text that was saved; a late close by one that was only slow finds nothing pending."""
     host = socket.gethostname()
     running = Process.objects.annotate(silent=ExpressionWrapper(Now() - F("seen"), output_field=DurationField()))
@@ -36,11 +36,11 @@ def sweep() -> int:
 
 
 def interrupt(snapshot: Snapshot) -> bool:
-    text = grown(snapshot.id)
+    text = read_growth(snapshot.id)
     replies = [{"role": "assistant", "content": text}] if text else []
-    said = "".join(threads.plain_text(message) for message in messages_to(snapshot.preamble_id) + messages_to(snapshot.head_id))
+    said = "".join(threads.plain_text(message) for message in read_path(snapshot.preamble_id) + read_path(snapshot.head_id))
     outcome = Outcome(
-        status=Snapshot.Status.INTERRUPTED, replies=replies, prompt_tokens=estimate(said), completion_tokens=estimate(text), estimated=True,
+        status=Snapshot.Status.INTERRUPTED, replies=replies, prompt_tokens=estimate_tokens(said), completion_tokens=estimate_tokens(text), estimated=True,
         error_code="gateway_stopped", error="The gateway stopped while the answer was on its way.",
     )  # fmt: skip
     return close(resume(snapshot), outcome)
@@ -48,7 +48,7 @@ def interrupt(snapshot: Snapshot) -> bool:
 
 def resume(snapshot: Snapshot) -> Call:
     """A pending snapshot read from its row, made fit to be closed."""
-    key = thread_key(snapshot.owner_id, snapshot.end_user)
+    key = read_thread_key(snapshot.owner_id, snapshot.end_user)
     call = Call(snapshot.id, snapshot.conversation_id, snapshot.owner_id, snapshot.model, snapshot.kind, snapshot.opened, key)
     if snapshot.head:
         call.head, call.head_hash, call.head_depth = snapshot.head.id, bytes(snapshot.head.path_hash), snapshot.head.depth

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from ..aged_cache import AgedCache
 from ..database import execute
-from ..ids import uuid7
+from ..ids import make_id
 from ..models import Message, Snapshot, ThreadSeed
 from ..shape import Json
 from . import threads
-from .calls import Asked, UnknownConversation
+from .calls import CallRequest, UnknownConversation
 
 RETRIED_WITHIN = timedelta(minutes=15)
 
@@ -29,7 +29,7 @@ class Place:
     relayed: dict[bytes, UUID] = field(default_factory=dict)  # path hash → the reply as the gateway relayed it
 
 
-def locate(asked: Asked, key: bytes, turns: list[Json], path: list[bytes], root: UUID | None) -> Place | None:
+def locate(asked: CallRequest, key: bytes, turns: list[Json], path: list[bytes], root: UUID | None) -> Place | None:
     """The conversation that the client names; else the longest known path that ends in a reply. None: a new one.
 
     User messages alone never name a conversation: many people open with "hi"."""
@@ -46,7 +46,7 @@ def locate(asked: Asked, key: bytes, turns: list[Json], path: list[bytes], root:
         if not found:
             continue
         if place is None or place.conversation != found[0][0]:
-            place = Place(found[0][0], threads.ids(key, found[0][0], threads.TURNS, turns))
+            place = Place(found[0][0], threads.message_ids(key, found[0][0], threads.TURNS, turns))
         here = [row for row in found if row[0] == place.conversation and row[1]]
         if here:
             place.preamble = here[0][5]
@@ -60,9 +60,9 @@ def locate(asked: Asked, key: bytes, turns: list[Json], path: list[bytes], root:
     return place
 
 
-def retried(asked: Asked, now: datetime) -> tuple[UUID | None, UUID | None]:
+def retried(asked: CallRequest, now: datetime) -> tuple[UUID | None, UUID | None]:
     """The snapshot that this call repeats byte for byte, and its conversation."""
-    recent = Snapshot.objects.filter(owner_id=asked.owner, kind=asked.kind, model=asked.model, id__gte=uuid7(now - RETRIED_WITHIN, first=True))
+    recent = Snapshot.objects.filter(owner_id=asked.owner, kind=asked.kind, model=asked.model, id__gte=make_id(now - RETRIED_WITHIN, first=True))
     recent = recent.exclude(salt=None).order_by("-id")
     for id, conversation, salt, commitment in recent.values_list("id", "conversation_id", "salt", "commitment")[:20]:
         if salt and sha256(bytes(salt) + asked.sent).digest() == bytes(commitment):
@@ -70,7 +70,7 @@ def retried(asked: Asked, now: datetime) -> tuple[UUID | None, UUID | None]:
     return None, None
 
 
-def thread_key(owner: int, end_user: str = "") -> bytes:
+def read_thread_key(owner: int, end_user: str = "") -> bytes:
     """The key of an owner's path hashes; of one end user's, where an owner speaks for many."""
     seed = _seeds.get(owner)
     return hmac.digest(seed, end_user.encode(), "sha256") if end_user else seed

@@ -9,7 +9,7 @@ from django.db.models import Max
 from django.db.models.functions import Now
 
 from ..database import execute
-from ..ids import uuid7
+from ..ids import make_id
 from ..models import Process
 
 SILENT = timedelta(seconds=30)  # a process that has not beaten for longer is taken for dead
@@ -19,16 +19,16 @@ PROCESS: UUID | None = None  # this process's id, once it has begun
 def beat(role: str = Process.Role.WEB) -> None:
     """A sign of life, due every few seconds; by the database's clock."""
     global PROCESS
-    PROCESS = PROCESS or uuid7(datetime.now(UTC))
+    PROCESS = PROCESS or make_id(datetime.now(UTC))
     execute(BEAT, {"id": PROCESS, "host": socket.gethostname(), "pid": os.getpid(), "role": role})
 
 
-def beaten() -> timedelta | None:
+def measure_silence() -> timedelta | None:
     """How long ago a worker last beat. None: never, or it ended as it should."""
     return Process.objects.filter(role=Process.Role.WORKER).aggregate(silent=Now() - Max("seen"))["silent"]
 
 
-def end() -> None:
+def unregister() -> None:
     if PROCESS:
         Process.objects.filter(id=PROCESS).delete()
 

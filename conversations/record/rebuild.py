@@ -12,15 +12,15 @@ from ..shape import Json
 from . import attachments, threads
 
 
-def request(snapshot: Snapshot) -> Json:
+def rebuild_request(snapshot: Snapshot) -> Json:
     """The request as it was sent: equal as JSON, every field and spelling."""
     params = attachments.restore(orjson.loads(snapshot.params))
     if (snapshot.head_id is None and snapshot.preamble_id is None) or snapshot.kind != Snapshot.Kind.CHAT:
         return params
-    return params | {"messages": attachments.restore(messages_to(snapshot.preamble_id) + messages_to(snapshot.head_id))}
+    return params | {"messages": attachments.restore(read_path(snapshot.preamble_id) + read_path(snapshot.head_id))}
 
 
-def response(snapshot: Snapshot) -> Json | None:
+def rebuild_response(snapshot: Snapshot) -> Json | None:
     """The upstream's reply (a stream's: the completion that it amounts to). None where there was none."""
     if not snapshot.response:
         return None
@@ -33,7 +33,7 @@ def response(snapshot: Snapshot) -> Json | None:
     return attachments.restore(response)
 
 
-def messages_to(head: UUID | None) -> list[Json]:
+def read_path(head: UUID | None) -> list[Json]:
     """The messages from a root to this one, their files still taken out."""
     if head is None:
         return []
@@ -66,7 +66,12 @@ class Messages:
     """All messages of some conversations, each made JSON once however many requests it is part of; of people as `names` names them, their own without it."""
 
     def __init__(
-        self, conversations: Iterable[UUID], names: Naming | None = None, *, for_owner: bool = False, file: Callable[[str, str], str] = attachments.named
+        self,
+        conversations: Iterable[UUID],
+        names: Naming | None = None,
+        *,
+        for_owner: bool = False,
+        file: Callable[[str, str], str] = attachments.describe_file,
     ) -> None:
         self.names = names
         self.file = file
@@ -98,13 +103,13 @@ class Messages:
         """The sha256 (hex) of each file of the request and of the reply, in order."""
         ids = [*self.path(snapshot.preamble_id), *self.path(snapshot.head_id), *self.path(snapshot.reply_id)[-1:]]
         texts = [snapshot.params, *(self.rows[id][3] for id in ids), snapshot.response]
-        return list(dict.fromkeys(digest for text in texts if text for digest in attachments.references(orjson.loads(text))))
+        return list(dict.fromkeys(digest for text in texts if text for digest in attachments.list_references(orjson.loads(text))))
 
     def fragment(self, id: UUID) -> orjson.Fragment:
         if id in self.made:
             return self.made[id]
         made = orjson.Fragment(orjson.dumps(attachments.restore(self.message(id), self.file)))
-        if self.file is attachments.named or attachments.MARK not in (self.rows[id][3] or ""):  # whole files are not held
+        if self.file is attachments.describe_file or attachments.MARK not in (self.rows[id][3] or ""):  # whole files are not held
             self.made[id] = made
         return made
 

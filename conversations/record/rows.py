@@ -7,7 +7,9 @@ from ..shape import Json
 from . import attachments, threads
 
 
-def build(messages: list[Json], ids: list[UUID], path: list[bytes], known: int, relayed: dict[bytes, UUID], blobs: list[attachments.Blob]) -> list[threads.Row]:
+def build_rows(
+    messages: list[Json], ids: list[UUID], path: list[bytes], known: int, relayed: dict[bytes, UUID], blobs: list[attachments.Blob]
+) -> list[threads.MessageRow]:
     """The messages that are no rows yet."""
     rows = []
     for depth in range(known, len(messages)):
@@ -16,10 +18,10 @@ def build(messages: list[Json], ids: list[UUID], path: list[bytes], known: int, 
             origin, echo_of = Message.Origin.CLAIMED, relayed.get(path[depth])
             if echo_of:
                 origin = Message.Origin.RELAYED
-        role, text, raw = threads.taken_apart(attachments.lighten(message, blobs))
+        role, text, raw = threads.take_apart(attachments.lighten(message, blobs))
         if echo_of and threads.is_echo(message) and text is not None:
             text = None
         else:
             echo_of = None
-        rows.append(threads.Row(ids[depth], ids[depth - 1] if depth else None, depth, role, text, raw, origin, echo_of, path[depth]))
+        rows.append(threads.MessageRow(ids[depth], ids[depth - 1] if depth else None, depth, role, text, raw, origin, echo_of, path[depth]))
     return rows

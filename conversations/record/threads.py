@@ -24,7 +24,7 @@ DEEPEST = 64  # levels of JSON that are taken
 PREAMBLE, TURNS = b"preamble", b"turns"  # the roots
 
 
-class Row(NamedTuple):
+class MessageRow(NamedTuple):
     """A message as it is inserted."""
 
     id: UUID
@@ -44,37 +44,37 @@ def split(messages: list[Json]) -> tuple[list[Json], list[Json]]:
     return messages[:first], messages[first:]
 
 
-def path(key: bytes, root: bytes, messages: list[Json]) -> list[bytes]:
+def path_hashes(key: bytes, root: bytes, messages: list[Json]) -> list[bytes]:
     """The path hash of each message below a root."""
     parent = hmac.digest(key, root, "sha256")
-    return [parent := hmac.digest(key, parent + canonical(message), "sha256") for message in messages]
+    return [parent := hmac.digest(key, parent + canonical_form(message), "sha256") for message in messages]
 
 
 def next_hash(key: bytes, parent: bytes | None, message: Json) -> bytes:
-    return hmac.digest(key, (parent or hmac.digest(key, TURNS, "sha256")) + canonical(message), "sha256")
+    return hmac.digest(key, (parent or hmac.digest(key, TURNS, "sha256")) + canonical_form(message), "sha256")
 
 
-def ids(key: bytes, conversation: UUID, parent: UUID | bytes, messages: list[Json]) -> list[UUID]:
+def message_ids(key: bytes, conversation: UUID, parent: UUID | bytes, messages: list[Json]) -> list[UUID]:
     """The id of each message below another, or below a root. They begin with the conversation's own time: its rows lie together."""
     prefix, chain, found = conversation.bytes[:6], (parent.bytes if isinstance(parent, UUID) else parent), []
     for message in messages:
-        chain = prefix + hmac.digest(key, conversation.bytes + chain + exact(message), "sha256")[:10]
+        chain = prefix + hmac.digest(key, conversation.bytes + chain + exact_form(message), "sha256")[:10]
         found.append(UUID(bytes=chain))
     return found
 
 
-def exact(message: Json) -> bytes:
+def exact_form(message: Json) -> bytes:
     return orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
 
 
-def canonical(message: Json) -> bytes:
+def canonical_form(message: Json) -> bytes:
     """The bytes that all spellings of one message share. Spelling is: null and empty fields, one text part for a string,
     developer for system, cache marks; and in an assistant's message, which clients send back from memory, space around
     the text or between the tokens of tool arguments, and decoration."""
     role, content = message.get("role"), message.get("content")
     if len(message) == 2 and type(content) is str and role in ("user", "tool", "system"):
         return orjson.dumps([role, content])
-    rest = {k: v for k, v in message.items() if k not in ("role", "content", "cache_control") and not empty(v)}
+    rest = {k: v for k, v in message.items() if k not in ("role", "content", "cache_control") and not is_empty(v)}
     if type(content) is list:
         parts = [without(part, "cache_control") for part in content]
         only = parts[0] if len(parts) == 1 else None
@@ -84,13 +84,13 @@ def canonical(message: Json) -> bytes:
         content = content.strip() if type(content) is str else content
         if type(rest.get("tool_calls")) is list:
             rest["tool_calls"] = [_tool_call(call) for call in rest["tool_calls"]]
-    words = ["system" if role == "developer" else role, "" if empty(content) else content]
+    words = ["system" if role == "developer" else role, "" if is_empty(content) else content]
     return orjson.dumps([*words, rest] if rest else words, option=orjson.OPT_SORT_KEYS)
 
 
-def as_sent_back(reply: Json) -> Json:
+def fold_reply(reply: Json) -> Json:
     """How most clients return a reply. A relayed row stands for this in a request; any other spelling is an echo of its own."""
-    return {k: v for k, v in reply.items() if k in ("role", "content") or (k not in DECORATION and not empty(v))}
+    return {k: v for k, v in reply.items() if k in ("role", "content") or (k not in DECORATION and not is_empty(v))}
 
 
 def is_echo(message: Json) -> bool:
@@ -99,7 +99,7 @@ def is_echo(message: Json) -> bool:
     return type(content) is str and content != "" and content == content.strip()
 
 
-def taken_apart(message: Json, *, text: bool = True) -> tuple[str, str | None, str | None]:
+def take_apart(message: Json, *, text: bool = True) -> tuple[str, str | None, str | None]:
     """Role, text, and the JSON of whatever is neither (also of text with a NUL, which PostgreSQL refuses)."""
     role, content = message.get("role"), message.get("content")
     plain: Json = {}
@@ -127,7 +127,7 @@ def plain_text(message: Json) -> str:
     return "\n".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
-def said(message: Json) -> str:
+def searchable_text(message: Json) -> str:
     """All words of a message that a person may look for: its text, its tool calls, its refusal."""
     calls = message.get("tool_calls")
     functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
@@ -136,7 +136,7 @@ def said(message: Json) -> str:
     return "\n".join(word for word in words if isinstance(word, str) and word)
 
 
-def deeper(value: Any, levels: int = DEEPEST) -> bool:
+def is_deeper(value: Any, levels: int = DEEPEST) -> bool:
     """Whether arrays and objects are nested more than so many levels."""
     nested = [value] if isinstance(value, dict | list) else []
     while nested and levels:
@@ -145,7 +145,7 @@ def deeper(value: Any, levels: int = DEEPEST) -> bool:
     return bool(nested)
 
 
-def empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
     return value is None or value == "" or value == [] or value == {}
 
 

@@ -15,17 +15,17 @@ import orjson
 from django.db import IntegrityError, transaction
 
 from ..database import execute
-from ..ids import uuid7
+from ..ids import make_id
 from ..models import Message, Snapshot
 from ..shape import Json
 from . import attachments, processes, threads
-from .calls import Asked, Call, Outcome, title
-from .place import Place, locate, retried, thread_key
+from .calls import Call, CallRequest, Outcome, make_title
+from .place import Place, locate, read_thread_key, retried
 from .rebuild import MESSAGE
-from .rows import build
+from .rows import build_rows
 
 
-def open(asked: Asked) -> Call:
+def open(asked: CallRequest) -> Call:
     """Make the call durable before it leaves. Raises UnknownConversation, having written nothing; any other error, likewise."""
     try:
         return _open(asked)
@@ -35,39 +35,39 @@ def open(asked: Asked) -> Call:
         return _open(asked)  # somebody made this session's conversation meanwhile: it is found now
 
 
-def _open(asked: Asked) -> Call:
+def _open(asked: CallRequest) -> Call:
     opened = asked.at or datetime.now(UTC)
-    key = thread_key(asked.owner, asked.end_user)
+    key = read_thread_key(asked.owner, asked.end_user)
     preamble, turns = threads.split(asked.messages)
-    path = threads.path(key, threads.TURNS, turns)
+    path = threads.path_hashes(key, threads.TURNS, turns)
     retry_of, retried_in = retried(asked, opened) if asked.retried else (None, None)
     place = locate(asked, key, turns, path, asked.root or retried_in)
     fresh = place is None and bool(asked.messages)
     if place is None:
-        conversation = uuid7(opened) if fresh else None
-        place = Place(conversation, threads.ids(key, conversation, threads.TURNS, turns) if conversation else [])
-    call = Call(uuid7(opened), place.conversation, asked.owner, asked.model, asked.kind, opened, key)
+        conversation = make_id(opened) if fresh else None
+        place = Place(conversation, threads.message_ids(key, conversation, threads.TURNS, turns) if conversation else [])
+    call = Call(make_id(opened), place.conversation, asked.owner, asked.model, asked.kind, opened, key)
 
     blobs: list[attachments.Blob] = []
-    rows: list[threads.Row] = []
+    rows: list[threads.MessageRow] = []
     preamble_id = None
     if turns and place.conversation:
-        rows = build(turns, place.ids, path, place.known, place.relayed, blobs)
+        rows = build_rows(turns, place.ids, path, place.known, place.relayed, blobs)
         call.head, call.head_hash, call.head_depth = place.ids[-1], path[-1], len(turns) - 1
     if preamble and place.conversation:
-        ids = threads.ids(key, place.conversation, threads.PREAMBLE, preamble)
+        ids = threads.message_ids(key, place.conversation, threads.PREAMBLE, preamble)
         preamble_id = ids[-1]
         if place.preamble != preamble_id:
-            rows += build(preamble, ids, threads.path(key, threads.PREAMBLE, preamble), 0, {}, blobs)
+            rows += build_rows(preamble, ids, threads.path_hashes(key, threads.PREAMBLE, preamble), 0, {}, blobs)
     in_rows = asked.kind == Snapshot.Kind.CHAT and bool(rows or place.known)
     rest = {k: v for k, v in asked.body.items() if k != "messages"} if in_rows else asked.body
     params = orjson.dumps(attachments.lighten(rest, blobs)).decode()
     classic = None if asked.classic is None else orjson.dumps(attachments.lighten(asked.classic, blobs)).decode()
-    attachments.keep(blobs)
+    attachments.store(blobs)
     salt = secrets.token_bytes(16)
     values = {
         "id": call.id, "conversation": place.conversation, "fresh": fresh, "owner": asked.owner, "session_key": asked.session_key,
-        "title": clean(asked.title or title(asked.messages)), "key": asked.key, "end_user": clean(asked.end_user), "use_case": clean(asked.use_case),
+        "title": clean(asked.title or make_title(asked.messages)), "key": asked.key, "end_user": clean(asked.end_user), "use_case": clean(asked.use_case),
         "kind": asked.kind, "process": processes.PROCESS, "retry_of": retry_of, "model": clean(asked.model), "upstream": asked.upstream, "params": params,
         "preamble": preamble_id, "head": call.head, "salt": salt, "commitment": sha256(salt + asked.sent).digest(),
         "address": asked.address, "user_agent": clean(asked.user_agent), "opened": opened,
@@ -80,22 +80,22 @@ def _open(asked: Asked) -> Call:
 def close(call: Call, outcome: Outcome) -> bool:
     """Say how the call ended. False, and nothing changes, if that was said before."""
     blobs: list[attachments.Blob] = []
-    rows: list[threads.Row] = []
+    rows: list[threads.MessageRow] = []
     extras: list[Json] = []  # what a reply carried besides the message that its row is
     if call.conversation:
         for reply in outcome.replies:
-            message = threads.as_sent_back(reply)
-            [id] = threads.ids(call.key, call.conversation, call.head or threads.TURNS, [message])
+            message = threads.fold_reply(reply)
+            [id] = threads.message_ids(call.key, call.conversation, call.head or threads.TURNS, [message])
             path_hash = threads.next_hash(call.key, call.head_hash, message)
-            role, text, raw = threads.taken_apart(attachments.lighten(message, blobs))
-            rows.append(threads.Row(id, call.head, call.head_depth + 1, role, text, raw, Message.Origin.RELAYED, None, path_hash))
+            role, text, raw = threads.take_apart(attachments.lighten(message, blobs))
+            rows.append(threads.MessageRow(id, call.head, call.head_depth + 1, role, text, raw, Message.Origin.RELAYED, None, path_hash))
             extras.append({k: v for k, v in reply.items() if k not in message} | {MESSAGE: str(id)})
     response = outcome.response
     if response and rows:
         choices = [choice | {"message": extra} for choice, extra in zip(response.get("choices") or [], extras, strict=False)]
         response = response | {"choices": choices} if choices else response
     response_text = orjson.dumps(attachments.lighten(response, blobs)).decode() if response is not None else ""
-    attachments.keep(blobs)
+    attachments.store(blobs)
     values = {
         "id": call.id, "conversation": call.conversation, "owner": call.owner, "model": clean(call.model), "day": call.opened.date(),
         "status": outcome.status, "reply": rows[0].id if rows else None, "response": response_text, "turn": bool(rows),
@@ -109,7 +109,7 @@ def close(call: Call, outcome: Outcome) -> bool:
     return execute(CLOSE, values | _brought(rows, blobs)).rowcount == 1
 
 
-def refuse(asked: Asked, code: str, error: str) -> UUID:
+def refuse(asked: CallRequest, code: str, error: str) -> UUID:
     """A call that did not pass: one closed snapshot of the caller's, in no conversation, with all that was asked. Its id."""
     asked = replace(asked, messages=[], root=None, session_key=None, retried=False)
     with transaction.atomic():
@@ -123,7 +123,7 @@ def clean(text: str, longest: int = 500) -> str:
     return "".join(c if c >= " " or c == "\n" else "\ufffd" for c in text[:longest].encode(errors="replace").decode())
 
 
-def _brought(rows: list[threads.Row], blobs: list[attachments.Blob]) -> dict[str, str]:
+def _brought(rows: list[threads.MessageRow], blobs: list[attachments.Blob]) -> dict[str, str]:
     """Messages and files, each as one parameter: an array a column takes twice the CPU to bind."""
     messages = [row._asdict() | {"path_hash": row.path_hash.hex()} for row in rows]
     files = [{"sha256": b.sha256.hex(), "size": len(b.data), "media_type": clean(b.media_type, 100)} for b in {b.sha256: b for b in blobs}.values()]

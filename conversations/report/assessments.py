@@ -57,7 +57,7 @@ def _sound(found: Json) -> bool:
 # The view of the calls ------------------------------------------------------------------------------------------
 
 
-def keep(calls: list[UUID]) -> None:
+def store_assessments(calls: list[UUID]) -> None:
     """What newly sealed calls came to. Twice is as once."""
     Assessment.objects.bulk_create(_made(_answered().filter(id__in=calls)), ignore_conflicts=True)
 

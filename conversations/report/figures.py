@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from ..ids import uuid7
+from ..ids import make_id
 from ..models import Conversation, User
 from ..people.identity import FEWEST, Names
 
@@ -48,7 +48,7 @@ ASSESSED = """
 
 
 @dataclass(frozen=True)
-class Days:
+class Period:
     since: date
     until: date  # the last of them
 
@@ -135,7 +135,7 @@ Sums = TypeVar("Sums", bound=Figures | Assessed)
 
 
 @dataclass(frozen=True)
-class Row(Generic[Sums]):
+class ReportRow(Generic[Sums]):
     name: str
     figures: Sums
     people: int | None = None
@@ -147,7 +147,7 @@ class Report:
 
     def __init__(
         self,
-        days: Days,
+        days: Period,
         *,
         owner: int | None = None,
         by_person: bool = False,
@@ -191,31 +191,31 @@ class Report:
         return [(bucket, used.get(bucket, Figures())) for bucket in self.days.buckets]
 
     @property
-    def models(self) -> list[Row[Figures]]:
-        return largest(Row(model, figures) for model, figures in self._sums[False, "model"].items())
+    def models(self) -> list[ReportRow[Figures]]:
+        return largest(ReportRow(model, figures) for model, figures in self._sums[False, "model"].items())
 
     @property
-    def persons(self) -> list[Row[Figures]]:
+    def persons(self) -> list[ReportRow[Figures]]:
         """Nothing where its reader may not see people."""
-        return largest(Row(self._people[id][0], figures) for id, figures in self._sums[False, "owner"].items()) if self.by_person else []
+        return largest(ReportRow(self._people[id][0], figures) for id, figures in self._sums[False, "owner"].items()) if self.by_person else []
 
     @property
-    def departments(self) -> list[Row[Figures]]:
+    def departments(self) -> list[ReportRow[Figures]]:
         return largest(self._grouped(1, self._sums[False, "owner"], self.fewest))
 
     @property
-    def job_titles(self) -> list[Row[Figures]]:
+    def job_titles(self) -> list[ReportRow[Figures]]:
         return largest(self._grouped(2, self._sums[False, "owner"], self.fewest))
 
     @cached_property
-    def conversations(self) -> list[Row[Figures]]:
+    def conversations(self) -> list[ReportRow[Figures]]:
         """Those begun in these days that took the most tokens; nothing where its reader may not see titles and people."""
         if not (self.titles and self.by_person):
             return []
         found = Conversation.objects.filter(id__gte=first_id(self.days.since), id__lt=first_id(self.days.until + timedelta(days=1)))
         found = found.filter(owner=self.owner) if self.owner else found
         rows = found.only("title", "turns", "prompt_tokens", "completion_tokens", "cost").costliest(LISTED)
-        return [Row(row.title or "Untitled", Figures(row.turns, 0, row.prompt_tokens, row.completion_tokens, row.cost)) for row in rows]
+        return [ReportRow(row.title or "Untitled", Figures(row.turns, 0, row.prompt_tokens, row.completion_tokens, row.cost)) for row in rows]
 
     @cached_property
     def history(self) -> list[tuple[str, list[int]]]:
@@ -257,14 +257,14 @@ class Report:
         return len(self._assessed)
 
     @property
-    def assessed_departments(self) -> list[Row[Assessed]]:
+    def assessed_departments(self) -> list[ReportRow[Assessed]]:
         return largest(self._grouped(1, self._assessed, self.fewest_assessed))
 
     @property
-    def assessed_persons(self) -> list[Row[Assessed]]:
+    def assessed_persons(self) -> list[ReportRow[Assessed]]:
         """Nothing where its reader may not see people, or assessments of one."""
         shown = self.by_person and self.assessments
-        return largest(Row(self._people[id][0], assessed) for id, assessed in self._assessed.items()) if shown else []
+        return largest(ReportRow(self._people[id][0], assessed) for id, assessed in self._assessed.items()) if shown else []
 
     @property
     def fewest_assessed(self) -> int:
@@ -291,13 +291,13 @@ class Report:
             sizes[self._people[id][field]] += 1
         return merged(sizes, fewest)
 
-    def _grouped(self, field: int, by_owner: Mapping[int, Sums], fewest: int) -> list[Row[Sums]]:
+    def _grouped(self, field: int, by_owner: Mapping[int, Sums], fewest: int) -> list[ReportRow[Sums]]:
         shown = self._group_of(field, by_owner, fewest)
         found: dict[str, list[Sums]] = defaultdict(list)
         for id, figures in by_owner.items():
             if name := shown.get(self._people[id][field]):
                 found[name].append(figures)
-        return [Row(name, reduce(add, each), len(each)) for name, each in found.items()]
+        return [ReportRow(name, reduce(add, each), len(each)) for name, each in found.items()]
 
     def _rows(self, sql: str, **more: Any) -> list[tuple]:
         days = self.days
@@ -308,21 +308,21 @@ class Report:
 
 
 def first_id(day: date) -> UUID:
-    return uuid7(datetime.combine(day, time.min, UTC), first=True)
+    return make_id(datetime.combine(day, time.min, UTC), first=True)
 
 
 def total(figures: Iterable[Figures]) -> Figures:
     return sum(figures, Figures())
 
 
-def largest(rows: Iterable[Row[Sums]]) -> list[Row[Sums]]:
+def largest(rows: Iterable[ReportRow[Sums]]) -> list[ReportRow[Sums]]:
     """By tokens, then calls, or by conversations; what is past the list in one row."""
     ordered = sorted(rows, key=lambda row: (*(-part for part in row.figures.size), row.name))
     rest = ordered[LISTED:]
     if not rest:
         return ordered
     people = None if rest[0].people is None else sum(row.people or 0 for row in rest)
-    return [*ordered[:LISTED], Row(f"{REST} ({len(rest)})", reduce(add, (row.figures for row in rest)), people)]
+    return [*ordered[:LISTED], ReportRow(f"{REST} ({len(rest)})", reduce(add, (row.figures for row in rest)), people)]
 
 
 def merged(sizes: dict[str, int], fewest: int) -> dict[Hashable, str]:

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from ..ids import uuid7
+from ..ids import make_id
 from ..people.identity import Names
 
 DAYS = 30  # unless chosen
@@ -41,7 +41,7 @@ SENSIBLE = [MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
-class Days(forms.Form):
+class DaysForm(forms.Form):
     """Rows of some days, bound to a query string. Without days it means the last 30; an empty day is no bound."""
 
     folded: tuple[str, ...] = ()  # fields that are shown when they are asked for
@@ -126,7 +126,7 @@ class Days(forms.Form):
 
     def _id_of_day(self, day: date | None) -> UUID | None:
         """The smallest id of a day in the reader's time zone."""
-        return uuid7(timezone.make_aware(datetime.combine(day, time.min)), first=True) if day else None
+        return make_id(timezone.make_aware(datetime.combine(day, time.min)), first=True) if day else None
 
     def days(self) -> str:
         since, until = self.cleaned_data["since"], self.cleaned_data["until"]

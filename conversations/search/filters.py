@@ -12,10 +12,10 @@ from django.utils import timezone
 from ..figures import lasting
 from ..models import Conversation, Decision, Review, Snapshot, User
 from ..people.access import readable
-from ..people.identity import hides
+from ..people.identity import hides_people
 from ..visible import HIDDEN
 from . import box, index
-from .choices import LAG, MODELS, OF_PEOPLE, PEOPLE, UPSTREAMS, Days
+from .choices import LAG, MODELS, OF_PEOPLE, PEOPLE, UPSTREAMS, DaysForm
 
 NAMED = 1000  # calls that the beginning of an id may stand for, and as many conversations' calls
 ACCOUNTS = 100  # that the beginning of a name may stand for
@@ -29,7 +29,7 @@ EXACTLY = {  # fields that are a column's value
 WORDS = forms.TextInput(attrs={"type": "search", "placeholder": "Words, \u201ca phrase\u201d, -without, user: model: id:"})
 
 
-class Filter(Days):
+class CallFilter(DaysForm):
     """An id looks everywhere, whatever else is chosen. A prefix in the search box is another way to write into a field: what is typed wins, and the
     form that comes back has it in the field."""
 
@@ -52,7 +52,7 @@ class Filter(Days):
         if not self.typed.problems:
             id = self.typed.fields.pop("id", "")
             self.data = {**self.data, **self.typed.fields, "q": f"id:{id}" if id else self.typed.words}
-        if hides(reader):
+        if hides_people(reader):
             self.fields["user"].widget.attrs["placeholder"] = "Alias or name begins with" if self.names.by_name else "Alias begins with"
         for name in () if self.names.by_name else OF_PEOPLE:
             self.fields[name].widget.attrs["disabled"] = True
@@ -131,7 +131,7 @@ class Filter(Days):
     @cached_property
     def matching(self) -> tuple[set[tuple[UUID, UUID]], bool]:
         """What the words match, and whether there is more than was looked at."""
-        return index.matching(self.cleaned_data["q"], owners=self._whose(), since=self.first_id, until=self.end_id)
+        return index.find_calls(self.cleaned_data["q"], owners=self._whose(), since=self.first_id, until=self.end_id)
 
     def _whose(self) -> list[int] | None:
         """The cap of a search is spent on people that its reader may read, and chose."""
@@ -215,7 +215,7 @@ SAID = {"none": "not reviewed", "waiting": "waiting for a review", "new": "with 
 }
 
 
-class ConversationFilter(Filter):
+class ConversationFilter(CallFilter):
     """Conversations that have such a call, and whose review stands so."""
 
     review = forms.ChoiceField(required=False, choices=REVIEW)

@@ -75,11 +75,11 @@ HEADLINE = """
     FROM unnest(%s::text[]) WITH ORDINALITY AS page (said, place) ORDER BY place"""
 
 
-def follow(snapshots: list[UUID]) -> None:
+def index_calls(snapshots: list[UUID]) -> None:
     """Index what these calls brought, all at once; one by one where one of them is too much for PostgreSQL's text search: no seal waits for a word."""
     try:
         with transaction.atomic():
-            index(snapshots)
+            index_messages(snapshots)
     except (DataError, OperationalError) as problem:
         if getattr(problem.__cause__, "sqlstate", None) not in TOO_MUCH:
             raise
@@ -87,10 +87,10 @@ def follow(snapshots: list[UUID]) -> None:
             log.error("the words of snapshot %s cannot be indexed", snapshots[0])
             return
         for snapshot in snapshots:
-            follow([snapshot])
+            index_calls([snapshot])
 
 
-def index(snapshots: list[UUID]) -> None:
+def index_messages(snapshots: list[UUID]) -> None:
     """The messages that these calls brought; echoes stand for words that are there already. Idempotent."""
     conversations = list(Snapshot.objects.filter(id__in=snapshots).exclude(conversation=None).values_list("conversation", flat=True).distinct())
     brought = Message.objects.filter(conversation__in=conversations, snapshot__in=snapshots, echo_of=None).annotate(length=Length("text"))
@@ -106,7 +106,7 @@ def index(snapshots: list[UUID]) -> None:
             cursor.execute(INDEX, [list(column) for column in zip(*entries, strict=True)])
 
 
-def find(query: str, *, owner: int | None = None, limit: int = 25, before: UUID | None = None, **chosen: Any) -> list[Hit]:
+def find_conversations(query: str, *, owner: int | None = None, limit: int = 25, before: UUID | None = None, **chosen: Any) -> list[Hit]:
     """The newest conversations in which a message matches (words, "phrase", -word, or): one hit each. With an owner: among the owner's shown ones;
     with `before`, those begun before that one; with more (of CHOSEN), those with at least one such call."""
     query = query[:TERM].replace("\0", "").strip()
@@ -122,7 +122,7 @@ def find(query: str, *, owner: int | None = None, limit: int = 25, before: UUID 
         return [Hit(conversation, message, _runs(snippet)) for (conversation, message, _), (snippet,) in zip(found, cursor.fetchall(), strict=True)]
 
 
-def matching(query: str, *, owners: list[int] | None, since: UUID | None, until: UUID | None) -> tuple[set[tuple[UUID, UUID]], bool]:
+def find_calls(query: str, *, owners: list[int] | None, since: UUID | None, until: UUID | None) -> tuple[set[tuple[UUID, UUID]], bool]:
     """The newest calls that brought a matching message, with their conversations, of these owners and ids; and whether there are more."""
     chosen = {"query": query[:TERM].replace("\0", "").strip(), "owners": owners, "since": since or FIRST, "until": until or LAST, "most": CAP + 1}
     with connection.cursor() as cursor:
@@ -131,14 +131,14 @@ def matching(query: str, *, owners: list[int] | None, since: UUID | None, until:
     return set(found[:CAP]), len(found) > CAP
 
 
-def fill() -> None:
+def fill_calls() -> None:
     """Where there is nothing to fill this costs one look into an index."""
     with connection.cursor() as cursor:
         cursor.execute(FILL)
 
 
 def _stretches(message: Message) -> list[str]:
-    said = threads.said(threads.put_together(message.role, message.text, message.raw)).translate({0: " ", 1: " ", 2: " "})
+    said = threads.searchable_text(threads.put_together(message.role, message.text, message.raw)).translate({0: " ", 1: " ", 2: " "})
     return [said[at : at + STRETCH] for at in range(0, len(said), STRETCH)]
 
 

@@ -19,23 +19,23 @@ for each in (figures.count, figures.dollars, figures.short, figures.money, figur
 
 @register.filter
 def visible(value) -> SafeString:
-    return text.visible("" if value is None else str(value))
+    return text.show_hidden("" if value is None else str(value))
 
 
 @register.filter
 def named(user, names) -> SafeString:
     """A person, as the reader of the page is told (conversations.people.identity)."""
-    return text.visible(names.name(user))
+    return text.show_hidden(names.name(user))
 
 
 @register.filter
 def full_name(user, names) -> SafeString:
-    return text.visible(names.full_name(user))
+    return text.show_hidden(names.full_name(user))
 
 
 @register.filter
 def job_title(user, names) -> SafeString:
-    return text.visible(names.job_title(user))
+    return text.show_hidden(names.job_title(user))
 
 
 @register.filter

@@ -6,7 +6,7 @@ import orjson
 
 from conversations import record
 from conversations.models import Snapshot, User
-from conversations.record import Asked, Call, Outcome
+from conversations.record import Call, CallRequest, Outcome
 
 
 def person(name: str = "alice") -> User:
@@ -16,7 +16,7 @@ def person(name: str = "alice") -> User:
 def ask(owner: User, messages: list[dict[str, Any]], **how: Any) -> Call:
     params, model = how.pop("params", {}), how.pop("model", "m")
     body = {"model": model, "messages": messages} | params
-    return record.open(Asked(owner=owner.pk, kind="chat", model=model, body=body, messages=messages, sent=orjson.dumps(body), **how))
+    return record.open(CallRequest(owner=owner.pk, kind="chat", model=model, body=body, messages=messages, sent=orjson.dumps(body), **how))
 
 
 def answer(call: Call, text: str | None, *, status: str = "ok", **fields: Any) -> dict[str, Any]:

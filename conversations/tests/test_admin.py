@@ -26,11 +26,11 @@ from conversations import record
 from conversations.admin.snapshot import GROUPS, PAYLOAD
 from conversations.models import Attachment, AuditEvent, Conversation, Decision, Message, Review, SavedFilter, Snapshot, Unsealed, Usage, User
 from conversations.reading.pieces import pieces
-from conversations.record import Asked, Outcome, attachments, growth, rebuild
+from conversations.record import CallRequest, Outcome, attachments, growth, rebuild
 from conversations.search import index
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.html import Html
-from conversations.visible import visible
+from conversations.visible import show_hidden
 
 pytestmark = pytest.mark.django_db
 CONVERSATIONS, CALLS = "/admin/conversations/conversation/", "/admin/conversations/snapshot/"
@@ -226,7 +226,7 @@ def test_a_cursor_that_leads_nowhere_leads_to_the_first_page_of_the_filter(desk,
 
 def test_a_page_costs_eight_queries_at_most_and_reads_no_payload(desk, alice):
     made(alice, 60)
-    index.index(list(Snapshot.objects.values_list("id", flat=True)))
+    index.index_messages(list(Snapshot.objects.values_list("id", flat=True)))
     User.objects.update(job_title="Clerk", department="Sales")
     due = datetime.now(UTC)
     Review.objects.bulk_create(Review(conversation=each, source="sampled", due=due) for each in Conversation.objects.all())
@@ -273,7 +273,7 @@ def varied(alice) -> dict[str, UUID]:
         at = now - timedelta(days=days)
         messages = [user(f"about {how.get('key', 'pages')} {model} {status}")]
         call = record.open(
-            Asked(owner=owner.pk, kind=kind, model=model, body={"model": model, "messages": messages}, messages=messages, sent=b"{}", at=at, **how)
+            CallRequest(owner=owner.pk, kind=kind, model=model, body={"model": model, "messages": messages}, messages=messages, sent=b"{}", at=at, **how)
         )
         record.close(call, Outcome(status=status, closed=at))
         return call.id
@@ -325,7 +325,7 @@ ago = lambda days: (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
     ],
 )
 def test_filters_of_both_lists(desk, varied, query, expected, words):
-    index.index(list(varied.values()))
+    index.index_messages(list(varied.values()))
     response = desk.get(CALLS, query)
     names = {id: name for name, id in varied.items()}
     assert {names[id] for id in ids(response)} == expected
@@ -384,7 +384,7 @@ def test_a_wrong_filter_says_so_and_shows_nothing(desk, call, query):
 
 
 def test_prefixes_in_the_search_box_are_another_way_into_the_fields(desk, varied):
-    index.index(list(varied.values()))
+    index.index_messages(list(varied.values()))
     names = {id: name for name, id in varied.items()}
     User.objects.filter(username="alice").update(first_name="Ada L")
     chosen = lambda response: {name: value for name, value in response.context["cl"].filter.data.items() if value and name != "since"}  # noqa: E731
@@ -416,7 +416,7 @@ def test_a_name_that_begins_too_many_is_refused(desk, alice, call):
 def test_a_search_that_finds_too_much_says_so_and_is_not_exported(desk, alice, monkeypatch):
     monkeypatch.setattr(index, "CAP", 2)
     calls = made(alice, 3)
-    index.index(calls)
+    index.index_messages(calls)
     response = desk.get(CALLS, {"q": "question"})
     assert "only the newest 2 were looked at. Narrow your search" in text(response)
     assert ids(response) == calls[:0:-1]
@@ -426,7 +426,7 @@ def test_a_search_that_finds_too_much_says_so_and_is_not_exported(desk, alice, m
 
 def test_a_search_says_what_is_not_searchable_yet(desk, alice):
     Unsealed.objects.all().delete()
-    index.index(made(alice, 1))
+    index.index_messages(made(alice, 1))
     assert "not searchable yet" not in text(desk.get(CALLS, {"q": "question"}))
     for _ in range(2):
         turn(alice, [user("question new")], "yes")
@@ -568,7 +568,7 @@ def test_a_filter_is_kept_opened_and_deleted_by_its_reader_alone(desk, rita, var
     assert "<b>Bob" not in page.content.decode()
     path = saved(page)["<b>Bob’s</b>"]
     assert desk.get(path)["location"] == f"{CALLS}?since=&q=about&user=bob&status=ok"
-    index.index(list(varied.values()))
+    index.index_messages(list(varied.values()))
     assert ids(desk.get(path, follow=True)) == [varied["bob"]]
     assert saved(desk.get(CONVERSATIONS)) == {}, "each list has its own"
     other = User.objects.create_user("olga", is_staff=True)
@@ -628,7 +628,7 @@ def test_what_cannot_be_saved_is_said_and_not_saved(desk, rita, call, monkeypatc
 @pytest.mark.django_db(transaction=True)
 def test_what_takes_too_long_is_stopped_said_and_on_the_trail(desk, alice, monkeypatch):
     call = turn(alice, [user("my secret")], "kept")
-    index.index([call.id])
+    index.index_messages([call.id])
     slow = RawSQL("pg_sleep(60)::text", [])
     monkeypatch.setattr("conversations.admin.patience.SECONDS", 0.2)
     monkeypatch.setattr("conversations.admin.snapshot.SnapshotAdmin.columns", lambda self, rows: rows.annotate(slow=slow))
@@ -731,7 +731,7 @@ def test_failures_partial_answers_and_growing_ones_are_visible(desk, alice):
     cut = ask(alice, [user("a")], root=root)
     answer(cut, "half an ans", status="cancelled")
     growing = ask(alice, [user("b")], root=root)
-    growth.grow(growing.id, 0, "still wri")
+    growth.save_piece(growing.id, 0, "still wri")
     path = reverse("admin:conversations_conversation_change", args=[root])
     shown = text(desk.get(path, {"call": str(cut.id)}))
     assert "failed" in shown
@@ -780,7 +780,7 @@ def test_hostile_text_is_inert_and_hidden_characters_are_named(desk, alice):
     record.close(failed, Outcome(status="failed", error_code=HOSTILE, error=HOSTILE, served_model=HOSTILE, finish_reason=HOSTILE))
     Conversation.objects.update(title=HOSTILE)
     call = Snapshot.objects.get(id=asked.id)
-    index.index([call.id, failed.id])
+    index.index_messages([call.id, failed.id])
     pages = [transcript_of(call), f"{transcript_of(call)}?call={call.id}", page_of(call), page_of(Snapshot.objects.get(id=failed.id)), CONVERSATIONS, CALLS]
     pages += [f"{CALLS}?q={HOSTILE[:25]}&user={HOSTILE[:25]}&model={HOSTILE[:25]}"]
     for path in pages:
@@ -806,12 +806,12 @@ def test_hostile_text_is_inert_and_hidden_characters_are_named(desk, alice):
 
 def test_every_hidden_character_is_named():
     obeyed = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) in ("Cc", "Cf", "Zl", "Zp") and chr(c) not in "\t\n"]
-    assert [f"{ord(c):04X}" for c in obeyed if f"‹U+{ord(c):04X}›" not in visible(c)] == []
-    assert visible("a\tb\nc\r\nd") == "a\tb\nc\nd"
-    assert visible("a\rb") == 'a<span class="gw-hidden">‹U+000D›</span>b'
-    assert visible("❤️ naïve 日本 العربية") == "❤️ naïve 日本 العربية"
-    assert "FE0F" in visible("a\ufe0f\ufe0f")
-    assert visible("<b>‹U+202E›") == "&lt;b&gt;‹U+202E›"
+    assert [f"{ord(c):04X}" for c in obeyed if f"‹U+{ord(c):04X}›" not in show_hidden(c)] == []
+    assert show_hidden("a\tb\nc\r\nd") == "a\tb\nc\nd"
+    assert show_hidden("a\rb") == 'a<span class="gw-hidden">‹U+000D›</span>b'
+    assert show_hidden("❤️ naïve 日本 العربية") == "❤️ naïve 日本 العربية"
+    assert "FE0F" in show_hidden("a\ufe0f\ufe0f")
+    assert show_hidden("<b>‹U+202E›") == "&lt;b&gt;‹U+202E›"
 
 
 @pytest.mark.parametrize(
@@ -830,9 +830,9 @@ def test_every_hidden_character_is_named():
     ],
 )
 def test_pieces_show_every_value_of_a_message(message):
-    from conversations.record.threads import put_together, taken_apart
+    from conversations.record.threads import put_together, take_apart
 
-    found = pieces(put_together(*taken_apart(message)))
+    found = pieces(put_together(*take_apart(message)))
     shown = "".join(piece.text + piece.label for piece in found).replace("\\", "")
 
     def values(value):
@@ -874,9 +874,9 @@ def test_a_file_is_what_its_bytes_say_and_no_page(desk, alice):
 def test_files_are_reached_through_their_own_conversation_or_call_only(desk, alice, call):
     file = Attachment.objects.get()
     other = turn(alice, [user("no files here")], "none")
-    refused = record.refuse(Asked(owner=alice.pk, kind="chat", model="m", body=rebuild.request(call), sent=b"{}"), "blocked", "Not this.")
+    refused = record.refuse(CallRequest(owner=alice.pk, kind="chat", model="m", body=rebuild.rebuild_request(call), sent=b"{}"), "blocked", "Not this.")
     loose = Attachment.objects.get(conversation=None)
-    stranger = record.refuse(Asked(owner=alice.pk, kind="chat", model="m", body={"model": "m"}, sent=b"{}"), "blocked", "Not this.")
+    stranger = record.refuse(CallRequest(owner=alice.pk, kind="chat", model="m", body={"model": "m"}, sent=b"{}"), "blocked", "Not this.")
     assert desk.get(f"{CONVERSATIONS}{other.conversation_id}/a/{file.pk}").status_code == 404
     assert desk.get(f"{CONVERSATIONS}{other.conversation_id}/a/{loose.pk}").status_code == 404
     assert read(desk, f"{CALLS}{refused}/a/{loose.pk}")[1] == PNG
@@ -888,7 +888,7 @@ def test_files_are_reached_through_their_own_conversation_or_call_only(desk, ali
 
 def test_a_file_that_storage_lost_takes_no_page_down(desk, call):
     file = Attachment.objects.get()
-    default_storage.delete(attachments.name(bytes(file.sha256)))
+    default_storage.delete(attachments.storage_name(bytes(file.sha256)))
     assert desk.get(f"{CONVERSATIONS}{call.conversation_id}/a/{file.pk}").status_code == 404
     assert desk.get(transcript_of(call)).status_code == 200
     assert desk.get(page_of(call)).status_code == 200
@@ -910,12 +910,12 @@ def test_every_column_of_a_call_is_on_its_page(desk, alice):
 
 def test_a_calls_request_and_reply_are_shown_and_downloaded_whole(desk, call):
     page = desk.get(page_of(call))
-    request = rebuild.request(call)
+    request = rebuild.rebuild_request(call)
     shown = orjson.loads(page.context["payloads"][0][1])
     assert shown["messages"][0]["content"][0] == request["messages"][0]["content"][0]
     assert shown["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,[file with sha256 ")
-    assert orjson.loads(page.context["payloads"][1][1]) == rebuild.response(call)
-    for name, expected in (("request", request), ("response", rebuild.response(call))):
+    assert orjson.loads(page.context["payloads"][1][1]) == rebuild.rebuild_response(call)
+    for name, expected in (("request", request), ("response", rebuild.rebuild_response(call))):
         response = desk.get(f"{CALLS}{call.id}/{name}.json")
         assert orjson.loads(response.content) == expected
         assert response["content-disposition"] == f'attachment; filename="{name}-{call.id}.json"'
@@ -923,7 +923,9 @@ def test_a_calls_request_and_reply_are_shown_and_downloaded_whole(desk, call):
 
 
 def test_a_refused_call_shows_what_was_asked_and_why_not(desk, alice):
-    id = record.refuse(Asked(owner=alice.pk, kind="chat", model="m", body={"model": "m", "messages": [user("let me in")]}, sent=b"{}"), "blocked", "Not this.")
+    id = record.refuse(
+        CallRequest(owner=alice.pk, kind="chat", model="m", body={"model": "m", "messages": [user("let me in")]}, sent=b"{}"), "blocked", "Not this."
+    )
     shown = text(desk.get(f"{CALLS}{id}/change/"))
     assert "let me in" in shown
     assert "Not this. blocked" in shown

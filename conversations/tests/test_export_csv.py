@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from conversations import record
 from conversations.exports import table as export
-from conversations.exports.table import COLUMNS, FORMULA, LONGEST, Calls, cell, line
+from conversations.exports.table import COLUMNS, FORMULA, LONGEST, CallTable, cell, csv_line
 from conversations.models import Conversation, Snapshot, User
 from conversations.people.identity import Names
-from conversations.record import Asked, Outcome, rebuild
+from conversations.record import CallRequest, Outcome, rebuild
 from conversations.search import index
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.unguarded import unguarded
@@ -94,7 +94,7 @@ def test_other_text_stays_as_it_is(text):
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=5))
 def test_any_cells_come_back_and_none_is_a_formula(texts):
-    [read] = csv.reader(io.StringIO(line(tuple(texts)).decode(), newline=""), strict=True)
+    [read] = csv.reader(io.StringIO(csv_line(tuple(texts)).decode(), newline=""), strict=True)
     assert [found.removeprefix("'") if text.startswith(FORMULA) else found for found, text in zip(read, texts, strict=True)] == texts
     assert not any(found.startswith(FORMULA) for found in read)
 
@@ -105,7 +105,7 @@ def test_formulas_in_every_column_that_a_person_writes(desk, alice, formula):
     bob = person(f"@{uuid4().hex[:6]}")
     call = ask(alice, [user(formula)], title=formula)
     record.close(call, Outcome(status="ok"))
-    record.refuse(Asked(owner=bob.pk, kind="chat", model=formula, body={"model": formula}, sent=b"{}"), "code", "error")
+    record.refuse(CallRequest(owner=bob.pk, kind="chat", model=formula, body={"model": formula}, sent=b"{}"), "code", "error")
     Conversation.objects.update(title=formula)
     data = desk.get(CALLS).getvalue()
     rows = parsed(data)
@@ -148,12 +148,14 @@ def variety(alice: User) -> None:
     record.close(failed, Outcome(status="failed", response={"error": {"message": "no"}}, error_code="upstream_unavailable", error="It is down."))
     answer(ask(alice, [user("long")]), "half", status="cancelled")
     ask(alice, [user("pending")])
-    record.refuse(Asked(owner=alice.pk, kind="chat", model="x", body={"model": "x", "messages": [user("no")]}, sent=b"{}"), "blocked", "Not this.")
+    record.refuse(CallRequest(owner=alice.pk, kind="chat", model="x", body={"model": "x", "messages": [user("no")]}, sent=b"{}"), "blocked", "Not this.")
     two = ask(alice, [user("two choices")], params={"n": 2})
     replies = [assistant("one"), assistant("two")]
     choices = [{"index": i, "message": reply, "finish_reason": "stop"} for i, reply in enumerate(replies)]
     record.close(two, Outcome(status="ok", replies=replies, response={"id": "z", "choices": choices}, prompt_tokens=1, completion_tokens=2))
-    drawn = record.open(Asked(owner=alice.pk, kind="image", model="dall", body={"model": "dall", "prompt": "a cat"}, messages=[user("a cat")], sent=b"{}"))
+    drawn = record.open(
+        CallRequest(owner=alice.pk, kind="image", model="dall", body={"model": "dall", "prompt": "a cat"}, messages=[user("a cat")], sent=b"{}")
+    )
     record.close(drawn, Outcome(status="ok", replies=[assistant("a cat")], response={"data": [{"url": "https://example.com/cat.png"}]}))
 
 
@@ -164,8 +166,8 @@ def test_rows_equal_the_record(desk, alice):
     assert len(rows) == len(calls) == 10
     for row, call in zip(rows, calls, strict=True):
         assert row["id"] == str(call.id)
-        assert orjson.loads(row["request"]) == rebuild.request(call)
-        assert (orjson.loads(row["response"]) if row["response"] else None) == rebuild.response(call)
+        assert orjson.loads(row["request"]) == rebuild.rebuild_request(call)
+        assert (orjson.loads(row["response"]) if row["response"] else None) == rebuild.rebuild_response(call)
         assert (row["user_name"], row["title"], row["schema_version"]) == ("alice", "Analyst", "1")
         assert (row["model"], row["status"], row["kind"]) == (call.model, call.status, call.kind)
         assert (row["text_truncated"], row["text_sha256"]) == ("", "")
@@ -198,7 +200,7 @@ def test_removed_conversations_and_imported_ids(desk, alice):
 def test_a_call_for_a_title_is_a_row_as_the_classic_gateway_has_it(desk, alice):
     root = turn(alice, [user("hi")], "hello").conversation_id
     body = {"model": "m", "messages": [user("a title for: hi")]}
-    call = record.open(Asked(owner=alice.pk, kind="title", model="m", body=body, messages=body["messages"], sent=b"{}", root=root))
+    call = record.open(CallRequest(owner=alice.pk, kind="title", model="m", body=body, messages=body["messages"], sent=b"{}", root=root))
     record.close(call, Outcome(status="ok", replies=[assistant("Greeting")]))
     row, _ = download(desk)
     assert (row["convo_title"], row["convo_show"], row["root_gpt_id"], row["kind"]) == ("summarizer", "false", "", "title")
@@ -210,7 +212,7 @@ def test_a_long_text_is_cut_and_its_whole_is_named(desk, alice):
     turn(alice, [user("short")], "x" * 33_000)
     latest, first = download(desk)
     call = Snapshot.objects.order_by("id")[0]
-    whole = [orjson.dumps(value).decode() for value in (rebuild.request(call), rebuild.response(call))]
+    whole = [orjson.dumps(value).decode() for value in (rebuild.rebuild_request(call), rebuild.rebuild_response(call))]
     assert [first["request"], first["response"]] == [text[:LONGEST] for text in whole]
     assert first["text_truncated"] == "request response"
     assert first["text_sha256"].split() == [sha256(text.encode()).hexdigest() for text in whole]
@@ -235,7 +237,7 @@ def test_the_filter_is_carried(desk, alice):
     old = turn(alice, [user("needle in spring")], "ok", at=now - timedelta(days=40))
     recent = turn(alice, [user("needle today")], "ok")
     hay = turn(person("bob"), [user("hay")], "ok", key="gw-12345678")
-    index.index([old.id, recent.id, hay.id])
+    index.index_messages([old.id, recent.id, hay.id])
     got = lambda **query: [row["id"] for row in download(desk, **query)]  # noqa: E731
     assert got() == [str(hay.id), str(recent.id)]
     assert got(since="") == [str(hay.id), str(recent.id), str(old.id)]
@@ -252,9 +254,9 @@ def test_from_the_conversations_list_come_their_calls(desk, alice):
     second = turn(alice, [user("one"), assistant("1"), user("needle")], "2")
     failed = ask(alice, [user("again")], root=first.conversation_id)
     record.close(failed, Outcome(status="failed"))
-    record.refuse(Asked(owner=alice.pk, kind="chat", model="x", body={"model": "x"}, sent=b"{}"), "blocked", "No.")
+    record.refuse(CallRequest(owner=alice.pk, kind="chat", model="x", body={"model": "x"}, sent=b"{}"), "blocked", "No.")
     other = turn(alice, [user("other")], "o")
-    index.index(list(Snapshot.objects.values_list("id", flat=True)))
+    index.index_messages(list(Snapshot.objects.values_list("id", flat=True)))
     got = lambda **query: [row["id"] for row in download(desk, CONVERSATIONS, **query)]  # noqa: E731
     assert got() == [str(id) for id in (other.id, failed.id, second.id, first.id)]
     assert got(q="needle") == [str(id) for id in (failed.id, second.id, first.id)]
@@ -283,12 +285,12 @@ def test_every_call_once_whatever_arrives_and_a_few_queries_a_stretch(alice, mon
     lines = []
     names = Names(person())
     with CaptureQueriesContext(connection) as queries:
-        for piece in Calls(Snapshot.objects.all(), names):
+        for piece in CallTable(Snapshot.objects.all(), names):
             lines.append(piece)
     assert [row["id"] for row in parsed(b"".join(lines))] == expected
     assert len(queries) == 2 * 3 + 1
     lines = []
-    for piece in Calls(Snapshot.objects.all(), names):
+    for piece in CallTable(Snapshot.objects.all(), names):
         lines.append(piece)
         ask(alice, [user("meanwhile")])
     # those that came before the first stretch was read are in it, later ones are not
@@ -300,7 +302,7 @@ def test_no_connection_is_held_between_stretches(monkeypatch):
     monkeypatch.setattr(export, "AT_ONCE", 2)
     for i in range(3):
         turn(person(), [user(f"{i}")], "ok")
-    lines = Calls(Snapshot.objects.all(), Names(person()))
+    lines = CallTable(Snapshot.objects.all(), Names(person()))
     for _ in range(2):
         next(lines)
     assert connection.connection is None

@@ -19,7 +19,7 @@ from conversations.exports.table import FORMULA, LONGEST
 from conversations.models import Conversation, Decision, Snapshot, User
 from conversations.people.identity import Names
 from conversations.proof import sealing
-from conversations.record import Asked, Outcome, attachments, rebuild
+from conversations.record import CallRequest, Outcome, attachments, rebuild
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.test_export_csv import FORMULAS
 
@@ -64,8 +64,8 @@ def test_formulas_are_inert_in_every_csv_and_untouched_in_jsonl(export):
     assert [row["asked"] for row in table(export("turns"))] == [f"'{formula}" for formula in FORMULAS]
     raw = export("jsonl").splitlines()
     for call, formula, line in zip(calls, FORMULAS, raw, strict=True):
-        assert orjson.dumps(rebuild.request(call)) in line
-        assert orjson.dumps(rebuild.response(call)) in line
+        assert orjson.dumps(rebuild.rebuild_request(call)) in line
+        assert orjson.dumps(rebuild.rebuild_response(call)) in line
         assert orjson.loads(line)["request"]["messages"][0]["content"] == formula
         assert orjson.loads(line)["owner"]["job_title"] == formula
 
@@ -78,7 +78,7 @@ def test_a_turn_is_what_was_newly_asked_and_what_was_answered(export):
     first = turn(alice, [{"role": "system", "content": "Be brief."}, user("hi"), user("and how are you?")], "Fine.", title="Greetings")
     tools = [user("hi"), user("and how are you?"), assistant("Fine."), user("2+2?"), assistant(None, tool_calls=[{"id": "1", "type": "function"}])]
     second = turn(alice, [{"role": "system", "content": "Be brief."}, *tools, {"role": "tool", "tool_call_id": "1", "content": "4"}], "é" * 40_000)
-    record.refuse(Asked(owner=alice.pk, kind="chat", model="x", body={"model": "x"}, sent=b"{}"), "blocked", "No.")
+    record.refuse(CallRequest(owner=alice.pk, kind="chat", model="x", body={"model": "x"}, sent=b"{}"), "blocked", "No.")
     one, two, refused = table(export("turns"))
     assert (one["asked"], one["answered"]) == ("hi\n\nand how are you?", "Fine.")
     assert (two["asked"], two["answered"], two["text_truncated"]) == ("4", "é" * LONGEST, "answered")
@@ -126,8 +126,8 @@ def test_files_once_by_their_sha256_and_a_lost_one_is_named(export, tmp_path):
     assert (tmp_path / rows[0]["file"]).read_bytes() == PICTURE
     assert len(list((tmp_path / "attachments").iterdir())) == 2
     [line, *_] = export("jsonl").splitlines()
-    assert orjson.loads(line)["request"] == rebuild.request(first)
-    default_storage.delete(attachments.name(bytes(attachment.sha256)))
+    assert orjson.loads(line)["request"] == rebuild.rebuild_request(first)
+    default_storage.delete(attachments.storage_name(bytes(attachment.sha256)))
     (tmp_path / rows[0]["file"]).unlink()
     assert [(row["file"], row["state"]) for row in table(export("attachments"))[:2]] == [("", "lost")] * 2
     for line in export("jsonl").splitlines()[:2]:

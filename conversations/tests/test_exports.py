@@ -64,7 +64,7 @@ def ask_for(desk: Client, format: str = "turns", *, of: str = "calls", **query: 
 
 
 def made(export: Export) -> Export:
-    job.run(export)
+    job.run_export(export)
     export.refresh_from_db()
     assert (export.state, export.problem) == (Export.State.DONE, "")
     return export
@@ -165,7 +165,7 @@ def test_a_worker_killed_anywhere_loses_nothing_and_doubles_nothing(desk, monkey
     monkeypatch.setattr(Export, "keep", dying)
     for _ in range(5):
         with pytest.raises(Killed):
-            job.run(Export.objects.get(pk=export.pk))
+            job.run_export(Export.objects.get(pk=export.pk))
     made(Export.objects.get(pk=export.pk))
     assert len(killed) == 5
     export.refresh_from_db()
@@ -176,15 +176,15 @@ def test_a_worker_killed_anywhere_loses_nothing_and_doubles_nothing(desk, monkey
 def test_a_worker_that_leaves_hands_over(desk, monkeypatch):
     talk(5)
     seal()
-    monkeypatch.setattr(tables.Turns, "at_once", 2)
+    monkeypatch.setattr(tables.TurnsFormat, "at_once", 2)
     export = ask_for(desk)
-    with pytest.raises(job.Stopped):
-        job.run(export, lambda: True)
+    with pytest.raises(job.ExportStopped):
+        job.run_export(export, lambda: True)
     export.refresh_from_db()
     assert (export.state, export.taken, export.percent) == (Export.State.RUNNING, 2, 40)
     with job.alone(export) as mine:
         assert mine
-        job.run(export)  # another has it
+        job.run_export(export)  # another has it
         export.refresh_from_db()
         assert export.taken == 2
     assert [row["asked"] for row in rows(made(export))] == [f"question {i}" for i in range(5)]
@@ -224,7 +224,7 @@ def test_cancelled_expired_and_failed_ones_leave_no_file(desk, rita, monkeypatch
     seal()
     export = ask_for(desk)
     assert desk.post(f"/admin/exports/{export.id}/cancel/").status_code == 302
-    job.run(export)
+    job.run_export(export)
     export.refresh_from_db()
     assert (export.state, export.folder.exists()) == (Export.State.CANCELLED, False)
 
@@ -239,7 +239,7 @@ def test_cancelled_expired_and_failed_ones_leave_no_file(desk, rita, monkeypatch
 
     late = ask_for(desk)
     rita.groups.clear()
-    job.run(late)
+    job.run_export(late)
     late.refresh_from_db()
     assert (late.state, late.problem) == (Export.State.FAILED, "The rights of whoever asked for it have changed since.")
 

@@ -218,7 +218,7 @@ def test_an_imported_conversation_goes_on_here(gateway):
     imported = Snapshot.objects.get()
     call = turn(imported.owner, said("a", "b", "c"), "d")
     assert call.conversation_id == imported.conversation_id
-    assert rebuild.request(imported) == {"model": "m", "messages": said("a")}  # what a model saw
+    assert rebuild.rebuild_request(imported) == {"model": "m", "messages": said("a")}  # what a model saw
     shown = {row["id"]: row for row in rows("chatgpt_logs")}
     assert shown[call.id]["root_gpt_id"] == "chatcmpl-A"
     imported.conversation.rename("New name")
@@ -516,7 +516,7 @@ def test_the_api_gives_an_imported_row_as_it_was(gateway):
     bring(gateway.make({"chatgpt_logs": list(content.values())}))
     got = []
     for owner in User.objects.all():
-        page, _ = history.page(Snapshot.objects.filter(owner=owner, kind__in=["chat", "title"]), 1000)
+        page, _ = history.read_page(Snapshot.objects.filter(owner=owner, kind__in=["chat", "title"]), 1000)
         got += json.loads(orjson.dumps(page))
     assert {row["id"] for row in got} == {str(id) for id in content}
     for row in got:
@@ -531,5 +531,5 @@ def test_the_api_shows_what_an_owner_changed_of_an_imported_conversation(gateway
     bring(gateway.make({"chatgpt_logs": [chat(1, said("hi"), "Hello.")]}))
     Conversation.objects.get().rename("Named here")
     Conversation.objects.get().hide()
-    [row], _ = history.page(Snapshot.objects.all(), 10)
+    [row], _ = history.read_page(Snapshot.objects.all(), 10)
     assert (row["convo_title"], row["convo_show"]) == ("Named here", False)

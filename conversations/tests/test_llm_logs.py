@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from conversations import record
 from conversations.models import AuditEvent, Conversation, Snapshot
-from conversations.record import Asked, Outcome, rebuild
+from conversations.record import CallRequest, Outcome, rebuild
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.test_record import messages, texts, values
 
@@ -58,7 +58,7 @@ def as_shown(value):
 def sealed(answered, **how):
     """An answered call that is not a chat."""
     owner = how.pop("owner", None) or person()
-    call = record.open(Asked(owner=owner.pk, model="m", sent=b"{}", **how))
+    call = record.open(CallRequest(owner=owner.pk, model="m", sent=b"{}", **how))
     record.close(call, answered)
     return Snapshot.objects.get(id=call.id)
 
@@ -86,8 +86,8 @@ def test_a_conversation_is_rows_that_carry_all_that_came_before():
     for snapshot in (first, second):
         assert shown[snapshot.id] == {
             "id": snapshot.id,
-            "request": rebuild.request(snapshot),
-            "response": rebuild.response(snapshot),
+            "request": rebuild.rebuild_request(snapshot),
+            "response": rebuild.rebuild_response(snapshot),
             "usage_info": {"total_tokens": 5, "prompt_tokens": 3, "completion_tokens": 2},
             "user_name": "alice",
             "title": "Analyst",
@@ -117,7 +117,7 @@ def test_only_answered_calls_are_classic_rows_and_usage_has_every_ended_one():
     for status in ("ok", "failed", "cancelled", "interrupted"):
         answer(ask(alice, [user(status)]), "so far", status=status)
     body = {"model": "m", "messages": [user("no")]}
-    record.refuse(Asked(owner=alice.pk, kind="chat", model="m", body=body, messages=body["messages"]), "blocked", "No.")
+    record.refuse(CallRequest(owner=alice.pk, kind="chat", model="m", body=body, messages=body["messages"]), "blocked", "No.")
     ask(alice, [user("still open")])
     assert [row["request"]["messages"][0]["content"] for row in rows("chatgpt_logs")] == ["ok"]
     usage = {row["status"]: row for row in rows("usage")}
@@ -187,8 +187,8 @@ def test_every_row_is_what_was_sent_and_answered(script, params):
             history = [*history, replies[0]]
         shown = {row["id"]: row for row in rows("chatgpt_logs")}
         for snapshot in Snapshot.objects.all():
-            assert shown[snapshot.id]["request"] == as_shown(rebuild.request(snapshot))
-            assert shown[snapshot.id]["response"] == as_shown(rebuild.response(snapshot))
+            assert shown[snapshot.id]["request"] == as_shown(rebuild.rebuild_request(snapshot))
+            assert shown[snapshot.id]["response"] == as_shown(rebuild.rebuild_response(snapshot))
         for view in ("messages", "usage"):
             rows(view)
         transaction.set_rollback(True)
@@ -209,8 +209,8 @@ def test_nothing_is_nested_too_deep_to_be_shown():
 def test_what_json_cannot_hold_is_replaced_and_says_so(text):
     snapshot = turn(person(), [user(text), assistant(text), user([{"type": "text", "text": text}])], text, params={"metadata": {text[:9]: text[-9:]}})
     [row] = rows("chatgpt_logs")
-    assert row["request"] == as_shown(rebuild.request(snapshot))
-    assert row["response"] == as_shown(rebuild.response(snapshot))
+    assert row["request"] == as_shown(rebuild.rebuild_request(snapshot))
+    assert row["response"] == as_shown(rebuild.rebuild_response(snapshot))
     assert row["request"].get("_replaced", False) == row["response"].get("_replaced", False) == ("\0" in text)
     with connection.cursor() as cursor:
         cursor.execute("SELECT request::jsonb, response::jsonb, more::jsonb FROM llm_logs.chatgpt_logs, llm_logs.messages")
@@ -223,7 +223,7 @@ def test_what_an_upstream_names_as_a_message_is_not_looked_up_for_it():
     fake = {"choices": [{"message": {"$message": str(secret)}}, "odd", {"message": {"$message": 7}}, {}], "also": {"$message": str(secret)}}
     snapshot = sealed(Outcome(status="ok", response=fake), kind="title", body={}, owner=person("bob"))
     [row] = rows("chatgpt_logs", id=snapshot.id)
-    assert row["response"] == fake == rebuild.response(snapshot)
+    assert row["response"] == fake == rebuild.rebuild_response(snapshot)
     call = ask(person("bob"), [user("hi")])
     record.close(call, Outcome(status="ok", response=fake))
     assert rows("chatgpt_logs", id=call.id)[0]["response"] == fake
@@ -319,7 +319,9 @@ def test_the_panels_figures_are_those_computed_by_hand():
     def call(name, day, conversation, prompt, completion, status="ok"):
         at = datetime(2026, 3, day, 23, 59, 59, tzinfo=UTC)
         body = {"model": "m", "messages": [user("hi")]}
-        asked = Asked(owner=person(name).pk, kind="chat", model="m", body=body, messages=body["messages"], session_key=conversation, title=conversation, at=at)
+        asked = CallRequest(
+            owner=person(name).pk, kind="chat", model="m", body=body, messages=body["messages"], session_key=conversation, title=conversation, at=at
+        )
         record.close(record.open(asked), Outcome(status=status, prompt_tokens=prompt, completion_tokens=completion, closed=at, cost=Decimal("0.5")))
 
     call("ann", 1, "Horror", 16, 17)

@@ -15,7 +15,7 @@ from django.urls import reverse
 from conversations import record
 from conversations.models import Conversation, Message, Partial, Snapshot, Usage, UsagePolicy
 from conversations.reading import turns
-from conversations.record import Asked, Outcome, attachments, growth
+from conversations.record import CallRequest, Outcome, attachments, growth
 from conversations.search import index
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.html import Html, check
@@ -260,8 +260,8 @@ def test_an_answer_that_was_ended_says_so(alice, hers, reason, words):
 
 def test_an_answer_that_grows_is_followed(alice, hers):
     call = ask(alice, [user("q")])
-    growth.grow(call.id, 0, "It is **bold")
-    growth.grow(call.id, 12, "** and")
+    growth.save_piece(call.id, 0, "It is **bold")
+    growth.save_piece(call.id, 12, "** and")
     html = page(hers, call.conversation, live=7)
     assert "It is bold and" in html.words
     [refresh] = html.all("meta", **{"http-equiv": "refresh"})
@@ -325,14 +325,14 @@ def test_stop(alice, hers):
     response = hers.post(f"/c/{call.conversation}/stop/", {"call": call.id})
     assert response.status_code == 302
     assert response["Location"] == f"/c/{call.conversation}/?live=0"
-    assert growth.stopped([call.id]) == [call.id]
+    assert growth.find_stopped([call.id]) == [call.id]
 
 
 def test_stop_reaches_no_other_conversation(alice, hers, bob):
     call, theirs = ask(alice, [user("q")]), ask(bob, [user("q")])
     for wrong in (str(theirs.id), str(NOBODY), "", "x"):
         assert hers.post(f"/c/{call.conversation}/stop/", {"call": wrong}).status_code == 404
-    assert growth.stopped([call.id, theirs.id]) == []
+    assert growth.find_stopped([call.id, theirs.id]) == []
 
 
 def test_claimed_answers_are_marked(alice, hers):
@@ -411,7 +411,7 @@ def test_another_persons_message_is_not_shown_by_its_id(alice, hers, bob):
 
 def test_pictures_that_a_model_made_are_shown_with_their_prompt(alice, hers):
     body = {"model": "dall-e-2", "prompt": "a red boat"}
-    call = record.open(Asked(owner=alice.pk, kind="image", model="dall-e-2", body=body, messages=[user("a red boat")]))
+    call = record.open(CallRequest(owner=alice.pk, kind="image", model="dall-e-2", body=body, messages=[user("a red boat")]))
     close(call, status="ok", replies=[{"role": "assistant", "content": [picture(PNG)]}])
     html = page(hers, call.conversation)
     [image] = html.all("img")
@@ -458,7 +458,7 @@ def test_an_attachment_is_reached_through_its_conversation_only(alice, hers, his
     assert hers.get(f"/c/{first}/a/{row.pk}").status_code == 404
     assert his.get(f"/c/{second}/a/{row.pk}").status_code == 404
     assert hers.get(f"/c/{second}/a/{10**19}").status_code == 404
-    default_storage.delete(attachments.name(bytes(row.sha256)))
+    default_storage.delete(attachments.storage_name(bytes(row.sha256)))
     assert hers.get(f"/c/{second}/a/{row.pk}").status_code == 404
 
 
@@ -543,7 +543,7 @@ def test_pages_are_for_people_who_are_signed_in(client, path):
 
 
 def indexed(*snapshots: Snapshot) -> None:
-    index.index([snapshot.id for snapshot in snapshots])
+    index.index_messages([snapshot.id for snapshot in snapshots])
 
 
 def test_what_was_said_is_found_and_opened_where_it_is(alice, hers):
@@ -643,7 +643,7 @@ def calls(alice) -> list[Snapshot]:
     for day, model, use_case in ((1, "gpt-4o", ""), (2, "o4-mini", "Coding assistant"), (3, "gpt-4o", "Coding assistant")):
         at = datetime(2026, 5, day, 12, tzinfo=UTC)
         call = record.open(
-            record.Asked(owner=alice.pk, kind="chat", model=model, body={}, messages=[user(f"heron {day}")], use_case=use_case, at=at, title=f"day {day}")
+            record.CallRequest(owner=alice.pk, kind="chat", model=model, body={}, messages=[user(f"heron {day}")], use_case=use_case, at=at, title=f"day {day}")
         )
         made.append(close(call, status="ok", replies=[assistant("a")], closed=at))
     indexed(*made)
@@ -683,7 +683,7 @@ def test_a_filters_days_are_the_viewers(alice, hers, calls):
 
 def test_one_call_has_to_fit_the_whole_filter(alice, hers, calls):
     at = datetime(2026, 5, 9, 12, tzinfo=UTC)
-    call = record.open(record.Asked(owner=alice.pk, kind="chat", model="o4-mini", body={}, messages=[user("x")], root=calls[0].conversation_id, at=at))
+    call = record.open(record.CallRequest(owner=alice.pk, kind="chat", model="o4-mini", body={}, messages=[user("x")], root=calls[0].conversation_id, at=at))
     close(call, status="ok", replies=[assistant("a")], closed=at)
     assert listed(hers, "model=o4-mini&since=2026-05-09")[0] == ["day 1"]
     assert listed(hers, "model=gpt-4o&since=2026-05-09")[0] == []

@@ -78,7 +78,7 @@ def test_a_file_that_cannot_be_read_changes_nothing(data, says):
     assert answer.status_code == 400 or (not data and answer.status_code == 200)
     if data:
         assert says in answer.content.decode()
-    with pytest.raises(people.Unreadable, match=says):
+    with pytest.raises(people.UnreadableDirectory, match=says):
         people.read(data)
     assert User.objects.get(username="alice").job_title == "Analyst"
 

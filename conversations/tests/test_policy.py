@@ -53,7 +53,7 @@ def test_each_publication_is_the_next_version_and_the_old_ones_stay():
 
 def test_a_draft_is_nobodys_policy(hers, alice):
     UsagePolicy.objects.create(text="not yet")
-    assert policy.to_accept(alice) is None
+    assert policy.pending_policy(alice) is None
     assert "not yet" not in Html(hers.get("/policy/")).words
 
 
@@ -138,14 +138,14 @@ def test_acceptance_is_kept_for_each_person_and_version(hers, alice):
         hers.post("/policy/", {"version": "1"})
     accepted = PolicyAcceptance.objects.get()
     assert (accepted.user, accepted.policy) == (alice, first)
-    assert policy.to_accept(alice) is None
-    assert policy.to_accept(person("bob")) == first
+    assert policy.pending_policy(alice) is None
+    assert policy.pending_policy(person("bob")) == first
     assert "You accepted this version on" in Html(hers.get("/policy/")).words
     second = publish("two")
-    assert policy.to_accept(alice) == second
+    assert policy.pending_policy(alice) == second
     assert "Accept version 2" in Html(hers.get("/policy/")).words
     hers.post("/policy/", {"version": "2"})
-    assert policy.to_accept(alice) is None
+    assert policy.pending_policy(alice) is None
     assert PolicyAcceptance.objects.count() == 2
 
 
@@ -168,7 +168,7 @@ def test_the_companys_own_page_replaces_it(hers, alice, settings):
     publish()
     settings.USAGE_POLICY_URL = "https://intranet.example/models"
     assert hers.get("/policy/")["Location"] == "https://intranet.example/models"
-    assert policy.to_accept(alice) is None
+    assert policy.pending_policy(alice) is None
     html = Html(hers.get("/"))
     assert html.all("a", href="https://intranet.example/models")
     assert not html.all("form", action="/policy/")
@@ -189,4 +189,4 @@ def test_without_a_session_one_signs_in(db):
 def test_whether_to_accept_costs_one_query(alice, django_assert_num_queries):
     publish()
     with django_assert_num_queries(1):
-        assert policy.to_accept(alice)
+        assert policy.pending_policy(alice)

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from django.contrib.auth.models import Group
 
-from conversations.exports.table import Calls
+from conversations.exports.table import CallTable
 from conversations.models import Snapshot, User
 from conversations.people import identity, pseudonyms
 from conversations.people.identity import Names, alias
@@ -67,7 +67,7 @@ def test_a_csv_names_people_by_alias_and_job_titles_that_many_have(settings):
         turn(owner, [user("hello") | {"name": owner.username}], "hi", params={"user": owner.username})
 
     def rows() -> dict[str, dict[str, str]]:
-        text = b"".join(Calls(Snapshot.objects.all(), Names(rita))).decode("utf-8-sig")
+        text = b"".join(CallTable(Snapshot.objects.all(), Names(rita))).decode("utf-8-sig")
         return {row["user_name"]: row for row in csv.DictReader(io.StringIO(text))}
 
     assert {name: row["title"] for name, row in rows().items()} == {"ann": "Analyst", "alone": "Analyst", "chief": "Chief"}

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from conversations import record
 from conversations.models import Attachment, Conversation, Message, Partial, Process, Snapshot, Unsealed, Usage
-from conversations.record import Asked, Outcome, attachments, growth, orphans, processes, rebuild, writes
+from conversations.record import CallRequest, Outcome, attachments, growth, orphans, processes, rebuild, writes
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 
 pytestmark = pytest.mark.django_db
 
 
 def body_of(snapshot_id):
-    return rebuild.request(Snapshot.objects.get(id=snapshot_id))
+    return rebuild.rebuild_request(Snapshot.objects.get(id=snapshot_id))
 
 
 def test_a_call_is_pending_until_it_is_closed_once():
@@ -59,7 +59,7 @@ def test_the_reply_is_rebuilt_field_for_field():
     message = answer(
         call, " Hello! ", reasoning_content="They greet me.", tool_calls=[{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
     )
-    response = rebuild.response(Snapshot.objects.get())
+    response = rebuild.rebuild_response(Snapshot.objects.get())
     assert response["choices"][0]["message"] == message
     assert response["choices"][0]["finish_reason"] == "stop"
 
@@ -69,7 +69,7 @@ def test_several_choices_are_several_replies():
     replies = [assistant("one"), assistant("two")]
     response = {"choices": [{"index": i, "message": reply, "finish_reason": "stop"} for i, reply in enumerate(replies)]}
     record.close(call, Outcome(status="ok", replies=replies, response=response))
-    assert rebuild.response(Snapshot.objects.get()) == response
+    assert rebuild.rebuild_response(Snapshot.objects.get()) == response
     assert set(Message.objects.filter(role="assistant").values_list("text", flat=True)) == {"one", "two"}
 
 
@@ -86,7 +86,7 @@ def test_every_spelling_of_a_reply_that_comes_back_is_kept_and_none_twice():
     ):
         request = [*said, spelling, user("and now?")]
         snapshot = turn(alice, request, "Now this.")
-        assert rebuild.request(snapshot)["messages"] == request
+        assert rebuild.rebuild_request(snapshot)["messages"] == request
         if "name" not in spelling:
             assert snapshot.conversation_id == first.conversation_id
     full_texts = Message.objects.filter(conversation=first.conversation_id, role="assistant", text="Hello!", raw=None)
@@ -103,7 +103,7 @@ def test_a_conversation_of_200_turns_grows_linearly():
             sizes.append(Message.objects.count())
     assert Conversation.objects.count() == 1
     assert sizes == [3, 43, 363, 401]  # a question and an answer a turn, and one system message
-    assert rebuild.request(snapshot)["messages"] == history[:-1]
+    assert rebuild.rebuild_request(snapshot)["messages"] == history[:-1]
 
 
 def test_a_failed_statement_leaves_nothing_behind(monkeypatch):
@@ -115,10 +115,12 @@ def test_a_failed_statement_leaves_nothing_behind(monkeypatch):
 
 def test_a_refusal_is_one_closed_snapshot_with_all_that_was_asked():
     body = {"model": "m", "messages": [user("a secret plan")], "n": 3}
-    record.refuse(Asked(owner=person().pk, kind="chat", model="m", body=body, messages=body["messages"], sent=orjson.dumps(body)), "blocked", "Not allowed.")
+    record.refuse(
+        CallRequest(owner=person().pk, kind="chat", model="m", body=body, messages=body["messages"], sent=orjson.dumps(body)), "blocked", "Not allowed."
+    )
     snapshot = Snapshot.objects.get()
     assert (snapshot.status, snapshot.error_code, snapshot.error, snapshot.conversation) == ("refused", "blocked", "Not allowed.", None)
-    assert rebuild.request(snapshot) == body
+    assert rebuild.rebuild_request(snapshot) == body
     assert (Conversation.objects.count(), Message.objects.count(), Unsealed.objects.count()) == (0, 0, 1)
     assert Usage.objects.get().failures == 1
 
@@ -127,7 +129,7 @@ def test_the_commitment_is_of_the_bytes_that_were_sent():
     from hashlib import sha256
 
     body = {"model": "m", "messages": [user("hi")]}
-    record.open(Asked(owner=person().pk, kind="chat", model="m", body=body, messages=body["messages"], sent=b"the bytes"))
+    record.open(CallRequest(owner=person().pk, kind="chat", model="m", body=body, messages=body["messages"], sent=b"the bytes"))
     snapshot = Snapshot.objects.get()
     assert bytes(snapshot.commitment) == sha256(bytes(snapshot.salt) + b"the bytes").digest()
 
@@ -146,11 +148,11 @@ def test_files_leave_the_row_and_come_back_the_same(media):
     alice = person()
     first = turn(alice, [user(parts)], "A picture.")
     again = turn(alice, [user(parts), assistant("A picture."), user(parts)], "The same.")
-    assert rebuild.request(first)["messages"] == [user(parts)]
-    assert rebuild.request(again)["messages"][2] == user(parts)
+    assert rebuild.rebuild_request(first)["messages"] == [user(parts)]
+    assert rebuild.rebuild_request(again)["messages"][2] == user(parts)
     assert [(row.size, row.media_type) for row in Attachment.objects.all()] == [(len(data), "image/png")]
     assert not [row for row in Message.objects.all() if len(row.raw or "") > 1000]
-    assert attachments.references(orjson.loads(first.head.raw)) == [bytes(Attachment.objects.get().sha256).hex()]
+    assert attachments.list_references(orjson.loads(first.head.raw)) == [bytes(Attachment.objects.get().sha256).hex()]
 
 
 @pytest.mark.parametrize(
@@ -167,16 +169,16 @@ def test_files_leave_the_row_and_come_back_the_same(media):
 )
 def test_what_only_looks_like_a_file_is_kept_too(content, media):
     snapshot = turn(person(), [user(content)], "ok")
-    assert rebuild.request(snapshot)["messages"] == [user(content)]
+    assert rebuild.rebuild_request(snapshot)["messages"] == [user(content)]
 
 
 def test_half_a_file_is_written_anew(media):
     data = picture()
     blob = attachments.Blob(__import__("hashlib").sha256(data).digest(), data, "image/png")
-    attachments.keep([blob])
-    path = media / attachments.name(blob.sha256)
+    attachments.store([blob])
+    path = media / attachments.storage_name(blob.sha256)
     path.write_bytes(data[:100])
-    attachments.keep([blob])
+    attachments.store([blob])
     assert path.read_bytes() == data
     assert oct(path.stat().st_mode & 0o777) == "0o600"
 
@@ -239,7 +241,7 @@ def test_large_pastes_and_odd_numbers():
         b'{"big": 123456789012345678901234567890, "most": 18446744073709551615, "least": -9223372036854775808, "tiny": 1e-300, "negative": -0.0}'
     )
     snapshot = turn(person(), [user(paste), user("\0")], "ok", params=body)
-    assert rebuild.request(snapshot) == {"model": "m", "messages": [user(paste), user("\0")]} | body
+    assert rebuild.rebuild_request(snapshot) == {"model": "m", "messages": [user(paste), user("\0")]} | body
 
 
 # Calls that nobody closes ---------------------------------------------------------------------------------------
@@ -257,18 +259,18 @@ def process(monkeypatch):
 
 def test_the_sweep_closes_calls_of_the_dead_with_the_text_so_far(process):
     call = ask(person(), [user("Tell me a story")])
-    growth.grow(call.id, 0, "Once upon ")
-    growth.grow(call.id, 10, "a time")
-    assert orphans.sweep() == 0  # it beats
+    growth.save_piece(call.id, 0, "Once upon ")
+    growth.save_piece(call.id, 10, "a time")
+    assert orphans.close_orphans() == 0  # it beats
     Process.objects.update(seen=timezone.now() - timedelta(seconds=60))
-    assert orphans.sweep() == 1
+    assert orphans.close_orphans() == 1
     snapshot = Snapshot.objects.get()
     assert (snapshot.status, snapshot.error_code, snapshot.reply.text) == ("interrupted", "gateway_stopped", "Once upon a time")
     assert (snapshot.prompt_tokens, snapshot.completion_tokens, snapshot.estimated) == (4, 4, True)
     assert not Partial.objects.exists()
     assert not Process.objects.exists()
     assert not record.close(call, Outcome(status="ok", replies=[assistant("too late")]))
-    assert orphans.sweep() == 0
+    assert orphans.close_orphans() == 0
 
 
 def test_the_sweep_finds_a_dead_pid_of_this_host_at_once(process):
@@ -279,16 +281,16 @@ def test_the_sweep_finds_a_dead_pid_of_this_host_at_once(process):
     gone.wait()
     ask(person(), [user("hi")])
     Process.objects.update(host=socket.gethostname(), pid=os.getpid())
-    assert orphans.sweep() == 0
+    assert orphans.close_orphans() == 0
     Process.objects.update(pid=gone.pid)
-    assert orphans.sweep() == 1
+    assert orphans.close_orphans() == 1
 
 
 def test_a_swept_reply_continues_the_conversation(process):
     call = ask(person(), [user("Tell me a story")])
-    growth.grow(call.id, 0, "Once upon")
+    growth.save_piece(call.id, 0, "Once upon")
     Process.objects.all().delete()
-    orphans.sweep()
+    orphans.close_orphans()
     later = turn(person(), [user("Tell me a story"), assistant("Once upon"), user("go on")], "a time")
     assert later.conversation_id == call.conversation
     assert Message.objects.filter(origin="claimed").count() == 0
@@ -296,8 +298,8 @@ def test_a_swept_reply_continues_the_conversation(process):
 
 def test_stop_reaches_only_pending_calls():
     call, other = ask(person(), [user("a")]), ask(person(), [user("b")])
-    growth.stop(call.id)
-    assert growth.stopped([call.id, other.id]) == [call.id]
+    growth.ask_to_stop(call.id)
+    assert growth.find_stopped([call.id, other.id]) == [call.id]
     answer(other, "done")
-    growth.stop(other.id)
-    assert growth.stopped([other.id]) == []
+    growth.ask_to_stop(other.id)
+    assert growth.find_stopped([other.id]) == []

@@ -12,9 +12,9 @@ from django.test import Client
 
 from conversations import record
 from conversations.models import AuditEvent, Conversation, Usage, User
-from conversations.record import Asked, Outcome
+from conversations.record import CallRequest, Outcome
 from conversations.report import assessments
-from conversations.report.figures import SMALLER, Days, merged
+from conversations.report.figures import SMALLER, Period, merged
 from conversations.tests.calls import ask, user
 
 pytestmark = pytest.mark.django_db
@@ -136,7 +136,7 @@ def test_days_that_make_no_sense(logs):
     ):
         assert lead.get(f"/admin/usage/?{query}").status_code == 400
         assert lead.get(f"/admin/usage/tokens.csv?{query}").status_code == 404
-    assert Days(date(2026, 1, 1), date(2026, 12, 31)).step == 7
+    assert Period(date(2026, 1, 1), date(2026, 12, 31)).step == 7
     year = lead.get("/admin/usage/?since=2026-01-01&until=2026-12-31")
     assert "Seven days from" in year.content.decode()
 
@@ -147,9 +147,9 @@ def test_days_that_make_no_sense(logs):
 def assess(conversation: Conversation, at: datetime, score: float, work: bool, seconds: float) -> None:
     said = dict.fromkeys(("chat_summary", "description", "llm_deliverables", "languages"), "x") | {"satisfaction_score": score, "work_related": work}
     text = orjson.dumps(said | {"user_seconds_saved": seconds, "assistant_seconds_saved": 2 * seconds, "assistant_wage": 36}).decode()
-    call = record.open(Asked(owner=conversation.owner_id, kind="metadata", model="m", body={"model": "m"}, about=conversation.id, at=at))
+    call = record.open(CallRequest(owner=conversation.owner_id, kind="metadata", model="m", body={"model": "m"}, about=conversation.id, at=at))
     record.close(call, Outcome(status="ok", response={"choices": [{"message": {"role": "assistant", "content": text}}]}, closed=at))
-    assessments.keep([call.id])
+    assessments.store_assessments([call.id])
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from django.utils import timezone
 from conversations import review
 from conversations.models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, User
 from conversations.proof import sealing
-from conversations.review import Refused
+from conversations.review import ReviewRefused
 from conversations.tests.calls import assistant, person, turn, user
 
 NO_ISSUE, ESCALATED = Decision.Disposition.NO_ISSUE, Decision.Disposition.ESCALATED
@@ -44,7 +44,7 @@ def test_claim_decide_and_the_next():
     assert review.claim_next(rita, Review.objects.all()).conversation == first
     assert review.claim_next(as_("rolf"), Review.objects.all()).conversation == second
     assert review.claim_next(as_("rosa"), Review.objects.all()) is None
-    with pytest.raises(Refused, match="rita is reviewing"):
+    with pytest.raises(ReviewRefused, match="rita is reviewing"):
         review.decide(as_("rolf"), first, NO_ISSUE, review.newest(first))
     review.decide(rita, first, NO_ISSUE, review.newest(first), note="fine")
     row = Review.objects.get(conversation=first)
@@ -61,7 +61,7 @@ def test_nobody_reviews_their_own():
     for attempt in (
         lambda: review.claim(rita, own), lambda: review.decide(rita, own, NO_ISSUE, review.newest(own)), lambda: review.assign(lea, own, rita.user),
     ):  # fmt: skip
-        with pytest.raises(Refused, match="your own conversation"):
+        with pytest.raises(ReviewRefused, match="your own conversation"):
             attempt()
     assert review.no_issue(as_("rita", "Lead"), [own], "routine") == 0
     assert not Decision.objects.exists()
@@ -76,11 +76,11 @@ def test_a_lease_ends_and_an_assignment_does_not():
     assert review.claim_next(as_("rolf"), Review.objects.all()) is None
     Review.objects.filter(conversation=one).update(lease=timezone.now() - timedelta(seconds=1))
     assert review.claim_next(as_("rolf"), Review.objects.all()).conversation == one
-    with pytest.raises(Refused):
+    with pytest.raises(ReviewRefused):
         review.release(as_("rita"), one)
     review.release(as_("rita"), two)
     assert review.claim_next(as_("rosa"), Review.objects.all()).conversation == two
-    with pytest.raises(Refused, match="does not review"):
+    with pytest.raises(ReviewRefused, match="does not review"):
         review.assign(as_("lea", "Lead"), two, person("alice"))
 
 
@@ -89,7 +89,7 @@ def test_what_was_not_seen_is_not_decided_and_a_later_turn_reopens():
     talked = talk()
     rita, seen = as_("rita"), review.newest(talked)
     turn(person("alice"), [user("hi"), assistant("hello"), user("and now the secret")], "no")
-    with pytest.raises(Refused, match="went on"):
+    with pytest.raises(ReviewRefused, match="went on"):
         review.decide(rita, talked, NO_ISSUE, seen)
     review.decide(rita, talked, NO_ISSUE, review.newest(talked))
     sealing.seal()
@@ -106,7 +106,7 @@ def test_an_escalation_waits_for_a_lead():
     talked = talk()
     review.decide(as_("rita"), talked, ESCALATED, review.newest(talked), reason="names a client")
     assert review.claim_next(as_("rolf"), Review.objects.all()) is None
-    with pytest.raises(Refused, match="a Lead decides"):
+    with pytest.raises(ReviewRefused, match="a Lead decides"):
         review.decide(as_("rita"), talked, NO_ISSUE, review.newest(talked))
     assert review.claim_next(as_("lea", "Lead"), Review.objects.all()).conversation == talked
     review.decide(as_("lea", "Lead"), talked, Decision.Disposition.VIOLATION, review.newest(talked), reason="a client is named")
@@ -118,9 +118,9 @@ def test_many_at_once_are_the_leads_with_a_reason_and_a_cap():
     talks = [talk(text=str(n)) for n in range(3)]
     review.claim(as_("rita"), talks[0])
     lea = as_("lea", "Lead")
-    with pytest.raises(Refused, match="reason"):
+    with pytest.raises(ReviewRefused, match="reason"):
         review.no_issue(lea, talks, " ")
-    with pytest.raises(Refused, match="At most"):
+    with pytest.raises(ReviewRefused, match="At most"):
         review.no_issue(lea, talks * 100, "routine")
     assert review.no_issue(lea, talks, "routine") == 2
     assert Decision.objects.filter(reviewer=lea.user, reason="routine").count() == 2

@@ -61,7 +61,7 @@ def test_one_writer_at_a_time(transactional_db):
 
 
 def hits(query, **how):
-    return [(hit.conversation, "".join(text for text, marked in hit.snippet if marked)) for hit in index.find(query, **how)]
+    return [(hit.conversation, "".join(text for text, marked in hit.snippet if marked)) for hit in index.find_conversations(query, **how)]
 
 
 def test_search_finds_words_of_both_sides_once():
@@ -82,13 +82,13 @@ def test_search_finds_words_of_both_sides_once():
 def test_no_query_is_too_odd(query):
     turn(person(), [user("hi")], "Hello!")
     sealing.seal()
-    assert isinstance(index.find(query), list)
+    assert isinstance(index.find_conversations(query), list)
 
 
 def test_a_snippet_tells_what_matched_whatever_the_text_holds():
     turn(person(), [user("<b>bold\1\2</b> & needle 'quoted'")], "ok")
     sealing.seal()
-    [hit] = index.find("needle")
+    [hit] = index.find_conversations("needle")
     assert ("needle", True) in hit.snippet
     assert "\1" not in "".join(text for text, _ in hit.snippet)
 
@@ -104,9 +104,9 @@ def test_what_an_older_worker_indexed_is_found_once_its_calls_are_filled_in():
     calls = [turn(person(), [user("needle")], f"answer {i}") for i in range(2)]
     sealing.seal()
     SearchEntry.objects.update(call=None)
-    find = lambda: index.matching("needle", owners=None, since=None, until=None)[0]  # noqa: E731
+    find = lambda: index.find_calls("needle", owners=None, since=None, until=None)[0]  # noqa: E731
     assert find() == set()
-    index.fill()
+    index.fill_calls()
     assert {call for _, call in find()} == {call.id for call in calls}
 
 
@@ -119,7 +119,7 @@ def test_words_that_cannot_be_indexed_hold_up_no_seal(monkeypatch):
 
 
 def grown(conversation):
-    return tree.grow(conversation.messages.all(), conversation.snapshots.all())
+    return tree.build_tree(conversation.messages.all(), conversation.snapshots.all())
 
 
 def texts(line):

@@ -91,7 +91,7 @@ def test_clients_spell_history_in_many_ways(spelling):
     second = turn(alice, [user([{"type": "text", "text": "hi"}]), spelling, user("more")], "More.")
     assert first.conversation_id == second.conversation_id
     assert origins(second) == ["relayed"]
-    assert rebuild.request(second)["messages"][1] == spelling
+    assert rebuild.rebuild_request(second)["messages"][1] == spelling
 
 
 def test_tool_calls_come_back_respelled():
@@ -160,13 +160,13 @@ def test_a_system_prompt_that_changes_neither_splits_nor_repeats():
     one = turn(alice, [{"role": "system", "content": "It is Monday."}, user("hi")], "Hello!")
     two = turn(alice, [{"role": "system", "content": "It is Tuesday."}, user("hi"), assistant("Hello!"), user("more")], "More.")
     assert one.conversation_id == two.conversation_id
-    assert rebuild.request(two)["messages"][0]["content"] == "It is Tuesday."
+    assert rebuild.rebuild_request(two)["messages"][0]["content"] == "It is Tuesday."
     assert Message.objects.filter(role="user").count() == 2
 
 
 def test_a_request_of_system_messages_only():
     snapshot = turn(person(), [SYSTEM], "Yes?")
-    assert rebuild.request(snapshot)["messages"] == [SYSTEM]
+    assert rebuild.rebuild_request(snapshot)["messages"] == [SYSTEM]
     assert snapshot.reply.text == "Yes?"
 
 
@@ -185,4 +185,4 @@ def test_the_hashes_of_two_owners_have_nothing_in_common():
 
 def test_taken_apart_and_put_together():
     for message in (user("a"), user("a\0b"), {"role": "\0"}, {}, {"role": "user", "content": None}, {"role": 3, "content": {"a": 1}}, assistant("x", n=1)):
-        assert threads.put_together(*threads.taken_apart(message)) == message
+        assert threads.put_together(*threads.take_apart(message)) == message

@@ -46,7 +46,7 @@ def calls() -> list[Snapshot]:
     Decision.objects.create(conversation=conversation, reviewer=person("rita"), disposition="no_issue", newest=made[-1].id)
     audit.record(person("rita"), AuditEvent.Action.DECISION, conversation)
     assert sealing.seal() == 6
-    assert checkpoints.mark()
+    assert checkpoints.write_checkpoint()
     return made
 
 
@@ -201,7 +201,7 @@ def test_a_file_that_was_changed_or_lost_is_found(calls):
     data = b"%PDF-" + 3000 * b"x"
     part = {"type": "file", "file": {"file_data": "data:application/pdf;base64," + base64.b64encode(data).decode()}}
     turn(person("alice"), [user([part])], "Nice.")
-    [name] = [attachments.name(bytes(file.sha256)) for file in Attachment.objects.all()]
+    [name] = [attachments.storage_name(bytes(file.sha256)) for file in Attachment.objects.all()]
     assert verify(with_files=True).problem == ""
     with open(default_storage.path(name), "r+b") as file:
         file.write(b"%PDF-y")
@@ -261,17 +261,17 @@ def test_the_file_s_own_end_or_lines_are_found(calls, file, settings):
 
 
 def test_when_a_checkpoint_is_due(calls, file, monkeypatch):
-    assert not checkpoints.mark()
+    assert not checkpoints.write_checkpoint()
     audit.record(person("rita"), AuditEvent.Action.LIST)
     sealing.seal()
-    assert not checkpoints.mark()
+    assert not checkpoints.write_checkpoint()
     monkeypatch.setattr(checkpoints, "EVERY", 1)
-    assert checkpoints.mark()
+    assert checkpoints.write_checkpoint()
     with open(file, "ab") as tail:
         tail.write(b'{"number": 8, "li')  # the machine stopped here
     audit.record(person("rita"), AuditEvent.Action.LIST)
     sealing.seal()
-    assert checkpoints.mark()
+    assert checkpoints.write_checkpoint()
     assert [json.loads(line)["number"] for line in file.read_text().splitlines()] == [6, 7, 8]
     assert found() == ""
     assert file.stat().st_mode & 0o777 == 0o600
@@ -279,7 +279,7 @@ def test_when_a_checkpoint_is_due(calls, file, monkeypatch):
 
 def test_a_file_that_cannot_be_written_is_said_and_holds_nothing_up(calls, settings, tmp_path, caplog):
     settings.CHECKPOINT_FILE = tmp_path  # a folder
-    assert not checkpoints.mark()
+    assert not checkpoints.write_checkpoint()
     assert "no checkpoint could be written: IsADirectoryError" in caplog.text
 
 
@@ -314,7 +314,7 @@ def test_a_range_is_checked_without_the_gateway(calls, file, tmp_path):
 )
 def test_a_range_that_was_changed_is_found(calls, was, becomes, said):
     lines = [line.decode().replace(was, becomes, 1).encode() for line in sealing.lines(3, 6, with_texts=True)]
-    with pytest.raises(ledger.Broken, match=said):
+    with pytest.raises(ledger.BrokenChain, match=said):
         ledger.check(lines)
 
 

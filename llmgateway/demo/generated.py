@@ -22,7 +22,7 @@ from django.db.models import Model
 from conversations import ids
 from conversations.models import Conversation, Message, SamplingPolicy, Snapshot, ThreadSeed, Unsealed, Usage, User
 from conversations.record import calls, rebuild, threads
-from conversations.record.calls import estimate
+from conversations.record.calls import estimate_tokens
 from conversations.shape import Json
 from proxy import prices
 
@@ -140,7 +140,7 @@ class Talk:
     def __init__(self, day: Day, begun: datetime, kind: str):
         company, self.dice = day.company, day.dice
         self.day, self.say, self.kind, self.begun, self.last = day, company.text, kind, begun, begun
-        (self.owner, self.key), self.id = company.owner(), ids.uuid7(begun)
+        (self.owner, self.key), self.id = company.owner(), ids.make_id(begun)
         self.model = "dall-e-2" if kind == Snapshot.Kind.IMAGE else company.model()
         self.by_page = self.dice.random() < 0.6
         self.parent: Row | None = None
@@ -149,20 +149,20 @@ class Talk:
 
     def exchange(self, at: datetime) -> datetime:
         """A question and its answer; some answers are asked for twice. When it was over."""
-        first, parent = ids.uuid7(at), self.parent
+        first, parent = ids.make_id(at), self.parent
         question = {"role": "user", "content": self.say(2)}
         if parent is None:
-            self.title = calls.title([question])
+            self.title = calls.make_title([question])
             if system := self.dice.choice(PROMPTS) if self.kind == Snapshot.Kind.CHAT else "":
                 self.preamble = self._message(first, {"role": "system", "content": system}, None, threads.PREAMBLE)["id"]
         head = self._message(first, question, parent)
-        for id in (first, ids.uuid7(at + timedelta(seconds=40)))[: 1 + (self.dice.random() < 0.03)]:
+        for id in (first, ids.make_id(at + timedelta(seconds=40)))[: 1 + (self.dice.random() < 0.03)]:
             at = self._call(id, at, head, self.day.company.end())
         return at
 
     def refused(self, at: datetime) -> None:
         body = {"model": self.model, "messages": [{"role": "user", "content": self.say(2)}]}
-        self._snapshot(ids.uuid7(at), at, Snapshot.Status.REFUSED, at + timedelta(milliseconds=3), body, conversation_id=None)
+        self._snapshot(ids.make_id(at), at, Snapshot.Status.REFUSED, at + timedelta(milliseconds=3), body, conversation_id=None)
 
     def _call(self, id: UUID, at: datetime, head: Row, status: str) -> datetime:
         complete, image = status == Snapshot.Status.OK, self.kind == Snapshot.Kind.IMAGE
@@ -172,13 +172,13 @@ class Talk:
         if image:
             body = {"model": self.model, "prompt": head["text"], "n": 1, "size": "1024x1024"}
             response = orjson.dumps({"created": int(at.timestamp()), "data": [{"url": "https://images.example/1.png"}]}).decode() if complete else ""
-            spent = {"cost": prices.of_images(body)} if complete else {}
+            spent = {"cost": prices.image_cost(body)} if complete else {}
         elif complete or status == Snapshot.Status.CANCELLED:
             reply = self._message(id, {"role": "assistant", "content": self.say(6)}, head)
             choice = {"index": 0, "message": {rebuild.MESSAGE: str(reply["id"])}, "finish_reason": "stop" if complete else None}
             response = orjson.dumps({"id": f"chatcmpl-{id.hex}", "object": "chat.completion", "model": self.model, "choices": [choice]}).decode()
-            prompt, completion = estimate(head["text"]) * (head["depth"] + 1), estimate(reply["text"])
-            spent = {"prompt_tokens": prompt, "completion_tokens": completion, "cost": prices.of_tokens(self.model, prompt, completion)}
+            prompt, completion = estimate_tokens(head["text"]) * (head["depth"] + 1), estimate_tokens(reply["text"])
+            spent = {"prompt_tokens": prompt, "completion_tokens": completion, "cost": prices.token_cost(self.model, prompt, completion)}
         self.parent, self.last = reply or head, at + timedelta(milliseconds=400 + 20 * spent.get("completion_tokens", 90))
         spent |= {"upstream_id": f"chatcmpl-{id.hex}", "finish_reason": "stop"} if complete and reply else {}
         self.calls.append(self._snapshot(id, at, status, self.last, body, head_id=head["id"], reply_id=reply and reply["id"], response=response, **spent))
@@ -200,8 +200,8 @@ class Talk:
         return row
 
     def _message(self, snapshot: UUID, message: Json, parent: Row | None, root: bytes = threads.TURNS) -> Row:
-        [id] = threads.ids(self.key, self.id, parent["id"] if parent else root, [message])
-        path_hash = threads.next_hash(self.key, parent["path_hash"], message) if parent else threads.path(self.key, root, [message])[0]
+        [id] = threads.message_ids(self.key, self.id, parent["id"] if parent else root, [message])
+        path_hash = threads.next_hash(self.key, parent["path_hash"], message) if parent else threads.path_hashes(self.key, root, [message])[0]
         row = {
             "id": id, "conversation_id": self.id, "snapshot_id": snapshot, "parent_id": parent and parent["id"], "depth": parent["depth"] + 1 if parent else 0,
             "role": message["role"], "text": message["content"], "raw": None, "echo_of_id": None, "path_hash": path_hash,

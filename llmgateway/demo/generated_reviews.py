@@ -34,7 +34,7 @@ class Work:
 
     def event(self, at: datetime, who: User, action: str, subject: Any = None, *, kind: str = "", conversation: Any = None, terms: str = "", **detail: Any):
         self.events.append({
-            "id": ids.uuid7(at), "at": at, "actor_id": who.pk, "actor_name": who.username, "address": f"192.0.2.{who.pk % 250 + 1}", "user_agent": AGENT,
+            "id": ids.make_id(at), "at": at, "actor_id": who.pk, "actor_name": who.username, "address": f"192.0.2.{who.pk % 250 + 1}", "user_agent": AGENT,
             "action": action, "kind": kind, "subject": str(subject or ""), "conversation": conversation, "terms": terms,
             "detail": orjson.dumps(detail).decode(),
         })  # fmt: skip
@@ -54,7 +54,7 @@ class Work:
 
     def decide(self, at: datetime, who: User, conversation: Conversation, came_to: str, newest: Any) -> Row:
         row: Row = {
-            "id": ids.uuid7(at), "conversation_id": conversation.id, "reviewer_id": who.pk, "disposition": came_to,
+            "id": ids.make_id(at), "conversation_id": conversation.id, "reviewer_id": who.pk, "disposition": came_to,
             "reason": "Customer data" if came_to == Disposition.VIOLATION else "", "note": "Asked the team." if self.dice.random() < 0.05 else "",
             "made": at, "newest": newest,
         }  # fmt: skip

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from conversations import record
 from conversations.models import Conversation, Snapshot
-from conversations.record import Asked, threads
+from conversations.record import CallRequest, threads
 from conversations.shape import Json
 from proxy import outcome
 from proxy.demo import answers, api
@@ -47,12 +47,12 @@ def assess(now: datetime) -> None:
         at = datetime.combine(conversation.last.date() + timedelta(days=1), time(1, 30), UTC) + timedelta(seconds=7 * number)
         if number % 3 or at > now:
             continue
-        asked = metadata.asked(conversation, at=at, upstream=settings.LLM_LABEL)
+        asked = metadata.build_request(conversation, at=at, upstream=settings.LLM_LABEL)
         asked.sent = orjson.dumps(asked.body)
         reply = {"role": "assistant", "content": answers.answer(asked.body["messages"])}
         answer = completed(f"chatcmpl-demo{int(at.timestamp())}", at, api.CHAT.get(asked.model, asked.model), reply)
-        answer["usage"] = api.counted(*(sum(answers.tokens(threads.said(each)) for each in said) for said in (asked.body["messages"], [reply])))
-        call, ended = record.open(asked), outcome.of(asked, answer, Snapshot.Status.OK)
+        answer["usage"] = api.counted(*(sum(answers.tokens(threads.searchable_text(each)) for each in said) for said in (asked.body["messages"], [reply])))
+        call, ended = record.open(asked), outcome.read_outcome(asked, answer, Snapshot.Status.OK)
         ended.first_byte, ended.closed = at + timedelta(milliseconds=700), at + timedelta(seconds=3)
         record.close(call, ended)
 
@@ -92,7 +92,7 @@ class Sample:
             call = record.open(asked)
             self.root = call.conversation
         answer, pictures = self.answer(turn, asked, status)
-        ended = outcome.of(asked, answer, status, pictures)
+        ended = outcome.read_outcome(asked, answer, status, pictures)
         ended.error_code, ended.error = turn.get("error", {}).get("code", ""), turn.get("error", {}).get("text", "")
         ended.closed = call.opened + timedelta(milliseconds=40)
         if status != Snapshot.Status.REFUSED:
@@ -100,9 +100,9 @@ class Sample:
             ended.closed = ended.first_byte + timedelta(milliseconds=20 * (ended.completion_tokens or 90))
         record.close(call, ended)
         done = status == Snapshot.Status.OK
-        self.histories.append(asked.messages + [threads.as_sent_back(reply) for reply in ended.replies] if done else history)
+        self.histories.append(asked.messages + [threads.fold_reply(reply) for reply in ended.replies] if done else history)
 
-    def asked(self, turn: Json, history: list[Json]) -> Asked:
+    def asked(self, turn: Json, history: list[Json]) -> CallRequest:
         entry, kind = self.entry, self.entry.get("kind", Snapshot.Kind.CHAT)
         messages = history + drawn(turn.get("messages") or [{"role": "user", "content": text(turn.get("ask"))}])
         body: Json = {"model": entry["model"]}
@@ -113,20 +113,20 @@ class Sample:
             body |= {"prompt": text(turn["ask"]), "n": 1, "size": entry["size"], "response_format": "b64_json"}
         else:
             body, messages = body | {"input": turn["input"]}, []
-        return Asked(
+        return CallRequest(
             owner=self.owner, kind=kind, model=entry["model"], body=body, messages=messages, sent=orjson.dumps(body), upstream=settings.LLM_LABEL,
             root=None if self.key else self.root, by_content=bool(self.key), title=entry.get("title", ""), key=self.key, address=self.address,
             user_agent=PROGRAM if self.key else BROWSER, at=turn["opened"],
         )  # fmt: skip
 
-    def answer(self, turn: Json, asked: Asked, status: str) -> tuple[Json | None, list[Json] | None]:
+    def answer(self, turn: Json, asked: CallRequest, status: str) -> tuple[Json | None, list[Json] | None]:
         """The upstream's JSON, as far as it came, and the pictures in it."""
         complete, created = status == Snapshot.Status.OK, int(turn["opened"].timestamp())
         served = self.entry.get("served") or api.CHAT.get(asked.model, asked.model)
-        prompt = sum(4 + answers.tokens(threads.said(message)) for message in asked.messages)
+        prompt = sum(4 + answers.tokens(threads.searchable_text(message)) for message in asked.messages)
         if asked.kind == Snapshot.Kind.IMAGE and complete:
             answer = {"created": created, "data": [{"b64_json": picture(asked.body["prompt"], asked.body["size"])}]}
-            return answer, outcome.pictures_of(answer, lambda url: None)
+            return answer, outcome.picture_parts(answer, lambda url: None)
         if asked.kind == Snapshot.Kind.EMBEDDING:
             used = sum(map(answers.tokens, asked.body["input"]))
             data = [{"object": "embedding", "index": index} for index, _ in enumerate(asked.body["input"])]
@@ -137,7 +137,7 @@ class Sample:
         reason = "tool_calls" if reply.get("tool_calls") else "stop"
         answer = completed(f"chatcmpl-demo{created}", turn["opened"], served, reply, reason if complete else None)
         if complete:
-            answer["usage"] = api.counted(*turn.get("tokens", (3 + prompt, answers.tokens(threads.said(reply)))))
+            answer["usage"] = api.counted(*turn.get("tokens", (3 + prompt, answers.tokens(threads.searchable_text(reply)))))
         return answer, None
 
 

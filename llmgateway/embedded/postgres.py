@@ -52,7 +52,7 @@ SETTINGS = {
 }
 
 
-class Unavailable(OperationalError):
+class PostgresUnavailable(OperationalError):
     """The embedded server cannot run here; the text says what to do about it."""
 
 
@@ -105,7 +105,7 @@ def _turn(folder: Path):
 
 def _started(folder: Path, settings: dict[str, str]) -> IO:
     if len(os.fsencode(folder / ".s.PGSQL.5432")) > LONGEST_SOCKET:
-        raise Unavailable(f"VAR_DIR is too long a path for PostgreSQL's socket: {folder.parent}. Set VAR_DIR to a shorter one, or DATABASE_URL.")
+        raise PostgresUnavailable(f"VAR_DIR is too long a path for PostgreSQL's socket: {folder.parent}. Set VAR_DIR to a shorter one, or DATABASE_URL.")
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _turn(folder):
@@ -117,7 +117,9 @@ def _started(folder: Path, settings: dict[str, str]) -> IO:
             _answering(folder, settings)
             return held
     except PermissionError as error:
-        raise Unavailable(f"The embedded PostgreSQL needs {error.filename}, which belongs to another account. Set VAR_DIR to a folder of your own.") from error
+        raise PostgresUnavailable(
+            f"The embedded PostgreSQL needs {error.filename}, which belongs to another account. Set VAR_DIR to a folder of your own."
+        ) from error
 
 
 def _answering(folder: Path, settings: dict[str, str]) -> None:
@@ -132,7 +134,7 @@ def _answering(folder: Path, settings: dict[str, str]) -> None:
             return
         except psycopg.OperationalError as error:  # found while it still recovers, or stops
             if time.monotonic() > latest:
-                raise Unavailable(f"The embedded PostgreSQL does not answer. Its log: {folder / 'postgresql.log'}") from error
+                raise PostgresUnavailable(f"The embedded PostgreSQL does not answer. Its log: {folder / 'postgresql.log'}") from error
             time.sleep(0.1)
 
 
@@ -176,7 +178,7 @@ def _account() -> pwd.struct_passwd | None:
         subprocess.run(["useradd", "--system", "--shell", "/bin/false", "pgserver"], check=True, capture_output=True)  # noqa: S607
         return pwd.getpwnam("pgserver")
     except (OSError, subprocess.CalledProcessError) as error:
-        raise Unavailable(
+        raise PostgresUnavailable(
             "Root needs an account `pgserver` for the embedded PostgreSQL and could not add it. Set DATABASE_URL, or do not run as root."
         ) from error
 
@@ -213,4 +215,4 @@ def _run(program: str, *arguments: str) -> None:
         **who,  # type: ignore[call-overload]
     )
     if done.returncode:
-        raise Unavailable(f"The embedded PostgreSQL failed ({program} {arguments[0]}): {done.stderr.strip()[-500:]}")
+        raise PostgresUnavailable(f"The embedded PostgreSQL failed ({program} {arguments[0]}): {done.stderr.strip()[-500:]}")

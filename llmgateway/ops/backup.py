@@ -23,7 +23,7 @@ from llmgateway.embedded import postgres
 DUMP, FILES = "database.dump", "attachments"
 
 
-class Failed(Exception):
+class BackupFailed(Exception):
     """Fit to show."""
 
 
@@ -36,7 +36,7 @@ def write(folder: Path) -> list[str]:
         run("pg_dump", "--format=custom", f"--file={new}/{DUMP}")
         os.replace(Path(new, DUMP), folder / DUMP)
         for digest, size in Attachment.objects.order_by("sha256").distinct("sha256").values_list("sha256", "size").iterator():
-            name = attachments.name(digest)
+            name = attachments.storage_name(digest)
             copy = folder / FILES / name
             if copy.exists() and copy.stat().st_size == size:
                 continue
@@ -53,16 +53,16 @@ def write(folder: Path) -> list[str]:
 def read(folder: Path) -> list[str]:
     """The sha256 of each file that a row names and that did not come back. The database comes back whole or not at all, and into an empty one only."""
     if not (folder / DUMP).is_file():
-        raise Failed(f"There is no backup in {folder}: it has no {DUMP}.")
+        raise BackupFailed(f"There is no backup in {folder}: it has no {DUMP}.")
     if connection.introspection.django_table_names(only_existing=True):
-        raise Failed("This database holds a record already. Restore into an empty one: with another VAR_DIR or DATABASE_URL.")
+        raise BackupFailed("This database holds a record already. Restore into an empty one: with another VAR_DIR or DATABASE_URL.")
     for copy in (folder / FILES).glob("??/*"):
         data = copy.read_bytes()
         if sha256(data).hexdigest() == copy.name:
-            attachments.keep([attachments.Blob(bytes.fromhex(copy.name), data, "")])
+            attachments.store([attachments.Blob(bytes.fromhex(copy.name), data, "")])
     run("pg_restore", "--single-transaction", "--no-owner", "--no-privileges", f"--dbname={connection.settings_dict['NAME']}", str(folder / DUMP))
     digests = Attachment.objects.order_by("sha256").distinct("sha256").values_list("sha256", flat=True)
-    return [digest.hex() for digest in digests.iterator() if not default_storage.exists(attachments.name(digest))]
+    return [digest.hex() for digest in digests.iterator() if not default_storage.exists(attachments.storage_name(digest))]
 
 
 def stored(name: str) -> bytes:
@@ -84,8 +84,8 @@ def run(program: str, *arguments: str) -> None:
     bundled = known.get("sslmode", "prefer") in ("disable", "allow", "prefer") and connection.pg_version < 190000  # type: ignore[attr-defined]
     found = str(postgres.PROGRAMS / program) if bundled else shutil.which(program)
     if found is None:
-        raise Failed(f"There is no {program} that speaks to this server. Install PostgreSQL's client programs, of the server's version or newer.")
+        raise BackupFailed(f"There is no {program} that speaks to this server. Install PostgreSQL's client programs, of the server's version or newer.")
     try:
         subprocess.run([found, *arguments], env=os.environ | variables, stdin=subprocess.DEVNULL, umask=0o077, check=True)
     except subprocess.CalledProcessError as error:
-        raise Failed(f"{found} ended with exit code {error.returncode}; what it said is above.") from None
+        raise BackupFailed(f"{found} ended with exit code {error.returncode}; what it said is above.") from None

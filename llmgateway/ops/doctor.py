@@ -24,12 +24,12 @@ from conversations.database import release
 from conversations.models import Process, User
 from conversations.people import identity
 from conversations.proof import sealing
-from conversations.record.processes import SILENT, beaten
+from conversations.record.processes import SILENT, measure_silence
 from llmgateway.demo import accounts
 from proxy.faults import Fault
 from proxy.models import Upstream
 from proxy.upstreams import client, endpoints, routing
-from proxy.upstreams.reach import reach
+from proxy.upstreams.reach import test_upstream
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 OLDEST = 15  # PostgreSQL's version
@@ -110,13 +110,13 @@ def people() -> Iterator[Finding]:
 
 
 def processes() -> Iterator[Finding]:
-    silent = beaten()
+    silent = measure_silence()
     if silent is None or silent > SILENT:
         how = "None works" if silent is None else f"It has been silent for {seconds(silent)}"
         yield Finding(FAIL, "worker", f"{how}: seals, search and jobs wait.", "Start it: manage.py serve, or its part, manage.py serve worker.")
     else:
         yield Finding(OK, "worker", f"It beat {seconds(silent)} ago.")
-    waiting, age = sealing.backlog()
+    waiting, age = sealing.measure_backlog()
     if age > BEHIND:
         fix = "The worker's log has the reason."
         yield Finding(WARN, "worker", f"{waiting} rows of the record wait for their seal, the oldest for {seconds(age)}.", fix)
@@ -130,7 +130,7 @@ def listed() -> Iterator[Finding]:
     """The upstreams that the admin lists."""
     for row in Upstream.objects.filter(enabled=True).order_by("name"):
         try:
-            yield Finding(OK, f"upstream {row.name}", reach(routing.route(row)))
+            yield Finding(OK, f"upstream {row.name}", test_upstream(routing.make_route(row)))
         except Fault as fault:
             yield Finding(FAIL, f"upstream {row.name}", fault.text, "Mend its address or its credential in the admin, or switch it off there.")
 
@@ -165,7 +165,7 @@ def upstreams() -> Iterator[Finding]:
 def places() -> Iterator[tuple[str, str]]:
     """Setting → an address there that may be asked for nothing. The list of models where there is one, since it wants the credentials."""
     with contextlib.suppress(Fault):
-        yield "LLM_ENDPOINT", endpoints.models()
+        yield "LLM_ENDPOINT", endpoints.models_url()
     for name in ("LLM_GATEWAY_URL", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT"):
         if address := getattr(settings, name):
             yield name, address

@@ -51,7 +51,7 @@ def look() -> str:
         connection.ensure_connection()
         if not migrated():
             return "migrations"
-        silent = processes.beaten()
+        silent = processes.measure_silence()
         return "worker" if silent is None or silent > processes.SILENT else ""
     except Error:
         return "database"

@@ -96,7 +96,7 @@ class Record(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            (unsealed, age), beaten = sealing.backlog(), processes.beaten()
+            (unsealed, age), beaten = sealing.measure_backlog(), processes.measure_silence()
             undelivered, undelivered_age, given_up = submissions.backlog(), submissions.age(), submissions.given_up()
         except Error:
             yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 0)

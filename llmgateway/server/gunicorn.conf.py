@@ -37,14 +37,14 @@ def post_worker_init(worker):
     from conversations.record import orphans
     from proxy.relay import watcher
 
-    orphans.begin()
+    orphans.register()
     watcher.start(worker)
 
 
 def worker_exit(server, worker):
     from conversations.record import processes
 
-    processes.end()
+    processes.unregister()
 
 
 def child_exit(server, worker):

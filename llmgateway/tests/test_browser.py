@@ -170,7 +170,7 @@ def test_the_journey_without_javascript(page):
     page.get_by_role("link", name="Earlier version").click()
     expect(page.locator(".question").first).to_contain_text("vector")
 
-    index.index(list(Snapshot.objects.values_list("id", flat=True)))
+    index.index_messages(list(Snapshot.objects.values_list("id", flat=True)))
     page.get_by_role("button", name="Menu").click()
     page.get_by_label("Search your history").fill("graph database")
     page.keyboard.press("Enter")
@@ -241,7 +241,7 @@ def everything(alice) -> dict[str, str]:
     data = base64.b64encode(png(digest("a"), 256, 256)).decode()
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
     seen = calls.turn(alice, [calls.user([{"type": "text", "text": "What is this?"}, picture])], "A picture.")
-    index.index([call.id])
+    index.index_messages([call.id])
     root = f"/c/{call.conversation_id}/"
     return {name: ended(alice, **how) for name, how in ENDS.items()} | {
         "chat": "/", "conversation": f"{root}?at={call.reply_id}", "growing": f"/c/{growing.conversation}/", "tools": f"/c/{tool.conversation}/",

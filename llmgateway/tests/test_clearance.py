@@ -27,7 +27,7 @@ def call() -> Snapshot:
     asked = [{"role": "system", "content": CANARY}, user([{"type": "text", "text": CANARY}, {"type": "image_url", "image_url": {"url": PNG}}])]
     call = turn(alice, asked, CANARY, title=CANARY)
     Conversation.objects.update(title=CANARY)
-    index.index([call.id])
+    index.index_messages([call.id])
     return call
 
 
@@ -116,6 +116,6 @@ def test_a_foreign_conversation_is_neither_claimed_nor_assigned(call, rf):
     legal = client_of("legal", "Lead", departments=["Legal"])
     conversation = call.conversation
     assert legal.post(f"/admin/queue/{conversation.pk}/claim/").status_code == 404
-    with pytest.raises(review.Refused):
+    with pytest.raises(review.ReviewRefused):
         review.assign(rf.get("/"), conversation, User.objects.get(username="legal"))
     assert not Review.objects.exists()

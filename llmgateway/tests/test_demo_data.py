@@ -126,8 +126,8 @@ class Samples(Loaded):
         one, two = conversation.snapshots.order_by("id")
         first = {"role": "assistant", "content": "As I reached for the light switch in the darkness, a cold hand grabbed mine."}
         opener = {"role": "user", "content": "write me a 1 sentence horror story"}
-        assert rebuild.request(one)["messages"] == [opener]
-        assert rebuild.request(two)["messages"] == [opener, first, {"role": "user", "content": "add another sentence to the story"}]
+        assert rebuild.rebuild_request(one)["messages"] == [opener]
+        assert rebuild.rebuild_request(two)["messages"] == [opener, first, {"role": "user", "content": "add another sentence to the story"}]
         assert two.reply.text == "I turned around but no one was there, just a feeling of icy breath on the back of my neck."
         assert [(s.prompt_tokens, s.completion_tokens, s.total_tokens) for s in (one, two)] == [(16, 17, 33), (49, 22, 71)]
         assert {(s.model, s.served_model) for s in (one, two)} == {("gpt-3.5-turbo", "gpt-3.5-turbo-0301")}
@@ -229,17 +229,25 @@ class Samples(Loaded):
         first, *_, last = conversation.snapshots.order_by("id")
         assert first.finish_reason == "tool_calls"
         assert first.key
-        assert [message["role"] for message in rebuild.request(last)["messages"]] == ["user", "assistant", "tool", "assistant", "user", "assistant", "tool"]
-        assert rebuild.request(last)["tools"]
+        assert [message["role"] for message in rebuild.rebuild_request(last)["messages"]] == [
+            "user",
+            "assistant",
+            "tool",
+            "assistant",
+            "user",
+            "assistant",
+            "tool",
+        ]
+        assert rebuild.rebuild_request(last)["tools"]
 
     def test_pictures_are_files(self):
         drawn = Snapshot.objects.get(kind="image", status="ok")
-        [picture] = rebuild.response(drawn)["data"]
+        [picture] = rebuild.rebuild_response(drawn)["data"]
         assert picture["b64_json"].startswith("iVBOR")
         assert "iVBOR" not in drawn.response
         assert str(drawn.cost) == "0.01800000"
         seen = Message.objects.get(raw__contains="background for the title slide").snapshot
-        assert rebuild.request(seen)["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+        assert rebuild.rebuild_request(seen)["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
         assert Attachment.objects.count() == 2
 
     def test_what_a_reviewer_should_find_is_there(self):
@@ -267,7 +275,7 @@ class Samples(Loaded):
 
     def test_answers_are_of_natural_length(self):
         lengths = [
-            len(threads.said(json.loads(message.raw) if message.text is None else {"content": message.text}).split())
+            len(threads.searchable_text(json.loads(message.raw) if message.text is None else {"content": message.text}).split())
             for message in Message.objects.filter(role="assistant")
         ]
         assert max(lengths) < 260

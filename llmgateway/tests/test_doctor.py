@@ -44,7 +44,7 @@ def gateway(db, settings, tmp_path, wire, monkeypatch):
     settings.SECRET_KEY = "of fifty different characters, which is what Django wants of one"
     wire.answer = json_reply(b'{"data": []}', headers=b"Date: " + http_date().encode() + b"\r\n")
     processes.beat(Process.Role.WORKER)
-    Process.objects.create(id=ids.uuid7(datetime.now(UTC)), host="web", pid=1, started=timezone.now(), seen=timezone.now())
+    Process.objects.create(id=ids.make_id(datetime.now(UTC)), host="web", pid=1, started=timezone.now(), seen=timezone.now())
     return wire
 
 
@@ -122,7 +122,7 @@ def test_a_database_that_logs_what_people_say(gateway):
 def test_a_worker_that_fell_silent_with_a_backlog_and_a_failed_job(gateway):
     long_ago = timezone.now() - timedelta(minutes=10)
     Process.objects.update(seen=long_ago)
-    Unsealed.objects.create(subject=ids.uuid7(long_ago), closed=long_ago)
+    Unsealed.objects.create(subject=ids.make_id(long_ago), closed=long_ago)
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO procrastinate_jobs (task_name, queue_name, status) VALUES ('x', 'default', 'failed')")
     assert ProcrastinateJob.objects.count() == 1

@@ -164,7 +164,7 @@ def test_many_may_start_it_at_once(folder):
 
 
 def test_a_path_too_long_for_a_socket_names_the_setting():
-    with pytest.raises(postgres.Unavailable, match="VAR_DIR is too long"):
+    with pytest.raises(postgres.PostgresUnavailable, match="VAR_DIR is too long"):
         postgres.start(Path("/tmp") / ("x" * 100) / "pg")
 
 

@@ -24,12 +24,12 @@ def test_a_made_up_call_is_rebuilt_continued_searched_and_counted(year):
     call = (
         Snapshot.objects.filter(status=Snapshot.Status.OK, kind=Snapshot.Kind.CHAT, head__depth__gte=2).select_related("owner", "conversation", "reply").first()
     )
-    asked = rebuild.request(call)["messages"]
+    asked = rebuild.rebuild_request(call)["messages"]
     assert asked[-1] == {"role": "user", "content": call.head.text}
-    again = turn(call.owner, [*asked, rebuild.response(call)["choices"][0]["message"], user("and then?")], "so")
+    again = turn(call.owner, [*asked, rebuild.rebuild_response(call)["choices"][0]["message"], user("and then?")], "so")
     assert again.conversation == call.conversation
     first_words = " ".join(call.head.text.split()[:8])
-    assert index.find(f'"{first_words}"', owner=call.owner_id)
+    assert index.find_conversations(f'"{first_words}"', owner=call.owner_id)
     for name in ("prompt_tokens", "completion_tokens", "cost"):
         assert Usage.objects.aggregate(sum=Sum(name)) == Snapshot.objects.aggregate(sum=Sum(name)), name
         assert Conversation.objects.aggregate(sum=Sum(name)) == Snapshot.objects.exclude(conversation=None).aggregate(sum=Sum(name)), name

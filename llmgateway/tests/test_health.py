@@ -52,7 +52,7 @@ def test_a_worker_that_fell_silent(client, fresh):
 
 def test_a_worker_that_ended(client, fresh):
     processes.beat(Process.Role.WORKER)
-    processes.end()
+    processes.unregister()
     assert said(client) == (503, "not ready: worker")
 
 

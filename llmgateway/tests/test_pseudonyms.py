@@ -22,7 +22,7 @@ from conversations.models import AuditEvent, Review, Snapshot, User
 from conversations.people import audit
 from conversations.people.identity import Names, alias
 from conversations.proof import sealing
-from conversations.record import Asked
+from conversations.record import CallRequest
 from conversations.search import index
 from conversations.tests.calls import person, turn, user
 from llmgateway.tests.test_clearance import PNG, client_of, paths
@@ -54,8 +54,8 @@ def call(settings) -> Snapshot:
     image = {"type": "image_url", "image_url": {"url": PNG}}
     question = user([{"type": "text", "text": "which invoices are late"}, image]) | {"name": WHO, "sender": {"mail": WHO}}
     call = turn(zelda, [question], "these", params=said, session_key=f"session-{WHO}", classic={"title": f"J{WHO}"}, **by)
-    index.index([call.id])
-    refused = record.refuse(Asked(owner=zelda.pk, kind="chat", model="m", body={"model": "m", **said}, **by), "no_model", "No such model.")
+    index.index_messages([call.id])
+    refused = record.refuse(CallRequest(owner=zelda.pk, kind="chat", model="m", body={"model": "m", **said}, **by), "no_model", "No such model.")
     assert refused
     Review.objects.create(conversation=call.conversation, source=Review.Source.SAMPLED, due=timezone.now())
     request = RequestFactory().get("/", headers={"User-Agent": f"agent/{WHO}"})

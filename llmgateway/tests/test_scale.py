@@ -38,7 +38,7 @@ def year(django_db_setup, django_db_blocker) -> Iterator[None]:
         patch.setattr(generated.Company, "text", lambda company, mean: company.sentence())
         company = generated.write(20_000, 400, 1, datetime.now(UTC).date(), lambda written: None)
         calls = list(Unsealed.objects.values_list("subject", flat=True))
-        index.index(calls)
+        index.index_messages(calls)
         review.sample(calls)
         generated_reviews.write(company.dice, company.words)
         with connection.cursor() as cursor:

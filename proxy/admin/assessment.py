@@ -28,7 +28,7 @@ def ask(request: HttpRequest, id: UUID) -> HttpResponse:
     try:
         with transaction.atomic():
             audit.record(request, AuditEvent.Action.ASSESSMENT, conversation)
-            tasks.have_assessed(conversation.id)
+            tasks.assess_later(conversation.id)
     except AlreadyEnqueued:
         messages.info(request, "A model is being asked already.")
     else:

@@ -23,14 +23,14 @@ from ..models import Model, Route, Upstream
 from ..models.upstream import default_capabilities
 from ..providers.base import Endpoint
 from ..upstreams import endpoints, routing
-from ..upstreams.reach import reach
+from ..upstreams.reach import test_upstream
 
 OF_ENVIRONMENT = {  # what each is for → its setting, and the address that it comes to
-    "chat": ("LLM_ENDPOINT", endpoints.chat),
-    "chat, from the pages": ("LLM_GATEWAY_URL", endpoints.chat_of_pages),
-    "images": ("LLM_IMG_ENDPOINT", endpoints.images),
-    "embeddings": ("LLM_EMBEDDINGS_ENDPOINT", endpoints.embeddings),
-    "list of models": ("LLM_MODELS_ENDPOINT", endpoints.models),
+    "chat": ("LLM_ENDPOINT", endpoints.chat_url),
+    "chat, from the pages": ("LLM_GATEWAY_URL", endpoints.pages_chat_url),
+    "images": ("LLM_IMG_ENDPOINT", endpoints.images_url),
+    "embeddings": ("LLM_EMBEDDINGS_ENDPOINT", endpoints.embeddings_url),
+    "list of models": ("LLM_MODELS_ENDPOINT", endpoints.models_url),
 }
 
 
@@ -102,7 +102,7 @@ class UpstreamAdmin(Administered, admin.ModelAdmin):
             raise Http404
         name = row.name if row else routing.ENVIRONMENT
         try:
-            said = reach(routing.route(row) if row else routing.environment(Endpoint.CHAT))
+            said = test_upstream(routing.make_route(row) if row else routing.environment_route(Endpoint.CHAT))
             self.message_user(request, f"“{name}”: {said}", messages.SUCCESS)
         except Fault as fault:
             self.message_user(request, f"“{name}”: {fault.text}", messages.ERROR)

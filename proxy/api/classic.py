@@ -8,13 +8,13 @@ from rest_framework.response import Response
 
 from conversations.models import Conversation, Snapshot
 from conversations.reading import history
-from conversations.record import Asked, rebuild
+from conversations.record import CallRequest, rebuild
 
 from .. import prices
 from ..faults import Fault
 from ..jobs import metadata, titles
 from ..models import ApiKey
-from ..relay.calls import refused
+from ..relay.calls import refuse
 from ..relay.exchange import Exchange
 from . import rest
 from .authentication import KeyOrSession
@@ -31,12 +31,12 @@ class Chat(ChatCompletions):
 
     authentication_classes = [KeyOrSession]
 
-    def read(self, request, asked: Asked) -> None:
+    def read(self, request, asked: CallRequest) -> None:
         super().read(request, asked)
         self.root = asked.body.pop("root_id", None)
         asked.title = text_of(asked.body.pop("convo_title", None), "convo_title") if asked.body.get("convo_title") else ""
 
-    def place(self, request, asked: Asked) -> None:
+    def place(self, request, asked: CallRequest) -> None:
         asked.by_content = False  # without a root id it is a new conversation
         if self.root in (None, "", "string"):  # the last: what the old page sends first
             return
@@ -46,7 +46,7 @@ class Chat(ChatCompletions):
         asked.root = found.id
 
     def pass_on(self, data: bytes, exchange: Exchange) -> bytes:
-        return orjson.dumps(orjson.loads(data) | history.names(exchange.call.id, exchange.call.conversation))
+        return orjson.dumps(orjson.loads(data) | history.call_names(exchange.call.id, exchange.call.conversation))
 
 
 class CheckChat(Own):
@@ -61,7 +61,7 @@ class CheckChat(Own):
             raise Fault(404, "not_yet", "There is no answer to this request yet.", "invalid_request_error", retry_after="5")
         if found.status != Snapshot.Status.OK:
             raise Fault(502, found.error_code, found.error)
-        return Response((rebuild.response(found) or {}) | history.names(found.id, found.conversation_id))
+        return Response((rebuild.rebuild_response(found) or {}) | history.call_names(found.id, found.conversation_id))
 
 
 class UpdateTitle(Own):
@@ -86,9 +86,9 @@ class UpdateTitleByModel(Own):
             if ApiKey.Scope.CHAT not in caller.scopes:
                 raise Fault(403, "scope_missing", "This API key may not be used for chat.", "permission_error")
             conversation = self.conversation(request, body.get("root_id"))
-            asked = titles.asked(conversation, **sent_by)
+            asked = titles.build_request(conversation, **sent_by)
         except (Fault, Http404) as problem:
-            raise refused(Asked(owner=caller.owner, kind=Snapshot.Kind.TITLE, model="", body=body, **sent_by), as_fault(problem)) from None
+            raise refuse(CallRequest(owner=caller.owner, kind=Snapshot.Kind.TITLE, model="", body=body, **sent_by), as_fault(problem)) from None
         title, exchange = titles.write(conversation, asked, request.META.get("gunicorn.socket"))
         return named(Response({"message": "The conversation has a new title.", "new title": title, "new_title": title}), exchange)
 
@@ -105,10 +105,10 @@ class MetadataCheck(Own):
             metadata.refuse_unless_on()
             if ApiKey.Scope.CHAT not in caller.scopes:
                 raise Fault(403, "scope_missing", "This API key may not be used for chat.", "permission_error")
-            asked = metadata.asked(self.conversation(request, body.get("root_id")), **sent_by)
+            asked = metadata.build_request(self.conversation(request, body.get("root_id")), **sent_by)
         except (Fault, Http404) as problem:
-            raise refused(Asked(owner=caller.owner, kind=Snapshot.Kind.METADATA, model="", body=body, **sent_by), as_fault(problem)) from None
-        text, exchange = metadata.ask(asked, request.META.get("gunicorn.socket"))
+            raise refuse(CallRequest(owner=caller.owner, kind=Snapshot.Kind.METADATA, model="", body=body, **sent_by), as_fault(problem)) from None
+        text, exchange = metadata.assess(asked, request.META.get("gunicorn.socket"))
         return named(Response({"message": "The conversation was assessed.", "metadata": text}), exchange)
 
 
@@ -131,7 +131,7 @@ class History(Own):
         calls = self.calls(Snapshot.objects.filter(owner=request.user.owner, status=Snapshot.Status.OK, kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.TITLE]))
         if (before := request.GET.get("before")) is not None:
             calls = calls.filter(id__lt=uuid_of(before, "before"))
-        rows, following = history.page(calls, limit_of(request, 200))
+        rows, following = history.read_page(calls, limit_of(request, 200))
         return Response({self.key: rows, "next": following})
 
     def calls(self, calls):
@@ -153,8 +153,8 @@ class ImageGeneration(ImageGenerations):
 
     authentication_classes = [KeyOrSession]
 
-    def read(self, request, asked: Asked) -> None:
+    def read(self, request, asked: CallRequest) -> None:
         super().read(request, asked)
-        if prices.of_images(asked.body) is None:
+        if prices.image_cost(asked.body) is None:
             sizes = ", ".join(prices.IMAGE)
             raise invalid("size", f"There is no price for a picture of this size by this model. Sizes: {sizes}.")

@@ -57,7 +57,7 @@ class OneConversation(Own):
 
     def get(self, request, name: str) -> Response:
         conversation = self.conversation(request, name)
-        return Response(summary(conversation) | history.whole(conversation))
+        return Response(summary(conversation) | history.read_conversation(conversation))
 
     def patch(self, request, name: str) -> Response:
         conversation = self.conversation(request, name)

@@ -13,11 +13,11 @@ from django.http import StreamingHttpResponse
 
 from conversations import database
 from conversations.exports import selection
-from conversations.exports.calls import Classic, Figures, Turns
-from conversations.exports.faithful import Lines
+from conversations.exports.calls import ClassicFormat, FiguresFormat, TurnsFormat
+from conversations.exports.faithful import LinesFormat
 from conversations.exports.format import Format
 from conversations.exports.selection import Selection
-from conversations.ids import uuid7
+from conversations.ids import make_id
 from conversations.models import AuditEvent, Snapshot, User
 from conversations.people import audit
 from conversations.people.access import may, readable
@@ -29,7 +29,7 @@ from .conversations import Own
 from .openai import invalid
 from .params import date_of, given_only
 
-TABLES: dict[str, type[Format]] = {each.name: each for each in (Turns, Figures, Classic)}
+TABLES: dict[str, type[Format]] = {each.name: each for each in (TurnsFormat, FiguresFormat, ClassicFormat)}
 FILTERS = ("since", "until", "user", "model", "status", "kind")
 LONGEST = 200  # characters of a purpose
 
@@ -81,7 +81,7 @@ class AsCSV(Export):
 
     def format(self, request, names: Names) -> Format:
         given_only(request, *FILTERS, "purpose", "after", "of")
-        of = request.GET.get("of", Turns.name)
+        of = request.GET.get("of", TurnsFormat.name)
         if of not in TABLES:
             raise invalid("of", f"`of` must be one of {', '.join(TABLES)}.")
         return TABLES[of](names)
@@ -92,7 +92,7 @@ class AsLines(Export):
 
     def format(self, request, names: Names) -> Format:
         given_only(request, *FILTERS, "purpose", "after")
-        return Lines(names)
+        return LinesFormat(names)
 
 
 def asked(request, names: Names) -> Pull:
@@ -112,10 +112,10 @@ def asked(request, names: Names) -> Pull:
     begin = int(after)
     if "since" in chosen:
         first = day_of(chosen["since"], "since")
-        calls = calls.filter(id__gte=uuid7(first, first=True))
+        calls = calls.filter(id__gte=make_id(first, first=True))
         begin = max(begin, selection.before(first))
     if "until" in chosen:
-        calls = calls.filter(id__lt=uuid7(day_of(chosen["until"], "until") + timedelta(days=1), first=True))
+        calls = calls.filter(id__lt=make_id(day_of(chosen["until"], "until") + timedelta(days=1), first=True))
     if "user" in chosen:
         calls = calls.filter(owner=owner_of(chosen["user"], names))
     return Pull(calls, begin, chosen, purpose)

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from conversations.models import Snapshot
-from conversations.record import Asked
+from conversations.record import CallRequest
 from conversations.shape import Json
 
 from ..faults import Fault
@@ -39,7 +39,7 @@ class Passage(APIView):
 
     def post(self, request) -> HttpResponse:
         caller = request.user
-        asked = Asked(owner=caller.owner, kind=self.kind, model="", body={}, key=caller.key, address=request._request.client_address)
+        asked = CallRequest(owner=caller.owner, kind=self.kind, model="", body={}, key=caller.key, address=request._request.client_address)
         asked.user_agent = request.META.get("HTTP_USER_AGENT", "")
         try:
             self.read(request, asked)
@@ -48,17 +48,17 @@ class Passage(APIView):
             self.place(request, asked)
             speak_for(caller, asked)
             asked.retried = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0") not in ("", "0")
-            self.way = routing.way(asked.model, self.endpoint, caller.owner, self.form or asked.body)
+            self.way = routing.find_way(asked.model, self.endpoint, caller.owner, self.form or asked.body)
         except Fault as fault:
-            raise calls.refused(asked, fault) from None
+            raise calls.refuse(asked, fault) from None
         return self.forward(request, asked)
 
-    def read(self, request, asked: Asked) -> None:
+    def read(self, request, asked: CallRequest) -> None:
         """Fill in body, model and messages. Raises Fault."""
         asked.body = rest.parsed(rest.body_of(request))
         asked.model = model_of(asked.body)
 
-    def place(self, request, asked: Asked) -> None:
+    def place(self, request, asked: CallRequest) -> None:
         """The conversation that the caller names, if any. Raises Fault."""
         place(request.META, asked)
 
@@ -66,10 +66,10 @@ class Passage(APIView):
         """The upstream's document as the caller gets it."""
         return data
 
-    def forward(self, request, asked: Asked) -> HttpResponse:
-        exchange = calls.open(asked, self.way, request.META.get("gunicorn.socket"))
+    def forward(self, request, asked: CallRequest) -> HttpResponse:
+        exchange = calls.admit(asked, self.way, request.META.get("gunicorn.socket"))
         try:
-            data = calls.ask(exchange)
+            data = calls.fetch(exchange)
         except Fault as fault:
             raise fault.of(exchange.call.id, exchange.call.conversation) from None
         data = self.pass_on(data, exchange)
@@ -80,7 +80,7 @@ class ChatCompletions(Passage):
     kind, scope, endpoint = Snapshot.Kind.CHAT, ApiKey.Scope.CHAT, Endpoint.CHAT
     usage_wanted = False
 
-    def read(self, request, asked: Asked) -> None:
+    def read(self, request, asked: CallRequest) -> None:
         super().read(request, asked)
         body = asked.body
         asked.messages = messages_of(body)
@@ -91,10 +91,10 @@ class ChatCompletions(Passage):
             self.usage_wanted = bool(options.get("include_usage"))
             asked.body = body | {"stream_options": options | {"include_usage": True}}  # the record counts, whether the caller does or not
 
-    def forward(self, request, asked: Asked) -> HttpResponse:
+    def forward(self, request, asked: CallRequest) -> HttpResponse:
         if not asked.body.get("stream"):
             return super().forward(request, asked)
-        exchange = calls.open(asked, self.way, request.META.get("gunicorn.socket"), cancellable=True)
+        exchange = calls.admit(asked, self.way, request.META.get("gunicorn.socket"), cancellable=True)
         try:
             stream = Stream(exchange, usage_wanted=self.usage_wanted)
         except Fault as fault:
@@ -108,7 +108,7 @@ class ChatCompletions(Passage):
 class ImageGenerations(Passage):
     kind, scope, endpoint = Snapshot.Kind.IMAGE, ApiKey.Scope.IMAGES, Endpoint.IMAGES
 
-    def read(self, request, asked: Asked) -> None:
+    def read(self, request, asked: CallRequest) -> None:
         asked.body = rest.parsed(rest.body_of(request))
         asked.model = model_of(asked.body, "dall-e-2")
         asked.messages = [{"role": "user", "content": prompt_of(asked.body)}]
@@ -120,7 +120,7 @@ class ImageEdits(Passage):
 
     kind, scope, endpoint = Snapshot.Kind.IMAGE, ApiKey.Scope.IMAGES, Endpoint.EDITS
 
-    def read(self, request, asked: Asked) -> None:
+    def read(self, request, asked: CallRequest) -> None:
         body = rest.body_of(request)
         if not request.META.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
             raise Fault(415, "unsupported_media_type", "Send the images as multipart/form-data.", "invalid_request_error")
@@ -160,7 +160,7 @@ class InMemory(MemoryFileUploadHandler):
 class Embeddings(Passage):
     kind, scope, endpoint = Snapshot.Kind.EMBEDDING, ApiKey.Scope.EMBEDDINGS, Endpoint.EMBEDDINGS
 
-    def read(self, request, asked: Asked) -> None:
+    def read(self, request, asked: CallRequest) -> None:
         super().read(request, asked)
         if not asked.body.get("input"):
             raise invalid("input", "`input` is missing: a text, or a list of texts.")
@@ -170,17 +170,17 @@ class Models(APIView):
     http_method_names = ["get"]
 
     def get(self, request) -> Response:
-        return Response({"object": "list", "data": catalogue.models(request.user.owner)})
+        return Response({"object": "list", "data": catalogue.list_models(request.user.owner)})
 
 
 class Model(APIView):
     http_method_names = ["get"]
 
     def get(self, request, name: str) -> Response:
-        for model in catalogue.models(request.user.owner):
+        for model in catalogue.list_models(request.user.owner):
             if model["id"] == name:
                 return Response(model)
-        raise routing.unknown()
+        raise routing.model_not_found()
 
 
 class Nowhere(APIView):
@@ -235,7 +235,7 @@ def whole(body: Json) -> None:
         raise invalid("stream", "Images are not streamed here: leave `stream` out.")
 
 
-def place(meta: dict, asked: Asked) -> None:
+def place(meta: dict, asked: CallRequest) -> None:
     """The conversation that the caller names, or the caller's own name for one."""
     if named := meta.get("HTTP_X_CONVERSATION_ID", ""):
         try:
@@ -250,7 +250,7 @@ def place(meta: dict, asked: Asked) -> None:
         asked.session_key = key
 
 
-def speak_for(caller, asked: Asked) -> None:
+def speak_for(caller, asked: CallRequest) -> None:
     """A shared key speaks for many: the body says for whom, or nothing is threaded by content."""
     if not caller.shared:
         return

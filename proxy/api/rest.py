@@ -66,6 +66,6 @@ def parsed(body: bytes) -> Json:
         raise Fault(400, "invalid_json", f"The body is not JSON that can be kept: {problem}.", "invalid_request_error") from None
     if not isinstance(data, dict):
         raise Fault(400, "invalid_json", "The body must be a JSON object.", "invalid_request_error")
-    if body.count(b"{") + body.count(b"[") > threads.DEEPEST and threads.deeper(data):
+    if body.count(b"{") + body.count(b"[") > threads.DEEPEST and threads.is_deeper(data):
         raise Fault(400, "invalid_json", f"The body is nested more than {threads.DEEPEST} levels deep.", "invalid_request_error")
     return data

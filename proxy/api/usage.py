@@ -8,7 +8,7 @@ from conversations.models import AuditEvent, User
 from conversations.people import audit
 from conversations.people.access import may, reads_everything
 from conversations.people.identity import Names
-from conversations.report.figures import Assessed, Days, Figures, Report, Row
+from conversations.report.figures import Assessed, Figures, Period, Report, ReportRow
 from conversations.shape import Json
 
 from ..faults import Fault
@@ -42,10 +42,10 @@ class Usage(Own):
         return Response(as_json(report))
 
 
-def days_of(query) -> Days:
+def days_of(query) -> Period:
     until = date_of(query["until"], "until").date() if "until" in query else datetime.now(UTC).date()
     try:
-        return Days(date_of(query["since"], "since").date() if "since" in query else until - timedelta(days=29), until)
+        return Period(date_of(query["since"], "since").date() if "since" in query else until - timedelta(days=29), until)
     except (ValueError, OverflowError) as problem:
         raise invalid("since", str(problem)) from None
 
@@ -82,11 +82,11 @@ def worth(assessed: Assessed) -> Json:
     }
 
 
-def named(row: Row) -> Json:
+def named(row: ReportRow) -> Json:
     return {"name": row.name} | figures(row.figures) | people(row)
 
 
-def people(row: Row) -> Json:
+def people(row: ReportRow) -> Json:
     return {} if row.people is None else {"people": row.people}
 
 

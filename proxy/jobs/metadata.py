@@ -10,7 +10,7 @@ import orjson
 from django.conf import settings
 
 from conversations.models import Conversation, Snapshot
-from conversations.record import Asked, rebuild, threads
+from conversations.record import CallRequest, rebuild, threads
 from conversations.report import assessments
 
 from ..faults import Fault
@@ -29,7 +29,7 @@ TASK = (
 QUESTION = "Assess this conversation, a JSON array of what was said:\n\n"
 
 
-def asked(conversation: Conversation, **caller: Any) -> Asked:
+def build_request(conversation: Conversation, **caller: Any) -> CallRequest:
     """The call, of the model that answered the conversation last unless METADATA_MODEL names another. Raises Fault where there is nothing to go by."""
     newest = conversation.snapshots.filter(kind=Snapshot.Kind.CHAT).order_by("-id").first()
     said = said_in(newest) if newest else []
@@ -38,26 +38,26 @@ def asked(conversation: Conversation, **caller: Any) -> Asked:
     model = settings.METADATA_MODEL or newest.model
     messages = [{"role": "system", "content": TASK}, {"role": "user", "content": QUESTION + orjson.dumps(said).decode()}]
     body = {"model": model, "messages": messages, "temperature": 0}
-    return Asked(owner=conversation.owner_id, kind=Snapshot.Kind.METADATA, model=model, body=body, about=conversation.id, **caller)
+    return CallRequest(owner=conversation.owner_id, kind=Snapshot.Kind.METADATA, model=model, body=body, about=conversation.id, **caller)
 
 
 def said_in(call: Snapshot) -> list[dict[str, str]]:
     """By the two of them, up to this call and its answer. As JSON, so that nothing that was said can pass for somebody else's words."""
-    path = rebuild.messages_to(call.reply_id or call.head_id)
+    path = rebuild.read_path(call.reply_id or call.head_id)
     turns = [{"role": message["role"], "text": threads.plain_text(message).strip()[:EACH]} for message in path if message.get("role") in ("user", "assistant")]
     turns = [turn for turn in turns if turn["text"]]
     return turns if len(turns) <= 2 * ENDS else [*turns[:ENDS], {"role": "", "text": f"({len(turns) - 2 * ENDS} messages are left out here)"}, *turns[-ENDS:]]
 
 
-def ask(asked: Asked, client: Any = None) -> tuple[str, Exchange]:
+def assess(asked: CallRequest, client: Any = None) -> tuple[str, Exchange]:
     """The model's JSON text. Raises Fault, the record closed, also where it is not what was asked for."""
     try:
-        way = routing.way(asked.model, Endpoint.CHAT, asked.owner, asked.body, pages=True)
+        way = routing.find_way(asked.model, Endpoint.CHAT, asked.owner, asked.body, pages=True)
     except Fault as fault:
-        raise calls.refused(asked, fault) from None
-    exchange = calls.open(asked, way, client)
+        raise calls.refuse(asked, fault) from None
+    exchange = calls.admit(asked, way, client)
     try:
-        return orjson.dumps(assessments.read(orjson.loads(calls.ask(exchange)))).decode(), exchange
+        return orjson.dumps(assessments.read(orjson.loads(calls.fetch(exchange)))).decode(), exchange
     except assessments.Unsound:
         raise Fault(502, "upstream_bad_reply", "The model answered without a sound assessment.").of(exchange.call.id) from None
     except Fault as fault:

@@ -29,7 +29,7 @@ from .. import addresses
 from ..faults import Fault
 from ..models import Submission, SubmissionFeed
 from ..upstreams import client
-from ..upstreams.client import shut
+from ..upstreams.client import shut_socket
 
 KINDS = (Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE)
 WINDOW = 500  # calls that have rows while they wait; the others wait in the log
@@ -174,7 +174,7 @@ class Try:
     def cut(self) -> None:
         with self.lock:
             if self.sock is not None:
-                shut(self.sock)
+                shut_socket(self.sock)
 
     def __enter__(self) -> "Try":
         self.timer.start()
@@ -219,7 +219,7 @@ def deliver(submission: Submission) -> None:
 
 
 def _post(submission: Submission, snapshot: Snapshot, attempt: Try) -> Answer:
-    if addresses.objection(settings.SUBMISSIONS_API_URL):
+    if addresses.find_objection(settings.SUBMISSIONS_API_URL):
         return Answer("SUBMISSIONS_API_URL is an address that calls may not be sent to", refused=True)
     try:
         body = orjson.dumps(fields(snapshot, submission.sealed))
@@ -242,7 +242,7 @@ def _post(submission: Submission, snapshot: Snapshot, attempt: Try) -> Answer:
 def _drain(reply: Any, attempt: Try) -> None:
     """The status is the answer; its body is read only so that the connection can be used again."""
     try:
-        client.read(reply, 65536, attempt)
+        client.read_body(reply, 65536, attempt)
         reply.raw.release_conn()
     except (Fault, HTTPError, OSError):
         reply.close()
@@ -271,8 +271,8 @@ def seconds(retry_after: str) -> float:
 def fields(snapshot: Snapshot, sealed: datetime) -> Json:
     """The classic gateway's, the same at every try."""
     return {
-        "raw_request": rebuild.request(snapshot),
-        "raw_response": rebuild.response(snapshot),
+        "raw_request": rebuild.rebuild_request(snapshot),
+        "raw_response": rebuild.rebuild_response(snapshot),
         "associated_users": _known(snapshot.owner.get_username(), snapshot.end_user),
         "time_submitted": _clock(snapshot.opened),
         "time_logged": _clock(sealed),

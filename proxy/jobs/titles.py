@@ -11,7 +11,7 @@ import orjson
 from django.conf import settings
 
 from conversations.models import Conversation, Message, Snapshot
-from conversations.record import Asked, threads
+from conversations.record import CallRequest, threads
 from conversations.shape import Json
 
 from ..faults import Fault
@@ -29,7 +29,7 @@ TASK = (
 )
 
 
-def asked(conversation: Conversation, **caller: Any) -> Asked:
+def build_request(conversation: Conversation, **caller: Any) -> CallRequest:
     """The call, of the model that answered the conversation last unless TITLE_MODEL names another. Raises Fault where there is nothing to go by."""
     said = said_in(conversation)
     newest = conversation.snapshots.filter(kind=Snapshot.Kind.CHAT).order_by("-id").values_list("model", flat=True).first()
@@ -38,18 +38,18 @@ def asked(conversation: Conversation, **caller: Any) -> Asked:
         raise Fault(400, "nothing_to_title", "Nothing was said in this conversation that a title could be made of.", "invalid_request_error")
     question = f"Write a title for the conversation in which a person said this:\n\n{said}"
     body = {"model": model, "messages": [{"role": "system", "content": TASK}, {"role": "user", "content": question}], "temperature": 0}
-    return Asked(owner=conversation.owner_id, kind=Snapshot.Kind.TITLE, model=model, body=body, about=conversation.id, **caller)
+    return CallRequest(owner=conversation.owner_id, kind=Snapshot.Kind.TITLE, model=model, body=body, about=conversation.id, **caller)
 
 
-def write(conversation: Conversation, asked: Asked, client: Any = None) -> tuple[str, Exchange]:
+def write(conversation: Conversation, asked: CallRequest, client: Any = None) -> tuple[str, Exchange]:
     """Ask, and give the conversation its title: the one that it has then. Raises Fault, the record closed."""
     try:
-        way = routing.way(asked.model, Endpoint.CHAT, asked.owner, asked.body, pages=True)
+        way = routing.find_way(asked.model, Endpoint.CHAT, asked.owner, asked.body, pages=True)
     except Fault as fault:
-        raise calls.refused(asked, fault) from None
-    exchange = calls.open(asked, way, client)
+        raise calls.refuse(asked, fault) from None
+    exchange = calls.admit(asked, way, client)
     try:
-        title = read(orjson.loads(calls.ask(exchange)))
+        title = read(orjson.loads(calls.fetch(exchange)))
     except Fault as fault:
         raise fault.of(exchange.call.id) from None
     if not title:

@@ -52,7 +52,7 @@ class Upstream(models.Model):
 
     def clean(self) -> None:
         self.base_url = self.base_url.strip()
-        if said := addresses.objection_once_resolved(self.base_url):
+        if said := addresses.find_objection_resolved(self.base_url):
             raise ValidationError({"base_url": said})
         if said := self.objection_to_secret:
             raise ValidationError({"secret": said})

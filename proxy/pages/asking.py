@@ -9,7 +9,7 @@ from django.urls import reverse
 from conversations import database
 from conversations.models import Snapshot
 from conversations.people import policy
-from conversations.record import Asked
+from conversations.record import CallRequest
 from conversations.shape import Json
 
 from .. import tasks, user_token
@@ -23,7 +23,7 @@ from . import live
 
 def models(owner: int) -> list[str]:
     """Names of the models that this person may ask for a chat on the pages. Raises Fault."""
-    return [model["id"] for model in catalogue.models(owner, Endpoint.CHAT)]
+    return [model["id"] for model in catalogue.list_models(owner, Endpoint.CHAT)]
 
 
 def ask(
@@ -32,32 +32,32 @@ def ask(
     """A redirect to the conversation, behind which the answer grows; with `shown`, the events of its growing. Raises Fault,
     the refusal recorded; its status is 404 for a conversation that is not the asker's own."""
     body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params
-    asked = Asked(
+    asked = CallRequest(
         owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, root=root, by_content=False,
         use_case=use_case, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )  # fmt: skip
     way, token = admitted(request, asked, Endpoint.CHAT)
-    exchange = calls.open(asked, way, stoppable=True, token=token)
+    exchange = calls.admit(asked, way, stoppable=True, token=token)
     if shown:
         return live.response(live.Asked(exchange, shown, request.META.get("gunicorn.socket")))
     page = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
 
     def fetch() -> None:
         stream.KeptStream(exchange, usage_wanted=True).close()
-        tasks.after(exchange)
+        tasks.title_later(exchange)
 
     return behind(page, fetch)
 
 
-def admitted(request, asked: Asked, endpoint: Endpoint) -> tuple[Way, str]:
+def admitted(request, asked: CallRequest, endpoint: Endpoint) -> tuple[Way, str]:
     """Where the call goes, and the asker's own token if that goes along. Raises Fault, the refusal recorded."""
     try:
-        if policy.to_accept(request.user):
-            raise Fault(403, "policy_not_accepted", policy.FIRST, "permission_error")
-        way = routing.way(asked.model, endpoint, asked.owner, asked.body, pages=True)
-        return way, user_token.required(request, way)
+        if policy.pending_policy(request.user):
+            raise Fault(403, "policy_not_accepted", policy.ACCEPT_FIRST, "permission_error")
+        way = routing.find_way(asked.model, endpoint, asked.owner, asked.body, pages=True)
+        return way, user_token.require_token(request, way)
     except Fault as fault:
-        raise calls.refused(asked, fault) from None
+        raise calls.refuse(asked, fault) from None
 
 
 def behind(page: str, fetch: Callable[[], object]) -> HttpResponseBase:

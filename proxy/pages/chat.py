@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from conversations.models import Conversation, Message, Snapshot
 from conversations.reading import pages as reading
-from conversations.reading.pages import page
+from conversations.reading.pages import render_page
 from conversations.record import attachments, rebuild, threads
 from conversations.shape import Json
 
@@ -25,7 +25,7 @@ from . import live as live_events
 from .forms import AskForm
 
 
-@page
+@render_page
 def chat(request) -> HttpResponseBase:
     if request.method != "POST":
         return _chat(request, AskForm(models=_models(request.user.id), initial={name: request.session.get(name) for name in REMEMBERED}))
@@ -38,7 +38,7 @@ def chat(request) -> HttpResponseBase:
     return _chat(request, form, fault)
 
 
-@page
+@render_page
 def conversation(request, root: UUID) -> HttpResponseBase:
     """Its page; by POST, the question that follows the message `parent`."""
     if request.method != "POST":
@@ -56,7 +56,7 @@ def conversation(request, root: UUID) -> HttpResponseBase:
     return _conversation(request, found, form, fault, at=parent.id if parent else None)
 
 
-@page
+@render_page
 def again(request, root: UUID) -> HttpResponseBase:
     """What one call asked is asked once more, with all its parameters; of another `model`, if that is chosen."""
     if request.method != "POST":
@@ -65,7 +65,7 @@ def again(request, root: UUID) -> HttpResponseBase:
     call = get_object_or_404(found.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]), id=reading.as_uuid(request.POST.get("call")))
     if call.kind == Snapshot.Kind.IMAGE:
         return redirect("image", call.id)  # its page has a Retry of its own
-    params = rebuild.request(call)
+    params = rebuild.rebuild_request(call)
     messages = params.pop("messages", [])
     for name in ("model", "stream", "stream_options"):
         params.pop(name, None)
@@ -78,7 +78,7 @@ def again(request, root: UUID) -> HttpResponseBase:
         return _conversation(request, found, None, fault, at=call.head_id)
 
 
-@page
+@render_page
 def edit(request, root: UUID, message: UUID) -> HttpResponseBase:
     """A question in other words, beside the one that was asked: a new branch."""
     form = AskForm(request.POST, models=_models(request.user.id)) if request.method == "POST" else None
@@ -101,7 +101,7 @@ def edit(request, root: UUID, message: UUID) -> HttpResponseBase:
     return _answered(render(request, "edit.html", {"conversation": found, "form": form, "message": message, "fault": fault}), form, fault)
 
 
-@page
+@render_page
 def live(request, root: UUID, call: UUID) -> HttpResponseBase:
     """The events of an answer that grows, or has grown; `after`: the characters of it that the page has in closed blocks."""
     row = get_object_or_404(reading.own(request, root).snapshots.filter(kind=Snapshot.Kind.CHAT), id=call)
@@ -173,7 +173,7 @@ def _parent(found: Conversation, id: UUID | None) -> Message | None:
 
 def _turns(last: UUID | None) -> list[Json]:
     """The messages up to this one, as they were sent."""
-    return attachments.restore(rebuild.messages_to(last))
+    return attachments.restore(rebuild.read_path(last))
 
 
 def _reworded(message: Json, text: str) -> Json:

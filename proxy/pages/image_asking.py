@@ -8,7 +8,7 @@ from django.urls import reverse
 from genai_prices import Usage, calc_price
 
 from conversations.models import Snapshot
-from conversations.record import Asked
+from conversations.record import CallRequest
 
 from .. import prices
 from ..faults import Fault
@@ -29,19 +29,19 @@ def offered(owner: int) -> Offered:
     """What has a price that can be said before: of those models the ones that are listed, or all where the upstream lists none of them."""
     known = {CLASSIC: prices.IMAGE, COUNTED: {size: _of_tokens(count) for size, count in TOKENS.items()}}
     listed = {model: sizes for model, sizes in known.items() if model in _listed(owner)}
-    return listed if listed or routing.known() else known
+    return listed if listed or routing.listed_models() else known
 
 
 def ask(request, *, model: str, size: str, count: int, prompt: str) -> HttpResponseBase:
     """A redirect to the page of the images, which are fetched behind it. Raises Fault, the refusal recorded."""
     body = {"model": model, "prompt": prompt, "n": count, "size": size} | SENT_ALONG.get(model, {})
-    asked = Asked(
+    asked = CallRequest(
         owner=request.user.id, kind=Snapshot.Kind.IMAGE, model=model, body=body, messages=[{"role": "user", "content": prompt}],
         by_content=False, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )  # fmt: skip
     way, token = asking.admitted(request, asked, Endpoint.IMAGES)
-    exchange = calls.open(asked, way, stoppable=True, token=token)
-    return asking.behind(reverse("image", args=[exchange.call.id]), lambda: calls.ask(exchange))
+    exchange = calls.admit(asked, way, stoppable=True, token=token)
+    return asking.behind(reverse("image", args=[exchange.call.id]), lambda: calls.fetch(exchange))
 
 
 def _of_tokens(count: int) -> Decimal:
@@ -50,6 +50,6 @@ def _of_tokens(count: int) -> Decimal:
 
 def _listed(owner: int) -> Iterable[str]:
     try:
-        return [model["id"] for model in catalogue.models(owner, Endpoint.IMAGES)]
+        return [model["id"] for model in catalogue.list_models(owner, Endpoint.IMAGES)]
     except Fault:
         return ()

@@ -19,7 +19,7 @@ from conversations import shape
 from conversations.models import Attachment, Message, Snapshot
 from conversations.reading import pages as reading
 from conversations.reading import turns
-from conversations.reading.pages import page
+from conversations.reading.pages import render_page
 from conversations.record import threads
 
 from ..faults import Fault
@@ -68,7 +68,7 @@ class Made:
 
     call: Snapshot
     prompt: str
-    pieces: list[turns.Piece]
+    pieces: list[turns.TurnPiece]
     problem: turns.Problem | None
     fields: dict[str, Any]  # of the form that asks the same again
 
@@ -82,7 +82,7 @@ class Made:
         return " · ".join(part for part in (self.fields["kind"].strip(), cost) if part)
 
 
-@page
+@render_page
 def images(request) -> HttpResponseBase:
     """By POST, images are asked for. `like` names a call whose words begin the form, `before` one that the list goes on after."""
     offered = passage.offered(request.user.id)
@@ -108,7 +108,7 @@ def images(request) -> HttpResponseBase:
     return response
 
 
-@page
+@render_page
 def image(request, call: UUID) -> HttpResponse:
     """While the images are on their way it says when to look again."""
     [made] = _made([get_object_or_404(_own(request), id=call)])

@@ -15,7 +15,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from conversations.models import AuditEvent
 from conversations.people import audit
-from conversations.reading.pages import page
+from conversations.reading.pages import render_page
 from conversations.shape import Json
 
 from ..faults import Fault
@@ -31,7 +31,7 @@ class Example(NamedTuple):
     python: str
 
 
-@page
+@render_page
 def keys(request) -> HttpResponse:
     form = KeyForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
@@ -43,7 +43,7 @@ def keys(request) -> HttpResponse:
     return render(request, "keys.html", {"keys": mine, "form": form}, status=400 if form.errors else 200)
 
 
-@page
+@render_page
 def revoke(request, number: int) -> HttpResponse:
     key = get_object_or_404(ApiKey.objects.of(request.user), pk=number)
     if request.method != "POST":

@@ -24,7 +24,7 @@ from conversations import database
 from conversations.models import Snapshot
 from conversations.reading.blocks import Blocks
 from conversations.record import threads
-from conversations.record.growth import grown
+from conversations.record.growth import read_growth
 
 from .. import tasks
 from ..faults import Fault
@@ -166,7 +166,7 @@ class Asked:
             self.asking.join()
         else:
             self._ask()
-        tasks.after(self.exchange)
+        tasks.title_later(self.exchange)
 
 
 class Followed:
@@ -204,7 +204,7 @@ class Followed:
             pending = self.call.status == Snapshot.Status.PENDING
             so_far = growth.blocks.text
             if pending:
-                growth.feed(grown(self.call.id, len(so_far)))
+                growth.feed(read_growth(self.call.id, len(so_far)))
             elif self.call.reply and self.call.reply.role == "assistant":
                 reply = self.call.reply
                 text = threads.plain_text(threads.put_together(reply.role, reply.text, reply.raw))

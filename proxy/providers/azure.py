@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote
 
 from conversations.shape import Json
 
-from .base import Endpoint, Form, Sent, Target, encoded, model_of, ours, renamed, secret, step
+from .base import Endpoint, Form, Sent, Target, encoded, model_of, our_headers, renamed, secret, step
 from .openai import SERVES, STREAMS, error, reply
 
 __all__ = ["LABEL", "SERVES", "STREAMS", "error", "reply", "request"]
@@ -33,7 +33,7 @@ def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     if isinstance(body, dict) and ("data_sources" in body or "" < version < COUNTS):
         body = {name: value for name, value in body.items() if name != "stream_options"}
     data, content_type = encoded(body, target.content_type)
-    return Sent(address, ours(content_type, **proof(secret(target))), data)
+    return Sent(address, our_headers(content_type, **proof(secret(target))), data)
 
 
 def proof(credential: str) -> dict[str, str]:

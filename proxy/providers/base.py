@@ -72,7 +72,7 @@ class Kind(Protocol):
         """The status that a reply other than 200 amounts to, and OpenAI's error object."""
 
 
-def ours(content_type: str, **more: str) -> dict[str, str]:
+def our_headers(content_type: str, **more: str) -> dict[str, str]:
     """Headers: nothing of the caller's travels."""
     return {"Accept-Encoding": "identity", "User-Agent": "llm-gateway", "Content-Type": content_type} | more
 

@@ -12,7 +12,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def of(target: Target, endpoint: Endpoint) -> Kind:
+def find_kind(target: Target, endpoint: Endpoint) -> Kind:
     """The kind that speaks to it. Raises Fault where that has no such endpoint."""
     kind = KINDS[target.kind]
     if endpoint not in kind.SERVES:

@@ -12,7 +12,7 @@ import orjson
 from conversations.shape import Json
 
 from ..faults import Fault, failed
-from .base import Endpoint, Form, Sent, Target, encoded, ours, renamed, secret
+from .base import Endpoint, Form, Sent, Target, encoded, our_headers, renamed, secret
 
 LABEL = "OpenAI, or any server that speaks its API"
 STREAMS = True
@@ -22,7 +22,7 @@ SERVES = frozenset(Endpoint)
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     data, content_type = encoded(renamed(body, target.model), target.content_type)
     authorization = {"Authorization": value} if (value := secret(target)) else {}
-    return Sent(url(target, endpoint), ours(content_type, **authorization), data)
+    return Sent(url(target, endpoint), our_headers(content_type, **authorization), data)
 
 
 def url(target: Target, endpoint: Endpoint) -> str:

@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 import orjson
 import uuid_utils
 
-from conversations.record.threads import empty
+from conversations.record.threads import is_empty
 from conversations.shape import Json
 
 from .. import outcome
 from ..faults import Fault
 from . import openai, sigv4
-from .base import Endpoint, Form, Sent, Target, model_of, ours, secret, step
+from .base import Endpoint, Form, Sent, Target, model_of, our_headers, secret, step
 
 LABEL = "Amazon SageMaker's runtime, signed"
 STREAMS = False
@@ -50,7 +50,7 @@ def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     address = target.base_url.rstrip("/")
     if not address.endswith("/invocations"):
         address += f"/endpoints/{step(target.model or model_of(body))}/invocations"
-    headers = ours(target.content_type, **{"X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true"})
+    headers = our_headers(target.content_type, **{"X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true"})
     data, now = orjson.dumps(inputs(body)), datetime.now(UTC)
     return Sent(address, sigv4.signed("POST", address, headers, data, keys(target), region=region(target), service="sagemaker", now=now), data)
 
@@ -75,7 +75,7 @@ def inputs(body: Json | Form) -> Json:
         raise Fault(400, "unsupported_parameter", "This model reads no forms.", "invalid_request_error")
     parameters: Json = dict(DEFAULTS)
     for name, value in body.items():
-        if name in LABELS or empty(value) or (name in NEUTRAL and value == NEUTRAL[name]):
+        if name in LABELS or is_empty(value) or (name in NEUTRAL and value == NEUTRAL[name]):
             continue
         if name not in PARAMETERS:
             raise unsupported(name, f"This model knows no `{name}`.")
@@ -87,7 +87,7 @@ def said(message: Json, where: str) -> Json:
     if message["role"] not in ROLES:
         raise unsupported(f"{where}.role", f"This model knows no role `{message['role']}`.")
     for name, value in message.items():
-        if name not in PAST and not empty(value):
+        if name not in PAST and not is_empty(value):
             raise unsupported(f"{where}.{name}", f"This model knows no `{name}` in a message.")
     content = message.get("content")
     if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str) for part in content):
@@ -116,7 +116,7 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
     return {
         "id": f"chatcmpl-{uuid_utils.uuid7().hex}", "object": "chat.completion", "created": int(time.time()), "model": model_of(body),
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": outcome.counted(body["messages"], [message]),
+        "usage": outcome.estimate_usage(body["messages"], [message]),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import orjson
 
 from conversations.shape import Json
 
-from .base import Endpoint, Form, Sent, Target, ours, secret
+from .base import Endpoint, Form, Sent, Target, our_headers, secret
 from .sagemaker import SERVES, STREAMS, error, inputs, reply
 
 __all__ = ["LABEL", "SERVES", "STREAMS", "error", "reply", "request"]
@@ -18,4 +18,4 @@ LABEL = "Amazon SageMaker behind an API Gateway"
 
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     authorization = {"Authorization": value} if (value := secret(target)) else {}
-    return Sent(target.base_url, ours(target.content_type, **authorization), orjson.dumps(inputs(body)))
+    return Sent(target.base_url, our_headers(target.content_type, **authorization), orjson.dumps(inputs(body)))

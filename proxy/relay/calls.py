@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from conversations import database, record
 from conversations.models import Snapshot
-from conversations.record import Asked
+from conversations.record import CallRequest
 from conversations.shape import Json
 
 from .. import faults, outcome, request_id
@@ -40,19 +40,19 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def open(asked: Asked, way: Way, client: Any = None, *, cancellable: bool = False, stoppable: bool = False, token: str = "") -> Exchange:
+def admit(asked: CallRequest, way: Way, client: Any = None, *, cancellable: bool = False, stoppable: bool = False, token: str = "") -> Exchange:
     """Admit and record. Raises Fault, having recorded the refusal; nothing has left."""
     asked.upstream = way.label
     try:
         asked.sent = way.first().body
         slots.take()
     except Fault as fault:
-        raise refused(asked, fault) from None
+        raise refuse(asked, fault) from None
     try:
         call = record.open(asked)
     except record.UnknownConversation:
         slots.give()
-        raise refused(asked, Fault(404, "conversation_not_found", "No such conversation.", "invalid_request_error")) from None
+        raise refuse(asked, Fault(404, "conversation_not_found", "No such conversation.", "invalid_request_error")) from None
     except BaseException as problem:
         slots.give()
         if not isinstance(problem, Exception):
@@ -65,7 +65,7 @@ def open(asked: Asked, way: Way, client: Any = None, *, cancellable: bool = Fals
     return Exchange(asked, call, way, client, cancellable=cancellable, stoppable=stoppable, token=token)
 
 
-def refused(asked: Asked, fault: Fault) -> Fault:
+def refuse(asked: CallRequest, fault: Fault) -> Fault:
     """The same fault, once the refusal is on record; it then names the snapshot."""
     metrics.refused(asked.kind, fault)
     try:
@@ -83,7 +83,7 @@ def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
     """What `begin` makes of the first reply of status 200 that turns out to be an answer. Until then any of the call's upstreams may fail,
     for nothing of theirs was passed on. Raises Fault."""
     fault: Fault | None = None
-    for route, others in in_turn(exchange.way.routes):
+    for route, others in order_routes(exchange.way.routes):
         for left in reversed(range(TRIES)):
             try:
                 return attempt(exchange, route, begin)
@@ -102,7 +102,7 @@ def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
     raise fault
 
 
-def in_turn(routes: tuple[Route, ...]) -> Iterator[tuple[Route, bool]]:
+def order_routes(routes: tuple[Route, ...]) -> Iterator[tuple[Route, bool]]:
     """Each with whether others are left. Those that fail of late come last."""
     passed: list[Route] = []
     for i, route in enumerate(routes):
@@ -118,21 +118,23 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
     """Send once. Raises Fault."""
     started = datetime.now(UTC)
     try:
-        sent = prepared(exchange.way, route)
+        sent = prepare(exchange.way, route)
         if not exchange.goes_to(route):
-            raise unsent(Fault(503, "overloaded", "Too many calls are open at the model's server. Try again in a moment.", "server_error", retry_after="2"))
-        token = exchange.token if route.upstream == ENVIRONMENT and client.takes_tokens(sent.url) else ""
+            raise mark_unsent(
+                Fault(503, "overloaded", "Too many calls are open at the model's server. Try again in a moment.", "server_error", retry_after="2")
+            )
+        token = exchange.token if route.upstream == ENVIRONMENT and client.may_take_token(sent.url) else ""
         headers = sent.headers | {"Authorization": token} if token else sent.headers
         reply = client.send("POST", sent.url, headers, sent.body, exchange=exchange)
         exchange.first_byte, exchange.since = datetime.now(UTC), time.monotonic()
         exchange.request_id = client.request_id(reply)
         if reply.status_code != 200:
             with closing(reply):
-                raise client.refusal(reply, kinds.of(route.target, exchange.way.endpoint), token)
+                raise client.read_refusal(reply, kinds.find_kind(route.target, exchange.way.endpoint), token)
         begun = begin(reply)
     except Exception as problem:
         fault = exchange.discreet(as_fault(problem))
-        route.gate.judge(alive(exchange, fault))
+        route.gate.judge(judge_upstream(exchange, fault))
         exchange.leave()
         exchange.tried(route, started, fault)
         raise fault from None
@@ -141,21 +143,21 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
     return begun
 
 
-def alive(exchange: Exchange, fault: Fault) -> bool | None:
+def judge_upstream(exchange: Exchange, fault: Fault) -> bool | None:
     """What a failed try says of its upstream: one that refuses a call is well. None: nothing, as of one that has too many calls."""
     if fault.ours or fault.answered == 429 or exchange.cause not in (None, "silent"):
         return None
     return fault.answered in range(400, 500) and fault.answered != 408
 
 
-def prepared(way: Way, route: Route) -> Sent:
+def prepare(way: Way, route: Route) -> Sent:
     try:
         return way.request(route)
     except Fault as fault:
-        raise unsent(fault) from None
+        raise mark_unsent(fault) from None
 
 
-def unsent(fault: Fault) -> Fault:
+def mark_unsent(fault: Fault) -> Fault:
     fault.unsent = fault.ours = True
     return fault
 
@@ -172,13 +174,13 @@ def pause(exchange: Exchange, fault: Fault, longest: float) -> bool:
     return not exchange.cause
 
 
-def ask(exchange: Exchange) -> bytes:
+def fetch(exchange: Exchange) -> bytes:
     """A call whose reply is one JSON document: its bytes. Raises Fault, always with the record closed."""
     try:
-        answer, data, url = post(exchange, lambda reply: document(exchange, reply))
+        answer, data, url = post(exchange, lambda reply: read_document(exchange, reply))
         pictures = None
         if exchange.asked.kind == Snapshot.Kind.IMAGE:
-            pictures = outcome.pictures_of(answer, lambda link: client.get_picture(link, url))
+            pictures = outcome.picture_parts(answer, lambda link: client.fetch_picture(link, url))
         ended = exchange.amounts_to(answer, Snapshot.Status.OK, pictures)
     except Exception as problem:
         raise exchange.fail(as_fault(problem)) from None
@@ -186,44 +188,44 @@ def ask(exchange: Exchange) -> bytes:
     return data
 
 
-def document(exchange: Exchange, reply: Response) -> tuple[Json, bytes, str]:
+def read_document(exchange: Exchange, reply: Response) -> tuple[Json, bytes, str]:
     """A whole reply as OpenAI would give it, its bytes, and where it came from. Raises Fault; one whose end may be missing had been made, and is not asked for
     again."""
     try:
-        data = client.read(reply, settings.MAX_REPLY, exchange)
+        data = client.read_body(reply, settings.MAX_REPLY, exchange)
     finally:
         reply.close() if exchange.cause else reply.raw.release_conn()
     kind = client.content_type(reply)
     streamed = kind == "text/event-stream"  # unasked: some do
-    came = of_stream(data) if streamed else client.loaded(data, kind)
+    came = collect_stream(data) if streamed else client.load_json(data, kind)
     try:
-        answer = translated(exchange, came)
+        answer = translate(exchange, came)
     except Fault as fault:
-        raise senseless(fault) from None
+        raise mark_senseless(fault) from None
     return answer, data if answer is came and not streamed else orjson.dumps(answer), reply.request.url or ""
 
 
-def of_stream(data: bytes) -> Json:
+def collect_stream(data: bytes) -> Json:
     streamed = sse.Reply()
     streamed.feed(data)
     streamed.digest()
     if streamed.begun and (streamed.error or streamed.bad or not streamed.finished):
         raise Truncated
     if streamed.error:
-        raise senseless(faults.failed(streamed.error))
+        raise mark_senseless(faults.failed(streamed.error))
     return streamed.completion() or {}
 
 
-def senseless(fault: Fault) -> Fault:
+def mark_senseless(fault: Fault) -> Fault:
     """The same, of a reply at 200 that is no answer: one that says by which status it failed stands for that."""
     fault.answered = fault.answered or 200
     return fault
 
 
-def translated(exchange: Exchange, answer: Any) -> Json:
+def translate(exchange: Exchange, answer: Any) -> Json:
     """As OpenAI would say it. Raises Fault where it is no answer."""
     way = exchange.way
-    return kinds.of(exchange.route.target, way.endpoint).reply(way.endpoint, way.body, answer)
+    return kinds.find_kind(exchange.route.target, way.endpoint).reply(way.endpoint, way.body, answer)
 
 
 def as_fault(problem: Exception) -> Fault:

@@ -17,12 +17,12 @@ from django.db import Error, InterfaceError, OperationalError
 
 from conversations import database, record
 from conversations.models import Snapshot
-from conversations.record import Asked, Outcome
+from conversations.record import CallRequest, Outcome
 from conversations.shape import Json
 
 from .. import outcome
 from ..faults import Fault
-from ..upstreams.client import shut
+from ..upstreams.client import shut_socket
 from ..upstreams.routing import Patience, Route, Way
 from . import metrics
 
@@ -64,7 +64,7 @@ slots = Slots()
 class Exchange:
     """An open call: what the watcher, the upstream's connection and the record know of it."""
 
-    def __init__(self, asked: Asked, call: record.Call, way: Way, client: Any, *, cancellable: bool, stoppable: bool, token: str = ""):
+    def __init__(self, asked: CallRequest, call: record.Call, way: Way, client: Any, *, cancellable: bool, stoppable: bool, token: str = ""):
         self.asked, self.call, self.way, self.client = asked, call, way, client
         self.route = way.routes[0]  # where it is, or was last
         self.placed: Route | None = None  # where it takes a place
@@ -112,7 +112,7 @@ class Exchange:
             self.tries.append(told | {"request_id": self.request_id})
 
     def amounts_to(self, answer: Json | None, status: str, pictures: list[Json] | None = None) -> Outcome:
-        return outcome.of(self.asked, answer, status, pictures, self.route.rates)
+        return outcome.read_outcome(self.asked, answer, status, pictures, self.route.rates)
 
     def cut(self, cause: str) -> None:
         """From the watcher, or from Stop. The first cause counts; a call that has ended ignores it."""
@@ -120,7 +120,7 @@ class Exchange:
             if not self.closed and not self.cause:
                 self.cause = cause
                 if self.sock is not None:
-                    shut(self.sock)
+                    shut_socket(self.sock)
 
     def carried_by(self, sock: Any) -> None:
         """From the connection: the socket in use, None once it is given back."""
@@ -157,7 +157,7 @@ class Exchange:
         ended.first_byte, ended.upstream_request_id = self.first_byte, self.request_id
         ended.upstream, ended.attempts = self.route.target.label, self.tries
         try:
-            written = recorded(self.call, ended)
+            written = record_outcome(self.call, ended)
         except Error:
             log.exception("snapshot %s could not be closed", self.call.id)
             ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, "record_not_writable", NOT_RECORDED
@@ -182,7 +182,7 @@ class Exchange:
         return fault
 
 
-def recorded(call: record.Call, ended: record.Outcome) -> bool:
+def record_outcome(call: record.Call, ended: record.Outcome) -> bool:
     """Where an answer cannot be kept (a full disk for its files, nesting without end), the call is closed without it, and `ended` says so.
     Raises Error only while the database is away."""
     try:

@@ -18,7 +18,7 @@ from ..faults import Fault
 from ..upstreams import client
 from ..upstreams.body import Body, Truncated
 from . import sse
-from .calls import as_fault, document, log, post, senseless
+from .calls import as_fault, log, mark_senseless, post, read_document
 from .exchange import Exchange
 
 SAVE_PAGE = 1.0  # seconds between two saves of a growing answer that pages may follow
@@ -53,7 +53,7 @@ class Stream:
         """Up to the first event, which tells whether this is an answer. Raises Fault."""
         exchange = self.exchange
         if client.content_type(reply) != "text/event-stream":  # asked for a stream, was given JSON
-            answer, _, _ = document(exchange, reply)
+            answer, _, _ = read_document(exchange, reply)
             self.begun = sse.as_stream(answer)
             return
         self.body, self.begun = Body(reply), b""
@@ -74,7 +74,7 @@ class Stream:
                 raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
         except Exception as problem:
             self._hang_up()
-            raise senseless(as_fault(problem)) from None
+            raise mark_senseless(as_fault(problem)) from None
 
     def __iter__(self) -> "Stream":
         return self
@@ -138,7 +138,7 @@ class Stream:
         if exchange.cause or problem:
             fault = problem or Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
         elif reply.error:
-            fault = Fault(502, "upstream_failed", faults.words(reply.error))
+            fault = Fault(502, "upstream_failed", faults.error_words(reply.error))
         elif not reply.done and not reply.finished:
             fault = Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
         elif reply.bad:
@@ -171,7 +171,7 @@ class Stream:
         if not self.unsaved:
             return
         try:
-            growth.grow(self.exchange.call.id, self.saved, self.unsaved)
+            growth.save_piece(self.exchange.call.id, self.saved, self.unsaved)
         except Error:
             log.exception("a growing answer could not be saved")  # the next save, or the close, brings it
             return

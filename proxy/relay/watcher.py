@@ -17,9 +17,9 @@ from django.db import Error
 from conversations import database
 from conversations.record import growth, processes
 
-from ..upstreams.client import shut
+from ..upstreams.client import shut_socket
 from . import metrics
-from .exchange import Exchange, exchanges, recorded, slots, unclosed
+from .exchange import Exchange, exchanges, record_outcome, slots, unclosed
 
 TICK = 0.5  # seconds
 BEAT = 5.0
@@ -52,7 +52,7 @@ def _run() -> None:
                 polled = now
                 streams = [exchange.streams for exchange in list(exchanges.values())]
                 metrics.look(streams.count(True), streams.count(False), slots.taken)
-                for id in growth.stopped([id for id, exchange in list(exchanges.items()) if exchange.stoppable]):
+                for id in growth.find_stopped([id for id, exchange in list(exchanges.items()) if exchange.stoppable]):
                     if id in exchanges:
                         exchanges[id].cut("stopped")
                 close_late()
@@ -76,7 +76,7 @@ def look(now: float) -> None:
             exchange.cut("too_long")
         elif exchange.writing:
             if quiet > settings.CLIENT_STALL and exchange.client is not None:
-                shut(exchange.client)  # its write fails, and the response is closed
+                shut_socket(exchange.client)  # its write fails, and the response is closed
         elif quiet > (exchange.patience.silence if exchange.first_byte else exchange.patience.first_byte):
             exchange.cut("silent")
         elif exchange.cancellable and exchange.client is not None and (fd := exchange.client.fileno()) >= 0:
@@ -95,5 +95,5 @@ def cut_all() -> None:
 def close_late() -> None:
     """Of calls that ended while the database was away. Raises Error while it still is."""
     for id, (call, ended) in list(unclosed.items()):
-        recorded(call, ended)
+        record_outcome(call, ended)
         del unclosed[id]

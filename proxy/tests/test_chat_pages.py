@@ -190,7 +190,7 @@ def test_a_programs_conversation_goes_on_with_its_prompt_pictures_and_tools(hers
     ask(hers, "which colour?", f"/c/{root}/", parent=hidden(shown(hers, root), "parent"))
     assert sent()[0]["messages"] == [*said, assistant("a boat"), user("which colour?")]
     newest = Snapshot.objects.latest("id")
-    assert rebuild.request(newest) == sent()[0]
+    assert rebuild.rebuild_request(newest) == sent()[0]
     assert newest.preamble_id == call.preamble_id
     assert Message.objects.filter(conversation=root).count() == 7
 
@@ -374,8 +374,8 @@ def test_asking_in_a_strangers_conversation_is_refused_and_recorded(his, alice, 
     [refused] = Snapshot.objects.exclude(id=call.id)
     assert (refused.status, refused.owner.username, refused.conversation, refused.error_code) == ("refused", "bob", None, "conversation_not_found")
     if "again" not in route:
-        assert rebuild.request(refused)["messages"] == [user("let me in")]
-        assert rebuild.request(refused)["temperature"] == 0.3
+        assert rebuild.rebuild_request(refused)["messages"] == [user("let me in")]
+        assert rebuild.rebuild_request(refused)["temperature"] == 0.3
     assert (list(Message.objects.values()), list(Conversation.objects.values())) == before
 
 

@@ -16,7 +16,7 @@ from proxy.tests.gateway import ALICE, BOB, CHAT, chat, events, eventually, mark
 from proxy.tests.test_endings import ANSWER, DONE, Held, word, words
 from proxy.tests.wire import SSE, Wire, chunk, document, exactly, json_reply
 from proxy.upstreams import client
-from proxy.upstreams.client import read, send
+from proxy.upstreams.client import read_body, send
 
 DOCUMENT = json.dumps(ANSWER).encode()
 PEM = Path(__file__).with_name("wire.pem")  # of 127.0.0.1, signed by itself
@@ -209,7 +209,7 @@ def test_the_largest_request(wired, wire, recorded):
     body = body.replace(b'"x"', b'"%s"' % (b"word " * 5_000_000)[: 20 * 1024 * 1024 - len(body) + 1])
     assert len(body) == 20 * 1024 * 1024
     assert wired.call(CHAT, body, ALICE).status == 200
-    assert rebuild.request(recorded()[0]) == json.loads(body)
+    assert rebuild.rebuild_request(recorded()[0]) == json.loads(body)
     assert wired.call(CHAT, body + b" ", ALICE).status == 413
 
 
@@ -230,7 +230,7 @@ def test_a_kept_connection_sends_for_longer_than_it_takes_to_connect(wire, monke
     wire.answer, before = answer, wire.accepted
     for size in (1, 20_000_000):
         reply = send("POST", wire.url, {}, b"x" * size, exchange=Watched())
-        assert read(reply, 1000)
+        assert read_body(reply, 1000)
     assert wire.accepted == before + 1
 
 
@@ -292,12 +292,12 @@ def test_calls_at_once_of_one_new_session_are_one_conversation(started, demo_ups
 def test_calls_at_once_with_one_history_and_one_picture(gateway, recorded):
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUJD" * 20_000}}
     first = gateway.ask({"role": "user", "content": [{"type": "text", "text": marked()}, picture]})
-    history = rebuild.request(the(first))["messages"]
+    history = rebuild.rebuild_request(the(first))["messages"]
     with ThreadPoolExecutor(16) as pool:
         replies = list(pool.map(lambda n: gateway.ask(*history, {"role": "assistant", "content": first.text}, f"{n % 4}"), range(16)))
     assert {reply.root for reply in replies} == {first.root}
     for snapshot in recorded(17):
-        assert rebuild.request(snapshot)["messages"][0] == history[0]
+        assert rebuild.rebuild_request(snapshot)["messages"][0] == history[0]
 
 
 def test_every_place_is_given_back(wired, wire, recorded):

@@ -233,11 +233,11 @@ def test_lines_hold_every_field_and_the_request_as_it_was(bearer):
     call = turn(person("alice"), [user("=cmd|' /C calc'!A0"), assistant("x", tool_calls=[{"id": "1"}]), user("\u202e\0 hi")], "@SUM(1)", params=body)
     seal()
     [line] = lines(pull(bearer, LINES))
-    assert line["request"] == rebuild.request(call)
-    assert line["response"] == rebuild.response(call)
+    assert line["request"] == rebuild.rebuild_request(call)
+    assert line["response"] == rebuild.rebuild_response(call)
     raw = pull(bearer, LINES).getvalue()
-    assert orjson.dumps(rebuild.request(call)) in raw
-    assert orjson.dumps(rebuild.response(call)) in raw
+    assert orjson.dumps(rebuild.rebuild_request(call)) in raw
+    assert orjson.dumps(rebuild.rebuild_response(call)) in raw
     left_out = {"params", "stop", "process"}
     assert {field.name for field in Snapshot._meta.concrete_fields} - left_out <= line.keys()
     assert (line["owner"]["user_name"], line["seal"], line["prompt_tokens"]) == ("alice", 1, 3)

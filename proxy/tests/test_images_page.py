@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from conversations import record
 from conversations.models import Attachment, Snapshot, UsagePolicy
-from conversations.record import Asked, rebuild
+from conversations.record import CallRequest, rebuild
 from conversations.tests.calls import person, turn, user
 from conversations.tests.html import Html, check
 from proxy import user_token
@@ -78,7 +78,7 @@ def shown(client: Client, path: str) -> Html:
 def under_way(owner) -> record.Call:
     said = [user("a lighthouse")]
     body = {"model": "dall-e-2", "prompt": "a lighthouse", "n": 2, "size": "256x256"}
-    return record.open(Asked(owner=owner.pk, kind="image", model="dall-e-2", body=body, messages=said, sent=orjson.dumps(body)))
+    return record.open(CallRequest(owner=owner.pk, kind="image", model="dall-e-2", body=body, messages=said, sent=orjson.dumps(body)))
 
 
 # Made -----------------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def test_the_form_says_what_each_size_costs(hers):
 
 
 def test_only_what_the_upstream_lists_is_offered_if_it_lists_any(hers, monkeypatch):
-    monkeypatch.setattr(catalogue, "models", lambda *_: [{"id": "gpt-4o"}, {"id": "gpt-image-1"}])
+    monkeypatch.setattr(catalogue, "list_models", lambda *_: [{"id": "gpt-4o"}, {"id": "gpt-image-1"}])
     assert list(image_asking.offered(0)) == ["gpt-image-1"]
     response = hers.post("/images/", {"prompt": "a", "kind": SMALL, "count": 1})
     assert response.status_code == 400
@@ -113,7 +113,7 @@ def test_images_are_made_kept_and_shown(hers, alice, sent):
     call = make(hers, "a <b>lighthouse</b>\r\nat dusk", count=2)
     assert (call.status, call.kind, call.owner, call.cost) == ("ok", "image", alice, Decimal("0.032"))
     body = {"model": "dall-e-2", "prompt": "a <b>lighthouse</b>\nat dusk", "n": 2, "size": "256x256", "response_format": "b64_json"}
-    assert [seen["body"] for seen in sent()] == [body] == [rebuild.request(call)]
+    assert [seen["body"] for seen in sent()] == [body] == [rebuild.rebuild_request(call)]
     html = shown(hers, f"/images/{call.id}/")
     assert "a <b>lighthouse</b> at dusk" in html.words
     assert "dall-e-2 256x256 · $0.0320" in html.words
@@ -199,7 +199,7 @@ def test_a_failure_is_named_and_retried(hers, sent, word):
 
 
 def test_the_upstreams_images_may_be_none(hers, monkeypatch):
-    monkeypatch.setattr("proxy.outcome.pictures_of", lambda *_: [])
+    monkeypatch.setattr("proxy.outcome.picture_parts", lambda *_: [])
     assert "answered without an image" in shown(hers, f"/images/{make(hers).id}/").words
 
 

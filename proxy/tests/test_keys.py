@@ -150,7 +150,7 @@ def test_without_a_session_one_signs_in(path):
     ],
 )
 def test_the_example_asks_for_what_the_key_may_do(hers, monkeypatch, settings, scopes, models, used, words):
-    monkeypatch.setattr(catalogue, "models", lambda *_: [{"id": name} for name in models])
+    monkeypatch.setattr(catalogue, "list_models", lambda *_: [{"id": name} for name in models])
     settings.BEHIND_TLS = True
     session = hers.session
     session["model"] = used

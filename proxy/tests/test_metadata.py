@@ -170,7 +170,7 @@ def test_the_seal_covers_what_a_call_is_about(upstream, hers, settings, tmp_path
     other = turn(hers.owner, [user("Hi")], "a").conversation
     while sealing.seal():
         pass
-    checkpoints.mark()
+    checkpoints.write_checkpoint()
     assert verify().problem == ""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL gateway.may_erase = 'on'")

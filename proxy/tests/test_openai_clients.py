@@ -128,7 +128,7 @@ def test_a_round_of_tools_is_one_conversation(use):
     assert called.origin == Message.Origin.RELAYED
     assert bytes(called.path_hash) == bytes(first.reply.path_hash)  # whatever spelling the client gave it
     assert second.head.role == "tool"
-    assert [message["role"] for message in rebuild.request(second)["messages"]] == ["user", "assistant", "tool"]
+    assert [message["role"] for message in rebuild.rebuild_request(second)["messages"]] == ["user", "assistant", "tool"]
 
 
 def test_tools_in_a_stream(use):
@@ -146,7 +146,7 @@ def test_a_picture_to_look_at_is_a_file_when_it_is_large(use, noise, demo_upstre
     got = use("vision", question=marked(), picture=f"data:image/png;base64,{encoded}")
     snapshot = row(got)
     assert snapshot.status == "ok"
-    assert rebuild.request(snapshot) == demo_upstream.seen[-1]["body"]
+    assert rebuild.rebuild_request(snapshot) == demo_upstream.seen[-1]["body"]
     files = list(Attachment.objects.filter(conversation=snapshot.conversation))
     assert len(files) == bool(noise)
     for file in files:
@@ -177,7 +177,7 @@ def test_an_image_is_kept_as_a_file(use, shape, gateway):
         assert got["url"].startswith("http://127.0.0.1")
         assert got["url"] in snapshot.response
     assert snapshot.head.text == prompt
-    assert rebuild.response(snapshot)["data"][0].get("b64_json") == got["b64"]
+    assert rebuild.rebuild_response(snapshot)["data"][0].get("b64_json") == got["b64"]
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -193,7 +193,7 @@ def test_images_are_edited(use, count, demo_upstream):
     snapshot = row(got)
     assert (snapshot.status, snapshot.kind, snapshot.model) == ("ok", "image", "gpt-image-1")
     assert Attachment.objects.filter(conversation=snapshot.conversation).count() == count + 1
-    body = rebuild.request(snapshot)
+    body = rebuild.rebuild_request(snapshot)
     assert [base64.b64decode(file["url"].partition(",")[2]) for file in body[name]] == pictures
     assert body["prompt"] == prompt
     assert got["b64"][:100] not in snapshot.response
@@ -207,7 +207,7 @@ def test_embeddings_come_as_base64_and_are_not_kept(use, demo_upstream):
     assert (snapshot.status, snapshot.kind, snapshot.conversation) == ("ok", "embedding", None)
     assert snapshot.prompt_tokens == got["tokens"]
     assert '"embedding":' not in snapshot.response
-    assert rebuild.request(snapshot) == demo_upstream.seen[-1]["body"]
+    assert rebuild.rebuild_request(snapshot) == demo_upstream.seen[-1]["body"]
 
 
 def test_models(use):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.faults import Fault
 from proxy.providers.base import Endpoint, Target
-from proxy.providers.kinds import KINDS, of
+from proxy.providers.kinds import KINDS, find_kind
 from proxy.relay import sse
 from proxy.tests.wire import json_reply
 from proxy.upstreams.client import send
@@ -23,7 +23,7 @@ WORDS += ["OriginalStatusCode", "OriginalMessage"]
 
 def arrived(wire, target, endpoint, body):
     """What the server got: method and path, headers, body."""
-    sent = of(target, endpoint).request(target, endpoint, body)
+    sent = find_kind(target, endpoint).request(target, endpoint, body)
     before = len(wire.seen)
     reply = send("POST", sent.url, sent.headers, sent.body, timeout=5)
     reply.close()
@@ -43,7 +43,7 @@ jsons = st.recursive(
 @settings(max_examples=40)
 @given(answer=jsons, status=st.integers(300, 599), headers=st.dictionaries(st.just("x-amzn-errortype"), st.text()), raw=st.none() | st.binary())
 def test_whatever_comes_is_an_answer_or_a_fault(kind, answer, status, headers, raw):
-    module = of(Target(kind, "https://x.example"), Endpoint.CHAT)
+    module = find_kind(Target(kind, "https://x.example"), Endpoint.CHAT)
     try:
         amounts_to = module.reply(Endpoint.CHAT, QUESTION, answer)
     except Fault as fault:
@@ -98,7 +98,7 @@ def test_openai_takes_a_form(wire):
 
 
 def test_openais_answer_is_left_alone():
-    module = of(Target("openai", ""), Endpoint.CHAT)
+    module = find_kind(Target("openai", ""), Endpoint.CHAT)
     assert module.STREAMS
     assert module.reply(Endpoint.CHAT, QUESTION, COMPLETION) is COMPLETION
 
@@ -116,7 +116,7 @@ def test_openais_answer_is_left_alone():
 )
 def test_openais_answer_is_none(answer, code, text):
     with pytest.raises(Fault) as caught:
-        of(Target("openai", ""), Endpoint.CHAT).reply(Endpoint.CHAT, QUESTION, answer)
+        find_kind(Target("openai", ""), Endpoint.CHAT).reply(Endpoint.CHAT, QUESTION, answer)
     assert (caught.value.status, caught.value.code) == (502, code)
     assert text in caught.value.text
 
@@ -137,7 +137,7 @@ def test_openais_answer_is_none(answer, code, text):
     ],
 )
 def test_openais_errors(data, expected):
-    assert of(Target("openai", ""), Endpoint.CHAT).error(404, {}, data) == (404, expected)
+    assert find_kind(Target("openai", ""), Endpoint.CHAT).error(404, {}, data) == (404, expected)
 
 
 # azure ----------------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_azure_takes_a_form(wire):
 def test_azure_has_no_deployment_that_is_no_step(wire, name):
     target = Target("azure", wire.url)
     with pytest.raises(Fault) as caught:
-        of(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION | {"model": name})
+        find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION | {"model": name})
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
@@ -244,7 +244,7 @@ def test_azure_is_asked_to_count_a_stream_where_it_can(wire, base, version, more
 
 def test_azures_filter_says_so(wire):
     target = Target("azure", wire.url)
-    module = of(target, Endpoint.CHAT)
+    module = find_kind(target, Endpoint.CHAT)
     assert module.STREAMS
     assert module.error(400, {}, json.dumps(FILTERED).encode()) == (
         400,

@@ -9,7 +9,7 @@ import pytest
 from proxy.faults import Fault
 from proxy.providers import sigv4
 from proxy.providers.base import Endpoint, Target
-from proxy.providers.kinds import of
+from proxy.providers.kinds import find_kind
 from proxy.relay import sse
 from proxy.tests import aws
 from proxy.tests.wire import Request, json_reply
@@ -29,14 +29,14 @@ def lambda_(wire, **more):
 
 
 def asked(target, body=QUESTION):
-    sent = of(target, Endpoint.CHAT).request(target, Endpoint.CHAT, body)
+    sent = find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, body)
     with client.send("POST", sent.url, sent.headers, sent.body, timeout=5) as reply:
         return reply.status_code, json.loads(reply.content), reply.headers
 
 
 def reads(target, body):
     """What the model's container gets."""
-    return json.loads(of(target, Endpoint.CHAT).request(target, Endpoint.CHAT, body).body)
+    return json.loads(find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, body).body)
 
 
 # Signatures -----------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_an_endpoint_has_the_address_and_the_proof_that_boto3_gives_it(wire, nam
     assert aws.refused(request, "eu-west-1", now=THEN) == ""
 
     target = Target("sagemaker", f"https://{HOST}", credential=credential, model=name)
-    url = of(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION).url
+    url = find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION).url
     assert url == f"https://{HOST}/endpoints/{escaped}/invocations"
     keys = sigv4.Keys(*credential.split(":"))
     assert sigv4.signed("POST", url, given, SPOKEN, keys, region="eu-west-1", service="sagemaker", now=THEN) == theirs
@@ -142,7 +142,7 @@ def test_a_changed_request_is_not_believed(wire):
 )
 def test_the_host_names_the_region(host, region):
     target = Target("sagemaker", f"https://{host}", credential=aws.CREDENTIAL)
-    sent = of(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION)
+    sent = find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION)
     assert sent.url == f"https://{host}/endpoints/llama/invocations"
     assert sent.headers["Host"] == host.removesuffix(":443")
     assert f"/{region}/sagemaker/aws4_request" in sent.headers["Authorization"]
@@ -167,14 +167,14 @@ def test_a_whole_address_is_taken_as_it_is(wire):
 )
 def test_what_cannot_be_addressed_or_signed_is_not_sent(target, status, code):
     with pytest.raises(Fault) as caught:
-        of(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION)
+        find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION)
     assert (caught.value.status, caught.value.code) == (status, code)
     assert "AKID" not in caught.value.text
 
 
 def test_credentials_do_not_show(wire):
     target = runtime(wire)
-    sent = of(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION)
+    sent = find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION)
     assert "AKID" not in repr(target) + repr(sent)
 
 
@@ -266,7 +266,7 @@ def test_what_it_has_no_words_for_is_refused_by_name(wire, kind, body, param):
 @pytest.mark.parametrize("kind", [runtime, lambda_])
 def test_it_only_chats(wire, kind, endpoint):
     with pytest.raises(Fault) as caught:
-        of(kind(wire), endpoint)
+        find_kind(kind(wire), endpoint)
     assert (caught.value.status, caught.value.code, caught.value.param) == (404, "endpoint_not_supported", "model")
 
 
@@ -285,7 +285,7 @@ def test_it_only_chats(wire, kind, endpoint):
 )
 @pytest.mark.parametrize("kind", [runtime, lambda_])
 def test_an_answer_is_a_completion(wire, kind, answer):
-    module = of(kind(wire), Endpoint.CHAT)
+    module = find_kind(kind(wire), Endpoint.CHAT)
     assert not module.STREAMS
     completion = module.reply(Endpoint.CHAT, QUESTION, answer)
     assert completion["id"].startswith("chatcmpl-")
@@ -303,13 +303,15 @@ def test_an_answer_is_a_completion(wire, kind, answer):
 @pytest.mark.parametrize("answer", [None, [], {}, "So.", [[]], [{"generation": None}], {"generation": {"content": 1}}, {"generated_text": [{}]}])
 def test_an_answer_is_none(wire, answer):
     with pytest.raises(Fault) as caught:
-        of(runtime(wire), Endpoint.CHAT).reply(Endpoint.CHAT, QUESTION, answer)
+        find_kind(runtime(wire), Endpoint.CHAT).reply(Endpoint.CHAT, QUESTION, answer)
     assert (caught.value.status, caught.value.code) == (502, "upstream_bad_reply")
 
 
 def test_a_lambda_that_failed_says_so_at_200(wire):
     with pytest.raises(Fault) as caught:
-        of(lambda_(wire), Endpoint.CHAT).reply(Endpoint.CHAT, QUESTION, {"errorMessage": "Task timed out after 3.00 seconds", "errorType": "Sandbox.Timedout"})
+        find_kind(lambda_(wire), Endpoint.CHAT).reply(
+            Endpoint.CHAT, QUESTION, {"errorMessage": "Task timed out after 3.00 seconds", "errorType": "Sandbox.Timedout"}
+        )
     assert (caught.value.status, caught.value.code, caught.value.text) == (502, "upstream_failed", "Task timed out after 3.00 seconds")
 
 
@@ -335,6 +337,6 @@ def test_errors(wire, status, kind, body, expected):
     wire.answer = json_reply(json.dumps(body).encode(), f"{status} Odd", headers=headers)
     target = runtime(wire)
     code, answer, fields = asked(target)
-    found, error = of(target, Endpoint.CHAT).error(code, fields, json.dumps(answer).encode())
+    found, error = find_kind(target, Endpoint.CHAT).error(code, fields, json.dumps(answer).encode())
     assert (found, error["message"], error["code"]) == expected
     assert error.keys() == {"message", "type", "param", "code"}

@@ -74,10 +74,10 @@ def test_any_request_is_rebuilt_as_it_left(wired, wire, steps, key):
         reply = wired.call(CHAT, orjson.dumps(body), key)
         assert reply.status == 200, reply.body
         snapshot, left = Snapshot.objects.get(id=reply.id), wire.seen[-1].body
-        assert same(rebuild.request(snapshot), orjson.loads(left))
+        assert same(rebuild.rebuild_request(snapshot), orjson.loads(left))
         assert same(orjson.loads(left), body)
         assert sha256(bytes(snapshot.salt) + left).digest() == bytes(snapshot.commitment)
-        assert same(rebuild.response(snapshot), ANSWER)
+        assert same(rebuild.rebuild_response(snapshot), ANSWER)
 
 
 def same(one, other) -> bool:
@@ -96,15 +96,15 @@ def test_every_kind_of_call_is_rebuilt_as_it_left(gateway, demo_upstream):
         reply = gateway.call(f"/v1/{path}", body, ALICE)
         assert reply.status == 200, reply.body
         sent = next(request["body"] for request in reversed(demo_upstream.seen) if request["path"] == f"/v1/{path}")
-        assert rebuild.request(Snapshot.objects.get(id=reply.id)) == sent == body
+        assert rebuild.rebuild_request(Snapshot.objects.get(id=reply.id)) == sent == body
 
 
 def test_a_stream_is_rebuilt_as_the_reply_that_it_amounts_to(gateway, demo_upstream):
     asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": "List three ideas"}], "stream": True}
     streamed = Snapshot.objects.get(id=gateway.call(CHAT, asked, ALICE).id)
-    assert rebuild.request(streamed) == demo_upstream.seen[-1]["body"] == asked | {"stream_options": {"include_usage": True}}
+    assert rebuild.rebuild_request(streamed) == demo_upstream.seen[-1]["body"] == asked | {"stream_options": {"include_usage": True}}
     whole = Snapshot.objects.get(id=gateway.call(CHAT, asked | {"stream": False}, ALICE).id)
-    one, two = (rebuild.response(snapshot) for snapshot in (streamed, whole))
+    one, two = (rebuild.rebuild_response(snapshot) for snapshot in (streamed, whole))
     assert one.keys() == two.keys()
     assert one["choices"][0]["message"].items() <= two["choices"][0]["message"].items()
     assert (one["usage"], one["object"], one["choices"][0]["finish_reason"]) == (two["usage"], two["object"], two["choices"][0]["finish_reason"])

@@ -171,7 +171,7 @@ def test_other_names_pass_where_that_is_set(started, wire, gateway, recorded):
 
 
 def test_a_name_that_turns_out_to_be_a_barred_address_gets_nothing(wire, monkeypatch):
-    monkeypatch.setattr(addresses, "barred", lambda host: host == "127.0.0.1")
+    monkeypatch.setattr(addresses, "is_barred", lambda host: host == "127.0.0.1")
     before = len(wire.seen)
     with pytest.raises(faults.Fault) as caught:
         client.send("POST", f"http://localhost:{wire.port}/v1", {}, b"{}", timeout=5)
@@ -192,4 +192,4 @@ def test_a_name_that_turns_out_to_be_a_barred_address_gets_nothing(wire, monkeyp
     ],
 )  # fmt: skip
 def test_where_calls_may_go(url, fine):
-    assert (addresses.objection(url) == "") is fine
+    assert (addresses.find_objection(url) == "") is fine

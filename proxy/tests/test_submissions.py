@@ -332,7 +332,7 @@ def test_addresses_that_nothing_is_sent_to(on, receiver):
 def test_a_call_that_cannot_be_read_back_holds_nobody_up(on, receiver):
     picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(3000)).decode()
     broken = str(turn(person(), [user([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}}])], "Fine.").id)
-    default_storage.delete(attachments.name(sha256(base64.b64decode(picture)).digest()))
+    default_storage.delete(attachments.storage_name(sha256(base64.b64decode(picture)).digest()))
     [fine] = closed()
     for _ in range(REFUSALS):
         submissions.once()
@@ -418,7 +418,7 @@ def test_imported_calls_are_not_sent(on, receiver):
 
 
 def test_other_kinds_are_not_sent(on, receiver):
-    answer(record.open(record.Asked(owner=person().pk, kind="title", model="m", body={"model": "m"})), "A title")
+    answer(record.open(record.CallRequest(owner=person().pk, kind="title", model="m", body={"model": "m"})), "A title")
     closed(0)
     submissions.once()
     assert not receiver.seen

@@ -109,8 +109,8 @@ def test_the_call_is_on_record_in_no_conversation(hers, alice, sent):
     assert (call.status, call.owner, call.conversation, call.head, call.model) == ("ok", alice, None, None, "gpt-4o")
     assert call.prompt_tokens > 0
     assert call.cost > 0
-    assert rebuild.request(call) == sent()[-1]
-    assert rebuild.response(call)["choices"][0]["message"]["content"]
+    assert rebuild.rebuild_request(call) == sent()[-1]
+    assert rebuild.rebuild_response(call)["choices"][0]["message"]["content"]
     assert Conversation.objects.count() == 1
     assert Conversation.objects.values("turns", "cost", "last").get(id=made.id) == before
     assert str(call.id) not in hers.get(f"/c/{made.id}/").content.decode()
@@ -176,7 +176,7 @@ def test_the_owners_own_words_stay_even_where_they_are_the_first_ones(hers):
 def test_who_renames_while_the_model_thinks_is_right(hers):
     made = ask(hers)
     with pytest.MonkeyPatch.context() as patch:  # in the model's place, on this thread: the test's transaction is nobody else's
-        patch.setattr(titles.calls, "ask", lambda *args: Conversation.objects.get(id=made.id).rename("Meanwhile") or saying("Too late"))
+        patch.setattr(titles.calls, "fetch", lambda *args: Conversation.objects.get(id=made.id).rename("Meanwhile") or saying("Too late"))
         work()
     made.refresh_from_db()
     assert (made.title, made.titled_by) == ("Meanwhile", "owner")

@@ -140,9 +140,9 @@ def test_a_model_with_its_chain(admin):
     routing.forget()
     alice, bob = User.objects.create_user("alice"), User.objects.create_user("bob")
     alice.groups.add(group)
-    assert [place.upstream for place in routing.way("fast", "chat/completions", alice.pk, {}).routes] == ["ours", "LLM_ENDPOINT"]
+    assert [place.upstream for place in routing.find_way("fast", "chat/completions", alice.pk, {}).routes] == ["ours", "LLM_ENDPOINT"]
     with pytest.raises(routing.Fault):
-        routing.way("fast", "chat/completions", bob.pk, {})
+        routing.find_way("fast", "chat/completions", bob.pk, {})
 
 
 def test_the_pages_offer_what_is_offered(client):

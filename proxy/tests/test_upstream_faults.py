@@ -125,7 +125,7 @@ def test_odd_messages_pass_and_are_kept(wired, wire, recorded, message):
     assert reply.status == 200, reply.body
     [snapshot] = recorded()
     assert snapshot.status == "ok"
-    rebuilt = rebuild.response(snapshot)["choices"][0]["message"]
+    rebuilt = rebuild.rebuild_response(snapshot)["choices"][0]["message"]
     assert rebuilt == {"role": "assistant", "content": None} | message if isinstance(message, dict) else {"role": "assistant", "content": None}
 
 

@@ -7,7 +7,7 @@ from django.test import Client
 
 from conversations import record
 from conversations.models import AuditEvent, Conversation
-from conversations.record import Asked, Outcome
+from conversations.record import CallRequest, Outcome
 from conversations.report import assessments
 from conversations.tests.calls import person, turn, user
 from proxy.models import ApiKey
@@ -53,11 +53,11 @@ def test_everyones_for_those_who_may_see_it(spent):
 
 def test_what_was_assessed_is_for_those_who_may_see_it_of_so_few(spent):
     alice, bobs = person("alice"), Conversation.objects.get(owner__username="bob")
-    call = Asked(owner=bobs.owner_id, kind="metadata", model="m", body={"model": "m"}, about=bobs.id)
+    call = CallRequest(owner=bobs.owner_id, kind="metadata", model="m", body={"model": "m"}, about=bobs.id)
     said = dict.fromkeys(assessments.TEXTS, "x") | dict.fromkeys(assessments.NUMBERS, 6) | {"work_related": True}
     answer = {"choices": [{"message": {"role": "assistant", "content": orjson.dumps(said).decode()}}]}
     record.close(opened := record.open(call), Outcome(status="ok", response=answer))
-    assessments.keep([opened.id])
+    assessments.store_assessments([opened.id])
     alice.user_permissions.add(*Permission.objects.filter(codename__in=["view_usage", "view_usage_by_user"]))
     assert get(alice, "?of=everyone").json()["assessments"] is None
     alice.user_permissions.add(Permission.objects.get(codename="view_assessments"))

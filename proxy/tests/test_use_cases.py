@@ -85,7 +85,7 @@ def test_its_prompt_goes_ahead_and_is_on_record(hers, marmot, sent):
     call = ask(hers, "An eagle!", use_case=marmot.pk)
     assert sent() == [[{"role": "system", "content": PROMPT}, user("An eagle!")]]
     assert call.use_case == "Marmot"
-    assert rebuild.request(call)["messages"] == sent()[0]
+    assert rebuild.rebuild_request(call)["messages"] == sent()[0]
     assert call.conversation.title == "An eagle!"
 
 
@@ -94,7 +94,7 @@ def test_the_prompt_is_on_no_page_of_its_owner(hers, alice, marmot):
     while sealing.seal():
         pass
     root = call.conversation_id
-    [hit] = index.find("marmot")
+    [hit] = index.find_conversations("marmot")
     assert hit.conversation == root, "a reviewer's search reads all that was sent"
     prompt = Message.objects.get(role="system")
     paths = ["/", f"/c/{root}/", f"/c/{root}/?at={prompt.id}", f"/c/{root}/edit/{call.head_id}/", f"/c/{root}/export.md", f"/c/{root}/export.json"]
@@ -103,8 +103,8 @@ def test_the_prompt_is_on_no_page_of_its_owner(hers, alice, marmot):
         assert response.status_code == 200, path
         assert "eagles" not in response.content.decode(), path
     assert "gpt-4o · Marmot · " in Html(hers.get(f"/c/{root}/")).words
-    assert index.find("whistle", owner=alice.pk) == []
-    assert len(index.find("eagle", owner=alice.pk)) == 1
+    assert index.find_conversations("whistle", owner=alice.pk) == []
+    assert len(index.find_conversations("eagle", owner=alice.pk)) == 1
 
 
 def test_a_programs_system_prompt_is_still_its_owners_to_read(hers, alice):
@@ -226,7 +226,7 @@ def test_a_changed_prompt_holds_for_the_next_question_and_the_record_stays(hers,
     UseCase.objects.filter(pk=marmot.pk).update(prompt="Be a bear.")
     ask(hers, "second", f"/c/{first.conversation_id}/", use_case=marmot.pk, parent=first.reply_id)
     assert [messages[0]["content"] for messages in sent()] == [PROMPT, "Be a bear."]
-    assert rebuild.request(Snapshot.objects.get(id=first.id))["messages"][0]["content"] == PROMPT
+    assert rebuild.rebuild_request(Snapshot.objects.get(id=first.id))["messages"][0]["content"] == PROMPT
 
 
 @pytest.mark.parametrize("route", ["again/", "edit/{message}/"])

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from conversations.models import Snapshot
-from conversations.record.rebuild import request
+from conversations.record.rebuild import rebuild_request
 from proxy.models import ApiKey
 from proxy.tests.gateway import ALICE, BOB, CANARY, CHAT, IMAGES_ONLY, NOTHING, SECRET, Reply, chat, eventually, marked, said, the
 from proxy.tests.wire import json_reply
@@ -73,7 +73,7 @@ def test_a_refused_request_is_kept_with_all_that_was_asked(gateway, recorded):
     body = chat(marked(), {"content": "no role"}, temperature=0.3)
     assert gateway.call(CHAT, body, ALICE).status == 400
     [snapshot] = recorded()
-    assert request(snapshot) == body
+    assert rebuild_request(snapshot) == body
     assert snapshot.model == "gpt-4o-mini"
 
 
@@ -127,8 +127,8 @@ def test_file_names_cannot_add_headers_or_paths(gateway, recorded, demo_upstream
         assert (reply.status, snapshot.status) == (400, "refused")
         return
     assert reply.status == 200, reply.body
-    sent = next(each for each in reversed(demo_upstream.seen) if each["path"] == "/v1/images/edits")["body"]["image"]
-    assert sent["filename"] == request(snapshot)["image"][0]["filename"]
+    sent = next(request for request in reversed(demo_upstream.seen) if request["path"] == "/v1/images/edits")["body"]["image"]
+    assert sent["filename"] == rebuild_request(snapshot)["image"][0]["filename"]
     assert "/" not in sent["filename"]
 
 
@@ -322,7 +322,7 @@ def test_a_key_opens_only_what_it_is_for(gateway, recorded, demo_upstream, key, 
     assert (reply.status, reply.error["type"], reply.error["code"]) == (403, "permission_error", "scope_missing")
     [snapshot] = recorded()
     assert (snapshot.status, snapshot.error_code, snapshot.id) == ("refused", "scope_missing", reply.id)
-    assert request(snapshot) == body
+    assert rebuild_request(snapshot) == body
     assert len(demo_upstream.seen) == before
 
 

@@ -28,7 +28,7 @@ def test_a_call_with_the_history_of_another_continues_it(gateway, stream):
     second = gateway.ask(system, opener, answer(text), "And then?")
     third = gateway.ask(system, opener, answer(text), "And then?", answer(second.text), "And now?")
     assert first.root == second.root == third.root
-    line = tree.grow(Message.objects.filter(conversation=first.root), Snapshot.objects.filter(conversation=first.root)).line()
+    line = tree.build_tree(Message.objects.filter(conversation=first.root), Snapshot.objects.filter(conversation=first.root)).line()
     assert [node.message.role for node in line] == ["user", "assistant"] * 3
     assert not any(node.claimed for node in line)
     assert the(third).head.depth == 4
@@ -56,7 +56,7 @@ def test_another_preamble_does_not_split_a_conversation(gateway):
     first = gateway.ask({"role": "system", "content": "It is Monday."}, opener)
     second = gateway.ask({"role": "developer", "content": "It is Tuesday."}, opener, answer(first.text), "And then?")
     assert first.root == second.root
-    assert rebuild.request(the(second))["messages"][0] == {"role": "developer", "content": "It is Tuesday."}
+    assert rebuild.rebuild_request(the(second))["messages"][0] == {"role": "developer", "content": "It is Tuesday."}
 
 
 def test_a_branch_stays_in_its_conversation(gateway):
@@ -226,7 +226,7 @@ def test_odd_names_of_end_users(gateway, user):
     reply = gateway.ask(marked(), key=SHARED, user=user)
     assert reply.status == 200, reply.body
     assert len(the(reply).end_user) <= 200
-    assert rebuild.request(the(reply))["user"] == user
+    assert rebuild.rebuild_request(the(reply))["user"] == user
 
 
 # Growth ---------------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_a_conversation_of_many_turns_grows_by_a_turn_at_a_time(gateway):
         history.append(answer(reply.text))
         rows.append(Message.objects.filter(conversation=reply.root).count())
     assert rows == list(range(2, 26, 2))
-    assert rebuild.request(the(reply))["messages"] == history[:-1]
+    assert rebuild.rebuild_request(the(reply))["messages"] == history[:-1]
     conversation = Conversation.objects.get(id=UUID(reply.headers["x-conversation-id"]))
     assert conversation.turns == 12
     assert conversation.prompt_tokens == sum(snapshot.prompt_tokens for snapshot in conversation.snapshots.all())

@@ -20,9 +20,9 @@ KEPT = 60.0  # seconds
 PAUSE = 10.0  # seconds before an upstream that could not say is asked again
 
 
-def models(owner: int, offered: Endpoint | None = None) -> list[Json]:
+def list_models(owner: int, offered: Endpoint | None = None) -> list[Json]:
     """As /v1/models lists them; or only those that the pages offer for this endpoint. Raises Fault where the upstream cannot be asked, and never could."""
-    if not (listed := routing.known()):
+    if not (listed := routing.listed_models()):
         return of_environment()
     found = [
         {"id": model.name, "object": "model", "created": model.made, "owned_by": model.label}
@@ -42,7 +42,7 @@ def of_environment() -> list[Json]:
 
     Such an old list gives no right to anything. Raises Fault where there is none."""
     try:
-        return _lists.get(endpoints.models())
+        return _lists.get(endpoints.models_url())
     except Fault as fault:  # one for all who waited: each gets its own
         raise Fault(fault.status, fault.code, fault.text, fault.type) from None
 
@@ -63,7 +63,7 @@ def _read_list(url: str) -> list[Json]:
 def _ask(url: str) -> list[Json] | Fault:
     database.release()
     try:
-        answer = client.get_json(url).get("data")
+        answer = client.fetch_json(url).get("data")
     except Fault as fault:
         return fault
     if not isinstance(answer, list):

@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from conversations.shape import Json
 
 from .. import addresses
-from ..faults import Fault, refused, retry_after, words
+from ..faults import Fault, error_words, refused, retry_after
 from ..providers.base import Kind
 from . import framing
 
@@ -36,7 +36,7 @@ LAST = 1 << 14  # bytes of a request that leave last, after a look for a reply t
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 
 
-def shut(sock: socket.socket) -> None:
+def shut_socket(sock: socket.socket) -> None:
     """Of the plain socket: SSLSocket.shutdown would take the TLS object away under the reader's feet."""
     try:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
@@ -65,7 +65,7 @@ class Carrier:
         super().connect()  # type: ignore[misc]
         peer = ipaddress.ip_address(self.sock.getpeername()[0].partition("%")[0])
         peer = getattr(peer, "ipv4_mapped", None) or peer
-        if addresses.barred(str(peer)) or (getattr(here, "public_only", False) and not peer.is_global):
+        if addresses.is_barred(str(peer)) or (getattr(here, "public_only", False) and not peer.is_global):
             self.close()  # type: ignore[attr-defined]
             here.barred = True
             raise NewConnectionError(self, "an address that calls may not be sent to")  # type: ignore[arg-type]
@@ -181,7 +181,7 @@ def headers() -> dict[str, str]:
     return ours
 
 
-def takes_tokens(url: str) -> bool:
+def may_take_token(url: str) -> bool:
     """Whether a person's own token may go there: to the origin of LLM_ENDPOINT, and nowhere else."""
     return bool(settings.LLM_ENDPOINT) and urlsplit(url)[:2] == urlsplit(settings.LLM_ENDPOINT)[:2]
 
@@ -217,7 +217,7 @@ def send(method: str, url: str, fields: dict[str, str], body: bytes | None = Non
     raise fault
 
 
-def read(reply: requests.Response, limit: int, exchange=None) -> bytes:
+def read_body(reply: requests.Response, limit: int, exchange=None) -> bytes:
     """The whole body. Raises Fault past the limit, counted after decompression."""
     pieces, size = [], 0
     while piece := reply.raw.read1(65536, decode_content=True):
@@ -231,10 +231,10 @@ def read(reply: requests.Response, limit: int, exchange=None) -> bytes:
     return b"".join(pieces)
 
 
-def refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault:
+def read_refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault:
     """The upstream's own error as the caller's. A 4xx passes with its status and words; our credentials are our affair."""
     try:
-        data = read(reply, 65536)
+        data = read_body(reply, 65536)
     except (Fault, HTTPError, OSError):
         data = b""  # the status alone speaks
     status, error = kind.error(reply.status_code, reply.headers, data)
@@ -249,7 +249,7 @@ def request_id(reply: requests.Response) -> str:
     return next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), "")
 
 
-def get_json(url: str, fields: dict[str, str] | None = None) -> Json:
+def fetch_json(url: str, fields: dict[str, str] | None = None) -> Json:
     """A small document of the upstream's own, such as its list of models. Raises Fault."""
     reply = send("GET", url, headers() if fields is None else fields, timeout=5)
     try:
@@ -257,24 +257,24 @@ def get_json(url: str, fields: dict[str, str] | None = None) -> Json:
             raise Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
         if reply.status_code != 200:
             raise Fault(502, "upstream_failed", f"The model's server answered {reply.status_code}.")
-        return parsed(read(reply, 4 << 20), content_type(reply))
+        return parse_answer(read_body(reply, 4 << 20), content_type(reply))
     except (HTTPError, OSError):
         raise Fault(502, "upstream_unreachable", "The model's server hung up.") from None
     finally:
         reply.close()
 
 
-def get_picture(url: str, asked: str) -> bytes | None:
+def fetch_picture(url: str, asked: str) -> bytes | None:
     """A picture that an upstream made: no credentials, no redirects, from a public address or the origin of `asked`, where it was made.
     None where it is no raster picture, too large, or not to be had."""
     ours = urlsplit(asked)
-    if addresses.objection(url):
+    if addresses.find_objection(url):
         return None
     here.public_only = urlsplit(url)[:2] != ours[:2]
     try:
         reply = send("GET", url, {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}, timeout=30)
         with reply:
-            data = read(reply, 20 << 20) if reply.status_code == 200 else b""
+            data = read_body(reply, 20 << 20) if reply.status_code == 200 else b""
     except (Fault, HTTPError, OSError):
         return None
     finally:
@@ -282,7 +282,7 @@ def get_picture(url: str, asked: str) -> bytes | None:
     return data if data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or data[8:12] == b"WEBP" else None
 
 
-def loaded(data: bytes, kind: str) -> Any:
+def load_json(data: bytes, kind: str) -> Any:
     """What the JSON says. Raises Fault, one that is no answer unless it looks like one that was cut or misspelt."""
     try:
         return orjson.loads(data)
@@ -293,11 +293,11 @@ def loaded(data: bytes, kind: str) -> Any:
         raise fault from None
 
 
-def parsed(data: bytes, kind: str) -> Json:
+def parse_answer(data: bytes, kind: str) -> Json:
     """A JSON object that is not an error. Raises Fault."""
-    answer = loaded(data, kind)
+    answer = load_json(data, kind)
     if not isinstance(answer, dict):
         raise Fault(502, "upstream_bad_reply", "The model's server answered with something that is not a JSON object.")
     if error := answer.get("error"):
-        raise Fault(502, "upstream_failed", words(error))
+        raise Fault(502, "upstream_failed", error_words(error))
     return answer

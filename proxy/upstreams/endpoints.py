@@ -14,40 +14,40 @@ def base(chat: str) -> str:
     return chat.removesuffix("/").removesuffix(CHAT)
 
 
-def chat() -> str:
+def chat_url() -> str:
     base(settings.LLM_ENDPOINT)
     return settings.LLM_ENDPOINT
 
 
-def chat_of_pages() -> str:
+def pages_chat_url() -> str:
     """LLM_GATEWAY_URL as it is where it ends like OpenAI's; any other is a classic gateway's base."""
     url = settings.LLM_GATEWAY_URL
     if not url:
-        return chat()
+        return chat_url()
     return url if url.removesuffix("/").endswith(CHAT) else url.removesuffix("/") + "/chat"
 
 
-def images() -> str:
+def images_url() -> str:
     return settings.LLM_IMG_ENDPOINT or base(settings.LLM_ENDPOINT) + "/images/generations"
 
 
-def images_of_pages() -> str:
+def pages_images_url() -> str:
     """Where LLM_GATEWAY_URL is set, that gateway's, by OpenAI's path or a classic gateway's."""
     url = settings.LLM_GATEWAY_URL
     if not url:
-        return images()
-    return f"{base(url)}/images/generations" if chat_of_pages() == url else url.removesuffix("/") + "/image_gen"
+        return images_url()
+    return f"{base(url)}/images/generations" if pages_chat_url() == url else url.removesuffix("/") + "/image_gen"
 
 
-def image_edits() -> str:
-    return images().removesuffix("/generations") + "/edits"
+def edits_url() -> str:
+    return images_url().removesuffix("/generations") + "/edits"
 
 
-def embeddings() -> str:
+def embeddings_url() -> str:
     return settings.LLM_EMBEDDINGS_ENDPOINT or base(settings.LLM_ENDPOINT) + "/embeddings"
 
 
-def models() -> str:
+def models_url() -> str:
     """A classic gateway lists none."""
-    gateway = settings.LLM_GATEWAY_URL if chat_of_pages() == settings.LLM_GATEWAY_URL else ""
+    gateway = settings.LLM_GATEWAY_URL if pages_chat_url() == settings.LLM_GATEWAY_URL else ""
     return settings.LLM_MODELS_ENDPOINT or base(settings.LLM_ENDPOINT or gateway) + "/models"

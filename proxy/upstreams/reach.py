@@ -12,16 +12,16 @@ from .routing import ENVIRONMENT, Route, Way
 QUESTION = {"model": "test", "messages": [{"role": "user", "content": "test"}]}  # never sent: it tells address and credentials
 
 
-def reach(route: Route) -> str:
+def test_upstream(route: Route) -> str:
     """What it says, in a sentence. Raises Fault."""
     database.release()
     if route.upstream == ENVIRONMENT:
-        return listed(client.get_json(endpoints.models()))
+        return listed(client.fetch_json(endpoints.models_url()))
     sent = Way(Endpoint.CHAT, QUESTION, (route,)).first()
     if route.target.kind in ("openai", "azure"):
         fields = {name: value for name, value in sent.headers.items() if name != "Content-Type"}
-        return listed(client.get_json(address_of_models(sent.url), fields))
-    with client.send("GET", route.target.base_url, base.ours("application/json"), timeout=5) as reply:
+        return listed(client.fetch_json(address_of_models(sent.url), fields))
+    with client.send("GET", route.target.base_url, base.our_headers("application/json"), timeout=5) as reply:
         return f"It answers, with status {reply.status_code} to a plain request. Whether it takes the credential, a call will tell."
 
 

@@ -26,9 +26,14 @@ from . import endpoints, gate
 
 ENVIRONMENT = "LLM_ENDPOINT"
 ALL = "all"  # the one key under which the models are kept
-ADDRESSES = {Endpoint.CHAT: endpoints.chat, Endpoint.IMAGES: endpoints.images, Endpoint.EDITS: endpoints.image_edits, Endpoint.EMBEDDINGS: endpoints.embeddings}
+ADDRESSES = {
+    Endpoint.CHAT: endpoints.chat_url,
+    Endpoint.IMAGES: endpoints.images_url,
+    Endpoint.EDITS: endpoints.edits_url,
+    Endpoint.EMBEDDINGS: endpoints.embeddings_url,
+}
 
-OF_PAGES = {Endpoint.CHAT: endpoints.chat_of_pages, Endpoint.IMAGES: endpoints.images_of_pages}
+OF_PAGES = {Endpoint.CHAT: endpoints.pages_chat_url, Endpoint.IMAGES: endpoints.pages_images_url}
 
 
 class Patience(NamedTuple):
@@ -86,7 +91,7 @@ class Way:
         if route.problem:
             raise Fault(502, "upstream_misconfigured", f"The gateway may not call this model's server. {route.problem}", "server_error")
         if (sent := self.requests.get(route)) is None:
-            sent = self.requests[route] = kinds.of(route.target, self.endpoint).request(route.target, self.endpoint, self.body)
+            sent = self.requests[route] = kinds.find_kind(route.target, self.endpoint).request(route.target, self.endpoint, self.body)
         return sent
 
     def first(self) -> Sent:
@@ -100,29 +105,29 @@ class Way:
         raise faults[0]
 
 
-def way(model: str, endpoint: Endpoint, owner: int, body: Json | Form, *, pages: bool = False) -> Way:
+def find_way(model: str, endpoint: Endpoint, owner: int, body: Json | Form, *, pages: bool = False) -> Way:
     """Raises Fault where the caller may not use it so; the same, whether it is unknown or for others only."""
-    listed = known()
+    listed = listed_models()
     found = listed.get(model)
     if found is None:
         if listed and not settings.PASS_OTHER_MODELS:
-            raise unknown()
-        return Way(endpoint, body, (environment(endpoint, pages),))
+            raise model_not_found()
+        return Way(endpoint, body, (environment_route(endpoint, pages),))
     if not found.usable_by(owner):
-        raise unknown()
+        raise model_not_found()
     if Model.Capability.of(endpoint) not in found.capabilities:
         raise Fault(404, "endpoint_not_supported", f"This model cannot be asked at /{endpoint}.", "invalid_request_error", param="model")
-    return Way(endpoint, body, tuple(place if isinstance(place, Route) else environment(endpoint, pages, place) for place in found.places))
+    return Way(endpoint, body, tuple(place if isinstance(place, Route) else environment_route(endpoint, pages, place) for place in found.places))
 
 
-def unknown() -> Fault:
+def model_not_found() -> Fault:
     return Fault(404, "model_not_found", "There is no such model, or it is not for you.", "invalid_request_error", param="model")
 
 
 # What the environment sets --------------------------------------------------------------------------------------
 
 
-def environment(endpoint: Endpoint, pages: bool = False, rates: Rates | None = None) -> Route:
+def environment_route(endpoint: Endpoint, pages: bool = False, rates: Rates | None = None) -> Route:
     """LLM_ENDPOINT and what goes with it; for the pages, LLM_GATEWAY_URL where it is set. Raises Fault where there is none."""
     url = (OF_PAGES.get(endpoint, ADDRESSES[endpoint]) if pages else ADDRESSES[endpoint])()
     patience = Patience(settings.LLM_TIMEOUT, settings.LLM_STREAM_TIMEOUT, settings.LLM_LONGEST_CALL)
@@ -132,7 +137,7 @@ def environment(endpoint: Endpoint, pages: bool = False, rates: Rates | None = N
 @lru_cache(maxsize=1000)
 def _environment(endpoint: Endpoint, url: str, authorization: str, label: str, content_type: str, patience: Patience, rates: Rates) -> Route:
     target = Target("openai", url, label, authorization, rates.model, {endpoint: url}, content_type)
-    return Route(ENVIRONMENT, target, patience, rates, problem=addresses.objection(url))
+    return Route(ENVIRONMENT, target, patience, rates, problem=addresses.find_objection(url))
 
 
 # What the rows say ----------------------------------------------------------------------------------------------
@@ -153,12 +158,12 @@ class Listed(NamedTuple):
         return bool(self.places) and (not self.groups or not self.groups.isdisjoint(groups_of(owner)))
 
 
-def known() -> dict[str, Listed]:
+def listed_models() -> dict[str, Listed]:
     """By name, those included that are disabled or for some people only; empty where there is no row at all."""
     return _models.get(ALL)
 
 
-def lists(model: str) -> bool:
+def is_listed(model: str) -> bool:
     """As the rows were last read: asks nobody."""
     return model in (_models.last(ALL) or {})
 
@@ -189,7 +194,7 @@ def _read(model: Model) -> Listed:
         if row.upstream is None:
             places.append(rates)
         elif row.upstream.enabled:
-            places.append(route(row.upstream, rates))
+            places.append(make_route(row.upstream, rates))
     if not rows:
         places.append(Rates())
     label = places[0].target.label if places and isinstance(places[0], Route) else settings.LLM_LABEL
@@ -197,9 +202,9 @@ def _read(model: Model) -> Listed:
     return Listed(model.name, int(model.made.timestamp()), label, frozenset(model.capabilities), groups, model.offered, tuple(places) if model.enabled else ())
 
 
-def route(row: Upstream, rates: Rates = Rates()) -> Route:  # noqa: B008 - immutable
+def make_route(row: Upstream, rates: Rates = Rates()) -> Route:  # noqa: B008 - immutable
     """The rules of addresses and secrets are looked at here too: a row may have been written by other means than the form."""
-    problem = addresses.objection(row.base_url) or row.objection_to_secret or ("" if row.kind in kinds.KINDS else "Its kind is not known here.")
+    problem = addresses.find_objection(row.base_url) or row.objection_to_secret or ("" if row.kind in kinds.KINDS else "Its kind is not known here.")
     credential = settings.UPSTREAM_SECRETS.get(row.secret, "")
     target = Target(row.kind, row.base_url, row.in_record, credential, rates.model, api_version=row.api_version, region=row.region)
     patience = Patience(row.first_byte or settings.LLM_TIMEOUT, row.silence or settings.LLM_STREAM_TIMEOUT, row.longest or settings.LLM_LONGEST_CALL)

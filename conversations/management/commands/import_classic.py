@@ -16,9 +16,9 @@ from psycopg import sql
 
 from conversations import record
 from conversations.imports import classic
-from conversations.imports.classic import Row, Unreadable
-from conversations.imports.sqldump import Broken, Dump
-from conversations.imports.sqldump import Unreadable as UnreadableInDump
+from conversations.imports.classic import ClassicRow, UnreadableRow
+from conversations.imports.sqldump import BrokenDump, Dump
+from conversations.imports.sqldump import UnreadableDump as UnreadableInDump
 from conversations.models import Conversation, Snapshot, User
 from conversations.record import place
 
@@ -68,17 +68,17 @@ class Command(BaseCommand):
                 id = classic.id_of(columns)
                 self.known += id in ids
                 ids.setdefault(id, (where, columns))
-            except (Unreadable, UnreadableInDump) as why:
+            except (UnreadableRow, UnreadableInDump) as why:
                 self.refuse(f"{table}, {where}", why)
         known = set(Snapshot.objects.filter(classic_id__in=ids).values_list("classic_id", flat=True))
         self.known += len(known)
-        rows: list[tuple[str, User, Row]] = []
+        rows: list[tuple[str, User, ClassicRow]] = []
         for id, (where, columns) in ids.items():
             if id not in known:
                 what = f"{table}, row {id} ({where})"
                 try:
                     row = classic.read(table, columns)
-                except Unreadable as why:
+                except UnreadableRow as why:
                     self.refuse(what, why)
                 else:
                     rows.append((what, self.owner(row), row))
@@ -92,12 +92,12 @@ class Command(BaseCommand):
                     rows = [one for one in rows if one[0] != what]
         self.imported += len(rows)
 
-    def owner(self, row: Row) -> User:
+    def owner(self, row: ClassicRow) -> User:
         user = self.owners.get(row.user_name)
         if user is None:
             defaults = {"is_active": False, "password": make_password(None), "job_title": row.job_title}
             user = self.owners[row.user_name] = User.objects.get_or_create(username=row.user_name, defaults=defaults)[0]
-            place.thread_key(user.pk)  # kept in memory too: made where no row's failure takes it back
+            place.read_thread_key(user.pk)  # kept in memory too: made where no row's failure takes it back
         ours = not user.is_active and user.last_login is None  # nobody but an import ever used the account
         if row.job_title and row.job_title != user.job_title and (ours or not user.job_title):
             user.job_title = row.job_title
@@ -126,7 +126,7 @@ class Command(BaseCommand):
 # One row --------------------------------------------------------------------------------------------------------
 
 
-def bring(owner: User, row: Row) -> None:
+def bring(owner: User, row: ClassicRow) -> None:
     conversation = conversation_of(owner, row)
     newest = newest_import(conversation) if conversation else None
     call = record.open(row.asked(owner.pk, conversation.id if conversation else None))
@@ -148,7 +148,7 @@ def bring(owner: User, row: Row) -> None:
     Conversation.objects.filter(id=call.conversation).update(**changes)
 
 
-def conversation_of(owner: User, row: Row) -> Conversation | None:
+def conversation_of(owner: User, row: ClassicRow) -> Conversation | None:
     """The one that its root names; or, as the old page did, an earlier row or that one's reply."""
     if row.root is None or not row.messages:
         return None
@@ -204,7 +204,7 @@ def log_of(source: str, schema: str) -> Iterator[Any]:
         return
     try:
         dump = Dump(Path(source), classic.TABLES, classic.order, "response_time")
-    except (OSError, Broken) as problem:
+    except (OSError, BrokenDump) as problem:
         raise CommandError(f"The dump cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
     if not dump.problem and not any(dump.count(table) for table in classic.TABLES):
         raise CommandError(f"The dump has no row of {', '.join(classic.TABLES)}.")

@@ -20,7 +20,7 @@ class Command(BaseCommand):
             entries = people.read(data) if dry_run else people.write(data, "manage.py import_people")
         except OSError as problem:
             raise CommandError(f"{file} cannot be read: {problem.strerror}.") from None
-        except people.Unreadable as problem:
+        except people.UnreadableDirectory as problem:
             raise CommandError(str(problem)) from None
         for entry in entries:
             if entry.status != people.SAME:

@@ -17,7 +17,7 @@ class Command(BaseCommand):
     def handle(self, *, folder, **options):
         try:
             lost = backup.write(folder)
-        except (backup.Failed, OSError) as error:
+        except (backup.BackupFailed, OSError) as error:
             raise CommandError(str(error)) from None
         if lost:
             raise CommandError(f"{len(lost):,} attachments are missing from the storage, or damaged. All else is in {folder}.\n" + "\n".join(lost))

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def handle(self, *, folder, **options):
         try:
             lost = backup.read(folder)
-        except (backup.Failed, OSError) as error:
+        except (backup.BackupFailed, OSError) as error:
             raise CommandError(str(error)) from None
         seals = f"{Conversation.objects.count():,} conversations and {Snapshot.objects.count():,} calls, {Seal.objects.count():,} of them sealed"
         if lost:

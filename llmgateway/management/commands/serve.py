@@ -128,7 +128,7 @@ def release() -> None:
 def prepare() -> None:
     try:
         connection.ensure_connection()
-    except postgres.Unavailable:
+    except postgres.PostgresUnavailable:
         raise
     except OperationalError as error:
         raise CommandError(f"The database does not answer: {error}") from error

@@ -57,7 +57,7 @@ class Command(BaseCommand):
         asyncio.run(do_jobs(wait=False))
         while sealing.seal():
             pass
-        checkpoints.mark()
+        checkpoints.write_checkpoint()
         submissions.once()
 
 
@@ -92,7 +92,7 @@ def follow(over: threading.Event) -> None:
             watcher.close_late()
             if time.monotonic() - swept > SWEEP:
                 sweep()
-                checkpoints.mark()
+                checkpoints.write_checkpoint()
                 swept = time.monotonic()
             sealed = sealing.seal()
         except Error as problem:
@@ -102,12 +102,12 @@ def follow(over: threading.Event) -> None:
         database.release()
         over.wait(0 if sealed == sealing.BATCH else 1.0)  # a second's calls at once: each look has its price
     with suppress(Error):
-        processes.end()
+        processes.unregister()
 
 
 def sweep() -> None:
-    index.fill()
-    if count := orphans.sweep():
+    index.fill_calls()
+    if count := orphans.close_orphans():
         log.info("closed %d calls of dead processes", count)
 
 
