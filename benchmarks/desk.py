@@ -46,10 +46,17 @@ class Measured:
             began = time.perf_counter(), time.thread_time(), postgres()
             with connection.execute_wrapper(self.watch):
                 response = client.get(address)
-            for taken, now, then in zip((self.clock, self.python, self.postgres), (time.perf_counter(), time.thread_time(), postgres()), began, strict=True):
+            for taken, now, then in zip(
+                (self.clock, self.python, self.postgres),
+                (time.perf_counter(), time.thread_time(), postgres()),
+                began,
+                strict=True,
+            ):
                 taken.append((now - then) * 1000)
         self.status = response.status_code
-        self.rows = response.content.count(b'<th class="field-') + response.content.count(b'<tr><td class="field-')
+        self.rows = response.content.count(b'<th class="field-') + response.content.count(
+            b'<tr><td class="field-'
+        )
 
     def watch(self, execute, sql, params, many, context):
         began = time.perf_counter()
@@ -70,15 +77,29 @@ class Measured:
 def postgres() -> float:
     """CPU seconds of our connection's server process."""
     connection.ensure_connection()
-    return int(Path(f"/proc/{connection.connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
+    return (
+        int(
+            Path(f"/proc/{connection.connection.info.backend_pid}/schedstat").read_text().split()[0]
+        )
+        / 1e9
+    )
 
 
 def lead(departments: Sequence[str] = ()) -> Client:
-    user, _ = User.objects.get_or_create(username="benchmark", defaults={"external_id": f"{generated.MARK}benchmark", "is_staff": True, "is_superuser": True})
+    user, _ = User.objects.get_or_create(
+        username="benchmark",
+        defaults={
+            "external_id": f"{generated.MARK}benchmark",
+            "is_staff": True,
+            "is_superuser": True,
+        },
+    )
     user.groups.add(Group.objects.get(name="Lead"))
     user.reviews_departments = list(departments)
     user.save()
-    client = Client(SERVER_NAME="localhost")  # without the test environment, whose signals copy the context of each template
+    client = Client(
+        SERVER_NAME="localhost"
+    )  # without the test environment, whose signals copy the context of each template
     client.force_login(user)
     return client
 
@@ -92,7 +113,9 @@ def main() -> None:
     asked = options.parse_args()
     call_command("collectstatic", interactive=False, verbosity=0)
     client, lists, over = lead(asked.departments), desk_pages.lists(), []
-    sys.stdout.write("| page | queries | ms | CPU ms | of it PostgreSQL | oldest page: ms | CPU ms |\n|---|--:|--:|--:|--:|--:|--:|\n")
+    sys.stdout.write(
+        "| page | queries | ms | CPU ms | of it PostgreSQL | oldest page: ms | CPU ms |\n|---|--:|--:|--:|--:|--:|--:|\n"
+    )
     for name, address in (lists | desk_pages.others()).items():
         if asked.only not in name:
             continue
@@ -100,11 +123,16 @@ def main() -> None:
         if name in lists and pages[0].rows == FULL:
             pages.append(Measured(client, address + OLDEST, asked.times))
         one, last = pages[0], pages[-1]
-        bad = any(page.status != 200 or page.queries > QUERIES or page.cpu > MS for page in pages) or last.cpu > TIMES * one.cpu
+        bad = (
+            any(page.status != 200 or page.queries > QUERIES or page.cpu > MS for page in pages)
+            or last.cpu > TIMES * one.cpu
+        )
         over += [name] * bad
         oldest = f"{min(last.clock):.0f} | {last.cpu:.0f}" if last is not one else " | "
         figures = f"{one.queries} | {min(one.clock):.0f} | {one.cpu:.0f} | {min(one.postgres):.0f} | {oldest}"
-        sys.stdout.write(f"| {name} | {figures} |{' **over**' if bad else ''}{''.join(f' {page.status}' for page in pages if page.status != 200)}\n")
+        sys.stdout.write(
+            f"| {name} | {figures} |{' **over**' if bad else ''}{''.join(f' {page.status}' for page in pages if page.status != 200)}\n"
+        )
         sys.stdout.flush()
         for took, sql, params in (statement for page in pages for statement in page.statements):
             if asked.slow is not None and took > asked.slow:

@@ -35,27 +35,66 @@ class Gateway:
 
     def __enter__(self) -> "Gateway":
         with ExitStack() as ends:
-            self.folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="gw-", ignore_cleanup_errors=True)))
-            self.key, self.port, self.upstream_port = "gw-" + secrets.token_urlsafe(32), free_port(), free_port()
-            self.environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ} | {
-                "DJANGO_SETTINGS_MODULE": "llmgateway.settings", "PYTHONPATH": str(ROOT), "ENV_FILE": os.devnull, "VAR_DIR": str(self.folder / "var"),
-                "PORT": str(self.port), "WEB_WORKERS": "2", "OPEN_CALLS": str(OPEN_CALLS), "GRACE": "5", "SECRET_KEY": "bench",
-                "LOG_LEVEL": "WARNING", "GUNICORN_CMD_ARGS": "--log-level warning",
-                "LLM_ENDPOINT": f"http://127.0.0.1:{self.upstream_port}/v1/chat/completions", "LLM_API_AUTHORIZATION": "Bearer bench",
-            }  # fmt: skip
+            self.folder = Path(
+                ends.enter_context(
+                    tempfile.TemporaryDirectory(prefix="gw-", ignore_cleanup_errors=True)
+                )
+            )
+            self.key, self.port, self.upstream_port = (
+                "gw-" + secrets.token_urlsafe(32),
+                free_port(),
+                free_port(),
+            )
+            self.environment = {
+                name: os.environ[name]
+                for name in ("PATH", "HOME", "LANG", "TMPDIR")
+                if name in os.environ
+            } | {
+                "DJANGO_SETTINGS_MODULE": "llmgateway.settings",
+                "PYTHONPATH": str(ROOT),
+                "ENV_FILE": os.devnull,
+                "VAR_DIR": str(self.folder / "var"),
+                "PORT": str(self.port),
+                "WEB_WORKERS": "2",
+                "OPEN_CALLS": str(OPEN_CALLS),
+                "GRACE": "5",
+                "SECRET_KEY": "bench",
+                "LOG_LEVEL": "WARNING",
+                "GUNICORN_CMD_ARGS": "--log-level warning",
+                "LLM_ENDPOINT": f"http://127.0.0.1:{self.upstream_port}/v1/chat/completions",
+                "LLM_API_AUTHORIZATION": "Bearer bench",
+            }
             data = self.folder / "var" / "pg"
             (self.folder / "var" / "static").mkdir(parents=True)
             ends.callback(postgres.stop, data)
             postgres.start(data)
             self.database = postgres.postmaster(data).pid
             self.manage("migrate", "--verbosity=0")
-            subprocess.run([sys.executable, "-c", MAKE_KEY.format(self.key)], env=self.environment, check=True)
-            self.sql = ends.enter_context(psycopg.connect(host=str(data), user="postgres", dbname="llmgateway", autocommit=True))
+            subprocess.run(
+                [sys.executable, "-c", MAKE_KEY.format(self.key)], env=self.environment, check=True
+            )
+            self.sql = ends.enter_context(
+                psycopg.connect(
+                    host=str(data), user="postgres", dbname="llmgateway", autocommit=True
+                )
+            )
             self.processes = Processes(self.folder / "processes.json", print)
             ends.callback(self.processes.stop, 10)
-            self.processes.start("upstream", [sys.executable, str(HERE / "upstream.py"), str(self.upstream_port)], self.environment)
-            self.processes.start("worker", [sys.executable, str(ROOT / "manage.py"), "worker"], self.environment)
-            gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "llmgateway" / "server" / "gunicorn.conf.py")]
+            self.processes.start(
+                "upstream",
+                [sys.executable, str(HERE / "upstream.py"), str(self.upstream_port)],
+                self.environment,
+            )
+            self.processes.start(
+                "worker", [sys.executable, str(ROOT / "manage.py"), "worker"], self.environment
+            )
+            gunicorn = [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "-c",
+                str(ROOT / "llmgateway" / "server" / "gunicorn.conf.py"),
+            ]
             self.processes.start("web", gunicorn, self.environment)
             self._wait_for(self.upstream_port)
             self._wait_for(self.port)
@@ -66,43 +105,73 @@ class Gateway:
         self.ends.close()
 
     def manage(self, *arguments: str) -> None:
-        subprocess.run([sys.executable, ROOT / "manage.py", *arguments], env=self.environment, check=True)
+        subprocess.run(
+            [sys.executable, ROOT / "manage.py", *arguments], env=self.environment, check=True
+        )
 
     def pid(self, name: str) -> int:
         return self.processes.children[name].process.pid
 
     def watched(self) -> dict[str, int]:
-        return {"web": self.pid("web"), "worker": self.pid("worker"), "postgres": self.database, "upstream": self.pid("upstream")}
+        return {
+            "web": self.pid("web"),
+            "worker": self.pid("worker"),
+            "postgres": self.database,
+            "upstream": self.pid("upstream"),
+        }
 
     def load(self, what: str, *, at_upstream: bool = False, **how) -> dict:
         """One measurement by the callers' own process. With `used`: CPU-ms from its start until the worker had caught up."""
         port = self.upstream_port if at_upstream else self.port
-        wanted = orjson.dumps(how | {"what": what, "port": port, "key": self.key, "watched": self.watched()})
-        done = subprocess.run([sys.executable, HERE / "load.py", wanted], env=self.environment, stdout=subprocess.PIPE, timeout=300)
+        wanted = orjson.dumps(
+            how | {"what": what, "port": port, "key": self.key, "watched": self.watched()}
+        )
+        done = subprocess.run(
+            [sys.executable, HERE / "load.py", wanted],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            timeout=300,
+        )
         if done.returncode:
-            raise SystemExit(f"The load ended with exit code {done.returncode}; what it said is above.")
+            raise SystemExit(
+                f"The load ended with exit code {done.returncode}; what it said is above."
+            )
         found = orjson.loads(done.stdout)
         if not at_upstream:
             self.catch_up()
-        found["used"] = {name: processes.cpu(pid) - found["before"][name] for name, pid in self.watched().items()}
+        found["used"] = {
+            name: processes.cpu(pid) - found["before"][name] for name, pid in self.watched().items()
+        }
         return found
 
     def catch_up(self) -> None:
         """Until every closed call is sealed and indexed."""
         latest = time.monotonic() + 60
-        while self.sql.execute("SELECT EXISTS (SELECT FROM conversations_unsealed)").fetchone() == (True,):
+        while self.sql.execute("SELECT EXISTS (SELECT FROM conversations_unsealed)").fetchone() == (
+            True,
+        ):
             if time.monotonic() > latest:
                 raise SystemExit("The worker does not keep up.")
             time.sleep(0.2)
 
     def ask(self, connection: HTTPConnection, body: dict) -> dict:
         """The assistant's message, as most clients send it back."""
-        connection.request("POST", "/v1/chat/completions", orjson.dumps(body), {"Authorization": f"Bearer {self.key}"})
+        connection.request(
+            "POST",
+            "/v1/chat/completions",
+            orjson.dumps(body),
+            {"Authorization": f"Bearer {self.key}"},
+        )
         response = connection.getresponse()
         answer = response.read()
         if response.status != 200:
-            raise SystemExit(f"A call was answered {response.status}: {answer[:300].decode(errors='replace')}")
-        return {"role": "assistant", "content": orjson.loads(answer)["choices"][0]["message"]["content"]}
+            raise SystemExit(
+                f"A call was answered {response.status}: {answer[:300].decode(errors='replace')}"
+            )
+        return {
+            "role": "assistant",
+            "content": orjson.loads(answer)["choices"][0]["message"]["content"],
+        }
 
     def _wait_for(self, port: int) -> None:
         latest = time.monotonic() + 60

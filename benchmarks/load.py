@@ -27,7 +27,11 @@ def request(key: str, body: dict) -> bytes:
 def spread(values: list[float]) -> dict[str, float]:
     """p50, p99 and the largest, in ms."""
     at = quantiles(values, n=100, method="inclusive")
-    return {"p50": round(at[49] * 1000, 2), "p99": round(at[98] * 1000, 2), "max": round(max(values) * 1000, 2)}
+    return {
+        "p50": round(at[49] * 1000, 2),
+        "p99": round(at[98] * 1000, 2),
+        "max": round(max(values) * 1000, 2),
+    }
 
 
 # Calls whose reply is one JSON document ---------------------------------------------------------------------------
@@ -36,10 +40,14 @@ def spread(values: list[float]) -> dict[str, float]:
 def said(chance: random.Random, turns: int) -> list[dict]:
     """Questions and answers, and a question."""
     roles = ["user", "assistant"] * turns + ["user"]
-    return [{"role": role, "content": words(chance, 300 if role == "user" else 400)} for role in roles]
+    return [
+        {"role": role, "content": words(chance, 300 if role == "user" else 400)} for role in roles
+    ]
 
 
-async def all_of(bodies: list[dict], *, port: int, key: str, at_once: int) -> tuple[list[bytes], list[float]]:
+async def all_of(
+    bodies: list[dict], *, port: int, key: str, at_once: int
+) -> tuple[list[bytes], list[float]]:
     """The replies in order, and how long each took (s). Each caller keeps its connection."""
     todo, replies, took = list(enumerate(bodies))[::-1], [b""] * len(bodies), []
 
@@ -51,8 +59,12 @@ async def all_of(bodies: list[dict], *, port: int, key: str, at_once: int) -> tu
             writer.write(data)
             head = await reader.readuntil(b"\r\n\r\n")
             if not head.startswith(b"HTTP/1.1 200"):
-                raise SystemExit(f"A call was answered {(head + await reader.read(1000)).decode(errors='replace')}")
-            replies[number] = await reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", head)[1]))
+                raise SystemExit(
+                    f"A call was answered {(head + await reader.read(1000)).decode(errors='replace')}"
+                )
+            replies[number] = await reader.readexactly(
+                int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+            )
             took.append(time.perf_counter() - began)
         writer.close()
 
@@ -60,18 +72,32 @@ async def all_of(bodies: list[dict], *, port: int, key: str, at_once: int) -> tu
     return replies, took
 
 
-async def calls(*, port: int, key: str, count: int, at_once: int, continued: bool = False, delay: float = 0, watched: dict[str, int]) -> dict:
+async def calls(
+    *,
+    port: int,
+    key: str,
+    count: int,
+    at_once: int,
+    continued: bool = False,
+    delay: float = 0,
+    watched: dict[str, int],
+) -> dict:
     """`count` calls with 2 × HISTORY messages before the question: known ones of a conversation that goes on, or all of them new."""
     chance = random.Random()  # noqa: S311 (texts)
     how = {"port": port, "key": key, "at_once": at_once}
-    bodies = [{"model": "gpt-4o", "messages": said(chance, HISTORY - continued)} for _ in range(count)]
+    bodies = [
+        {"model": "gpt-4o", "messages": said(chance, HISTORY - continued)} for _ in range(count)
+    ]
     if delay:
         bodies = [body | {"metadata": {"delay": str(delay)}} for body in bodies]
     if continued:
         replies, _ = await all_of(bodies, **how)
         for body, reply in zip(bodies, replies, strict=True):
             answer = orjson.loads(reply)["choices"][0]["message"]["content"]
-            body["messages"] += [{"role": "assistant", "content": answer}, {"role": "user", "content": words(chance, 300)}]
+            body["messages"] += [
+                {"role": "assistant", "content": answer},
+                {"role": "user", "content": words(chance, 300)},
+            ]
         await asyncio.sleep(1.5)  # the worker takes what these were
     before, began = {name: processes.cpu(pid) for name, pid in watched.items()}, time.perf_counter()
     _, took = await all_of(bodies, **how)
@@ -110,7 +136,16 @@ class Reader(asyncio.Protocol):
 
 
 async def streams(
-    *, port: int, key: str, count: int, chunks: tuple[int, int], rate: float, ramp: float, limit: float, web: int, watched: dict[str, int]
+    *,
+    port: int,
+    key: str,
+    count: int,
+    chunks: tuple[int, int],
+    rate: float,
+    ramp: float,
+    limit: float,
+    web: int,
+    watched: dict[str, int],
 ) -> dict:
     """`count` streams, each on a new connection; the CPU of `web` also between the ramp and the first end; its memory at the height."""
     chance, loop = random.Random(3), asyncio.get_running_loop()  # noqa: S311
@@ -124,7 +159,9 @@ async def streams(
         await asyncio.sleep(number * ramp / count)
         metadata = {"chunks": str(lengths[number]), "rate": str(rate)}
         question = {"role": "user", "content": words(chance, 300)}
-        data = request(key, {"model": "gpt-4o", "stream": True, "messages": [question], "metadata": metadata})
+        data = request(
+            key, {"model": "gpt-4o", "stream": True, "messages": [question], "metadata": metadata}
+        )
         _, reader = await loop.create_connection(lambda: Reader(lags, data), "127.0.0.1", port)
         readers.append(reader)
         whole = await reader.over
@@ -138,16 +175,27 @@ async def streams(
         await asyncio.sleep(ramp + 0.5)
         used, seen, began = processes.cpu(web), len(lags), time.monotonic()
         await asyncio.sleep(max(0.5, chunks[0] / rate - ramp - 1))
-        found["middle"] = {"cpu": processes.cpu(web) - used, "chunks": len(lags) - seen, "seconds": time.monotonic() - began}
+        found["middle"] = {
+            "cpu": processes.cpu(web) - used,
+            "chunks": len(lags) - seen,
+            "seconds": time.monotonic() - began,
+        }
 
     async def look_at_the_height() -> None:
         idle = processes.rss(web)
         while True:
             await asyncio.sleep(0.25)
-            found["open"] = max(found["open"], sum(1 for reader in readers if reader.chunks and not reader.over.done()))
+            found["open"] = max(
+                found["open"],
+                sum(1 for reader in readers if reader.chunks and not reader.over.done()),
+            )
             found["bytes"] = max(found["bytes"], processes.rss(web) - idle)
 
-    found = {"before": {name: processes.cpu(pid) for name, pid in watched.items()}, "open": 0, "bytes": 0}
+    found = {
+        "before": {name: processes.cpu(pid) for name, pid in watched.items()},
+        "open": 0,
+        "bytes": 0,
+    }
     began = time.monotonic()
     looking = [loop.create_task(look()) for look in (look_at_the_middle, look_at_the_height)]
     try:
@@ -155,11 +203,21 @@ async def streams(
             await asyncio.gather(*(one(number) for number in range(count)))
     except TimeoutError:
         problems[f"not over after {limit} s"] = count - len(late) - sum(problems.values())
-    found |= {"wall": time.monotonic() - began, "count": count, "complete": len(late), "over_a_second_late": sum(1 for seconds in late if seconds > 1)}
+    found |= {
+        "wall": time.monotonic() - began,
+        "count": count,
+        "complete": len(late),
+        "over_a_second_late": sum(1 for seconds in late if seconds > 1),
+    }
     for task in looking:
         task.cancel()
     firsts = [reader.first for reader in readers if reader.first]
-    return found | {"problems": problems, "chunks": len(lags), "lag": spread(lags), "first": spread(firsts)}
+    return found | {
+        "problems": problems,
+        "chunks": len(lags),
+        "lag": spread(lags),
+        "first": spread(firsts),
+    }
 
 
 if __name__ == "__main__":

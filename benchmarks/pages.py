@@ -47,8 +47,16 @@ def main() -> None:
     asked = options.parse_args()
     with Gateway() as gateway:
         gateway.manage("collectstatic", "--noinput", "--verbosity=0")
-        script = MAKE.replace("CONVERSATIONS", str(asked.conversations)).replace("EXCHANGES", str(asked.exchanges))
-        made = subprocess.run([sys.executable, "-c", script], env=gateway.environment, check=True, capture_output=True, text=True)
+        script = MAKE.replace("CONVERSATIONS", str(asked.conversations)).replace(
+            "EXCHANGES", str(asked.exchanges)
+        )
+        made = subprocess.run(
+            [sys.executable, "-c", script],
+            env=gateway.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         *roots, session = made.stdout.split()
         gateway.catch_up()
 
@@ -57,7 +65,9 @@ def main() -> None:
             before = processes.cpu(gateway.pid("web"))
             for root in roots:
                 connection = HTTPConnection("127.0.0.1", gateway.port)
-                connection.request("GET", path.format(root), headers={"Cookie": f"sessionid={session}"})
+                connection.request(
+                    "GET", path.format(root), headers={"Cookie": f"sessionid={session}"}
+                )
                 response = connection.getresponse()
                 sizes.append(len(response.read()))
                 connection.close()
@@ -66,10 +76,15 @@ def main() -> None:
             return (processes.cpu(gateway.pid("web")) - before) / len(roots)
 
         cost("/history/", sizes=[])  # a process's first page is slow
-        for what, path in (("newest 15 exchanges", "/c/{}/"), (f"all {asked.exchanges} exchanges", f"/c/{{}}/?shown={asked.exchanges}")):
+        for what, path in (
+            ("newest 15 exchanges", "/c/{}/"),
+            (f"all {asked.exchanges} exchanges", f"/c/{{}}/?shown={asked.exchanges}"),
+        ):
             sizes: list[int] = []
             first, again = cost(path, sizes=sizes), [cost(path, sizes=sizes) for _ in range(4)]
-            sys.stdout.write(f"{what}, {sizes[0] / 1000:.0f} kB: first {first:.0f} ms, then {' '.join(f'{ms:.0f}' for ms in again)} ms\n")
+            sys.stdout.write(
+                f"{what}, {sizes[0] / 1000:.0f} kB: first {first:.0f} ms, then {' '.join(f'{ms:.0f}' for ms in again)} ms\n"
+            )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,14 @@ PAGE = os.sysconf("SC_PAGESIZE")
 
 def family(pid: int) -> list[int]:
     """A process and the children of its first thread, which is the one that forks in gunicorn and in PostgreSQL."""
-    return [pid, *(one for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split() for one in family(int(child)))]
+    return [
+        pid,
+        *(
+            one
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            for one in family(int(child))
+        ),
+    ]
 
 
 def cpu(pid: int) -> float:

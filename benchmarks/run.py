@@ -47,23 +47,43 @@ MOST = {  # budget, aim
 
 def streams(gateway: Gateway, quick: bool) -> Figures:
     """1,000 slow readers, whose answers take 5 to 15 s."""
-    one = gateway.load("streams", count=1000, chunks=[10, 30], rate=2, ramp=4, limit=60, web=gateway.pid("web"))
-    return of_streams("1,000 streams at 2/s", one) | {"1,000 streams at 2/s: KB a stream": one["bytes"] / one["open"] / 1000}
+    one = gateway.load(
+        "streams", count=1000, chunks=[10, 30], rate=2, ramp=4, limit=60, web=gateway.pid("web")
+    )
+    return of_streams("1,000 streams at 2/s", one) | {
+        "1,000 streams at 2/s: KB a stream": one["bytes"] / one["open"] / 1000
+    }
 
 
 def crowd(gateway: Gateway, quick: bool) -> Figures:
     """More than two cores can carry on time: all shall arrive all the same."""
-    how = {"count": 1000, "chunks": [100, 100], "rate": 20, "ramp": 2, "limit": 120, "web": gateway.pid("web")}
+    how = {
+        "count": 1000,
+        "chunks": [100, 100],
+        "rate": 20,
+        "ramp": 2,
+        "limit": 120,
+        "web": gateway.pid("web"),
+    }
     return of_streams("1,000 streams at 20/s", gateway.load("streams", **how))
 
 
 def chunks(gateway: Gateway, quick: bool) -> Figures:
-    how = {"count": 200, "chunks": [100, 100], "rate": 20, "ramp": 1, "limit": 60, "web": gateway.pid("web")}
+    how = {
+        "count": 200,
+        "chunks": [100, 100],
+        "rate": 20,
+        "ramp": 1,
+        "limit": 60,
+        "web": gateway.pid("web"),
+    }
     alone, one = gateway.load("streams", at_upstream=True, **how), gateway.load("streams", **how)
     what = "200 streams at 20/s"
     return of_streams(what, one) | {
-        f"{what}: web CPU ms a chunk, in the middle": one["middle"]["cpu"] / one["middle"]["chunks"],
-        f"{what}: web + worker CPU ms a chunk, all in": (one["used"]["web"] + one["used"]["worker"]) / one["chunks"],
+        f"{what}: web CPU ms a chunk, in the middle": one["middle"]["cpu"]
+        / one["middle"]["chunks"],
+        f"{what}: web + worker CPU ms a chunk, all in": (one["used"]["web"] + one["used"]["worker"])
+        / one["chunks"],
         f"{what}: PostgreSQL CPU ms a chunk, all in": one["used"]["postgres"] / one["chunks"],
         f"{what}: lag ms p50 of the mock alone": alone["lag"]["p50"],
         f"{what}: lag ms p99 of the mock alone": alone["lag"]["p99"],
@@ -93,7 +113,9 @@ def calls(gateway: Gateway, quick: bool) -> Figures:
 
 
 def slow(gateway: Gateway, quick: bool) -> Figures:
-    return {"8 calls of 2 s at once: wall s": gateway.load("calls", count=8, at_once=8, delay=2)["wall"]}
+    return {
+        "8 calls of 2 s at once: wall s": gateway.load("calls", count=8, at_once=8, delay=2)["wall"]
+    }
 
 
 def turns(gateway: Gateway, quick: bool) -> Figures:
@@ -106,7 +128,9 @@ def turns(gateway: Gateway, quick: bool) -> Figures:
         for _ in range(by):
             for messages in conversations:
                 messages.append({"role": "user", "content": words(chance, QUESTION)})
-                messages.append(gateway.ask(connection, {"model": "gpt-4o-mini", "messages": messages}))
+                messages.append(
+                    gateway.ask(connection, {"model": "gpt-4o-mini", "messages": messages})
+                )
         gateway.catch_up()
         gateway.sql.execute("VACUUM")
         return (size(gateway) - before) / by / len(conversations)
@@ -141,7 +165,9 @@ def of_streams(what: str, one: dict) -> Figures:
 
 
 def size(gateway: Gateway) -> int:
-    [[bytes]] = gateway.sql.execute("SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+    [[bytes]] = gateway.sql.execute(
+        "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    )
     return int(bytes)
 
 
@@ -153,7 +179,9 @@ REPEATED, ONCE = (chunks, calls), (streams, crowd, slow, turns)
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--quick", action="store_true", help="about a minute")
-    options.add_argument("--rounds", type=int, help="of what is measured in CPU time (3; 1 when quick)")
+    options.add_argument(
+        "--rounds", type=int, help="of what is measured in CPU time (3; 1 when quick)"
+    )
     options.add_argument("--only", nargs="+", choices=[one.__name__ for one in (*ONCE, *REPEATED)])
     options.add_argument("--json", type=Path, help="write the figures of every round here")
     asked = options.parse_args()
@@ -164,37 +192,70 @@ def main() -> None:
     found: dict[str, list[float]] = {}
     say(f"{machine()}. 2 web processes of {OPEN_CALLS} calls.")
     with Gateway() as gateway:
-        gateway.load("calls", count=400, at_once=64)  # the first call of each web process is slow, and few connections may all be one process's
+        gateway.load(
+            "calls", count=400, at_once=64
+        )  # the first call of each web process is slow, and few connections may all be one process's
         idle = {name: round(processes.rss(pid) / 1e6) for name, pid in gateway.watched().items()}
         say(f"Idle, MB in memory: {idle}. Load {os.getloadavg()[0]:.1f}.")
-        for one in (streams, chunks, calls, crowd, slow, turns):  # streams first: what a young process takes
+        for one in (
+            streams,
+            chunks,
+            calls,
+            crowd,
+            slow,
+            turns,
+        ):  # streams first: what a young process takes
             if not asked.only or one.__name__ in asked.only:
-                for _ in range((asked.rounds or (1 if asked.quick else 3)) if one in REPEATED else 1):
+                for _ in range(
+                    (asked.rounds or (1 if asked.quick else 3)) if one in REPEATED else 1
+                ):
                     began = time.monotonic()
                     for name, figure in one(gateway, asked.quick).items():
                         found.setdefault(name, []).append(figure)
-                    say(f"  {one.__name__}: {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}")
+                    say(
+                        f"  {one.__name__}: {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.1f}"
+                    )
     say(table(found))
     if asked.json:
-        asked.json.write_bytes(orjson.dumps({"machine": machine(), "idle_mb": idle, "figures": found, "budgets": MOST}, option=orjson.OPT_INDENT_2))
+        asked.json.write_bytes(
+            orjson.dumps(
+                {"machine": machine(), "idle_mb": idle, "figures": found, "budgets": MOST},
+                option=orjson.OPT_INDENT_2,
+            )
+        )
 
 
 def table(found: dict[str, list[float]]) -> str:
     lines = [f"{'':64}{'min':>10}{'median':>10}{'budget':>10}{'aim':>8}"]
     for name, figures in found.items():
         budget, aim = MOST.get(name, (None, None))
-        kept = "" if budget is None else f"{budget:10g}{aim:8g}  {'' if median(figures) <= budget else 'OVER'}"
-        lines.append(f"{name:64}{figure(min(figures)):>10}{figure(median(figures)):>10}{kept}".rstrip())
+        kept = (
+            ""
+            if budget is None
+            else f"{budget:10g}{aim:8g}  {'' if median(figures) <= budget else 'OVER'}"
+        )
+        lines.append(
+            f"{name:64}{figure(min(figures)):>10}{figure(median(figures)):>10}{kept}".rstrip()
+        )
     return "\n".join(lines)
 
 
 def figure(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 1 and value else f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return (
+        f"{value:.3f}"
+        if abs(value) < 1 and value
+        else f"{value:,.2f}"
+        if abs(value) < 100
+        else f"{value:,.0f}"
+    )
 
 
 def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
     return f"{os.cpu_count()} × {model}, Linux {platform.release()}, Python {platform.python_version()}"
 
 

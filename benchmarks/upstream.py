@@ -22,10 +22,16 @@ EVENT = (
     b'data: {"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion.chunk","created":1760000000,"model":"gpt-4o-2024-08-06",'
     b'"service_tier":"default","system_fingerprint":"fp_0123456789","choices":[%s],"usage":%s}\n\n'
 )
-CHUNK = EVENT % (b'{"index":0,"delta":{"content":"%016d "},"logprobs":null,"finish_reason":null}', b"null")
+CHUNK = EVENT % (
+    b'{"index":0,"delta":{"content":"%016d "},"logprobs":null,"finish_reason":null}',
+    b"null",
+)
 CHUNK = b"%x\r\n%s\r\n" % (len(CHUNK % 0), CHUNK)
 LAST = EVENT % (b'{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}', b"null")
-LAST += EVENT % (b"", b'{"prompt_tokens":250,"completion_tokens":200,"total_tokens":450}') + b"data: [DONE]\n\n"
+LAST += (
+    EVENT % (b"", b'{"prompt_tokens":250,"completion_tokens":200,"total_tokens":450}')
+    + b"data: [DONE]\n\n"
+)
 LAST = b"%x\r\n%s\r\n0\r\n\r\n" % (len(LAST), LAST)
 
 
@@ -40,12 +46,32 @@ PROSE = " ".join(" ".join(topics.values()).encode("ascii", "ignore").decode().sp
 
 def reply(answer: str, number: int) -> bytes:
     """A completion as OpenAI spells it, with its headers."""
-    usage = {"prompt_tokens": 250, "completion_tokens": 200, "total_tokens": 450, "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0}}
-    usage["completion_tokens_details"] = {"reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
+    usage = {
+        "prompt_tokens": 250,
+        "completion_tokens": 200,
+        "total_tokens": 450,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+    }
+    usage["completion_tokens_details"] = {
+        "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    }
     message = {"role": "assistant", "content": answer, "refusal": None, "annotations": []}
-    completion = {"id": f"chatcmpl-B9MBs8CjcvOU2jLn4n570S5q{number:05}", "object": "chat.completion", "created": 1760000000, "model": "gpt-4o-2024-08-06"}
-    completion |= {"choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}], "usage": usage}
-    body = orjson.dumps(completion | {"service_tier": "default", "system_fingerprint": "fp_0123456789"})
+    completion = {
+        "id": f"chatcmpl-B9MBs8CjcvOU2jLn4n570S5q{number:05}",
+        "object": "chat.completion",
+        "created": 1760000000,
+        "model": "gpt-4o-2024-08-06",
+    }
+    completion |= {
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": usage,
+    }
+    body = orjson.dumps(
+        completion | {"service_tier": "default", "system_fingerprint": "fp_0123456789"}
+    )
     return HEAD % b"application/json" + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
@@ -60,13 +86,17 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.received += data
         head, gap, rest = self.received.partition(b"\r\n\r\n")
-        if not gap or len(rest) < int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0):
+        if not gap or len(rest) < int(
+            head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0
+        ):
             return
         self.received = b""
         wishes = orjson.loads(rest).get("metadata", {}) if b'"metadata"' in rest else {}
         if b'"stream":true' in rest:
             self.chunks, self.pause = int(wishes["chunks"]), 1 / float(wishes["rate"])
-            self.transport.write(HEAD % b"text/event-stream" + b"Transfer-Encoding: chunked\r\n\r\n")
+            self.transport.write(
+                HEAD % b"text/event-stream" + b"Transfer-Encoding: chunked\r\n\r\n"
+            )
             self.clock.add(time.monotonic(), self.more)
         else:
             answer = next(self.long if b'"model":"gpt-4o-mini"' in rest else self.short)
@@ -109,7 +139,9 @@ async def main(port: int) -> None:
     envelope = len(reply("", 0).partition(b"\r\n\r\n")[2])
     short = cycle([reply(words(chance, 1024 - envelope), number) for number in range(500)])
     long = cycle([reply(words(chance, 900), number) for number in range(2000)])
-    server = await asyncio.get_running_loop().create_server(lambda: Client(clock, short, long), "127.0.0.1", port, backlog=2048)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Client(clock, short, long), "127.0.0.1", port, backlog=2048
+    )
     async with server:
         await clock.run()
 

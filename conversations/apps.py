@@ -12,4 +12,9 @@ class ConversationsConfig(AppConfig):
         from .report import assessments
         from .search import index
 
-        sealing.FOLLOWERS[:] = [index.index_calls, review.reopen, review.sample, assessments.store_assessments]
+        sealing.FOLLOWERS[:] = [
+            index.index_calls,
+            review.reopen,
+            review.sample,
+            assessments.store_assessments,
+        ]

@@ -25,10 +25,18 @@ class Desk(admin.AdminSite):
             path("exports/", self.admin_view(export.listed), name="exports"),
             path("exports/new/", self.admin_view(export.new), name="export-new"),
             path("exports/<uuid:id>/", self.admin_view(export.page), name="export"),
-            path("exports/<uuid:id>/progress/", self.admin_view(export.progress), name="export-progress"),
+            path(
+                "exports/<uuid:id>/progress/",
+                self.admin_view(export.progress),
+                name="export-progress",
+            ),
             path("exports/<uuid:id>/cancel/", self.admin_view(export.cancel), name="export-cancel"),
             path("exports/<uuid:id>/all.zip", self.admin_view(export.whole), name="export-zip"),
-            path("exports/<uuid:id>/files/<str:name>", self.admin_view(export.one), name="export-file"),
+            path(
+                "exports/<uuid:id>/files/<str:name>",
+                self.admin_view(export.one),
+                name="export-file",
+            ),
             path("reveal/", self.admin_view(reveal.page), name="search-by-name"),
             path("reveal/<uuid:id>/", self.admin_view(reveal.page), name="reveal"),
             path("queue/", self.admin_view(queue.page), name="review-queue"),
@@ -52,10 +60,25 @@ class Desk(admin.AdminSite):
             ("Usage report", "admin:usage-report", "view_usage"),
         ]
         found = [
-            {"name": name, "object_name": name, "admin_url": reverse(url), "view_only": True, "perms": {}}
+            {
+                "name": name,
+                "object_name": name,
+                "admin_url": reverse(url),
+                "view_only": True,
+                "perms": {},
+            }
             for name, url, right in pages
             if may(request.user, right)
         ]
         if found and app_label is None:
-            apps.insert(0, {"name": "Review desk", "app_label": "desk", "app_url": found[0]["admin_url"], "has_module_perms": True, "models": found})
+            apps.insert(
+                0,
+                {
+                    "name": "Review desk",
+                    "app_label": "desk",
+                    "app_url": found[0]["admin_url"],
+                    "has_module_perms": True,
+                    "models": found,
+                },
+            )
         return apps

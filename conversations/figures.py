@@ -29,7 +29,13 @@ def money(value: Decimal) -> str:
 
 def spent(seconds: float) -> str:
     """Work, roughly: 40 s, 12 min, 3.5 h."""
-    return f"{seconds:.0f}\xa0s" if seconds < 60 else f"{seconds / 60:.0f}\xa0min" if seconds < 3600 else f"{seconds / 3600:,.1f}\xa0h"
+    return (
+        f"{seconds:.0f}\xa0s"
+        if seconds < 60
+        else f"{seconds / 60:.0f}\xa0min"
+        if seconds < 3600
+        else f"{seconds / 3600:,.1f}\xa0h"
+    )
 
 
 def lasting(value: timedelta | None) -> str:

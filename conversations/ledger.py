@@ -51,7 +51,11 @@ def digest(text: str) -> bytes:
 
 
 def link(before: bytes, entry: SealEntry) -> bytes:
-    return sha256(before + f"{entry.number} {entry.kind} {entry.subject} {entry.sealed} ".encode() + entry.digest).digest()
+    return sha256(
+        before
+        + f"{entry.number} {entry.kind} {entry.subject} {entry.sealed} ".encode()
+        + entry.digest
+    ).digest()
 
 
 def message_of(manifest: bytes) -> bytes:
@@ -62,7 +66,9 @@ def message_of(manifest: bytes) -> bytes:
 class Chain:
     """Takes entries in order; raises Broken at the first that does not fit."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint] = (), *, number: int = 0, link: bytes = b"") -> None:
+    def __init__(
+        self, checkpoints: Iterable[Checkpoint] = (), *, number: int = 0, link: bytes = b""
+    ) -> None:
         self.number, self.link = number, link
         self.checkpoints = iter(checkpoints)
         self.passed: Checkpoint | None = None
@@ -70,13 +76,19 @@ class Chain:
 
     def take(self, entry: SealEntry, claimed: bytes) -> None:
         if entry.number != self.number + 1:
-            raise BrokenChain(f"Seal {self.number + 1} is missing: after {self.number} comes {entry.number}.")
+            raise BrokenChain(
+                f"Seal {self.number + 1} is missing: after {self.number} comes {entry.number}."
+            )
         self.number, self.link = entry.number, link(self.link, entry)
         if claimed != self.link:
-            raise BrokenChain(f"The seal of {entry} does not follow from the one before: one of them was changed, moved or put in.")
+            raise BrokenChain(
+                f"The seal of {entry} does not follow from the one before: one of them was changed, moved or put in."
+            )
         while self.next and self.next.number == self.number:
             if self.next.link != self.link.hex():
-                raise BrokenChain(f"At seal {self.number} the chain is not the one that the checkpoint of {self.next.at} signed: it was written anew.")
+                raise BrokenChain(
+                    f"At seal {self.number} the chain is not the one that the checkpoint of {self.next.at} signed: it was written anew."
+                )
             self.passed, self.next = self.next, self._from(self.number)
 
     def end(self) -> None:
@@ -87,22 +99,34 @@ class Chain:
 
     def _from(self, number: int) -> Checkpoint | None:
         """The next checkpoint that this chain can meet."""
-        return next((checkpoint for checkpoint in self.checkpoints if checkpoint.number >= number), None)
+        return next(
+            (checkpoint for checkpoint in self.checkpoints if checkpoint.number >= number), None
+        )
 
 
-def checkpoints(lines: Iterable[bytes], keys: Iterable[str], verify: Verify) -> Iterator[Checkpoint]:
+def checkpoints(
+    lines: Iterable[bytes], keys: Iterable[str], verify: Verify
+) -> Iterator[Checkpoint]:
     """Those of a file, oldest first, each with a signature by one of these keys (hex). Raises Broken."""
     trusted, number = set(keys), 0
     for place, line in enumerate(lines, 1):
         try:
             checkpoint = Checkpoint(**json.loads(line))
-            signed = checkpoint.key in trusted and verify(bytes.fromhex(checkpoint.key), bytes.fromhex(checkpoint.signature), checkpoint.message)
+            signed = checkpoint.key in trusted and verify(
+                bytes.fromhex(checkpoint.key),
+                bytes.fromhex(checkpoint.signature),
+                checkpoint.message,
+            )
         except (ValueError, TypeError):
             raise BrokenChain(f"Line {place} of the checkpoints is none.") from None
         if not signed:
-            raise BrokenChain(f"Line {place} of the checkpoints, of seal {checkpoint.number}, is not signed by a key that is trusted here.")
+            raise BrokenChain(
+                f"Line {place} of the checkpoints, of seal {checkpoint.number}, is not signed by a key that is trusted here."
+            )
         if checkpoint.number < number:
-            raise BrokenChain(f"Line {place} of the checkpoints is of seal {checkpoint.number}, after one of seal {number}.")
+            raise BrokenChain(
+                f"Line {place} of the checkpoints is of seal {checkpoint.number}, after one of seal {number}."
+            )
         number = checkpoint.number
         yield checkpoint
 
@@ -153,14 +177,20 @@ def verified(key: bytes, signature: bytes, message: bytes) -> bool:
         return False
     hashed = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % ORDER
     left, right = _times(s, base), _sum(r, _times(hashed, public))
-    return (left[0] * right[2] - right[0] * left[2]) % P == 0 == (left[1] * right[2] - right[1] * left[2]) % P
+    return (
+        (left[0] * right[2] - right[0] * left[2]) % P
+        == 0
+        == (left[1] * right[2] - right[1] * left[2]) % P
+    )
 
 
 # A range ---------------------------------------------------------------------------------------------------------------
 
 
 def entry_of(line: dict[str, Any]) -> SealEntry:
-    return SealEntry(line["number"], line["kind"], line["subject"], bytes.fromhex(line["digest"]), line["sealed"])
+    return SealEntry(
+        line["number"], line["kind"], line["subject"], bytes.fromhex(line["digest"]), line["sealed"]
+    )
 
 
 def check(lines: Iterable[bytes], marks: Iterable[Checkpoint] = ()) -> Chain:
@@ -190,7 +220,11 @@ def main(range_file: str, checkpoint_file: str = "", *keys: str) -> str:
             with open(checkpoint_file, "rb") as file:
                 marks = list(checkpoints(file, keys, verified))
             chain = check(lines, marks)
-    signed = f"the checkpoint of {chain.passed.at} confirms it up to seal {chain.passed.number}" if chain.passed else "no checkpoint confirms it"
+    signed = (
+        f"the checkpoint of {chain.passed.at} confirms it up to seal {chain.passed.number}"
+        if chain.passed
+        else "no checkpoint confirms it"
+    )
     return f"The chain holds up to seal {chain.number}; {signed}."
 
 

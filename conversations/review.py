@@ -19,7 +19,11 @@ from .people import audit
 from .people.access import may, readable
 
 LEASE = timedelta(minutes=30)
-DUE = {Review.Severity.ROUTINE: timedelta(days=7), Review.Severity.RAISED: timedelta(days=3), Review.Severity.HIGH: timedelta(days=1)}
+DUE = {
+    Review.Severity.ROUTINE: timedelta(days=7),
+    Review.Severity.RAISED: timedelta(days=3),
+    Review.Severity.HIGH: timedelta(days=1),
+}
 BULK = 200  # conversations that one decision in bulk is about, at most
 Action, Source, State, Severity = AuditEvent.Action, Review.Source, Review.State, Review.Severity
 
@@ -93,7 +97,15 @@ def assign(request, conversation: Conversation, to: User) -> Review:
     return review
 
 
-def decide(request, conversation: Conversation, disposition: str, seen: UUID, *, reason: str = "", note: str = "") -> Decision:
+def decide(
+    request,
+    conversation: Conversation,
+    disposition: str,
+    seen: UUID,
+    *,
+    reason: str = "",
+    note: str = "",
+) -> Decision:
     """About all up to the call `seen`. Raises Refused: for one's own, for somebody else's claim, and where the conversation went on."""
     _not_own(request.user, conversation)
     if disposition == Decision.Disposition.VIOLATION and not reason.strip():
@@ -104,7 +116,9 @@ def decide(request, conversation: Conversation, disposition: str, seen: UUID, *,
         if newest(conversation) != seen:
             raise ReviewRefused(WENT_ON)
         decision = _decided(request, review, disposition, seen, reason, note)
-        audit.record(request, Action.DECISION, conversation, decision=decision.pk, disposition=disposition)
+        audit.record(
+            request, Action.DECISION, conversation, decision=decision.pk, disposition=disposition
+        )
     return decision
 
 
@@ -119,25 +133,54 @@ def no_issue(request, conversations: Iterable[Conversation], reason: str) -> int
     with transaction.atomic():
         for conversation in sorted(conversations, key=lambda each: each.pk):
             review, seen = _entered(conversation, Source.CHOSEN), newest(conversation)
-            if seen and conversation.owner_id != request.user.pk and not review.held_by_another(request.user, now):
-                made.append(_decided(request, review, Decision.Disposition.NO_ISSUE, seen, reason, ""))
-        audit.record(request, Action.DECISION, of="many at once", disposition="no_issue", reason=reason, decisions=[each.pk for each in made])
+            if (
+                seen
+                and conversation.owner_id != request.user.pk
+                and not review.held_by_another(request.user, now)
+            ):
+                made.append(
+                    _decided(request, review, Decision.Disposition.NO_ISSUE, seen, reason, "")
+                )
+        audit.record(
+            request,
+            Action.DECISION,
+            of="many at once",
+            disposition="no_issue",
+            reason=reason,
+            decisions=[each.pk for each in made],
+        )
     return len(made)
 
 
 def newest(conversation: Conversation) -> UUID | None:
     """Its newest closed call."""
-    return conversation.snapshots.exclude(status=Snapshot.Status.PENDING).order_by("-id").values_list("id", flat=True).first()
+    return (
+        conversation.snapshots.exclude(status=Snapshot.Status.PENDING)
+        .order_by("-id")
+        .values_list("id", flat=True)
+        .first()
+    )
 
 
-def _decided(request, review: Review, disposition: str, seen: UUID, reason: str, note: str) -> Decision:
+def _decided(
+    request, review: Review, disposition: str, seen: UUID, reason: str, note: str
+) -> Decision:
     """Escalated means that it waits for a Lead."""
     decision = Decision.objects.create(
-        conversation_id=review.conversation_id, reviewer=request.user, disposition=disposition, reason=reason, note=note, newest=seen
+        conversation_id=review.conversation_id,
+        reviewer=request.user,
+        disposition=disposition,
+        reason=reason,
+        note=note,
+        newest=seen,
     )
     review.decision, review.assignee, review.lease = decision, None, None
     if disposition == Decision.Disposition.ESCALATED:
-        review.state, review.source, review.severity = State.WAITING, Source.ESCALATED, Severity.HIGH
+        review.state, review.source, review.severity = (
+            State.WAITING,
+            Source.ESCALATED,
+            Severity.HIGH,
+        )
         review.entered, review.due = decision.made, decision.made + DUE[Severity.HIGH]
     else:
         review.state = State.DECIDED
@@ -145,10 +188,17 @@ def _decided(request, review: Review, disposition: str, seen: UUID, reason: str,
     return decision
 
 
-def _entered(conversation: Conversation, source: str, severity: Review.Severity = Severity.ROUTINE) -> Review:
+def _entered(
+    conversation: Conversation, source: str, severity: Review.Severity = Severity.ROUTINE
+) -> Review:
     """Its row, locked; made, if it was not in the queue."""
     now = timezone.now()
-    new: dict[str, Any] = {"source": source, "severity": severity, "entered": now, "due": now + DUE[severity]}
+    new: dict[str, Any] = {
+        "source": source,
+        "severity": severity,
+        "entered": now,
+        "due": now + DUE[severity],
+    }
     Review.objects.get_or_create(conversation=conversation, defaults=new)
     return Review.objects.select_for_update().get(conversation=conversation)
 
@@ -156,7 +206,13 @@ def _entered(conversation: Conversation, source: str, severity: Review.Severity 
 def _lease(request, review: Review, now: datetime) -> None:
     review.state, review.assignee, review.lease = State.WAITING, request.user, now + LEASE
     review.save(update_fields=["state", "assignee", "lease"])
-    audit.record(request, Action.ASSIGNMENT, review.conversation, to=request.user.get_username(), until=review.lease)
+    audit.record(
+        request,
+        Action.ASSIGNMENT,
+        review.conversation,
+        to=request.user.get_username(),
+        until=review.lease,
+    )
 
 
 def _not_own(reviewer: User, conversation: Conversation) -> None:
@@ -189,15 +245,31 @@ def sample(calls: list[UUID]) -> int:
     policies = list(SamplingPolicy.objects.filter(active=True))
     if not policies:
         return 0
-    begun = Snapshot.objects.filter(id__in=calls, kind=Snapshot.Kind.CHAT, conversation__started__gte=min(policy.made for policy in policies))
+    begun = Snapshot.objects.filter(
+        id__in=calls,
+        kind=Snapshot.Kind.CHAT,
+        conversation__started__gte=min(policy.made for policy in policies),
+    )
     rows, now = {}, timezone.now()
-    for conversation, started, department, model in begun.values_list("conversation", "conversation__started", "owner__department", "model"):
+    for conversation, started, department, model in begun.values_list(
+        "conversation", "conversation__started", "owner__department", "model"
+    ):
         for policy in policies:
-            if policy.covers(started, department, model) and drawn(bytes(policy.seed), conversation, policy.percent):
-                rows[conversation] = Review(conversation_id=conversation, source=Source.SAMPLED, policy=policy, entered=now, due=now + DUE[Severity.ROUTINE])
+            if policy.covers(started, department, model) and drawn(
+                bytes(policy.seed), conversation, policy.percent
+            ):
+                rows[conversation] = Review(
+                    conversation_id=conversation,
+                    source=Source.SAMPLED,
+                    policy=policy,
+                    entered=now,
+                    due=now + DUE[Severity.ROUTINE],
+                )
     return len(Review.objects.bulk_create(rows.values(), ignore_conflicts=True))
 
 
 def drawn(seed: bytes, conversation: UUID, percent: Decimal) -> bool:
     """Whether a policy draws this conversation. Whoever has the seed comes to the same."""
-    return int.from_bytes(hmac.digest(seed, conversation.bytes, "sha256")[:8]) * 100 < percent * 2**64
+    return (
+        int.from_bytes(hmac.digest(seed, conversation.bytes, "sha256")[:8]) * 100 < percent * 2**64
+    )

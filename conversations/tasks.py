@@ -13,7 +13,9 @@ from procrastinate.exceptions import JobAborted
 from . import database
 from .models import Export
 
-AT_ONCE = 2  # exports that are made at a time, by however many workers: other jobs must not wait for them
+AT_ONCE = (
+    2  # exports that are made at a time, by however many workers: other jobs must not wait for them
+)
 SILENT = timedelta(minutes=5)  # after which an export that nobody is at is taken up
 
 

@@ -18,7 +18,9 @@ HIDDEN = re.compile(
 def show_hidden(text: str) -> SafeString:
     """Escaped HTML in which each hidden character reads ‹U+202E›, marked so that nobody can write the mark by hand."""
     pieces = HIDDEN.split(text.replace("\r\n", "\n"))
-    return format_html_join("", "{}", ((named(piece) if i % 2 else piece,) for i, piece in enumerate(pieces)))
+    return format_html_join(
+        "", "{}", ((named(piece) if i % 2 else piece,) for i, piece in enumerate(pieces))
+    )
 
 
 def named(character: str) -> SafeString:

@@ -25,11 +25,17 @@ def signed_in(sender, request: HttpRequest, user: User, **rest) -> None:
 
 
 @receiver(user_login_failed)
-def failed_to_sign_in(sender, credentials: dict, request: HttpRequest | None = None, **rest) -> None:
+def failed_to_sign_in(
+    sender, credentials: dict, request: HttpRequest | None = None, **rest
+) -> None:
     """Known and unknown names cost the same. An unknown one is not kept: people type passwords there. Nor is what a pause turned away."""
     if request is not None and not getattr(request, "axes_locked_out", False):
-        account = User.objects.filter(username=str(credentials.get("username"))[:150].replace("\0", "")).first()
-        audit.record(request, Action.SIGN_IN_FAILED, account, name=account.username if account else "")
+        account = User.objects.filter(
+            username=str(credentials.get("username"))[:150].replace("\0", "")
+        ).first()
+        audit.record(
+            request, Action.SIGN_IN_FAILED, account, name=account.username if account else ""
+        )
 
 
 def password_change(request) -> HttpResponseBase:

@@ -65,7 +65,9 @@ ADMIN_CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-u
 
 def client_address(meta: dict) -> str | None:
     """The peer's; or, where the peer is a trusted proxy, the nearest hop before it that is none."""
-    hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")] + [meta.get("REMOTE_ADDR", "")]
+    hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")] + [
+        meta.get("REMOTE_ADDR", "")
+    ]
     while len(hops) > 1 and hops[-1] in settings.TRUSTED_PROXIES:
         hops.pop()
     try:
@@ -86,10 +88,15 @@ class RequestMiddleware:
         request_id.current.set(request.id)
         response = self.get_response(request)
         response.headers.setdefault("x-request-id", request.id)
-        request_id.current.set(response.headers["x-request-id"])  # for what is logged while the body goes out
+        request_id.current.set(
+            response.headers["x-request-id"]
+        )  # for what is logged while the body goes out
         metrics.answered(request, response.status_code)
         if not is_api(request):
-            response.headers.setdefault("Content-Security-Policy", ADMIN_CSP if re.match("/admin/", request.path_info) else PAGES_CSP)
+            response.headers.setdefault(
+                "Content-Security-Policy",
+                ADMIN_CSP if re.match("/admin/", request.path_info) else PAGES_CSP,
+            )
         return response
 
 

@@ -25,8 +25,15 @@ class Throttle(AxesDatabaseHandler):
 
     def get_failures(self, request, credentials: dict | None = None) -> int:
         """An address's are scaled, so that one limit serves both; an unknown address has none."""
-        account, address = (attempts.aggregate(sum=Sum("failures_since_start"))["sum"] or 0 for attempts in self.get_user_attempts(request, credentials))
-        scaled = address * settings.SIGN_IN_FAILURES // settings.SIGN_IN_ADDRESS_FAILURES if request.axes_ip_address else 0
+        account, address = (
+            attempts.aggregate(sum=Sum("failures_since_start"))["sum"] or 0
+            for attempts in self.get_user_attempts(request, credentials)
+        )
+        scaled = (
+            address * settings.SIGN_IN_FAILURES // settings.SIGN_IN_ADDRESS_FAILURES
+            if request.axes_ip_address
+            else 0
+        )
         return max(account, scaled)
 
 

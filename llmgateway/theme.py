@@ -29,7 +29,9 @@ def choose(request) -> HttpResponse:
     answer = redirect(way if url_has_allowed_host_and_scheme(way, {request.get_host()}) else "chat")
     chosen = request.POST.get("theme")
     if chosen in THEMES:
-        answer.set_cookie("theme", chosen, max_age=YEAR, secure=settings.BEHIND_TLS, httponly=True, samesite="Lax")
+        answer.set_cookie(
+            "theme", chosen, max_age=YEAR, secure=settings.BEHIND_TLS, httponly=True, samesite="Lax"
+        )
     else:
         answer.delete_cookie("theme", samesite="Lax")
     return answer

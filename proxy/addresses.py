@@ -7,8 +7,15 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 # Link-local addresses are barred as such (169.254.169.254 among them). These are elsewhere: AWS, Alibaba, Azure, Oracle.
-METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23", "100.100.100.200", "168.63.129.16", "192.0.0.192")))
-WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))  # an IPv4 address in their last four bytes
+METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("fd00:ec2::254", "fd00:ec2::23", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
+    )
+)
+WITH_IPV4 = tuple(
+    map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96"))
+)  # an IPv4 address in their last four bytes
 
 
 def find_objection(url: str) -> str:
@@ -35,7 +42,11 @@ def find_objection_resolved(url: str) -> str:
         found = socket.getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return ""
-    return "This name stands for an address that calls may not be sent to." if any(is_barred(str(address[0])) for *_, address in found) else ""
+    return (
+        "This name stands for an address that calls may not be sent to."
+        if any(is_barred(str(address[0])) for *_, address in found)
+        else ""
+    )
 
 
 def is_barred(host: str) -> bool:
@@ -45,6 +56,15 @@ def is_barred(host: str) -> bool:
     except ValueError:
         return False
     if address.version == 6:
-        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if any(address in network for network in WITH_IPV4) else None
+        inner = (
+            ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+            if any(address in network for network in WITH_IPV4)
+            else None
+        )
         address = address.ipv4_mapped or address.sixtofour or inner or address
-    return address in METADATA or address.is_link_local or address.is_multicast or address.is_unspecified
+    return (
+        address in METADATA
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+    )

@@ -23,9 +23,25 @@ class Fault(Exception):
     ours = False  # the upstream has no part in it
     spent = False  # the gateway has tried again already, so the caller need not
 
-    def __init__(self, status: int, code: str | None, text: str, type: str = "upstream_error", *, param: str | None = None, retry_after: str | None = None):
+    def __init__(
+        self,
+        status: int,
+        code: str | None,
+        text: str,
+        type: str = "upstream_error",
+        *,
+        param: str | None = None,
+        retry_after: str | None = None,
+    ):
         super().__init__(code)
-        self.status, self.code, self.text, self.type, self.param, self.retry_after = status, code, text, type, param, retry_after
+        self.status, self.code, self.text, self.type, self.param, self.retry_after = (
+            status,
+            code,
+            text,
+            type,
+            param,
+            retry_after,
+        )
 
     def of(self, snapshot: UUID, conversation: UUID | None = None) -> "Fault":
         """The same, and which call it ended."""
@@ -47,13 +63,22 @@ def refused(status: int, error: Json, token: str = "", retry_after: str | None =
     if token and status in (401, 403):
         fault = Fault(502, "token_refused", REFUSED)
     elif status in (401, 403, 407):
-        fault = Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
+        fault = Fault(
+            502, "upstream_credentials", "The model's server refused the gateway's credentials."
+        )
     elif not 400 <= status < 500:
         ours, code = (504, "upstream_timeout") if status == 504 else (502, "upstream_failed")
         fault = Fault(ours, error["code"] or code, error["message"], retry_after=retry_after)
     else:
         type = "rate_limit_error" if status == 429 else "invalid_request_error"
-        fault = Fault(status, error["code"], error["message"], type, param=error["param"], retry_after=retry_after)
+        fault = Fault(
+            status,
+            error["code"],
+            error["message"],
+            type,
+            param=error["param"],
+            retry_after=retry_after,
+        )
     fault.answered = status
     return fault
 
@@ -70,21 +95,46 @@ def retry_after(reply: requests.Response) -> str | None:
 
 
 MEANT = {  # what an error may be called instead of naming its status
-    "rate_limit_error": 429, "rate_limit_exceeded": 429, "insufficient_quota": 429, "overloaded_error": 529, "server_error": 500, "api_error": 500,
-    "timeout_error": 504, "invalid_request_error": 400, "context_length_exceeded": 400, "content_filter": 400, "content_policy_violation": 400,
-    "not_found_error": 404, "authentication_error": 401, "permission_error": 403,
-}  # fmt: skip
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "overloaded_error": 529,
+    "server_error": 500,
+    "api_error": 500,
+    "timeout_error": 504,
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "content_policy_violation": 400,
+    "not_found_error": 404,
+    "authentication_error": 401,
+    "permission_error": 403,
+}
 
 
 def failed(error: Any) -> Fault:
     """An error that came at status 200, before anything of an answer: by the status that it names or means, or none in particular."""
     said = error if isinstance(error, dict) else {}
     named = [said.get(name) for name in ("code", "status", "status_code", "type")]
-    status = next((MEANT[name] if name in MEANT else int(name) for name in map(str, named) if name in MEANT or re.fullmatch("[45][0-9]{2}", name)), 0)
+    status = next(
+        (
+            MEANT[name] if name in MEANT else int(name)
+            for name in map(str, named)
+            if name in MEANT or re.fullmatch("[45][0-9]{2}", name)
+        ),
+        0,
+    )
     if not status:
         return Fault(502, "upstream_failed", error_words(error))
     code, param = (str(said[name])[:200] if said.get(name) else None for name in ("code", "param"))
-    return refused(status, {"message": error_words(error), "code": None if code == str(status) else code, "param": param})
+    return refused(
+        status,
+        {
+            "message": error_words(error),
+            "code": None if code == str(status) else code,
+            "param": param,
+        },
+    )
 
 
 def error_words(error: Any) -> str:

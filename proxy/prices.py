@@ -22,7 +22,9 @@ class Rates(NamedTuple):
     completion: Decimal | None = None
 
 
-def token_cost(model: str, prompt: int, completion: int, cached: int = 0, rates: Rates | None = None) -> Decimal | None:
+def token_cost(
+    model: str, prompt: int, completion: int, cached: int = 0, rates: Rates | None = None
+) -> Decimal | None:
     each = _per_token((rates and rates.model) or model, 100_000 if prompt > 100_000 else 1000)
     fresh, read, written = each[:3] if each else (None, None, None)
     if rates and rates.prompt is not None:
@@ -55,14 +57,26 @@ def _per_token(model: str, size: int) -> tuple[Decimal, Decimal, Decimal, str] |
 
     Looked up once: a look-up costs more than the rest of the close."""
 
-    for provider in (None, "openai"):  # a model's name tells its maker; some names only their maker knows
+    for provider in (
+        None,
+        "openai",
+    ):  # a model's name tells its maker; some names only their maker knows
 
         def found(provider: str | None = provider, **tokens: int) -> PriceCalculation:
             return calc_price(Usage(**tokens), model_ref=model, provider_id=provider)
 
         try:
-            fresh, read, written = found(input_tokens=size), found(input_tokens=size, cache_read_tokens=size), found(output_tokens=size)
-            return fresh.total_price / size, read.total_price / size, written.total_price / size, fresh.model.id
+            fresh, read, written = (
+                found(input_tokens=size),
+                found(input_tokens=size, cache_read_tokens=size),
+                found(output_tokens=size),
+            )
+            return (
+                fresh.total_price / size,
+                read.total_price / size,
+                written.total_price / size,
+                fresh.model.id,
+            )
         except LookupError:
             continue
     return None

@@ -37,11 +37,15 @@ def title(conversation: str) -> None:
     from .jobs import titles
 
     try:
-        found = Conversation.objects.filter(id=conversation, titled_by=Conversation.TitledBy.WORDS).first()
+        found = Conversation.objects.filter(
+            id=conversation, titled_by=Conversation.TitledBy.WORDS
+        ).first()
         if found:
             titles.write(found, titles.build_request(found))
     except Fault as fault:
-        log.info("conversation %s keeps its first words for a title: %s", conversation, fault.status)
+        log.info(
+            "conversation %s keeps its first words for a title: %s", conversation, fault.status
+        )
     finally:
         database.release()
 
@@ -49,14 +53,26 @@ def title(conversation: str) -> None:
 def title_later(exchange: Exchange) -> None:
     """A page's call has ended: if it was the first answer of its conversation, a title is asked for. Never fails."""
     call = exchange.call
-    if not settings.TITLES or call.head_depth or exchange.token:  # a person's own token goes into no job
+    if (
+        not settings.TITLES or call.head_depth or exchange.token
+    ):  # a person's own token goes into no job
         return
     try:
-        answered = Snapshot.objects.filter(id=call.id, status=Snapshot.Status.OK, conversation__titled_by=Conversation.TitledBy.WORDS)
+        answered = Snapshot.objects.filter(
+            id=call.id,
+            status=Snapshot.Status.OK,
+            conversation__titled_by=Conversation.TitledBy.WORDS,
+        )
         if call.conversation and answered.exists():
-            title.configure(lock=f"title {call.conversation.int % AT_ONCE}").defer(conversation=str(call.conversation))
+            title.configure(lock=f"title {call.conversation.int % AT_ONCE}").defer(
+                conversation=str(call.conversation)
+            )
     except (Error, ConnectorException) as problem:
-        log.warning("conversation %s gets no title by a model: %s", call.conversation, type(problem).__name__)
+        log.warning(
+            "conversation %s gets no title by a model: %s",
+            call.conversation,
+            type(problem).__name__,
+        )
     finally:
         database.release()
 
@@ -81,18 +97,33 @@ def assess(conversation: str, if_due: bool) -> None:
 
 def assess_later(conversation: UUID, *, if_due: bool = False) -> None:
     """Raises AlreadyEnqueued where it waits for that."""
-    assess.configure(queueing_lock=f"assess {conversation}").defer(conversation=str(conversation), if_due=if_due)
+    assess.configure(queueing_lock=f"assess {conversation}").defer(
+        conversation=str(conversation), if_due=if_due
+    )
 
 
 @app.periodic(cron="30 1 * * *")
 @app.task(queueing_lock="draw")
 def draw(timestamp: int) -> None:
     """A sample of the day before (UTC). What is drawn is on the audit trail, before any of it is asked."""
-    percent, day = settings.METADATA_SAMPLE, datetime.fromtimestamp(timestamp, UTC).date() - timedelta(days=1)
+    percent, day = (
+        settings.METADATA_SAMPLE,
+        datetime.fromtimestamp(timestamp, UTC).date() - timedelta(days=1),
+    )
     try:
-        for id in assessments.sample(day, percent, settings.METADATA_SAMPLE_MOST) if settings.METADATA_CHECK and percent else []:
+        for id in (
+            assessments.sample(day, percent, settings.METADATA_SAMPLE_MOST)
+            if settings.METADATA_CHECK and percent
+            else []
+        ):
             with suppress(AlreadyEnqueued), transaction.atomic():  # it waits for that already
-                audit.record(SAMPLE, AuditEvent.Action.ASSESSMENT, Conversation(id=id), day=day, percent=percent)
+                audit.record(
+                    SAMPLE,
+                    AuditEvent.Action.ASSESSMENT,
+                    Conversation(id=id),
+                    day=day,
+                    percent=percent,
+                )
                 assess_later(id, if_due=True)
     finally:
         database.release()

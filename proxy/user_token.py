@@ -20,7 +20,9 @@ from .upstreams.routing import ENVIRONMENT, Way
 COOKIE = "user_token"
 LONGEST = 2500  # characters: sealed, it has to fit a cookie
 OLDEST = timedelta(days=1)  # some browsers never end a session
-MISSING = "This gateway sends your own token to the model. Paste it under “Your token”, then ask again."
+MISSING = (
+    "This gateway sends your own token to the model. Paste it under “Your token”, then ask again."
+)
 
 
 def read(request) -> str:
@@ -28,7 +30,11 @@ def read(request) -> str:
     if not settings.ALLOW_USER_TOKENS or not request.user.is_authenticated:
         return ""
     try:
-        return _seal(request.user).decrypt(request.COOKIES.get(COOKIE, ""), ttl=int(OLDEST.total_seconds())).decode()
+        return (
+            _seal(request.user)
+            .decrypt(request.COOKIES.get(COOKIE, ""), ttl=int(OLDEST.total_seconds()))
+            .decode()
+        )
     except InvalidToken:
         return ""
 
@@ -47,7 +53,13 @@ def require_token(request, way: Way) -> str:
 def store_token(request, response: HttpResponse, token: str) -> None:
     """Until the browser is closed, the person signs out, or a day has passed."""
     sealed = _seal(request.user).encrypt((token if " " in token else f"Bearer {token}").encode())
-    response.set_cookie(COOKIE, sealed.decode(), httponly=True, samesite="Strict", secure=settings.SESSION_COOKIE_SECURE)
+    response.set_cookie(
+        COOKIE,
+        sealed.decode(),
+        httponly=True,
+        samesite="Strict",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
 
 
 def forget_token(response: HttpResponse) -> None:
@@ -62,7 +74,12 @@ class Cookie:
 
     def __call__(self, request):
         response = self.get_response(request)
-        if COOKIE in request.COOKIES and COOKIE not in response.cookies and hasattr(request, "user") and not read(request):
+        if (
+            COOKIE in request.COOKIES
+            and COOKIE not in response.cookies
+            and hasattr(request, "user")
+            and not read(request)
+        ):
             forget_token(response)
         return response
 
@@ -73,9 +90,15 @@ def shell(request) -> dict:
         "user_tokens": settings.ALLOW_USER_TOKENS,
         "token_url": settings.TOKEN_URL,
         "token_kept": lambda: bool(read(request)),
-        "token_missing": lambda: bool(settings.ALLOW_USER_TOKENS and not settings.LLM_API_AUTHORIZATION and not read(request)),
+        "token_missing": lambda: bool(
+            settings.ALLOW_USER_TOKENS and not settings.LLM_API_AUTHORIZATION and not read(request)
+        ),
     }
 
 
 def _seal(user) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(salted_hmac("proxy.user_token", str(user.pk), algorithm="sha256").digest()))
+    return Fernet(
+        base64.urlsafe_b64encode(
+            salted_hmac("proxy.user_token", str(user.pk), algorithm="sha256").digest()
+        )
+    )

@@ -33,9 +33,18 @@ NOTHING: tuple[Any, ...] = (None, "", {})
 class AuditFilter(DaysForm):
     """An id looks at all days unless some are chosen."""
 
-    who = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Name begins with"}))
+    who = forms.CharField(
+        required=False,
+        max_length=150,
+        widget=forms.TextInput(attrs={"placeholder": "Name begins with"}),
+    )
     action = forms.ChoiceField(
-        required=False, choices=[("", "Any"), (READING, "Read what was said"), *((action.value, action.label.capitalize()) for action in Action)]
+        required=False,
+        choices=[
+            ("", "Any"),
+            (READING, "Read what was said"),
+            *((action.value, action.label.capitalize()) for action in Action),
+        ],
     )
     about = forms.CharField(required=False, max_length=100, widget=ABOUT)
     field_order = ("who", "action", "about", "since", "until")
@@ -53,11 +62,20 @@ class AuditFilter(DaysForm):
         if self.end_id:
             events = events.filter(id__lt=self.end_id)
         if chosen["who"]:
-            events = events.filter(Q(actor__in=self.actors(chosen["who"])) | Q(actor=None, actor_name__istartswith=chosen["who"]))
+            events = events.filter(
+                Q(actor__in=self.actors(chosen["who"]))
+                | Q(actor=None, actor_name__istartswith=chosen["who"])
+            )
         if chosen["action"]:
-            events = events.doing(*(AuditEvent.READING if chosen["action"] == READING else [chosen["action"]]))
+            events = events.doing(
+                *(AuditEvent.READING if chosen["action"] == READING else [chosen["action"]])
+            )
         if chosen["about"]:
-            events = events.filter(Q(subject=chosen["about"]) | Q(conversation=self.id)) if self.id else events.filter(subject=chosen["about"])
+            events = (
+                events.filter(Q(subject=chosen["about"]) | Q(conversation=self.id))
+                if self.id
+                else events.filter(subject=chosen["about"])
+            )
         return events
 
     def actors(self, name: str) -> set[int]:
@@ -65,7 +83,10 @@ class AuditFilter(DaysForm):
         people, names = User.objects.filter(username__istartswith=name), self.names
         if not names.hidden:
             return set(people.values_list("id", flat=True))
-        return {*people.filter(is_staff=True).values_list("id", flat=True), *names.find(name, ACCOUNTS)}
+        return {
+            *people.filter(is_staff=True).values_list("id", flat=True),
+            *names.find(name, ACCOUNTS),
+        }
 
     @property
     def id(self) -> UUID | None:
@@ -103,7 +124,9 @@ class AuditEventAdmin(Log):
     def named(self, rows: list[AuditEvent], names: Names) -> list[AuditEvent]:
         return [names.event(event) for event in rows]
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> AuditEvent | None:
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> AuditEvent | None:
         event = super().get_object(request, object_id, from_field)
         return Names(request.user).event(event) if event else None
 
@@ -114,16 +137,30 @@ class AuditEventAdmin(Log):
         return may(request.user, self.right)
 
     def get_list_display(self, request: HttpRequest):
-        return (*self.list_display, "words") if reads_everything(request.user) else self.list_display
+        return (
+            (*self.list_display, "words") if reads_everything(request.user) else self.list_display
+        )
 
     def get_fields(self, request: HttpRequest, obj=None):
-        fields = ("id", "time", "who", "did", "about", "conversation", "details", "address", "user_agent")
+        fields = (
+            "id",
+            "time",
+            "who",
+            "did",
+            "about",
+            "conversation",
+            "details",
+            "address",
+            "user_agent",
+        )
         return (*fields, "words") if reads_everything(request.user) else fields
 
     def get_readonly_fields(self, request: HttpRequest, obj=None):
         return self.get_fields(request, obj)
 
-    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None) -> HttpResponse:
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None
+    ) -> HttpResponse:
         event = self.get_object(request, object_id)
         if event is not None and self.has_view_permission(request):
             audit.record(request, Action.LIST, event)
@@ -143,11 +180,24 @@ class AuditEventAdmin(Log):
 
     @admin.display(description="with")
     def about(self, event: AuditEvent) -> SafeString | str:
-        return format_html("{} <code>{}</code>", event.kind, visible(event.subject)) if event.subject else event.kind or "–"
+        return (
+            format_html("{} <code>{}</code>", event.kind, visible(event.subject))
+            if event.subject
+            else event.kind or "–"
+        )
 
     @admin.display(description="details")
     def details(self, event: AuditEvent) -> SafeString | str:
-        return visible("; ".join(f"{name} {in_words(value)}" for name, value in json.loads(event.detail).items() if value not in NOTHING)) or "–"
+        return (
+            visible(
+                "; ".join(
+                    f"{name} {in_words(value)}"
+                    for name, value in json.loads(event.detail).items()
+                    if value not in NOTHING
+                )
+            )
+            or "–"
+        )
 
     @admin.display(description="words")
     def words(self, event: AuditEvent) -> SafeString | str:
@@ -156,7 +206,9 @@ class AuditEventAdmin(Log):
 
 def in_words(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {in_words(each)}" for name, each in value.items() if each not in NOTHING)
+        return ", ".join(
+            f"{name} {in_words(each)}" for name, each in value.items() if each not in NOTHING
+        )
     if isinstance(value, list):
         return ", ".join(map(in_words, value)) or "none"
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)

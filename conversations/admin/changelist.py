@@ -69,11 +69,17 @@ class Keyset(ChangeList):
         beside = Q(pk__lt=before) if before else Q(pk__gt=after) if after else Q()
         page = self.queryset.filter(beside).order_by(order)[: size + 1]
         if self.filter.few:
-            found = list(self.model_admin.columns(page).annotate(total=Count(self.queryset.order_by().values("pk")[: CAP + 1])))
+            found = list(
+                self.model_admin.columns(page).annotate(
+                    total=Count(self.queryset.order_by().values("pk")[: CAP + 1])
+                )
+            )
             total = found[0].total if found else 0
         else:
             total, ids = self.matched(beside, order)
-            rows = self.model._default_manager.filter(pk__in=ids if total <= CAP else page.values("pk"))
+            rows = self.model._default_manager.filter(
+                pk__in=ids if total <= CAP else page.values("pk")
+            )
             found = list(self.model_admin.columns(rows).order_by(order)) if total else []
         more, found = len(found) > size, found[:size]
         if (after and not more) or (before and not found):
@@ -98,7 +104,10 @@ class Keyset(ChangeList):
         [id] = [value for _, value in beside.children] or [None]  # type: ignore[misc]
         first, sign = ("ASC", ">") if order == "pk" else ("DESC", "<")
         with connection.cursor() as cursor:
-            cursor.execute(MATCHED.format(rows=rows, sign=sign, order=first), [*values, id, id, self.list_per_page + 1])
+            cursor.execute(
+                MATCHED.format(rows=rows, sign=sign, order=first),
+                [*values, id, id, self.list_per_page + 1],
+            )
             return cursor.fetchone()
 
     def page(self, **cursor: UUID) -> str:
@@ -162,7 +171,11 @@ class Log(Evidence, admin.ModelAdmin):
             path("csv/", view(self.csv_view), name=f"{name}_csv"),
             path("saved/", view(require_POST(self.save_view)), name=f"{name}_saved"),
             path("saved/<int:id>/", view(self.saved_view), name=f"{name}_saved_one"),
-            path("saved/<int:id>/delete/", view(require_POST(self.forget_view)), name=f"{name}_forget"),
+            path(
+                "saved/<int:id>/delete/",
+                view(require_POST(self.forget_view)),
+                name=f"{name}_forget",
+            ),
             *super().get_urls(),
         ]
 
@@ -184,7 +197,9 @@ class Log(Evidence, admin.ModelAdmin):
         }
         try:
             with patience.patience():
-                response = super().changelist_view(request, context | self.around(request) | (extra_context or {}))
+                response = super().changelist_view(
+                    request, context | self.around(request) | (extra_context or {})
+                )
         except patience.TookTooLong:
             return self.stopped(request)
         except FirstPage:
@@ -193,7 +208,12 @@ class Log(Evidence, admin.ModelAdmin):
             query.pop("after", None)
             return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
         if rows := getattr(response, "context_data", {}).get("cl"):  # found, and not rendered yet
-            self.note(request, Action.SEARCH if rows.filter.terms else Action.LIST, rows.filter, rows=rows.result_count)
+            self.note(
+                request,
+                Action.SEARCH if rows.filter.terms else Action.LIST,
+                rows.filter,
+                rows=rows.result_count,
+            )
         return response
 
     def around(self, request: HttpRequest) -> dict[str, Any]:
@@ -203,12 +223,18 @@ class Log(Evidence, admin.ModelAdmin):
     def stopped(self, request: HttpRequest) -> HttpResponse:
         chosen = self.filter_form(request.GET, request.user)
         self.note(request, Action.SEARCH if chosen.terms else Action.LIST, chosen, stopped=True)
-        return patience.stopped(request, str(self.opts.verbose_name_plural).capitalize(), chosen, self.url("changelist"))
+        return patience.stopped(
+            request, str(self.opts.verbose_name_plural).capitalize(), chosen, self.url("changelist")
+        )
 
     def note(self, request: HttpRequest, action: str, chosen: DaysForm, **detail: Any) -> None:
-        audit.record(request, action, self.model, terms=chosen.terms, filter=chosen.chosen, **detail)
+        audit.record(
+            request, action, self.model, terms=chosen.terms, filter=chosen.chosen, **detail
+        )
 
-    def history_view(self, request: HttpRequest, object_id: str, extra_context=None) -> HttpResponse:
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context=None
+    ) -> HttpResponse:
         """Evidence has no history of changes, but the page names it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -230,8 +256,12 @@ class Log(Evidence, admin.ModelAdmin):
         if wrong:
             return self.back(request.GET.urlencode())
         self.note(request, Action.EXPORT, chosen, format="csv")
-        response = StreamingHttpResponse(self.download(request, chosen), content_type="text/csv; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="{slugify(str(self.opts.verbose_name_plural))}-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"'
+        response = StreamingHttpResponse(
+            self.download(request, chosen), content_type="text/csv; charset=utf-8"
+        )
+        response["Content-Disposition"] = (
+            f'attachment; filename="{slugify(str(self.opts.verbose_name_plural))}-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"'
+        )
         response["X-Content-Type-Options"] = "nosniff"
         return response
 
@@ -249,11 +279,19 @@ class Log(Evidence, admin.ModelAdmin):
         if not chosen.is_valid():
             messages.error(request, "Correct the filter, then save it.")
             return self.back(request.GET.urlencode())
-        saved = SavedFilter(owner=reader, page=str(self.opts.model_name), name=name, query=chosen.query())
+        saved = SavedFilter(
+            owner=reader, page=str(self.opts.model_name), name=name, query=chosen.query()
+        )
         try:
             with transaction.atomic():
                 saved.keep()
-                audit.record(request, Action.ADDED, saved, terms=f"{name}: {chosen.terms}", filter=chosen.chosen)
+                audit.record(
+                    request,
+                    Action.ADDED,
+                    saved,
+                    terms=f"{name}: {chosen.terms}",
+                    filter=chosen.chosen,
+                )
         except ValidationError as problem:
             messages.error(request, " ".join(problem.messages))
         else:
@@ -274,4 +312,6 @@ class Log(Evidence, admin.ModelAdmin):
     def _saved(self, request: HttpRequest, id: int) -> SavedFilter:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return get_object_or_404(SavedFilter, pk=id, owner=request.user.pk, page=self.opts.model_name)
+        return get_object_or_404(
+            SavedFilter, pk=id, owner=request.user.pk, page=self.opts.model_name
+        )

@@ -33,7 +33,17 @@ ASSESSMENTS = 10  # of one conversation, beside it
 
 @admin.register(Conversation)
 class ConversationAdmin(Log):
-    list_display = ("name", "who", "when", "count_of_turns", "models_used", "tokens", "price", "reviewed", "assigned")
+    list_display = (
+        "name",
+        "who",
+        "when",
+        "count_of_turns",
+        "models_used",
+        "tokens",
+        "price",
+        "reviewed",
+        "assigned",
+    )
     list_display_links = ("name",)
     filter_form = ConversationFilter
     exported = "conversations"
@@ -47,28 +57,62 @@ class ConversationAdmin(Log):
         return chosen.calls_of_conversations()
 
     def columns(self, rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
-        mine = ("title", "shown", "started", "last", "turns", "prompt_tokens", "completion_tokens", "cost")
-        models = Snapshot.objects.filter(conversation=OuterRef("pk")).order_by().values_list("model").distinct()[: MODELS + 1]
+        mine = (
+            "title",
+            "shown",
+            "started",
+            "last",
+            "turns",
+            "prompt_tokens",
+            "completion_tokens",
+            "cost",
+        )
+        models = (
+            Snapshot.objects.filter(conversation=OuterRef("pk"))
+            .order_by()
+            .values_list("model")
+            .distinct()[: MODELS + 1]
+        )
         owners = ("owner__username", "owner__department", "owner__job_title")
-        review = ("review__state", "review__source", "review__lease", "review__assignee__username", "review__decision__disposition")
+        review = (
+            "review__state",
+            "review__source",
+            "review__lease",
+            "review__assignee__username",
+            "review__decision__disposition",
+        )
         new = Count(calls_since("review__decision__newest", of="pk").values("pk")[: NEW + 1])
-        rows = rows.select_related("owner", "review__assignee", "review__decision").only(*mine, *owners, *review)
+        rows = rows.select_related("owner", "review__assignee", "review__decision").only(
+            *mine, *owners, *review
+        )
         return rows.annotate(models=ArraySubquery(models), new=new)
 
     @admin.display(description="conversation")
     def name(self, conversation: Conversation) -> SafeString:
-        removed = "" if conversation.shown else format_html(' <span class="gw-note">removed by its owner</span>')
+        removed = (
+            ""
+            if conversation.shown
+            else format_html(' <span class="gw-note">removed by its owner</span>')
+        )
         return format_html("{}{}", visible(conversation.title or "Untitled"), removed)
 
     @admin.display(description="who")
     def who(self, conversation: Conversation) -> SafeString:
         names: Names = conversation.names  # type: ignore[attr-defined]
         owner = conversation.owner
-        return format_html('{}<span class="gw-line gw-quiet">{}</span>', visible(names.name(owner)), visible(names.job_title(owner)))
+        return format_html(
+            '{}<span class="gw-line gw-quiet">{}</span>',
+            visible(names.name(owner)),
+            visible(names.job_title(owner)),
+        )
 
     @admin.display(description="began, and last")
     def when(self, conversation: Conversation) -> SafeString:
-        last = format_html('<span class="gw-line gw-quiet">{}</span>', minute(conversation.last)) if conversation.last != conversation.started else ""
+        last = (
+            format_html('<span class="gw-line gw-quiet">{}</span>', minute(conversation.last))
+            if conversation.last != conversation.started
+            else ""
+        )
         return format_html("{}{}", minute(conversation.started), last)
 
     @admin.display(description="turns")
@@ -78,8 +122,14 @@ class ConversationAdmin(Log):
     @admin.display(description="models")
     def models_used(self, conversation: Conversation) -> SafeString | str:
         models = sorted(filter(None, conversation.models))  # type: ignore[attr-defined]
-        lines = [visible(model) for model in models[:MODELS]] + ["and more"] * (len(models) > MODELS)
-        return format_html_join("", '<span class="gw-line">{}</span>', ((line,) for line in lines)) if lines else "–"
+        lines = [visible(model) for model in models[:MODELS]] + ["and more"] * (
+            len(models) > MODELS
+        )
+        return (
+            format_html_join("", '<span class="gw-line">{}</span>', ((line,) for line in lines))
+            if lines
+            else "–"
+        )
 
     @admin.display(description="tokens")
     def tokens(self, conversation: Conversation) -> str:
@@ -94,27 +144,62 @@ class ConversationAdmin(Log):
         review, new = getattr(conversation, "review", None), conversation.new  # type: ignore[attr-defined]
         if review is None:
             return format_html('<span class="gw-quiet">{}</span>', "not reviewed")
-        said = [review.decision.get_disposition_display()] if review.state == Review.State.DECIDED else ["waiting", review.get_source_display()]
-        if review.decision and review.state == Review.State.WAITING and review.source != Review.Source.ESCALATED:
+        said = (
+            [review.decision.get_disposition_display()]
+            if review.state == Review.State.DECIDED
+            else ["waiting", review.get_source_display()]
+        )
+        if (
+            review.decision
+            and review.state == Review.State.WAITING
+            and review.source != Review.Source.ESCALATED
+        ):
             said.append(f"was: {review.decision.get_disposition_display()}")
-        lines = format_html_join("", '<span class="gw-line gw-quiet">{}</span>', ((line,) for line in said[1:]))
-        mark = format_html('<span class="gw-mark">{} new since the review</span>', f"{NEW}+" if new > NEW else new) if new else ""
+        lines = format_html_join(
+            "", '<span class="gw-line gw-quiet">{}</span>', ((line,) for line in said[1:])
+        )
+        mark = (
+            format_html(
+                '<span class="gw-mark">{} new since the review</span>',
+                f"{NEW}+" if new > NEW else new,
+            )
+            if new
+            else ""
+        )
         return format_html("{}{}{}", said[0], lines, mark)
 
     @admin.display(description="with")
     def assigned(self, conversation: Conversation) -> SafeString | str:
         review = getattr(conversation, "review", None)
-        return "–" if review is None or review.free(timezone.now()) else visible(review.assignee.username)
+        return (
+            "–"
+            if review is None or review.free(timezone.now())
+            else visible(review.assignee.username)
+        )
 
     # One conversation -----------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        return [path("<uuid:id>/a/<int:file>", self.admin_site.admin_view(self.file_view), name="conversations_conversation_file"), *super().get_urls()]
+        return [
+            path(
+                "<uuid:id>/a/<int:file>",
+                self.admin_site.admin_view(self.file_view),
+                name="conversations_conversation_file",
+            ),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        return transcript.with_files(queue.beside(request, readable(request.user, super().get_queryset(request)).select_related("owner")))
+        return transcript.with_files(
+            queue.beside(
+                request,
+                readable(request.user, super().get_queryset(request)).select_related("owner"),
+            )
+        )
 
-    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None) -> HttpResponse:
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None
+    ) -> HttpResponse:
         if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
             raise PermissionDenied
         conversation = self.get_object(request, object_id)
@@ -122,8 +207,17 @@ class ConversationAdmin(Log):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
         asked, names = request.GET.get("from", ""), Names(request.user, about=conversation.pk)
         first = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else None
-        read = transcript.read(conversation, names, at=_id(request, "at"), call=_id(request, "call"), first=first)
-        audit.record(request, AuditEvent.Action.TRANSCRIPT, conversation, at=read.at, first=read.first, length=read.length)
+        read = transcript.read(
+            conversation, names, at=_id(request, "at"), call=_id(request, "call"), first=first
+        )
+        audit.record(
+            request,
+            AuditEvent.Action.TRANSCRIPT,
+            conversation,
+            at=read.at,
+            first=read.first,
+            length=read.length,
+        )
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -133,9 +227,13 @@ class ConversationAdmin(Log):
             "tokens": conversation.prompt_tokens + conversation.completion_tokens,
             "transcript": read,
             "review": queue.panel(request, conversation, read.newest),
-            "assessments": read.asked_about_it[:ASSESSMENTS] if may(request.user, "view_assessments") else None,
+            "assessments": read.asked_about_it[:ASSESSMENTS]
+            if may(request.user, "view_assessments")
+            else None,
             "may_assess": settings.METADATA_CHECK,
-            "readers": f"{reverse('admin:conversations_auditevent_changelist')}?about={conversation.id}" if may(request.user, "view_audit") else "",
+            "readers": f"{reverse('admin:conversations_auditevent_changelist')}?about={conversation.id}"
+            if may(request.user, "view_audit")
+            else "",
             "preserved_filters": self.get_preserved_filters(request),
         }
         return TemplateResponse(request, "admin/conversations/transcript.html", context)
@@ -143,7 +241,9 @@ class ConversationAdmin(Log):
     def file_view(self, request: HttpRequest, id: UUID, file: int) -> FileResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        attachment = Attachment.objects.filter(conversation__in=readable(request.user, Conversation.objects.filter(id=id)), id=file).first()
+        attachment = Attachment.objects.filter(
+            conversation__in=readable(request.user, Conversation.objects.filter(id=id)), id=file
+        ).first()
         if attachment is None:
             raise Http404
         audit.record(request, AuditEvent.Action.ATTACHMENT, attachment)

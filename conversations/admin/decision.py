@@ -18,11 +18,18 @@ from ..search.choices import DaysForm
 from ..templatetags.review import moment, visible
 from .changelist import Action, Log
 
-DISPOSITIONS = [("", "Any"), *((value, label.capitalize()) for value, label in Decision.Disposition.choices)]
+DISPOSITIONS = [
+    ("", "Any"),
+    *((value, label.capitalize()) for value, label in Decision.Disposition.choices),
+]
 
 
 class DecisionFilter(DaysForm):
-    reviewer = forms.CharField(required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Name begins with"}))
+    reviewer = forms.CharField(
+        required=False,
+        max_length=150,
+        widget=forms.TextInput(attrs={"placeholder": "Name begins with"}),
+    )
     disposition = forms.ChoiceField(required=False, choices=DISPOSITIONS)
     field_order = ("reviewer", "disposition", "since", "until")
 
@@ -35,7 +42,11 @@ class DecisionFilter(DaysForm):
         if self.end_id:
             decisions = decisions.filter(id__lt=self.end_id)
         if chosen["reviewer"]:
-            decisions = decisions.filter(reviewer__in=User.objects.filter(username__istartswith=chosen["reviewer"]).values("id"))
+            decisions = decisions.filter(
+                reviewer__in=User.objects.filter(username__istartswith=chosen["reviewer"]).values(
+                    "id"
+                )
+            )
         if chosen["disposition"]:
             decisions = decisions.filter(disposition=chosen["disposition"])
         return decisions
@@ -81,15 +92,26 @@ class DecisionAdmin(Log):
         if not self.has_view_permission(request):
             return []
         counts: dict[str, dict[str, int]] = {}
-        decided = DecisionFilter(request.GET, request.user).decisions().values_list("reviewer__username", "disposition")
+        decided = (
+            DecisionFilter(request.GET, request.user)
+            .decisions()
+            .values_list("reviewer__username", "disposition")
+        )
         for who, what, number in decided.annotate(Count("pk")).order_by():
             counts.setdefault(who, {})[what] = number
-        rows = [(who, [found.get(each, 0) for each in Decision.Disposition.values]) for who, found in sorted(counts.items())]
+        rows = [
+            (who, [found.get(each, 0) for each in Decision.Disposition.values])
+            for who, found in sorted(counts.items())
+        ]
         sums = [sum(column) for column in zip(*(numbers for _, numbers in rows), strict=True)]
         return [("Everybody", sums), *rows] if len(rows) > 1 else rows
 
     def get_list_display(self, request: HttpRequest):
-        return (*self.list_display, "reasoned") if reads_everything(request.user) else self.list_display
+        return (
+            (*self.list_display, "reasoned")
+            if reads_everything(request.user)
+            else self.list_display
+        )
 
     def get_fields(self, request: HttpRequest, obj=None):
         fields = ("id", "time", "who", "came_to", "about", "newest")
@@ -98,7 +120,9 @@ class DecisionAdmin(Log):
     def get_readonly_fields(self, request: HttpRequest, obj=None):
         return self.get_fields(request, obj)
 
-    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None) -> HttpResponse:
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None
+    ) -> HttpResponse:
         decision = self.get_object(request, object_id)
         if decision is not None and self.has_view_permission(request):
             audit.record(request, Action.LIST, decision)
@@ -118,7 +142,9 @@ class DecisionAdmin(Log):
 
     @admin.display(description="conversation")
     def about(self, decision: Decision) -> SafeString:
-        path: Any = reverse("admin:conversations_conversation_change", args=[decision.conversation_id])
+        path: Any = reverse(
+            "admin:conversations_conversation_change", args=[decision.conversation_id]
+        )
         return format_html('<a href="{}"><code>{}</code></a>', path, decision.conversation_id)
 
     @admin.display(description="reason and note")

@@ -9,7 +9,16 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    JsonResponse,
+    QueryDict,
+    StreamingHttpResponse,
+)
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -32,9 +41,15 @@ FORMS: dict[str, type[CallFilter]] = {"conversations": ConversationFilter, "call
 
 
 class ExportForm(forms.Form):
-    format = forms.ChoiceField(choices=[(each.name, each.label) for each in FORMATS.values()], initial="turns", widget=forms.RadioSelect)
+    format = forms.ChoiceField(
+        choices=[(each.name, each.label) for each in FORMATS.values()],
+        initial="turns",
+        widget=forms.RadioSelect,
+    )
     purpose = forms.CharField(
-        max_length=500, help_text="Why: it stands on the audit trail and in the manifest.", error_messages={"required": "Say what the export is for."}
+        max_length=500,
+        help_text="Why: it stands on the audit trail and in the manifest.",
+        error_messages={"required": "Say what the export is for."},
     )
 
 
@@ -50,7 +65,13 @@ def exporters_only(view):
 @exporters_only
 def listed(request: HttpRequest) -> HttpResponse:
     rows = list(Export.objects.of(request.user).newest_first()[:SHOWN])
-    return _page(request, "admin/exports.html", title="Exports", rows=[_shown(row) for row in rows], shown=SHOWN)
+    return _page(
+        request,
+        "admin/exports.html",
+        title="Exports",
+        rows=[_shown(row) for row in rows],
+        shown=SHOWN,
+    )
 
 
 @exporters_only
@@ -66,12 +87,37 @@ def new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         made = _freeze(request, of, chosen, form.cleaned_data)
         return HttpResponseRedirect(reverse("admin:export", args=[made.id]))
-    calls = (chosen.calls_of_conversations() if isinstance(chosen, ConversationFilter) else chosen.calls()).order_by()
+    calls = (
+        chosen.calls_of_conversations()
+        if isinstance(chosen, ConversationFilter)
+        else chosen.calls()
+    ).order_by()
     count = calls[: CAP + 1].count()
-    audit.record(request, AuditEvent.Action.LIST, Export, terms=chosen.terms, filter=chosen.chosen, of=of, calls=count)
+    audit.record(
+        request,
+        AuditEvent.Action.LIST,
+        Export,
+        terms=chosen.terms,
+        filter=chosen.chosen,
+        of=of,
+        calls=count,
+    )
     formats = [(choice, FORMATS[str(choice.data["value"])].says) for choice in form["format"]]
-    context: dict[str, Any] = {"form": form, "formats": formats, "count": count, "cap": CAP, "chosen": chosen, "back": f"{_list_of(of)}?{_fields(request.GET)}"}
-    return _page(request, "admin/export_new.html", title="Export", status=400 if form.errors else 200, **context)
+    context: dict[str, Any] = {
+        "form": form,
+        "formats": formats,
+        "count": count,
+        "cap": CAP,
+        "chosen": chosen,
+        "back": f"{_list_of(of)}?{_fields(request.GET)}",
+    }
+    return _page(
+        request,
+        "admin/export_new.html",
+        title="Export",
+        status=400 if form.errors else 200,
+        **context,
+    )
 
 
 def _freeze(request: Any, of: str, chosen: CallFilter, given: dict[str, Any]) -> Export:
@@ -82,10 +128,25 @@ def _freeze(request: Any, of: str, chosen: CallFilter, given: dict[str, Any]) ->
     after = selection.before(timezone.make_aware(datetime.combine(first, time.min))) if first else 0
     with transaction.atomic():
         made = Export.objects.create(
-            owner=request.user, departments=request.user.reviews_departments, format=given["format"], purpose=given["purpose"], of=of,
-            query=orjson.dumps(query).decode(), words=chosen.words(), zone=zone, after=after, last=selection.newest(),
-        )  # fmt: skip
-        detail = {"format": made.format, "purpose": made.purpose, "of": of, "filter": chosen.chosen, "after": made.after, "last": made.last}
+            owner=request.user,
+            departments=request.user.reviews_departments,
+            format=given["format"],
+            purpose=given["purpose"],
+            of=of,
+            query=orjson.dumps(query).decode(),
+            words=chosen.words(),
+            zone=zone,
+            after=after,
+            last=selection.newest(),
+        )
+        detail = {
+            "format": made.format,
+            "purpose": made.purpose,
+            "of": of,
+            "filter": chosen.chosen,
+            "after": made.after,
+            "last": made.last,
+        }
         audit.record(request, AuditEvent.Action.EXPORT, made, terms=chosen.terms, **detail)
         tasks.begin_export(made)
     return made
@@ -94,13 +155,27 @@ def _freeze(request: Any, of: str, chosen: CallFilter, given: dict[str, Any]) ->
 @exporters_only
 def page(request: HttpRequest, id: UUID) -> HttpResponse:
     made = _own(request, id)
-    return _page(request, "admin/export.html", title="Export", made=_shown(made), query=orjson.loads(made.query))
+    return _page(
+        request,
+        "admin/export.html",
+        title="Export",
+        made=_shown(made),
+        query=orjson.loads(made.query),
+    )
 
 
 @exporters_only
 def progress(request: HttpRequest, id: UUID) -> HttpResponse:
     made = _own(request, id)
-    return JsonResponse({"state": made.state, "percent": made.percent, "taken": made.taken, "total": made.total, "bytes": made.bytes})
+    return JsonResponse(
+        {
+            "state": made.state,
+            "percent": made.percent,
+            "taken": made.taken,
+            "total": made.total,
+            "bytes": made.bytes,
+        }
+    )
 
 
 @exporters_only
@@ -123,7 +198,12 @@ def one(request: HttpRequest, id: UUID, name: str) -> HttpResponse:
         raise Http404
     audit.record(request, AuditEvent.Action.EXPORT, made, file=name)
     try:
-        response = FileResponse(open(made.folder / name, "rb"), as_attachment=True, filename=name, content_type="application/octet-stream")  # noqa: SIM115
+        response = FileResponse(
+            open(made.folder / name, "rb"),  # noqa: SIM115
+            as_attachment=True,
+            filename=name,
+            content_type="application/octet-stream",
+        )
     except FileNotFoundError:
         raise Http404 from None
     return _guarded(response)
@@ -134,7 +214,9 @@ def whole(request: HttpRequest, id: UUID) -> HttpResponse:
     made = _ready(request, id)
     name = f"{slugify(made.format)}-{made.asked:%Y-%m-%d-%H%M%S}"
     audit.record(request, AuditEvent.Action.EXPORT, made, file="all of them")
-    response = StreamingHttpResponse(archive.stream_archive(made.folder, name), content_type="application/zip")
+    response = StreamingHttpResponse(
+        archive.stream_archive(made.folder, name), content_type="application/zip"
+    )
     response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
     return _guarded(response)
 
@@ -173,8 +255,14 @@ def _fields(query: QueryDict) -> str:
 
 
 def _list_of(of: str) -> str:
-    return reverse(f"admin:conversations_{'conversation' if of == 'conversations' else 'snapshot'}_changelist")
+    return reverse(
+        f"admin:conversations_{'conversation' if of == 'conversations' else 'snapshot'}_changelist"
+    )
 
 
-def _page(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
-    return TemplateResponse(request, template, {**admin.site.each_context(request), **context}, status=status)
+def _page(
+    request: HttpRequest, template: str, *, status: int = 200, **context: Any
+) -> HttpResponse:
+    return TemplateResponse(
+        request, template, {**admin.site.each_context(request), **context}, status=status
+    )

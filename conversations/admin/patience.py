@@ -41,5 +41,11 @@ def stopped(request: HttpRequest, title: str, filter=None, list_url: str = "") -
     """The page instead, with the filter of a list to be narrowed and no row; its attempt is on the trail already. 503: nothing was found out, which must not
     pass for an empty list with a program that asks, nor for the reader's mistake, since it may do at another hour. Without Retry-After, since the
     same again helps nobody."""
-    context = {**admin.site.each_context(request), "title": title, "filter": filter, "list_url": list_url, "seconds": f"{SECONDS:g}"}
+    context = {
+        **admin.site.each_context(request),
+        "title": title,
+        "filter": filter,
+        "list_url": list_url,
+        "seconds": f"{SECONDS:g}",
+    }
     return TemplateResponse(request, "admin/conversations/too_long.html", context, status=503)

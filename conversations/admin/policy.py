@@ -12,7 +12,10 @@ from .rights import Administered
 
 
 class UsagePolicyForm(forms.ModelForm):
-    publish = forms.BooleanField(required=False, help_text="For good, as the next version: everybody is asked to accept it before the next question.")
+    publish = forms.BooleanField(
+        required=False,
+        help_text="For good, as the next version: everybody is asked to accept it before the next question.",
+    )
 
 
 @admin.register(UsagePolicy)
@@ -28,7 +31,11 @@ class UsagePolicyAdmin(Administered, admin.ModelAdmin):
     def get_fields(self, request: HttpRequest, obj=None):
         if obj and obj.version:
             return ("version", "published", "accepted_by", "as_shown")
-        return ("text", "publish") if obj is None or self.has_change_permission(request, obj) else ("text",)
+        return (
+            ("text", "publish")
+            if obj is None or self.has_change_permission(request, obj)
+            else ("text",)
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj=None):
         return ("version", "published", "accepted_by", "as_shown") if obj and obj.version else ()

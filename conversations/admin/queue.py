@@ -26,13 +26,25 @@ from .patience import TookTooLong, patience, stopped
 
 SHOWN = 50  # rows of the queue
 CAP = 1000  # that are counted
-WHICH = {"free": "Free", "mine": "Mine", "overdue": "Overdue", "escalated": "Escalated", "all": "All that waits"}
+WHICH = {
+    "free": "Free",
+    "mine": "Mine",
+    "overdue": "Overdue",
+    "escalated": "Escalated",
+    "all": "All that waits",
+}
 
 
 class DecisionForm(forms.Form):
     disposition = forms.ChoiceField(choices=Decision.Disposition, widget=forms.RadioSelect)
-    reason = forms.CharField(required=False, max_length=500, widget=forms.TextInput(attrs={"placeholder": "Needed for a violation"}))
-    note = forms.CharField(required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3}))
+    reason = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(attrs={"placeholder": "Needed for a violation"}),
+    )
+    note = forms.CharField(
+        required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3})
+    )
     seen = forms.UUIDField(widget=forms.HiddenInput)
 
 
@@ -57,8 +69,15 @@ def page(request: HttpRequest) -> HttpResponse:
     counts = [Count(waiting(request, name).order_by().values("pk")[: CAP + 1]) for name in WHICH]
     try:
         with patience():
-            [counted] = User.objects.filter(username=request.user.get_username()).values_list(*counts)  # one row to hang them on
-            shown = list(rows.gravest_first().select_related("conversation__owner", "assignee", "decision", "policy")[:SHOWN])  # type: ignore[attr-defined]
+            [counted] = User.objects.filter(username=request.user.get_username()).values_list(
+                *counts
+            )  # one row to hang them on
+            gravest = rows.gravest_first()  # type: ignore[attr-defined]
+            shown = list(
+                gravest.select_related("conversation__owner", "assignee", "decision", "policy")[
+                    :SHOWN
+                ]
+            )
     except TookTooLong:
         audit.record(request, AuditEvent.Action.LIST, of="review queue", which=which, stopped=True)
         return stopped(request, "Review queue")
@@ -67,7 +86,10 @@ def page(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Review queue",
         "which": which,
-        "tabs": [(name, title, number) for (name, title), number in zip(WHICH.items(), counted, strict=True)],
+        "tabs": [
+            (name, title, number)
+            for (name, title), number in zip(WHICH.items(), counted, strict=True)
+        ],
         "rows": shown,
         "names": Names(request.user),
         "cap": CAP,
@@ -88,7 +110,11 @@ def waiting(request: HttpRequest, which: str) -> QuerySet[Review]:
     if which == "mine":
         return rows.held_by(request.user, now)
     rows = rows.not_of(request.user)
-    return {"free": rows.free(now), "overdue": rows.overdue(now), "escalated": rows.filter(source=Review.Source.ESCALATED)}.get(which, rows)
+    return {
+        "free": rows.free(now),
+        "overdue": rows.overdue(now),
+        "escalated": rows.filter(source=Review.Source.ESCALATED),
+    }.get(which, rows)
 
 
 @require_POST
@@ -109,13 +135,27 @@ def in_bulk(request: HttpRequest) -> HttpResponse:
     """The Lead's “no issue” about those that were ticked."""
     if not may(request.user, "lead"):
         raise PermissionDenied
-    ids = [id for id in (as_uuid(each) for each in request.POST.getlist("conversation")[: review.BULK + 1]) if id]
+    ids = [
+        id
+        for id in (
+            as_uuid(each) for each in request.POST.getlist("conversation")[: review.BULK + 1]
+        )
+        if id
+    ]
     try:
-        count = review.no_issue(request, readable(request.user, Conversation.objects.filter(id__in=ids)), request.POST.get("reason", "")[:500])
+        count = review.no_issue(
+            request,
+            readable(request.user, Conversation.objects.filter(id__in=ids)),
+            request.POST.get("reason", "")[:500],
+        )
     except review.ReviewRefused as problem:
         messages.error(request, str(problem))
     else:
-        left = f" {len(ids) - count} were left: your own, or in somebody's hands." if count < len(ids) else ""
+        left = (
+            f" {len(ids) - count} were left: your own, or in somebody's hands."
+            if count < len(ids)
+            else ""
+        )
         messages.success(request, f"No issue: {count} decided.{left}")
     return HttpResponseRedirect(f"{reverse('admin:review-queue')}?of={chosen(request)}")
 
@@ -125,10 +165,26 @@ def in_bulk(request: HttpRequest) -> HttpResponse:
 
 def beside(request: HttpRequest, conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
     """With what the panel shows at hand: one query instead of three."""
-    columns = JSONObject(disposition="disposition", reason="reason", note="note", made="made", reviewer="reviewer__username")
-    decisions = Decision.objects.filter(conversation=OuterRef("pk")).newest_first().values_list(columns)[:20]
-    found = conversations.select_related("review__assignee", "review__policy", "review__decision").annotate(decided=ArraySubquery(decisions))
-    return found.annotate(reviewers=ArraySubquery(reviewers().values("username"))) if may(request.user, "lead") else found
+    columns = JSONObject(
+        disposition="disposition",
+        reason="reason",
+        note="note",
+        made="made",
+        reviewer="reviewer__username",
+    )
+    decisions = (
+        Decision.objects.filter(conversation=OuterRef("pk"))
+        .newest_first()
+        .values_list(columns)[:20]
+    )
+    found = conversations.select_related(
+        "review__assignee", "review__policy", "review__decision"
+    ).annotate(decided=ArraySubquery(decisions))
+    return (
+        found.annotate(reviewers=ArraySubquery(reviewers().values("username")))
+        if may(request.user, "lead")
+        else found
+    )
 
 
 def panel(request: HttpRequest, conversation: Conversation, seen: UUID | None) -> dict[str, Any]:
@@ -141,7 +197,9 @@ def panel(request: HttpRequest, conversation: Conversation, seen: UUID | None) -
         "own": conversation.owner_id == request.user.pk,
         "held": bool(row and row.assignee and not row.free(timezone.now())),
         "mine": bool(row and row.assignee_id == request.user.pk and not row.free(timezone.now())),
-        "form": DecisionForm(initial={"seen": seen}, auto_id="review-%s", label_suffix="") if seen and may(request.user, "decide") else None,
+        "form": DecisionForm(initial={"seen": seen}, auto_id="review-%s", label_suffix="")
+        if seen and may(request.user, "decide")
+        else None,
         "which": chosen(request),
         "leads": leads,
         "reviewers": conversation.reviewers if leads else [],  # type: ignore[attr-defined]
@@ -150,7 +208,10 @@ def panel(request: HttpRequest, conversation: Conversation, seen: UUID | None) -
 
 def said(decision: dict[str, Any]) -> dict[str, Any]:
     """As `beside` reads it, with its disposition in words."""
-    return decision | {"label": Decision.Disposition(decision["disposition"]).label, "made": datetime.fromisoformat(decision["made"])}
+    return decision | {
+        "label": Decision.Disposition(decision["disposition"]).label,
+        "made": datetime.fromisoformat(decision["made"]),
+    }
 
 
 def reviewers() -> QuerySet[User]:
@@ -198,7 +259,14 @@ def decide(request: HttpRequest, conversation: Conversation, which: str) -> Http
         messages.error(request, "Choose what it comes to.")
         return HttpResponseRedirect(transcript_of(conversation.pk, which))
     said = form.cleaned_data
-    decision = review.decide(request, conversation, said["disposition"], said["seen"], reason=said["reason"], note=said["note"])
+    decision = review.decide(
+        request,
+        conversation,
+        said["disposition"],
+        said["seen"],
+        reason=said["reason"],
+        note=said["note"],
+    )
     messages.success(request, f"Decided: {decision.get_disposition_display()}.")
     if "next" not in request.POST:
         return HttpResponseRedirect(transcript_of(conversation.pk, which))

@@ -66,14 +66,25 @@ def page(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     form, days = chosen(request)
     report = read(request, days)
-    audit.record(request, AuditEvent.Action.LIST, of="usage report", since=days.since, until=days.until, by_person=report.by_person)
+    audit.record(
+        request,
+        AuditEvent.Action.LIST,
+        of="usage report",
+        since=days.since,
+        until=days.until,
+        by_person=report.by_person,
+    )
     context = {
         **admin.site.each_context(request),
         "title": "Usage report",
         "form": form,
         "days": days,
         "ranges": [
-            (f"?since={today() - timedelta(days=n - 1)}&until={today()}", said, days == Period(today() - timedelta(days=n - 1), today()))
+            (
+                f"?since={today() - timedelta(days=n - 1)}&until={today()}",
+                said,
+                days == Period(today() - timedelta(days=n - 1), today()),
+            )
             for n, said in RANGES.items()
         ],
         "query": f"?since={days.since}&until={days.until}",
@@ -81,7 +92,9 @@ def page(request: HttpRequest) -> HttpResponse:
         "panels": panels(report),
         "fewest": report.fewest if report.fewest > 1 else 0,
     }
-    return TemplateResponse(request, "admin/usage.html", context, status=200 if form.is_valid() else 400)
+    return TemplateResponse(
+        request, "admin/usage.html", context, status=200 if form.is_valid() else 400
+    )
 
 
 def csv(request: HttpRequest, panel: str) -> HttpResponse:
@@ -92,23 +105,49 @@ def csv(request: HttpRequest, panel: str) -> HttpResponse:
     found = next((each for each in panels(report) if each.name == panel), None)
     if found is None or found.missing or not form.is_valid():
         raise Http404
-    audit.record(request, AuditEvent.Action.EXPORT, of="usage report", panel=panel, since=days.since, until=days.until, by_person=report.by_person)
-    body = BOM + b"".join(csv_line(tuple(str(value) for value in row)) for row in (found.heads, *found.rows))
-    headers = {"Content-Disposition": f'attachment; filename="usage-{panel}-{days.since}-{days.until}.csv"', "X-Content-Type-Options": "nosniff"}
+    audit.record(
+        request,
+        AuditEvent.Action.EXPORT,
+        of="usage report",
+        panel=panel,
+        since=days.since,
+        until=days.until,
+        by_person=report.by_person,
+    )
+    body = BOM + b"".join(
+        csv_line(tuple(str(value) for value in row)) for row in (found.heads, *found.rows)
+    )
+    headers = {
+        "Content-Disposition": f'attachment; filename="usage-{panel}-{days.since}-{days.until}.csv"',
+        "X-Content-Type-Options": "nosniff",
+    }
     return HttpResponse(body, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def chosen(request: HttpRequest) -> tuple[DaysForm, Period]:
     """The last 30 days unless chosen, or where the choice is none."""
     usual = Period(today() - timedelta(days=29), today())
-    form = DaysForm({"since": request.GET.get("since", usual.since), "until": request.GET.get("until", usual.until)}, auto_id="days-%s", label_suffix="")
+    form = DaysForm(
+        {
+            "since": request.GET.get("since", usual.since),
+            "until": request.GET.get("until", usual.until),
+        },
+        auto_id="days-%s",
+        label_suffix="",
+    )
     return form, form.days if form.is_valid() else usual
 
 
 def read(request: HttpRequest, days: Period) -> Report:
     who = request.user
     by_person, assessments = may(who, "view_usage_by_user"), may(who, "view_assessments")
-    return Report(days, by_person=by_person, titles=reads_everything(who), assessments=assessments, names=Names(who))
+    return Report(
+        days,
+        by_person=by_person,
+        titles=reads_everything(who),
+        assessments=assessments,
+        names=Names(who),
+    )
 
 
 def today() -> date:
@@ -122,11 +161,15 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
     """Name, figure, and how it compares with as many days before."""
     now, then = report.total, report.total_before
     pairs: list[tuple[str, str, float | Decimal, float | Decimal]] = [
-        ("Calls", count(now.calls), now.calls, then.calls), ("People", count(report.people), report.people, report.people_before),
-        ("Tokens", short(now.tokens), now.tokens, then.tokens), ("Cost", money(now.cost), now.cost, then.cost),
+        ("Calls", count(now.calls), now.calls, then.calls),
+        ("People", count(report.people), report.people, report.people_before),
+        ("Tokens", short(now.tokens), now.tokens, then.tokens),
+        ("Cost", money(now.cost), now.cost, then.cost),
         ("Not answered", count(now.failures), now.failures, then.failures),
-    ]  # fmt: skip
-    return [(name, said, change(float(value), float(before))) for name, said, value, before in pairs]
+    ]
+    return [
+        (name, said, change(float(value), float(before))) for name, said, value, before in pairs
+    ]
 
 
 def change(value: float, before: float) -> str:
@@ -143,10 +186,26 @@ def panels(report: Report) -> list[Panel]:
         history(report, shown),
         shares(report),
         cost(report),
-        bars("people", f"Tokens by {whose}", whose.capitalize(), report.persons if report.by_person else report.departments, "" if report.by_person else few),
+        bars(
+            "people",
+            f"Tokens by {whose}",
+            whose.capitalize(),
+            report.persons if report.by_person else report.departments,
+            "" if report.by_person else few,
+        ),
         bars("models", "Tokens by model", "Model", report.models),
-        bars("conversations", "Tokens by conversation", "Conversation begun in these days", report.conversations, titles(report)),
-        *([bars("departments", "Tokens by department", "Department", report.departments, few)] if report.by_person else []),
+        bars(
+            "conversations",
+            "Tokens by conversation",
+            "Conversation begun in these days",
+            report.conversations,
+            titles(report),
+        ),
+        *(
+            [bars("departments", "Tokens by department", "Department", report.departments, few)]
+            if report.by_person
+            else []
+        ),
         bars("job-titles", "Tokens by job title", "Job title", report.job_titles, few),
         *assessed(report),
     ]
@@ -154,18 +213,36 @@ def panels(report: Report) -> list[Panel]:
 
 def titles(report: Report) -> str:
     """Why conversations are not named here."""
-    return "" if report.titles and report.by_person else "Titles are content and belong to people: shown to those who may read both."
+    return (
+        ""
+        if report.titles and report.by_person
+        else "Titles are content and belong to people: shown to those who may read both."
+    )
 
 
 def history(report: Report, shown: str) -> Panel:
     series, buckets = report.history, report.days.buckets
-    rows = [(bucket, *values) for bucket, *values in zip(buckets, *(values for _, values in series), strict=True)] if series else []
+    rows = (
+        [
+            (bucket, *values)
+            for bucket, *values in zip(buckets, *(values for _, values in series), strict=True)
+        ]
+        if series
+        else []
+    )
     most = max(rows, key=lambda row: sum(row[1:]), default=None)
     return Panel(
-        "history", "Calls over time", ("Day" if report.days.step == 1 else "Seven days from", *(name for name, _ in series)), rows,
-        says=f"Calls by {shown} who made most. The highest is {count(sum(most[1:]))}, {said(most[0])}." if most else "",
-        picture=charts.area(buckets, series), legend=list(enumerate(name for name, _ in series)), missing="" if series else "No calls.",
-    )  # fmt: skip
+        "history",
+        "Calls over time",
+        ("Day" if report.days.step == 1 else "Seven days from", *(name for name, _ in series)),
+        rows,
+        says=f"Calls by {shown} who made most. The highest is {count(sum(most[1:]))}, {said(most[0])}."
+        if most
+        else "",
+        picture=charts.area(buckets, series),
+        legend=list(enumerate(name for name, _ in series)),
+        missing="" if series else "No calls.",
+    )
 
 
 def shares(report: Report) -> Panel:
@@ -173,19 +250,28 @@ def shares(report: Report) -> Panel:
     rows = [("Prompt", prompt), ("Completion", completion)]
     percent = round(100 * prompt / (prompt + completion)) if prompt + completion else 0
     return Panel(
-        "tokens", "Prompt and completion tokens", ("Tokens", "Number"), rows, says=f"{percent} % of all tokens were sent, {100 - percent} % came back.",
-        picture=charts.ring([prompt, completion]), legend=[(n, f"{name} {short(value)}") for n, (name, value) in enumerate(rows)],
+        "tokens",
+        "Prompt and completion tokens",
+        ("Tokens", "Number"),
+        rows,
+        says=f"{percent} % of all tokens were sent, {100 - percent} % came back.",
+        picture=charts.ring([prompt, completion]),
+        legend=[(n, f"{name} {short(value)}") for n, (name, value) in enumerate(rows)],
         missing="" if prompt + completion else "No tokens.",
-    )  # fmt: skip
+    )
 
 
 def cost(report: Report) -> Panel:
     rows = [(day, figures.calls, figures.tokens, figures.cost) for day, figures in report.buckets]
     return Panel(
-        "cost", "Cost over time", ("Day" if report.days.step == 1 else "Seven days from", "Calls", "Tokens", "Cost in USD"), rows,
-        says=f"{money(report.total.cost)} in all.", picture=charts.columns([row[0] for row in rows], [float(row[3]) for row in rows], "$"),
+        "cost",
+        "Cost over time",
+        ("Day" if report.days.step == 1 else "Seven days from", "Calls", "Tokens", "Cost in USD"),
+        rows,
+        says=f"{money(report.total.cost)} in all.",
+        picture=charts.columns([row[0] for row in rows], [float(row[3]) for row in rows], "$"),
         missing="" if report.total.cost else "Nothing that has a price.",
-    )  # fmt: skip
+    )
 
 
 def assessed(report: Report) -> list[Panel]:
@@ -193,53 +279,134 @@ def assessed(report: Report) -> list[Panel]:
     whole, people = report.assessed, report.people_assessed
     if not people:
         return []
-    few = f"Conversations of fewer than {report.fewest_assessed} people were assessed in these days." if report.fewest_assessed > 1 else ""
+    few = (
+        f"Conversations of fewer than {report.fewest_assessed} people were assessed in these days."
+        if report.fewest_assessed > 1
+        else ""
+    )
     says = whole and (
         f"{count(whole.conversations)} conversations of {count(people)} people: {whole.percent:.0f} % work-related, satisfaction {whole.mean:.1f} of 10, "
         f"{spent(whole.seconds)} saved, and {spent(whole.assistant_seconds)} of assistants, worth {money(Decimal(whole.worth))}. A model’s estimates."
     )
-    found = [worth("assessments", "Assessments by department", "Department", report.assessed_departments, few, says or "")]
-    return found + ([worth("assessed-people", "Assessments by person", "Person", rows)] if (rows := report.assessed_persons) else [])
+    found = [
+        worth(
+            "assessments",
+            "Assessments by department",
+            "Department",
+            report.assessed_departments,
+            few,
+            says or "",
+        )
+    ]
+    return found + (
+        [worth("assessed-people", "Assessments by person", "Person", rows)]
+        if (rows := report.assessed_persons)
+        else []
+    )
 
 
-def worth(name: str, title: str, head: str, rows: list[ReportRow[Assessed]], missing: str = "", says: str = "") -> Panel:
-    longest, counted = max((row.figures.conversations for row in rows), default=0), any(row.people is not None for row in rows)
-    heads = ("Conversations", "Work-related", "Satisfaction of 10", "Seconds saved", "Assistants’ seconds saved", "Worth in USD")
+def worth(
+    name: str,
+    title: str,
+    head: str,
+    rows: list[ReportRow[Assessed]],
+    missing: str = "",
+    says: str = "",
+) -> Panel:
+    longest, counted = (
+        max((row.figures.conversations for row in rows), default=0),
+        any(row.people is not None for row in rows),
+    )
+    heads = (
+        "Conversations",
+        "Work-related",
+        "Satisfaction of 10",
+        "Seconds saved",
+        "Assistants’ seconds saved",
+        "Worth in USD",
+    )
     cells = [
-        (row.name, *((row.people,) if counted else ()), row.figures.conversations, row.figures.work_related, round(row.figures.mean, 2),
-         round(row.figures.seconds), round(row.figures.assistant_seconds), f"{row.figures.worth:.2f}")
+        (
+            row.name,
+            *((row.people,) if counted else ()),
+            row.figures.conversations,
+            row.figures.work_related,
+            round(row.figures.mean, 2),
+            round(row.figures.seconds),
+            round(row.figures.assistant_seconds),
+            f"{row.figures.worth:.2f}",
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     drawn = [
         Bar(
-            row, charts.bar([row.figures.work_related, row.figures.conversations - row.figures.work_related], longest),
+            row,
+            charts.bar(
+                [row.figures.work_related, row.figures.conversations - row.figures.work_related],
+                longest,
+            ),
             (f"{row.figures.percent:.0f} %", f"{row.figures.mean:.1f}", spent(row.figures.seconds)),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     return Panel(
-        name, title, (head, "People", *heads) if counted else (head, *heads), cells, says=says, bars=drawn,
-        drawn=("Work-related", "Satisfaction", "Time saved"), legend=[(0, "Work-related"), (1, "Other conversations")], missing="" if rows else missing,
-    )  # fmt: skip
+        name,
+        title,
+        (head, "People", *heads) if counted else (head, *heads),
+        cells,
+        says=says,
+        bars=drawn,
+        drawn=("Work-related", "Satisfaction", "Time saved"),
+        legend=[(0, "Work-related"), (1, "Other conversations")],
+        missing="" if rows else missing,
+    )
 
 
-def bars(name: str, title: str, head: str, rows: list[ReportRow[Figures]], missing: str = "") -> Panel:
+def bars(
+    name: str, title: str, head: str, rows: list[ReportRow[Figures]], missing: str = ""
+) -> Panel:
     longest = max((row.figures.tokens for row in rows), default=0)
-    heads, counted = ("Calls", "Prompt tokens", "Completion tokens", "Cost in USD"), any(row.people is not None for row in rows)
+    heads, counted = (
+        ("Calls", "Prompt tokens", "Completion tokens", "Cost in USD"),
+        any(row.people is not None for row in rows),
+    )
     return Panel(
-        name, title, (head, "People", *heads) if counted else (head, *heads), [cells(row) for row in rows],
-        bars=[Bar(row, charts.bar([row.figures.prompt_tokens, row.figures.completion_tokens], longest), beside(row.figures)) for row in rows],
-        drawn=("Prompt + completion", "Calls", "Cost"), legend=[(0, "Prompt"), (1, "Completion")], missing="" if rows else missing or "No calls.",
-    )  # fmt: skip
+        name,
+        title,
+        (head, "People", *heads) if counted else (head, *heads),
+        [cells(row) for row in rows],
+        bars=[
+            Bar(
+                row,
+                charts.bar([row.figures.prompt_tokens, row.figures.completion_tokens], longest),
+                beside(row.figures),
+            )
+            for row in rows
+        ],
+        drawn=("Prompt + completion", "Calls", "Cost"),
+        legend=[(0, "Prompt"), (1, "Completion")],
+        missing="" if rows else missing or "No calls.",
+    )
 
 
 def beside(figures: Figures) -> tuple[str, ...]:
-    return f"{short(figures.prompt_tokens)} + {short(figures.completion_tokens)}", count(figures.calls), money(figures.cost)
+    return (
+        f"{short(figures.prompt_tokens)} + {short(figures.completion_tokens)}",
+        count(figures.calls),
+        money(figures.cost),
+    )
 
 
 def cells(row: ReportRow[Figures]) -> tuple[Any, ...]:
     people = () if row.people is None else (row.people,)
-    return (row.name, *people, row.figures.calls, row.figures.prompt_tokens, row.figures.completion_tokens, row.figures.cost)
+    return (
+        row.name,
+        *people,
+        row.figures.calls,
+        row.figures.prompt_tokens,
+        row.figures.completion_tokens,
+        row.figures.cost,
+    )
 
 
 def said(day: date) -> str:

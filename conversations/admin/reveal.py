@@ -28,13 +28,25 @@ def page(request: HttpRequest, id: UUID | None = None) -> HttpResponse:
             return HttpResponseRedirect(next)
         except identity.RevealRefused as refused:
             problem = str(refused)
-    title, button = ("Reveal who it is", "Reveal") if subject else ("Search by name", "Search by name")
-    context = {**admin.site.each_context(request), "title": title, "button": button, "subject": subject, "next": next, "problem": problem}
+    title, button = (
+        ("Reveal who it is", "Reveal") if subject else ("Search by name", "Search by name")
+    )
+    context = {
+        **admin.site.each_context(request),
+        "title": title,
+        "button": button,
+        "subject": subject,
+        "next": next,
+        "problem": problem,
+    }
     return TemplateResponse(request, "admin/reveal.html", context, status=400 if problem else 200)
 
 
 def found(reader, id: UUID) -> Conversation | Snapshot:
-    one = readable(reader, Conversation.objects.filter(id=id)).first() or readable(reader, Snapshot.objects.filter(id=id, conversation=None)).first()
+    one = (
+        readable(reader, Conversation.objects.filter(id=id)).first()
+        or readable(reader, Snapshot.objects.filter(id=id, conversation=None)).first()
+    )
     if one is None:
         raise Http404
     return one

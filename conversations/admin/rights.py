@@ -12,7 +12,15 @@ from ..people.access import may
 
 Action = AuditEvent.Action
 # Fields whose values the audit trail keeps.
-RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions", "permissions", "reviews_departments")
+RIGHTS = (
+    "is_active",
+    "is_staff",
+    "is_superuser",
+    "groups",
+    "user_permissions",
+    "permissions",
+    "reviews_departments",
+)
 PASSWORD = [{"changed": {"fields": ["password"]}}]  # what Django's own form says
 
 
@@ -61,17 +69,24 @@ class Administered:
     def _may(self, request: HttpRequest, *actions: str) -> bool:
         opts = self.opts  # type: ignore[attr-defined]
         user = request.user
-        return user.is_superuser or any(may(user, f"{opts.app_label}.{action}_{opts.model_name}") for action in actions)
+        return user.is_superuser or any(
+            may(user, f"{opts.app_label}.{action}_{opts.model_name}") for action in actions
+        )
 
     def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
         title = capfirst(str(self.opts.verbose_name_plural))  # type: ignore[attr-defined]
         return super().changelist_view(request, {"title": title} | (extra_context or {}))  # type: ignore[misc]
 
-    def construct_change_message(self, request: HttpRequest, form, formsets, add: bool = False) -> list[dict[str, Any]]:
+    def construct_change_message(
+        self, request: HttpRequest, form, formsets, add: bool = False
+    ) -> list[dict[str, Any]]:
         """As in Django; and of rights, what they were and what they are."""
         said = super().construct_change_message(request, form, formsets, add)  # type: ignore[misc]
         changed = [name for name in form.changed_data if name in RIGHTS]
-        values = {name: {"was": readable(form.initial.get(name)), "is": readable(form.cleaned_data[name])} for name in changed}
+        values = {
+            name: {"was": readable(form.initial.get(name)), "is": readable(form.cleaned_data[name])}
+            for name in changed
+        }
         return [*said, {"rights": values}] if values else said
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
@@ -79,7 +94,13 @@ class Administered:
         return super().log_addition(request, obj, message)  # type: ignore[misc]
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
-        audit.record(request, Action.PASSWORD if message == PASSWORD else Action.CHANGED, obj, name=str(obj), what=message)
+        audit.record(
+            request,
+            Action.PASSWORD if message == PASSWORD else Action.CHANGED,
+            obj,
+            name=str(obj),
+            what=message,
+        )
         return super().log_change(request, obj, message)  # type: ignore[misc]
 
     def log_deletions(self, request: HttpRequest, queryset) -> Any:

@@ -17,7 +17,12 @@ SENSIBLE = [MinValueValidator(0.01), MaxValueValidator(100)]
 
 
 class PolicyForm(forms.ModelForm):
-    percent = forms.DecimalField(max_digits=5, decimal_places=2, validators=SENSIBLE, help_text="of the conversations that begin from now on")
+    percent = forms.DecimalField(
+        max_digits=5,
+        decimal_places=2,
+        validators=SENSIBLE,
+        help_text="of the conversations that begin from now on",
+    )
 
 
 @admin.register(SamplingPolicy)
@@ -39,7 +44,9 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
         return (*self.fields, "seed_in_hex", "made_by", "made") if obj else self.fields
 
     def get_queryset(self, request: HttpRequest):
-        self.counts = dict(Review.objects.exclude(policy=None).values_list("policy").annotate(Count("pk")))
+        self.counts = dict(
+            Review.objects.exclude(policy=None).values_list("policy").annotate(Count("pk"))
+        )
         return super().get_queryset(request)
 
     def save_model(self, request: HttpRequest, obj: SamplingPolicy, form, change: bool) -> None:

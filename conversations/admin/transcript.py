@@ -26,7 +26,9 @@ class Turn:
     node: Node
     brought: Snapshot  # the call in which it first appeared
     versions: list[Node]  # in place of this message, itself included, oldest first
-    prompt: list[Node] = field(default_factory=list)  # system messages, where the call that follows has others than the call before
+    prompt: list[Node] = field(
+        default_factory=list
+    )  # system messages, where the call that follows has others than the call before
     prompt_change: str = ""
     pieces: list[Piece] = field(default_factory=list)
     prompt_pieces: list[list[Piece]] = field(default_factory=list)
@@ -39,7 +41,11 @@ class Turn:
 
     @property
     def said(self) -> datetime:
-        return self.brought.closed or self.brought.opened if self.message.origin == Message.Origin.RELAYED else self.brought.opened
+        return (
+            self.brought.closed or self.brought.opened
+            if self.message.origin == Message.Origin.RELAYED
+            else self.brought.opened
+        )
 
     @property
     def version(self) -> int:
@@ -62,7 +68,9 @@ class Transcript:
     at: UUID | None
     loose: list[Snapshot]  # calls that stand at no message
     newest: UUID | None  # closed call of the conversation
-    asked_about_it: list[Snapshot]  # calls that asked a model about the conversation, newest first, each with what it came to
+    asked_about_it: list[
+        Snapshot
+    ]  # calls that asked a model about the conversation, newest first, each with what it came to
 
     @property
     def earlier(self) -> int | None:
@@ -76,40 +84,92 @@ class Transcript:
 def with_files(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
     """As `read` needs them: with what their files are known by."""
     sha256 = Func("sha256", Value("hex"), function="encode", output_field=TextField())
-    return conversations.annotate(files=ArraySubquery(Attachment.objects.filter(conversation=OuterRef("pk")).values_list(JSONObject(id="id", sha256=sha256))))
+    return conversations.annotate(
+        files=ArraySubquery(
+            Attachment.objects.filter(conversation=OuterRef("pk")).values_list(
+                JSONObject(id="id", sha256=sha256)
+            )
+        )
+    )
 
 
-def read(conversation: Conversation, names: Names, *, at: UUID | None = None, call: UUID | None = None, first: int | None = None) -> Transcript:
+def read(
+    conversation: Conversation,
+    names: Names,
+    *,
+    at: UUID | None = None,
+    call: UUID | None = None,
+    first: int | None = None,
+) -> Transcript:
     """The branch through a message, or through a call; else that of the newest call. Three queries, payloads of the shown messages only."""
-    found = Snapshot.objects.filter(Q(conversation=conversation) | Q(about=conversation, kind=Snapshot.Kind.METADATA)).select_related("assessment")
-    calls = list(found.defer("params", "response", "commitment", "salt", "user_agent", "classic").order_by("id"))
+    found = Snapshot.objects.filter(
+        Q(conversation=conversation) | Q(about=conversation, kind=Snapshot.Kind.METADATA)
+    ).select_related("assessment")
+    calls = list(
+        found.defer("params", "response", "commitment", "salt", "user_agent", "classic").order_by(
+            "id"
+        )
+    )
     snapshots = [each for each in calls if each.conversation_id == conversation.id]
     grown = tree.build_tree(conversation.messages.defer("text", "raw"), snapshots)
     by_id = {snapshot.id: snapshot for snapshot in snapshots}
     if call in by_id:
         at = by_id[call].reply_id or by_id[call].head_id
-    roots = grown.roots or grown.preambles  # nothing but system messages: they are what there is to read
-    line = grown.line(at if at in grown.nodes else None) or [node for root in roots[-1:] for node in grown.line(root.message.id)]
-    turns = [Turn(i, node, by_id[node.message.snapshot_id], node.parent.children if node.parent else roots) for i, node in enumerate(line)]
+    roots = (
+        grown.roots or grown.preambles
+    )  # nothing but system messages: they are what there is to read
+    line = grown.line(at if at in grown.nodes else None) or [
+        node for root in roots[-1:] for node in grown.line(root.message.id)
+    ]
+    turns = [
+        Turn(
+            i, node, by_id[node.message.snapshot_id], node.parent.children if node.parent else roots
+        )
+        for i, node in enumerate(line)
+    ]
     _prompts(turns, grown)
     if first is None or not 0 <= first < len(turns):
         place = line.index(grown.nodes[at]) if at in grown.nodes else 0
         first = place - place % PAGE
     page = turns[first : first + PAGE]
-    texts = Message.objects.in_bulk([node.message.id for turn in page for node in (turn.node, *turn.prompt)])
+    texts = Message.objects.in_bulk(
+        [node.message.id for turn in page for node in (turn.node, *turn.prompt)]
+    )
     decision = conversation.review.decision if hasattr(conversation, "review") else None
     for turn in page:
         turn.new = decision is not None and turn.brought.id > decision.newest
         turn.pieces = _pieces(texts[turn.message.id], names)
         turn.prompt_pieces = [_pieces(texts[node.message.id], names) for node in turn.prompt]
-        turn.growing = "".join(growth.read_growth(call.id) for call in turn.node.calls if call.status == Snapshot.Status.PENDING)
-    if with_files := [piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each if piece.file]:
+        turn.growing = "".join(
+            growth.read_growth(call.id)
+            for call in turn.node.calls
+            if call.status == Snapshot.Status.PENDING
+        )
+    if with_files := [
+        piece
+        for turn in page
+        for each in (turn.pieces, *turn.prompt_pieces)
+        for piece in each
+        if piece.file
+    ]:
         files = {file["sha256"]: file["id"] for file in conversation.files}  # type: ignore[attr-defined]
         for piece in with_files:
             piece.place = files.get(piece.file)  # type: ignore[arg-type]
-    loose = [snapshot for snapshot in snapshots if (snapshot.reply_id or snapshot.head_id) not in grown.nodes]
+    loose = [
+        snapshot
+        for snapshot in snapshots
+        if (snapshot.reply_id or snapshot.head_id) not in grown.nodes
+    ]
     closed = [snapshot.id for snapshot in snapshots if snapshot.status != Snapshot.Status.PENDING]
-    return Transcript(page, first, len(turns), at, loose, max(closed, default=None), [each for each in reversed(calls) if each.about_id == conversation.id])
+    return Transcript(
+        page,
+        first,
+        len(turns),
+        at,
+        loose,
+        max(closed, default=None),
+        [each for each in reversed(calls) if each.about_id == conversation.id],
+    )
 
 
 def _prompts(turns: list[Turn], grown: tree.Tree) -> None:
@@ -121,7 +181,13 @@ def _prompts(turns: list[Turn], grown: tree.Tree) -> None:
             continue
         node = prompt = grown.nodes.get(turn.node.calls[-1].preamble_id)  # type: ignore[arg-type]
         if prompt is not last:
-            turns[begins].prompt_change = "no system prompt from here on" if prompt is None else "system prompt changed" if begins else "system prompt"
+            turns[begins].prompt_change = (
+                "no system prompt from here on"
+                if prompt is None
+                else "system prompt changed"
+                if begins
+                else "system prompt"
+            )
         while node and prompt is not last:
             turns[begins].prompt.insert(0, node)
             node = node.parent

@@ -36,20 +36,55 @@ class UserForm(UserChangeForm):
     def clean_time_zone(self) -> str:
         name = self.cleaned_data["time_zone"]
         if name and name not in zoneinfo.available_timezones():
-            raise ValidationError("No such time zone. Write it as Europe/Berlin, America/New_York or Asia/Tokyo.")
+            raise ValidationError(
+                "No such time zone. Write it as Europe/Berlin, America/New_York or Asia/Tokyo."
+            )
         return name
 
 
 @admin.register(User)
 class UserAdmin(Administered, auth.UserAdmin):
     form = UserForm
-    list_display = ("username", "full_name", "email", "job_title", "department", "is_active", "is_staff")
+    list_display = (
+        "username",
+        "full_name",
+        "email",
+        "job_title",
+        "department",
+        "is_active",
+        "is_staff",
+    )
     list_filter = ("is_active", "is_staff", "groups")
     search_fields = ("username", "first_name", "last_name", "email", "external_id")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
-        ("Person", {"fields": ("first_name", "last_name", "email", "job_title", "department", "external_id", "time_zone")}),
-        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions", "reviews_departments")}),
+        (
+            "Person",
+            {
+                "fields": (
+                    "first_name",
+                    "last_name",
+                    "email",
+                    "job_title",
+                    "department",
+                    "external_id",
+                    "time_zone",
+                )
+            },
+        ),
+        (
+            "Rights",
+            {
+                "fields": (
+                    "is_active",
+                    "is_staff",
+                    "is_superuser",
+                    "groups",
+                    "user_permissions",
+                    "reviews_departments",
+                )
+            },
+        ),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     readonly_fields = ("last_login", "date_joined")
@@ -61,13 +96,25 @@ class UserAdmin(Administered, auth.UserAdmin):
         return user.get_full_name()
 
     def get_urls(self) -> list[URLPattern]:
-        return [path("import/", self.admin_site.admin_view(self.import_view), name="conversations_user_import"), *super().get_urls()]
+        return [
+            path(
+                "import/",
+                self.admin_site.admin_view(self.import_view),
+                name="conversations_user_import",
+            ),
+            *super().get_urls(),
+        ]
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """Job titles and departments from a file, shown first or written down."""
         if not self.has_change_permission(request):
             raise PermissionDenied
-        context: dict[str, Any] = {**self.admin_site.each_context(request), "title": "Import job titles and departments", "opts": self.opts, "entries": None}
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": "Import job titles and departments",
+            "opts": self.opts,
+            "entries": None,
+        }
         if file := request.FILES.get("file"):
             context["written"] = "write" in request.POST
             data = file.read(people.LARGEST + 1)
@@ -77,20 +124,41 @@ class UserAdmin(Administered, auth.UserAdmin):
                 context["error"] = str(problem)
             else:
                 shown = [entry for entry in entries if entry.status != people.SAME]
-                context |= {"counted": people.counted(entries), "entries": shown[:SHOWN], "more": len(shown[SHOWN:])}
-        return TemplateResponse(request, "admin/conversations/import_people.html", context, status=400 if "error" in context else 200)
+                context |= {
+                    "counted": people.counted(entries),
+                    "entries": shown[:SHOWN],
+                    "more": len(shown[SHOWN:]),
+                }
+        return TemplateResponse(
+            request,
+            "admin/conversations/import_people.html",
+            context,
+            status=400 if "error" in context else 200,
+        )
 
     def get_deleted_objects(self, objs, request: HttpRequest):
         """Who is on record stays. Said without walking through their conversations, whose titles are content."""
         kept = [user for user in objs if on_record(user)]
         if not kept:
             return super().get_deleted_objects(objs, request)
-        return [str(user) for user in objs], {}, set(), [f"What {user} did, which stays on record. Deactivate the account instead." for user in kept]
+        return (
+            [str(user) for user in objs],
+            {},
+            set(),
+            [
+                f"What {user} did, which stays on record. Deactivate the account instead."
+                for user in kept
+            ],
+        )
 
 
 def on_record(user: User) -> bool:
     owns = any(rows.objects.filter(owner=user).exists() for rows in (Snapshot, Conversation, Usage))
-    return owns or AuditEvent.objects.by(user).exists() or Decision.objects.filter(reviewer=user).exists()
+    return (
+        owns
+        or AuditEvent.objects.by(user).exists()
+        or Decision.objects.filter(reviewer=user).exists()
+    )
 
 
 admin.site.unregister(Group)

@@ -7,7 +7,18 @@ from ..models.audit import AuditEvent, AuditEventQuerySet
 from ..people.identity import Names
 from .table import Stream
 
-COLUMNS = ("id", "at", "who", "action", "kind", "subject", "conversation", "address", "user_agent", "detail")
+COLUMNS = (
+    "id",
+    "at",
+    "who",
+    "action",
+    "kind",
+    "subject",
+    "conversation",
+    "address",
+    "user_agent",
+    "detail",
+)
 
 
 class AuditTable(Stream):
@@ -19,6 +30,17 @@ class AuditTable(Stream):
     def values(self, events: list[AuditEvent]) -> Iterable[tuple[str, ...]]:
         for event in map(self.names.event, events):
             subject = (event.kind, event.subject, str(event.conversation or ""))
-            did = (str(event.id), event.at.astimezone(UTC).isoformat(), event.actor_name, event.action, *subject)
-            how = (event.address or "", event.user_agent, event.detail, *([event.terms] if self.with_terms else []))
+            did = (
+                str(event.id),
+                event.at.astimezone(UTC).isoformat(),
+                event.actor_name,
+                event.action,
+                *subject,
+            )
+            how = (
+                event.address or "",
+                event.user_agent,
+                event.detail,
+                *([event.terms] if self.with_terms else []),
+            )
             yield (*did, *how)

@@ -21,13 +21,52 @@ from .table import BOM, LONGEST, csv_line
 
 SCHEMA_VERSION = "1"
 FIGURES = (
-    "seal", "id", "conversation", "title", "user_name", "job_title", "department", "end_user", "key", "kind", "status", "model", "served_model", "upstream",
-    "use_case", "opened", "closed", "prompt_tokens", "completion_tokens", "estimated", "cost_usd", "finish_reason", "error_code",
-)  # fmt: skip
+    "seal",
+    "id",
+    "conversation",
+    "title",
+    "user_name",
+    "job_title",
+    "department",
+    "end_user",
+    "key",
+    "kind",
+    "status",
+    "model",
+    "served_model",
+    "upstream",
+    "use_case",
+    "opened",
+    "closed",
+    "prompt_tokens",
+    "completion_tokens",
+    "estimated",
+    "cost_usd",
+    "finish_reason",
+    "error_code",
+)
 VALUES = (
-    "id", "conversation_id", "conversation__title", "owner", "end_user", "key", "kind", "status", "model",
-    "served_model", "upstream", "use_case", "opened", "closed", "prompt_tokens", "completion_tokens", "estimated", "cost", "finish_reason", "error_code",
-)  # fmt: skip
+    "id",
+    "conversation_id",
+    "conversation__title",
+    "owner",
+    "end_user",
+    "key",
+    "kind",
+    "status",
+    "model",
+    "served_model",
+    "upstream",
+    "use_case",
+    "opened",
+    "closed",
+    "prompt_tokens",
+    "completion_tokens",
+    "estimated",
+    "cost",
+    "finish_reason",
+    "error_code",
+)
 
 # Of each request the messages since the last assistant turn, and the reply.
 SAID = """
@@ -56,12 +95,34 @@ class Figured(Table):
     """With FIGURES ahead."""
 
     def figures(self, stretch: Stretch) -> Iterator[tuple[tuple[str, ...], UUID]]:
-        found = {id: values for id, *values in Snapshot.objects.filter(id__in=stretch.seals).values_list(*VALUES)}
-        people = {id: self.person(user) for id, user in User.objects.in_bulk({owner for _, _, owner, *_ in found.values()}).items()}
+        found = {
+            id: values
+            for id, *values in Snapshot.objects.filter(id__in=stretch.seals).values_list(*VALUES)
+        }
+        people = {
+            id: self.person(user)
+            for id, user in User.objects.in_bulk(
+                {owner for _, _, owner, *_ in found.values()}
+            ).items()
+        }
         for id, number in stretch.seals.items():
             conversation, title, owner, end_user, key, *rest = found[id]
-            who = (*people[owner], alias(end_user) if self.names.hidden and end_user else end_user, self.names.clue(key))
-            yield (str(number), str(id), str(conversation or ""), title or "", *who, *map(text, rest)), id
+            who = (
+                *people[owner],
+                alias(end_user) if self.names.hidden and end_user else end_user,
+                self.names.clue(key),
+            )
+            yield (
+                (
+                    str(number),
+                    str(id),
+                    str(conversation or ""),
+                    title or "",
+                    *who,
+                    *map(text, rest),
+                ),
+                id,
+            )
 
 
 class FiguresFormat(Figured):
@@ -81,12 +142,25 @@ class TurnsFormat(Figured):
     columns = (*FIGURES, "asked", "answered", "text_truncated", "text_sha256", "schema_version")
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
-        ends = {id: (head, reply) for id, head, reply in Snapshot.objects.filter(id__in=stretch.seals).values_list("id", "head_id", "reply_id")}
+        ends = {
+            id: (head, reply)
+            for id, head, reply in Snapshot.objects.filter(id__in=stretch.seals).values_list(
+                "id", "head_id", "reply_id"
+            )
+        }
         said = _said(ends.values())
         for figures, id in self.figures(stretch):
             head, reply = ends[id]
             asked, answered = said.get(head, ""), said.get(reply, "")
-            yield csv_line((*figures, asked[:LONGEST], answered[:LONGEST], *table.cut(asked=asked, answered=answered), SCHEMA_VERSION))
+            yield csv_line(
+                (
+                    *figures,
+                    asked[:LONGEST],
+                    answered[:LONGEST],
+                    *table.cut(asked=asked, answered=answered),
+                    SCHEMA_VERSION,
+                )
+            )
 
 
 class ClassicFormat(Table):
@@ -96,20 +170,32 @@ class ClassicFormat(Table):
     at_once = table.AT_ONCE
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
-        calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(list(stretch.seals))
-        messages = Messages((call.conversation_id for call in calls.values() if call.conversation_id), self.names)
+        calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(
+            list(stretch.seals)
+        )
+        messages = Messages(
+            (call.conversation_id for call in calls.values() if call.conversation_id), self.names
+        )
         for id in stretch.seals:
-            yield csv_line(table.row(calls[id], self.names, messages.request(calls[id]), messages.response(calls[id])))
+            yield csv_line(
+                table.row(
+                    calls[id], self.names, messages.request(calls[id]), messages.response(calls[id])
+                )
+            )
 
 
 def _said(ends: Any) -> dict[UUID | None, str]:
     """By the last message of a request: what was newly asked. By a reply: what it says."""
     heads, replies = zip(*ends, strict=True) if ends else ((), ())
     with connection.cursor() as cursor:
-        cursor.execute(SAID, {"heads": [id for id in heads if id], "replies": [id for id in replies if id]})
+        cursor.execute(
+            SAID, {"heads": [id for id in heads if id], "replies": [id for id in replies if id]}
+        )
         found: dict[UUID | None, list[str]] = {}
         for message, role, text, raw in cursor.fetchall():
-            found.setdefault(message, []).append(threads.searchable_text(threads.put_together(role, text, raw)))
+            found.setdefault(message, []).append(
+                threads.searchable_text(threads.put_together(role, text, raw))
+            )
     return {message: "\n\n".join(reversed(texts)) for message, texts in found.items()}
 
 

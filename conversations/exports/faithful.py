@@ -21,7 +21,12 @@ from .selection import Stretch
 
 # Not here: the parts that request and reply are made of, and what is of the running call.
 LEFT_OUT = ("conversation", "owner", "params", "response", "stop", "process", "classic", "attempts")
-CLUES = ("key", "address", "user_agent", "salt")  # what leads to a person, or proves a guess about what they sent
+CLUES = (
+    "key",
+    "address",
+    "user_agent",
+    "salt",
+)  # what leads to a person, or proves a guess about what they sent
 FIELDS = [field for field in Snapshot._meta.concrete_fields if field.name not in LEFT_OUT]
 
 
@@ -35,23 +40,50 @@ class LinesFormat(Format):
         self.whole = not names.hidden
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
-        calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(list(stretch.seals))
-        digests = {subject: bytes(digest).hex() for subject, digest in Seal.objects.filter(number__in=stretch.seals.values()).values_list("subject", "digest")}
+        calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(
+            list(stretch.seals)
+        )
+        digests = {
+            subject: bytes(digest).hex()
+            for subject, digest in Seal.objects.filter(
+                number__in=stretch.seals.values()
+            ).values_list("subject", "digest")
+        }
         files = Files()
-        messages = Messages((call.conversation_id for call in calls.values() if call.conversation_id), self.names, file=files)
+        messages = Messages(
+            (call.conversation_id for call in calls.values() if call.conversation_id),
+            self.names,
+            file=files,
+        )
         for id, number in stretch.seals.items():
             files.lost = {}
-            yield orjson.dumps(self.said(calls[id], number, digests[id], messages, files), option=orjson.OPT_APPEND_NEWLINE)
+            yield orjson.dumps(
+                self.said(calls[id], number, digests[id], messages, files),
+                option=orjson.OPT_APPEND_NEWLINE,
+            )
 
-    def said(self, call: Snapshot, number: int, digest: str, messages: Messages, files: "Files") -> Json:
+    def said(
+        self, call: Snapshot, number: int, digest: str, messages: Messages, files: "Files"
+    ) -> Json:
         names, owner, conversation = self.names, call.owner, call.conversation
         response = messages.response(call)
         said = {
             "seal": number,
             "digest": digest,
-            **{field.attname.removesuffix("_id") if field.is_relation else field.name: _plain(getattr(call, field.attname)) for field in FIELDS},
-            "owner": {"user_name": names.name(owner), "job_title": names.job_title(owner), "department": names.department(owner)},
-            "conversation": None if conversation is None else {"id": conversation.id, "title": conversation.title, "shown": conversation.shown},
+            **{
+                field.attname.removesuffix("_id") if field.is_relation else field.name: _plain(
+                    getattr(call, field.attname)
+                )
+                for field in FIELDS
+            },
+            "owner": {
+                "user_name": names.name(owner),
+                "job_title": names.job_title(owner),
+                "department": names.department(owner),
+            },
+            "conversation": None
+            if conversation is None
+            else {"id": conversation.id, "title": conversation.title, "shown": conversation.shown},
             "attempts": orjson.loads(call.attempts or "[]"),
             "request": orjson.Fragment(messages.request(call)),
             "response": orjson.Fragment(response) if response else None,
@@ -60,7 +92,11 @@ class LinesFormat(Format):
             said |= {"end_user": names.end_user(call), "classic": None} | dict.fromkeys(CLUES)
         else:
             said["owner"]["id"] = owner.pk
-            said["classic"] = None if call.classic is None else attachments.restore(orjson.loads(call.classic), files)
+            said["classic"] = (
+                None
+                if call.classic is None
+                else attachments.restore(orjson.loads(call.classic), files)
+            )
         return said | ({"lost": list(files.lost)} if files.lost else {})
 
 

@@ -15,26 +15,53 @@ from .selection import Stretch
 from .table import csv_line
 
 FOLDER = "attachments"
-SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp", "application/pdf": "pdf"}
+SUFFIXES = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+    "application/pdf": "pdf",
+}
 
 
 class FilesFormat(Table):
     name, label = "attachments", "Attachments"
     says = "Every picture and file of these calls, once, named by its sha256; and a CSV that says which call named which."
-    columns = ("seal", "call", "conversation", "file", "sha256", "bytes", "media_type_as_sent", "state")
+    columns = (
+        "seal",
+        "call",
+        "conversation",
+        "file",
+        "sha256",
+        "bytes",
+        "media_type_as_sent",
+        "state",
+    )
     stem, at_once = "attachments", 100
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
         calls = Snapshot.objects.in_bulk(list(stretch.seals))
-        messages = Messages((call.conversation_id for call in calls.values() if call.conversation_id), self.names)
+        messages = Messages(
+            (call.conversation_id for call in calls.values() if call.conversation_id), self.names
+        )
         named = {id: messages.files(calls[id]) for id in stretch.seals}
         digests = [bytes.fromhex(digest) for found in named.values() for digest in found]
-        sent = dict(Attachment.objects.filter(sha256__in=digests).values_list("sha256", "media_type")) if digests else {}
+        sent = (
+            dict(Attachment.objects.filter(sha256__in=digests).values_list("sha256", "media_type"))
+            if digests
+            else {}
+        )
         sent_as = {bytes(digest).hex(): media_type for digest, media_type in sent.items()}
         for id, number in stretch.seals.items():
             for digest in named[id]:
                 file, size = self.kept(digest)
-                said = (file, digest, str(size), sent_as.get(digest, ""), "whole" if file else "lost")
+                said = (
+                    file,
+                    digest,
+                    str(size),
+                    sent_as.get(digest, ""),
+                    "whole" if file else "lost",
+                )
                 yield csv_line((str(number), str(id), str(calls[id].conversation_id or ""), *said))
 
     def kept(self, digest: str) -> tuple[str, int]:

@@ -8,5 +8,14 @@ from .format import Format
 from .transcript import TranscriptsFormat
 
 FORMATS: dict[str, type[Format]] = {
-    each.name: each for each in (TurnsFormat, ConversationsFormat, ClassicFormat, FiguresFormat, LinesFormat, TranscriptsFormat, FilesFormat)
+    each.name: each
+    for each in (
+        TurnsFormat,
+        ConversationsFormat,
+        ClassicFormat,
+        FiguresFormat,
+        LinesFormat,
+        TranscriptsFormat,
+        FilesFormat,
+    )
 }

@@ -50,7 +50,9 @@ def run_export(export: Export, leaving: Callable[[], bool] = lambda: False) -> N
         except NotPermitted as problem:
             export.fail(str(problem))
         except OSError as problem:
-            export.fail(f"The files could not be written: {os.strerror(problem.errno) if problem.errno else type(problem).__name__}.")
+            export.fail(
+                f"The files could not be written: {os.strerror(problem.errno) if problem.errno else type(problem).__name__}."
+            )
     export.refresh_from_db()
     if export.state in (Export.State.CANCELLED, Export.State.FAILED):
         export.clear()
@@ -73,9 +75,17 @@ def _run(export: Export, leaving: Callable[[], bool]) -> None:
 
 def write(export: Export, made: Format, chosen: Chosen, leaving: Callable[[], bool]) -> bool:
     """The rows that are not durable yet. False where it was cancelled meanwhile."""
-    if export.files and all("sha256" in file for file in export.files) and export.taken == export.total:
+    if (
+        export.files
+        and all("sha256" in file for file in export.files)
+        and export.taken == export.total
+    ):
         return True
-    parts, taken, kept = Parts(export.folder, made, export.files, made.stem), export.taken, time.monotonic()
+    parts, taken, kept = (
+        Parts(export.folder, made, export.files, made.stem),
+        export.taken,
+        time.monotonic(),
+    )
     try:
         for stretch in chosen.stretches(made.at_once, taken):
             taken += len(stretch.seals)
@@ -99,20 +109,27 @@ def still_there(made: Format, stretch: Stretch) -> Stretch:
     """Without what was erased since it was chosen."""
     rows = Conversation.objects if made.conversations else Snapshot.objects
     there = set(rows.filter(id__in=stretch.seals).values_list("id", flat=True))
-    return Stretch(stretch.position, {id: number for id, number in stretch.seals.items() if id in there})
+    return Stretch(
+        stretch.position, {id: number for id, number in stretch.seals.items() if id in there}
+    )
 
 
 def permitted(export: Export) -> User:
     """The owner, whose rights are still those that they were. Raises NotPermitted."""
     owner = User.objects.get(pk=export.owner_id)
-    if not (may(owner, "view_content") and may(owner, "export_content")) or owner.reviews_departments != export.departments:
+    if (
+        not (may(owner, "view_content") and may(owner, "export_content"))
+        or owner.reviews_departments != export.departments
+    ):
         raise NotPermitted("The rights of whoever asked for it have changed since.")
     return owner
 
 
 def selected(export: Export) -> Selection:
     """What the filter means now, up to the seal at which the export is frozen. Raises NotPermitted."""
-    form = (ConversationFilter if export.of == "conversations" else CallFilter)(orjson.loads(export.query), permitted(export))
+    form = (ConversationFilter if export.of == "conversations" else CallFilter)(
+        orjson.loads(export.query), permitted(export)
+    )
     if not form.is_valid() or form.cut_short:
         raise NotPermitted("The filter finds too much by now, or is wrong. Choose again.")
     calls = form.calls_of_conversations() if isinstance(form, ConversationFilter) else form.calls()
@@ -123,7 +140,9 @@ def selected(export: Export) -> Selection:
 def alone(export: Export):
     """Whether nobody else works at it."""
     export.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(export.folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
+    with open(
+        os.open(export.folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600), "w"
+    ) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -57,7 +57,8 @@ class Parts:
     def _begin(self) -> None:
         self._end()
         name = f"{self.stem}-{len(self.files) + 1:04}.{self.made.suffix}"
-        self.file = open(os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")  # noqa: SIM115
+        descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self.file = open(descriptor, "wb")  # noqa: SIM115
         self.hash = sha256()
         self.files.append({"name": name, "bytes": 0, "rows": 0})
         self._append(self.made.head)

@@ -23,8 +23,17 @@ from . import files
 from .format import Format
 from .selection import Chosen
 
-MANIFEST, SIGNATURE, SUMS, CHAIN, MARK = "manifest.json", "manifest.sig", "SHA256SUMS", "range.jsonl", "checkpoint.jsonl"
-PROGRAMS = (Path(ledger.__file__), Path(__file__).with_name("verify.py"))  # the second is for whoever has an export: it is not imported here
+MANIFEST, SIGNATURE, SUMS, CHAIN, MARK = (
+    "manifest.json",
+    "manifest.sig",
+    "SHA256SUMS",
+    "range.jsonl",
+    "checkpoint.jsonl",
+)
+PROGRAMS = (
+    Path(ledger.__file__),
+    Path(__file__).with_name("verify.py"),
+)  # the second is for whoever has an export: it is not imported here
 AT_ONCE = 200  # calls whose texts are read in one go
 
 
@@ -32,7 +41,9 @@ def add(export: Export, made: Format, chosen: Chosen) -> None:
     """Written anew as often as it takes: a worker that was killed here leaves half of it."""
     folder = export.folder
     listed = [*export.files]
-    first = next((seal for stretch in chosen.stretches(1) for seal in stretch.seals.values()), export.last)
+    first = next(
+        (seal for stretch in chosen.stretches(1) for seal in stretch.seals.values()), export.last
+    )
     mark = covering(first, export.last)
     if export.last:
         end = max(export.last, mark.number if mark else 0)
@@ -40,33 +51,76 @@ def add(export: Export, made: Format, chosen: Chosen) -> None:
     if mark:
         listed.append(keep(folder, MARK, [json.dumps(mark._asdict()).encode() + b"\n"]))
     listed += [keep(folder, program.name, [program.read_bytes()]) for program in PROGRAMS]
-    pictures = sorted(path for path in (folder / files.FOLDER).glob("*") if path.suffix != ".new") if (folder / files.FOLDER).exists() else []
+    pictures = (
+        sorted(path for path in (folder / files.FOLDER).glob("*") if path.suffix != ".new")
+        if (folder / files.FOLDER).exists()
+        else []
+    )
     sizes = [path.stat().st_size for path in pictures]
-    said = manifest(export, made, first, mark, listed) | ({"attachments": {"files": len(pictures), "bytes": sum(sizes)}} if pictures else {})
-    listed.append(keep(folder, "README.txt", [render_to_string("exports/README.txt", {"export": said, "whole": made.whole}).encode()]))
-    said["files"] = [{name: file[name] for name in ("name", "bytes", "rows", "sha256") if name in file} for file in listed]
+    said = manifest(export, made, first, mark, listed) | (
+        {"attachments": {"files": len(pictures), "bytes": sum(sizes)}} if pictures else {}
+    )
+    listed.append(
+        keep(
+            folder,
+            "README.txt",
+            [
+                render_to_string(
+                    "exports/README.txt", {"export": said, "whole": made.whole}
+                ).encode()
+            ],
+        )
+    )
+    said["files"] = [
+        {name: file[name] for name in ("name", "bytes", "rows", "sha256") if name in file}
+        for file in listed
+    ]
     text = orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     listed.append(keep(folder, MANIFEST, [text]))
-    signature = {"key": checkpoints.public_key(), "signature": checkpoints.sign(ledger.message_of(text))}
+    signature = {
+        "key": checkpoints.public_key(),
+        "signature": checkpoints.sign(ledger.message_of(text)),
+    }
     listed.append(keep(folder, SIGNATURE, [json.dumps(signature).encode() + b"\n"]))
-    named = [(file["sha256"], file["name"]) for file in listed] + [(path.stem, f"{files.FOLDER}/{path.name}") for path in pictures]
+    named = [(file["sha256"], file["name"]) for file in listed] + [
+        (path.stem, f"{files.FOLDER}/{path.name}") for path in pictures
+    ]
     listed.append(keep(folder, SUMS, (f"{digest}  {name}\n".encode() for digest, name in named)))
-    shown = [{"name": files.FOLDER, "bytes": sum(sizes), "files": len(pictures)}] if pictures else []
+    shown = (
+        [{"name": files.FOLDER, "bytes": sum(sizes), "files": len(pictures)}] if pictures else []
+    )
     export.keep(files=[*listed, *shown])
 
 
-def manifest(export: Export, made: Format, first: int, mark: Checkpoint | None, listed: list[dict[str, Any]]) -> dict[str, Any]:
+def manifest(
+    export: Export, made: Format, first: int, mark: Checkpoint | None, listed: list[dict[str, Any]]
+) -> dict[str, Any]:
     head = Seal.objects.filter(number=export.last).first()
     return {
-        "what": "An export of LLM Gateway", "version": 1, "id": str(export.id),
-        "by": export.owner.get_username(), "asked": export.asked.astimezone(UTC).isoformat(timespec="seconds"), "purpose": export.purpose,
-        "format": made.name, "rows": sum(file.get("rows", 0) for file in listed), "row_is_a": "conversation" if made.conversations else "call",
-        "filter": {"words": export.words, "of": export.of, "fields": orjson.loads(export.query), "time_zone": export.zone},
-        "frozen_at_seal": export.last, "first_seal": first if export.total else None,
+        "what": "An export of LLM Gateway",
+        "version": 1,
+        "id": str(export.id),
+        "by": export.owner.get_username(),
+        "asked": export.asked.astimezone(UTC).isoformat(timespec="seconds"),
+        "purpose": export.purpose,
+        "format": made.name,
+        "rows": sum(file.get("rows", 0) for file in listed),
+        "row_is_a": "conversation" if made.conversations else "call",
+        "filter": {
+            "words": export.words,
+            "of": export.of,
+            "fields": orjson.loads(export.query),
+            "time_zone": export.zone,
+        },
+        "frozen_at_seal": export.last,
+        "first_seal": first if export.total else None,
         "ledger_head": {"number": head.number, "link": bytes(head.link).hex()} if head else None,
-        "checkpoint": mark._asdict() if mark else None, "key_of_the_gateway": checkpoints.public_key(),
-        "aliases": bool(made.names.hidden), "whole_requests_and_replies": made.whole, "files": listed,
-    }  # fmt: skip
+        "checkpoint": mark._asdict() if mark else None,
+        "key_of_the_gateway": checkpoints.public_key(),
+        "aliases": bool(made.names.hidden),
+        "whole_requests_and_replies": made.whole,
+        "files": listed,
+    }
 
 
 def covering(first: int, last: int) -> Checkpoint | None:
@@ -94,7 +148,11 @@ def chain(first: int, last: int, chosen: Chosen | None) -> Iterator[bytes]:
     if chosen is None:
         yield from lines
         return
-    rows = ((number, id) for stretch in chosen.stretches(AT_ONCE) for id, number in stretch.seals.items())
+    rows = (
+        (number, id)
+        for stretch in chosen.stretches(AT_ONCE)
+        for id, number in stretch.seals.items()
+    )
     following = next(rows, None)
     while batch := [orjson.loads(line) for line in islice(lines, AT_ONCE)]:
         calls = {}

@@ -25,7 +25,9 @@ from ..models import Seal, Snapshot
 from ..proof.sealing import SNAPSHOT
 
 WINDOW = 5000  # seals that are looked through at a time
-SKEW = timedelta(days=1)  # between the clocks of the machines that open calls and of the one that seals them
+SKEW = timedelta(
+    days=1
+)  # between the clocks of the machines that open calls and of the one that seals them
 
 
 @dataclass(slots=True)
@@ -48,7 +50,9 @@ class Selection:
             chosen = list(found.items())
             for start in range(0, len(chosen), size):
                 part = dict(chosen[start : start + size])
-                yield Stretch(end if start + size >= len(chosen) else chosen[start + size - 1][1], part)
+                yield Stretch(
+                    end if start + size >= len(chosen) else chosen[start + size - 1][1], part
+                )
             if not chosen:
                 yield Stretch(end, {})
 
@@ -94,11 +98,19 @@ class Chosen:
             number = Subquery(Seal.objects.filter(subject=OuterRef("pk")).values("number"))
             calls = selection.calls.exclude(conversation=None).order_by().annotate(number=number)
             calls = calls.filter(number__gt=selection.after, number__lte=selection.last)
-            rows = calls.values_list("conversation").annotate(first=Min("number")).order_by("first").values_list("first", "conversation")
+            rows = (
+                calls.values_list("conversation")
+                .annotate(first=Min("number"))
+                .order_by("first")
+                .values_list("first", "conversation")
+            )
         else:
             rows = selection.seals(selection.after, selection.last).values_list("number", "subject")
         count, new = 0, self.path.with_suffix(".new")
-        with transaction.atomic(), open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with (
+            transaction.atomic(),
+            open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
+        ):
             for first, id in rows.iterator(chunk_size=WINDOW):
                 file.write(self.ROW.pack(first, id.bytes))
                 count += 1
@@ -126,7 +138,12 @@ def before(opened: datetime) -> int:
     low, high = 0, newest()
     while low < high:
         middle = (low + high) // 2
-        sealed = Seal.objects.filter(number__gt=middle).order_by("number").values_list("sealed", flat=True).first()
+        sealed = (
+            Seal.objects.filter(number__gt=middle)
+            .order_by("number")
+            .values_list("sealed", flat=True)
+            .first()
+        )
         if sealed is None or sealed >= opened - SKEW:
             high = middle
         else:

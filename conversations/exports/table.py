@@ -20,9 +20,23 @@ from ..record.rebuild import Messages
 
 SCHEMA_VERSION = "1"
 COLUMNS = (
-    "id", "request", "response", "usage_info", "user_name", "title", "response_time", "convo_title", "convo_show", "root_gpt_id",
-    "model", "status", "kind", "text_truncated", "text_sha256", "schema_version",
-)  # fmt: skip
+    "id",
+    "request",
+    "response",
+    "usage_info",
+    "user_name",
+    "title",
+    "response_time",
+    "convo_title",
+    "convo_show",
+    "root_gpt_id",
+    "model",
+    "status",
+    "kind",
+    "text_truncated",
+    "text_sha256",
+    "schema_version",
+)
 LONGEST = 32_000  # characters; a spreadsheet's cell ends at 32,767
 BOM = b"\xef\xbb\xbf"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -41,8 +55,14 @@ def csv_line(values: tuple[str, ...]) -> bytes:
 
 def row(call: Snapshot, names: Names, request: str, response: str) -> tuple[str, ...]:
     """`call` with its owner and its conversation at hand."""
-    conversation = None if call.kind == Snapshot.Kind.TITLE else call.conversation  # to the classic gateway a title call is of no conversation
-    usage = {"prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "total_tokens": call.total_tokens}
+    conversation = (
+        None if call.kind == Snapshot.Kind.TITLE else call.conversation
+    )  # to the classic gateway a title call is of no conversation
+    usage = {
+        "prompt_tokens": call.prompt_tokens,
+        "completion_tokens": call.completion_tokens,
+        "total_tokens": call.total_tokens,
+    }
     return (
         str(call.classic_id or call.id),
         request[:LONGEST],
@@ -51,7 +71,11 @@ def row(call: Snapshot, names: Names, request: str, response: str) -> tuple[str,
         names.name(call.owner),
         names.job_title(call.owner),
         call.closed.astimezone(UTC).replace(tzinfo=None).isoformat(" ") if call.closed else "",
-        conversation.title if conversation else "summarizer" if call.kind == Snapshot.Kind.TITLE else "",
+        conversation.title
+        if conversation
+        else "summarizer"
+        if call.kind == Snapshot.Kind.TITLE
+        else "",
         "true" if conversation and conversation.shown else "false",
         conversation.classic_root or str(conversation.id) if conversation else "",
         call.model,
@@ -94,7 +118,9 @@ class Stream:
             return next(self.waiting)
 
     def stretch(self) -> list[bytes]:
-        rows = list(self.rows.filter(id__lt=self.last)[:AT_ONCE] if self.last else self.rows[:AT_ONCE])
+        rows = list(
+            self.rows.filter(id__lt=self.last)[:AT_ONCE] if self.last else self.rows[:AT_ONCE]
+        )
         if not rows:
             return []
         self.last = rows[-1].id
@@ -110,5 +136,9 @@ class CallTable(Stream):
         super().__init__(calls.select_related("owner", "conversation"), COLUMNS)
 
     def values(self, calls: list[Snapshot]) -> Iterable[tuple[str, ...]]:
-        messages = Messages((call.conversation_id for call in calls if call.conversation_id), self.names)
-        return (row(call, self.names, messages.request(call), messages.response(call)) for call in calls)
+        messages = Messages(
+            (call.conversation_id for call in calls if call.conversation_id), self.names
+        )
+        return (
+            row(call, self.names, messages.request(call), messages.response(call)) for call in calls
+        )

@@ -45,7 +45,9 @@ class Turn:
     said: datetime
     calls: list[Snapshot]
     parts: list[Part]
-    prompt: list[list[Part]] = field(default_factory=list)  # system messages, where the call that follows has others than the call before
+    prompt: list[list[Part]] = field(
+        default_factory=list
+    )  # system messages, where the call that follows has others than the call before
     prompt_change: str = ""
 
 
@@ -54,7 +56,9 @@ class Line:
     """One way through the tree, from where it leaves those before it."""
 
     turns: list[Turn]
-    instead_of: int  # the number of the message that it gives another version of; 0: it is the newest line
+    instead_of: (
+        int  # the number of the message that it gives another version of; 0: it is the newest line
+    )
 
 
 class TranscriptsFormat(Format):
@@ -72,8 +76,21 @@ class TranscriptsFormat(Format):
         for id in stretch.seals:
             conversation = found[id]
             owner = conversation.owner
-            who = [said for said in (self.names.name(owner), self.names.job_title(owner), self.names.department(owner)) if said]
-            context = {"conversation": conversation, "who": who, "lines": read(conversation, last, self.names), "last": last}
+            who = [
+                said
+                for said in (
+                    self.names.name(owner),
+                    self.names.job_title(owner),
+                    self.names.department(owner),
+                )
+                if said
+            ]
+            context = {
+                "conversation": conversation,
+                "who": who,
+                "lines": read(conversation, last, self.names),
+                "last": last,
+            }
             with timezone.override(UTC):
                 page = render_to_string("exports/transcript.html", context)
             yield page.encode()
@@ -83,20 +100,30 @@ class TranscriptsFormat(Format):
 def _head() -> bytes:
     style = render_to_string("exports/transcript.css")
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{base64.b64encode(sha256(style.encode()).digest()).decode()}'"
-    return render_to_string("exports/transcript_head.html", {"style": style, "policy": policy}).encode()
+    return render_to_string(
+        "exports/transcript_head.html", {"style": style, "policy": policy}
+    ).encode()
 
 
 def read(conversation: Conversation, last: int, names: Names) -> list[Line]:
     """The newest line first, then where others left it."""
     sealed = Exists(Seal.objects.filter(subject=OuterRef("pk"), number__lte=last))
-    calls = {call.id: call for call in conversation.snapshots.filter(sealed).defer("params", "response", "commitment", "salt", "classic").order_by("id")}
+    calls = {
+        call.id: call
+        for call in conversation.snapshots.filter(sealed)
+        .defer("params", "response", "commitment", "salt", "classic")
+        .order_by("id")
+    }
     messages = [message for message in conversation.messages.all() if message.snapshot_id in calls]
     texts = {message.id: message.text for message in messages}
     for message in messages:
         if message.echo_of_id in texts:
             message.text = (texts[message.echo_of_id] or "").strip()
     grown = tree.build_tree(messages, calls.values())
-    return [Line(list(_turns(line, number, grown, calls, names)), instead_of) for line, number, instead_of in _unfolded(grown.roots or grown.preambles)]
+    return [
+        Line(list(_turns(line, number, grown, calls, names)), instead_of)
+        for line, number, instead_of in _unfolded(grown.roots or grown.preambles)
+    ]
 
 
 def _unfolded(roots: list[tree.Node]) -> Iterator[tuple[list[tree.Node], int, int]]:
@@ -114,11 +141,15 @@ def _unfolded(roots: list[tree.Node]) -> Iterator[tuple[list[tree.Node], int, in
         following, waiting = waiting + following, []
 
 
-def _turns(line: list[tree.Node], first: int, grown: tree.Tree, calls: dict[UUID, Snapshot], names: Names) -> Iterator[Turn]:
+def _turns(
+    line: list[tree.Node], first: int, grown: tree.Tree, calls: dict[UUID, Snapshot], names: Names
+) -> Iterator[Turn]:
     prompts = _prompts(line, grown)
     for i, node in enumerate(line):
         brought = calls[node.message.snapshot_id]
-        said = (brought.closed if node.message.origin == Message.Origin.RELAYED else None) or brought.opened
+        said = (
+            brought.closed if node.message.origin == Message.Origin.RELAYED else None
+        ) or brought.opened
         change, prompt = prompts.get(i, ("", []))
         turn = Turn(first + i, node.message, said, node.calls, _parts(node.message, names))
         turn.prompt_change, turn.prompt = change, [_parts(each.message, names) for each in prompt]
@@ -141,7 +172,9 @@ def _prompts(line: list[tree.Node], grown: tree.Tree) -> dict[int, tuple[str, li
 
 def _parts(message: Message, names: Names) -> list[Part]:
     shown = names.message(threads.put_together(message.role, message.text, message.raw))
-    return [Part(piece, _picture(piece.file) if piece.kind == "file" else "") for piece in pieces(shown)]
+    return [
+        Part(piece, _picture(piece.file) if piece.kind == "file" else "") for piece in pieces(shown)
+    ]
 
 
 def _picture(digest: str) -> str:
@@ -155,4 +188,8 @@ def _picture(digest: str) -> str:
     except FileNotFoundError:
         return ""
     media_type = attachments.detect_media_type(data)
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}" if media_type in RASTER and sha256(data).hexdigest() == digest else ""
+    return (
+        f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+        if media_type in RASTER and sha256(data).hexdigest() == digest
+        else ""
+    )

@@ -17,13 +17,28 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent))
 import ledger  # type: ignore[import-not-found]
 
-MANIFEST, SUMS, SIGNATURE, CHAIN, MARK = "manifest.json", "SHA256SUMS", "manifest.sig", "range.jsonl", "checkpoint.jsonl"
+MANIFEST, SUMS, SIGNATURE, CHAIN, MARK = (
+    "manifest.json",
+    "SHA256SUMS",
+    "manifest.sig",
+    "range.jsonl",
+    "checkpoint.jsonl",
+)
 # The places of a call's columns, and of a message's, in what was sealed of it.
 CALL = """id conversation owner key end_user kind status retry_of model served_model upstream params preamble head commitment reply response
     finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent
     opened first_byte closed classic_id classic use_case attempts messages about""".split()
 MESSAGE = "id conversation parent depth role text raw origin echo_of path_hash".split()
-APART = {"conversation", "owner", "params", "response", "classic", "attempts", "messages", "about"}  # compared by themselves, or not at all
+APART = {
+    "conversation",
+    "owner",
+    "params",
+    "response",
+    "classic",
+    "attempts",
+    "messages",
+    "about",
+}  # compared by themselves, or not at all
 FILE, NAMED = "$attachment", "$message"  # how a kept text names a file, and a reply's message
 Broken = ledger.Broken
 
@@ -35,9 +50,17 @@ def check(folder: Path, keys: list[str]) -> Iterator[str]:
     manifest = json.loads(text)
     trusted = keys or [manifest["key_of_the_gateway"]]
     signature = json.loads((folder / SIGNATURE).read_bytes())
-    if signature["key"] not in trusted or not ledger.verified(bytes.fromhex(signature["key"]), bytes.fromhex(signature["signature"]), ledger.message_of(text)):
+    if signature["key"] not in trusted or not ledger.verified(
+        bytes.fromhex(signature["key"]),
+        bytes.fromhex(signature["signature"]),
+        ledger.message_of(text),
+    ):
         raise Broken(f"{MANIFEST} is not signed by a key that is trusted here.")
-    yield f"{MANIFEST} is signed by {signature['key']}" + ("." if keys else ", which it names itself: compare it with one that you have from elsewhere.")
+    yield f"{MANIFEST} is signed by {signature['key']}" + (
+        "."
+        if keys
+        else ", which it names itself: compare it with one that you have from elsewhere."
+    )
     sums(folder, manifest)
     yield f"The {len(manifest['files'])} files of {MANIFEST} are those that are here."
     if manifest["ledger_head"]:
@@ -63,7 +86,9 @@ def files(folder: Path) -> str:
 def sums(folder: Path, manifest: dict[str, Any]) -> None:
     for said in manifest["files"]:
         with open(folder / said["name"], "rb") as file:
-            if (folder / said["name"]).stat().st_size != said["bytes"] or file_digest(file, "sha256").hexdigest() != said["sha256"]:
+            if (folder / said["name"]).stat().st_size != said["bytes"] or file_digest(
+                file, "sha256"
+            ).hexdigest() != said["sha256"]:
                 raise Broken(f"{said['name']} is not the file that {MANIFEST} means.")
 
 
@@ -79,8 +104,14 @@ def range_of(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iterato
     with open(folder / CHAIN, "rb") as lines:
         chain = ledger.check(kept.noted(lines, head), marks)
     if not kept.head:
-        raise Broken(f"{CHAIN} does not hold seal {head['number']}, at which the export is frozen, as {MANIFEST} has it.")
-    said = f"the checkpoint of {chain.passed.at} confirms it up to seal {chain.passed.number}" if chain.passed else "no checkpoint confirms it"
+        raise Broken(
+            f"{CHAIN} does not hold seal {head['number']}, at which the export is frozen, as {MANIFEST} has it."
+        )
+    said = (
+        f"the checkpoint of {chain.passed.at} confirms it up to seal {chain.passed.number}"
+        if chain.passed
+        else "no checkpoint confirms it"
+    )
     yield f"The chain holds from seal {kept.first} to seal {chain.number}; {said}."
     if not manifest["whole_requests_and_replies"]:
         yield "What a row says is held by the signature alone: this format has not the whole text that was sealed."
@@ -93,7 +124,9 @@ def range_of(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iterato
                 found = kept.holds(json.loads(line, parse_float=Decimal))
                 whole, partly = whole + found, partly + (not found)
     if whole + partly != kept.calls:
-        raise Broken(f"{kept.calls} calls have their text in {CHAIN}, but {whole + partly} are in the export.")
+        raise Broken(
+            f"{kept.calls} calls have their text in {CHAIN}, but {whole + partly} are in the export."
+        )
     yield f"{whole:,} calls are, field for field, what was sealed."
     if partly:
         yield f"Of {partly:,} more, messages came with earlier calls that are not in this export: those messages are not held against a seal."
@@ -105,7 +138,9 @@ class Kept:
 
     def __init__(self) -> None:
         self.rows = sqlite3.connect("")
-        self.rows.executescript("CREATE TABLE call (seal INTEGER PRIMARY KEY, text TEXT); CREATE TABLE message (id TEXT PRIMARY KEY, text TEXT);")
+        self.rows.executescript(
+            "CREATE TABLE call (seal INTEGER PRIMARY KEY, text TEXT); CREATE TABLE message (id TEXT PRIMARY KEY, text TEXT);"
+        )
         self.calls = self.sealed = self.first = 0
         self.head = False
 
@@ -127,32 +162,48 @@ class Kept:
                 for message in line["messages"]:
                     if sha256(message.encode()).hexdigest() not in digests:
                         raise Broken(f"A message of seal {number} is not what was sealed.")
-                    self.rows.execute("INSERT OR REPLACE INTO message VALUES (?, ?)", (json.loads(message)[0], message))
+                    self.rows.execute(
+                        "INSERT OR REPLACE INTO message VALUES (?, ?)",
+                        (json.loads(message)[0], message),
+                    )
             yield raw
 
     def holds(self, line: dict[str, Any]) -> bool:
         """False: as far as it can be held. Raises Broken where it says something else."""
-        found = self.rows.execute("SELECT text FROM call WHERE seal = ?", (line["seal"],)).fetchone()
+        found = self.rows.execute(
+            "SELECT text FROM call WHERE seal = ?", (line["seal"],)
+        ).fetchone()
         if found is None:
             raise Broken(f"The call {line['id']} has no text in {CHAIN}.")
         call = call_of(found[0])
         for name, value in call.items():
             if name not in APART and plain(name, value) != plain(name, line[name]):
-                raise Broken(f"The call {line['id']} (seal {line['seal']}) says another {name} than what was sealed.")
-        request, response = json.loads(call["params"], parse_float=Decimal), json.loads(call["response"], parse_float=Decimal) if call["response"] else None
+                raise Broken(
+                    f"The call {line['id']} (seal {line['seal']}) says another {name} than what was sealed."
+                )
+        request, response = (
+            json.loads(call["params"], parse_float=Decimal),
+            json.loads(call["response"], parse_float=Decimal) if call["response"] else None,
+        )
         whole = True
         if call["kind"] == "chat" and (call["head"] or call["preamble"]):
             path = [*self.path(call["preamble"]), *self.path(call["head"])]
             whole = None not in path and (not path or len(path) == len(line["request"]["messages"]))
             request["messages"] = path if whole else line["request"]["messages"]
         for choice in (response or {}).get("choices") or [] if call["conversation"] else []:
-            if isinstance(choice, dict) and isinstance(choice.get("message"), dict) and NAMED in choice["message"]:
+            if (
+                isinstance(choice, dict)
+                and isinstance(choice.get("message"), dict)
+                and NAMED in choice["message"]
+            ):
                 message = self.message(choice["message"].pop(NAMED))
                 if message is None:
                     raise Broken(f"The reply of the call {line['id']} is not in {CHAIN}.")
                 choice["message"] = message | choice["message"]
         if not (same(request, line["request"]) and same(response, line["response"])):
-            raise Broken(f"The call {line['id']} (seal {line['seal']}) says another request or reply than what was sealed.")
+            raise Broken(
+                f"The call {line['id']} (seal {line['seal']}) says another request or reply than what was sealed."
+            )
         return whole
 
     def path(self, head: str | None) -> list[dict[str, Any] | None]:
@@ -180,7 +231,9 @@ class Kept:
             if repeated is None:
                 return None
             text = (repeated["text"] or "").strip()
-        said = ({"role": row["role"]} if row["role"] else {}) | ({"content": text} if text is not None else {})
+        said = ({"role": row["role"]} if row["role"] else {}) | (
+            {"content": text} if text is not None else {}
+        )
         return said | (json.loads(row["raw"], parse_float=Decimal) if row["raw"] else {})
 
 
@@ -208,9 +261,15 @@ def same(kept: Any, shown: Any) -> bool:
         if not isinstance(shown, str) or not shown.startswith(prefix):
             return False
         rest = shown[len(prefix) :]
-        return rest == f"[file with sha256 {digest}]" or sha256(b64decode(rest)).hexdigest() == digest
+        return (
+            rest == f"[file with sha256 {digest}]" or sha256(b64decode(rest)).hexdigest() == digest
+        )
     kept = inner if isinstance(inner, dict) else kept
-    return isinstance(shown, dict) and kept.keys() == shown.keys() and all(same(value, shown[name]) for name, value in kept.items())
+    return (
+        isinstance(shown, dict)
+        and kept.keys() == shown.keys()
+        and all(same(value, shown[name]) for name, value in kept.items())
+    )
 
 
 if __name__ == "__main__":
@@ -218,5 +277,9 @@ if __name__ == "__main__":
         for said in check(Path(__file__).resolve().parent, sys.argv[1:]):
             print(said)  # noqa: T201
     except (Broken, OSError, ValueError, KeyError, TypeError) as problem:
-        why = problem if isinstance(problem, Broken | OSError) else f"A file of it is not what it should be: {problem!r}"
+        why = (
+            problem
+            if isinstance(problem, Broken | OSError)
+            else f"A file of it is not what it should be: {problem!r}"
+        )
         sys.exit(f"This export does not hold. {why}")

@@ -59,9 +59,20 @@ class ClassicRow:
         """As a call in that conversation; in a new one without it, or in none where no message is known."""
         model = self.body.get("model")
         return CallRequest(
-            owner=owner, kind=self.kind, model=model if isinstance(model, str) else "", body=self.body, messages=self.messages, sent=self.sent,
-            root=root, by_content=False, title=self.title, at=self.at, classic_id=self.id, classic=self.classic, classic_root=self.root,
-        )  # fmt: skip
+            owner=owner,
+            kind=self.kind,
+            model=model if isinstance(model, str) else "",
+            body=self.body,
+            messages=self.messages,
+            sent=self.sent,
+            root=root,
+            by_content=False,
+            title=self.title,
+            at=self.at,
+            classic_id=self.id,
+            classic=self.classic,
+            classic_root=self.root,
+        )
 
 
 def read(table: str, columns: dict[str, str | None]) -> ClassicRow:
@@ -71,12 +82,20 @@ def read(table: str, columns: dict[str, str | None]) -> ClassicRow:
     if not user_name:
         raise UnreadableRow("it names no user")
     id, at = id_of(columns), moment(columns.get("response_time"))
-    request, response, usage = (parsed(name, columns.get(name)) for name in ("request", "response", "usage_info"))
-    convo_title, shown, root = columns.get("convo_title"), BOOLEANS.get(columns.get("convo_show")), columns.get("root_gpt_id")
+    request, response, usage = (
+        parsed(name, columns.get(name)) for name in ("request", "response", "usage_info")
+    )
+    convo_title, shown, root = (
+        columns.get("convo_title"),
+        BOOLEANS.get(columns.get("convo_show")),
+        columns.get("root_gpt_id"),
+    )
     if len(root or "") > 500:
         raise UnreadableRow("its root_gpt_id is longer than 500 characters")
     classic: Json = {"title": columns.get("title")}
-    kind = {"image_logs": Snapshot.Kind.IMAGE, "meta_summarizer_log": Snapshot.Kind.METADATA}.get(table, Snapshot.Kind.CHAT)
+    kind = {"image_logs": Snapshot.Kind.IMAGE, "meta_summarizer_log": Snapshot.Kind.METADATA}.get(
+        table, Snapshot.Kind.CHAT
+    )
     if kind == Snapshot.Kind.CHAT:
         classic |= {"convo_title": convo_title, "convo_show": shown, "root_gpt_id": root}
         if convo_title == SUMMARIZER and root is None and not shown:
@@ -91,9 +110,19 @@ def read(table: str, columns: dict[str, str | None]) -> ClassicRow:
         classic["fields"] = fields
         body = {name: value for name, value in body.items() if name not in fields}
     row = ClassicRow(
-        kind=kind, id=id, user_name=user_name, job_title=(columns.get("title") or "")[:150], at=at, root=None if root in NO_ROOT else root, title="",
-        shown=shown is not False, body=body, messages=messages_of(kind, body), sent=(columns.get("request") or "").encode(), classic=classic,
-    )  # fmt: skip
+        kind=kind,
+        id=id,
+        user_name=user_name,
+        job_title=(columns.get("title") or "")[:150],
+        at=at,
+        root=None if root in NO_ROOT else root,
+        title="",
+        shown=shown is not False,
+        body=body,
+        messages=messages_of(kind, body),
+        sent=(columns.get("request") or "").encode(),
+        classic=classic,
+    )
     if kind == Snapshot.Kind.CHAT:
         row.title = one_line(convo_title or calls.make_title(row.messages))
         if row.title != convo_title:
@@ -152,7 +181,9 @@ def parsed(name: str, text: str | None) -> Any:
 
 def _mended(name: str, text: str) -> Any:
     try:
-        value = orjson.loads(SURROGATE.sub("\ufffd", json.dumps(json.loads(text), ensure_ascii=False)))
+        value = orjson.loads(
+            SURROGATE.sub("\ufffd", json.dumps(json.loads(text), ensure_ascii=False))
+        )
     except (ValueError, RecursionError):
         raise UnreadableRow(f"its {name} is not JSON") from None
     return value | {REPLACED: True} if isinstance(value, dict) else value
@@ -161,9 +192,17 @@ def _mended(name: str, text: str) -> Any:
 def messages_of(kind: str, body: Json) -> list[Json]:
     """What was said, as far as a conversation can hold it: a title's or a summary's call belongs to none."""
     if kind == Snapshot.Kind.IMAGE:
-        return [{"role": "user", "content": body["prompt"]}] if isinstance(body.get("prompt"), str) else []
+        return (
+            [{"role": "user", "content": body["prompt"]}]
+            if isinstance(body.get("prompt"), str)
+            else []
+        )
     messages = body.get("messages")
-    whole = kind == Snapshot.Kind.CHAT and isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
+    whole = (
+        kind == Snapshot.Kind.CHAT
+        and isinstance(messages, list)
+        and all(isinstance(message, dict) for message in messages)
+    )
     return messages if whole else []  # type: ignore[return-value]
 
 
@@ -174,9 +213,16 @@ def _answered(row: ClassicRow, response: Any) -> None:
         choices = response.get("choices")
         if response.get("error") and not choices and not response.get("data"):
             outcome.status = Snapshot.Status.FAILED
-        outcome.upstream_id, outcome.served_model = _text(response.get("id")), _text(response.get("model"))
+        outcome.upstream_id, outcome.served_model = (
+            _text(response.get("id")),
+            _text(response.get("model")),
+        )
     elif isinstance(response, list) and row.kind == Snapshot.Kind.CHAT:
-        choices = [{"message": item["generation"]} for item in response if isinstance(item, dict) and "generation" in item]  # SageMaker's
+        choices = [
+            {"message": item["generation"]}
+            for item in response
+            if isinstance(item, dict) and "generation" in item
+        ]  # SageMaker's
     outcome.response = response if isinstance(response, dict) else None
     if response is not None and outcome.response is None:
         row.classic["response"] = response
@@ -185,7 +231,11 @@ def _answered(row: ClassicRow, response: Any) -> None:
     if row.kind == Snapshot.Kind.IMAGE:
         outcome.replies = _pictures(response)
     elif isinstance(choices, list):
-        said = [choice for choice in choices if isinstance(choice, dict) and isinstance(choice.get("message"), dict)]
+        said = [
+            choice
+            for choice in choices
+            if isinstance(choice, dict) and isinstance(choice.get("message"), dict)
+        ]
         outcome.replies = [choice["message"] for choice in said]
         outcome.finish_reason = _text(said[0].get("finish_reason")) if said else ""
         if len(said) < len(choices) and outcome.response:
@@ -193,18 +243,53 @@ def _answered(row: ClassicRow, response: Any) -> None:
 
 
 def _pictures(response: Any) -> list[Json]:
-    items = response.get("data") if isinstance(response, dict) and "choices" not in response else None
+    items = (
+        response.get("data") if isinstance(response, dict) and "choices" not in response else None
+    )
     found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    urls = [f"data:image/png;base64,{item['b64_json']}" if isinstance(item.get("b64_json"), str) else _text(item.get("url")) for item in found]
-    return [{"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": url}} for url in urls if url]}] if any(urls) else []
+    urls = [
+        f"data:image/png;base64,{item['b64_json']}"
+        if isinstance(item.get("b64_json"), str)
+        else _text(item.get("url"))
+        for item in found
+    ]
+    return (
+        [
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": url}} for url in urls if url
+                ],
+            }
+        ]
+        if any(urls)
+        else []
+    )
 
 
 def _counted(row: ClassicRow, usage: Any, response: Any) -> None:
-    told = usage if isinstance(usage, dict) else response.get("usage") if usage is None and isinstance(response, dict) else None
+    told = (
+        usage
+        if isinstance(usage, dict)
+        else response.get("usage")
+        if usage is None and isinstance(response, dict)
+        else None
+    )
     if isinstance(told, dict):
-        row.outcome.prompt_tokens, row.outcome.completion_tokens = _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
+        row.outcome.prompt_tokens, row.outcome.completion_tokens = (
+            _count(told.get("prompt_tokens")),
+            _count(told.get("completion_tokens")),
+        )
     prompt, completion = row.outcome.prompt_tokens, row.outcome.completion_tokens or 0
-    ours = None if prompt is None else {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    ours = (
+        None
+        if prompt is None
+        else {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        }
+    )
     if row.kind != Snapshot.Kind.IMAGE and usage != ours:
         row.classic["usage_info"] = usage
 

@@ -19,8 +19,17 @@ KEYS = {
     "username": ("username", "user name", "user", "login"),
     "email": ("email", "e mail", "mail"),
 }
-FIELDS = {"job_title": ("job title", "title", "position"), "department": ("department", "dept", "division")}
-CHANGED, SAME, UNKNOWN, AMBIGUOUS, WRONG = "changed", "as it was", "unknown", "several accounts", "wrong"
+FIELDS = {
+    "job_title": ("job title", "title", "position"),
+    "department": ("department", "dept", "division"),
+}
+CHANGED, SAME, UNKNOWN, AMBIGUOUS, WRONG = (
+    "changed",
+    "as it was",
+    "unknown",
+    "several accounts",
+    "wrong",
+)
 
 
 class UnreadableDirectory(Exception):
@@ -42,15 +51,25 @@ class Entry:
     @property
     def changes(self) -> list[tuple[str, str, str]]:
         """Field, before, after."""
-        return [(name.replace("_", " "), self.old[name], value) for name, value in self.new.items() if self.old and self.old[name] != value]
+        return [
+            (name.replace("_", " "), self.old[name], value)
+            for name, value in self.new.items()
+            if self.old and self.old[name] != value
+        ]
 
 
 def read(data: bytes) -> list[Entry]:
     """Each line, compared with the accounts; nothing is changed. Raises Unreadable."""
-    rows = csv.reader(io.StringIO(decoded(data), newline=""), delimiter=delimiter(data), strict=True)
+    rows = csv.reader(
+        io.StringIO(decoded(data), newline=""), delimiter=delimiter(data), strict=True
+    )
     try:
         columns = named(next(rows, []))
-        entries = [entry(number, row, columns) for number, row in enumerate(rows, 2) if any(cell.strip() for cell in row)]
+        entries = [
+            entry(number, row, columns)
+            for number, row in enumerate(rows, 2)
+            if any(cell.strip() for cell in row)
+        ]
     except csv.Error as problem:
         raise UnreadableDirectory(f"Line {rows.line_num} is no line of a CSV: {problem}.") from None
     accounts = {name: by(name) for name in KEYS if name in columns}
@@ -63,18 +82,30 @@ def write(data: bytes, who) -> list[Entry]:
     """Compares, and changes the accounts, with one event on the audit trail; all or nothing. Raises Unreadable."""
     with transaction.atomic():
         entries = read(data)
-        changed = {each.user.pk: each.user for each in entries if each.user and each.status == CHANGED}
+        changed = {
+            each.user.pk: each.user for each in entries if each.user and each.status == CHANGED
+        }
         for each in entries:
             if each.user and each.status == CHANGED:
                 for name, value in each.new.items():
                     setattr(changed[each.user.pk], name, value)
         User.objects.bulk_update(changed.values(), list(FIELDS), batch_size=1000)
-        audit.record(who, AuditEvent.Action.CHANGED, of="job titles and departments", file=sha256(data).hexdigest(), users=sorted(changed))
+        audit.record(
+            who,
+            AuditEvent.Action.CHANGED,
+            of="job titles and departments",
+            file=sha256(data).hexdigest(),
+            users=sorted(changed),
+        )
     return entries
 
 
 def counted(entries: list[Entry]) -> dict[str, int]:
-    return {status: count for status in (CHANGED, SAME, UNKNOWN, AMBIGUOUS, WRONG) if (count := sum(each.status == status for each in entries))}
+    return {
+        status: count
+        for status in (CHANGED, SAME, UNKNOWN, AMBIGUOUS, WRONG)
+        if (count := sum(each.status == status for each in entries))
+    }
 
 
 # The file -------------------------------------------------------------------------------------------------------
@@ -86,7 +117,9 @@ def decoded(data: bytes) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UnreadableDirectory("The file is not UTF-8. From a spreadsheet, save it as “CSV UTF-8”.") from None
+        raise UnreadableDirectory(
+            "The file is not UTF-8. From a spreadsheet, save it as “CSV UTF-8”."
+        ) from None
     if "\0" in text:
         raise UnreadableDirectory("The file is not text.")
     return text
@@ -101,20 +134,32 @@ def delimiter(data: bytes) -> str:
 def named(heads: list[str]) -> dict[str, int]:
     """Field → its column."""
     said = [" ".join(head.lower().replace("_", " ").replace("-", " ").split()) for head in heads]
-    columns = {name: said.index(alias) for name, aliases in (KEYS | FIELDS).items() for alias in reversed(aliases) if alias in said}
+    columns = {
+        name: said.index(alias)
+        for name, aliases in (KEYS | FIELDS).items()
+        for alias in reversed(aliases)
+        if alias in said
+    }
     if not columns.keys() & KEYS.keys():
-        raise UnreadableDirectory("The first line names no column by which people are known: external id, user name or e-mail.")
+        raise UnreadableDirectory(
+            "The first line names no column by which people are known: external id, user name or e-mail."
+        )
     if not columns.keys() & FIELDS.keys():
         raise UnreadableDirectory("The first line names neither a job title nor a department.")
     return columns
 
 
 def entry(line: int, row: list[str], columns: dict[str, int]) -> Entry:
-    cells = {name: row[column].strip() if column < len(row) else "" for name, column in columns.items()}
+    cells = {
+        name: row[column].strip() if column < len(row) else "" for name, column in columns.items()
+    }
     who = next(((name, cells[name]) for name in KEYS if cells.get(name)), ("", ""))
     new = {name: cells[name] for name in FIELDS if cells.get(name)}
     made = Entry(line, *who, new)
-    if not made.by or any(len(value) > User._meta.get_field(name).max_length for name, value in new.items()):  # type: ignore[operator,union-attr]
+    if not made.by or any(
+        len(value) > User._meta.get_field(name).max_length  # type: ignore[operator,union-attr]
+        for name, value in new.items()
+    ):
         made.status = WRONG
     return made
 
@@ -124,7 +169,9 @@ def entry(line: int, row: list[str], columns: dict[str, int]) -> Entry:
 
 def by(name: str) -> dict[str, list[User]]:
     found: dict[str, list[User]] = {}
-    for user in User.objects.exclude(**{name: ""}).only("username", "external_id", "email", *FIELDS):
+    for user in User.objects.exclude(**{name: ""}).only(
+        "username", "external_id", "email", *FIELDS
+    ):
         found.setdefault(folded(name, getattr(user, name)), []).append(user)
     return found
 

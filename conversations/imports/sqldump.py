@@ -29,7 +29,9 @@ QUOTE, NAME_QUOTE, QUOTE_OR_BACKSLASH = re.compile(rb"'"), re.compile(rb'"'), re
 ESCAPED = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
 LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 NO_COLUMN = {b"CONSTRAINT", b"PRIMARY", b"UNIQUE", b"CHECK", b"FOREIGN", b"EXCLUDE", b"LIKE"}
-TYPED = re.compile(r"w*t(::w+(\(n\))?w*)?")  # '…', json '…', '…'::timestamp(6) without time zone: one letter for each token
+TYPED = re.compile(
+    r"w*t(::w+(\(n\))?w*)?"
+)  # '…', json '…', '…'::timestamp(6) without time zone: one letter for each token
 SIMPLE = 12  # tokens of a value
 MOST_COLUMNS = 1600  # of a table, in PostgreSQL
 
@@ -59,7 +61,13 @@ class Block:
 
 
 class Dump:
-    def __init__(self, path: str | Path, tables: Collection[str], order: Callable[[str | None], int], column: str) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        tables: Collection[str],
+        order: Callable[[str | None], int],
+        column: str,
+    ) -> None:
         """Reads the file once. `order` gives a row's place from its `column`."""
         with open(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:
@@ -160,7 +168,14 @@ class Dump:
 
     def create(self) -> None:
         """Of a table: its columns, for statements that name none."""
-        while (token := self.token()).kind == "w" and self.upper(token) in (b"UNLOGGED", b"TEMP", b"TEMPORARY", b"GLOBAL", b"LOCAL", b"FOREIGN"):
+        while (token := self.token()).kind == "w" and self.upper(token) in (
+            b"UNLOGGED",
+            b"TEMP",
+            b"TEMPORARY",
+            b"GLOBAL",
+            b"LOCAL",
+            b"FOREIGN",
+        ):
             pass
         if self.upper(token) != b"TABLE":
             return self.skip(token)
@@ -171,7 +186,9 @@ class Dump:
             self.token()
             columns = []
             while True:
-                if (token := self.token()).kind == "q" or (token.kind == "w" and self.upper(token) not in NO_COLUMN):
+                if (token := self.token()).kind == "q" or (
+                    token.kind == "w" and self.upper(token) not in NO_COLUMN
+                ):
                     columns.append(self.named(token))
                 if token.kind == ")" or self.rest_of_item().kind != ",":
                     break
@@ -180,10 +197,16 @@ class Dump:
 
     def set(self) -> None:
         name, _, value = self.upper(self.token()), self.token(), self.token()
-        if name == b"CLIENT_ENCODING" and self.data[value.start : value.end].strip(b"'\"").upper().replace(b"-", b"") not in (b"UTF8", b"UNICODE"):
+        if name == b"CLIENT_ENCODING" and self.data[value.start : value.end].strip(
+            b"'\""
+        ).upper().replace(b"-", b"") not in (b"UTF8", b"UNICODE"):
             raise BrokenDump("the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8")
-        if name == b"STANDARD_CONFORMING_STRINGS" and self.data[value.start : value.end].strip(b"'").lower() not in (b"on", b"true", b"1"):
-            raise BrokenDump("the dump was made with standard_conforming_strings off. Make it with that on")
+        if name == b"STANDARD_CONFORMING_STRINGS" and self.data[value.start : value.end].strip(
+            b"'"
+        ).lower() not in (b"on", b"true", b"1"):
+            raise BrokenDump(
+                "the dump was made with standard_conforming_strings off. Make it with that on"
+            )
         self.skip(value)
 
     def skip(self, token: Token | None = None, *, end_of_file: bool = False) -> None:
@@ -199,7 +222,11 @@ class Dump:
         """A row begins here: its place among the others; afterwards `self.at` is behind it."""
         self.at = at
         try:
-            columns = self.copied(block, {self.column}) if block.copied else self.inserted(block, {self.column})
+            columns = (
+                self.copied(block, {self.column})
+                if block.copied
+                else self.inserted(block, {self.column})
+            )
             place = self.order(columns.get(self.column))
         except BrokenDump:
             raise
@@ -216,12 +243,16 @@ class Dump:
         fields = self.data[start:end].removesuffix(b"\r").split(b"\t")
         check_columns(block, len(fields))
         return {
-            name: None if field == b"\\N" else decoded(unescaped(field) if b"\\" in field else field)
+            name: None
+            if field == b"\\N"
+            else decoded(unescaped(field) if b"\\" in field else field)
             for name, field in zip(block.columns, fields, strict=True)
             if wanted is None or name in wanted
         }
 
-    def inserted(self, block: Block, wanted: Collection[str] | None = None) -> dict[str, str | None]:
+    def inserted(
+        self, block: Block, wanted: Collection[str] | None = None
+    ) -> dict[str, str | None]:
         start, values, depth = self.token().start, [[]], 0  # type: int, list[list[Token]], int
         while (token := self.token()).kind != ")" or depth:
             if not token.kind:
@@ -235,7 +266,11 @@ class Dump:
                 raise BrokenDump("a row of more values than a table has columns")
         check_length(start, token.end)
         check_columns(block, len(values))
-        return {name: self.literal(name, value) for name, value in zip(block.columns, values, strict=True) if wanted is None or name in wanted}
+        return {
+            name: self.literal(name, value)
+            for name, value in zip(block.columns, values, strict=True)
+            if wanted is None or name in wanted
+        }
 
     def literal(self, column: str, value: list[Token]) -> str | None:
         kinds = "".join("t" if token.kind == "e" else token.kind for token in value)
@@ -351,7 +386,11 @@ class Dump:
         return text[1:-1].replace('""', '"') if token.kind == "q" else text.lower()
 
     def upper(self, token: Token) -> bytes:
-        return self.data[token.start : min(token.end, token.start + 100)].upper() if token.kind == "w" else b""
+        return (
+            self.data[token.start : min(token.end, token.start + 100)].upper()
+            if token.kind == "w"
+            else b""
+        )
 
 
 def check_length(start: int, end: int) -> None:
@@ -361,7 +400,9 @@ def check_length(start: int, end: int) -> None:
 
 def check_columns(block: Block, count: int) -> None:
     if not block.columns:
-        raise UnreadableDump("the dump names no columns for it. Make it with pg_dump --column-inserts, or without --inserts")
+        raise UnreadableDump(
+            "the dump names no columns for it. Make it with pg_dump --column-inserts, or without --inserts"
+        )
     if count != len(block.columns):
         raise UnreadableDump(f"it has {count} values for {len(block.columns)} columns")
 

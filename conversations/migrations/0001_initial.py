@@ -22,9 +22,17 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="User",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("password", models.CharField(max_length=128, verbose_name="password")),
-                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "last_login",
+                    models.DateTimeField(blank=True, null=True, verbose_name="last login"),
+                ),
                 (
                     "is_superuser",
                     models.BooleanField(
@@ -44,12 +52,25 @@ class Migration(migrations.Migration):
                         verbose_name="username",
                     ),
                 ),
-                ("first_name", models.CharField(blank=True, max_length=150, verbose_name="first name")),
-                ("last_name", models.CharField(blank=True, max_length=150, verbose_name="last name")),
-                ("email", models.EmailField(blank=True, max_length=254, verbose_name="email address")),
+                (
+                    "first_name",
+                    models.CharField(blank=True, max_length=150, verbose_name="first name"),
+                ),
+                (
+                    "last_name",
+                    models.CharField(blank=True, max_length=150, verbose_name="last name"),
+                ),
+                (
+                    "email",
+                    models.EmailField(blank=True, max_length=254, verbose_name="email address"),
+                ),
                 (
                     "is_staff",
-                    models.BooleanField(default=False, help_text="Designates whether the user can log into this admin site.", verbose_name="staff status"),
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates whether the user can log into this admin site.",
+                        verbose_name="staff status",
+                    ),
                 ),
                 (
                     "is_active",
@@ -59,11 +80,32 @@ class Migration(migrations.Migration):
                         verbose_name="active",
                     ),
                 ),
-                ("date_joined", models.DateTimeField(default=django.utils.timezone.now, verbose_name="date joined")),
+                (
+                    "date_joined",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="date joined"
+                    ),
+                ),
                 ("job_title", models.CharField(blank=True, db_default="", max_length=150)),
                 ("department", models.CharField(blank=True, db_default="", max_length=150)),
-                ("external_id", models.CharField(blank=True, db_default="", help_text="the person's id in the company's directory", max_length=200)),
-                ("time_zone", models.CharField(blank=True, db_default="", help_text="such as Europe/Berlin; empty means UTC", max_length=64)),
+                (
+                    "external_id",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="the person's id in the company's directory",
+                        max_length=200,
+                    ),
+                ),
+                (
+                    "time_zone",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="such as Europe/Berlin; empty means UTC",
+                        max_length=64,
+                    ),
+                ),
                 (
                     "groups",
                     models.ManyToManyField(
@@ -99,7 +141,17 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Partial",
             fields=[
-                ("pk", models.CompositePrimaryKey("snapshot", "at", blank=True, editable=False, primary_key=True, serialize=False)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "snapshot",
+                        "at",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
                 ("snapshot", models.UUIDField()),
                 ("at", models.IntegerField(help_text="characters before this piece")),
                 ("text", models.TextField()),
@@ -129,7 +181,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Unsealed",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("snapshot", models.UUIDField()),
                 ("closed", models.DateTimeField()),
             ],
@@ -140,7 +197,11 @@ class Migration(migrations.Migration):
                 (
                     "owner",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name="+", serialize=False, to=settings.AUTH_USER_MODEL
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
                 ("seed", models.BinaryField(max_length=32)),
@@ -149,36 +210,82 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Conversation",
             fields=[
-                ("id", models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("session_key", models.TextField(help_text="the grouping key that the owner's client sent, if any", null=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "session_key",
+                    models.TextField(
+                        help_text="the grouping key that the owner's client sent, if any", null=True
+                    ),
+                ),
                 ("title", models.TextField(db_default="")),
-                ("shown", models.BooleanField(db_default=True, help_text="false hides it from the owner's history; the log stays")),
+                (
+                    "shown",
+                    models.BooleanField(
+                        db_default=True,
+                        help_text="false hides it from the owner's history; the log stays",
+                    ),
+                ),
                 ("started", models.DateTimeField()),
                 ("last", models.DateTimeField()),
                 ("turns", models.IntegerField(db_default=0, help_text="replies relayed")),
                 ("prompt_tokens", models.BigIntegerField(db_default=0)),
                 ("completion_tokens", models.BigIntegerField(db_default=0)),
-                ("cost", models.DecimalField(db_default=0, decimal_places=8, help_text="US dollars", max_digits=16)),
+                (
+                    "cost",
+                    models.DecimalField(
+                        db_default=0, decimal_places=8, help_text="US dollars", max_digits=16
+                    ),
+                ),
                 (
                     "owner",
-                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="conversations", to=settings.AUTH_USER_MODEL),
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="conversations",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
                 ),
             ],
             options={
-                "permissions": [("view_content", "Can read what was said"), ("export_content", "Can export what was said")],
+                "permissions": [
+                    ("view_content", "Can read what was said"),
+                    ("export_content", "Can export what was said"),
+                ],
             },
         ),
         migrations.CreateModel(
             name="Attachment",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("sha256", models.BinaryField(max_length=32)),
                 ("size", models.BigIntegerField(help_text="bytes")),
-                ("media_type", models.TextField(help_text="as the sender named it; never sent to a browser unchecked")),
+                (
+                    "media_type",
+                    models.TextField(
+                        help_text="as the sender named it; never sent to a browser unchecked"
+                    ),
+                ),
                 (
                     "conversation",
                     models.ForeignKey(
-                        db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name="attachments", to="conversations.conversation"
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attachments",
+                        to="conversations.conversation",
                     ),
                 ),
             ],
@@ -193,10 +300,23 @@ class Migration(migrations.Migration):
                 ("raw", models.TextField(help_text="JSON of every other field", null=True)),
                 (
                     "origin",
-                    models.TextField(choices=[("sent", "sent by the caller"), ("relayed", "relayed by the gateway"), ("claimed", "claimed by the caller")]),
+                    models.TextField(
+                        choices=[
+                            ("sent", "sent by the caller"),
+                            ("relayed", "relayed by the gateway"),
+                            ("claimed", "claimed by the caller"),
+                        ]
+                    ),
                 ),
                 ("path_hash", models.BinaryField()),
-                ("conversation", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="messages", to="conversations.conversation")),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="messages",
+                        to="conversations.conversation",
+                    ),
+                ),
                 (
                     "echo_of",
                     models.ForeignKey(
@@ -210,29 +330,85 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "parent",
-                    models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="conversations.message"),
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="conversations.message",
+                    ),
                 ),
             ],
         ),
         migrations.CreateModel(
             name="SearchEntry",
             fields=[
-                ("pk", models.CompositePrimaryKey("message_id", "part", blank=True, editable=False, primary_key=True, serialize=False)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "message_id",
+                        "part",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
                 ("part", models.IntegerField()),
                 ("words", django.contrib.postgres.search.SearchVectorField()),
-                ("conversation", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="conversations.conversation")),
-                ("message", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="conversations.message")),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="conversations.conversation",
+                    ),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="conversations.message",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
             name="Snapshot",
             fields=[
-                ("id", models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("key", models.TextField(db_default="", help_text="prefix of the API key; empty for the gateway's own pages")),
-                ("end_user", models.TextField(db_default="", help_text="whom a shared key spoke for")),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "key",
+                    models.TextField(
+                        db_default="",
+                        help_text="prefix of the API key; empty for the gateway's own pages",
+                    ),
+                ),
+                (
+                    "end_user",
+                    models.TextField(db_default="", help_text="whom a shared key spoke for"),
+                ),
                 (
                     "kind",
-                    models.TextField(choices=[("chat", "chat"), ("image", "image"), ("embedding", "embedding"), ("title", "title"), ("metadata", "metadata")]),
+                    models.TextField(
+                        choices=[
+                            ("chat", "chat"),
+                            ("image", "image"),
+                            ("embedding", "embedding"),
+                            ("title", "title"),
+                            ("metadata", "metadata"),
+                        ]
+                    ),
                 ),
                 (
                     "status",
@@ -247,22 +423,50 @@ class Migration(migrations.Migration):
                         ]
                     ),
                 ),
-                ("process", models.UUIDField(help_text="the gateway process that runs the call", null=True)),
+                (
+                    "process",
+                    models.UUIDField(help_text="the gateway process that runs the call", null=True),
+                ),
                 ("stop", models.BooleanField(db_default=False, help_text="somebody pressed Stop")),
                 ("model", models.TextField(help_text="as requested")),
                 ("served_model", models.TextField(db_default="")),
                 ("upstream", models.TextField(db_default="")),
                 ("params", models.TextField(help_text="JSON of the request less its messages")),
                 ("salt", models.BinaryField(null=True)),
-                ("commitment", models.BinaryField(help_text="sha256 of the salt and of the bytes that were sent")),
-                ("response", models.TextField(db_default="", help_text="JSON of the reply, its messages replaced by their ids")),
+                (
+                    "commitment",
+                    models.BinaryField(
+                        help_text="sha256 of the salt and of the bytes that were sent"
+                    ),
+                ),
+                (
+                    "response",
+                    models.TextField(
+                        db_default="",
+                        help_text="JSON of the reply, its messages replaced by their ids",
+                    ),
+                ),
                 ("finish_reason", models.TextField(db_default="")),
-                ("upstream_id", models.TextField(db_default="", help_text="the upstream's own id of its reply")),
+                (
+                    "upstream_id",
+                    models.TextField(db_default="", help_text="the upstream's own id of its reply"),
+                ),
                 ("upstream_request_id", models.TextField(db_default="")),
                 ("prompt_tokens", models.IntegerField(null=True)),
                 ("completion_tokens", models.IntegerField(null=True)),
-                ("estimated", models.BooleanField(db_default=False, help_text="the upstream counted no tokens; the gateway did")),
-                ("cost", models.DecimalField(decimal_places=8, help_text="US dollars", max_digits=14, null=True)),
+                (
+                    "estimated",
+                    models.BooleanField(
+                        db_default=False,
+                        help_text="the upstream counted no tokens; the gateway did",
+                    ),
+                ),
+                (
+                    "cost",
+                    models.DecimalField(
+                        decimal_places=8, help_text="US dollars", max_digits=14, null=True
+                    ),
+                ),
                 ("error_code", models.TextField(db_default="")),
                 ("error", models.TextField(db_default="", help_text="fit to show")),
                 ("address", models.GenericIPAddressField(null=True)),
@@ -273,7 +477,11 @@ class Migration(migrations.Migration):
                 (
                     "conversation",
                     models.ForeignKey(
-                        db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name="snapshots", to="conversations.conversation"
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="snapshots",
+                        to="conversations.conversation",
                     ),
                 ),
                 (
@@ -287,7 +495,15 @@ class Migration(migrations.Migration):
                         to="conversations.message",
                     ),
                 ),
-                ("owner", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
                 (
                     "preamble",
                     models.ForeignKey(
@@ -312,7 +528,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "retry_of",
-                    models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="conversations.snapshot"),
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="conversations.snapshot",
+                    ),
                 ),
             ],
             options={"verbose_name": "call"},
@@ -331,30 +553,66 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Usage",
             fields=[
-                ("pk", models.CompositePrimaryKey("day", "owner", "model", blank=True, editable=False, primary_key=True, serialize=False)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "day",
+                        "owner",
+                        "model",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
                 ("day", models.DateField()),
                 ("model", models.TextField()),
                 ("calls", models.IntegerField(db_default=0)),
                 ("failures", models.IntegerField(db_default=0)),
                 ("prompt_tokens", models.BigIntegerField(db_default=0)),
                 ("completion_tokens", models.BigIntegerField(db_default=0)),
-                ("cost", models.DecimalField(db_default=0, decimal_places=8, help_text="US dollars", max_digits=16)),
-                ("owner", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL)),
+                (
+                    "cost",
+                    models.DecimalField(
+                        db_default=0, decimal_places=8, help_text="US dollars", max_digits=16
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
             model_name="conversation",
-            index=models.Index(models.F("owner"), models.OrderBy(models.F("last"), descending=True), name="conversation_history"),
+            index=models.Index(
+                models.F("owner"),
+                models.OrderBy(models.F("last"), descending=True),
+                name="conversation_history",
+            ),
         ),
         migrations.AddConstraint(
             model_name="conversation",
             constraint=models.UniqueConstraint(
-                models.F("owner"), models.F("session_key"), condition=models.Q(("session_key__isnull", False)), name="conversation_session"
+                models.F("owner"),
+                models.F("session_key"),
+                condition=models.Q(("session_key__isnull", False)),
+                name="conversation_session",
             ),
         ),
         migrations.AddConstraint(
             model_name="attachment",
-            constraint=models.UniqueConstraint(models.F("conversation"), models.F("sha256"), name="attachment_once", nulls_distinct=False),
+            constraint=models.UniqueConstraint(
+                models.F("conversation"),
+                models.F("sha256"),
+                name="attachment_once",
+                nulls_distinct=False,
+            ),
         ),
         migrations.AddIndex(
             model_name="searchentry",
@@ -362,7 +620,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="snapshot",
-            index=models.Index(models.F("conversation"), models.F("id"), name="snapshot_conversation"),
+            index=models.Index(
+                models.F("conversation"), models.F("id"), name="snapshot_conversation"
+            ),
         ),
         migrations.AddIndex(
             model_name="snapshot",
@@ -370,16 +630,25 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="snapshot",
-            index=models.Index(models.F("id"), condition=models.Q(("status", "pending")), name="snapshot_pending"),
+            index=models.Index(
+                models.F("id"), condition=models.Q(("status", "pending")), name="snapshot_pending"
+            ),
         ),
         migrations.AddIndex(
             model_name="snapshot",
             index=models.Index(
-                models.F("status"), models.F("id"), condition=models.Q(("status__in", ["ok", "pending"]), _negated=True), name="snapshot_troubled"
+                models.F("status"),
+                models.F("id"),
+                condition=models.Q(("status__in", ["ok", "pending"]), _negated=True),
+                name="snapshot_troubled",
             ),
         ),
         migrations.AddIndex(
             model_name="message",
-            index=models.Index(models.F("path_hash"), condition=models.Q(("role", "assistant")), name="message_thread"),
+            index=models.Index(
+                models.F("path_hash"),
+                condition=models.Q(("role", "assistant")),
+                name="message_thread",
+            ),
         ),
     ]

@@ -5,4 +5,9 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [("conversations", "0001_initial")]
-    operations = [migrations.RunSQL("ALTER TABLE conversations_partial SET UNLOGGED", "ALTER TABLE conversations_partial SET LOGGED")]
+    operations = [
+        migrations.RunSQL(
+            "ALTER TABLE conversations_partial SET UNLOGGED",
+            "ALTER TABLE conversations_partial SET LOGGED",
+        )
+    ]

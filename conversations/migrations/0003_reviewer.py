@@ -2,17 +2,28 @@
 
 from django.db import migrations
 
-RIGHTS = {"conversation": ["view_content", "export_content", "view_conversation"], "snapshot": ["view_snapshot"]}
+RIGHTS = {
+    "conversation": ["view_content", "export_content", "view_conversation"],
+    "snapshot": ["view_snapshot"],
+}
 
 
 def make(apps, schema_editor):
-    ContentType, Permission, Group = apps.get_model("contenttypes", "ContentType"), apps.get_model("auth", "Permission"), apps.get_model("auth", "Group")
+    ContentType, Permission, Group = (
+        apps.get_model("contenttypes", "ContentType"),
+        apps.get_model("auth", "Permission"),
+        apps.get_model("auth", "Group"),
+    )
     group, _ = Group.objects.get_or_create(name="Reviewer")
     for model, codenames in RIGHTS.items():
         # Django makes content types and permissions only after all migrations: these are the ones it would make.
         kind, _ = ContentType.objects.get_or_create(app_label="conversations", model=model)
         for codename in codenames:
-            permission, _ = Permission.objects.get_or_create(content_type=kind, codename=codename, defaults={"name": codename.replace("_", " ").capitalize()})
+            permission, _ = Permission.objects.get_or_create(
+                content_type=kind,
+                codename=codename,
+                defaults={"name": codename.replace("_", " ").capitalize()},
+            )
             group.permissions.add(permission)
 
 

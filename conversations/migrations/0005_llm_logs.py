@@ -17,7 +17,9 @@ and afterwards: manage.py import_classic postgresql://… --schema classic_logs"
 
 def refuse_classic_tables(apps, schema_editor):
     with schema_editor.connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_class WHERE relnamespace = to_regnamespace('llm_logs') AND relkind IN ('r', 'p')")
+        cursor.execute(
+            "SELECT FROM pg_class WHERE relnamespace = to_regnamespace('llm_logs') AND relkind IN ('r', 'p')"
+        )
         if cursor.fetchone() is not None:
             raise CommandError(IN_THE_WAY)
 

@@ -16,7 +16,15 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Decision",
             fields=[
-                ("id", models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
                 (
                     "disposition",
                     models.TextField(
@@ -32,17 +40,37 @@ class Migration(migrations.Migration):
                 ("reason", models.TextField(db_default="")),
                 ("note", models.TextField(db_default="")),
                 ("made", models.DateTimeField(default=django.utils.timezone.now)),
-                ("newest", models.UUIDField(help_text="the newest call that it covers: what is said later has not been reviewed")),
+                (
+                    "newest",
+                    models.UUIDField(
+                        help_text="the newest call that it covers: what is said later has not been reviewed"
+                    ),
+                ),
                 (
                     "conversation",
-                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="decisions", to="conversations.conversation"),
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decisions",
+                        to="conversations.conversation",
+                    ),
                 ),
-                ("reviewer", models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL)),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
                 "default_permissions": (),
                 "indexes": [
-                    models.Index(models.F("conversation"), models.F("id"), name="decision_conversation"),
+                    models.Index(
+                        models.F("conversation"), models.F("id"), name="decision_conversation"
+                    ),
                     models.Index(models.F("reviewer"), models.F("id"), name="decision_reviewer"),
                 ],
             },

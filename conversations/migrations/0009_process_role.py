@@ -5,5 +5,9 @@ class Migration(migrations.Migration):
     dependencies = [("conversations", "0008_decision")]
 
     operations = [
-        migrations.AddField("process", "role", models.TextField(choices=[("web", "Web"), ("worker", "Worker")], db_default="web")),
+        migrations.AddField(
+            "process",
+            "role",
+            models.TextField(choices=[("web", "Web"), ("worker", "Worker")], db_default="web"),
+        ),
     ]

@@ -10,6 +10,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "conversation",
             "titled_by",
-            models.TextField(choices=[("", "its first words"), ("model", "a model"), ("owner", "its owner")], db_default=""),
+            models.TextField(
+                choices=[("", "its first words"), ("model", "a model"), ("owner", "its owner")],
+                db_default="",
+            ),
         ),
     ]

@@ -10,6 +10,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "snapshot",
             "use_case",
-            models.TextField(db_default="", help_text="name, as it was then, of the use case that the asker chose: its system prompt is the preamble"),
+            models.TextField(
+                db_default="",
+                help_text="name, as it was then, of the use case that the asker chose: its system prompt is the preamble",
+            ),
         ),
     ]

@@ -11,26 +11,48 @@ RIGHTS = {
     "view_usage_by_user": "Can see usage by person",
     "view_assessments": "Can see assessments of one conversation",
 }
-REVIEWING = ["conversation.view_content", "conversation.export_content", "conversation.decide", "conversation.reveal_identity", "usage.view_usage"]
-LEADING = ["conversation.lead", "conversation.view_usage_by_user", "conversation.view_assessments", "auditevent.view_audit"]
+REVIEWING = [
+    "conversation.view_content",
+    "conversation.export_content",
+    "conversation.decide",
+    "conversation.reveal_identity",
+    "usage.view_usage",
+]
+LEADING = [
+    "conversation.lead",
+    "conversation.view_usage_by_user",
+    "conversation.view_assessments",
+    "auditevent.view_audit",
+]
 GROUPS = {
     "Reviewer": REVIEWING,
     "Lead": ["conversation.view_conversation", "snapshot.view_snapshot", *REVIEWING, *LEADING],
     "Auditor": ["auditevent.view_audit", "usage.view_usage"],
     "Records manager": ["usage.view_usage"],
-    "Gateway admin": ["usage.view_usage", *(f"usagepolicy.{action}_usagepolicy" for action in ("view", "add", "change"))],
+    "Gateway admin": [
+        "usage.view_usage",
+        *(f"usagepolicy.{action}_usagepolicy" for action in ("view", "add", "change")),
+    ],
 }
 
 
 def make(apps, schema_editor):
-    ContentType, Permission, Group = apps.get_model("contenttypes", "ContentType"), apps.get_model("auth", "Permission"), apps.get_model("auth", "Group")
+    ContentType, Permission, Group = (
+        apps.get_model("contenttypes", "ContentType"),
+        apps.get_model("auth", "Permission"),
+        apps.get_model("auth", "Group"),
+    )
     for name, rights in GROUPS.items():
         group, _ = Group.objects.get_or_create(name=name)
         for right in rights:
             model, codename = right.split(".")
             kind, _ = ContentType.objects.get_or_create(app_label="conversations", model=model)
             said = {"name": RIGHTS.get(codename, codename.replace("_", " ").capitalize())}
-            group.permissions.add(Permission.objects.get_or_create(content_type=kind, codename=codename, defaults=said)[0])
+            group.permissions.add(
+                Permission.objects.get_or_create(
+                    content_type=kind, codename=codename, defaults=said
+                )[0]
+            )
 
 
 def remove(apps, schema_editor):

@@ -36,7 +36,11 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RenameField("unsealed", "snapshot", "subject"),
         migrations.AddField("unsealed", "kind", models.TextField(db_default="snapshot")),
-        migrations.AlterField("seal", "kind", models.TextField(help_text="what was sealed: snapshot, decision, auditevent")),
+        migrations.AlterField(
+            "seal",
+            "kind",
+            models.TextField(help_text="what was sealed: snapshot, decision, auditevent"),
+        ),
         migrations.RunSQL(AGAIN, migrations.RunSQL.noop),
         migrations.RunSQL(QUEUED, NOT_QUEUED),
     ]

@@ -38,6 +38,8 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(REFUSE, "DROP FUNCTION conversations_keep() CASCADE"),
-        migrations.RunSQL("".join(GUARD.format(table=table) for table in WHOLE), migrations.RunSQL.noop),
+        migrations.RunSQL(
+            "".join(GUARD.format(table=table) for table in WHOLE), migrations.RunSQL.noop
+        ),
         migrations.RunSQL(GUARD_CALLS, migrations.RunSQL.noop),
     ]

@@ -7,5 +7,12 @@ class Migration(migrations.Migration):
     dependencies = [("conversations", "0017_review_queue")]
 
     operations = [
-        migrations.AddField("snapshot", "attempts", models.TextField(db_default="", help_text="JSON of the tries at upstreams, where the first did not do")),
+        migrations.AddField(
+            "snapshot",
+            "attempts",
+            models.TextField(
+                db_default="",
+                help_text="JSON of the tries at upstreams, where the first did not do",
+            ),
+        ),
     ]

@@ -9,5 +9,10 @@ class Migration(migrations.Migration):
     dependencies = [("conversations", "0021_snapshot_about")]
 
     operations = [
-        AddIndexConcurrently("snapshot", models.Index("about", "id", name="snapshot_about", condition=models.Q(about__isnull=False))),
+        AddIndexConcurrently(
+            "snapshot",
+            models.Index(
+                "about", "id", name="snapshot_about", condition=models.Q(about__isnull=False)
+            ),
+        ),
     ]

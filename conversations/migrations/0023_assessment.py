@@ -24,7 +24,13 @@ class Migration(migrations.Migration):
                         to="conversations.snapshot",
                     ),
                 ),
-                ("newest", models.UUIDField(help_text="the newest call that it covers: what is said later was not assessed", null=True)),
+                (
+                    "newest",
+                    models.UUIDField(
+                        help_text="the newest call that it covers: what is said later was not assessed",
+                        null=True,
+                    ),
+                ),
                 ("made", models.DateTimeField()),
                 ("model", models.TextField()),
                 ("chat_summary", models.TextField()),
@@ -34,16 +40,33 @@ class Migration(migrations.Migration):
                 ("satisfaction_score", models.FloatField(help_text="0 to 10")),
                 ("work_related", models.BooleanField()),
                 ("user_seconds_saved", models.FloatField()),
-                ("assistant_seconds_saved", models.FloatField(help_text="of a person who could have done it in the model's place")),
-                ("assistant_wage", models.FloatField(help_text="US dollars an hour of that person")),
+                (
+                    "assistant_seconds_saved",
+                    models.FloatField(
+                        help_text="of a person who could have done it in the model's place"
+                    ),
+                ),
+                (
+                    "assistant_wage",
+                    models.FloatField(help_text="US dollars an hour of that person"),
+                ),
                 (
                     "conversation",
-                    models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="assessments", to="conversations.conversation"),
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="assessments",
+                        to="conversations.conversation",
+                    ),
                 ),
             ],
             options={
                 "default_permissions": (),
-                "indexes": [models.Index(models.F("conversation"), models.F("call"), name="assessment_conversation")],
+                "indexes": [
+                    models.Index(
+                        models.F("conversation"), models.F("call"), name="assessment_conversation"
+                    )
+                ],
             },
         ),
     ]

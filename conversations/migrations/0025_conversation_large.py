@@ -15,6 +15,11 @@ class Migration(migrations.Migration):
     operations = [
         AddIndexConcurrently(
             "conversation",
-            models.Index(TOKENS.desc(), F("id").desc(), name="conversation_large", condition=models.Q(GreaterThanOrEqual(TOKENS, 20_000))),
+            models.Index(
+                TOKENS.desc(),
+                F("id").desc(),
+                name="conversation_large",
+                condition=models.Q(GreaterThanOrEqual(TOKENS, 20_000)),
+            ),
         ),
     ]

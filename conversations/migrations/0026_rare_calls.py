@@ -11,10 +11,43 @@ class Migration(migrations.Migration):
     operations = [
         AddIndexConcurrently(
             "snapshot",
-            models.Index("status", "id", name="snapshot_ended", include=["conversation"], condition=~models.Q(status__in=["ok", "pending"])),
+            models.Index(
+                "status",
+                "id",
+                name="snapshot_ended",
+                include=["conversation"],
+                condition=~models.Q(status__in=["ok", "pending"]),
+            ),
         ),
-        AddIndexConcurrently("snapshot", models.Index("kind", "id", name="snapshot_kind", include=["conversation"], condition=~models.Q(kind="chat"))),
-        AddIndexConcurrently("snapshot", models.Index("use_case", "id", name="snapshot_use_case", include=["conversation"], condition=~models.Q(use_case=""))),
-        AddIndexConcurrently("snapshot", models.Index("key", "id", name="snapshot_key", include=["conversation"], condition=~models.Q(key=""))),
+        AddIndexConcurrently(
+            "snapshot",
+            models.Index(
+                "kind",
+                "id",
+                name="snapshot_kind",
+                include=["conversation"],
+                condition=~models.Q(kind="chat"),
+            ),
+        ),
+        AddIndexConcurrently(
+            "snapshot",
+            models.Index(
+                "use_case",
+                "id",
+                name="snapshot_use_case",
+                include=["conversation"],
+                condition=~models.Q(use_case=""),
+            ),
+        ),
+        AddIndexConcurrently(
+            "snapshot",
+            models.Index(
+                "key",
+                "id",
+                name="snapshot_key",
+                include=["conversation"],
+                condition=~models.Q(key=""),
+            ),
+        ),
         RemoveIndexConcurrently("snapshot", "snapshot_troubled"),
     ]

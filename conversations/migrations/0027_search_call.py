@@ -13,7 +13,10 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "searchentry",
             "call",
-            models.UUIDField(null=True, help_text="that brought the message; none for seconds, where a worker of an older version wrote it"),
+            models.UUIDField(
+                null=True,
+                help_text="that brought the message; none for seconds, where a worker of an older version wrote it",
+            ),
         ),
         migrations.RemoveIndex("searchentry", "search_words"),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),

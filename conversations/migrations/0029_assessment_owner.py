@@ -8,7 +8,13 @@ OF_ITS_CALL = "UPDATE conversations_assessment a SET owner_id = s.owner_id FROM 
 
 
 def owner(**how):
-    return models.ForeignKey(settings.AUTH_USER_MODEL, django.db.models.deletion.PROTECT, db_index=False, related_name="+", **how)
+    return models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        django.db.models.deletion.PROTECT,
+        db_index=False,
+        related_name="+",
+        **how,
+    )
 
 
 class Migration(migrations.Migration):

@@ -4,13 +4,21 @@ from django.db import models
 
 
 class Attachment(models.Model):
-    conversation = models.ForeignKey("Conversation", models.CASCADE, null=True, related_name="attachments", db_index=False)
+    conversation = models.ForeignKey(
+        "Conversation", models.CASCADE, null=True, related_name="attachments", db_index=False
+    )
     sha256 = models.BinaryField(max_length=32)
     size = models.BigIntegerField(help_text="bytes")
-    media_type = models.TextField(help_text="as the sender named it; never sent to a browser unchecked")
+    media_type = models.TextField(
+        help_text="as the sender named it; never sent to a browser unchecked"
+    )
 
     class Meta:
-        constraints = [models.UniqueConstraint("conversation", "sha256", name="attachment_once", nulls_distinct=False)]
+        constraints = [
+            models.UniqueConstraint(
+                "conversation", "sha256", name="attachment_once", nulls_distinct=False
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.media_type} {bytes(self.sha256).hex()[:12]}"

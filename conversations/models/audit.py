@@ -57,7 +57,12 @@ class AuditEvent(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     at = models.DateTimeField(default=timezone.now)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False, help_text="none: a command, or nobody known"
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="none: a command, or nobody known",
     )
     actor_name = models.TextField(help_text="as it was then")
     address = models.GenericIPAddressField(null=True)
@@ -66,8 +71,12 @@ class AuditEvent(models.Model):
     kind = models.TextField(db_default="", help_text="of what: conversation, snapshot, user …")
     subject = models.TextField(db_default="", help_text="its id")
     conversation = models.UUIDField(null=True, help_text="that it is, or is part of")
-    terms = models.TextField(db_default="", help_text="words that were searched for: they may quote what was said")
-    detail = models.TextField(db_default="{}", help_text="JSON: filters, counts, reasons; never what was said")
+    terms = models.TextField(
+        db_default="", help_text="words that were searched for: they may quote what was said"
+    )
+    detail = models.TextField(
+        db_default="{}", help_text="JSON: filters, counts, reasons; never what was said"
+    )
 
     objects = AuditEventQuerySet.as_manager()
 
@@ -78,7 +87,12 @@ class AuditEvent(models.Model):
             models.Index("actor", "id", name="audit_actor"),
             models.Index("action", "id", name="audit_action"),
             models.Index("kind", "subject", "id", name="audit_subject"),
-            models.Index("conversation", "id", name="audit_conversation", condition=models.Q(conversation__isnull=False)),
+            models.Index(
+                "conversation",
+                "id",
+                name="audit_conversation",
+                condition=models.Q(conversation__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -87,4 +101,8 @@ class AuditEvent(models.Model):
     @property
     def said(self) -> str:
         """The action in words."""
-        return AuditEvent.Action(self.action).label if self.action in AuditEvent.Action else self.action
+        return (
+            AuditEvent.Action(self.action).label
+            if self.action in AuditEvent.Action
+            else self.action
+        )

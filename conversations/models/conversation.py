@@ -10,7 +10,9 @@ from uuid_utils.compat import uuid7
 
 from .snapshot import Snapshot
 
-LARGE = 20_000  # tokens; a conversation in fifty has more, in the year that manage.py generate makes up
+LARGE = (
+    20_000  # tokens; a conversation in fifty has more, in the year that manage.py generate makes up
+)
 TOKENS = models.F("prompt_tokens") + models.F("completion_tokens")
 
 
@@ -29,11 +31,17 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             found = self.filter(id=UUID(name)).first()
         except ValueError:
             found = None
-        return found or self.filter(classic_root=name).first() or self.filter(snapshots__upstream_id=name).exclude(snapshots__upstream_id="").first()
+        return (
+            found
+            or self.filter(classic_root=name).first()
+            or self.filter(snapshots__upstream_id=name).exclude(snapshots__upstream_id="").first()
+        )
 
     def with_call(self, **chosen: Any) -> "ConversationQuerySet":
         """Those in which at least one call is such a one."""
-        return self.filter(models.Exists(Snapshot.objects.filter(conversation=models.OuterRef("pk"), **chosen)))
+        return self.filter(
+            models.Exists(Snapshot.objects.filter(conversation=models.OuterRef("pk"), **chosen))
+        )
 
     def costliest(self, most: int) -> "list[Conversation]":
         """So many that took the most tokens: found among the large ones, and only where those are too few among all."""
@@ -54,18 +62,28 @@ class Conversation(models.Model):
         OWNER = "owner", "its owner"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="conversations", db_index=False)
-    session_key = models.TextField(null=True, help_text="the grouping key that the owner's client sent, if any")
-    classic_root = models.TextField(null=True, help_text="the root id of a conversation imported from a classic gateway")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="conversations", db_index=False
+    )
+    session_key = models.TextField(
+        null=True, help_text="the grouping key that the owner's client sent, if any"
+    )
+    classic_root = models.TextField(
+        null=True, help_text="the root id of a conversation imported from a classic gateway"
+    )
     title = models.TextField(db_default="")
     titled_by = models.TextField(choices=TitledBy, db_default=TitledBy.WORDS)
-    shown = models.BooleanField(db_default=True, help_text="false hides it from the owner's history; the log stays")
+    shown = models.BooleanField(
+        db_default=True, help_text="false hides it from the owner's history; the log stays"
+    )
     started = models.DateTimeField()
     last = models.DateTimeField()
     turns = models.IntegerField(db_default=0, help_text="replies relayed")
     prompt_tokens = models.BigIntegerField(db_default=0)
     completion_tokens = models.BigIntegerField(db_default=0)
-    cost = models.DecimalField(max_digits=16, decimal_places=8, db_default=0, help_text="US dollars")
+    cost = models.DecimalField(
+        max_digits=16, decimal_places=8, db_default=0, help_text="US dollars"
+    )
 
     objects = ConversationQuerySet.as_manager()
 
@@ -73,11 +91,26 @@ class Conversation(models.Model):
         indexes = [
             models.Index("owner", models.F("last").desc(), name="conversation_history"),
             # Of the few large ones alone: the totals of all the others change with every call.
-            models.Index(TOKENS.desc(), models.F("id").desc(), name="conversation_large", condition=models.Q(GreaterThanOrEqual(TOKENS, LARGE))),
+            models.Index(
+                TOKENS.desc(),
+                models.F("id").desc(),
+                name="conversation_large",
+                condition=models.Q(GreaterThanOrEqual(TOKENS, LARGE)),
+            ),
         ]
         constraints = [
-            models.UniqueConstraint("owner", "classic_root", name="conversation_classic_root", condition=models.Q(classic_root__isnull=False)),
-            models.UniqueConstraint("owner", "session_key", name="conversation_session", condition=models.Q(session_key__isnull=False)),
+            models.UniqueConstraint(
+                "owner",
+                "classic_root",
+                name="conversation_classic_root",
+                condition=models.Q(classic_root__isnull=False),
+            ),
+            models.UniqueConstraint(
+                "owner",
+                "session_key",
+                name="conversation_session",
+                condition=models.Q(session_key__isnull=False),
+            ),
         ]
         permissions = [
             ("view_content", "Can read what was said"),

@@ -29,7 +29,8 @@ class ExportQuerySet(models.QuerySet["Export"]):
     def over(self, now: datetime) -> "ExportQuerySet":
         """Whose files have to go."""
         return self.filter(
-            models.Q(state=Export.State.DONE, expires__lte=now) | models.Q(state__in=[Export.State.CANCELLED, Export.State.FAILED], cleared=None)
+            models.Q(state=Export.State.DONE, expires__lte=now)
+            | models.Q(state__in=[Export.State.CANCELLED, Export.State.FAILED], cleared=None)
         )
 
 
@@ -46,7 +47,11 @@ class Export(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    departments = ArrayField(models.CharField(max_length=150), default=list, help_text="that the owner was limited to then")
+    departments = ArrayField(
+        models.CharField(max_length=150),
+        default=list,
+        help_text="that the owner was limited to then",
+    )
     asked = models.DateTimeField(default=timezone.now)
     format = models.TextField()
     purpose = models.TextField()
@@ -61,7 +66,9 @@ class Export(models.Model):
     seen = models.DateTimeField(default=timezone.now, help_text="when a worker was last at it")
     total = models.BigIntegerField(null=True, help_text="rows that were chosen")
     taken = models.BigIntegerField(default=0, help_text="of them that are durable in the files")
-    files = models.JSONField(default=list, help_text="name, bytes and rows of each, its sha256 once it is whole")
+    files = models.JSONField(
+        default=list, help_text="name, bytes and rows of each, its sha256 once it is whole"
+    )
     problem = models.TextField(blank=True, default="")
     began = models.DateTimeField(null=True)
     ended = models.DateTimeField(null=True)
@@ -90,7 +97,11 @@ class Export(models.Model):
 
     @property
     def downloadable(self) -> bool:
-        return self.state == Export.State.DONE and self.expires is not None and self.expires > timezone.now()
+        return (
+            self.state == Export.State.DONE
+            and self.expires is not None
+            and self.expires > timezone.now()
+        )
 
     @property
     def percent(self) -> int:
@@ -112,7 +123,9 @@ class Export(models.Model):
 
     def finish(self) -> bool:
         now = timezone.now()
-        return self.keep(state=Export.State.DONE, ended=now, expires=now + timedelta(days=settings.EXPORT_DAYS))
+        return self.keep(
+            state=Export.State.DONE, ended=now, expires=now + timedelta(days=settings.EXPORT_DAYS)
+        )
 
     def fail(self, problem: str) -> None:
         self.keep(state=Export.State.FAILED, ended=timezone.now(), problem=problem)
@@ -126,4 +139,6 @@ class Export(models.Model):
             shutil.rmtree(self.folder)
         now = timezone.now()
         Export.objects.filter(pk=self.pk).update(cleared=now)
-        Export.objects.filter(pk=self.pk, state=Export.State.DONE).update(state=Export.State.EXPIRED)
+        Export.objects.filter(pk=self.pk, state=Export.State.DONE).update(
+            state=Export.State.EXPIRED
+        )

@@ -18,12 +18,23 @@ class Message(models.Model):
     class Origin(models.TextChoices):
         SENT = "sent", "sent by the caller"
         RELAYED = "relayed", "relayed by the gateway"
-        CLAIMED = "claimed", "claimed by the caller"  # an assistant turn that the gateway never relayed
+        CLAIMED = (
+            "claimed",
+            "claimed by the caller",
+        )  # an assistant turn that the gateway never relayed
 
     id = models.UUIDField(primary_key=True, editable=False)
     conversation = models.ForeignKey("Conversation", models.CASCADE, related_name="messages")
-    snapshot = models.ForeignKey("Snapshot", models.DO_NOTHING, related_name="messages", db_index=False, help_text="the call that brought it")
-    parent = models.ForeignKey("self", models.DO_NOTHING, null=True, related_name="+", db_index=False)
+    snapshot = models.ForeignKey(
+        "Snapshot",
+        models.DO_NOTHING,
+        related_name="messages",
+        db_index=False,
+        help_text="the call that brought it",
+    )
+    parent = models.ForeignKey(
+        "self", models.DO_NOTHING, null=True, related_name="+", db_index=False
+    )
     depth = models.IntegerField()
     role = models.TextField()
     text = models.TextField(null=True, help_text="the content, when it is a string")
@@ -42,7 +53,9 @@ class Message(models.Model):
     objects = MessageQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index("path_hash", name="message_thread", condition=models.Q(role="assistant"))]
+        indexes = [
+            models.Index("path_hash", name="message_thread", condition=models.Q(role="assistant"))
+        ]
 
     def __str__(self) -> str:
         return f"{self.role} {self.id}"

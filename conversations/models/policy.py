@@ -14,7 +14,9 @@ class UsagePolicyQuerySet(models.QuerySet["UsagePolicy"]):
 
     def awaiting(self, user) -> "UsagePolicy | None":
         """The current version, without its text, if this person has not accepted it."""
-        accepted = models.Exists(PolicyAcceptance.objects.filter(policy=models.OuterRef("pk"), user=user))
+        accepted = models.Exists(
+            PolicyAcceptance.objects.filter(policy=models.OuterRef("pk"), user=user)
+        )
         current = self.annotate(accepted=accepted).defer("text").current()
         return current if current and not current.accepted else None  # type: ignore[attr-defined]
 
@@ -37,9 +39,14 @@ class UsagePolicy(models.Model):
     def publish(self) -> None:
         """As the next version. Nothing happens to one that was published before."""
         with transaction.atomic():
-            newest = UsagePolicy.objects.published().select_for_update().order_by("-version").first()
+            newest = (
+                UsagePolicy.objects.published().select_for_update().order_by("-version").first()
+            )
             if not self.version:
-                self.version, self.published = (newest.version or 0) + 1 if newest else 1, timezone.now()
+                self.version, self.published = (
+                    (newest.version or 0) + 1 if newest else 1,
+                    timezone.now(),
+                )
                 self.save()
 
     def accept(self, user) -> None:

@@ -10,10 +10,14 @@ from django.utils import timezone
 class SavedFilter(models.Model):
     MOST = 50  # of one reader and one list
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False
+    )
     page = models.TextField(help_text="the list, by the name of its model")
     name = models.CharField(max_length=100, validators=[ProhibitNullCharactersValidator()])
-    query = models.CharField(blank=True, max_length=4000, help_text="the form's fields, as a query string")
+    query = models.CharField(
+        blank=True, max_length=4000, help_text="the form's fields, as a query string"
+    )
     made = models.DateTimeField(default=timezone.now)
 
     class Meta:

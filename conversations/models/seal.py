@@ -22,7 +22,13 @@ class Seal(models.Model):
 
     @property
     def entry(self) -> SealEntry:
-        return SealEntry(self.number, self.kind, str(self.subject), bytes(self.digest), self.sealed.astimezone(UTC).isoformat(timespec="microseconds"))
+        return SealEntry(
+            self.number,
+            self.kind,
+            str(self.subject),
+            bytes(self.digest),
+            self.sealed.astimezone(UTC).isoformat(timespec="microseconds"),
+        )
 
 
 class Verification(models.Model):

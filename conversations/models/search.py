@@ -13,7 +13,10 @@ class SearchEntry(models.Model):
     part = models.IntegerField()
     conversation = models.ForeignKey("Conversation", models.CASCADE, related_name="+")
     words = SearchVectorField()
-    call = models.UUIDField(null=True, help_text="that brought the message; none for seconds, where a worker of an older version wrote it")
+    call = models.UUIDField(
+        null=True,
+        help_text="that brought the message; none for seconds, where a worker of an older version wrote it",
+    )
 
     class Meta:
         indexes = [GinIndex("words", name="search_words"), models.Index("call", name="search_call")]

@@ -24,7 +24,9 @@ class Snapshot(models.Model):
         INTERRUPTED = "interrupted", "interrupted"  # by the gateway's own end
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    conversation = models.ForeignKey("Conversation", models.CASCADE, null=True, related_name="snapshots", db_index=False)
+    conversation = models.ForeignKey(
+        "Conversation", models.CASCADE, null=True, related_name="snapshots", db_index=False
+    )
     about = models.ForeignKey(
         "Conversation",
         models.CASCADE,
@@ -33,36 +35,76 @@ class Snapshot(models.Model):
         db_index=False,
         help_text="the one that a call of its own kind titled or assessed",
     )
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
-    key = models.TextField(db_default="", help_text="prefix of the API key; empty for the gateway's own pages")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False
+    )
+    key = models.TextField(
+        db_default="", help_text="prefix of the API key; empty for the gateway's own pages"
+    )
     end_user = models.TextField(db_default="", help_text="whom a shared key spoke for")
-    use_case = models.TextField(db_default="", help_text="name, as it was then, of the use case that the asker chose: its system prompt is the preamble")
+    use_case = models.TextField(
+        db_default="",
+        help_text="name, as it was then, of the use case that the asker chose: its system prompt is the preamble",
+    )
     kind = models.TextField(choices=Kind)
     status = models.TextField(choices=Status)
     process = models.UUIDField(null=True, help_text="the gateway process that runs the call")
     stop = models.BooleanField(db_default=False, help_text="somebody pressed Stop")
-    classic_id = models.UUIDField(null=True, help_text="the row's id in the classic gateway that it was imported from")
-    classic = models.TextField(null=True, help_text="JSON of what that row said and this one cannot")
-    retry_of = models.ForeignKey("self", models.DO_NOTHING, null=True, related_name="+", db_index=False)
+    classic_id = models.UUIDField(
+        null=True, help_text="the row's id in the classic gateway that it was imported from"
+    )
+    classic = models.TextField(
+        null=True, help_text="JSON of what that row said and this one cannot"
+    )
+    retry_of = models.ForeignKey(
+        "self", models.DO_NOTHING, null=True, related_name="+", db_index=False
+    )
 
     model = models.TextField(help_text="as requested")
     served_model = models.TextField(db_default="")
     upstream = models.TextField(db_default="")
-    attempts = models.TextField(db_default="", help_text="JSON of the tries at upstreams, where the first did not do")
+    attempts = models.TextField(
+        db_default="", help_text="JSON of the tries at upstreams, where the first did not do"
+    )
     params = models.TextField(help_text="JSON of the request less its messages")
-    preamble = models.ForeignKey("Message", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the last of the leading system messages")
-    head = models.ForeignKey("Message", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the last message that was sent")
+    preamble = models.ForeignKey(
+        "Message",
+        models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="the last of the leading system messages",
+    )
+    head = models.ForeignKey(
+        "Message",
+        models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="the last message that was sent",
+    )
     salt = models.BinaryField(null=True)
     commitment = models.BinaryField(help_text="sha256 of the salt and of the bytes that were sent")
 
-    reply = models.ForeignKey("Message", models.DO_NOTHING, null=True, related_name="+", db_index=False, help_text="the first choice")
-    response = models.TextField(db_default="", help_text="JSON of the reply, its messages replaced by their ids")
+    reply = models.ForeignKey(
+        "Message",
+        models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="the first choice",
+    )
+    response = models.TextField(
+        db_default="", help_text="JSON of the reply, its messages replaced by their ids"
+    )
     finish_reason = models.TextField(db_default="")
     upstream_id = models.TextField(db_default="", help_text="the upstream's own id of its reply")
     upstream_request_id = models.TextField(db_default="")
     prompt_tokens = models.IntegerField(null=True)
     completion_tokens = models.IntegerField(null=True)
-    estimated = models.BooleanField(db_default=False, help_text="the upstream counted no tokens; the gateway did")
+    estimated = models.BooleanField(
+        db_default=False, help_text="the upstream counted no tokens; the gateway did"
+    )
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, help_text="US dollars")
     error_code = models.TextField(db_default="")
     error = models.TextField(db_default="", help_text="fit to show")
@@ -80,20 +122,58 @@ class Snapshot(models.Model):
             models.Index("owner", "id", name="snapshot_owner"),
             models.Index("model", "id", name="snapshot_model"),
             models.Index("upstream", "id", name="snapshot_upstream"),
-            models.Index("about", "id", name="snapshot_about", condition=models.Q(about__isnull=False)),
+            models.Index(
+                "about", "id", name="snapshot_about", condition=models.Q(about__isnull=False)
+            ),
             # Of what few calls are; each knows the conversation, so that a list of conversations reads no calls.
-            models.Index("status", "id", name="snapshot_ended", include=["conversation"], condition=~models.Q(status__in=["ok", "pending"])),
-            models.Index("kind", "id", name="snapshot_kind", include=["conversation"], condition=~models.Q(kind="chat")),
-            models.Index("use_case", "id", name="snapshot_use_case", include=["conversation"], condition=~models.Q(use_case="")),
-            models.Index("key", "id", name="snapshot_key", include=["conversation"], condition=~models.Q(key="")),
+            models.Index(
+                "status",
+                "id",
+                name="snapshot_ended",
+                include=["conversation"],
+                condition=~models.Q(status__in=["ok", "pending"]),
+            ),
+            models.Index(
+                "kind",
+                "id",
+                name="snapshot_kind",
+                include=["conversation"],
+                condition=~models.Q(kind="chat"),
+            ),
+            models.Index(
+                "use_case",
+                "id",
+                name="snapshot_use_case",
+                include=["conversation"],
+                condition=~models.Q(use_case=""),
+            ),
+            models.Index(
+                "key",
+                "id",
+                name="snapshot_key",
+                include=["conversation"],
+                condition=~models.Q(key=""),
+            ),
             models.Index("id", name="snapshot_pending", condition=models.Q(status="pending")),
-            models.Index("upstream_id", name="snapshot_upstream_id", condition=~models.Q(upstream_id="")),
+            models.Index(
+                "upstream_id", name="snapshot_upstream_id", condition=~models.Q(upstream_id="")
+            ),
         ]
-        constraints = [models.UniqueConstraint("classic_id", name="snapshot_classic_id", condition=models.Q(classic_id__isnull=False))]
+        constraints = [
+            models.UniqueConstraint(
+                "classic_id",
+                name="snapshot_classic_id",
+                condition=models.Q(classic_id__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return str(self.id)
 
     @property
     def total_tokens(self) -> int | None:
-        return None if self.prompt_tokens is None else self.prompt_tokens + (self.completion_tokens or 0)
+        return (
+            None
+            if self.prompt_tokens is None
+            else self.prompt_tokens + (self.completion_tokens or 0)
+        )

@@ -11,19 +11,25 @@ class UsageQuerySet(models.QuerySet["Usage"]):
     def cost_this_month(self, owner) -> Decimal:
         """US dollars since the first of the month, in UTC."""
         first = datetime.now(UTC).date().replace(day=1)
-        return self.filter(owner=owner, day__gte=first).aggregate(cost=models.Sum("cost"))["cost"] or Decimal(0)
+        return self.filter(owner=owner, day__gte=first).aggregate(cost=models.Sum("cost"))[
+            "cost"
+        ] or Decimal(0)
 
 
 class Usage(models.Model):
     pk = models.CompositePrimaryKey("day", "owner", "model")
     day = models.DateField()
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False
+    )
     model = models.TextField()
     calls = models.IntegerField(db_default=0)
     failures = models.IntegerField(db_default=0)
     prompt_tokens = models.BigIntegerField(db_default=0)
     completion_tokens = models.BigIntegerField(db_default=0)
-    cost = models.DecimalField(max_digits=16, decimal_places=8, db_default=0, help_text="US dollars")
+    cost = models.DecimalField(
+        max_digits=16, decimal_places=8, db_default=0, help_text="US dollars"
+    )
 
     objects = UsageQuerySet.as_manager()
 

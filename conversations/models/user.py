@@ -10,8 +10,15 @@ class User(AbstractUser):
 
     job_title = models.CharField(max_length=150, blank=True, db_default="")
     department = models.CharField(max_length=150, blank=True, db_default="")
-    external_id = models.CharField(max_length=200, blank=True, db_default="", help_text="the person's id in the company's directory")
-    time_zone = models.CharField(max_length=64, blank=True, db_default="", help_text="such as Europe/Berlin; empty means UTC")
+    external_id = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="the person's id in the company's directory",
+    )
+    time_zone = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="such as Europe/Berlin; empty means UTC"
+    )
     reviews_departments = ArrayField(
         models.CharField(max_length=150),
         blank=True,

@@ -4,7 +4,12 @@ from django.contrib.auth.models import Permission
 from django.db.models import Q, QuerySet
 
 # Where the person is whose conversation it is.
-OWNER = {"Conversation": "owner__", "Snapshot": "owner__", "Review": "conversation__owner__", "User": ""}
+OWNER = {
+    "Conversation": "owner__",
+    "Snapshot": "owner__",
+    "Review": "conversation__owner__",
+    "User": "",
+}
 
 
 def may(user, right: str) -> bool:
@@ -26,13 +31,19 @@ def readable(user, rows: QuerySet) -> QuerySet:
     if rows.model.__name__ == "Snapshot" and not may(user, "view_assessments"):
         rows = rows.exclude(kind="metadata")
     departments = user.reviews_departments
-    return rows.filter(**{f"{OWNER[rows.model.__name__]}department__in": departments}) if departments else rows
+    return (
+        rows.filter(**{f"{OWNER[rows.model.__name__]}department__in": departments})
+        if departments
+        else rows
+    )
 
 
 def _rights(user) -> set[str]:
     if not user.is_authenticated:
         return set()
     if not hasattr(user, "_rights"):
-        held = Permission.objects.filter(Q(group__user=user) | Q(user=user)).values_list("content_type__app_label", "codename")
+        held = Permission.objects.filter(Q(group__user=user) | Q(user=user)).values_list(
+            "content_type__app_label", "codename"
+        )
         user._rights = {f"{app}.{codename}" for app, codename in held}
     return user._rights

@@ -21,7 +21,14 @@ class NotRecorded(Exception):
     """There is no audit event, so there must be no page either: it becomes an error without content."""
 
 
-def record(who: Any, action: str, subject: Model | type[Model] | None = None, *, terms: str = "", **detail: Any) -> AuditEvent:
+def record(
+    who: Any,
+    action: str,
+    subject: Model | type[Model] | None = None,
+    *,
+    terms: str = "",
+    **detail: Any,
+) -> AuditEvent:
     """One event, committed when this returns unless a transaction is open. `who` is a request, a user, or the name of a command;
     `subject` a row, or the model whose rows were listed.
 
@@ -33,7 +40,9 @@ def record(who: Any, action: str, subject: Model | type[Model] | None = None, *,
     known = getattr(actor, "pk", None)
     event = AuditEvent(
         actor_id=known,
-        actor_name=clean(actor if isinstance(actor, str) else actor.get_username() if known else ""),
+        actor_name=clean(
+            actor if isinstance(actor, str) else actor.get_username() if known else ""
+        ),
         address=getattr(request, "client_address", None),
         user_agent=clean(request.headers.get("User-Agent", "")) if request else "",
         action=action,
@@ -53,7 +62,11 @@ def record(who: Any, action: str, subject: Model | type[Model] | None = None, *,
 def conversation_of(subject: Any) -> Any:
     if not isinstance(subject, Model):
         return None
-    return subject.pk if isinstance(subject, Conversation) else getattr(subject, "conversation_id", None)
+    return (
+        subject.pk
+        if isinstance(subject, Conversation)
+        else getattr(subject, "conversation_id", None)
+    )
 
 
 def clean(text: str) -> str:

@@ -22,7 +22,12 @@ from . import audit, pseudonyms
 from .access import may, readable
 
 LASTS = timedelta(minutes=30)
-BY_NAME = ("user", "department", "job_title", "source")  # fields of a filter that may say whom it is about
+BY_NAME = (
+    "user",
+    "department",
+    "job_title",
+    "source",
+)  # fields of a filter that may say whom it is about
 FEWEST = 5  # people who share what is said of them, where no one of them may be known by it
 
 
@@ -44,7 +49,13 @@ def reveal(request, subject: Conversation | Snapshot | None, reason: str) -> Non
     """To whoever asks, for half an hour: the person behind a conversation or a call in none, or, without one, names to search by. Raises Refused."""
     if not reason.strip():
         raise RevealRefused("Say why.")
-    audit.record(request, AuditEvent.Action.REVEAL, subject or User, reason=reason, until=timezone.now() + LASTS)
+    audit.record(
+        request,
+        AuditEvent.Action.REVEAL,
+        subject or User,
+        reason=reason,
+        until=timezone.now() + LASTS,
+    )
 
 
 class Names:
@@ -68,7 +79,11 @@ class Names:
 
     def job_title(self, user: User) -> str:
         """One that few people of a department have is as good as a name."""
-        return user.job_title if not self.hidden or (user.department, user.job_title) in self._known[2] else ""
+        return (
+            user.job_title
+            if not self.hidden or (user.department, user.job_title) in self._known[2]
+            else ""
+        )
 
     def end_user(self, call: Snapshot) -> str:
         """Whom a shared key spoke for."""
@@ -99,7 +114,10 @@ class Names:
         if event.kind == "apikey":
             detail.pop("name", None)
         if event.actor_id != self.reader.pk and isinstance(chosen := detail.get("filter"), dict):
-            detail["filter"] = {name: pseudonyms.HIDDEN if name in BY_NAME else value for name, value in chosen.items()}
+            detail["filter"] = {
+                name: pseudonyms.HIDDEN if name in BY_NAME else value
+                for name, value in chosen.items()
+            }
         event.detail = json.dumps(detail)
         return event
 
@@ -107,10 +125,19 @@ class Names:
         """Of the people whom this reader may read: whose name this is, or else whose names begin so. Under aliases those whose alias begins so, and
         by name only where this reader may search by it now."""
         people, begins = readable(self.reader, User.objects.all()), pseudonyms.folded(text)
-        by_alias = [id for id in people.values_list("id", flat=True) if alias(id).startswith(begins)] if begins and hides_people(self.reader) else []
+        by_alias = (
+            [id for id in people.values_list("id", flat=True) if alias(id).startswith(begins)]
+            if begins and hides_people(self.reader)
+            else []
+        )
         if not self.by_name:
             return by_alias[:most]
-        begin = Q(username__istartswith=text) | Q(first_name__istartswith=text) | Q(last_name__istartswith=text) | Q(email__istartswith=text)
+        begin = (
+            Q(username__istartswith=text)
+            | Q(first_name__istartswith=text)
+            | Q(last_name__istartswith=text)
+            | Q(email__istartswith=text)
+        )
         rows = people.filter(begin | Q(external_id=text)).values_list("id", "username")[:most]
         exactly = [id for id, name in rows if name == text]
         return exactly or list(dict.fromkeys([*by_alias, *(id for id, _ in rows)]))[:most]
@@ -132,11 +159,25 @@ class Names:
     def _known(self) -> tuple[datetime | None, datetime | None, set[tuple[str, str]]]:
         """By one query: when the one was revealed, when names were, and departments with the job titles that at least FEWEST of their people have."""
         since = timezone.now() - LASTS
-        reveals = AuditEvent.objects.by(self.reader).doing(AuditEvent.Action.REVEAL).filter(id__gte=make_id(since, first=True), at__gt=since)
-        one, names = (reveals.filter(subject=of).newest_first().values("at")[:1] for of in (str(self.about), ""))
-        people = User.objects.order_by().values("department", "job_title").annotate(people=Count("pk")).filter(people__gte=FEWEST)
+        reveals = (
+            AuditEvent.objects.by(self.reader)
+            .doing(AuditEvent.Action.REVEAL)
+            .filter(id__gte=make_id(since, first=True), at__gt=since)
+        )
+        one, names = (
+            reveals.filter(subject=of).newest_first().values("at")[:1]
+            for of in (str(self.about), "")
+        )
+        people = (
+            User.objects.order_by()
+            .values("department", "job_title")
+            .annotate(people=Count("pk"))
+            .filter(people__gte=FEWEST)
+        )
         common = people.values_list(JSONObject(department="department", job_title="job_title"))
-        at, searched, pairs = User.objects.values_list(Subquery(one), Subquery(names), ArraySubquery(common)).get(pk=self.reader.pk)
+        at, searched, pairs = User.objects.values_list(
+            Subquery(one), Subquery(names), ArraySubquery(common)
+        ).get(pk=self.reader.pk)
         return at, searched, {(pair["department"], pair["job_title"]) for pair in pairs}
 
     def _until(self, revealed: datetime | None) -> datetime | None:

@@ -30,13 +30,15 @@ MARKS = "23456789bcdfghjkmnpqrstvwxz"  # no vowels, hence no words; nothing that
 LENGTH = 6
 
 # What changes an answer, or is part of what was said. Any other field of a request is its sender's, and may say who that is.
-ANSWERING = frozenset("""
+ANSWERING = frozenset(
+    """
     model messages prompt input instructions image mask system documents tools tool_choice functions function_call parallel_tool_calls
     stream stream_options n stop seed temperature top_p top_k min_p typical_p max_tokens max_completion_tokens max_output_tokens max_new_tokens
     presence_penalty frequency_penalty repetition_penalty logit_bias logprobs top_logprobs response_format modalities audio prediction reasoning
     reasoning_effort verbosity thinking service_tier store size quality style background moderation output_format output_compression input_fidelity
     partial_images encoding_format dimensions
-""".split())  # fmt: skip
+""".split()
+)
 SAID = frozenset(
     "role content refusal tool_calls tool_call_id function_call audio images annotations reasoning reasoning_content reasoning_details thinking_blocks".split()
 )

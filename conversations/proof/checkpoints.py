@@ -20,7 +20,10 @@ from .. import ledger
 from ..ledger import Checkpoint
 from ..models import Seal
 
-EVERY, PERIOD = 1000, timedelta(minutes=10)  # a mark after so many seals, or so long after the last one
+EVERY, PERIOD = (
+    1000,
+    timedelta(minutes=10),
+)  # a mark after so many seals, or so long after the last one
 LONGEST = 1000  # bytes of a line
 
 log = logging.getLogger(__name__)
@@ -30,10 +33,14 @@ def write_checkpoint(*, now: bool = False) -> bool:
     """Append one, if it is due, or `now`. A file that cannot be written holds no seal up; it stands in the log."""
     try:
         settings.CHECKPOINT_FILE.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(settings.CHECKPOINT_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:
+        with open(
+            os.open(settings.CHECKPOINT_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b"
+        ) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             newest, seal = _newest(file), Seal.objects.order_by("-number").first()
-            if seal is None or (newest and not (_due(newest, seal.number) or (now and newest.number < seal.number))):
+            if seal is None or (
+                newest and not (_due(newest, seal.number) or (now and newest.number < seal.number))
+            ):
                 return False
             file.write(_signed(seal))
             file.flush()
@@ -56,7 +63,9 @@ def read(keys: Iterable[str] = ()) -> Iterator[Checkpoint]:
             yield from ledger.checkpoints(file, [public_key(), *keys], verified)
     except FileNotFoundError:
         if Seal.objects.exists():
-            raise ledger.BrokenChain("The file of checkpoints is gone: without it nobody can tell whether the chain was cut off or written anew.") from None
+            raise ledger.BrokenChain(
+                "The file of checkpoints is gone: without it nobody can tell whether the chain was cut off or written anew."
+            ) from None
 
 
 def public_key() -> str:
@@ -72,12 +81,23 @@ def verified(key: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def _key() -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(sha256(str(settings.CHECKPOINT_KEY).encode()).digest())
+    return Ed25519PrivateKey.from_private_bytes(
+        sha256(str(settings.CHECKPOINT_KEY).encode()).digest()
+    )
 
 
 def _signed(seal: Seal) -> bytes:
-    made = Checkpoint(seal.number, bytes(seal.link).hex(), datetime.now(UTC).isoformat(timespec="seconds"), public_key(), "")
-    return json.dumps(made._replace(signature=_key().sign(made.message).hex())._asdict()).encode() + b"\n"
+    made = Checkpoint(
+        seal.number,
+        bytes(seal.link).hex(),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        public_key(),
+        "",
+    )
+    return (
+        json.dumps(made._replace(signature=_key().sign(made.message).hex())._asdict()).encode()
+        + b"\n"
+    )
 
 
 def _newest(file: IO[bytes]) -> Checkpoint | None:
@@ -93,4 +113,7 @@ def _newest(file: IO[bytes]) -> Checkpoint | None:
 
 
 def _due(newest: Checkpoint, number: int) -> bool:
-    return number != newest.number and (abs(number - newest.number) >= EVERY or datetime.now(UTC) - datetime.fromisoformat(newest.at) >= PERIOD)
+    return number != newest.number and (
+        abs(number - newest.number) >= EVERY
+        or datetime.now(UTC) - datetime.fromisoformat(newest.at) >= PERIOD
+    )

@@ -18,7 +18,9 @@ from .. import ledger
 from ..models import AuditEvent, Decision, Message, Seal, Snapshot, Unsealed
 
 BATCH = 500
-FOLLOWERS: list[Callable[[list[UUID]], object]] = []  # of the calls of a batch, in its transaction: conversations.apps
+FOLLOWERS: list[
+    Callable[[list[UUID]], object]
+] = []  # of the calls of a batch, in its transaction: conversations.apps
 LOCK = 0x67775EA1  # of PostgreSQL's advisory locks, ours
 SNAPSHOT = Snapshot._meta.model_name
 NOTHING = ledger.digest("")
@@ -28,20 +30,33 @@ log = logging.getLogger(__name__)
 
 def _columns(model: type[models.Model], table: str, names: str) -> str:
     """Each in a form that depends on no setting of a session."""
-    forms = {models.DateTimeField: "{} AT TIME ZONE 'UTC'", models.BinaryField: "encode({}, 'hex')", models.GenericIPAddressField: "host({})"}
+    forms = {
+        models.DateTimeField: "{} AT TIME ZONE 'UTC'",
+        models.BinaryField: "encode({}, 'hex')",
+        models.GenericIPAddressField: "host({})",
+    }
     fields = [model._meta.get_field(name) for name in names.split()]
-    return ", ".join(forms.get(type(field), "{}").format(f'{table}."{field.column}"') for field in fields)  # type: ignore[union-attr]
+    columns = [(type(field), field.column) for field in fields]  # type: ignore[union-attr]
+    return ", ".join(forms.get(kind, "{}").format(f'{table}."{name}"') for kind, name in columns)
 
 
 # What is sealed of each kind. A column that is added later is not in the old seals: it needs a kind of its own.
 # (Not in a call's: `salt`, which goes with an erasure; `stop` and `process`, which are of the running call.)
-CALL = _columns(Snapshot, "c", """
+CALL = _columns(
+    Snapshot,
+    "c",
+    """
     id conversation owner key end_user kind status retry_of model served_model upstream params preamble head commitment reply response
     finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent
-    opened first_byte closed classic_id classic use_case attempts""")  # fmt: skip
+    opened first_byte closed classic_id classic use_case attempts""",
+)
 BROUGHT = "coalesce(brought.digests, '[]')"
-ABOUT = _columns(Snapshot, "c", "about")  # of those that are about a conversation: the seals of all others are as they were before there were any
-MESSAGE = _columns(Message, "m", "id conversation parent depth role text raw origin echo_of path_hash")
+ABOUT = _columns(
+    Snapshot, "c", "about"
+)  # of those that are about a conversation: the seals of all others are as they were before there were any
+MESSAGE = _columns(
+    Message, "m", "id conversation parent depth role text raw origin echo_of path_hash"
+)
 # Found by their conversation: messages have no index on the call that brought them.
 TEXTS = {
     SNAPSHOT: f"""
@@ -85,7 +100,10 @@ def digests(subjects: Iterable[tuple[str, UUID | str]]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with connection.cursor() as cursor:
         for kind, ids in _by_kind(subjects).items():
-            cursor.execute(f"SELECT id::text, sha256(convert_to(said, 'UTF8')) FROM ({TEXTS[kind]}) AS sealed (id, said)", {"ids": ids})
+            cursor.execute(
+                f"SELECT id::text, sha256(convert_to(said, 'UTF8')) FROM ({TEXTS[kind]}) AS sealed (id, said)",
+                {"ids": ids},
+            )
             found.update(cursor.fetchall())
     return found
 
@@ -114,7 +132,13 @@ def seal() -> int:
         now, seals = datetime.now(UTC), []
         for row in waiting:
             number += 1  # a row that somebody took away meanwhile is sealed as none: verify says so
-            made = Seal(number=number, kind=row.kind, subject=row.subject, digest=sealed.get(str(row.subject), NOTHING), sealed=now)
+            made = Seal(
+                number=number,
+                kind=row.kind,
+                subject=row.subject,
+                digest=sealed.get(str(row.subject), NOTHING),
+                sealed=now,
+            )
             made.link = link = ledger.link(link, made.entry)
             seals.append(made)
         Seal.objects.bulk_create(seals)
@@ -137,11 +161,19 @@ def brought(calls: Iterable[UUID]) -> dict[UUID, list[str]]:
 
 def lines(first: int, last: int, *, with_texts: bool = False) -> Iterator[bytes]:
     """A range of the chain as conversations.ledger reads it; with the texts, whoever has them can hold the rows against it."""
-    start, before = first, bytes(Seal.objects.filter(number=first - 1).values_list("link", flat=True).first() or b"")
-    while seals := list(Seal.objects.filter(number__range=(first, min(last, first + BATCH - 1))).order_by("number")):
+    start, before = (
+        first,
+        bytes(Seal.objects.filter(number=first - 1).values_list("link", flat=True).first() or b""),
+    )
+    while seals := list(
+        Seal.objects.filter(number__range=(first, min(last, first + BATCH - 1))).order_by("number")
+    ):
         sealed = texts((seal.kind, seal.subject) for seal in seals) if with_texts else {}
         for seal in seals:
-            line = seal.entry._asdict() | {"digest": bytes(seal.digest).hex(), "link": bytes(seal.link).hex()}
+            line = seal.entry._asdict() | {
+                "digest": bytes(seal.digest).hex(),
+                "link": bytes(seal.link).hex(),
+            }
             if seal.number == start:
                 line["before"] = before.hex()
             if seal.subject in sealed:
@@ -153,6 +185,8 @@ def lines(first: int, last: int, *, with_texts: bool = False) -> Iterator[bytes]
 def measure_backlog() -> tuple[int, timedelta]:
     """How many rows wait for their seal, counted up to a hundred thousand, and for how long the oldest has."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*), now() - min(closed) FROM (SELECT closed FROM conversations_unsealed ORDER BY id LIMIT 100000) waiting")
+        cursor.execute(
+            "SELECT count(*), now() - min(closed) FROM (SELECT closed FROM conversations_unsealed ORDER BY id LIMIT 100000) waiting"
+        )
         count, age = cursor.fetchone()
     return count, age or timedelta()

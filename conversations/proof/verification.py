@@ -36,7 +36,12 @@ STRAY = """
     WHERE s.conversation_id IS DISTINCT FROM m.conversation_id LIMIT 1"""
 
 
-def verify(keys: Iterable[str] = (), tell: Callable[[int], None] = lambda number: None, *, with_files: bool = False) -> Verification:
+def verify(
+    keys: Iterable[str] = (),
+    tell: Callable[[int], None] = lambda number: None,
+    *,
+    with_files: bool = False,
+) -> Verification:
     """What was found, kept. `tell` hears how far it has come; `keys` are trusted besides the gateway's own; files are read whole."""
     began, seals, problem = datetime.now(UTC), 0, ""
     try:
@@ -72,15 +77,21 @@ def left_out() -> None:
     with connection.cursor() as cursor:
         cursor.execute(LEFT_OUT)
         if row := cursor.fetchone():
-            raise BrokenChain(f"The {row[0]} {row[1]} has no seal and waits for none: it was put in, or its seal was taken away.")
+            raise BrokenChain(
+                f"The {row[0]} {row[1]} has no seal and waits for none: it was put in, or its seal was taken away."
+            )
         cursor.execute(STRAY)
         if row := cursor.fetchone():
-            raise BrokenChain(f"The message {row[0]} belongs to no call of its conversation: it was put in, or its call was taken away.")
+            raise BrokenChain(
+                f"The message {row[0]} belongs to no call of its conversation: it was put in, or its call was taken away."
+            )
 
 
 def files() -> None:
     """Messages name their files by sha256, so the seals cover what those were: here each is held against its name."""
-    for digest in Attachment.objects.values_list("sha256", flat=True).distinct().iterator(chunk_size=BATCH):
+    for digest in (
+        Attachment.objects.values_list("sha256", flat=True).distinct().iterator(chunk_size=BATCH)
+    ):
         try:
             with default_storage.open(attachments.storage_name(bytes(digest))) as file:
                 whole = hashlib.file_digest(file, "sha256").digest() == bytes(digest)

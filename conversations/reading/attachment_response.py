@@ -9,7 +9,12 @@ from ..models import Attachment
 from ..record import attachments
 
 log = logging.getLogger(__name__)
-RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp")  # the only types that a browser may show by itself
+RASTER = (
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+)  # the only types that a browser may show by itself
 
 
 def file_response(attachment: Attachment) -> FileResponse:
@@ -23,8 +28,17 @@ def file_response(attachment: Attachment) -> FileResponse:
     media_type = attachments.detect_media_type(file.read(16))
     file.seek(0)
     shown = media_type in RASTER
-    name = f"{digest.hex()[:12]}.{media_type.partition('/')[2]}" if shown or media_type == "application/pdf" else f"{digest.hex()[:12]}.bin"
-    answer = FileResponse(file, as_attachment=not shown, filename=name, content_type=media_type if shown else "application/octet-stream")
+    name = (
+        f"{digest.hex()[:12]}.{media_type.partition('/')[2]}"
+        if shown or media_type == "application/pdf"
+        else f"{digest.hex()[:12]}.bin"
+    )
+    answer = FileResponse(
+        file,
+        as_attachment=not shown,
+        filename=name,
+        content_type=media_type if shown else "application/octet-stream",
+    )
     answer["X-Content-Type-Options"] = "nosniff"
     answer["Content-Security-Policy"] = "sandbox; default-src 'none'"
     answer["Cache-Control"] = "no-store"

@@ -37,7 +37,10 @@ class Blocks:
         tokens = markdown.outline(whole)
         lines = LINE.findall(whole)
         # A code block ends with its last line, what blank ones follow or not: it may have been closed before they came.
-        ends = [_lines(token)[1] if _is_whole(token, lines) else _lines(after)[0] for token, after in pairwise(tokens)]
+        ends = [
+            _lines(token)[1] if _is_whole(token, lines) else _lines(after)[0]
+            for token, after in pairwise(tokens)
+        ]
         if tokens and not all and _is_whole(tokens[-1], lines):
             ends.append(_lines(tokens[-1])[1])
         at = 0
@@ -72,7 +75,10 @@ class Blocks:
     def _open_code(self, rest: str, fence: Token) -> Iterator[tuple[str, str]]:
         if self._code is None or not fence.content.startswith(self._code):
             self._tail, self._code = "", ""
-            yield "tail", markdown.html(LINE.findall(rest)[_lines(fence)[0]] + " " * 3 + fence.markup)
+            yield (
+                "tail",
+                markdown.html(LINE.findall(rest)[_lines(fence)[0]] + " " * 3 + fence.markup),
+            )
         if more := fence.content[len(self._code) :]:
             self._code += more
             yield "text", more
@@ -89,4 +95,7 @@ def _is_whole(token: Token, lines: list[str]) -> bool:
         return False
     first, end = _lines(token)
     mark = re.escape(token.markup[0])
-    return end > first + 1 and re.fullmatch(rf" {{0,3}}{mark}{{{len(token.markup)},}}\s*", lines[end - 1]) is not None
+    return (
+        end > first + 1
+        and re.fullmatch(rf" {{0,3}}{mark}{{{len(token.markup)},}}\s*", lines[end - 1]) is not None
+    )

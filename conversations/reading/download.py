@@ -17,12 +17,19 @@ from ..visible import HIDDEN
 from . import tree, turns
 
 LONGEST = 80  # characters of a file's name
-WHO = {"user": "You", "system": "System prompt", "developer": "System prompt", "tool": "Result of a tool"}
+WHO = {
+    "user": "You",
+    "system": "System prompt",
+    "developer": "System prompt",
+    "tool": "Result of a tool",
+}
 
 
 def name(title: str, suffix: str) -> str:
     """A file's name from a title: letters, digits, blanks, hyphens and underscores, whatever else somebody wrote there."""
-    words = re.sub(r"[^\w-]+", " ", HIDDEN.sub("", unicodedata.normalize("NFKC", title))).strip(" -_")
+    words = re.sub(r"[^\w-]+", " ", HIDDEN.sub("", unicodedata.normalize("NFKC", title))).strip(
+        " -_"
+    )
     return f"{words[:LONGEST].strip() or 'conversation'}.{suffix}"
 
 
@@ -32,10 +39,15 @@ def as_markdown(conversation: Conversation, at: UUID | None) -> bytes:
     grown = tree.build_tree(conversation.messages.for_owner(), calls)
     line = turns.line(grown, at)
     nodes = grown.path_to(line.call.preamble_id) if line.call else []
-    parts = [f"# {' '.join(conversation.title.split()) or 'Untitled conversation'}", f"Exported {_moment(timezone.now())}."]
+    parts = [
+        f"# {' '.join(conversation.title.split()) or 'Untitled conversation'}",
+        f"Exported {_moment(timezone.now())}.",
+    ]
     for node in [*nodes, *line.nodes]:
         row = node.message
-        call = max((call for call in node.calls if call.reply_id), key=lambda call: call.id, default=None)
+        call = max(
+            (call for call in node.calls if call.reply_id), key=lambda call: call.id, default=None
+        )
         who = WHO.get(row.role) or (call.model if call else "") or "Assistant"
         when = f" · {_moment(call.closed)}" if call and call.closed else ""
         parts += [f"## {' '.join(who.split())}{when}", *_said(_message(row))]
@@ -49,25 +61,50 @@ def as_json(conversation: Conversation) -> bytes:
         "title": conversation.title,
         "started": conversation.started,
         "exported": timezone.now(),
-        "messages": [{"id": row.id, "parent": row.parent_id, "call": row.snapshot_id, "message": _message(row)} for row in rows],
+        "messages": [
+            {
+                "id": row.id,
+                "parent": row.parent_id,
+                "call": row.snapshot_id,
+                "message": _message(row),
+            }
+            for row in rows
+        ],
         "calls": [
             {
-                "id": call.id, "kind": call.kind, "model": call.model, "served_model": call.served_model, "use_case": call.use_case, "status": call.status,
-                "error": call.error, "opened": call.opened, "closed": call.closed, "last_message": call.head_id, "reply": call.reply_id,
-                "prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "cost": call.cost,
+                "id": call.id,
+                "kind": call.kind,
+                "model": call.model,
+                "served_model": call.served_model,
+                "use_case": call.use_case,
+                "status": call.status,
+                "error": call.error,
+                "opened": call.opened,
+                "closed": call.closed,
+                "last_message": call.head_id,
+                "reply": call.reply_id,
+                "prompt_tokens": call.prompt_tokens,
+                "completion_tokens": call.completion_tokens,
+                "cost": call.cost,
             }
             for call in _calls(conversation)
         ],
-    }  # fmt: skip
+    }
     return orjson.dumps(found, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _calls(conversation: Conversation):
-    return conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]).defer("params", "response", "salt", "commitment").order_by("id")
+    return (
+        conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE])
+        .defer("params", "response", "salt", "commitment")
+        .order_by("id")
+    )
 
 
 def _message(row: Message) -> Json:
-    return attachments.restore(threads.put_together(row.role, row.text, row.raw), attachments.describe_file)
+    return attachments.restore(
+        threads.put_together(row.role, row.text, row.raw), attachments.describe_file
+    )
 
 
 def _moment(when: datetime) -> str:

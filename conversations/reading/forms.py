@@ -15,11 +15,16 @@ from ..models import Snapshot
 from ..search.index import TERM
 
 KNOWN = 1000  # of the newest calls, whose models and use cases are offered
-IN_AN_ID = [MinValueValidator(date(1970, 1, 2), "Too long ago."), MaxValueValidator(date(9000, 1, 1), "Too far ahead.")]
+IN_AN_ID = [
+    MinValueValidator(date(1970, 1, 2), "Too long ago."),
+    MaxValueValidator(date(9000, 1, 1), "Too far ahead."),
+]
 
 
 class RenameForm(forms.Form):
-    title = forms.CharField(max_length=200, error_messages={"required": "Give the conversation a title."})
+    title = forms.CharField(
+        max_length=200, error_messages={"required": "Give the conversation a title."}
+    )
 
 
 class HistoryForm(forms.Form):
@@ -27,14 +32,19 @@ class HistoryForm(forms.Form):
 
     q = forms.CharField(required=False, max_length=TERM)
     model = forms.CharField(required=False, max_length=500, widget=forms.Select)
-    use_case = forms.CharField(label="Use case", required=False, max_length=500, widget=forms.Select)
+    use_case = forms.CharField(
+        label="Use case", required=False, max_length=500, widget=forms.Select
+    )
     since = forms.DateField(label="From", required=False, validators=IN_AN_ID)
     until = forms.DateField(label="To", required=False, validators=IN_AN_ID)
 
     FILTER = ("model", "use_case", "since", "until")
 
     def __init__(self, query, owner) -> None:
-        data = {name: " ".join(query.get(name, "").replace("\0", " ").split()) for name in self.base_fields}
+        data = {
+            name: " ".join(query.get(name, "").replace("\0", " ").split())
+            for name in self.base_fields
+        }
         data["q"] = data["q"][:TERM]
         super().__init__(data, label_suffix="")
         calls = Snapshot.objects.filter(owner=owner, conversation__isnull=False).order_by("-id")
@@ -44,7 +54,9 @@ class HistoryForm(forms.Form):
             self.fields[name].widget.choices = [("", "Any"), *((value, value) for value in values)]  # type: ignore[attr-defined]
         for name in ("since", "until"):
             self.fields[name].widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-            self.fields[name].error_messages["invalid"] = f"“{data[name][:40]}” is no day. Write one as {timezone.localdate():%Y-%m-%d}."
+            self.fields[name].error_messages["invalid"] = (
+                f"“{data[name][:40]}” is no day. Write one as {timezone.localdate():%Y-%m-%d}."
+            )
 
     def clean(self) -> None:
         since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")

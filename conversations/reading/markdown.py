@@ -29,7 +29,27 @@ DEEPEST = 20  # levels of quotes and lists
 LINK = re.compile(r"(?:https?://|mailto:)", re.I)
 ALIGN = {"text-align:left": "left", "text-align:center": "center", "text-align:right": "right"}
 
-BLOCKS = {"p", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "hr", "table", "thead", "tbody", "tr", "th", "td", "pre", "code", "div"}
+BLOCKS = {
+    "p",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "ul",
+    "ol",
+    "li",
+    "blockquote",
+    "hr",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "pre",
+    "code",
+    "div",
+}
 SANITISE = nh3.Cleaner(
     tags=BLOCKS | {"a", "strong", "em", "s", "br", "span"},
     attributes={"*": set(), "a": {"href"}, "ol": {"start"}},
@@ -71,7 +91,9 @@ def _render(text: str, before: dict[str, Any]) -> str:
 
 def outline(text: str) -> list[Token]:
     """The first token of each block at the top level; none of a text that costs too much."""
-    state = StateCore(text.encode(errors="replace").decode(), PARSER, {"deadline": time.thread_time() + SLOWEST})
+    state = StateCore(
+        text.encode(errors="replace").decode(), PARSER, {"deadline": time.thread_time() + SLOWEST}
+    )
     try:
         for rule in (normalize, block):
             rule(state)
@@ -117,11 +139,17 @@ def _without_pictures(tokens: list[Token]) -> Iterator[Token]:
         if token.type != "image":
             yield token
             continue
-        label = Token("text", "", 0, content=f"[image not loaded: {token.content or 'no description'}]")
+        label = Token(
+            "text", "", 0, content=f"[image not loaded: {token.content or 'no description'}]"
+        )
         if inside:
             yield label
         else:
-            yield from (Token("link_open", "a", 1, attrs={"href": token.attrs["src"]}), label, Token("link_close", "a", -1))
+            yield from (
+                Token("link_open", "a", 1, attrs={"href": token.attrs["src"]}),
+                label,
+                Token("link_close", "a", -1),
+            )
 
 
 def _code(renderer, tokens: list[Token], at: int, options, env) -> str:
@@ -139,8 +167,16 @@ def _coloured(code: str, language: str, env) -> Iterator[str]:
         return
     for kind, value in lexer.get_tokens(code):
         _check(env)
-        name = next(STANDARD_TYPES[general] for general in reversed(kind.split()) if general in STANDARD_TYPES)
-        yield f'<span class="{name}">{escape(value)}</span>' if name and not value.isspace() else str(escape(value))
+        name = next(
+            STANDARD_TYPES[general]
+            for general in reversed(kind.split())
+            if general in STANDARD_TYPES
+        )
+        yield (
+            f'<span class="{name}">{escape(value)}</span>'
+            if name and not value.isspace()
+            else str(escape(value))
+        )
 
 
 def _lexer(language: str) -> Lexer | None:
@@ -151,10 +187,14 @@ def _lexer(language: str) -> Lexer | None:
 
 
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "linkify": True, "maxNesting": DEEPEST}).enable(["table", "strikethrough", "linkify"])
+    parser = MarkdownIt(
+        "commonmark", {"html": False, "linkify": True, "maxNesting": DEEPEST}
+    ).enable(["table", "strikethrough", "linkify"])
     parser.validateLink = lambda url: LINK.match(url) is not None  # type: ignore[method-assign]
     assert parser.linkify
-    parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False})  # main.py is a file, not a site in Paraguay
+    parser.linkify.set(
+        {"fuzzy_link": False, "fuzzy_email": False}
+    )  # main.py is a file, not a site in Paraguay
     parser.inline.ruler.before("text", "in_time", _in_time)
     parser.block.ruler.before("table", "in_time", _in_time)
     parser.core.ruler.push("quieten", _quieten)
@@ -177,9 +217,15 @@ def css() -> str:
         if not name or name == "err":  # half of a program is no error
             continue
         colours = (_colour(light, kind, "#000000"), _colour(dark, kind, plain))
-        look = [f"color: light-dark({', '.join(colours)});"] if colours != ("#000000", plain) else []
-        look += ["font-weight: 600;"] * bool(light.style_for_token(kind)["bold"] or dark.style_for_token(kind)["bold"])
-        look += ["font-style: italic;"] * bool(light.style_for_token(kind)["italic"] or dark.style_for_token(kind)["italic"])
+        look = (
+            [f"color: light-dark({', '.join(colours)});"] if colours != ("#000000", plain) else []
+        )
+        look += ["font-weight: 600;"] * bool(
+            light.style_for_token(kind)["bold"] or dark.style_for_token(kind)["bold"]
+        )
+        look += ["font-style: italic;"] * bool(
+            light.style_for_token(kind)["italic"] or dark.style_for_token(kind)["italic"]
+        )
         if look:
             rules.append(f".code .{name} {{ {' '.join(look)} }}")
     return "\n".join(["/* Made by conversations.reading.markdown.css(). */", *rules, ""])

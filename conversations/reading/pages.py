@@ -49,12 +49,18 @@ def shell(request) -> dict[str, Any]:
         "recent": lambda: _recent(request.user),
         "policy_url": lambda: settings.USAGE_POLICY_URL or reverse("policy"),
         "policy_to_accept": lambda: policy.pending_policy(request.user),
-        "cost_this_month": lambda: turns.money(Usage.objects.cost_this_month(request.user), in_cents=True),
+        "cost_this_month": lambda: turns.money(
+            Usage.objects.cost_this_month(request.user), in_cents=True
+        ),
     }
 
 
 def _recent(user) -> list[Conversation]:
-    return list(Conversation.objects.of(user).shown().newest_first().only("id", "title")[:RECENT]) if user.is_authenticated else []
+    return (
+        list(Conversation.objects.of(user).shown().newest_first().only("id", "title")[:RECENT])
+        if user.is_authenticated
+        else []
+    )
 
 
 def render_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -69,11 +75,15 @@ def own(request, root: UUID) -> Conversation:
 # One conversation -----------------------------------------------------------------------------------------------
 
 
-def conversation(request, conversation: Conversation, at: UUID | None = None, count: int | None = None) -> dict[str, Any]:
+def conversation(
+    request, conversation: Conversation, at: UUID | None = None, count: int | None = None
+) -> dict[str, Any]:
     """What the page of a conversation shows, or the last `count` exchanges of it, in four queries at any length, and one more for files."""
     at = at or as_uuid(request.GET.get("at"))
     rows = conversation.messages.for_owner().defer("text", "raw")
-    calls = conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]).defer("params", "response", "salt", "commitment")
+    calls = conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]).defer(
+        "params", "response", "salt", "commitment"
+    )
     grown = tree.build_tree(rows, snapshots := list(calls))
     at, in_preamble = _beside_preamble(grown, snapshots, at)
     line = turns.line(grown, at)
@@ -83,7 +93,9 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
     wanted = [node.message.id for node in [*line.nodes[first:], *preamble]]
     texts = Message.objects.filter(id__in=wanted).values_list("id", "role", "text", "raw")
     if line.call:
-        asked = Snapshot.objects.filter(id=line.call.id).values_list("id", Value(PARAMS), "params", Value(None, TextField()))
+        asked = Snapshot.objects.filter(id=line.call.id).values_list(
+            "id", Value(PARAMS), "params", Value(None, TextField())
+        )
         texts = texts.union(asked, all=True)
     said, params = {}, "{}"
     for id, role, text, raw in texts:
@@ -91,13 +103,19 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
             params = text or params
         else:
             said[id] = threads.put_together(role, text, raw)
-    files = {bytes(file.sha256).hex(): file for file in conversation.attachments.all()} if attachments.list_references(list(said.values())) else {}
+    files = (
+        {bytes(file.sha256).hex(): file for file in conversation.attachments.all()}
+        if attachments.list_references(list(said.values()))
+        else {}
+    )
     shown = turns.turns(grown, line, first, said, files, growth.read_growth)
     growing = next((turn.call for turn in shown if turn.pending and turn.call), None)
     return {
         "conversation": conversation,
         "turns": shown,
-        "preamble": [turns.pieces(said[node.message.id], files, as_markdown=False) for node in preamble],
+        "preamble": [
+            turns.pieces(said[node.message.id], files, as_markdown=False) for node in preamble
+        ],
         "preamble_open": in_preamble,
         "earlier": _query(at=at, shown=count + SHOWN) if first else "",
         "newest": next((turn.anchor for turn in reversed(shown) if turn.kind == "question"), None),
@@ -109,7 +127,9 @@ def conversation(request, conversation: Conversation, at: UUID | None = None, co
     }
 
 
-def _beside_preamble(grown: tree.Tree, calls: list[Snapshot], at: UUID | None) -> tuple[UUID | None, bool]:
+def _beside_preamble(
+    grown: tree.Tree, calls: list[Snapshot], at: UUID | None
+) -> tuple[UUID | None, bool]:
     """A system message stands beside the line: the newest call that it led is shown instead, and the prompt unfolded."""
     path = grown.path_to(at)
     if not path or path[0] not in grown.preambles:
@@ -121,12 +141,19 @@ def _beside_preamble(grown: tree.Tree, calls: list[Snapshot], at: UUID | None) -
 @render_page
 def rename(request, root: UUID) -> HttpResponse:
     found = own(request, root)
-    form = RenameForm(request.POST if request.method == "POST" else None, initial={"title": found.title})
+    form = RenameForm(
+        request.POST if request.method == "POST" else None, initial={"title": found.title}
+    )
     if request.method == "POST" and form.is_valid():
         found.rename(form.cleaned_data["title"])
         messages.success(request, "Renamed.")
         return redirect("conversation", root)
-    return render(request, "rename.html", {"conversation": found, "form": form}, status=400 if form.errors else 200)
+    return render(
+        request,
+        "rename.html",
+        {"conversation": found, "form": form},
+        status=400 if form.errors else 200,
+    )
 
 
 @render_page
@@ -135,7 +162,10 @@ def remove(request, root: UUID) -> HttpResponse:
     if request.method != "POST":
         return render(request, "remove.html", {"conversation": found})
     found.hide()
-    messages.success(request, f"Removed “{found.title or 'Untitled conversation'}” from your history. The log stays.")
+    messages.success(
+        request,
+        f"Removed “{found.title or 'Untitled conversation'}” from your history. The log stays.",
+    )
     return redirect("history")
 
 
@@ -155,16 +185,27 @@ def stop(request, root: UUID) -> HttpResponse:
 def export(request, root: UUID, suffix: str) -> HttpResponse:
     """To be saved, not shown: a page of ours is made of nothing in it."""
     found = own(request, root)
-    data = exports.as_json(found) if suffix == "json" else exports.as_markdown(found, as_uuid(request.GET.get("at")))
-    answer = HttpResponse(data, content_type="application/json" if suffix == "json" else "text/markdown; charset=utf-8")
-    answer["Content-Disposition"] = content_disposition_header(True, exports.name(found.title, suffix)) or "attachment"
+    data = (
+        exports.as_json(found)
+        if suffix == "json"
+        else exports.as_markdown(found, as_uuid(request.GET.get("at")))
+    )
+    answer = HttpResponse(
+        data,
+        content_type="application/json" if suffix == "json" else "text/markdown; charset=utf-8",
+    )
+    answer["Content-Disposition"] = (
+        content_disposition_header(True, exports.name(found.title, suffix)) or "attachment"
+    )
     answer["X-Content-Type-Options"] = "nosniff"
     return answer
 
 
 @render_page
 def attachment(request, root: UUID, number: int) -> FileResponse:
-    return attachment_response.file_response(get_object_or_404(own(request, root).attachments, pk=number))
+    return attachment_response.file_response(
+        get_object_or_404(own(request, root).attachments, pk=number)
+    )
 
 
 # History --------------------------------------------------------------------------------------------------------
@@ -182,7 +223,15 @@ class HistoryEntry:
         row = self.conversation
         tokens = row.prompt_tokens + row.completion_tokens
         answers = turns.count(row.turns, "answer") if row.turns else "no answer"
-        return " · ".join(part for part in (answers, tokens and turns.count(tokens, "token"), row.cost and turns.money(row.cost)) if part)
+        return " · ".join(
+            part
+            for part in (
+                answers,
+                tokens and turns.count(tokens, "token"),
+                row.cost and turns.money(row.cost),
+            )
+            if part
+        )
 
 
 @render_page
@@ -206,16 +255,26 @@ def _all(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list[H
     if last and id:
         rows = rows.filter(Q(last__lte=last), Q(last__lt=last) | Q(id__lt=id))
     found = list(rows[: PAGE + 1])
-    entries = [HistoryEntry(row, [(row.title, False)], [], reverse("conversation", args=[row.id]) + NEWEST) for row in found[:PAGE]]
+    entries = [
+        HistoryEntry(row, [(row.title, False)], [], reverse("conversation", args=[row.id]) + NEWEST)
+        for row in found[:PAGE]
+    ]
     end = entries[-1].conversation if len(found) > PAGE else None
     return entries, _query(**form.given, last=end.last.isoformat(), before=end.id) if end else ""
 
 
-def _found(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list[HistoryEntry], str]:
+def _found(
+    request, rows: ConversationQuerySet, form: HistoryForm
+) -> tuple[list[HistoryEntry], str]:
     """By what was said, and by title; those begun last first."""
     query = form.words
     before = as_uuid(request.GET.get("before"))
-    hits = {hit.conversation: hit for hit in index.find_conversations(query, owner=request.user.id, limit=PAGE + 1, before=before, **form.calls)}
+    hits = {
+        hit.conversation: hit
+        for hit in index.find_conversations(
+            query, owner=request.user.id, limit=PAGE + 1, before=before, **form.calls
+        )
+    }
     titled = rows.filter(title__icontains=query).order_by("-id")
     if before:
         titled = titled.filter(id__lt=before)
@@ -225,22 +284,41 @@ def _found(request, rows: ConversationQuerySet, form: HistoryForm) -> tuple[list
     for id in ids[:PAGE]:
         if id in kept:  # and not removed meanwhile
             hit = hits.get(id)
-            link = reverse("conversation", args=[id]) + (f"{_query(at=hit.message)}#m{hit.message}" if hit else NEWEST)
-            entries.append(HistoryEntry(kept[id], _marked(kept[id].title, query), hit.snippet if hit else [], link))
+            link = reverse("conversation", args=[id]) + (
+                f"{_query(at=hit.message)}#m{hit.message}" if hit else NEWEST
+            )
+            entries.append(
+                HistoryEntry(
+                    kept[id], _marked(kept[id].title, query), hit.snippet if hit else [], link
+                )
+            )
     return entries, _query(**form.given, before=ids[PAGE - 1]) if len(ids) > PAGE else ""
 
 
-def _status(request, rows: ConversationQuerySet, form: HistoryForm, entries: list[HistoryEntry], more: bool) -> str:
+def _status(
+    request, rows: ConversationQuerySet, form: HistoryForm, entries: list[HistoryEntry], more: bool
+) -> str:
     """What a screen reader hears first."""
-    count, chosen = len(entries), " and ".join([f"“{form.words}”"] * bool(form.words) + ["the filter"] * bool(form.filtered))
+    count, chosen = (
+        len(entries),
+        " and ".join([f"“{form.words}”"] * bool(form.words) + ["the filter"] * bool(form.filtered)),
+    )
     if chosen:
         matches = f"conversation{'s' * (count != 1)} match{'es' * (count == 1)} {chosen}"
-        return f"{count} {matches} on this page; older ones follow." if more else f"{count or 'No'} {matches}."
+        return (
+            f"{count} {matches} on this page; older ones follow."
+            if more
+            else f"{count or 'No'} {matches}."
+        )
     if "before" in request.GET:
         return f"{turns.count(count, 'older conversation')}."
     if more:
         count = rows.order_by()[: COUNTED + 1].count()
-    return f"{'More than ' * (count > COUNTED)}{turns.count(min(count, COUNTED), 'conversation')}." if count else ""
+    return (
+        f"{'More than ' * (count > COUNTED)}{turns.count(min(count, COUNTED), 'conversation')}."
+        if count
+        else ""
+    )
 
 
 def _marked(text: str, query: str) -> list[tuple[str, bool]]:

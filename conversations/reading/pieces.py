@@ -59,7 +59,11 @@ def _field(key: str, value: Any) -> Piece:
 def _part(part: Any) -> list[Piece]:
     if not isinstance(part, dict):
         return [Piece("code", _json(part), "part")]
-    if part.keys() <= {"type", "text", "annotations"} and isinstance(part.get("text"), str) and not part.get("annotations"):
+    if (
+        part.keys() <= {"type", "text", "annotations"}
+        and isinstance(part.get("text"), str)
+        and not part.get("annotations")
+    ):
         return [Piece("text", part["text"])]
     files = [Piece("file", file=digest) for digest in attachments.list_references(part)]
     image = part.get("image_url")
@@ -70,12 +74,20 @@ def _part(part: Any) -> list[Piece]:
 
 def _tool_call(call: Any) -> Piece:
     function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or function.keys() - {"name", "arguments"} or call.keys() - {"id", "type", "function", "index"}:
+    if (
+        not isinstance(function, dict)
+        or function.keys() - {"name", "arguments"}
+        or call.keys() - {"id", "type", "function", "index"}
+    ):
         return Piece("code", _json(call), "tool call")
     arguments = function.get("arguments")
-    text = arguments if isinstance(arguments, str) else _json(arguments)  # as it came: parsing would hide a repeated key
+    text = (
+        arguments if isinstance(arguments, str) else _json(arguments)
+    )  # as it came: parsing would hide a repeated key
     return Piece("code", text, f"tool call: {function.get('name')} ({call.get('id')})")
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(attachments.restore(value, attachments.describe_file), option=orjson.OPT_INDENT_2).decode()
+    return orjson.dumps(
+        attachments.restore(value, attachments.describe_file), option=orjson.OPT_INDENT_2
+    ).decode()

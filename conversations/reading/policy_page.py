@@ -23,11 +23,15 @@ def policy(request) -> HttpResponseBase:
     if request.method == "POST" and current:
         if request.POST.get("version") == str(current.version):
             current.accept(request.user)
-            messages.success(request, f"You accepted version {current.version} of the usage policy.")
+            messages.success(
+                request, f"You accepted version {current.version} of the usage policy."
+            )
             return redirect(_way_back(request))
         messages.warning(request, CHANGED)
         return redirect("policy")
-    readers = Group.objects.filter(permissions__content_type__app_label="conversations", permissions__codename="view_content").order_by("name")
+    readers = Group.objects.filter(
+        permissions__content_type__app_label="conversations", permissions__codename="view_content"
+    ).order_by("name")
     shown = {
         "policy": current,
         "text": markdown.html(current.text) if current else "",

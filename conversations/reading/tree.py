@@ -34,7 +34,11 @@ class Node:
     @property
     def siblings(self) -> list[Node]:
         """All versions of this message, itself included, oldest first; a first message has none."""
-        return [node for node in self.parent.children if node.message.role == self.message.role] if self.parent else [self]
+        return (
+            [node for node in self.parent.children if node.message.role == self.message.role]
+            if self.parent
+            else [self]
+        )
 
     @property
     def version(self) -> int:
@@ -70,7 +74,9 @@ class Tree:
 
 def build_tree(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tree:
     """From a conversation's messages and snapshots, in any order. Costs no query when `snapshot` payloads are deferred."""
-    rows = sorted(messages, key=lambda row: (row.snapshot_id, row.depth, row.echo_of_id is not None))
+    rows = sorted(
+        messages, key=lambda row: (row.snapshot_id, row.depth, row.echo_of_id is not None)
+    )
     by_path: dict[bytes, Node] = {}
     nodes: dict[UUID, Node] = {}
     for row in rows:
@@ -78,7 +84,9 @@ def build_tree(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tr
         node = by_path.get(path_hash)
         if node is None:
             node = by_path[path_hash] = Node(row)
-        elif node.message.origin != Message.Origin.RELAYED == row.origin or (node.message.echo_of_id and not row.echo_of_id):
+        elif node.message.origin != Message.Origin.RELAYED == row.origin or (
+            node.message.echo_of_id and not row.echo_of_id
+        ):
             node.message = row
         nodes[row.id] = node
     roots: list[Node] = []

@@ -22,7 +22,12 @@ from . import markdown, rendered
 from .attachment_response import RASTER
 from .tree import Node, Tree
 
-USELESS = {"content_policy_violation", "moderation_blocked", "content_filter", "invalid_request_error"}  # what the same question meets again
+USELESS = {
+    "content_policy_violation",
+    "moderation_blocked",
+    "content_filter",
+    "invalid_request_error",
+}  # what the same question meets again
 TOO_LONG = {"context_length_exceeded", "string_above_max_length"}
 
 
@@ -76,7 +81,12 @@ class Turn:
 
     @property
     def can_be_regenerated(self) -> bool:
-        return self.call is not None and self.call.kind == Snapshot.Kind.CHAT and not self.pending and not self.problem
+        return (
+            self.call is not None
+            and self.call.kind == Snapshot.Kind.CHAT
+            and not self.pending
+            and not self.problem
+        )
 
 
 @dataclass(slots=True)
@@ -90,7 +100,11 @@ class Line:
     def exchanges(self) -> list[int]:
         """Where each begins: at a question that follows none."""
         roles = [node.message.role for node in self.nodes]
-        return [i for i, role in enumerate(roles) if role == "user" and (i == 0 or roles[i - 1] != "user")]
+        return [
+            i
+            for i, role in enumerate(roles)
+            if role == "user" and (i == 0 or roles[i - 1] != "user")
+        ]
 
     def first_of(self, count: int) -> int:
         """Where the last `count` exchanges begin; earlier where the target is."""
@@ -120,16 +134,38 @@ def line(tree: Tree, at: UUID | None) -> Line:
 
 def unanswered(node: Node) -> Snapshot | None:
     """The newest call that this message ends, if it brought no reply and nothing that follows is newer."""
-    call = max((call for call in node.calls if call.reply_id is None), key=lambda call: call.id, default=None)
-    newest = max((id for child in node.children for id in (child.message.snapshot_id, *(call.id for call in child.calls))), default=None)
+    call = max(
+        (call for call in node.calls if call.reply_id is None),
+        key=lambda call: call.id,
+        default=None,
+    )
+    newest = max(
+        (
+            id
+            for child in node.children
+            for id in (child.message.snapshot_id, *(call.id for call in child.calls))
+        ),
+        default=None,
+    )
     return call if call and (newest is None or call.id > newest) else None
 
 
 def siblings(node: Node, tree: Tree) -> list[Node]:
-    return node.siblings if node.parent else [root for root in tree.roots if root.message.role == node.message.role] or [node]
+    return (
+        node.siblings
+        if node.parent
+        else [root for root in tree.roots if root.message.role == node.message.role] or [node]
+    )
 
 
-def turns(tree: Tree, shown: Line, first: int, said: dict[UUID, shape.Json], files: dict[str, Attachment], grown: Callable[[UUID], str]) -> list[Turn]:
+def turns(
+    tree: Tree,
+    shown: Line,
+    first: int,
+    said: dict[UUID, shape.Json],
+    files: dict[str, Attachment],
+    grown: Callable[[UUID], str],
+) -> list[Turn]:
     """`said`: message id → the message, its files taken out; `files`: their sha256 in hex → the row."""
     made = [_turn(tree, node, said, files) for node in shown.nodes[first:]]
     tools = {id: name for message in said.values() for id, name in _tools(message)}
@@ -141,23 +177,48 @@ def turns(tree: Tree, shown: Line, first: int, said: dict[UUID, shape.Json], fil
     return made
 
 
-def _turn(tree: Tree, node: Node, said: dict[UUID, shape.Json], files: dict[str, Attachment]) -> Turn:
+def _turn(
+    tree: Tree, node: Node, said: dict[UUID, shape.Json], files: dict[str, Attachment]
+) -> Turn:
     anchor, message = node.message.id, said[node.message.id]
     if node.message.role != "assistant":
-        who = {"user": "You", "system": "System prompt", "developer": "System prompt"}.get(node.message.role) or f"Result of {message.get('name') or 'a tool'}"
+        who = {"user": "You", "system": "System prompt", "developer": "System prompt"}.get(
+            node.message.role
+        ) or f"Result of {message.get('name') or 'a tool'}"
         kind = "question" if node.message.role == "user" else "aside"
-        turn = Turn(anchor, kind, who, pieces(message, files, as_markdown=False), question=anchor if kind == "question" else None)
+        turn = Turn(
+            anchor,
+            kind,
+            who,
+            pieces(message, files, as_markdown=False),
+            question=anchor if kind == "question" else None,
+        )
         turn.version = _version([sibling.message.id for sibling in siblings(node, tree)], anchor)
         return _described(turn, "A picture that was sent along")
     calls = [call for call in node.calls if call.reply_id]
     call = max(calls, key=lambda call: call.id) if calls else None
-    turn = Turn(anchor, "answer", (call.model if call else "") or "Assistant", pieces(message, files, as_markdown=True), call, claimed=node.claimed)
+    turn = Turn(
+        anchor,
+        "answer",
+        (call.model if call else "") or "Assistant",
+        pieces(message, files, as_markdown=True),
+        call,
+        claimed=node.claimed,
+    )
     waiting = node.parent and unanswered(node.parent)
-    turn.version = _version([*(sibling.message.id for sibling in siblings(node, tree)), *([node.parent.message.id] if waiting and node.parent else [])], anchor)
+    turn.version = _version(
+        [
+            *(sibling.message.id for sibling in siblings(node, tree)),
+            *([node.parent.message.id] if waiting and node.parent else []),
+        ],
+        anchor,
+    )
     if call:
         turn.figures, turn.note, turn.problem = figures(call), _note(call), problem(call)
     asked = said.get(node.parent.message.id) if node.parent else None
-    return _described(turn, threads.plain_text(asked).strip()[:300] if asked else "A picture that was answered")
+    return _described(
+        turn, threads.plain_text(asked).strip()[:300] if asked else "A picture that was answered"
+    )
 
 
 def _described(turn: Turn, alt: str) -> Turn:
@@ -184,16 +245,24 @@ def _version(ids: list[UUID], this: UUID) -> Version | None:
     if len(ids) < 2 or this not in ids:
         return None
     at = ids.index(this)
-    return Version(at + 1, len(ids), ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None)
+    return Version(
+        at + 1, len(ids), ids[at - 1] if at else None, ids[at + 1] if at + 1 < len(ids) else None
+    )
 
 
 # What a message says --------------------------------------------------------------------------------------------
 
 
-def pieces(message: shape.Json, files: dict[str, Attachment], *, as_markdown: bool) -> list[TurnPiece]:
+def pieces(
+    message: shape.Json, files: dict[str, Attachment], *, as_markdown: bool
+) -> list[TurnPiece]:
     """With `as_markdown`, its text is Markdown."""
     content = message.get("content")
-    found = [piece for part in (content if isinstance(content, list) else [content]) for piece in _part(part, files, as_markdown)]
+    found = [
+        piece
+        for part in (content if isinstance(content, list) else [content])
+        for piece in _part(part, files, as_markdown)
+    ]
     if isinstance(refusal := message.get("refusal"), str) and refusal:
         found.append(TurnPiece("note", refusal, "The model declined"))
     calls = message.get("tool_calls")
@@ -213,7 +282,9 @@ def _part(part: Any, files: dict[str, Attachment], as_markdown: bool) -> list[Tu
     if (file := _file(part, files)) is not None:
         return [file]
     kind = part.get("type")
-    if kind in ("text", "input_text", "output_text", None) and isinstance(text := part.get("text"), str):
+    if kind in ("text", "input_text", "output_text", None) and isinstance(
+        text := part.get("text"), str
+    ):
         return _part(text, files, as_markdown)
     if kind == "refusal" and isinstance(text := part.get("refusal"), str):
         return [TurnPiece("note", text, "The model declined")]
@@ -225,7 +296,11 @@ def _part(part: Any, files: dict[str, Attachment], as_markdown: bool) -> list[Tu
             return [file]
     url = inner.get("url")
     if isinstance(url, str) and url.startswith("data:"):
-        return [TurnPiece("note", f"{len(url):,} characters, kept in the message itself", "A small file")]
+        return [
+            TurnPiece(
+                "note", f"{len(url):,} characters, kept in the message itself", "A small file"
+            )
+        ]
     if isinstance(url, str) and markdown.LINK.match(url):
         return [TurnPiece("link", url, "image not loaded")]
     return [TurnPiece("json", as_json(part), str(kind or "Content"))]
@@ -237,7 +312,9 @@ def _file(value: shape.Json, files: dict[str, Attachment]) -> TurnPiece | None:
     row = files.get(inner[0]) if isinstance(inner, list) and inner else None
     if row is None:
         return None
-    return TurnPiece("image" if row.media_type in RASTER else "file", size(row.size), row.media_type, row)
+    return TurnPiece(
+        "image" if row.media_type in RASTER else "file", size(row.size), row.media_type, row
+    )
 
 
 def _call(call: Any) -> TurnPiece:
@@ -274,7 +351,9 @@ def problem(call: Snapshot) -> Problem | None:
         case Snapshot.Status.FAILED if call.error_code in USELESS:
             return Problem("The model's provider refused this", call.error, "edit")
         case Snapshot.Status.FAILED:
-            return Problem("The answer was cut off" if call.reply_id else "No answer", call.error, "retry")
+            return Problem(
+                "The answer was cut off" if call.reply_id else "No answer", call.error, "retry"
+            )
         case Snapshot.Status.REFUSED:
             return Problem("Not sent", call.error, "edit")
         case Snapshot.Status.CANCELLED:
@@ -285,7 +364,10 @@ def problem(call: Snapshot) -> Problem | None:
 
 
 def _note(call: Snapshot) -> str:
-    return {"length": "Ended at the token limit.", "content_filter": "Ended by the provider's content filter."}.get(call.finish_reason, "")
+    return {
+        "length": "Ended at the token limit.",
+        "content_filter": "Ended by the provider's content filter.",
+    }.get(call.finish_reason, "")
 
 
 def figures(call: Snapshot) -> str:
@@ -305,7 +387,9 @@ def count(number: int, what: str) -> str:
 
 def money(cost: Decimal, *, in_cents: bool = False) -> str:
     """US dollars, as exact as is of interest."""
-    least, exact = (Decimal("0.01"), Decimal(0)) if in_cents else (Decimal("0.0001"), Decimal("0.1"))
+    least, exact = (
+        (Decimal("0.01"), Decimal(0)) if in_cents else (Decimal("0.0001"), Decimal("0.1"))
+    )
     if 0 < cost < least:
         return f"<${least}"
     return f"${cost:,.4f}" if 0 < cost < exact else f"${cost:,.2f}"

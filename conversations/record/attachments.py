@@ -18,7 +18,12 @@ from django.core.files.storage import default_storage
 MARK = "$attachment"
 LONG = 2048  # characters; a shorter string stays where it is
 DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,")
-MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"%PDF-", "application/pdf"))
+MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+)
 
 
 class Blob(NamedTuple):
@@ -72,7 +77,11 @@ def list_references(value: Any) -> list[str]:
     inner = value.get(MARK)
     if type(inner) is list:
         return [inner[0]]
-    return [found for item in (inner if type(inner) is dict else value).values() for found in list_references(item)]
+    return [
+        found
+        for item in (inner if type(inner) is dict else value).values()
+        for found in list_references(item)
+    ]
 
 
 def store(blobs: list[Blob]) -> None:
@@ -94,7 +103,9 @@ def detect_media_type(data: bytes) -> str:
     """By its first bytes; whatever a sender says."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
-    return next((kind for magic, kind in MAGIC if data.startswith(magic)), "application/octet-stream")
+    return next(
+        (kind for magic, kind in MAGIC if data.startswith(magic)), "application/octet-stream"
+    )
 
 
 def _file(text: str, blobs: list[Blob]) -> Any:

@@ -84,7 +84,14 @@ class Outcome:
 
 def make_title(messages: list[Json]) -> str:
     """The beginning of the first thing that the user says."""
-    said = next((text for message in messages if message.get("role") == "user" and (text := threads.plain_text(message).strip())), "")
+    said = next(
+        (
+            text
+            for message in messages
+            if message.get("role") == "user" and (text := threads.plain_text(message).strip())
+        ),
+        "",
+    )
     return " ".join(said[: 4 * TITLE].split())[:TITLE]
 
 

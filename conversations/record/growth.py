@@ -13,7 +13,11 @@ def save_piece(snapshot: UUID, at: int, text: str) -> None:
 
 def read_growth(snapshot: UUID, after: int = 0) -> str:
     """What was saved of a growing answer; `after`: the characters of an earlier answer of this function."""
-    return "".join(Partial.objects.filter(snapshot=snapshot, at__gte=after).order_by("at").values_list("text", flat=True))
+    return "".join(
+        Partial.objects.filter(snapshot=snapshot, at__gte=after)
+        .order_by("at")
+        .values_list("text", flat=True)
+    )
 
 
 def ask_to_stop(snapshot: UUID) -> None:

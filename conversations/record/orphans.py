@@ -26,11 +26,18 @@ def register() -> None:
 def close_orphans() -> int:
     """Close what dead processes left open, with the text that was saved; a late close by one that was only slow finds nothing pending."""
     host = socket.gethostname()
-    running = Process.objects.annotate(silent=ExpressionWrapper(Now() - F("seen"), output_field=DurationField()))
-    dead = [process.id for process in running if process.silent > processes.SILENT or (process.host == host and not _alive(process.pid))]
+    running = Process.objects.annotate(
+        silent=ExpressionWrapper(Now() - F("seen"), output_field=DurationField())
+    )
+    dead = [
+        process.id
+        for process in running
+        if process.silent > processes.SILENT or (process.host == host and not _alive(process.pid))
+    ]
     Process.objects.filter(id__in=dead).delete()
     left = Snapshot.objects.filter(status=Snapshot.Status.PENDING).filter(
-        Q(process__isnull=False) & ~Exists(Process.objects.filter(id=OuterRef("process"))) | Q(process=None, opened__lt=Now() - timedelta(hours=1))
+        Q(process__isnull=False) & ~Exists(Process.objects.filter(id=OuterRef("process")))
+        | Q(process=None, opened__lt=Now() - timedelta(hours=1))
     )
     return sum(interrupt(snapshot) for snapshot in left.order_by("id")[:1000])
 
@@ -38,25 +45,47 @@ def close_orphans() -> int:
 def interrupt(snapshot: Snapshot) -> bool:
     text = read_growth(snapshot.id)
     replies = [{"role": "assistant", "content": text}] if text else []
-    said = "".join(threads.plain_text(message) for message in read_path(snapshot.preamble_id) + read_path(snapshot.head_id))
+    said = "".join(
+        threads.plain_text(message)
+        for message in read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
+    )
     outcome = Outcome(
-        status=Snapshot.Status.INTERRUPTED, replies=replies, prompt_tokens=estimate_tokens(said), completion_tokens=estimate_tokens(text), estimated=True,
-        error_code="gateway_stopped", error="The gateway stopped while the answer was on its way.",
-    )  # fmt: skip
+        status=Snapshot.Status.INTERRUPTED,
+        replies=replies,
+        prompt_tokens=estimate_tokens(said),
+        completion_tokens=estimate_tokens(text),
+        estimated=True,
+        error_code="gateway_stopped",
+        error="The gateway stopped while the answer was on its way.",
+    )
     return close(resume(snapshot), outcome)
 
 
 def resume(snapshot: Snapshot) -> Call:
     """A pending snapshot read from its row, made fit to be closed."""
     key = read_thread_key(snapshot.owner_id, snapshot.end_user)
-    call = Call(snapshot.id, snapshot.conversation_id, snapshot.owner_id, snapshot.model, snapshot.kind, snapshot.opened, key)
+    call = Call(
+        snapshot.id,
+        snapshot.conversation_id,
+        snapshot.owner_id,
+        snapshot.model,
+        snapshot.kind,
+        snapshot.opened,
+        key,
+    )
     if snapshot.head:
-        call.head, call.head_hash, call.head_depth = snapshot.head.id, bytes(snapshot.head.path_hash), snapshot.head.depth
+        call.head, call.head_hash, call.head_depth = (
+            snapshot.head.id,
+            bytes(snapshot.head.path_hash),
+            snapshot.head.depth,
+        )
     return call
 
 
 def _alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # one that nobody has buried yet runs nothing
+        return (
+            psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        )  # one that nobody has buried yet runs nothing
     except psutil.NoSuchProcess:
         return False

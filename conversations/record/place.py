@@ -26,10 +26,14 @@ class Place:
     ids: list[UUID]
     known: int = 0
     preamble: UUID | None = None  # of the call that brought the newest known reply
-    relayed: dict[bytes, UUID] = field(default_factory=dict)  # path hash → the reply as the gateway relayed it
+    relayed: dict[bytes, UUID] = field(
+        default_factory=dict
+    )  # path hash → the reply as the gateway relayed it
 
 
-def locate(asked: CallRequest, key: bytes, turns: list[Json], path: list[bytes], root: UUID | None) -> Place | None:
+def locate(
+    asked: CallRequest, key: bytes, turns: list[Json], path: list[bytes], root: UUID | None
+) -> Place | None:
     """The conversation that the client names; else the longest known path that ends in a reply. None: a new one.
 
     User messages alone never name a conversation: many people open with "hi"."""
@@ -38,7 +42,11 @@ def locate(asked: CallRequest, key: bytes, turns: list[Json], path: list[bytes],
     if not named and not (replies and asked.by_content):
         return None
     sql = NAMED if named else CONTINUED
-    values = {"owner": asked.owner, "root": root, "session_key": None if root else asked.session_key}
+    values = {
+        "owner": asked.owner,
+        "root": root,
+        "session_key": None if root else asked.session_key,
+    }
     place = None
     # A known path is known from its root on: mostly one of the newest replies is, and the older ones need no look.
     for wanted in (replies[-4:], replies) if len(replies) > 4 else (replies,):
@@ -50,7 +58,11 @@ def locate(asked: CallRequest, key: bytes, turns: list[Json], path: list[bytes],
         here = [row for row in found if row[0] == place.conversation and row[1]]
         if here:
             place.preamble = here[0][5]
-        place.relayed = {bytes(path_hash): echo_of or id for _, id, path_hash, origin, echo_of, _ in here if origin == Message.Origin.RELAYED}
+        place.relayed = {
+            bytes(path_hash): echo_of or id
+            for _, id, path_hash, origin, echo_of, _ in here
+            if origin == Message.Origin.RELAYED
+        }
         rows = {id for _, id, *_ in here}
         place.known = next((i + 1 for i in reversed(wanted) if place.ids[i] in rows), 0)
         if place.known:
@@ -62,9 +74,16 @@ def locate(asked: CallRequest, key: bytes, turns: list[Json], path: list[bytes],
 
 def retried(asked: CallRequest, now: datetime) -> tuple[UUID | None, UUID | None]:
     """The snapshot that this call repeats byte for byte, and its conversation."""
-    recent = Snapshot.objects.filter(owner_id=asked.owner, kind=asked.kind, model=asked.model, id__gte=make_id(now - RETRIED_WITHIN, first=True))
+    recent = Snapshot.objects.filter(
+        owner_id=asked.owner,
+        kind=asked.kind,
+        model=asked.model,
+        id__gte=make_id(now - RETRIED_WITHIN, first=True),
+    )
     recent = recent.exclude(salt=None).order_by("-id")
-    for id, conversation, salt, commitment in recent.values_list("id", "conversation_id", "salt", "commitment")[:20]:
+    for id, conversation, salt, commitment in recent.values_list(
+        "id", "conversation_id", "salt", "commitment"
+    )[:20]:
         if salt and sha256(bytes(salt) + asked.sent).digest() == bytes(commitment):
             return id, conversation
     return None, None
@@ -77,7 +96,9 @@ def read_thread_key(owner: int, end_user: str = "") -> bytes:
 
 
 def _read_seed(owner: int) -> bytes:
-    row, _ = ThreadSeed.objects.get_or_create(owner_id=owner, defaults={"seed": secrets.token_bytes(32)})
+    row, _ = ThreadSeed.objects.get_or_create(
+        owner_id=owner, defaults={"seed": secrets.token_bytes(32)}
+    )
     return bytes(row.seed)
 
 

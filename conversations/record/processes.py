@@ -25,7 +25,9 @@ def beat(role: str = Process.Role.WEB) -> None:
 
 def measure_silence() -> timedelta | None:
     """How long ago a worker last beat. None: never, or it ended as it should."""
-    return Process.objects.filter(role=Process.Role.WORKER).aggregate(silent=Now() - Max("seen"))["silent"]
+    return Process.objects.filter(role=Process.Role.WORKER).aggregate(silent=Now() - Max("seen"))[
+        "silent"
+    ]
 
 
 def unregister() -> None:

@@ -15,9 +15,15 @@ from . import attachments, threads
 def rebuild_request(snapshot: Snapshot) -> Json:
     """The request as it was sent: equal as JSON, every field and spelling."""
     params = attachments.restore(orjson.loads(snapshot.params))
-    if (snapshot.head_id is None and snapshot.preamble_id is None) or snapshot.kind != Snapshot.Kind.CHAT:
+    if (
+        snapshot.head_id is None and snapshot.preamble_id is None
+    ) or snapshot.kind != Snapshot.Kind.CHAT:
         return params
-    return params | {"messages": attachments.restore(read_path(snapshot.preamble_id) + read_path(snapshot.head_id))}
+    return params | {
+        "messages": attachments.restore(
+            read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
+        )
+    }
 
 
 def rebuild_response(snapshot: Snapshot) -> Json | None:
@@ -38,7 +44,10 @@ def read_path(head: UUID | None) -> list[Json]:
     if head is None:
         return []
     rows = execute(PATH, {"head": head}).fetchall()
-    return [threads.put_together(role, echoed.strip() if echoed is not None else text, raw) for role, text, raw, echoed in rows]
+    return [
+        threads.put_together(role, echoed.strip() if echoed is not None else text, raw)
+        for role, text, raw, echoed in rows
+    ]
 
 
 MESSAGE = "$message"  # in a kept response, where a message's row is named
@@ -85,7 +94,10 @@ class Messages:
         params = attachments.restore(orjson.loads(snapshot.params), self.file)
         params = self.names.request(params) if self.names else params
         if snapshot.kind == Snapshot.Kind.CHAT and (snapshot.head_id or snapshot.preamble_id):
-            params["messages"] = [self.fragment(id) for id in self.path(snapshot.preamble_id) + self.path(snapshot.head_id)]
+            params["messages"] = [
+                self.fragment(id)
+                for id in self.path(snapshot.preamble_id) + self.path(snapshot.head_id)
+            ]
         return orjson.dumps(params).decode()
 
     def response(self, snapshot: Snapshot) -> str:
@@ -101,15 +113,28 @@ class Messages:
 
     def files(self, snapshot: Snapshot) -> list[str]:
         """The sha256 (hex) of each file of the request and of the reply, in order."""
-        ids = [*self.path(snapshot.preamble_id), *self.path(snapshot.head_id), *self.path(snapshot.reply_id)[-1:]]
+        ids = [
+            *self.path(snapshot.preamble_id),
+            *self.path(snapshot.head_id),
+            *self.path(snapshot.reply_id)[-1:],
+        ]
         texts = [snapshot.params, *(self.rows[id][3] for id in ids), snapshot.response]
-        return list(dict.fromkeys(digest for text in texts if text for digest in attachments.list_references(orjson.loads(text))))
+        return list(
+            dict.fromkeys(
+                digest
+                for text in texts
+                if text
+                for digest in attachments.list_references(orjson.loads(text))
+            )
+        )
 
     def fragment(self, id: UUID) -> orjson.Fragment:
         if id in self.made:
             return self.made[id]
         made = orjson.Fragment(orjson.dumps(attachments.restore(self.message(id), self.file)))
-        if self.file is attachments.describe_file or attachments.MARK not in (self.rows[id][3] or ""):  # whole files are not held
+        if self.file is attachments.describe_file or attachments.MARK not in (
+            self.rows[id][3] or ""
+        ):  # whole files are not held
             self.made[id] = made
         return made
 
@@ -123,5 +148,7 @@ class Messages:
 
     def message(self, id: UUID) -> Json:
         _, role, text, raw, echo_of = self.rows[id]
-        message = threads.put_together(role, self.rows[echo_of][2].strip() if echo_of else text, raw)
+        message = threads.put_together(
+            role, self.rows[echo_of][2].strip() if echo_of else text, raw
+        )
         return self.names.message(message) if self.names else message

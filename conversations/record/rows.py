@@ -8,7 +8,12 @@ from . import attachments, threads
 
 
 def build_rows(
-    messages: list[Json], ids: list[UUID], path: list[bytes], known: int, relayed: dict[bytes, UUID], blobs: list[attachments.Blob]
+    messages: list[Json],
+    ids: list[UUID],
+    path: list[bytes],
+    known: int,
+    relayed: dict[bytes, UUID],
+    blobs: list[attachments.Blob],
 ) -> list[threads.MessageRow]:
     """The messages that are no rows yet."""
     rows = []
@@ -23,5 +28,17 @@ def build_rows(
             text = None
         else:
             echo_of = None
-        rows.append(threads.MessageRow(ids[depth], ids[depth - 1] if depth else None, depth, role, text, raw, origin, echo_of, path[depth]))
+        rows.append(
+            threads.MessageRow(
+                ids[depth],
+                ids[depth - 1] if depth else None,
+                depth,
+                role,
+                text,
+                raw,
+                origin,
+                echo_of,
+                path[depth],
+            )
+        )
     return rows

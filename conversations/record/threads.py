@@ -19,7 +19,14 @@ import orjson
 Json = dict[str, Any]
 
 # What a reply may carry besides what it says; clients drop, keep or mangle these when they send it back.
-DECORATION = {"annotations", "reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "provider_specific_fields"}
+DECORATION = {
+    "annotations",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "thinking_blocks",
+    "provider_specific_fields",
+}
 DEEPEST = 64  # levels of JSON that are taken
 PREAMBLE, TURNS = b"preamble", b"turns"  # the roots
 
@@ -40,25 +47,46 @@ class MessageRow(NamedTuple):
 
 def split(messages: list[Json]) -> tuple[list[Json], list[Json]]:
     """The preamble and the turns."""
-    first = next((i for i, message in enumerate(messages) if message.get("role") not in ("system", "developer")), len(messages))
+    first = next(
+        (
+            i
+            for i, message in enumerate(messages)
+            if message.get("role") not in ("system", "developer")
+        ),
+        len(messages),
+    )
     return messages[:first], messages[first:]
 
 
 def path_hashes(key: bytes, root: bytes, messages: list[Json]) -> list[bytes]:
     """The path hash of each message below a root."""
     parent = hmac.digest(key, root, "sha256")
-    return [parent := hmac.digest(key, parent + canonical_form(message), "sha256") for message in messages]
+    return [
+        parent := hmac.digest(key, parent + canonical_form(message), "sha256")
+        for message in messages
+    ]
 
 
 def next_hash(key: bytes, parent: bytes | None, message: Json) -> bytes:
-    return hmac.digest(key, (parent or hmac.digest(key, TURNS, "sha256")) + canonical_form(message), "sha256")
+    return hmac.digest(
+        key, (parent or hmac.digest(key, TURNS, "sha256")) + canonical_form(message), "sha256"
+    )
 
 
-def message_ids(key: bytes, conversation: UUID, parent: UUID | bytes, messages: list[Json]) -> list[UUID]:
+def message_ids(
+    key: bytes, conversation: UUID, parent: UUID | bytes, messages: list[Json]
+) -> list[UUID]:
     """The id of each message below another, or below a root. They begin with the conversation's own time: its rows lie together."""
-    prefix, chain, found = conversation.bytes[:6], (parent.bytes if isinstance(parent, UUID) else parent), []
+    prefix, chain, found = (
+        conversation.bytes[:6],
+        (parent.bytes if isinstance(parent, UUID) else parent),
+        [],
+    )
     for message in messages:
-        chain = prefix + hmac.digest(key, conversation.bytes + chain + exact_form(message), "sha256")[:10]
+        chain = (
+            prefix
+            + hmac.digest(key, conversation.bytes + chain + exact_form(message), "sha256")[:10]
+        )
         found.append(UUID(bytes=chain))
     return found
 
@@ -74,11 +102,19 @@ def canonical_form(message: Json) -> bytes:
     role, content = message.get("role"), message.get("content")
     if len(message) == 2 and type(content) is str and role in ("user", "tool", "system"):
         return orjson.dumps([role, content])
-    rest = {k: v for k, v in message.items() if k not in ("role", "content", "cache_control") and not is_empty(v)}
+    rest = {
+        k: v
+        for k, v in message.items()
+        if k not in ("role", "content", "cache_control") and not is_empty(v)
+    }
     if type(content) is list:
         parts = [without(part, "cache_control") for part in content]
         only = parts[0] if len(parts) == 1 else None
-        content = only["text"] if type(only) is dict and only.keys() == {"type", "text"} and only["type"] == "text" else parts
+        content = (
+            only["text"]
+            if type(only) is dict and only.keys() == {"type", "text"} and only["type"] == "text"
+            else parts
+        )
     if role == "assistant":
         rest = {k: v for k, v in rest.items() if k not in DECORATION}
         content = content.strip() if type(content) is str else content
@@ -90,7 +126,11 @@ def canonical_form(message: Json) -> bytes:
 
 def fold_reply(reply: Json) -> Json:
     """How most clients return a reply. A relayed row stands for this in a request; any other spelling is an echo of its own."""
-    return {k: v for k, v in reply.items() if k in ("role", "content") or (k not in DECORATION and not is_empty(v))}
+    return {
+        k: v
+        for k, v in reply.items()
+        if k in ("role", "content") or (k not in DECORATION and not is_empty(v))
+    }
 
 
 def is_echo(message: Json) -> bool:
@@ -108,7 +148,11 @@ def take_apart(message: Json, *, text: bool = True) -> tuple[str, str | None, st
     if type(content) is str and "\0" not in content:
         plain["content"] = content
     rest = {key: value for key, value in message.items() if key not in plain}
-    return plain.get("role", ""), plain.get("content") if text else None, orjson.dumps(rest).decode() if rest else None
+    return (
+        plain.get("role", ""),
+        plain.get("content") if text else None,
+        orjson.dumps(rest).decode() if rest else None,
+    )
 
 
 def put_together(role: str, text: str | None, raw: str | None) -> Json:
@@ -124,15 +168,28 @@ def plain_text(message: Json) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return "\n".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return "\n".join(
+        part["text"]
+        for part in parts
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
+    )
 
 
 def searchable_text(message: Json) -> str:
     """All words of a message that a person may look for: its text, its tool calls, its refusal."""
     calls = message.get("tool_calls")
-    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    functions = (
+        [call.get("function") for call in calls if isinstance(call, dict)]
+        if isinstance(calls, list)
+        else []
+    )
     words = [plain_text(message), message.get("refusal")]
-    words += [word for function in functions if isinstance(function, dict) for word in (function.get("name"), function.get("arguments"))]
+    words += [
+        word
+        for function in functions
+        if isinstance(function, dict)
+        for word in (function.get("name"), function.get("arguments"))
+    ]
     return "\n".join(word for word in words if isinstance(word, str) and word)
 
 
@@ -141,7 +198,12 @@ def is_deeper(value: Any, levels: int = DEEPEST) -> bool:
     nested = [value] if isinstance(value, dict | list) else []
     while nested and levels:
         levels -= 1
-        nested = [item for outer in nested for item in (outer.values() if isinstance(outer, dict) else outer) if isinstance(item, dict | list)]
+        nested = [
+            item
+            for outer in nested
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
     return bool(nested)
 
 

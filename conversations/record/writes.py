@@ -45,8 +45,13 @@ def _open(asked: CallRequest) -> Call:
     fresh = place is None and bool(asked.messages)
     if place is None:
         conversation = make_id(opened) if fresh else None
-        place = Place(conversation, threads.message_ids(key, conversation, threads.TURNS, turns) if conversation else [])
-    call = Call(make_id(opened), place.conversation, asked.owner, asked.model, asked.kind, opened, key)
+        place = Place(
+            conversation,
+            threads.message_ids(key, conversation, threads.TURNS, turns) if conversation else [],
+        )
+    call = Call(
+        make_id(opened), place.conversation, asked.owner, asked.model, asked.kind, opened, key
+    )
 
     blobs: list[attachments.Blob] = []
     rows: list[threads.MessageRow] = []
@@ -58,21 +63,47 @@ def _open(asked: CallRequest) -> Call:
         ids = threads.message_ids(key, place.conversation, threads.PREAMBLE, preamble)
         preamble_id = ids[-1]
         if place.preamble != preamble_id:
-            rows += build_rows(preamble, ids, threads.path_hashes(key, threads.PREAMBLE, preamble), 0, {}, blobs)
+            rows += build_rows(
+                preamble, ids, threads.path_hashes(key, threads.PREAMBLE, preamble), 0, {}, blobs
+            )
     in_rows = asked.kind == Snapshot.Kind.CHAT and bool(rows or place.known)
     rest = {k: v for k, v in asked.body.items() if k != "messages"} if in_rows else asked.body
     params = orjson.dumps(attachments.lighten(rest, blobs)).decode()
-    classic = None if asked.classic is None else orjson.dumps(attachments.lighten(asked.classic, blobs)).decode()
+    classic = (
+        None
+        if asked.classic is None
+        else orjson.dumps(attachments.lighten(asked.classic, blobs)).decode()
+    )
     attachments.store(blobs)
     salt = secrets.token_bytes(16)
     values = {
-        "id": call.id, "conversation": place.conversation, "fresh": fresh, "owner": asked.owner, "session_key": asked.session_key,
-        "title": clean(asked.title or make_title(asked.messages)), "key": asked.key, "end_user": clean(asked.end_user), "use_case": clean(asked.use_case),
-        "kind": asked.kind, "process": processes.PROCESS, "retry_of": retry_of, "model": clean(asked.model), "upstream": asked.upstream, "params": params,
-        "preamble": preamble_id, "head": call.head, "salt": salt, "commitment": sha256(salt + asked.sent).digest(),
-        "address": asked.address, "user_agent": clean(asked.user_agent), "opened": opened,
-        "classic_id": asked.classic_id, "classic": classic, "classic_root": asked.classic_root, "about": asked.about,
-    }  # fmt: skip
+        "id": call.id,
+        "conversation": place.conversation,
+        "fresh": fresh,
+        "owner": asked.owner,
+        "session_key": asked.session_key,
+        "title": clean(asked.title or make_title(asked.messages)),
+        "key": asked.key,
+        "end_user": clean(asked.end_user),
+        "use_case": clean(asked.use_case),
+        "kind": asked.kind,
+        "process": processes.PROCESS,
+        "retry_of": retry_of,
+        "model": clean(asked.model),
+        "upstream": asked.upstream,
+        "params": params,
+        "preamble": preamble_id,
+        "head": call.head,
+        "salt": salt,
+        "commitment": sha256(salt + asked.sent).digest(),
+        "address": asked.address,
+        "user_agent": clean(asked.user_agent),
+        "opened": opened,
+        "classic_id": asked.classic_id,
+        "classic": classic,
+        "classic_root": asked.classic_root,
+        "about": asked.about,
+    }
     execute(OPEN, values | _brought(rows, blobs))
     return call
 
@@ -85,27 +116,62 @@ def close(call: Call, outcome: Outcome) -> bool:
     if call.conversation:
         for reply in outcome.replies:
             message = threads.fold_reply(reply)
-            [id] = threads.message_ids(call.key, call.conversation, call.head or threads.TURNS, [message])
+            [id] = threads.message_ids(
+                call.key, call.conversation, call.head or threads.TURNS, [message]
+            )
             path_hash = threads.next_hash(call.key, call.head_hash, message)
             role, text, raw = threads.take_apart(attachments.lighten(message, blobs))
-            rows.append(threads.MessageRow(id, call.head, call.head_depth + 1, role, text, raw, Message.Origin.RELAYED, None, path_hash))
+            rows.append(
+                threads.MessageRow(
+                    id,
+                    call.head,
+                    call.head_depth + 1,
+                    role,
+                    text,
+                    raw,
+                    Message.Origin.RELAYED,
+                    None,
+                    path_hash,
+                )
+            )
             extras.append({k: v for k, v in reply.items() if k not in message} | {MESSAGE: str(id)})
     response = outcome.response
     if response and rows:
-        choices = [choice | {"message": extra} for choice, extra in zip(response.get("choices") or [], extras, strict=False)]
+        choices = [
+            choice | {"message": extra}
+            for choice, extra in zip(response.get("choices") or [], extras, strict=False)
+        ]
         response = response | {"choices": choices} if choices else response
-    response_text = orjson.dumps(attachments.lighten(response, blobs)).decode() if response is not None else ""
+    response_text = (
+        orjson.dumps(attachments.lighten(response, blobs)).decode() if response is not None else ""
+    )
     attachments.store(blobs)
     values = {
-        "id": call.id, "conversation": call.conversation, "owner": call.owner, "model": clean(call.model), "day": call.opened.date(),
-        "status": outcome.status, "reply": rows[0].id if rows else None, "response": response_text, "turn": bool(rows),
-        "failure": outcome.status != Snapshot.Status.OK, "served_model": clean(outcome.served_model), "finish_reason": clean(outcome.finish_reason),
-        "upstream_id": clean(outcome.upstream_id), "upstream_request_id": clean(outcome.upstream_request_id),
-        "prompt_tokens": outcome.prompt_tokens, "completion_tokens": outcome.completion_tokens, "estimated": outcome.estimated,
-        "cost": None if outcome.cost is None else round(outcome.cost, 8), "error_code": clean(outcome.error_code),
-        "upstream": outcome.upstream, "attempts": orjson.dumps(outcome.attempts).decode() if outcome.attempts else "",
-        "error": clean(outcome.error, 2000), "first_byte": outcome.first_byte, "closed": outcome.closed or datetime.now(UTC),
-    }  # fmt: skip
+        "id": call.id,
+        "conversation": call.conversation,
+        "owner": call.owner,
+        "model": clean(call.model),
+        "day": call.opened.date(),
+        "status": outcome.status,
+        "reply": rows[0].id if rows else None,
+        "response": response_text,
+        "turn": bool(rows),
+        "failure": outcome.status != Snapshot.Status.OK,
+        "served_model": clean(outcome.served_model),
+        "finish_reason": clean(outcome.finish_reason),
+        "upstream_id": clean(outcome.upstream_id),
+        "upstream_request_id": clean(outcome.upstream_request_id),
+        "prompt_tokens": outcome.prompt_tokens,
+        "completion_tokens": outcome.completion_tokens,
+        "estimated": outcome.estimated,
+        "cost": None if outcome.cost is None else round(outcome.cost, 8),
+        "error_code": clean(outcome.error_code),
+        "upstream": outcome.upstream,
+        "attempts": orjson.dumps(outcome.attempts).decode() if outcome.attempts else "",
+        "error": clean(outcome.error, 2000),
+        "first_byte": outcome.first_byte,
+        "closed": outcome.closed or datetime.now(UTC),
+    }
     return execute(CLOSE, values | _brought(rows, blobs)).rowcount == 1
 
 
@@ -120,13 +186,19 @@ def refuse(asked: CallRequest, code: str, error: str) -> UUID:
 
 def clean(text: str, longest: int = 500) -> str:
     """What PostgreSQL's text can hold, and a log line may show: no NUL, no control characters, no half of a pair."""
-    return "".join(c if c >= " " or c == "\n" else "\ufffd" for c in text[:longest].encode(errors="replace").decode())
+    return "".join(
+        c if c >= " " or c == "\n" else "\ufffd"
+        for c in text[:longest].encode(errors="replace").decode()
+    )
 
 
 def _brought(rows: list[threads.MessageRow], blobs: list[attachments.Blob]) -> dict[str, str]:
     """Messages and files, each as one parameter: an array a column takes twice the CPU to bind."""
     messages = [row._asdict() | {"path_hash": row.path_hash.hex()} for row in rows]
-    files = [{"sha256": b.sha256.hex(), "size": len(b.data), "media_type": clean(b.media_type, 100)} for b in {b.sha256: b for b in blobs}.values()]
+    files = [
+        {"sha256": b.sha256.hex(), "size": len(b.data), "media_type": clean(b.media_type, 100)}
+        for b in {b.sha256: b for b in blobs}.values()
+    ]
     return {"messages": orjson.dumps(messages).decode(), "files": orjson.dumps(files).decode()}
 
 

@@ -20,39 +20,77 @@ def area(buckets: Sequence[date], series: Sequence[tuple[str, Sequence[int]]]) -
     """Stacked, the first series lowest; class gw-s0, gw-s1 … each."""
     count = len(buckets)
     floor, shapes = [0.0] * count, []
-    top, lines = ceiling(max([5, *(sum(column) for column in zip(*(values for _, values in series), strict=True))]))
-    across = [100 * (n + 0.5) / count for n in range(count)] if count == 1 else [100 * n / (count - 1) for n in range(count)]
+    top, lines = ceiling(
+        max([5, *(sum(column) for column in zip(*(values for _, values in series), strict=True))])
+    )
+    across = (
+        [100 * (n + 0.5) / count for n in range(count)]
+        if count == 1
+        else [100 * n / (count - 1) for n in range(count)]
+    )
     for number, (_, values) in enumerate(series):
         roof = [low + value for low, value in zip(floor, values, strict=True)]
         upper = [f"{x:.2f},{100 - 100 * y / top:.2f}" for x, y in zip(across, roof, strict=True)]
         lower = [f"{x:.2f},{100 - 100 * y / top:.2f}" for x, y in zip(across, floor, strict=True)]
         shapes.append((number, " ".join(upper + lower[::-1])))
         floor = roof
-    return over_time(buckets, top, lines, format_html_join("", '<polygon class="gw-s{}" points="{}"/>', shapes))
+    return over_time(
+        buckets, top, lines, format_html_join("", '<polygon class="gw-s{}" points="{}"/>', shapes)
+    )
 
 
 def columns(buckets: Sequence[date], values: Sequence[float], unit: str = "") -> SafeString:
     (top, lines), wide = ceiling(max(values)), 100 / len(values)
     gap = min(0.2 * wide, 0.6)
-    shapes = ((f"{n * wide + gap / 2:.2f}", f"{100 - 100 * v / top:.2f}", f"{wide - gap:.2f}", f"{100 * v / top:.2f}") for n, v in enumerate(values))
-    return over_time(buckets, top, lines, format_html_join("", '<rect class="gw-s0" x="{}" y="{}" width="{}" height="{}"/>', shapes), unit)
+    shapes = (
+        (
+            f"{n * wide + gap / 2:.2f}",
+            f"{100 - 100 * v / top:.2f}",
+            f"{wide - gap:.2f}",
+            f"{100 * v / top:.2f}",
+        )
+        for n, v in enumerate(values)
+    )
+    return over_time(
+        buckets,
+        top,
+        lines,
+        format_html_join("", '<rect class="gw-s0" x="{}" y="{}" width="{}" height="{}"/>', shapes),
+        unit,
+    )
 
 
-def over_time(buckets: Sequence[date], top: float, lines: int, shapes: SafeString, unit: str = "") -> SafeString:
+def over_time(
+    buckets: Sequence[date], top: float, lines: int, shapes: SafeString, unit: str = ""
+) -> SafeString:
     """Shapes of 100 by 100 over lines with their values, dates below."""
     plot = HEIGHT - FOOT
     values = [top * n / lines for n in range(1, lines + 1)]
     drawn = format_html_join(
         "",
         '<line class="gw-grid" x1="0" x2="100%" y1="{0}" y2="{0}"/><text x="-6" y="{1}" text-anchor="end">{2}</text>',
-        ((f"{plot - plot * value / top:.1f}", f"{plot - plot * value / top + 4:.1f}", unit + short(value)) for value in values),
+        (
+            (
+                f"{plot - plot * value / top:.1f}",
+                f"{plot - plot * value / top + 4:.1f}",
+                unit + short(value),
+            )
+            for value in values
+        ),
     )
-    places = [(0, "start"), (len(buckets) // 2, "middle"), (len(buckets) - 1, "end")] if len(buckets) > 2 else [(0, "start")]
+    places = (
+        [(0, "start"), (len(buckets) // 2, "middle"), (len(buckets) - 1, "end")]
+        if len(buckets) > 2
+        else [(0, "start")]
+    )
     percent = {"start": "0%", "middle": "50%", "end": "100%"}
     dates = format_html_join(
         "",
         '<text x="{}" y="{}" text-anchor="{}">{}</text>',
-        ((percent[anchor], HEIGHT - 5, anchor, f"{buckets[n].day} {buckets[n]:%b %Y}") for n, anchor in places),
+        (
+            (percent[anchor], HEIGHT - 5, anchor, f"{buckets[n].day} {buckets[n]:%b %Y}")
+            for n, anchor in places
+        ),
     )
     return format_html(
         '<svg class="gw-picture" width="100%" height="{}" aria-hidden="true" focusable="false">'
@@ -73,9 +111,14 @@ def ring(values: Sequence[float]) -> SafeString:
         arcs.append((number, f"{share:.3f} {100 - share:.3f}", f"{25 - begin:.3f}"))
         begin += share
     drawn = format_html_join(
-        "", '<circle class="gw-arc gw-s{}" cx="21" cy="21" r="15.9155" pathLength="100" stroke-dasharray="{}" stroke-dashoffset="{}"/>', arcs
+        "",
+        '<circle class="gw-arc gw-s{}" cx="21" cy="21" r="15.9155" pathLength="100" stroke-dasharray="{}" stroke-dashoffset="{}"/>',
+        arcs,
     )
-    return format_html('<svg class="gw-ring" viewBox="0 0 42 42" width="160" height="160" aria-hidden="true" focusable="false">{}</svg>', drawn)
+    return format_html(
+        '<svg class="gw-ring" viewBox="0 0 42 42" width="160" height="160" aria-hidden="true" focusable="false">{}</svg>',
+        drawn,
+    )
 
 
 def bar(values: Sequence[float], longest: float) -> SafeString:
@@ -85,11 +128,18 @@ def bar(values: Sequence[float], longest: float) -> SafeString:
         wide = 100 * float(value) / float(longest) if longest else 0
         parts.append((number, f"{begin:.2f}%", f"{wide:.2f}%"))
         begin += wide
-    drawn = format_html_join("", '<rect class="gw-s{}" x="{}" y="0" width="{}" height="100%"/>', parts)
-    return format_html('<svg class="gw-bar" width="100%" height="14" aria-hidden="true" focusable="false">{}</svg>', drawn)
+    drawn = format_html_join(
+        "", '<rect class="gw-s{}" x="{}" y="0" width="{}" height="100%"/>', parts
+    )
+    return format_html(
+        '<svg class="gw-bar" width="100%" height="14" aria-hidden="true" focusable="false">{}</svg>',
+        drawn,
+    )
 
 
 def ceiling(value: float) -> tuple[float, int]:
     """A round number that is not smaller, and how many lines across it so that theirs are round too."""
     size = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
-    return next((step * size, lines) for step, lines in ROUND.items() if step * size >= value * 0.9999)
+    return next(
+        (step * size, lines) for step, lines in ROUND.items() if step * size >= value * 0.9999
+    )

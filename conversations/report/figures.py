@@ -155,7 +155,12 @@ class Report:
         assessments: bool = False,
         names: Names | None = None,
     ):
-        self.days, self.owner, self.by_person, self.titles = days, owner, by_person or owner is not None, titles or owner is not None
+        self.days, self.owner, self.by_person, self.titles = (
+            days,
+            owner,
+            by_person or owner is not None,
+            titles or owner is not None,
+        )
         self.assessments, self.names = assessments, names
 
     # What was spent -------------------------------------------------------------------------------------------------
@@ -165,7 +170,13 @@ class Report:
         """(before, what by) → its figures."""
         found: dict[tuple[bool, str], dict] = defaultdict(dict)
         for before, owner, model, bucket, *sums in self._rows(TOTALS):
-            by, key = ("owner", owner) if owner is not None else ("model", model) if model is not None else ("bucket", bucket)
+            by, key = (
+                ("owner", owner)
+                if owner is not None
+                else ("model", model)
+                if model is not None
+                else ("bucket", bucket)
+            )
             found[before, by][key] = Figures(*sums)
         return found
 
@@ -192,12 +203,21 @@ class Report:
 
     @property
     def models(self) -> list[ReportRow[Figures]]:
-        return largest(ReportRow(model, figures) for model, figures in self._sums[False, "model"].items())
+        return largest(
+            ReportRow(model, figures) for model, figures in self._sums[False, "model"].items()
+        )
 
     @property
     def persons(self) -> list[ReportRow[Figures]]:
         """Nothing where its reader may not see people."""
-        return largest(ReportRow(self._people[id][0], figures) for id, figures in self._sums[False, "owner"].items()) if self.by_person else []
+        return (
+            largest(
+                ReportRow(self._people[id][0], figures)
+                for id, figures in self._sums[False, "owner"].items()
+            )
+            if self.by_person
+            else []
+        )
 
     @property
     def departments(self) -> list[ReportRow[Figures]]:
@@ -212,27 +232,45 @@ class Report:
         """Those begun in these days that took the most tokens; nothing where its reader may not see titles and people."""
         if not (self.titles and self.by_person):
             return []
-        found = Conversation.objects.filter(id__gte=first_id(self.days.since), id__lt=first_id(self.days.until + timedelta(days=1)))
+        found = Conversation.objects.filter(
+            id__gte=first_id(self.days.since), id__lt=first_id(self.days.until + timedelta(days=1))
+        )
         found = found.filter(owner=self.owner) if self.owner else found
-        rows = found.only("title", "turns", "prompt_tokens", "completion_tokens", "cost").costliest(LISTED)
-        return [ReportRow(row.title or "Untitled", Figures(row.turns, 0, row.prompt_tokens, row.completion_tokens, row.cost)) for row in rows]
+        rows = found.only("title", "turns", "prompt_tokens", "completion_tokens", "cost").costliest(
+            LISTED
+        )
+        return [
+            ReportRow(
+                row.title or "Untitled",
+                Figures(row.turns, 0, row.prompt_tokens, row.completion_tokens, row.cost),
+            )
+            for row in rows
+        ]
 
     @cached_property
     def history(self) -> list[tuple[str, list[int]]]:
         """Calls by bucket: of each of the people, or groups, who made most, and last of all others."""
         if self.by_person:
-            most = sorted(self._sums[False, "owner"].items(), key=lambda item: -item[1].calls)[:SERIES]
+            most = sorted(self._sums[False, "owner"].items(), key=lambda item: -item[1].calls)[
+                :SERIES
+            ]
             names: Mapping[Hashable, str] = {id: self._people[id][0] for id, _ in most}
             rows = self._rows(HISTORY, owners=[id for id, _ in most])
         else:
-            names, rows = self._group_of(1, self._sums[False, "owner"], self.fewest), self._rows(HISTORY_OF_GROUPS)
+            names, rows = (
+                self._group_of(1, self._sums[False, "owner"], self.fewest),
+                self._rows(HISTORY_OF_GROUPS),
+            )
         lines: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
         for bucket, key, calls in rows:
             if key in names:
                 lines[names[key]][bucket] += calls
         first = sorted(lines, key=lambda name: -sum(lines[name].values()))[:SERIES]
         series = [(name, [lines[name][bucket] for bucket in self.days.buckets]) for name in first]
-        rest = [figures.calls - sum(calls[n] for _, calls in series) for n, (_, figures) in enumerate(self.buckets)]
+        rest = [
+            figures.calls - sum(calls[n] for _, calls in series)
+            for n, (_, figures) in enumerate(self.buckets)
+        ]
         return [*series, (REST, rest)] if any(rest) else series
 
     @property
@@ -250,7 +288,11 @@ class Report:
     def assessed(self) -> Assessed | None:
         """Nothing where its reader could tell who they are."""
         by_owner = self._assessed
-        return reduce(add, by_owner.values()) if by_owner and len(by_owner) >= self.fewest_assessed else None
+        return (
+            reduce(add, by_owner.values())
+            if by_owner and len(by_owner) >= self.fewest_assessed
+            else None
+        )
 
     @property
     def people_assessed(self) -> int:
@@ -264,7 +306,13 @@ class Report:
     def assessed_persons(self) -> list[ReportRow[Assessed]]:
         """Nothing where its reader may not see people, or assessments of one."""
         shown = self.by_person and self.assessments
-        return largest(ReportRow(self._people[id][0], assessed) for id, assessed in self._assessed.items()) if shown else []
+        return (
+            largest(
+                ReportRow(self._people[id][0], assessed) for id, assessed in self._assessed.items()
+            )
+            if shown
+            else []
+        )
 
     @property
     def fewest_assessed(self) -> int:
@@ -273,16 +321,32 @@ class Report:
     @cached_property
     def _assessed(self) -> dict[int, Assessed]:
         """By owner."""
-        ids = {"first_id": first_id(self.days.since), "end_id": first_id(self.days.until + timedelta(days=1))}
-        return {} if self.owner else {owner: Assessed(*sums) for owner, *sums in self._rows(ASSESSED, **ids)}
+        ids = {
+            "first_id": first_id(self.days.since),
+            "end_id": first_id(self.days.until + timedelta(days=1)),
+        }
+        return (
+            {}
+            if self.owner
+            else {owner: Assessed(*sums) for owner, *sums in self._rows(ASSESSED, **ids)}
+        )
 
     # Who -----------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _people(self) -> dict[int, tuple[str, str, str]]:
         """Name, department and job title."""
-        found = User.objects.filter(id__in=self._sums[False, "owner"].keys() | self._assessed.keys()).only("username", "department", "job_title")
-        return {user.pk: (self.names.name(user) if self.names else user.username, user.department, user.job_title) for user in found}
+        found = User.objects.filter(
+            id__in=self._sums[False, "owner"].keys() | self._assessed.keys()
+        ).only("username", "department", "job_title")
+        return {
+            user.pk: (
+                self.names.name(user) if self.names else user.username,
+                user.department,
+                user.job_title,
+            )
+            for user in found
+        }
 
     def _group_of(self, field: int, people: Iterable[int], fewest: int) -> dict[Hashable, str]:
         """What each department or job title of theirs is shown as."""
@@ -291,7 +355,9 @@ class Report:
             sizes[self._people[id][field]] += 1
         return merged(sizes, fewest)
 
-    def _grouped(self, field: int, by_owner: Mapping[int, Sums], fewest: int) -> list[ReportRow[Sums]]:
+    def _grouped(
+        self, field: int, by_owner: Mapping[int, Sums], fewest: int
+    ) -> list[ReportRow[Sums]]:
         shown = self._group_of(field, by_owner, fewest)
         found: dict[str, list[Sums]] = defaultdict(list)
         for id, figures in by_owner.items():
@@ -301,7 +367,13 @@ class Report:
 
     def _rows(self, sql: str, **more: Any) -> list[tuple]:
         days = self.days
-        values: dict[str, Any] = {"first": days.before, "since": days.since, "until": days.until, "step": days.step, "owner": self.owner}
+        values: dict[str, Any] = {
+            "first": days.before,
+            "since": days.since,
+            "until": days.until,
+            "step": days.step,
+            "owner": self.owner,
+        }
         with connection.cursor() as cursor:
             cursor.execute(sql, values | more)
             return cursor.fetchall()
@@ -322,7 +394,10 @@ def largest(rows: Iterable[ReportRow[Sums]]) -> list[ReportRow[Sums]]:
     if not rest:
         return ordered
     people = None if rest[0].people is None else sum(row.people or 0 for row in rest)
-    return [*ordered[:LISTED], ReportRow(f"{REST} ({len(rest)})", reduce(add, (row.figures for row in rest)), people)]
+    return [
+        *ordered[:LISTED],
+        ReportRow(f"{REST} ({len(rest)})", reduce(add, (row.figures for row in rest)), people),
+    ]
 
 
 def merged(sizes: dict[str, int], fewest: int) -> dict[Hashable, str]:

@@ -42,7 +42,10 @@ def differences() -> list[str]:
     """Each row of a roll-up that the log does not bear out, in words."""
     with connection.cursor() as cursor:
         cursor.execute(USAGE)
-        usage = [f"usage of {day}, owner {owner}, model {model}" for day, owner, model in cursor.fetchall()]
+        usage = [
+            f"usage of {day}, owner {owner}, model {model}"
+            for day, owner, model in cursor.fetchall()
+        ]
         cursor.execute(CONVERSATIONS)
         totals = [f"totals of conversation {id}" for (id,) in cursor.fetchall()]
     return usage + totals + assessments.differences()

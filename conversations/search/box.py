@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 
 # A phrase hides what is in it; a value of several words is quoted; a blank may follow the colon.
 PREFIX = "(?:user|model|id):"
-TOKEN = re.compile(rf'(?P<minus>-?)(?P<prefix>{PREFIX})\s*(?P<value>"[^"]*"?|(?!{PREFIX})\S+|)|-?"[^"]*"?|\S+', re.IGNORECASE)
+TOKEN = re.compile(
+    rf'(?P<minus>-?)(?P<prefix>{PREFIX})\s*(?P<value>"[^"]*"?|(?!{PREFIX})\S+|)|-?"[^"]*"?|\S+',
+    re.IGNORECASE,
+)
 
 
 @dataclass(slots=True)

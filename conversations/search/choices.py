@@ -79,7 +79,13 @@ class DaysForm(forms.Form):
         around, days = self.around(), (EARLIEST, LATEST)
         if self.is_valid():
             days = (self.cleaned_data["since"] or EARLIEST, self.cleaned_data["until"] or LATEST)
-        asked = {"page": page, "reader": self.reader.pk, "departments": self.reader.reviews_departments or None, "since": days[0], "until": days[1]}
+        asked = {
+            "page": page,
+            "reader": self.reader.pk,
+            "departments": self.reader.reviews_departments or None,
+            "since": days[0],
+            "until": days[1],
+        }
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {', '.join(around.values())}", asked)
             self.found = dict(zip(around, cursor.fetchone(), strict=True))
@@ -113,7 +119,11 @@ class DaysForm(forms.Form):
     @property
     def chosen(self) -> dict[str, Any]:
         """For the audit trail, but for the words."""
-        return {name: value for name, value in self.cleaned_data.items() if value and name != "q"} if self.is_valid() else {}
+        return (
+            {name: value for name, value in self.cleaned_data.items() if value and name != "q"}
+            if self.is_valid()
+            else {}
+        )
 
     @property
     def first_id(self) -> UUID | None:
@@ -126,14 +136,24 @@ class DaysForm(forms.Form):
 
     def _id_of_day(self, day: date | None) -> UUID | None:
         """The smallest id of a day in the reader's time zone."""
-        return make_id(timezone.make_aware(datetime.combine(day, time.min)), first=True) if day else None
+        return (
+            make_id(timezone.make_aware(datetime.combine(day, time.min)), first=True)
+            if day
+            else None
+        )
 
     def days(self) -> str:
         since, until = self.cleaned_data["since"], self.cleaned_data["until"]
         today = timezone.localdate()
         if since and (until is None or until == today) and since <= today:
             count = (today - since).days + 1
-            return "today" if count == 1 else f"in the last {count} days" if count <= 366 else f"since {date_format(since, 'j F Y')}"
+            return (
+                "today"
+                if count == 1
+                else f"in the last {count} days"
+                if count <= 366
+                else f"since {date_format(since, 'j F Y')}"
+            )
         if since and since == until:
             return f"on {date_format(since, 'j F Y')}"
         parts = [f"from {date_format(since, 'j F Y')}"] if since else []

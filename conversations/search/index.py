@@ -56,7 +56,12 @@ FIND = f"""
     ORDER BY conversation_id DESC, message_id DESC LIMIT %(limit)s"""
 
 WITH_CALL = "EXISTS (SELECT FROM conversations_snapshot s WHERE s.conversation_id = e.conversation_id AND {})"
-CHOSEN = {"model": "s.model = %(model)s", "use_case": "s.use_case = %(use_case)s", "id__gte": "s.id >= %(id__gte)s", "id__lt": "s.id < %(id__lt)s"}
+CHOSEN = {
+    "model": "s.model = %(model)s",
+    "use_case": "s.use_case = %(use_case)s",
+    "id__gte": "s.id >= %(id__gte)s",
+    "id__lt": "s.id < %(id__lt)s",
+}
 
 # The same within what a reviewer chose, newest calls first, up to a cap that counts only what matched there. A common word meets the cap soon on
 # the way back through the index of calls; a rare one is looked up in the index of words, and the few that it has are sorted.
@@ -92,8 +97,15 @@ def index_calls(snapshots: list[UUID]) -> None:
 
 def index_messages(snapshots: list[UUID]) -> None:
     """The messages that these calls brought; echoes stand for words that are there already. Idempotent."""
-    conversations = list(Snapshot.objects.filter(id__in=snapshots).exclude(conversation=None).values_list("conversation", flat=True).distinct())
-    brought = Message.objects.filter(conversation__in=conversations, snapshot__in=snapshots, echo_of=None).annotate(length=Length("text"))
+    conversations = list(
+        Snapshot.objects.filter(id__in=snapshots)
+        .exclude(conversation=None)
+        .values_list("conversation", flat=True)
+        .distinct()
+    )
+    brought = Message.objects.filter(
+        conversation__in=conversations, snapshot__in=snapshots, echo_of=None
+    ).annotate(length=Length("text"))
     others = brought.exclude(raw=None, length__lte=STRETCH)
     entries = [
         (message.id, part, message.conversation_id, message.snapshot_id, stretch)
@@ -101,12 +113,22 @@ def index_messages(snapshots: list[UUID]) -> None:
         for part, stretch in enumerate(_stretches(message))
     ]
     with connection.cursor() as cursor:
-        cursor.execute(INDEX_PLAIN, {"conversations": conversations, "snapshots": snapshots, "stretch": STRETCH})
+        cursor.execute(
+            INDEX_PLAIN,
+            {"conversations": conversations, "snapshots": snapshots, "stretch": STRETCH},
+        )
         if entries:
             cursor.execute(INDEX, [list(column) for column in zip(*entries, strict=True)])
 
 
-def find_conversations(query: str, *, owner: int | None = None, limit: int = 25, before: UUID | None = None, **chosen: Any) -> list[Hit]:
+def find_conversations(
+    query: str,
+    *,
+    owner: int | None = None,
+    limit: int = 25,
+    before: UUID | None = None,
+    **chosen: Any,
+) -> list[Hit]:
     """The newest conversations in which a message matches (words, "phrase", -word, or): one hit each. With an owner: among the owner's shown ones;
     with `before`, those begun before that one; with more (of CHOSEN), those with at least one such call."""
     query = query[:TERM].replace("\0", "").strip()
@@ -114,17 +136,31 @@ def find_conversations(query: str, *, owner: int | None = None, limit: int = 25,
         return []
     with connection.cursor() as cursor:
         call = WITH_CALL.format(" AND ".join(CHOSEN[name] for name in chosen)) if chosen else "true"
-        cursor.execute(FIND.format(chosen=call), {"query": query, "owner": owner, "limit": limit, "before": before, **chosen})
+        cursor.execute(
+            FIND.format(chosen=call),
+            {"query": query, "owner": owner, "limit": limit, "before": before, **chosen},
+        )
         found = cursor.fetchall()
         messages = Message.objects.in_bulk([message for _, message, _ in found])
         texts = [_stretches(messages[message])[part] for _, message, part in found]
         cursor.execute(HEADLINE, [query, texts])
-        return [Hit(conversation, message, _runs(snippet)) for (conversation, message, _), (snippet,) in zip(found, cursor.fetchall(), strict=True)]
+        return [
+            Hit(conversation, message, _runs(snippet))
+            for (conversation, message, _), (snippet,) in zip(found, cursor.fetchall(), strict=True)
+        ]
 
 
-def find_calls(query: str, *, owners: list[int] | None, since: UUID | None, until: UUID | None) -> tuple[set[tuple[UUID, UUID]], bool]:
+def find_calls(
+    query: str, *, owners: list[int] | None, since: UUID | None, until: UUID | None
+) -> tuple[set[tuple[UUID, UUID]], bool]:
     """The newest calls that brought a matching message, with their conversations, of these owners and ids; and whether there are more."""
-    chosen = {"query": query[:TERM].replace("\0", "").strip(), "owners": owners, "since": since or FIRST, "until": until or LAST, "most": CAP + 1}
+    chosen = {
+        "query": query[:TERM].replace("\0", "").strip(),
+        "owners": owners,
+        "since": since or FIRST,
+        "until": until or LAST,
+        "most": CAP + 1,
+    }
     with connection.cursor() as cursor:
         cursor.execute(MATCHING.format(of="" if owners is None else OF_OWNERS), chosen)
         found = cursor.fetchall()
@@ -138,7 +174,9 @@ def fill_calls() -> None:
 
 
 def _stretches(message: Message) -> list[str]:
-    said = threads.searchable_text(threads.put_together(message.role, message.text, message.raw)).translate({0: " ", 1: " ", 2: " "})
+    said = threads.searchable_text(
+        threads.put_together(message.role, message.text, message.raw)
+    ).translate({0: " ", 1: " ", 2: " "})
     return [said[at : at + STRETCH] for at in range(0, len(said), STRETCH)]
 
 

@@ -13,7 +13,14 @@ from .. import visible as text
 from ..figures import count, dollars
 
 register = template.Library()
-for each in (figures.count, figures.dollars, figures.short, figures.money, figures.spent, figures.lasting):
+for each in (
+    figures.count,
+    figures.dollars,
+    figures.short,
+    figures.money,
+    figures.spent,
+    figures.lasting,
+):
     register.filter(each)
 
 
@@ -44,13 +51,21 @@ def moment(value: datetime | None) -> SafeString | str:
     if value is None:
         return "–"
     local = timezone.localtime(value)
-    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), f"{local:%Y-%m-%d %H:%M:%S}")
+    return format_html(
+        '<time datetime="{}">{}</time>',
+        local.isoformat(timespec="milliseconds"),
+        f"{local:%Y-%m-%d %H:%M:%S}",
+    )
 
 
 @register.filter
 def minute(value: datetime) -> SafeString:
     local = timezone.localtime(value)
-    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="milliseconds"), f"{local:%Y-%m-%d %H:%M}")
+    return format_html(
+        '<time datetime="{}">{}</time>',
+        local.isoformat(timespec="milliseconds"),
+        f"{local:%Y-%m-%d %H:%M}",
+    )
 
 
 @register.filter

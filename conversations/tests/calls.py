@@ -16,14 +16,37 @@ def person(name: str = "alice") -> User:
 def ask(owner: User, messages: list[dict[str, Any]], **how: Any) -> Call:
     params, model = how.pop("params", {}), how.pop("model", "m")
     body = {"model": model, "messages": messages} | params
-    return record.open(CallRequest(owner=owner.pk, kind="chat", model=model, body=body, messages=messages, sent=orjson.dumps(body), **how))
+    return record.open(
+        CallRequest(
+            owner=owner.pk,
+            kind="chat",
+            model=model,
+            body=body,
+            messages=messages,
+            sent=orjson.dumps(body),
+            **how,
+        )
+    )
 
 
 def answer(call: Call, text: str | None, *, status: str = "ok", **fields: Any) -> dict[str, Any]:
     """Closes the call; the message as an OpenAI upstream sends it."""
     message = {"role": "assistant", "content": text, "refusal": None, "annotations": []} | fields
-    response = {"id": f"chatcmpl-{call.id.hex}", "object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
-    assert record.close(call, Outcome(status=status, replies=[message], response=response, prompt_tokens=3, completion_tokens=2))
+    response = {
+        "id": f"chatcmpl-{call.id.hex}",
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
+    assert record.close(
+        call,
+        Outcome(
+            status=status,
+            replies=[message],
+            response=response,
+            prompt_tokens=3,
+            completion_tokens=2,
+        ),
+    )
     return message
 
 

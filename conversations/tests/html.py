@@ -22,7 +22,11 @@ class Html(HTMLParser):
         self.text += data
 
     def all(self, tag, **attributes):
-        return [found for name, found in self.tags if name == tag and attributes.items() <= found.items()]
+        return [
+            found
+            for name, found in self.tags
+            if name == tag and attributes.items() <= found.items()
+        ]
 
     @property
     def words(self) -> str:
@@ -33,7 +37,11 @@ def check(html: Html) -> None:
     """What holds on every page: nothing inline, one h1, a main landmark, a skip link, labels, no id twice, headings in order."""
     for tag, attributes in html.tags:
         assert tag not in ("style", "iframe", "base")
-        assert tag != "script" or attributes.get("type") == "application/json" or (attributes["src"] or "").startswith("/static/")
+        assert (
+            tag != "script"
+            or attributes.get("type") == "application/json"
+            or (attributes["src"] or "").startswith("/static/")
+        )
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
     assert len(html.all("h1")) == 1
     assert len(html.all("main", id="main")) == 1

@@ -24,7 +24,19 @@ from django.utils import timezone
 
 from conversations import record
 from conversations.admin.snapshot import GROUPS, PAYLOAD
-from conversations.models import Attachment, AuditEvent, Conversation, Decision, Message, Review, SavedFilter, Snapshot, Unsealed, Usage, User
+from conversations.models import (
+    Attachment,
+    AuditEvent,
+    Conversation,
+    Decision,
+    Message,
+    Review,
+    SavedFilter,
+    Snapshot,
+    Unsealed,
+    Usage,
+    User,
+)
 from conversations.reading.pieces import pieces
 from conversations.record import CallRequest, Outcome, attachments, growth, rebuild
 from conversations.search import index
@@ -87,14 +99,20 @@ def rows(response) -> list[dict[str, str]]:
     """What a person reads in each cell of a list, by its column."""
     cell = re.compile(r'<t[dh] class="field-(\w+)[^"]*">(.*?)</t[dh]>', re.DOTALL)
     words = lambda html: " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())  # noqa: E731
-    found = ({name: words(html) for name, html in cell.findall(row)} for row in response.content.decode().split("<tr"))
+    found = (
+        {name: words(html) for name, html in cell.findall(row)}
+        for row in response.content.decode().split("<tr")
+    )
     return [row for row in found if row]
 
 
 def made(owner: User, count: int, **how) -> list[UUID]:
     """So many calls of one message each, a minute apart, the last one now. Oldest first."""
     now = datetime.now(UTC)
-    return [ask(owner, [user(f"question {i}")], at=now - timedelta(minutes=count - i), **how).id for i in range(count)]
+    return [
+        ask(owner, [user(f"question {i}")], at=now - timedelta(minutes=count - i), **how).id
+        for i in range(count)
+    ]
 
 
 # Who sees what --------------------------------------------------------------------------------------------------
@@ -118,7 +136,10 @@ def content_pages(call: Snapshot, file: Attachment) -> list[str]:
 
 @pytest.fixture
 def call(alice) -> Snapshot:
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()}}
+    picture = {
+        "type": "image_url",
+        "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()},
+    }
     return turn(alice, [user([{"type": "text", "text": "my secret"}, picture])], "kept")
 
 
@@ -159,7 +180,9 @@ def test_a_group_member_who_is_deactivated_or_not_staff_reads_nothing(rita, call
 def test_reading_without_the_right_to_export(call):
     reader = User.objects.create_user("reader", is_staff=True)
     reader.groups.add(group := Group.objects.create(name="Readers"))
-    group.permissions.add(Group.objects.get(name="Reviewer").permissions.get(codename="view_content"))
+    group.permissions.add(
+        Group.objects.get(name="Reviewer").permissions.get(codename="view_content")
+    )
     client = signed_in(reader)
     page = client.get(CALLS)
     assert page.status_code == 200
@@ -172,15 +195,28 @@ def test_nothing_can_be_added_changed_or_deleted(rita, call):
     rita.is_superuser = True
     rita.save()
     client = signed_in(rita)
-    before = list(Snapshot.objects.values()), list(Conversation.objects.values()), list(Message.objects.values())
+    before = (
+        list(Snapshot.objects.values()),
+        list(Conversation.objects.values()),
+        list(Message.objects.values()),
+    )
     for base, id in ((CONVERSATIONS, call.conversation_id), (CALLS, call.id)):
         assert client.get(f"{base}add/").status_code == 403
         assert client.post(f"{base}add/", {}).status_code == 403
-        assert client.post(f"{base}{id}/change/", {"title": "changed", "status": "ok"}).status_code == 403
+        assert (
+            client.post(f"{base}{id}/change/", {"title": "changed", "status": "ok"}).status_code
+            == 403
+        )
         assert client.get(f"{base}{id}/delete/").status_code == 403
         assert client.post(f"{base}{id}/delete/", {"post": "yes"}).status_code == 403
-        client.post(base, {"action": "delete_selected", "_selected_action": [str(id)], "post": "yes"})
-    assert before == (list(Snapshot.objects.values()), list(Conversation.objects.values()), list(Message.objects.values()))
+        client.post(
+            base, {"action": "delete_selected", "_selected_action": [str(id)], "post": "yes"}
+        )
+    assert before == (
+        list(Snapshot.objects.values()),
+        list(Conversation.objects.values()),
+        list(Message.objects.values()),
+    )
 
 
 def test_an_id_that_does_not_exist_leads_home_with_a_word(desk):
@@ -215,7 +251,14 @@ def test_walking_to_older_pages_shows_every_row_once_whatever_arrives(desk, alic
 
 
 @pytest.mark.parametrize(
-    "cursor", ["before=nonsense", "after=nonsense", "before=", "before=00000000-0000-0000-0000-000000000000", "after=ffffffff-ffff-ffff-ffff-ffffffffffff"]
+    "cursor",
+    [
+        "before=nonsense",
+        "after=nonsense",
+        "before=",
+        "before=00000000-0000-0000-0000-000000000000",
+        "after=ffffffff-ffff-ffff-ffff-ffffffffffff",
+    ],
 )
 def test_a_cursor_that_leads_nowhere_leads_to_the_first_page_of_the_filter(desk, alice, cursor):
     made(alice, 3)
@@ -229,9 +272,15 @@ def test_a_page_costs_eight_queries_at_most_and_reads_no_payload(desk, alice):
     index.index_messages(list(Snapshot.objects.values_list("id", flat=True)))
     User.objects.update(job_title="Clerk", department="Sales")
     due = datetime.now(UTC)
-    Review.objects.bulk_create(Review(conversation=each, source="sampled", due=due) for each in Conversation.objects.all())
+    Review.objects.bulk_create(
+        Review(conversation=each, source="sampled", due=due) for each in Conversation.objects.all()
+    )
     chosen = "user=ali&model=m&status=pending&kind=chat&source=page&job_title=Clerk&department=Sales&review=waiting&assignee=nobody"
-    for path in (base + query for base in (CONVERSATIONS, CALLS) for query in ("", f"?{chosen}", f"?q=question&{chosen}")):
+    for path in (
+        base + query
+        for base in (CONVERSATIONS, CALLS)
+        for query in ("", f"?{chosen}", f"?q=question&{chosen}")
+    ):
         with CaptureQueriesContext(connection) as queries:
             response = desk.get(path)
         assert len(ids(response)) == 50, path
@@ -266,14 +315,28 @@ def varied(alice) -> dict[str, UUID]:
     """Calls that differ from one another in one thing each, newest last."""
     bob, now = person("bob"), datetime.now(UTC)
     User.objects.filter(pk=bob.pk).update(
-        first_name="Robert", last_name="Brandt", email="bb@example.com", external_id="E-77", department="Legal", job_title="Counsel"
+        first_name="Robert",
+        last_name="Brandt",
+        email="bb@example.com",
+        external_id="E-77",
+        department="Legal",
+        job_title="Counsel",
     )
 
     def one(owner, *, kind="chat", model="m", status="ok", days=0, **how) -> UUID:
         at = now - timedelta(days=days)
         messages = [user(f"about {how.get('key', 'pages')} {model} {status}")]
         call = record.open(
-            CallRequest(owner=owner.pk, kind=kind, model=model, body={"model": model, "messages": messages}, messages=messages, sent=b"{}", at=at, **how)
+            CallRequest(
+                owner=owner.pk,
+                kind=kind,
+                model=model,
+                body={"model": model, "messages": messages},
+                messages=messages,
+                sent=b"{}",
+                at=at,
+                **how,
+            )
         )
         record.close(call, Outcome(status=status, closed=at))
         return call.id
@@ -311,7 +374,11 @@ ago = lambda days: (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
         ({"user": "zed"}, set(), "by “zed” (nobody)"),
         ({"department": "Legal"}, {"bob"}, "department Legal"),
         ({"job_title": "Counsel"}, {"bob"}, "job title Counsel"),
-        ({"job_title": "Counsel", "department": "Sales"}, set(), "job title Counsel, department Sales"),
+        (
+            {"job_title": "Counsel", "department": "Sales"},
+            set(),
+            "job title Counsel, department Sales",
+        ),
         ({"upstream": "azure"}, {"azure"}, "upstream azure"),
         ({"model": "gpt-4o"}, {"other model"}, "model gpt-4o"),
         ({"status": "failed"}, {"failed"}, "status failed"),
@@ -321,7 +388,11 @@ ago = lambda days: (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
         ({"source": "gw-abcdefgh"}, {"key"}, "through API key gw-abcdefgh…"),
         ({"q": "gpt-4o"}, {"other model"}, "with the words “gpt-4o”"),
         ({"q": "gpt-4o", "user": "bob"}, set(), "with the words “gpt-4o”"),
-        ({"q": "pages m ok", "since": ago(0)}, {"plain", "bob", "image", "azure"}, "with the words"),
+        (
+            {"q": "pages m ok", "since": ago(0)},
+            {"plain", "bob", "image", "azure"},
+            "with the words",
+        ),
     ],
 )
 def test_filters_of_both_lists(desk, varied, query, expected, words):
@@ -345,7 +416,14 @@ def test_a_conversation_of_long_ago_is_found_by_its_call_of_today(desk, alice):
 
 def test_ids_are_found_on_any_day_by_their_beginning_too(desk, varied):
     call = Snapshot.objects.get(id=varied["old"])
-    for q in (str(call.id), call.id.hex, str(call.id).upper(), f"id:{call.id}", f"id: {str(call.id)[:18]}", str(call.conversation_id)):
+    for q in (
+        str(call.id),
+        call.id.hex,
+        str(call.id).upper(),
+        f"id:{call.id}",
+        f"id: {str(call.id)[:18]}",
+        str(call.conversation_id),
+    ):
         assert ids(desk.get(CALLS, {"q": q, "user": "nobody"})) == [call.id], q
         assert ids(desk.get(CONVERSATIONS, {"q": q})) == [call.conversation_id], q
 
@@ -387,7 +465,11 @@ def test_prefixes_in_the_search_box_are_another_way_into_the_fields(desk, varied
     index.index_messages(list(varied.values()))
     names = {id: name for name, id in varied.items()}
     User.objects.filter(username="alice").update(first_name="Ada L")
-    chosen = lambda response: {name: value for name, value in response.context["cl"].filter.data.items() if value and name != "since"}  # noqa: E731
+
+    def chosen(response):
+        data = response.context["cl"].filter.data
+        return {name: value for name, value in data.items() if value and name != "since"}
+
     for q, expected, fields in (
         ("user:bob", {"bob"}, {"user": "bob"}),
         ("USER: bob about", {"bob"}, {"user": "bob", "q": "about"}),
@@ -432,7 +514,10 @@ def test_a_search_says_what_is_not_searchable_yet(desk, alice):
         turn(alice, [user("question new")], "yes")
     Unsealed.objects.filter(kind="snapshot").update(closed=timezone.now() - timedelta(seconds=7))
     for base in (CALLS, CONVERSATIONS):
-        assert re.search(r"The newest 2 calls are not searchable yet: the search is \d+\.\d s behind\.", text(desk.get(base, {"q": "question"})))
+        assert re.search(
+            r"The newest 2 calls are not searchable yet: the search is \d+\.\d s behind\.",
+            text(desk.get(base, {"q": "question"})),
+        )
         assert "not searchable yet" not in text(desk.get(base))
         assert "not searchable yet" not in text(desk.get(base, {"q": "id:01234567"}))
 
@@ -457,8 +542,15 @@ def test_the_values_to_choose_from_are_those_on_record(desk, rita, alice):
     for upstream in ("azure", "openai", "azure"):
         ask(alice, [user("hi")], upstream=upstream)
     page = desk.get(CALLS)
-    offered = {name: [value for value, _ in page.context["cl"].filter.fields[name].widget.choices] for name in ("upstream", "job_title", "department")}
-    assert offered == {"upstream": ["", "azure", "openai"], "job_title": ["", "Clerk", "Counsel"], "department": ["", "Legal", "Sales"]}
+    offered = {
+        name: [value for value, _ in page.context["cl"].filter.fields[name].widget.choices]
+        for name in ("upstream", "job_title", "department")
+    }
+    assert offered == {
+        "upstream": ["", "azure", "openai"],
+        "job_title": ["", "Clerk", "Counsel"],
+        "department": ["", "Legal", "Sales"],
+    }
     assert '<option value="rolled-up">' in page.content.decode()
     assert '<option value="gone" selected>' in desk.get(CALLS, {"model": "gone"}).content.decode()
     User.objects.filter(pk=rita.pk).update(reviews_departments=["Sales"])
@@ -477,9 +569,20 @@ def reviewed(rita, alice) -> dict[str, UUID]:
 
     def stands(name: str, **how) -> None:
         disposition = how.pop("decided", "")
-        about = {"conversation": calls[name].conversation, "newest": calls[name].id, "reviewer": rolf}
-        decision = Decision.objects.create(disposition=disposition, **about) if disposition else None
-        Review.objects.create(conversation=calls[name].conversation, decision=decision, due=now, **({"source": "sampled"} | how))
+        about = {
+            "conversation": calls[name].conversation,
+            "newest": calls[name].id,
+            "reviewer": rolf,
+        }
+        decision = (
+            Decision.objects.create(disposition=disposition, **about) if disposition else None
+        )
+        Review.objects.create(
+            conversation=calls[name].conversation,
+            decision=decision,
+            due=now,
+            **({"source": "sampled"} | how),
+        )
 
     stands("waits")
     stands("mine", assignee=rita)
@@ -499,7 +602,11 @@ def reviewed(rita, alice) -> dict[str, UUID]:
     ("query", "expected", "words"),
     [
         ({"review": "none"}, {"never"}, "not reviewed"),
-        ({"review": "waiting"}, {"waits", "mine", "rolf's", "over", "escalated", "went on"}, "waiting for a review"),
+        (
+            {"review": "waiting"},
+            {"waits", "mine", "rolf's", "over", "escalated", "went on"},
+            "waiting for a review",
+        ),
         ({"review": "decided"}, {"fine", "bad"}, "decided"),
         ({"review": "new"}, {"went on"}, "with calls that are new since their review"),
         ({"review": "no_issue"}, {"fine", "went on"}, "last decided “no issue”"),
@@ -508,7 +615,11 @@ def reviewed(rita, alice) -> dict[str, UUID]:
         ({"review": "false_positive"}, set(), "last decided “false positive”"),
         ({"assignee": "me"}, {"mine"}, "with you"),
         ({"assignee": "nobody"}, {"waits", "over", "escalated", "went on"}, "waiting with nobody"),
-        ({"review": "new", "assignee": "nobody", "user": "alice", "until": ago(0)}, {"went on"}, "waiting with nobody"),
+        (
+            {"review": "new", "assignee": "nobody", "user": "alice", "until": ago(0)},
+            {"went on"},
+            "waiting with nobody",
+        ),
         ({"review": "decided", "assignee": "me"}, set(), "decided, with you"),
         ({"review": "none", "assignee": "me"}, set(), "not reviewed, with you"),
         ({"review": "waiting", "model": "other"}, set(), "waiting for a review"),
@@ -519,13 +630,23 @@ def test_conversations_by_their_review(desk, reviewed, query, expected, words):
     names = {id: name for name, id in reviewed.items()}
     assert {names[id] for id in ids(response)} == expected
     assert words in text(response)
-    found = {row["root_gpt_id"] for row in csv.DictReader(io.StringIO(read(desk, f"{CONVERSATIONS}csv/?{urlencode(query)}")[1].decode("utf-8-sig")))}
+    found = {
+        row["root_gpt_id"]
+        for row in csv.DictReader(
+            io.StringIO(
+                read(desk, f"{CONVERSATIONS}csv/?{urlencode(query)}")[1].decode("utf-8-sig")
+            )
+        )
+    }
     assert {names[UUID(id)] for id in found} == expected
 
 
 def test_the_list_says_where_each_review_stands(desk, reviewed):
     page = desk.get(CONVERSATIONS)
-    assert {cells["name"].removeprefix("about "): [cells["reviewed"], cells["assigned"]] for cells in rows(page)} == {
+    assert {
+        cells["name"].removeprefix("about "): [cells["reviewed"], cells["assigned"]]
+        for cells in rows(page)
+    } == {
         "never": ["not reviewed", "–"],
         "waits": ["waiting drawn", "–"],
         "mine": ["waiting drawn", "rita"],
@@ -540,12 +661,22 @@ def test_the_list_says_where_each_review_stands(desk, reviewed):
 
 def test_a_transcript_marks_what_is_new_since_the_review(desk, reviewed):
     path = reverse("admin:conversations_conversation_change", args=[reviewed["went on"]])
-    newest = Snapshot.objects.filter(conversation=reviewed["went on"]).exclude(status="pending").latest("id")
-    assert [turn.new for turn in desk.get(path, {"call": str(newest.id)}).context["transcript"].turns] == [True, True]
+    newest = (
+        Snapshot.objects.filter(conversation=reviewed["went on"])
+        .exclude(status="pending")
+        .latest("id")
+    )
+    assert [
+        turn.new for turn in desk.get(path, {"call": str(newest.id)}).context["transcript"].turns
+    ] == [True, True]
     first = Snapshot.objects.filter(conversation=reviewed["went on"]).earliest("id")
-    assert [turn.new for turn in desk.get(path, {"call": str(first.id)}).context["transcript"].turns] == [False, False]
+    assert [
+        turn.new for turn in desk.get(path, {"call": str(first.id)}).context["transcript"].turns
+    ] == [False, False]
     assert text(desk.get(path, {"call": str(newest.id)})).count("new since the review") == 2
-    assert "new since the review" not in text(desk.get(reverse("admin:conversations_conversation_change", args=[reviewed["never"]])))
+    assert "new since the review" not in text(
+        desk.get(reverse("admin:conversations_conversation_change", args=[reviewed["never"]]))
+    )
 
 
 def test_what_is_new_is_counted_up_to_a_hundred(desk, reviewed, alice, monkeypatch):
@@ -558,7 +689,12 @@ def test_what_is_new_is_counted_up_to_a_hundred(desk, reviewed, alice, monkeypat
 
 def saved(response) -> dict[str, str]:
     """The filters that the list offers, by name: where each leads."""
-    return {unescape(name): path for path, name in re.findall(r'<li><a href="([^"]+/saved/\d+/)">([^<]*)</a>', response.content.decode())}
+    return {
+        unescape(name): path
+        for path, name in re.findall(
+            r'<li><a href="([^"]+/saved/\d+/)">([^<]*)</a>', response.content.decode()
+        )
+    }
 
 
 def test_a_filter_is_kept_opened_and_deleted_by_its_reader_alone(desk, rita, varied):
@@ -587,7 +723,10 @@ def test_a_filter_is_kept_opened_and_deleted_by_its_reader_alone(desk, rita, var
     assert "Deleted" in text(desk.post(f"{path}delete/", follow=True))
     assert not SavedFilter.objects.exists()
     events = AuditEvent.objects.filter(kind="savedfilter").order_by("id")
-    assert list(events.values_list("action", "terms")) == [("added", "<b>Bob’s</b>: about"), ("deleted", "<b>Bob’s</b>")]
+    assert list(events.values_list("action", "terms")) == [
+        ("added", "<b>Bob’s</b>: about"),
+        ("deleted", "<b>Bob’s</b>"),
+    ]
     assert orjson.loads(events[0].detail)["filter"] == {"user": "bob", "status": "ok"}
 
 
@@ -612,14 +751,22 @@ def test_what_cannot_be_saved_is_said_and_not_saved(desk, rita, call, monkeypatc
         ("status=great", "x", "Correct the filter"),
     ):
         form = urlencode({"name": name})
-        assert problem in text(desk.post(f"{CALLS}saved/?{query}", form, "application/x-www-form-urlencoded", follow=True)), name
+        assert problem in text(
+            desk.post(
+                f"{CALLS}saved/?{query}", form, "application/x-www-form-urlencoded", follow=True
+            )
+        ), name
     assert not SavedFilter.objects.exists()
     desk.post(f"{CALLS}saved/?status=ok", {"name": "one"})
-    assert "delete one first" in text(desk.post(f"{CALLS}saved/?status=ok", {"name": "two"}, follow=True))
+    assert "delete one first" in text(
+        desk.post(f"{CALLS}saved/?status=ok", {"name": "two"}, follow=True)
+    )
     desk.post(f"{CALLS}saved/?status=failed", {"name": "one"})
     assert SavedFilter.objects.get().query == "status=failed"
     SavedFilter.objects.update(query="status=gone")
-    assert "Correct the filter" in text(desk.get(f"{CALLS}saved/{SavedFilter.objects.get().pk}/", follow=True))
+    assert "Correct the filter" in text(
+        desk.get(f"{CALLS}saved/{SavedFilter.objects.get().pk}/", follow=True)
+    )
 
 
 # A list that takes too long -------------------------------------------------------------------------------------
@@ -631,23 +778,43 @@ def test_what_takes_too_long_is_stopped_said_and_on_the_trail(desk, alice, monke
     index.index_messages([call.id])
     slow = RawSQL("pg_sleep(60)::text", [])
     monkeypatch.setattr("conversations.admin.patience.SECONDS", 0.2)
-    monkeypatch.setattr("conversations.admin.snapshot.SnapshotAdmin.columns", lambda self, rows: rows.annotate(slow=slow))
-    monkeypatch.setattr(index, "MATCHING", index.MATCHING.replace("WHERE", "WHERE pg_sleep(60) IS NULL AND"))
-    for path in (CALLS, f"{CALLS}?q=secret", f"{CONVERSATIONS}?q=secret&user=ali", f"{CALLS}csv/?q=secret"):
+    monkeypatch.setattr(
+        "conversations.admin.snapshot.SnapshotAdmin.columns",
+        lambda self, rows: rows.annotate(slow=slow),
+    )
+    monkeypatch.setattr(
+        index, "MATCHING", index.MATCHING.replace("WHERE", "WHERE pg_sleep(60) IS NULL AND")
+    )
+    for path in (
+        CALLS,
+        f"{CALLS}?q=secret",
+        f"{CONVERSATIONS}?q=secret&user=ali",
+        f"{CALLS}csv/?q=secret",
+    ):
         response = desk.get(path)
         assert response.status_code == 503, path
         assert "took longer than 0.2 seconds and was stopped" in text(response)
         assert b"my secret" not in response.content
         assert "retry-after" not in response
-        assert [form["action"] for form in Html(response).all("form", id="gw-filter")] == [path.partition("?")[0].removesuffix("csv/")]
+        assert [form["action"] for form in Html(response).all("form", id="gw-filter")] == [
+            path.partition("?")[0].removesuffix("csv/")
+        ]
         event = AuditEvent.objects.latest("id")
-        assert (event.action, orjson.loads(event.detail)["stopped"]) == ("search" if "q=" in path else "list", True)
-    assert 'name="user" value="ali"' in desk.get(f"{CONVERSATIONS}?q=secret&user=ali").content.decode()
+        assert (event.action, orjson.loads(event.detail)["stopped"]) == (
+            "search" if "q=" in path else "list",
+            True,
+        )
+    assert (
+        'name="user" value="ali"' in desk.get(f"{CONVERSATIONS}?q=secret&user=ali").content.decode()
+    )
     with connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("0",)
     Review.objects.create(conversation=call.conversation, source="sampled", due=timezone.now())
-    monkeypatch.setattr("conversations.admin.queue.waiting", lambda request, which: Review.objects.annotate(slow=slow).filter(slow=""))
+    monkeypatch.setattr(
+        "conversations.admin.queue.waiting",
+        lambda request, which: Review.objects.annotate(slow=slow).filter(slow=""),
+    )
     assert desk.get("/admin/queue/").status_code == 503
     monkeypatch.undo()
     assert ids(desk.get(f"{CALLS}?q=secret")) == [call.id]
@@ -657,7 +824,10 @@ def test_what_takes_too_long_is_stopped_said_and_on_the_trail(desk, alice, monke
 
 
 def said(response) -> list[str]:
-    return ["".join(piece.text for piece in turn.pieces) for turn in response.context["transcript"].turns]
+    return [
+        "".join(piece.text for piece in turn.pieces)
+        for turn in response.context["transcript"].turns
+    ]
 
 
 def test_each_message_once_in_order(desk, alice):
@@ -670,17 +840,24 @@ def test_each_message_once_in_order(desk, alice):
     assert said(response) == ["one", "answer 0", "more 0", "answer 1", "more 1", "answer 2"]
     body = response.content.decode()
     assert body.count("be kind") == 1
-    assert re.search(r"<details><summary>System prompt</summary>\s*<div class=\"gw-text\">be kind", body)
+    assert re.search(
+        r"<details><summary>System prompt</summary>\s*<div class=\"gw-text\">be kind", body
+    )
     for call in Snapshot.objects.all():
         assert page_of(call) in body
 
 
 def test_a_system_prompt_that_changes_is_shown_where_it_does(desk, alice):
     turn(alice, [{"role": "system", "content": "first"}, user("a")], "b")
-    turn(alice, [{"role": "system", "content": "second"}, user("a"), assistant("b"), user("c")], "d")
+    turn(
+        alice, [{"role": "system", "content": "second"}, user("a"), assistant("b"), user("c")], "d"
+    )
     last = turn(alice, [user("a"), assistant("b"), user("c"), assistant("d"), user("e")], "f")
     turns = desk.get(transcript_of(last)).context["transcript"].turns
-    assert [(turn.prompt_change, [piece.text for each in turn.prompt_pieces for piece in each]) for turn in turns] == [
+    assert [
+        (turn.prompt_change, [piece.text for each in turn.prompt_pieces for piece in each])
+        for turn in turns
+    ] == [
         ("system prompt", ["first"]),
         ("", []),
         ("system prompt changed", ["second"]),
@@ -716,9 +893,13 @@ def test_an_edited_first_message_is_a_version_too(desk, alice):
 
 
 def test_claimed_turns_are_marked_and_relayed_ones_not(desk, alice):
-    call = turn(alice, [user("a"), assistant("I promise you a refund"), user("when?")], "What refund?")
+    call = turn(
+        alice, [user("a"), assistant("I promise you a refund"), user("when?")], "What refund?"
+    )
     response = desk.get(transcript_of(call))
-    claimed, relayed = re.findall(r'<li class="gw-turn gw-role-assistant([^"]*)"', response.content.decode())
+    claimed, relayed = re.findall(
+        r'<li class="gw-turn gw-role-assistant([^"]*)"', response.content.decode()
+    )
     assert claimed == " gw-claimed"
     assert relayed == ""
     assert text(response).count("claimed by the caller, not relayed") == 1
@@ -726,7 +907,10 @@ def test_claimed_turns_are_marked_and_relayed_ones_not(desk, alice):
 
 def test_failures_partial_answers_and_growing_ones_are_visible(desk, alice):
     failed = ask(alice, [user("a")])
-    record.close(failed, Outcome(status="failed", error_code="upstream_unavailable", error="The upstream is down."))
+    record.close(
+        failed,
+        Outcome(status="failed", error_code="upstream_unavailable", error="The upstream is down."),
+    )
     root = failed.conversation
     cut = ask(alice, [user("a")], root=root)
     answer(cut, "half an ans", status="cancelled")
@@ -772,16 +956,42 @@ HOSTILE += " \u202egnp.exe\u202c\u200b\u2066\x07\x1b[31m\ufeff\U000e0041"
 
 
 def test_hostile_text_is_inert_and_hidden_characters_are_named(desk, alice):
-    User.objects.filter(pk=alice.pk).update(job_title=HOSTILE.replace("\x07", "").replace("\x1b", "")[:140], first_name="<b>Eve</b>")
-    tool_calls = [{"id": HOSTILE, "type": "function", "function": {"name": HOSTILE, "arguments": HOSTILE}}]
-    asked = ask(alice, [{"role": "system", "content": HOSTILE}, user(HOSTILE)], title=HOSTILE, user_agent=HOSTILE, params={"x": HOSTILE})
+    User.objects.filter(pk=alice.pk).update(
+        job_title=HOSTILE.replace("\x07", "").replace("\x1b", "")[:140], first_name="<b>Eve</b>"
+    )
+    tool_calls = [
+        {"id": HOSTILE, "type": "function", "function": {"name": HOSTILE, "arguments": HOSTILE}}
+    ]
+    asked = ask(
+        alice,
+        [{"role": "system", "content": HOSTILE}, user(HOSTILE)],
+        title=HOSTILE,
+        user_agent=HOSTILE,
+        params={"x": HOSTILE},
+    )
     answer(asked, HOSTILE, tool_calls=tool_calls, odd=HOSTILE)
     failed = ask(alice, [user(HOSTILE)], root=asked.conversation)
-    record.close(failed, Outcome(status="failed", error_code=HOSTILE, error=HOSTILE, served_model=HOSTILE, finish_reason=HOSTILE))
+    record.close(
+        failed,
+        Outcome(
+            status="failed",
+            error_code=HOSTILE,
+            error=HOSTILE,
+            served_model=HOSTILE,
+            finish_reason=HOSTILE,
+        ),
+    )
     Conversation.objects.update(title=HOSTILE)
     call = Snapshot.objects.get(id=asked.id)
     index.index_messages([call.id, failed.id])
-    pages = [transcript_of(call), f"{transcript_of(call)}?call={call.id}", page_of(call), page_of(Snapshot.objects.get(id=failed.id)), CONVERSATIONS, CALLS]
+    pages = [
+        transcript_of(call),
+        f"{transcript_of(call)}?call={call.id}",
+        page_of(call),
+        page_of(Snapshot.objects.get(id=failed.id)),
+        CONVERSATIONS,
+        CALLS,
+    ]
     pages += [f"{CALLS}?q={HOSTILE[:25]}&user={HOSTILE[:25]}&model={HOSTILE[:25]}"]
     for path in pages:
         response = desk.get(path)
@@ -796,8 +1006,14 @@ def test_hostile_text_is_inert_and_hidden_characters_are_named(desk, alice):
         for tag, attributes in Html(response).tags:
             assert tag not in ("style", "iframe", "object", "base"), path
             assert tag != "script" or attributes["src"].startswith("/static/admin"), path
-            assert not [name for name in attributes if name.startswith("on") or name == "style"], path
-            for address in (attributes.get("href"), attributes.get("src"), attributes.get("action")):
+            assert not [name for name in attributes if name.startswith("on") or name == "style"], (
+                path
+            )
+            for address in (
+                attributes.get("href"),
+                attributes.get("src"),
+                attributes.get("action"),
+            ):
                 assert not address or address.startswith(("/", "?", "#")), path
     body = desk.get(transcript_of(call), {"call": str(call.id)}).content.decode()
     for name in ("202E", "202C", "200B", "2066", "0007", "001B", "FEFF", "E0041"):
@@ -805,7 +1021,11 @@ def test_hostile_text_is_inert_and_hidden_characters_are_named(desk, alice):
 
 
 def test_every_hidden_character_is_named():
-    obeyed = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) in ("Cc", "Cf", "Zl", "Zp") and chr(c) not in "\t\n"]
+    obeyed = [
+        chr(c)
+        for c in range(0x110000)
+        if unicodedata.category(chr(c)) in ("Cc", "Cf", "Zl", "Zp") and chr(c) not in "\t\n"
+    ]
     assert [f"{ord(c):04X}" for c in obeyed if f"‹U+{ord(c):04X}›" not in show_hidden(c)] == []
     assert show_hidden("a\tb\nc\r\nd") == "a\tb\nc\nd"
     assert show_hidden("a\rb") == 'a<span class="gw-hidden">‹U+000D›</span>b'
@@ -818,13 +1038,52 @@ def test_every_hidden_character_is_named():
     "message",
     [
         user("plain"),
-        user([{"type": "text", "text": "a"}, {"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}}]),
-        user([{"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}, {"type": "image_url", "image_url": {"url": "u", "detail": "low"}}]),
-        user([{"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}, "bare", 7, None]),
+        user(
+            [
+                {"type": "text", "text": "a"},
+                {"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}},
+            ]
+        ),
+        user(
+            [
+                {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}},
+                {"type": "image_url", "image_url": {"url": "u", "detail": "low"}},
+            ]
+        ),
+        user(
+            [
+                {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+                "bare",
+                7,
+                None,
+            ]
+        ),
         user({"odd": "object"}),
-        assistant(None, tool_calls=[{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1, "a": 2}'}}], refusal="no"),
-        assistant("x", tool_calls=[{"id": "c1", "type": "custom", "custom": {"name": "grep", "input": "needle"}}, "odd"], reasoning_content="because"),
-        assistant("x", function_call={"name": "old", "arguments": "{}"}, refusal=5, tool_calls={"not": "a list"}),
+        assistant(
+            None,
+            tool_calls=[
+                {
+                    "id": "c1",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": '{"a": 1, "a": 2}'},
+                }
+            ],
+            refusal="no",
+        ),
+        assistant(
+            "x",
+            tool_calls=[
+                {"id": "c1", "type": "custom", "custom": {"name": "grep", "input": "needle"}},
+                "odd",
+            ],
+            reasoning_content="because",
+        ),
+        assistant(
+            "x",
+            function_call={"name": "old", "arguments": "{}"},
+            refusal=5,
+            tool_calls={"not": "a list"},
+        ),
         {"role": "tool", "tool_call_id": "c1", "content": "42", "name": "f"},
         {"role": ["odd"], "content": "nul \0 byte"},
     ],
@@ -838,7 +1097,11 @@ def test_pieces_show_every_value_of_a_message(message):
     def values(value):
         if isinstance(value, dict):
             return [inner for item in value.values() for inner in values(item)]
-        return [inner for item in value for inner in values(item)] if isinstance(value, list) else [value]
+        return (
+            [inner for item in value for inner in values(item)]
+            if isinstance(value, list)
+            else [value]
+        )
 
     told = {"user", "assistant", "tool", "function", "text", "image_url", None}
     for value in values(message):
@@ -866,7 +1129,9 @@ def test_a_file_is_what_its_bytes_say_and_no_page(desk, alice):
     html = b"<html><script>alert(1)</script>" * 100
     url = "data:image/png;base64," + base64.b64encode(html).decode()
     call = turn(alice, [user([{"type": "image_url", "image_url": {"url": url}}])], "ok")
-    response, _ = read(desk, f"{CONVERSATIONS}{call.conversation_id}/a/{Attachment.objects.get().pk}")
+    response, _ = read(
+        desk, f"{CONVERSATIONS}{call.conversation_id}/a/{Attachment.objects.get().pk}"
+    )
     assert response["content-type"] == "application/octet-stream"
     assert response["content-disposition"].startswith("attachment")
 
@@ -874,13 +1139,25 @@ def test_a_file_is_what_its_bytes_say_and_no_page(desk, alice):
 def test_files_are_reached_through_their_own_conversation_or_call_only(desk, alice, call):
     file = Attachment.objects.get()
     other = turn(alice, [user("no files here")], "none")
-    refused = record.refuse(CallRequest(owner=alice.pk, kind="chat", model="m", body=rebuild.rebuild_request(call), sent=b"{}"), "blocked", "Not this.")
+    refused = record.refuse(
+        CallRequest(
+            owner=alice.pk, kind="chat", model="m", body=rebuild.rebuild_request(call), sent=b"{}"
+        ),
+        "blocked",
+        "Not this.",
+    )
     loose = Attachment.objects.get(conversation=None)
-    stranger = record.refuse(CallRequest(owner=alice.pk, kind="chat", model="m", body={"model": "m"}, sent=b"{}"), "blocked", "Not this.")
+    stranger = record.refuse(
+        CallRequest(owner=alice.pk, kind="chat", model="m", body={"model": "m"}, sent=b"{}"),
+        "blocked",
+        "Not this.",
+    )
     assert desk.get(f"{CONVERSATIONS}{other.conversation_id}/a/{file.pk}").status_code == 404
     assert desk.get(f"{CONVERSATIONS}{other.conversation_id}/a/{loose.pk}").status_code == 404
     assert read(desk, f"{CALLS}{refused}/a/{loose.pk}")[1] == PNG
-    assert f"{CALLS}{refused}/a/{loose.pk}" in desk.get(f"{CALLS}{refused}/change/").content.decode()
+    assert (
+        f"{CALLS}{refused}/a/{loose.pk}" in desk.get(f"{CALLS}{refused}/change/").content.decode()
+    )
     assert desk.get(f"{CALLS}{refused}/a/{file.pk}").status_code == 404
     assert desk.get(f"{CALLS}{stranger}/a/{loose.pk}").status_code == 404
     assert desk.get(f"{CALLS}{call.id}/a/{file.pk}").status_code == 404
@@ -901,10 +1178,30 @@ def test_a_file_that_storage_lost_takes_no_page_down(desk, call):
 
 def test_every_column_of_a_call_is_on_its_page(desk, alice):
     named = {name for names in GROUPS.values() for name in names}
-    assert named | set(PAYLOAD) | {"attempts"} == {field.name for field in Snapshot._meta.concrete_fields}
-    call = turn(alice, [user("hi")], "hello", user_agent="curl/8", address="10.1.2.3", key="gw-12345678", end_user="someone")
+    assert named | set(PAYLOAD) | {"attempts"} == {
+        field.name for field in Snapshot._meta.concrete_fields
+    }
+    call = turn(
+        alice,
+        [user("hi")],
+        "hello",
+        user_agent="curl/8",
+        address="10.1.2.3",
+        key="gw-12345678",
+        end_user="someone",
+    )
     shown = text(desk.get(page_of(call)))
-    for value in (call.id, "curl/8", "10.1.2.3", "gw-12345678", "someone", bytes(call.commitment).hex(), call.head_id, call.reply_id, "not sealed yet"):
+    for value in (
+        call.id,
+        "curl/8",
+        "10.1.2.3",
+        "gw-12345678",
+        "someone",
+        bytes(call.commitment).hex(),
+        call.head_id,
+        call.reply_id,
+        "not sealed yet",
+    ):
         assert str(value) in shown
 
 
@@ -913,7 +1210,9 @@ def test_a_calls_request_and_reply_are_shown_and_downloaded_whole(desk, call):
     request = rebuild.rebuild_request(call)
     shown = orjson.loads(page.context["payloads"][0][1])
     assert shown["messages"][0]["content"][0] == request["messages"][0]["content"][0]
-    assert shown["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,[file with sha256 ")
+    assert shown["messages"][0]["content"][1]["image_url"]["url"].startswith(
+        "data:image/png;base64,[file with sha256 "
+    )
     assert orjson.loads(page.context["payloads"][1][1]) == rebuild.rebuild_response(call)
     for name, expected in (("request", request), ("response", rebuild.rebuild_response(call))):
         response = desk.get(f"{CALLS}{call.id}/{name}.json")
@@ -924,7 +1223,15 @@ def test_a_calls_request_and_reply_are_shown_and_downloaded_whole(desk, call):
 
 def test_a_refused_call_shows_what_was_asked_and_why_not(desk, alice):
     id = record.refuse(
-        CallRequest(owner=alice.pk, kind="chat", model="m", body={"model": "m", "messages": [user("let me in")]}, sent=b"{}"), "blocked", "Not this."
+        CallRequest(
+            owner=alice.pk,
+            kind="chat",
+            model="m",
+            body={"model": "m", "messages": [user("let me in")]},
+            sent=b"{}",
+        ),
+        "blocked",
+        "Not this.",
     )
     shown = text(desk.get(f"{CALLS}{id}/change/"))
     assert "let me in" in shown
@@ -946,27 +1253,48 @@ def test_who_is_on_record_cannot_be_deleted_and_titles_stay_private(alice, call)
         assert "Deactivate the account instead." in text(response)
         assert b"confidential title" not in response.content
     chosen = {"action": "delete_selected", "_selected_action": [alice.pk], "post": "yes"}
-    assert "Deactivate the account instead." in text(root.post("/admin/conversations/user/", chosen))
+    assert "Deactivate the account instead." in text(
+        root.post("/admin/conversations/user/", chosen)
+    )
     assert User.objects.filter(pk=alice.pk).exists()
 
 
 def test_who_is_not_on_record_can_be(alice):
     root = signed_in(User.objects.create_superuser("root"))
     bob = person("bob")
-    assert root.post(f"/admin/conversations/user/{bob.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert (
+        root.post(f"/admin/conversations/user/{bob.pk}/delete/", {"post": "yes"}).status_code == 302
+    )
     assert not User.objects.filter(pk=bob.pk).exists()
 
 
 def test_a_persons_columns_are_kept_and_a_time_zone_is_one(alice):
     root = signed_in(User.objects.create_superuser("root"))
     path = f"/admin/conversations/user/{alice.pk}/change/"
-    form = {"username": "alice", "job_title": "Analyst", "department": "Finance", "external_id": "E-1", "time_zone": "Mars/Olympus", "is_active": "on"}
+    form = {
+        "username": "alice",
+        "job_title": "Analyst",
+        "department": "Finance",
+        "external_id": "E-1",
+        "time_zone": "Mars/Olympus",
+        "is_active": "on",
+    }
     assert "No such time zone" in text(root.post(path, form))
     assert root.post(path, form | {"time_zone": "Asia/Tokyo"}).status_code == 302
     alice.refresh_from_db()
-    assert (alice.job_title, alice.department, alice.external_id, alice.time_zone) == ("Analyst", "Finance", "E-1", "Asia/Tokyo")
+    assert (alice.job_title, alice.department, alice.external_id, alice.time_zone) == (
+        "Analyst",
+        "Finance",
+        "E-1",
+        "Asia/Tokyo",
+    )
 
 
 def test_reviewers_administer_nobody(desk, alice):
-    for path in ("/admin/conversations/user/", f"/admin/conversations/user/{alice.pk}/change/", "/admin/auth/group/", "/admin/proxy/apikey/"):
+    for path in (
+        "/admin/conversations/user/",
+        f"/admin/conversations/user/{alice.pk}/change/",
+        "/admin/auth/group/",
+        "/admin/proxy/apikey/",
+    ):
         assert desk.get(path).status_code == 403, path

@@ -113,7 +113,9 @@ def test_between_the_two_ages_one_reads_and_the_others_take_the_copy(cache, sour
 
 
 @pytest.mark.parametrize("age", [None, 5, 20, 1e6])
-def test_past_its_bound_all_wait_for_the_one_that_reads(cache, source, clock, threads, waiting, age):
+def test_past_its_bound_all_wait_for_the_one_that_reads(
+    cache, source, clock, threads, waiting, age
+):
     before = 0
     if age is not None:
         cache.get("a")
@@ -131,7 +133,9 @@ def test_past_its_bound_all_wait_for_the_one_that_reads(cache, source, clock, th
     assert source.reads == before + 1
 
 
-def test_a_copy_that_came_of_age_while_it_is_read_anew_is_waited_for(cache, source, clock, threads, waiting):
+def test_a_copy_that_came_of_age_while_it_is_read_anew_is_waited_for(
+    cache, source, clock, threads, waiting
+):
     cache.get("a")
     taken(source.begun, 1)
     taken(waiting, 1)

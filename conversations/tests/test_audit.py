@@ -26,7 +26,9 @@ def no_audit_store(db):
     """The table refuses every new row."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE conversations_auditevent ADD CONSTRAINT none_fits CHECK (action IS NULL) NOT VALID")
+        cursor.execute(
+            "ALTER TABLE conversations_auditevent ADD CONSTRAINT none_fits CHECK (action IS NULL) NOT VALID"
+        )
 
 
 # One event ------------------------------------------------------------------------------------------------------
@@ -38,17 +40,35 @@ def test_an_event_says_who_did_what_with_which_row(rf):
     request.user, request.client_address = person("rita"), "192.0.2.7"
     audit.record(request, Action.CALL, call, terms="word", rows=3)
     event = AuditEvent.objects.get()
-    assert (event.actor, event.actor_name, event.address, event.action) == (request.user, "rita", "192.0.2.7", "call")
-    assert (event.kind, event.subject, event.conversation) == ("snapshot", str(call.id), call.conversation_id)
+    assert (event.actor, event.actor_name, event.address, event.action) == (
+        request.user,
+        "rita",
+        "192.0.2.7",
+        "call",
+    )
+    assert (event.kind, event.subject, event.conversation) == (
+        "snapshot",
+        str(call.id),
+        call.conversation_id,
+    )
     assert (event.terms, json.loads(event.detail)) == ("word", {"rows": 3})
     assert len(event.user_agent) == audit.LONGEST
     assert "\0" not in event.user_agent
-    assert list(AuditEvent.objects.about(call.conversation_id)) == list(AuditEvent.objects.of(call)) == list(AuditEvent.objects.by(request.user)) == [event]
+    assert (
+        list(AuditEvent.objects.about(call.conversation_id))
+        == list(AuditEvent.objects.of(call))
+        == list(AuditEvent.objects.by(request.user))
+        == [event]
+    )
 
 
 def test_a_command_has_a_name_and_no_account():
     event = audit.record("manage.py something", Action.CHANGED, person("alice"), password=True)
-    assert (event.actor, event.actor_name, event.conversation) == (None, "manage.py something", None)
+    assert (event.actor, event.actor_name, event.conversation) == (
+        None,
+        "manage.py something",
+        None,
+    )
     assert event.said == "changed"
 
 
@@ -74,8 +94,16 @@ def desk() -> Client:
 
 @pytest.fixture
 def call() -> Snapshot:
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()}}
-    return turn(person("alice"), [user([{"type": "text", "text": "my secret"}, picture])], "kept secret", title="secret title")
+    picture = {
+        "type": "image_url",
+        "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()},
+    }
+    return turn(
+        person("alice"),
+        [user([{"type": "text", "text": "my secret"}, picture])],
+        "kept secret",
+        title="secret title",
+    )
 
 
 def reads(call: Snapshot) -> dict[str, tuple[str, str]]:
@@ -121,7 +149,10 @@ def test_words_stand_apart_from_what_else_was_chosen(desk, call):
     desk.get(f"{CONVERSATIONS}?q=my+secret&user=ali&since=2020-01-01&status=ok")
     event = newest()
     assert event.terms == "my secret"
-    assert json.loads(event.detail) == {"filter": {"user": "ali", "since": "2020-01-01", "status": "ok"}, "rows": 0}
+    assert json.loads(event.detail) == {
+        "filter": {"user": "ali", "since": "2020-01-01", "status": "ok"},
+        "rows": 0,
+    }
 
 
 def test_where_reading_cannot_be_recorded_there_is_nothing_to_read(desk, call, no_audit_store):
@@ -131,7 +162,12 @@ def test_where_reading_cannot_be_recorded_there_is_nothing_to_read(desk, call, n
             transaction.set_rollback(True)
         assert response.status_code == 503, path
         assert "cannot record" in response.content.decode()
-        for shown in (b"secret", b"alice", PNG[:8], str(call.id).encode() if str(call.id) not in path else b"kept"):
+        for shown in (
+            b"secret",
+            b"alice",
+            PNG[:8],
+            str(call.id).encode() if str(call.id) not in path else b"kept",
+        ):
             assert shown not in response.content, path
 
 
@@ -156,11 +192,26 @@ def root() -> Client:
 def test_a_change_of_rights_says_what_they_were(root):
     alice, group = person("alice"), Group.objects.get(name="Reviewer")
     path = f"/admin/conversations/user/{alice.pk}/change/"
-    assert root.post(path, {"username": "alice", "is_active": "on", "is_staff": "on", "groups": [group.pk]}).status_code == 302
+    assert (
+        root.post(
+            path, {"username": "alice", "is_active": "on", "is_staff": "on", "groups": [group.pk]}
+        ).status_code
+        == 302
+    )
     event = newest()
-    assert (event.action, event.kind, event.subject, event.actor.username) == ("changed", "user", str(alice.pk), "root")
+    assert (event.action, event.kind, event.subject, event.actor.username) == (
+        "changed",
+        "user",
+        str(alice.pk),
+        "root",
+    )
     what = json.loads(event.detail)["what"]
-    assert what[-1] == {"rights": {"is_staff": {"was": False, "is": True}, "groups": {"was": [], "is": ["Reviewer"]}}}
+    assert what[-1] == {
+        "rights": {
+            "is_staff": {"was": False, "is": True},
+            "groups": {"was": [], "is": ["Reviewer"]},
+        }
+    }
 
 
 def test_a_change_that_cannot_be_recorded_is_not_made(root, no_audit_store):
@@ -168,7 +219,9 @@ def test_a_change_that_cannot_be_recorded_is_not_made(root, no_audit_store):
     root.raise_request_exception = False
     with transaction.atomic():
         changed = {"username": "alice", "is_active": "on", "is_staff": "on"}
-        assert root.post(f"/admin/conversations/user/{alice.pk}/change/", changed).status_code == 503
+        assert (
+            root.post(f"/admin/conversations/user/{alice.pk}/change/", changed).status_code == 503
+        )
         transaction.set_rollback(True)
     alice.refresh_from_db()
     assert not alice.is_staff
@@ -178,23 +231,46 @@ def test_groups_policies_and_keys(root):
     root.post("/admin/auth/group/add/", {"name": "Readers"})
     assert (newest().action, newest().kind) == ("added", "group")
     group = Group.objects.get(name="Readers")
-    root.post(f"/admin/auth/group/{group.pk}/change/", {"name": "Readers", "permissions": [Permission.objects.get(codename="view_content").pk]})
-    assert json.loads(newest().detail)["what"][-1] == {"rights": {"permissions": {"was": [], "is": ["Conversations | conversation | View content"]}}}
+    root.post(
+        f"/admin/auth/group/{group.pk}/change/",
+        {"name": "Readers", "permissions": [Permission.objects.get(codename="view_content").pk]},
+    )
+    assert json.loads(newest().detail)["what"][-1] == {
+        "rights": {
+            "permissions": {"was": [], "is": ["Conversations | conversation | View content"]}
+        }
+    }
     root.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"})
     assert (newest().action, newest().subject) == ("deleted", str(group.pk))
     root.post("/admin/conversations/usagepolicy/add/", {"text": "Be kind.", "publish": "on"})
-    assert (newest().action, newest().kind, json.loads(newest().detail)["name"]) == ("added", "usagepolicy", "version 1")
+    assert (newest().action, newest().kind, json.loads(newest().detail)["name"]) == (
+        "added",
+        "usagepolicy",
+        "version 1",
+    )
     assert "kind" not in newest().detail
 
 
 def test_passwords_are_named_and_never_kept(root):
     alice = person("alice")
-    new = {"password1": "another long password", "password2": "another long password", "usable_password": "true"}
+    new = {
+        "password1": "another long password",
+        "password2": "another long password",
+        "usable_password": "true",
+    }
     root.post(f"/admin/conversations/user/{alice.pk}/password/", new)
     assert (newest().action, newest().subject) == ("password", str(alice.pk))
-    own = {"old_password": "a good long password", "new_password1": "my other long password", "new_password2": "my other long password"}
+    own = {
+        "old_password": "a good long password",
+        "new_password1": "my other long password",
+        "new_password2": "my other long password",
+    }
     assert root.post("/admin/password_change/", own).status_code == 302
-    assert (newest().action, newest().actor_name, newest().subject) == ("password", "root", str(User.objects.get(username="root").pk))
+    assert (newest().action, newest().actor_name, newest().subject) == (
+        "password",
+        "root",
+        str(User.objects.get(username="root").pk),
+    )
     assert not AuditEvent.objects.filter(detail__contains="long").exists()
 
 
@@ -217,16 +293,30 @@ def test_staff_sign_in_and_everybody_s_failures():
     assert (newest().action, newest().actor_name) == ("sign_in", "root")
     for name, known in (("root", "root"), ("my password by mistake", "")):
         Client().post("/sign-in/", {"username": name, "password": "wrong"})
-        assert (newest().action, newest().actor, json.loads(newest().detail)) == ("sign_in_failed", None, {"name": known})
+        assert (newest().action, newest().actor, json.loads(newest().detail)) == (
+            "sign_in_failed",
+            None,
+            {"name": known},
+        )
 
 
 def test_commands(monkeypatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a good long password")
-    call_command("createsuperuser", username="root", email="r@example.com", interactive=False, verbosity=0)
-    assert (newest().action, newest().actor, newest().actor_name) == ("added", None, "manage.py createsuperuser")
+    call_command(
+        "createsuperuser", username="root", email="r@example.com", interactive=False, verbosity=0
+    )
+    assert (newest().action, newest().actor, newest().actor_name) == (
+        "added",
+        None,
+        "manage.py createsuperuser",
+    )
     monkeypatch.setattr("getpass.getpass", lambda prompt: "another long password")
     call_command("changepassword", "root", verbosity=0)
-    assert (newest().action, newest().actor_name, newest().subject) == ("password", "manage.py changepassword", str(User.objects.get().pk))
+    assert (newest().action, newest().actor_name, newest().subject) == (
+        "password",
+        "manage.py changepassword",
+        str(User.objects.get().pk),
+    )
 
 
 # The trail, for Auditors ------------------------------------------------------------------------------------------
@@ -251,7 +341,12 @@ def listed(client: Client, query: str = "") -> list[str]:
 @pytest.fixture
 def trail(desk, call) -> Snapshot:
     """Sign-in, list, search for a word of the conversation, transcript, call."""
-    for path in (CONVERSATIONS, f"{CONVERSATIONS}?q=secret", f"{CONVERSATIONS}{call.conversation_id}/change/", f"{CALLS}{call.id}/change/"):
+    for path in (
+        CONVERSATIONS,
+        f"{CONVERSATIONS}?q=secret",
+        f"{CONVERSATIONS}{call.conversation_id}/change/",
+        f"{CALLS}{call.id}/change/",
+    ):
         assert desk.get(path).status_code == 200
     return call
 
@@ -264,7 +359,15 @@ def test_the_newest_event_stands_first_and_looking_is_one_too(trail):
 
 
 def test_details_are_words():
-    what = [{"changed": {"fields": ["Groups"]}}, {"rights": {"is_staff": {"was": False, "is": True}, "groups": {"was": [], "is": ["Reviewer"]}}}]
+    what = [
+        {"changed": {"fields": ["Groups"]}},
+        {
+            "rights": {
+                "is_staff": {"was": False, "is": True},
+                "groups": {"was": [], "is": ["Reviewer"]},
+            }
+        },
+    ]
     audit.record("manage.py something", Action.CHANGED, person("alice"), what=what, at=None, rows=0)
     said = "what changed fields Groups, rights is_staff was no, is yes, groups was none, is Reviewer; rows 0"
     assert said in auditor().get(AUDIT).content.decode()
@@ -286,7 +389,12 @@ def test_filters(trail, rf):
 
 def test_an_auditor_sees_no_content_whatever_was_searched_for(trail):
     client = auditor()
-    for path in (AUDIT, f"{AUDIT}{AuditEvent.objects.get(action='search').pk}/change/", f"{AUDIT}csv/", f"{AUDIT}{newest().pk}/history/"):
+    for path in (
+        AUDIT,
+        f"{AUDIT}{AuditEvent.objects.get(action='search').pk}/change/",
+        f"{AUDIT}csv/",
+        f"{AUDIT}{newest().pk}/history/",
+    ):
         response = client.get(path)
         assert response.status_code == 200
         assert b"secret" not in response.getvalue(), path
@@ -302,9 +410,14 @@ def test_only_those_who_may_see_the_trail_do(trail, desk):
     for client in (desk, root):
         for path in (AUDIT, f"{AUDIT}csv/", f"{AUDIT}{newest().pk}/change/"):
             assert client.get(path).status_code == 403
-    assert b"Who read this" not in desk.get(f"{CONVERSATIONS}{trail.conversation_id}/change/").content
+    assert (
+        b"Who read this" not in desk.get(f"{CONVERSATIONS}{trail.conversation_id}/change/").content
+    )
     lead = auditor("Lead")
-    assert f'href="{AUDIT}?about={trail.conversation_id}"' in lead.get(f"{CONVERSATIONS}{trail.conversation_id}/change/").content.decode()
+    assert (
+        f'href="{AUDIT}?about={trail.conversation_id}"'
+        in lead.get(f"{CONVERSATIONS}{trail.conversation_id}/change/").content.decode()
+    )
 
 
 def test_nobody_changes_the_trail(trail):
@@ -317,9 +430,19 @@ def test_nobody_changes_the_trail(trail):
 def test_the_trail_as_csv_is_an_event_and_safe(trail):
     audit.record("=cmd|' /C calc'!A0", Action.CHANGED, name="=1+1")
     client = auditor()
-    rows = list(csv.DictReader(io.StringIO(client.get(f"{AUDIT}csv/?action=changed").getvalue().decode("utf-8-sig"), newline="")))
+    rows = list(
+        csv.DictReader(
+            io.StringIO(
+                client.get(f"{AUDIT}csv/?action=changed").getvalue().decode("utf-8-sig"), newline=""
+            )
+        )
+    )
     assert [(row["who"], row["action"]) for row in rows] == [("'=cmd|' /C calc'!A0", "changed")]
-    assert (newest().action, newest().kind, json.loads(newest().detail)["filter"]["action"]) == ("export", "auditevent", "changed")
+    assert (newest().action, newest().kind, json.loads(newest().detail)["filter"]["action"]) == (
+        "export",
+        "auditevent",
+        "changed",
+    )
 
 
 def test_a_trail_that_cannot_be_written_cannot_be_read(trail, request):

@@ -27,8 +27,22 @@ from conversations.search import index
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.unguarded import unguarded
 
-CONVERSATIONS, CALLS = "/admin/conversations/conversation/csv/", "/admin/conversations/snapshot/csv/"
-CLASSIC = ["id", "request", "response", "usage_info", "user_name", "title", "response_time", "convo_title", "convo_show", "root_gpt_id"]
+CONVERSATIONS, CALLS = (
+    "/admin/conversations/conversation/csv/",
+    "/admin/conversations/snapshot/csv/",
+)
+CLASSIC = [
+    "id",
+    "request",
+    "response",
+    "usage_info",
+    "user_name",
+    "title",
+    "response_time",
+    "convo_title",
+    "convo_show",
+    "root_gpt_id",
+]
 
 
 @pytest.fixture
@@ -87,15 +101,38 @@ def test_a_formula_gets_an_apostrophe_and_loses_nothing(formula):
     assert read == "'" + formula
 
 
-@pytest.mark.parametrize("text", ["", "hello", " =1+1", "1-2", "a=b", "'=1", '"quoted"', "two\r\nlines", "comma, semicolon; tab\t", "日本語"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        " =1+1",
+        "1-2",
+        "a=b",
+        "'=1",
+        '"quoted"',
+        "two\r\nlines",
+        "comma, semicolon; tab\t",
+        "日本語",
+    ],
+)
 def test_other_text_stays_as_it_is(text):
     assert next(csv.reader(io.StringIO(cell(text), newline=""), strict=True)) == [text]
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+        min_size=1,
+        max_size=5,
+    )
+)
 def test_any_cells_come_back_and_none_is_a_formula(texts):
     [read] = csv.reader(io.StringIO(csv_line(tuple(texts)).decode(), newline=""), strict=True)
-    assert [found.removeprefix("'") if text.startswith(FORMULA) else found for found, text in zip(read, texts, strict=True)] == texts
+    assert [
+        found.removeprefix("'") if text.startswith(FORMULA) else found
+        for found, text in zip(read, texts, strict=True)
+    ] == texts
     assert not any(found.startswith(FORMULA) for found in read)
 
 
@@ -105,7 +142,11 @@ def test_formulas_in_every_column_that_a_person_writes(desk, alice, formula):
     bob = person(f"@{uuid4().hex[:6]}")
     call = ask(alice, [user(formula)], title=formula)
     record.close(call, Outcome(status="ok"))
-    record.refuse(CallRequest(owner=bob.pk, kind="chat", model=formula, body={"model": formula}, sent=b"{}"), "code", "error")
+    record.refuse(
+        CallRequest(owner=bob.pk, kind="chat", model=formula, body={"model": formula}, sent=b"{}"),
+        "code",
+        "error",
+    )
     Conversation.objects.update(title=formula)
     data = desk.get(CALLS).getvalue()
     rows = parsed(data)
@@ -123,7 +164,9 @@ def test_the_form_of_the_file(desk, alice):
     response = desk.get(CALLS)
     data = response.getvalue()
     assert response["content-type"] == "text/csv; charset=utf-8"
-    assert re.fullmatch(r'attachment; filename="calls-[\d-]+\.csv"', response["content-disposition"])
+    assert re.fullmatch(
+        r'attachment; filename="calls-[\d-]+\.csv"', response["content-disposition"]
+    )
     assert "no-store" in response["cache-control"]
     assert response["x-content-type-options"] == "nosniff"
     assert data.startswith(b'\xef\xbb\xbf"id","request","response"')
@@ -137,26 +180,87 @@ def variety(alice: User) -> None:
     """Every shape that a call can have."""
     system = {"role": "system", "content": "be brief"}
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
-    asked = ask(alice, [system, user("weather?")], params={"temperature": 0.5, "tools": [{"type": "function", "function": {"name": "f"}}]})
+    asked = ask(
+        alice,
+        [system, user("weather?")],
+        params={"temperature": 0.5, "tools": [{"type": "function", "function": {"name": "f"}}]},
+    )
     answer(asked, None, tool_calls=[call], reasoning_content="hm")
-    history = [system, user("weather?"), assistant(None, tool_calls=[call | {"index": 0}]), {"role": "tool", "tool_call_id": "c1", "content": "sunny"}]
+    history = [
+        system,
+        user("weather?"),
+        assistant(None, tool_calls=[call | {"index": 0}]),
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+    ]
     last = turn(alice, history, " It is sunny. ", root=asked.conversation)
-    spelled = [*history, assistant("It is sunny."), user([{"type": "text", "text": "sure?", "cache_control": {"type": "ephemeral"}}])]
+    spelled = [
+        *history,
+        assistant("It is sunny."),
+        user([{"type": "text", "text": "sure?", "cache_control": {"type": "ephemeral"}}]),
+    ]
     turn(alice, spelled, "Yes\u2028\u0085\0.", root=last.conversation_id)
-    turn(alice, [user("a"), assistant("never said"), user("big"), user("x\0y")], "1", params={"n": 2**63, "seed": 18446744073709551615})
+    turn(
+        alice,
+        [user("a"), assistant("never said"), user("big"), user("x\0y")],
+        "1",
+        params={"n": 2**63, "seed": 18446744073709551615},
+    )
     failed = ask(alice, [user("down")])
-    record.close(failed, Outcome(status="failed", response={"error": {"message": "no"}}, error_code="upstream_unavailable", error="It is down."))
+    record.close(
+        failed,
+        Outcome(
+            status="failed",
+            response={"error": {"message": "no"}},
+            error_code="upstream_unavailable",
+            error="It is down.",
+        ),
+    )
     answer(ask(alice, [user("long")]), "half", status="cancelled")
     ask(alice, [user("pending")])
-    record.refuse(CallRequest(owner=alice.pk, kind="chat", model="x", body={"model": "x", "messages": [user("no")]}, sent=b"{}"), "blocked", "Not this.")
+    record.refuse(
+        CallRequest(
+            owner=alice.pk,
+            kind="chat",
+            model="x",
+            body={"model": "x", "messages": [user("no")]},
+            sent=b"{}",
+        ),
+        "blocked",
+        "Not this.",
+    )
     two = ask(alice, [user("two choices")], params={"n": 2})
     replies = [assistant("one"), assistant("two")]
-    choices = [{"index": i, "message": reply, "finish_reason": "stop"} for i, reply in enumerate(replies)]
-    record.close(two, Outcome(status="ok", replies=replies, response={"id": "z", "choices": choices}, prompt_tokens=1, completion_tokens=2))
-    drawn = record.open(
-        CallRequest(owner=alice.pk, kind="image", model="dall", body={"model": "dall", "prompt": "a cat"}, messages=[user("a cat")], sent=b"{}")
+    choices = [
+        {"index": i, "message": reply, "finish_reason": "stop"} for i, reply in enumerate(replies)
+    ]
+    record.close(
+        two,
+        Outcome(
+            status="ok",
+            replies=replies,
+            response={"id": "z", "choices": choices},
+            prompt_tokens=1,
+            completion_tokens=2,
+        ),
     )
-    record.close(drawn, Outcome(status="ok", replies=[assistant("a cat")], response={"data": [{"url": "https://example.com/cat.png"}]}))
+    drawn = record.open(
+        CallRequest(
+            owner=alice.pk,
+            kind="image",
+            model="dall",
+            body={"model": "dall", "prompt": "a cat"},
+            messages=[user("a cat")],
+            sent=b"{}",
+        )
+    )
+    record.close(
+        drawn,
+        Outcome(
+            status="ok",
+            replies=[assistant("a cat")],
+            response={"data": [{"url": "https://example.com/cat.png"}]},
+        ),
+    )
 
 
 def test_rows_equal_the_record(desk, alice):
@@ -167,12 +271,18 @@ def test_rows_equal_the_record(desk, alice):
     for row, call in zip(rows, calls, strict=True):
         assert row["id"] == str(call.id)
         assert orjson.loads(row["request"]) == rebuild.rebuild_request(call)
-        assert (orjson.loads(row["response"]) if row["response"] else None) == rebuild.rebuild_response(call)
+        assert (
+            orjson.loads(row["response"]) if row["response"] else None
+        ) == rebuild.rebuild_response(call)
         assert (row["user_name"], row["title"], row["schema_version"]) == ("alice", "Analyst", "1")
         assert (row["model"], row["status"], row["kind"]) == (call.model, call.status, call.kind)
         assert (row["text_truncated"], row["text_sha256"]) == ("", "")
         if call.conversation:
-            assert (row["convo_title"], row["convo_show"], row["root_gpt_id"]) == (call.conversation.title, "true", str(call.conversation_id))
+            assert (row["convo_title"], row["convo_show"], row["root_gpt_id"]) == (
+                call.conversation.title,
+                "true",
+                str(call.conversation_id),
+            )
         else:
             assert (row["convo_title"], row["convo_show"], row["root_gpt_id"]) == ("", "false", "")
         if call.closed:
@@ -182,7 +292,11 @@ def test_rows_equal_the_record(desk, alice):
         if call.prompt_tokens is None:
             assert row["usage_info"] == ""
         else:
-            tokens = {"prompt_tokens": call.prompt_tokens, "completion_tokens": call.completion_tokens, "total_tokens": call.total_tokens}
+            tokens = {
+                "prompt_tokens": call.prompt_tokens,
+                "completion_tokens": call.completion_tokens,
+                "total_tokens": call.total_tokens,
+            }
             assert orjson.loads(row["usage_info"]) == tokens
 
 
@@ -200,10 +314,25 @@ def test_removed_conversations_and_imported_ids(desk, alice):
 def test_a_call_for_a_title_is_a_row_as_the_classic_gateway_has_it(desk, alice):
     root = turn(alice, [user("hi")], "hello").conversation_id
     body = {"model": "m", "messages": [user("a title for: hi")]}
-    call = record.open(CallRequest(owner=alice.pk, kind="title", model="m", body=body, messages=body["messages"], sent=b"{}", root=root))
+    call = record.open(
+        CallRequest(
+            owner=alice.pk,
+            kind="title",
+            model="m",
+            body=body,
+            messages=body["messages"],
+            sent=b"{}",
+            root=root,
+        )
+    )
     record.close(call, Outcome(status="ok", replies=[assistant("Greeting")]))
     row, _ = download(desk)
-    assert (row["convo_title"], row["convo_show"], row["root_gpt_id"], row["kind"]) == ("summarizer", "false", "", "title")
+    assert (row["convo_title"], row["convo_show"], row["root_gpt_id"], row["kind"]) == (
+        "summarizer",
+        "false",
+        "",
+        "title",
+    )
     assert orjson.loads(row["request"]) == body
 
 
@@ -212,7 +341,10 @@ def test_a_long_text_is_cut_and_its_whole_is_named(desk, alice):
     turn(alice, [user("short")], "x" * 33_000)
     latest, first = download(desk)
     call = Snapshot.objects.order_by("id")[0]
-    whole = [orjson.dumps(value).decode() for value in (rebuild.rebuild_request(call), rebuild.rebuild_response(call))]
+    whole = [
+        orjson.dumps(value).decode()
+        for value in (rebuild.rebuild_request(call), rebuild.rebuild_response(call))
+    ]
     assert [first["request"], first["response"]] == [text[:LONGEST] for text in whole]
     assert first["text_truncated"] == "request response"
     assert first["text_sha256"].split() == [sha256(text.encode()).hexdigest() for text in whole]
@@ -226,7 +358,14 @@ def test_files_are_named_not_copied(desk, alice):
     turn(alice, [user([{"type": "image_url", "image_url": {"url": url}}])], "a black square")
     [row] = download(desk)
     content = orjson.loads(row["request"])["messages"][0]["content"]
-    assert content == [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,[file with sha256 {sha256(picture).hexdigest()}]"}}]
+    assert content == [
+        {
+            "type": "image_url",
+            "image_url": {
+                "url": f"data:image/png;base64,[file with sha256 {sha256(picture).hexdigest()}]"
+            },
+        }
+    ]
 
 
 # Which rows -----------------------------------------------------------------------------------------------------
@@ -254,7 +393,11 @@ def test_from_the_conversations_list_come_their_calls(desk, alice):
     second = turn(alice, [user("one"), assistant("1"), user("needle")], "2")
     failed = ask(alice, [user("again")], root=first.conversation_id)
     record.close(failed, Outcome(status="failed"))
-    record.refuse(CallRequest(owner=alice.pk, kind="chat", model="x", body={"model": "x"}, sent=b"{}"), "blocked", "No.")
+    record.refuse(
+        CallRequest(owner=alice.pk, kind="chat", model="x", body={"model": "x"}, sent=b"{}"),
+        "blocked",
+        "No.",
+    )
     other = turn(alice, [user("other")], "o")
     index.index_messages(list(Snapshot.objects.values_list("id", flat=True)))
     got = lambda **query: [row["id"] for row in download(desk, CONVERSATIONS, **query)]  # noqa: E731

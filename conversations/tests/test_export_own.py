@@ -28,9 +28,19 @@ def hers(alice) -> Client:
 
 
 def test_the_branch_that_is_shown_is_the_markdown(hers, alice):
-    first = turn(alice, [{"role": "system", "content": "Be terse."}, user("What is a mutex?")], "A lock.", title="Locks")
+    first = turn(
+        alice,
+        [{"role": "system", "content": "Be terse."}, user("What is a mutex?")],
+        "A lock.",
+        title="Locks",
+    )
     root = first.conversation_id
-    turn(alice, [{"role": "system", "content": "Be terse."}, user("What is a mutex?")], "Another answer.", root=root)
+    turn(
+        alice,
+        [{"role": "system", "content": "Be terse."}, user("What is a mutex?")],
+        "Another answer.",
+        root=root,
+    )
     page = Html(hers.get(f"/c/{root}/?at={first.reply_id}"))
     [link] = [link["href"] for link in page.all("a") if "export.md" in str(link.get("href"))]
     response = hers.get(link)
@@ -40,7 +50,15 @@ def test_the_branch_that_is_shown_is_the_markdown(hers, alice):
     assert response["X-Content-Type-Options"] == "nosniff"
     assert "no-store" in response["Cache-Control"]
     assert text.startswith("# Locks\n\nExported ")
-    order = [text.index(words) for words in ("## System prompt\n\nBe terse.", "## You\n\nWhat is a mutex?", "## m · ", "A lock.")]
+    order = [
+        text.index(words)
+        for words in (
+            "## System prompt\n\nBe terse.",
+            "## You\n\nWhat is a mutex?",
+            "## m · ",
+            "A lock.",
+        )
+    ]
     assert order == sorted(order)
     assert "Another answer." not in text
     assert "Another answer." in hers.get(f"/c/{root}/export.md").content.decode()
@@ -64,9 +82,22 @@ def test_the_json_holds_every_branch(hers, alice):
 
 
 def test_pictures_are_named_and_tool_calls_are_there(hers, alice):
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()}}
+    picture = {
+        "type": "image_url",
+        "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()},
+    }
     call = ask(alice, [user([{"type": "text", "text": "Look:"}, picture])])
-    answer(call, None, tool_calls=[{"id": "c", "type": "function", "function": {"name": "see", "arguments": '{"x": "```"}'}}])
+    answer(
+        call,
+        None,
+        tool_calls=[
+            {
+                "id": "c",
+                "type": "function",
+                "function": {"name": "see", "arguments": '{"x": "```"}'},
+            }
+        ],
+    )
     markdown = hers.get(f"/c/{call.conversation}/export.md").content.decode()
     assert "Look:" in markdown
     assert "[file with sha256 " in markdown
@@ -81,14 +112,21 @@ def test_what_waits_or_failed_can_be_exported_too(hers, alice):
         call = ask(alice, [user("Is somebody there?")])
         if status:
             answer(call, "half", status=status)
-        assert "Is somebody there?" in hers.get(f"/c/{call.conversation}/export.md").content.decode()
-        assert orjson.loads(hers.get(f"/c/{call.conversation}/export.json").content)["calls"][0]["status"] == (status or "pending")
+        assert (
+            "Is somebody there?" in hers.get(f"/c/{call.conversation}/export.md").content.decode()
+        )
+        assert orjson.loads(hers.get(f"/c/{call.conversation}/export.json").content)["calls"][0][
+            "status"
+        ] == (status or "pending")
 
 
 @pytest.mark.parametrize("suffix", ["md", "json"])
 def test_for_a_stranger_and_once_it_is_removed_it_is_not_there(hers, suffix):
     theirs = turn(person("bob"), [user("q"), assistant("a"), user("r")], "b").conversation_id
-    foreign, none = hers.get(f"/c/{theirs}/export.{suffix}"), hers.get(f"/c/00000000-0000-7000-8000-000000000000/export.{suffix}")
+    foreign, none = (
+        hers.get(f"/c/{theirs}/export.{suffix}"),
+        hers.get(f"/c/00000000-0000-7000-8000-000000000000/export.{suffix}"),
+    )
     assert foreign.status_code == none.status_code == 404
     assert Client().get(f"/c/{theirs}/export.{suffix}").status_code == 302
     mine = turn(person("alice"), [user("q")], "a").conversation_id
@@ -118,7 +156,9 @@ def test_a_title_makes_a_harmless_name(title, file):
     assert name(title, "md") == file
 
 
-@pytest.mark.parametrize("title", ['"; filename="evil.exe', "Größe 数え方 \u202e", "a\nb <script>alert(1)</script>"])
+@pytest.mark.parametrize(
+    "title", ['"; filename="evil.exe', "Größe 数え方 \u202e", "a\nb <script>alert(1)</script>"]
+)
 def test_a_hostile_title_stays_on_its_line(hers, alice, title):
     root = turn(alice, [user("q")], "a", title=title).conversation_id
     response = hers.get(f"/c/{root}/export.md")

@@ -35,7 +35,10 @@ NEW = "/admin/exports/new/"
 
 @pytest.fixture(autouse=True)
 def places(settings, tmp_path):
-    settings.EXPORTS_DIR, settings.CHECKPOINT_FILE = tmp_path / "exports", tmp_path / "checkpoints.jsonl"
+    settings.EXPORTS_DIR, settings.CHECKPOINT_FILE = (
+        tmp_path / "exports",
+        tmp_path / "checkpoints.jsonl",
+    )
 
 
 @pytest.fixture
@@ -58,7 +61,10 @@ def seal() -> None:
 
 
 def ask_for(desk: Client, format: str = "turns", *, of: str = "calls", **query: str) -> Export:
-    response = desk.post(f"{NEW}?{'&'.join(f'{name}={value}' for name, value in ({'of': of} | query).items())}", {"format": format, "purpose": "case 12"})
+    response = desk.post(
+        f"{NEW}?{'&'.join(f'{name}={value}' for name, value in ({'of': of} | query).items())}",
+        {"format": format, "purpose": "case 12"},
+    )
     assert response.status_code == 302, response.content
     return Export.objects.newest_first()[0]
 
@@ -73,7 +79,9 @@ def made(export: Export) -> Export:
 def rows(export: Export) -> list[dict[str, str]]:
     found = []
     for path in sorted(export.folder.glob("*.csv")):
-        found += csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""), strict=True)
+        found += csv.DictReader(
+            io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""), strict=True
+        )
     return found
 
 
@@ -105,10 +113,16 @@ def test_what_is_frozen_is_exported_whatever_happens_then(desk):
     answer(open_one, "at last")
     turn(person("alice"), [user("later")], "ok")
     seal()
-    assert [row["asked"] for row in rows(made(export))] == ["question 0", "question 1", "question 2"]
+    assert [row["asked"] for row in rows(made(export))] == [
+        "question 0",
+        "question 1",
+        "question 2",
+    ]
     again = made(ask_for(desk, since=""))
     assert len({row["id"] for row in rows(again)}) == 5
-    assert [(path.stat().st_mode & 0o777) for path in [again.folder, *again.folder.iterdir()]] == [0o700] + [0o600] * len(list(again.folder.iterdir()))
+    assert [(path.stat().st_mode & 0o777) for path in [again.folder, *again.folder.iterdir()]] == [
+        0o700
+    ] + [0o600] * len(list(again.folder.iterdir()))
 
 
 def test_conversations_of_a_filter_come_whole(desk):
@@ -139,7 +153,11 @@ def test_a_worker_killed_anywhere_loses_nothing_and_doubles_nothing(desk, monkey
     monkeypatch.setattr(FORMATS[format], "part", 5)
     monkeypatch.setattr(job, "EVERY", -1)
     whole = made(ask_for(desk, format, of="calls"))
-    expected = {file["name"]: (whole.folder / file["name"]).read_bytes() for file in whole.files if "rows" in file}
+    expected = {
+        file["name"]: (whole.folder / file["name"]).read_bytes()
+        for file in whole.files
+        if "rows" in file
+    }
     assert len(expected) == 3
 
     class Killed(BaseException):
@@ -155,7 +173,9 @@ def test_a_worker_killed_anywhere_loses_nothing_and_doubles_nothing(desk, monkey
             for file in changed["files"][-1:]:
                 with open(export.folder / file["name"], "ab") as tail:
                     tail.write(b"half of a row that nobody record")
-            (export.folder / f"{FORMATS[format].stem}-0009.{FORMATS[format].suffix}").write_bytes(b"a part that nobody knows")
+            (export.folder / f"{FORMATS[format].stem}-0009.{FORMATS[format].suffix}").write_bytes(
+                b"a part that nobody knows"
+            )
             raise Killed
         return answer
 
@@ -169,8 +189,14 @@ def test_a_worker_killed_anywhere_loses_nothing_and_doubles_nothing(desk, monkey
     made(Export.objects.get(pk=export.pk))
     assert len(killed) == 5
     export.refresh_from_db()
-    assert {file["name"]: (export.folder / file["name"]).read_bytes() for file in export.files if "rows" in file} == expected
-    assert [file["sha256"] for file in export.files if "rows" in file] == [file["sha256"] for file in whole.files if "rows" in file]
+    assert {
+        file["name"]: (export.folder / file["name"]).read_bytes()
+        for file in export.files
+        if "rows" in file
+    } == expected
+    assert [file["sha256"] for file in export.files if "rows" in file] == [
+        file["sha256"] for file in whole.files if "rows" in file
+    ]
 
 
 def test_a_worker_that_leaves_hands_over(desk, monkeypatch):
@@ -194,7 +220,12 @@ def test_what_was_erased_meanwhile_is_left_out(desk, tmp_path):
     talk(2)
     gone = turn(person("bob"), [user("erased")], "ok")
     seal()
-    for format, of in (("jsonl", "calls"), ("turns", "calls"), ("conversations", "conversations"), ("transcript", "conversations")):
+    for format, of in (
+        ("jsonl", "calls"),
+        ("turns", "calls"),
+        ("conversations", "conversations"),
+        ("transcript", "conversations"),
+    ):
         export = ask_for(desk, format, of=of)
         kept = Export.keep
 
@@ -241,7 +272,10 @@ def test_cancelled_expired_and_failed_ones_leave_no_file(desk, rita, monkeypatch
     rita.groups.clear()
     job.run_export(late)
     late.refresh_from_db()
-    assert (late.state, late.problem) == (Export.State.FAILED, "The rights of whoever asked for it have changed since.")
+    assert (late.state, late.problem) == (
+        Export.State.FAILED,
+        "The rights of whoever asked for it have changed since.",
+    )
 
 
 def test_an_export_that_nobody_is_at_is_taken_up(desk):
@@ -273,13 +307,18 @@ def test_exports_are_their_askers_alone(desk):
     for someone, status in ((other, 404), (auditor, 403)):
         client = Client()
         client.force_login(someone)
-        assert {client.get(f"/admin/exports/{export.id}/{path}").status_code for path in paths} == {status}
+        assert {client.get(f"/admin/exports/{export.id}/{path}").status_code for path in paths} == {
+            status
+        }
         assert client.post(f"/admin/exports/{export.id}/cancel/").status_code == status
     assert str(export.id) in desk.get("/admin/exports/").content.decode()
     assert desk.get(f"/admin/exports/{export.id}/files/..%2Fmanifest.json").status_code == 404
     assert desk.get(f"/admin/exports/{export.id}/files/selection").status_code == 404
     before = AuditEvent.objects.count()
-    assert desk.get(f"/admin/exports/{export.id}/files/manifest.json").getvalue() == (export.folder / "manifest.json").read_bytes()
+    assert (
+        desk.get(f"/admin/exports/{export.id}/files/manifest.json").getvalue()
+        == (export.folder / "manifest.json").read_bytes()
+    )
     assert json.loads(AuditEvent.objects.order_by("-id")[0].detail) == {"file": "manifest.json"}
     assert AuditEvent.objects.count() == before + 1
     User.objects.filter(username="rita").update(reviews_departments=["Legal"])
@@ -305,23 +344,43 @@ def test_the_form_wants_a_purpose_and_keeps_the_filter(desk):
     page = desk.get(f"/admin/exports/{running.id}/").content.decode()
     assert "<progress" in page
     assert '<noscript><meta http-equiv="refresh"' in page
-    assert desk.get(f"/admin/exports/{running.id}/progress/").json() == {"state": "waiting", "percent": 0, "taken": 0, "total": None, "bytes": 0}
+    assert desk.get(f"/admin/exports/{running.id}/progress/").json() == {
+        "state": "waiting",
+        "percent": 0,
+        "taken": 0,
+        "total": None,
+        "bytes": 0,
+    }
 
 
 # Proof ----------------------------------------------------------------------------------------------------------
 
 
 def checked(folder: Path, *keys: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-I", str(folder / "verify.py"), *keys], capture_output=True, text=True, cwd="/", check=False)
+    return subprocess.run(
+        [sys.executable, "-I", str(folder / "verify.py"), *keys],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        check=False,
+    )
 
 
 def sums(folder: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(["/usr/bin/sha256sum", "--quiet", "-c", "SHA256SUMS"], capture_output=True, text=True, cwd=folder, check=False)
+    return subprocess.run(
+        ["/usr/bin/sha256sum", "--quiet", "-c", "SHA256SUMS"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+    )
 
 
 def unpacked(desk: Client, export: Export, to: Path) -> Path:
     """As whoever downloads it has it."""
-    archive = zipfile.ZipFile(io.BytesIO(desk.get(f"/admin/exports/{export.id}/all.zip").getvalue()))
+    archive = zipfile.ZipFile(
+        io.BytesIO(desk.get(f"/admin/exports/{export.id}/all.zip").getvalue())
+    )
     assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
     archive.extractall(to)
     [folder] = to.iterdir()
@@ -351,7 +410,12 @@ def test_an_export_holds_offline(faithful):
     assert "confirms it up to seal" in found.stdout
     assert "which it names itself" in checked(faithful).stdout
     manifest = orjson.loads((faithful / "manifest.json").read_bytes())
-    assert (manifest["by"], manifest["purpose"], manifest["rows"], manifest["frozen_at_seal"]) == ("rita", "case 12", 7, selection.newest())
+    assert (manifest["by"], manifest["purpose"], manifest["rows"], manifest["frozen_at_seal"]) == (
+        "rita",
+        "case 12",
+        7,
+        selection.newest(),
+    )
     assert manifest["filter"]["words"] == "of all time"
     assert manifest["ledger_head"]["number"] == selection.newest()
     assert "sha256sum -c SHA256SUMS" in (faithful / "README.txt").read_text()
@@ -360,7 +424,17 @@ def test_an_export_holds_offline(faithful):
     assert "not signed by a key that is trusted here" in strange.stderr
 
 
-@pytest.mark.parametrize("name", ["calls-0001.jsonl", "manifest.json", "range.jsonl", "checkpoint.jsonl", "manifest.sig", "README.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "calls-0001.jsonl",
+        "manifest.json",
+        "range.jsonl",
+        "checkpoint.jsonl",
+        "manifest.sig",
+        "README.txt",
+    ],
+)
 def test_one_flipped_byte_fails(faithful, name):
     data = bytearray((faithful / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -368,7 +442,9 @@ def test_one_flipped_byte_fails(faithful, name):
     assert sums(faithful).returncode == 1
     found = checked(faithful)
     assert found.returncode == 1
-    assert f"This export does not hold. {name} is not the file that SHA256SUMS means" in found.stderr
+    assert (
+        f"This export does not hold. {name} is not the file that SHA256SUMS means" in found.stderr
+    )
 
 
 def forged(folder: Path, name: str, old: bytes, new: bytes) -> str:
@@ -382,12 +458,24 @@ def forged(folder: Path, name: str, old: bytes, new: bytes) -> str:
     (folder / name).write_bytes(data.replace(old, new, 1))
     manifest = orjson.loads((folder / "manifest.json").read_bytes())
     for file in manifest["files"]:
-        file |= {"bytes": (folder / file["name"]).stat().st_size, "sha256": sha256((folder / file["name"]).read_bytes()).hexdigest()}
+        file |= {
+            "bytes": (folder / file["name"]).stat().st_size,
+            "sha256": sha256((folder / file["name"]).read_bytes()).hexdigest(),
+        }
     text = orjson.dumps(manifest)
     (folder / "manifest.json").write_bytes(text)
-    (folder / "manifest.sig").write_text(json.dumps({"key": checkpoints.public_key(), "signature": checkpoints.sign(ledger.message_of(text))}))
+    (folder / "manifest.sig").write_text(
+        json.dumps(
+            {
+                "key": checkpoints.public_key(),
+                "signature": checkpoints.sign(ledger.message_of(text)),
+            }
+        )
+    )
     names = [line.partition("  ")[2] for line in (folder / "SHA256SUMS").read_text().splitlines()]
-    (folder / "SHA256SUMS").write_text("".join(f"{sha256((folder / each).read_bytes()).hexdigest()}  {each}\n" for each in names))
+    (folder / "SHA256SUMS").write_text(
+        "".join(f"{sha256((folder / each).read_bytes()).hexdigest()}  {each}\n" for each in names)
+    )
     found = checked(folder)
     assert found.returncode == 1, found.stdout
     return found.stderr
@@ -397,14 +485,24 @@ def forged(folder: Path, name: str, old: bytes, new: bytes) -> str:
     ("name", "old", "new", "said"),
     [
         ("calls-0001.jsonl", b"Be brief.", b"Be evil..", "another request or reply"),
-        ("calls-0001.jsonl", b'"content":" spaced "', b'"content":" spaded "', "another request or reply"),
+        (
+            "calls-0001.jsonl",
+            b'"content":" spaced "',
+            b'"content":" spaded "',
+            "another request or reply",
+        ),
         ("calls-0001.jsonl", b"192.0.2.7", b"192.0.2.8", "another address"),
         ("calls-0001.jsonl", b'"prompt_tokens":3', b'"prompt_tokens":4', "another prompt_tokens"),
         ("calls-0001.jsonl", b"iVBORw0KGgo", b"iVBORw0KGgp", "another request or reply"),
         ("range.jsonl", b"Be brief.", b"Be evil..", "is not what was sealed"),
         ("range.jsonl", b'"number":3', b'"number":4', "Seal 3 is missing"),
         ("range.jsonl", b'"digest":"', b'"digest":"00', "is not what its line says"),
-        ("checkpoint.jsonl", b'"link": "', b'"link": "00', "not signed by a key that is trusted here"),
+        (
+            "checkpoint.jsonl",
+            b'"link": "',
+            b'"link": "00',
+            "not signed by a key that is trusted here",
+        ),
     ],
 )
 def test_what_was_forged_does_not_fit_the_chain(faithful, name, old, new, said):
@@ -426,7 +524,11 @@ def test_a_filtered_export_says_what_it_does_not_prove(desk, tmp_path):
     assert found.returncode == 0, found.stderr
     assert "Of 1 more, messages came with earlier calls that are not in this export" in found.stdout
     assert "question 0" not in (folder / "range.jsonl").read_text()
-    for format, of in (("turns", "calls"), ("conversations", "conversations"), ("transcript", "conversations")):
+    for format, of in (
+        ("turns", "calls"),
+        ("conversations", "conversations"),
+        ("transcript", "conversations"),
+    ):
         folder = unpacked(desk, made(ask_for(desk, format, of=of)), tmp_path / format)
         assert sums(folder).returncode == 0
         found = checked(folder)
@@ -456,5 +558,7 @@ def test_the_program_knows_the_columns_that_are_sealed():
     source = (Path(job.__file__).with_name("verify.py")).read_text()
     names = re.search(r'CALL = """(.*?)"""', source, re.DOTALL)[1].split()
     sealed = [each.split('"')[1] for each in sealing.CALL.split(", ") if '"' in each]
-    fields = [Snapshot._meta.get_field(name).column for name in names if name not in ("messages", "about")]
+    fields = [
+        Snapshot._meta.get_field(name).column for name in names if name not in ("messages", "about")
+    ]
     assert fields == sealed

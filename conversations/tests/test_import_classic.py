@@ -21,7 +21,16 @@ from conversations import record
 from conversations.imports import classic
 from conversations.imports.sqldump import Dump
 from conversations.management.commands import import_classic
-from conversations.models import Attachment, Conversation, Message, SearchEntry, Snapshot, Unsealed, Usage, User
+from conversations.models import (
+    Attachment,
+    Conversation,
+    Message,
+    SearchEntry,
+    Snapshot,
+    Unsealed,
+    Usage,
+    User,
+)
 from conversations.reading import history
 from conversations.record import rebuild
 from conversations.tests import classic_rows
@@ -31,7 +40,16 @@ from conversations.tests.test_llm_logs import rows
 from llmgateway.embedded.postgres import PROGRAMS
 
 pytestmark = pytest.mark.django_db
-FIXED = ("id", "user_name", "title", "response_time", "convo_title", "convo_show", "root_gpt_id", "orig_summarized_id")
+FIXED = (
+    "id",
+    "user_name",
+    "title",
+    "response_time",
+    "convo_title",
+    "convo_show",
+    "root_gpt_id",
+    "orig_summarized_id",
+)
 JSON = ("request", "response", "usage_info")
 
 
@@ -45,7 +63,16 @@ class Classic:
 
     def __init__(self, name):
         server = connection.settings_dict
-        self.name, self.where = name, urlencode({key.lower(): server[key] for key in ("HOST", "PORT", "USER", "PASSWORD") if server.get(key)})
+        self.name, self.where = (
+            name,
+            urlencode(
+                {
+                    key.lower(): server[key]
+                    for key in ("HOST", "PORT", "USER", "PASSWORD")
+                    if server.get(key)
+                }
+            ),
+        )
         self.url = self.url_of(name)
 
     def url_of(self, name):
@@ -66,7 +93,9 @@ class Classic:
     def add(self, made, table, content):
         names = list(content[0])
         query = f"INSERT INTO llm_logs.{table} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
-        made.cursor().executemany(query, [[classic_rows.stored(name, row[name]) for name in names] for row in content])
+        made.cursor().executemany(
+            query, [[classic_rows.stored(name, row[name]) for name in names] for row in content]
+        )
 
     def dump(self, path, *how):
         subprocess.run([PROGRAMS / "pg_dump", *how, "--file", path, self.url], check=True)
@@ -99,17 +128,23 @@ def assert_equal_to(tables):
         assert set(shown) == {row["id"] for row in content}
         for row in content:
             view = shown[row["id"]]
-            assert {name: view[name] for name in FIXED if name in row} == {name: row[name] for name in FIXED if name in row}
+            assert {name: view[name] for name in FIXED if name in row} == {
+                name: row[name] for name in FIXED if name in row
+            }
             for name in JSON:
                 if name in row:
                     assert unfiled(view[name]) == unfiled(row[name]), (row["id"], name)
             if "usage_cost" in row:
-                assert view["usage_cost"] == (row["usage_cost"] and pytest.approx(row["usage_cost"]))
+                assert view["usage_cost"] == (
+                    row["usage_cost"] and pytest.approx(row["usage_cost"])
+                )
 
 
 def unfiled(value):
     """A picture's name stands in the views where the picture was."""
-    return json.loads(json.dumps(value).replace(classic_rows.PICTURE, f"[file with sha256 {PICTURE_HASH}]"))
+    return json.loads(
+        json.dumps(value).replace(classic_rows.PICTURE, f"[file with sha256 {PICTURE_HASH}]")
+    )
 
 
 PICTURE_HASH = sha256(base64.b64decode(classic_rows.PICTURE)).hexdigest()
@@ -138,7 +173,10 @@ def test_every_row_comes_back_through_the_views_and_again_without_change(gateway
 
 def test_rows_become_conversations_in_which_each_message_is_kept_once(gateway):
     bring(gateway.make(classic_rows.tables()))
-    ann, bob = User.objects.get(username="ann@example.com"), User.objects.get(username="bob@example.com")
+    ann, bob = (
+        User.objects.get(username="ann@example.com"),
+        User.objects.get(username="bob@example.com"),
+    )
 
     def calls(*numbers):
         return [Snapshot.objects.get(classic_id=id_of(n)) for n in numbers]
@@ -158,11 +196,18 @@ def test_rows_become_conversations_in_which_each_message_is_kept_once(gateway):
     assert len({call.conversation_id for call in calls(1, 30, 41, 42)}) == 4
     assert calls(40)[0].kind == "title"
     assert [call.conversation for call in calls(40, 80, 81, 82, 83)] == [None] * 5
-    shown = dict(Conversation.objects.filter(classic_root__in=["chatcmpl-50", "chatcmpl-55"]).values_list("classic_root", "shown"))
+    shown = dict(
+        Conversation.objects.filter(classic_root__in=["chatcmpl-50", "chatcmpl-55"]).values_list(
+            "classic_root", "shown"
+        )
+    )
     assert shown == {"chatcmpl-50": True, "chatcmpl-55": False}
     assert calls(74)[0].reply.text == "from SageMaker"
     assert [call.status for call in calls(75, 76)] == ["ok", "failed"]
-    assert (calls(60)[0].conversation.title, calls(62)[0].conversation.title[-5:]) == ("untitled question", "long ")
+    assert (calls(60)[0].conversation.title, calls(62)[0].conversation.title[-5:]) == (
+        "untitled question",
+        "long ",
+    )
 
 
 def test_times_ids_users_and_usage_are_those_of_the_rows(gateway):
@@ -173,12 +218,19 @@ def test_times_ids_users_and_usage_are_those_of_the_rows(gateway):
         assert call.opened == call.closed
         assert call.opened == row["response_time"].replace(tzinfo=UTC)
         assert call.id.int >> 80 == int(call.opened.timestamp() * 1000)
-    ann, bob = User.objects.get(username="ann@example.com"), User.objects.get(username="bob@example.com")
+    ann, bob = (
+        User.objects.get(username="ann@example.com"),
+        User.objects.get(username="bob@example.com"),
+    )
     assert (ann.job_title, bob.job_title) == ("Analyst", "Analyst")  # bob's newest row says so
     assert [user.is_active or user.has_usable_password() for user in (ann, bob)] == [False, False]
     usage = Usage.objects.get(day=date(2023, 4, 27), owner=bob, model="gpt-3.5-turbo")
     assert (usage.calls, usage.prompt_tokens, usage.completion_tokens) == (3, 20 + 21 + 40, 9)
-    assert {day.day for day in Usage.objects.filter(owner=ann, model="")} == {date(2023, 4, 27), date(2023, 4, 28), date(2023, 4, 29)}
+    assert {day.day for day in Usage.objects.filter(owner=ann, model="")} == {
+        date(2023, 4, 27),
+        date(2023, 4, 28),
+        date(2023, 4, 29),
+    }
     assert Unsealed.objects.count() == Snapshot.objects.count()
 
 
@@ -194,7 +246,10 @@ def test_an_account_that_is_there_already_keeps_what_it_is(gateway):
 
 
 def test_a_later_import_adds_what_is_new_and_undoes_nothing(gateway):
-    first = [chat(1, said("a"), "b", convo_title="One"), chat(5, said("x"), "y", root_gpt_id="R", convo_title="Two")]
+    first = [
+        chat(1, said("a"), "b", convo_title="One"),
+        chat(5, said("x"), "y", root_gpt_id="R", convo_title="Two"),
+    ]
     url = gateway.make({"chatgpt_logs": first})
     bring(url)
     Conversation.objects.get(classic_root="R").rename("Renamed here")
@@ -207,18 +262,46 @@ def test_a_later_import_adds_what_is_new_and_undoes_nothing(gateway):
     with gateway.connect() as made:
         gateway.add(made, "chatgpt_logs", more)
     assert "Imported 3 rows. Already here: 2." in bring(url)
-    talks = {talk.classic_root: (talk.title, talk.shown, talk.snapshots.count()) for talk in Conversation.objects.all()}
-    assert talks == {"chatcmpl-A": ("One and a half", True, 2), "R": ("Renamed here", False, 2), "N": ("A talk", True, 1)}
+    talks = {
+        talk.classic_root: (talk.title, talk.shown, talk.snapshots.count())
+        for talk in Conversation.objects.all()
+    }
+    assert talks == {
+        "chatcmpl-A": ("One and a half", True, 2),
+        "R": ("Renamed here", False, 2),
+        "N": ("A talk", True, 1),
+    }
     shown = {row["id"]: (row["convo_title"], row["convo_show"]) for row in rows("chatgpt_logs")}
-    assert [shown[id_of(n)] for n in (1, 2, 5, 6)] == [("One", True), ("One and a half", True), ("Renamed here", False), ("Renamed here", False)]
+    assert [shown[id_of(n)] for n in (1, 2, 5, 6)] == [
+        ("One", True),
+        ("One and a half", True),
+        ("Renamed here", False),
+        ("Renamed here", False),
+    ]
 
 
 def test_an_imported_conversation_goes_on_here(gateway):
-    bring(gateway.make({"chatgpt_logs": [chat(1, said("a"), "b", request={"model": "m", "headers": {"x": "y"}, "messages": said("a")})]}))
+    bring(
+        gateway.make(
+            {
+                "chatgpt_logs": [
+                    chat(
+                        1,
+                        said("a"),
+                        "b",
+                        request={"model": "m", "headers": {"x": "y"}, "messages": said("a")},
+                    )
+                ]
+            }
+        )
+    )
     imported = Snapshot.objects.get()
     call = turn(imported.owner, said("a", "b", "c"), "d")
     assert call.conversation_id == imported.conversation_id
-    assert rebuild.rebuild_request(imported) == {"model": "m", "messages": said("a")}  # what a model saw
+    assert rebuild.rebuild_request(imported) == {
+        "model": "m",
+        "messages": said("a"),
+    }  # what a model saw
     shown = {row["id"]: row for row in rows("chatgpt_logs")}
     assert shown[call.id]["root_gpt_id"] == "chatcmpl-A"
     imported.conversation.rename("New name")
@@ -251,7 +334,10 @@ class Terminal(StringIO):
 def test_on_a_terminal_a_bar_shows_how_far_it_is(gateway):
     url = gateway.make({"chatgpt_logs": [chat(n, said("a"), "b") for n in range(4)]})
     call_command("import_classic", url, stdout=(out := Terminal()))
-    assert out.getvalue() == f"\r{'█' * 30} 4 of 4\nImported 4 rows. Already here: 0. Not readable: 0.\n"
+    assert (
+        out.getvalue()
+        == f"\r{'█' * 30} 4 of 4\nImported 4 rows. Already here: 0. Not readable: 0.\n"
+    )
 
 
 def test_what_cannot_be_read_is_named_and_all_else_is_imported(gateway):
@@ -269,14 +355,25 @@ def test_what_cannot_be_read_is_named_and_all_else_is_imported(gateway):
     url = gateway.make({"chatgpt_logs": odd[:1]})
     with gateway.connect() as made:
         for row in odd[1:]:
-            values = [value if isinstance(value, str) else classic_rows.stored(name, value) for name, value in row.items()]
-            made.execute(f"INSERT INTO llm_logs.chatgpt_logs VALUES ({', '.join(['%s'] * len(row))})", values)
+            values = [
+                value if isinstance(value, str) else classic_rows.stored(name, value)
+                for name, value in row.items()
+            ]
+            made.execute(
+                f"INSERT INTO llm_logs.chatgpt_logs VALUES ({', '.join(['%s'] * len(row))})", values
+            )
         made.execute("ALTER TABLE llm_logs.chatgpt_logs ALTER id TYPE text")
-        made.execute("INSERT INTO llm_logs.chatgpt_logs (id, user_name, response_time) VALUES ('UUID', 'ann', now())")
+        made.execute(
+            "INSERT INTO llm_logs.chatgpt_logs (id, user_name, response_time) VALUES ('UUID', 'ann', now())"
+        )
     output = bring(url)
     assert "Imported 1 rows. Already here: 0. Not readable: 8." in output
     assert "exit 1: Not everything could be read" in output
-    said_why = {line.partition("row ")[2][:36]: line.rpartition(": ")[2] for line in output.splitlines() if line.startswith("Not readable")}
+    said_why = {
+        line.partition("row ")[2][:36]: line.rpartition(": ")[2]
+        for line in output.splitlines()
+        if line.startswith("Not readable")
+    }
     assert {id_of(n): said_why[str(id_of(n))] for n in range(2, 9)} == {
         id_of(2): "it names no user.",
         id_of(3): "its user_name is longer than the 150 characters of an account's name.",
@@ -295,30 +392,60 @@ def test_json_that_is_no_text_is_mended_and_says_so(gateway):
     url = gateway.make({"chatgpt_logs": [chat(1, said("x"), "x")]})
     with gateway.connect() as made:
         query = "INSERT INTO llm_logs.chatgpt_logs (id, request, response, user_name, response_time) VALUES (%s, %s, %s, 'ann', %s)"
-        made.execute(query, [id_of(2), '{"messages": [{"role": "user", "content": "cut \\ud83d"}]}', '{"choices": [], "big": 1e400}', BEGAN])
-        made.execute(query, [id_of(3), '{"messages": [{"role": "user", "content": "nul \\u0000"}]}', '{"choices": [], "id": "\\ude00"}', BEGAN])
-        made.execute(query, [id_of(4), json.dumps(json.dumps({"messages": said("twice")})), '"just a text"', BEGAN])
+        made.execute(
+            query,
+            [
+                id_of(2),
+                '{"messages": [{"role": "user", "content": "cut \\ud83d"}]}',
+                '{"choices": [], "big": 1e400}',
+                BEGAN,
+            ],
+        )
+        made.execute(
+            query,
+            [
+                id_of(3),
+                '{"messages": [{"role": "user", "content": "nul \\u0000"}]}',
+                '{"choices": [], "id": "\\ude00"}',
+                BEGAN,
+            ],
+        )
+        made.execute(
+            query,
+            [id_of(4), json.dumps(json.dumps({"messages": said("twice")})), '"just a text"', BEGAN],
+        )
     output = bring(url)
     assert f"row {id_of(2)}" in output  # 1e400 is no number
     assert "Imported 3 rows. Already here: 0. Not readable: 1." in output
     shown = {row["id"]: (row["request"], row["response"]) for row in rows("chatgpt_logs")}
-    assert shown[id_of(3)] == ({"messages": said("nul \ufffd"), "_replaced": True}, {"choices": [], "id": "\ufffd", "_replaced": True})
+    assert shown[id_of(3)] == (
+        {"messages": said("nul \ufffd"), "_replaced": True},
+        {"choices": [], "id": "\ufffd", "_replaced": True},
+    )
     assert shown[id_of(4)] == ({"messages": said("twice")}, "just a text")
 
 
 def test_a_database_that_is_no_classic_one_is_refused(gateway):
-    assert "There is no table" in bring(gateway.url_of(connection.settings_dict["NAME"]), schema="public")
+    assert "There is no table" in bring(
+        gateway.url_of(connection.settings_dict["NAME"]), schema="public"
+    )
     assert "is a view there" in bring(gateway.url_of(connection.settings_dict["NAME"]))
     assert "failed: connection failed" in bring("postgresql://127.0.0.1:1/none")
     with gateway.connect() as made:
-        made.execute("DROP SCHEMA IF EXISTS llm_logs CASCADE; CREATE SCHEMA llm_logs; CREATE TABLE llm_logs.chatgpt_logs (id uuid, request text)")
+        made.execute(
+            "DROP SCHEMA IF EXISTS llm_logs CASCADE; CREATE SCHEMA llm_logs; CREATE TABLE llm_logs.chatgpt_logs (id uuid, request text)"
+        )
     assert "chatgpt_logs has no column user_name, response_time" in bring(gateway.url)
 
 
 # From a dump ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", [[], ["--inserts"], ["--column-inserts", "--data-only"], ["--inserts", "--rows-per-insert=7"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "how",
+    [[], ["--inserts"], ["--column-inserts", "--data-only"], ["--inserts", "--rows-per-insert=7"]],
+    ids=" ".join,
+)
 def test_every_row_comes_out_of_a_dump(gateway, tmp_path, how):
     tables = classic_rows.tables()
     gateway.make(tables, "json")
@@ -336,7 +463,13 @@ def inserted(row, table='"llm_logs".chatgpt_logs'):
     def literal(value):
         if value is None or isinstance(value, bool):
             return str(value).lower().replace("none", "null")
-        text = value if isinstance(value, str) else str(value) if not isinstance(value, dict | list) else json.dumps(value)
+        text = (
+            value
+            if isinstance(value, str)
+            else str(value)
+            if not isinstance(value, dict | list)
+            else json.dumps(value)
+        )
         return "'" + text.replace("'", "''") + "'"
 
     return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))});\n"
@@ -346,7 +479,9 @@ def read(tmp_path, text, table="chatgpt_logs"):
     path = tmp_path / "some.sql"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     dump = Dump(path, classic.TABLES, classic.order, "response_time")
-    return dump.problem, [columns if isinstance(columns, dict) else str(columns) for _, columns in dump.rows(table)]
+    return dump.problem, [
+        columns if isinstance(columns, dict) else str(columns) for _, columns in dump.rows(table)
+    ]
 
 
 def test_a_file_of_plain_inserts(tmp_path):
@@ -394,7 +529,12 @@ COPY llm_logs.chatgpt_logs (id, request, response_time) FROM stdin;
             {"id": "5", "request": None, "response_time": None},
             {"id": "4", "request": '{"a": "\\n\t\\\\"}', "response_time": "2022-01-01"},
             {"id": "1", "request": "{}", "response_time": "2023-01-01"},
-            {"id": "2\n'", "request": '{"a": 1}', "usage_cost": "-1.5e2", "response_time": "2023-01-02"},
+            {
+                "id": "2\n'",
+                "request": '{"a": 1}',
+                "usage_cost": "-1.5e2",
+                "response_time": "2023-01-02",
+            },
             {"id": "3$'", "request": None, "usage_cost": ".5", "response_time": "2023-01-03"},
         ],
     )
@@ -409,17 +549,29 @@ HEAD = "INSERT INTO llm_logs.chatgpt_logs (id, request) VALUES "
     ("text", "why"),
     [
         (HEAD + "('1', 'a' || 'b'), ('2', '{}');", "request is an expression, not a value"),
-        (HEAD + "('1', pg_read_file('/etc/passwd')), ('2', '{}');", "request is an expression, not a value"),
-        (HEAD + "('1', (SELECT ',' FROM x WHERE y IN (1, 2))), ('2', '{}');", "request is an expression, not a value"),
+        (
+            HEAD + "('1', pg_read_file('/etc/passwd')), ('2', '{}');",
+            "request is an expression, not a value",
+        ),
+        (
+            HEAD + "('1', (SELECT ',' FROM x WHERE y IN (1, 2))), ('2', '{}');",
+            "request is an expression, not a value",
+        ),
         (HEAD + "('1', U&'\\0041'), ('2', '{}');", "request is an expression, not a value"),
-        (HEAD + "('1', E'\\u0041'), ('2', '{}');", "it has escapes of a kind that pg_dump does not write"),
+        (
+            HEAD + "('1', E'\\u0041'), ('2', '{}');",
+            "it has escapes of a kind that pg_dump does not write",
+        ),
         (HEAD + "('1'), ('2', '{}');", "it has 1 values for 2 columns"),
         (HEAD + "('1', DEFAULT), ('2', '{}');", "request is an expression, not a value"),
         (
             "INSERT INTO llm_logs.chatgpt_logs VALUES ('1', 'x');",
             "the dump names no columns for it. Make it with pg_dump --column-inserts, or without --inserts",
         ),
-        ("COPY chatgpt_logs (id, request) FROM stdin;\n1\t2\t3\n2\t{}\n\\.\n", "it has 3 values for 2 columns"),
+        (
+            "COPY chatgpt_logs (id, request) FROM stdin;\n1\t2\t3\n2\t{}\n\\.\n",
+            "it has 3 values for 2 columns",
+        ),
         (b"COPY chatgpt_logs (id, request) FROM stdin;\n1\t\xff\n2\t{}\n\\.\n", "it is not UTF-8"),
     ],
 )
@@ -439,12 +591,24 @@ def test_a_row_that_is_no_row_is_named_and_the_next_is_read(tmp_path, text, why)
         (HEAD + "('1', '{}' /* /* */", "the file ends inside a comment"),
         (HEAD + "('1', " + "(" * 10_000, "the file ends in the middle of an INSERT"),
         (HEAD + "('1'" + ",1" * 2000, "a row of more values than a table has columns"),
-        ("INSERT INTO chatgpt_logs (id) SELECT 1;", "an INSERT INTO chatgpt_logs that is not a list of VALUES"),
+        (
+            "INSERT INTO chatgpt_logs (id) SELECT 1;",
+            "an INSERT INTO chatgpt_logs that is not a list of VALUES",
+        ),
         ("COPY chatgpt_logs (id) FROM stdin;\n1\n2", "the file ends in the middle of a COPY"),
-        ("CREATE TABLE chatgpt_logs (id uuid, request", "the file ends in the middle of a statement"),
+        (
+            "CREATE TABLE chatgpt_logs (id uuid, request",
+            "the file ends in the middle of a statement",
+        ),
         ("SELECT 1", "the file ends in the middle of a statement"),
-        ("SET client_encoding = 'LATIN1';", "the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8"),
-        ("SET standard_conforming_strings = off;", "the dump was made with standard_conforming_strings off. Make it with that on"),
+        (
+            "SET client_encoding = 'LATIN1';",
+            "the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8",
+        ),
+        (
+            "SET standard_conforming_strings = off;",
+            "the dump was made with standard_conforming_strings off. Make it with that on",
+        ),
     ],
 )
 def test_a_dump_that_breaks_off_says_where_and_what_came_before_is_read(tmp_path, text, why):
@@ -465,12 +629,18 @@ def test_a_dump_cut_anywhere_gives_its_whole_rows_and_says_that_it_was_cut(gatew
             problem, found = read(tmp_path, whole[:end])
             assert found == everything[: len(found)]
             if 0 < len(found) < 4:
-                assert problem or whole[:end].rstrip().endswith(b";")  # between two statements nobody can tell
+                assert problem or whole[:end].rstrip().endswith(
+                    b";"
+                )  # between two statements nobody can tell
 
 
 def test_a_cut_dump_is_imported_as_far_as_it_goes(tmp_path):
     path = tmp_path / "cut.sql"
-    path.write_text("".join(map(inserted, [chat(1, said("a"), "b"), chat(2, said("c"), "d", root_gpt_id="x")]))[:-20])
+    path.write_text(
+        "".join(map(inserted, [chat(1, said("a"), "b"), chat(2, said("c"), "d", root_gpt_id="x")]))[
+            :-20
+        ]
+    )
     output = bring(path)
     assert "Not readable: the rest of the dump: byte " in output
     assert "Imported 1 rows. Already here: 0. Not readable: 1.\n" in output
@@ -498,11 +668,20 @@ def test_a_large_dump_takes_little_memory(tmp_path):
     path, text = tmp_path / "large.sql", json.dumps({"messages": said("x" * 200_000)})
     with path.open("w") as file:
         for n in range(60):
-            file.write(f"{HEAD}('{n}', '{text}');\nCOPY chatgpt_logs (id, request) FROM stdin;\n{n}\t{text}\n\\.\n")
+            file.write(
+                f"{HEAD}('{n}', '{text}');\nCOPY chatgpt_logs (id, request) FROM stdin;\n{n}\t{text}\n\\.\n"
+            )
     tracemalloc.start()
     try:
         dump = Dump(path, classic.TABLES, classic.order, "response_time")
-        assert sum(1 for _, columns in dump.rows("chatgpt_logs") if len(columns["request"]) == len(text)) == 120
+        assert (
+            sum(
+                1
+                for _, columns in dump.rows("chatgpt_logs")
+                if len(columns["request"]) == len(text)
+            )
+            == 120
+        )
         assert tracemalloc.get_traced_memory()[1] < 3_000_000 < path.stat().st_size / 5
     finally:
         tracemalloc.stop()
@@ -516,7 +695,9 @@ def test_the_api_gives_an_imported_row_as_it_was(gateway):
     bring(gateway.make({"chatgpt_logs": list(content.values())}))
     got = []
     for owner in User.objects.all():
-        page, _ = history.read_page(Snapshot.objects.filter(owner=owner, kind__in=["chat", "title"]), 1000)
+        page, _ = history.read_page(
+            Snapshot.objects.filter(owner=owner, kind__in=["chat", "title"]), 1000
+        )
         got += json.loads(orjson.dumps(page))
     assert {row["id"] for row in got} == {str(id) for id in content}
     for row in got:

@@ -26,25 +26,47 @@ from conversations.tests.test_record import messages, texts, values
 pytestmark = pytest.mark.django_db
 CLASSIC = {
     "chatgpt_logs": {
-        "id": "uuid", "request": "json", "usage_info": "json", "user_name": "text", "title": "text", "response_time": "timestamp without time zone",
-        "response": "json", "convo_title": "text", "convo_show": "boolean", "root_gpt_id": "text",
+        "id": "uuid",
+        "request": "json",
+        "usage_info": "json",
+        "user_name": "text",
+        "title": "text",
+        "response_time": "timestamp without time zone",
+        "response": "json",
+        "convo_title": "text",
+        "convo_show": "boolean",
+        "root_gpt_id": "text",
     },
     "image_logs": {
-        "id": "uuid", "request": "json", "response": "json", "usage_cost": "real", "user_name": "text", "title": "text",
+        "id": "uuid",
+        "request": "json",
+        "response": "json",
+        "usage_cost": "real",
+        "user_name": "text",
+        "title": "text",
         "response_time": "timestamp without time zone",
     },
     "meta_summarizer_log": {
-        "id": "uuid", "request": "json", "response": "json", "usage_info": "json", "user_name": "text", "title": "text",
-        "response_time": "timestamp without time zone", "orig_summarized_id": "text",
+        "id": "uuid",
+        "request": "json",
+        "response": "json",
+        "usage_info": "json",
+        "user_name": "text",
+        "title": "text",
+        "response_time": "timestamp without time zone",
+        "orig_summarized_id": "text",
     },
-}  # fmt: skip
+}
 
 
 def rows(view, **where):
     with connection.cursor() as cursor:
         condition = " AND ".join(f"{name} = %s" for name in where) or "true"
         cursor.execute(f"SELECT * FROM llm_logs.{view} WHERE {condition}", list(where.values()))
-        return [dict(zip([column.name for column in cursor.description], row, strict=True)) for row in cursor.fetchall()]
+        return [
+            dict(zip([column.name for column in cursor.description], row, strict=True))
+            for row in cursor.fetchall()
+        ]
 
 
 def as_shown(value):
@@ -69,7 +91,10 @@ def sealed(answered, **how):
 @pytest.mark.parametrize("view", CLASSIC)
 def test_the_columns_and_types_are_the_classic_ones(view):
     with connection.cursor() as cursor:
-        cursor.execute("SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'llm_logs' AND table_name = %s", [view])
+        cursor.execute(
+            "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'llm_logs' AND table_name = %s",
+            [view],
+        )
         assert dict(cursor.fetchall()) == CLASSIC[view]
 
 
@@ -77,7 +102,10 @@ def test_a_conversation_is_rows_that_carry_all_that_came_before():
     alice = person()
     alice.job_title = "Analyst"
     alice.save()
-    said = [{"role": "system", "content": "Be brief."}, user("Write a horror story in one sentence.")]
+    said = [
+        {"role": "system", "content": "Be brief."},
+        user("Write a horror story in one sentence."),
+    ]
     first = turn(alice, said, "A cold hand grabbed mine.", params={"temperature": 0.5})
     said = [*said, assistant(" A cold hand grabbed mine.\n"), user("Another sentence.")]
     second = turn(alice, said, "Nobody was there.")
@@ -117,21 +145,36 @@ def test_only_answered_calls_are_classic_rows_and_usage_has_every_ended_one():
     for status in ("ok", "failed", "cancelled", "interrupted"):
         answer(ask(alice, [user(status)]), "so far", status=status)
     body = {"model": "m", "messages": [user("no")]}
-    record.refuse(CallRequest(owner=alice.pk, kind="chat", model="m", body=body, messages=body["messages"]), "blocked", "No.")
+    record.refuse(
+        CallRequest(owner=alice.pk, kind="chat", model="m", body=body, messages=body["messages"]),
+        "blocked",
+        "No.",
+    )
     ask(alice, [user("still open")])
     assert [row["request"]["messages"][0]["content"] for row in rows("chatgpt_logs")] == ["ok"]
     usage = {row["status"]: row for row in rows("usage")}
     assert set(usage) == {"ok", "failed", "cancelled", "interrupted", "refused"}
-    assert (usage["failed"]["total_tokens"], usage["refused"]["total_tokens"], usage["refused"]["root_gpt_id"]) == (5, None, None)
+    assert (
+        usage["failed"]["total_tokens"],
+        usage["refused"]["total_tokens"],
+        usage["refused"]["root_gpt_id"],
+    ) == (5, None, None)
     assert not {"request", "response", "convo_title", "text"} & set(usage["ok"])
 
 
 def test_a_call_that_made_a_title_is_a_hidden_row_named_summarizer():
     body = {"model": "m", "temperature": 0, "messages": [user("conversation: [hi]")]}
-    reply = {"id": "chatcmpl-1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Greetings"}}]}
+    reply = {
+        "id": "chatcmpl-1",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Greetings"}}],
+    }
     sealed(Outcome(status="ok", response=reply), kind="title", body=body)
     [row] = rows("chatgpt_logs")
-    assert (row["convo_title"], row["convo_show"], row["root_gpt_id"]) == ("summarizer", False, None)
+    assert (row["convo_title"], row["convo_show"], row["root_gpt_id"]) == (
+        "summarizer",
+        False,
+        None,
+    )
     assert (row["request"], row["response"]) == (body, reply)
 
 
@@ -140,15 +183,35 @@ def test_images_and_metadata_have_tables_of_their_own(settings, tmp_path):
     picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(3000)).decode()
     body = {"prompt": "a fox", "n": 1, "size": "1024x1024"}
     image = sealed(
-        Outcome(status="ok", response={"created": 1, "data": [{"b64_json": picture}]}, cost=Decimal("0.020")),
-        kind="image", body=body, messages=[user("a fox")],
-    )  # fmt: skip
-    meta = sealed(Outcome(status="ok", response={"id": "x"}, prompt_tokens=1), kind="metadata", body={"model": "m"}, root=image.conversation_id)
+        Outcome(
+            status="ok",
+            response={"created": 1, "data": [{"b64_json": picture}]},
+            cost=Decimal("0.020"),
+        ),
+        kind="image",
+        body=body,
+        messages=[user("a fox")],
+    )
+    meta = sealed(
+        Outcome(status="ok", response={"id": "x"}, prompt_tokens=1),
+        kind="metadata",
+        body={"model": "m"},
+        root=image.conversation_id,
+    )
     [row] = rows("image_logs")
     assert (row["id"], row["request"], row["usage_cost"]) == (image.id, body, pytest.approx(0.02))
-    assert row["response"] == {"created": 1, "data": [{"b64_json": f"[file with sha256 {sha256(base64.b64decode(picture)).hexdigest()}]"}]}
+    assert row["response"] == {
+        "created": 1,
+        "data": [
+            {"b64_json": f"[file with sha256 {sha256(base64.b64decode(picture)).hexdigest()}]"}
+        ],
+    }
     [row] = rows("meta_summarizer_log")
-    assert (row["id"], row["orig_summarized_id"], row["usage_info"]["total_tokens"]) == (meta.id, str(image.conversation_id), 1)
+    assert (row["id"], row["orig_summarized_id"], row["usage_info"]["total_tokens"]) == (
+        meta.id,
+        str(image.conversation_id),
+        1,
+    )
     assert rows("chatgpt_logs") == []
 
 
@@ -158,22 +221,36 @@ def test_each_message_is_there_once():
         said.append(user(f"question {i}"))
         turn(alice, said, f"answer {i}")
         said.append(assistant(f"answer {i}"))
-    parts = [{"type": "text", "text": "What is"}, {"type": "image_url", "image_url": {"url": "https://x/y.png"}}, {"type": "text", "text": "this?"}]
+    parts = [
+        {"type": "text", "text": "What is"},
+        {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
+        {"type": "text", "text": "this?"},
+    ]
     turn(alice, [*said, user(parts)], "A picture.")
     shown = sorted(rows("messages"), key=lambda row: row["depth"])
-    assert [(row["role"], row["text"]) for row in shown] == [(message["role"], message["content"]) for message in said] + [
-        ("user", "What is\nthis?"), ("assistant", "A picture."),
-    ]  # fmt: skip
+    assert [(row["role"], row["text"]) for row in shown] == [
+        (message["role"], message["content"]) for message in said
+    ] + [
+        ("user", "What is\nthis?"),
+        ("assistant", "A picture."),
+    ]
     assert shown[-2]["more"] == {"content": parts}
-    assert {(row["user_name"], row["root_gpt_id"]) for row in shown} == {("alice", str(Conversation.objects.get().id))}
+    assert {(row["user_name"], row["root_gpt_id"]) for row in shown} == {
+        ("alice", str(Conversation.objects.get().id))
+    }
     assert {row["origin"] for row in shown if row["role"] == "assistant"} == {"relayed"}
 
 
 # Whatever is stored ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(script=st.lists(st.tuples(messages, messages, st.integers(0, 3)), min_size=1, max_size=3), params=st.dictionaries(texts, values, max_size=2))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    script=st.lists(st.tuples(messages, messages, st.integers(0, 3)), min_size=1, max_size=3),
+    params=st.dictionaries(texts, values, max_size=2),
+)
 def test_every_row_is_what_was_sent_and_answered(script, params):
     """Calls that continue, fork, forge and repeat one another, with any replies: the views give back what the record does."""
     with transaction.atomic():
@@ -182,7 +259,10 @@ def test_every_row_is_what_was_sent_and_answered(script, params):
             history = orjson.loads(orjson.dumps(history[: len(history) - keep] + more))
             extra = {k: v for k, v in params.items() if k not in ("model", "messages")}
             call = ask(alice, history, params=extra)
-            response = {"choices": [{"index": i, "message": reply} for i, reply in enumerate(replies)], "usage": params}
+            response = {
+                "choices": [{"index": i, "message": reply} for i, reply in enumerate(replies)],
+                "usage": params,
+            }
             assert record.close(call, Outcome(status="ok", replies=replies, response=response))
             history = [*history, replies[0]]
         shown = {row["id"]: row for row in rows("chatgpt_logs")}
@@ -204,24 +284,58 @@ def test_nothing_is_nested_too_deep_to_be_shown():
 
 
 @pytest.mark.parametrize(
-    "text", ["\0", "a\0\0b", "\\\0", "\\u0000", "\\\\u0000", "\\\\\0", '"\0', "\ufffd", "\ud7ff\U0001f600\x7f\x01", "x" * 300_000 + "\0"], ids=range(10)
+    "text",
+    [
+        "\0",
+        "a\0\0b",
+        "\\\0",
+        "\\u0000",
+        "\\\\u0000",
+        "\\\\\0",
+        '"\0',
+        "\ufffd",
+        "\ud7ff\U0001f600\x7f\x01",
+        "x" * 300_000 + "\0",
+    ],
+    ids=range(10),
 )
 def test_what_json_cannot_hold_is_replaced_and_says_so(text):
-    snapshot = turn(person(), [user(text), assistant(text), user([{"type": "text", "text": text}])], text, params={"metadata": {text[:9]: text[-9:]}})
+    snapshot = turn(
+        person(),
+        [user(text), assistant(text), user([{"type": "text", "text": text}])],
+        text,
+        params={"metadata": {text[:9]: text[-9:]}},
+    )
     [row] = rows("chatgpt_logs")
     assert row["request"] == as_shown(rebuild.rebuild_request(snapshot))
     assert row["response"] == as_shown(rebuild.rebuild_response(snapshot))
-    assert row["request"].get("_replaced", False) == row["response"].get("_replaced", False) == ("\0" in text)
+    assert (
+        row["request"].get("_replaced", False)
+        == row["response"].get("_replaced", False)
+        == ("\0" in text)
+    )
     with connection.cursor() as cursor:
-        cursor.execute("SELECT request::jsonb, response::jsonb, more::jsonb FROM llm_logs.chatgpt_logs, llm_logs.messages")
+        cursor.execute(
+            "SELECT request::jsonb, response::jsonb, more::jsonb FROM llm_logs.chatgpt_logs, llm_logs.messages"
+        )
         assert len(cursor.fetchall()) == 4
 
 
 def test_what_an_upstream_names_as_a_message_is_not_looked_up_for_it():
     """A reply of bob's that names a message of alice's shows the name, not the message."""
     secret = turn(person("alice"), [user("hi")], "alice's secret").reply_id
-    fake = {"choices": [{"message": {"$message": str(secret)}}, "odd", {"message": {"$message": 7}}, {}], "also": {"$message": str(secret)}}
-    snapshot = sealed(Outcome(status="ok", response=fake), kind="title", body={}, owner=person("bob"))
+    fake = {
+        "choices": [
+            {"message": {"$message": str(secret)}},
+            "odd",
+            {"message": {"$message": 7}},
+            {},
+        ],
+        "also": {"$message": str(secret)},
+    }
+    snapshot = sealed(
+        Outcome(status="ok", response=fake), kind="title", body={}, owner=person("bob")
+    )
     [row] = rows("chatgpt_logs", id=snapshot.id)
     assert row["response"] == fake == rebuild.rebuild_response(snapshot)
     call = ask(person("bob"), [user("hi")])
@@ -234,7 +348,9 @@ def test_a_limit_rebuilds_no_more_rows_than_it_shows():
     for i in range(40):
         turn(alice, [user(f"hi {i}")], "Hello!")
     with connection.cursor() as cursor:
-        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM llm_logs.chatgpt_logs ORDER BY response_time DESC LIMIT 7")
+        cursor.execute(
+            "EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM llm_logs.chatgpt_logs ORDER BY response_time DESC LIMIT 7"
+        )
         plan = cursor.fetchone()[0][0]["Plan"]
 
     def nodes(node):
@@ -242,20 +358,26 @@ def test_a_limit_rebuilds_no_more_rows_than_it_shows():
         for inner in node.get("Plans", []):
             yield from nodes(inner)
 
-    assert [node["Actual Loops"] for node in nodes(plan) if node["Node Type"] == "Recursive Union"] == [7]
+    assert [
+        node["Actual Loops"] for node in nodes(plan) if node["Node Type"] == "Recursive Union"
+    ] == [7]
 
 
 # Who may read them ----------------------------------------------------------------------------------------------
 
 SCHEMAS = [["public", "llm_logs"]]
-MAY = {"llm_report": {"usage"}, "llm_content": {"usage", "chatgpt_logs", "image_logs", "meta_summarizer_log", "messages"}}
+MAY = {
+    "llm_report": {"usage"},
+    "llm_content": {"usage", "chatgpt_logs", "image_logs", "meta_summarizer_log", "messages"},
+}
 
 
 def readable(role):
     """Every table and view of the database that the role can select from, by trying."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND relnamespace::regnamespace::text = ANY(%s)", [SCHEMAS]
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND relnamespace::regnamespace::text = ANY(%s)",
+            [SCHEMAS],
         )
         names = [name for (name,) in cursor.fetchall()]
         assert {"conversations_message", "llm_logs.calls", "conversations_user"} <= set(names)
@@ -282,15 +404,28 @@ def test_each_role_reads_its_views_and_no_table(monkeypatch, caplog):
     assert "it signs in with its password" in said.getvalue()
     assert "report roles llm_report and llm_content were made" in caplog.text
     event = AuditEvent.objects.newest_first()[0]
-    assert (event.actor_name, event.action, event.detail) == ("manage.py report_roles", "added", '{"roles": ["llm_content", "llm_report"]}')
+    assert (event.actor_name, event.action, event.detail) == (
+        "manage.py report_roles",
+        "added",
+        '{"roles": ["llm_content", "llm_report"]}',
+    )
     assert "a password" not in said.getvalue() + caplog.text
     for role, views in MAY.items():
         assert readable(role) == {f"llm_logs.{view}" for view in views}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT rolname, rolcanlogin, rolpassword LIKE 'SCRAM-SHA-256$%%' FROM pg_authid WHERE rolname LIKE 'llm\\_%%' ORDER BY 1")
+        cursor.execute(
+            "SELECT rolname, rolcanlogin, rolpassword LIKE 'SCRAM-SHA-256$%%' FROM pg_authid WHERE rolname LIKE 'llm\\_%%' ORDER BY 1"
+        )
         assert cursor.fetchall() == [("llm_content", True, True), ("llm_report", False, None)]
-        for write in ("DELETE FROM conversations_message", "UPDATE llm_logs.usage SET title = ''", "CREATE TABLE llm_logs.mine (a int)"):
-            with pytest.raises(DatabaseError, match=r"permission denied|cannot update"), transaction.atomic():
+        for write in (
+            "DELETE FROM conversations_message",
+            "UPDATE llm_logs.usage SET title = ''",
+            "CREATE TABLE llm_logs.mine (a int)",
+        ):
+            with (
+                pytest.raises(DatabaseError, match=r"permission denied|cannot update"),
+                transaction.atomic(),
+            ):
                 cursor.execute(f"SET LOCAL ROLE llm_content; {write}")
     call_command("report_roles", drop=True, stdout=StringIO())
     with connection.cursor() as cursor:
@@ -320,9 +455,25 @@ def test_the_panels_figures_are_those_computed_by_hand():
         at = datetime(2026, 3, day, 23, 59, 59, tzinfo=UTC)
         body = {"model": "m", "messages": [user("hi")]}
         asked = CallRequest(
-            owner=person(name).pk, kind="chat", model="m", body=body, messages=body["messages"], session_key=conversation, title=conversation, at=at
+            owner=person(name).pk,
+            kind="chat",
+            model="m",
+            body=body,
+            messages=body["messages"],
+            session_key=conversation,
+            title=conversation,
+            at=at,
         )
-        record.close(record.open(asked), Outcome(status=status, prompt_tokens=prompt, completion_tokens=completion, closed=at, cost=Decimal("0.5")))
+        record.close(
+            record.open(asked),
+            Outcome(
+                status=status,
+                prompt_tokens=prompt,
+                completion_tokens=completion,
+                closed=at,
+                cost=Decimal("0.5"),
+            ),
+        )
 
     call("ann", 1, "Horror", 16, 17)
     call("ann", 1, "Horror", 49, 22)
@@ -331,16 +482,26 @@ def test_the_panels_figures_are_those_computed_by_hand():
     call("bob", 2, "Failed", 1000, 1000, status="failed")
     call("bob", 3, "Uncounted", None, None)
     history, overall, by_user, by_title, without_content = panels()
-    assert history == [(date(2026, 3, 1), "ann", 2), (date(2026, 3, 2), "ann", 1), (date(2026, 3, 2), "bob", 1), (date(2026, 3, 3), "bob", 1)]
+    assert history == [
+        (date(2026, 3, 1), "ann", 2),
+        (date(2026, 3, 2), "ann", 1),
+        (date(2026, 3, 2), "bob", 1),
+        (date(2026, 3, 3), "bob", 1),
+    ]
     assert overall == [(172, 40)]
     assert by_user == [("ann", 165, 39), ("bob", 7, 1)]
     assert by_title == [("Cooking", 100, 0), ("Horror", 72, 40), ("Uncounted", None, None)]
-    assert without_content[:2] == [(date(2026, 3, 1), "ann", 2, 65, 39, Decimal(1)), (date(2026, 3, 2), "ann", 1, 100, None, Decimal("0.5"))]
+    assert without_content[:2] == [
+        (date(2026, 3, 1), "ann", 2, 65, 39, Decimal(1)),
+        (date(2026, 3, 2), "ann", 1, 100, None, Decimal("0.5")),
+    ]
 
 
 def test_the_guide_names_every_view_and_no_column_that_is_none():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT table_name, array_agg(column_name::text) FROM information_schema.columns WHERE table_schema = 'llm_logs' GROUP BY 1")
+        cursor.execute(
+            "SELECT table_name, array_agg(column_name::text) FROM information_schema.columns WHERE table_schema = 'llm_logs' GROUP BY 1"
+        )
         columns = dict(cursor.fetchall())
     for view in columns.keys() - {"calls"}:
         assert f"| `{view}` |" in GUIDE

@@ -91,9 +91,25 @@ HOSTILE = [
     "\u202e\u200b\0<script\0>alert(1)</script>",
 ]
 PIECES = st.one_of(
-    st.sampled_from([*HOSTILE, "\n\n", "    ", "```", "~~~", "|-|", "**", "](", "![", "~~", "http://", "://", *"\n >-1|_`[)<>&#\\"]),
+    st.sampled_from(
+        [
+            *HOSTILE,
+            "\n\n",
+            "    ",
+            "```",
+            "~~~",
+            "|-|",
+            "**",
+            "](",
+            "![",
+            "~~",
+            "http://",
+            "://",
+            *"\n >-1|_`[)<>&#\\",
+        ]
+    ),
     st.text(max_size=12),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -119,10 +135,17 @@ def test_a_picture_is_a_link_that_loads_nothing():
 
 
 @pytest.mark.parametrize(
-    ("written", "shown"), [([1, 2, 3, 4, 5, 6], [3, 4, 5, 6, 6, 6]), ([2, 3, 2, 1, 2], [3, 4, 3, 3, 4]), ([3, 3, 6, 4, 1, 4], [3, 3, 4, 4, 3, 4])]
+    ("written", "shown"),
+    [
+        ([1, 2, 3, 4, 5, 6], [3, 4, 5, 6, 6, 6]),
+        ([2, 3, 2, 1, 2], [3, 4, 3, 3, 4]),
+        ([3, 3, 6, 4, 1, 4], [3, 3, 4, 4, 3, 4]),
+    ],
 )
 def test_headings_begin_at_the_third_level_and_skip_none(written, shown):
-    levels = [tag for tag, _ in harmless(markdown.html("\n\n".join(f"{'#' * n} t" for n in written))).tags]
+    levels = [
+        tag for tag, _ in harmless(markdown.html("\n\n".join(f"{'#' * n} t" for n in written))).tags
+    ]
     assert levels == [f"h{level}" for level in shown]
 
 
@@ -143,25 +166,45 @@ def test_code_has_its_language_and_colours():
 
 
 def test_addresses_are_links_and_file_names_are_not():
-    assert 'href="https://a.example/?b=1&amp;c=2"' in markdown.html("see https://a.example/?b=1&c=2.")
+    assert 'href="https://a.example/?b=1&amp;c=2"' in markdown.html(
+        "see https://a.example/?b=1&c=2."
+    )
     assert "<a" not in markdown.html("main.py, README.md, www.a.example and me@a.example")
 
 
 def test_single_line_breaks_and_lists_and_quotes():
     html = markdown.html("1. a\n   - b\n\n> c\n\n~~d~~ **e** _f_")
-    for expected in ("<ol>", "<ul>", "<blockquote>", "<s>d</s>", "<strong>e</strong>", "<em>f</em>"):
+    for expected in (
+        "<ol>",
+        "<ul>",
+        "<blockquote>",
+        "<s>d</s>",
+        "<strong>e</strong>",
+        "<em>f</em>",
+    ):
         assert expected in html
 
 
 def test_long_text_is_shown_as_it_is():
     text = "**b** <i>\n" * 20_001
-    assert markdown.html(text) == f'<pre tabindex="0">{text.replace("<", "&lt;").replace(">", "&gt;")}</pre>'
+    assert (
+        markdown.html(text)
+        == f'<pre tabindex="0">{text.replace("<", "&lt;").replace(">", "&gt;")}</pre>'
+    )
     assert "<strong>" in markdown.html("**b**" + "é" * 99_000)
     assert "<strong>" not in markdown.html("**b**" + "é" * 100_000)  # counted in bytes
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 190_000, "[a](" * 49_000, "*a **b " * 28_000, "> " * 90_000, "- " * 90_000, "|a" * 4000 + "\n" + "|-" * 4000 + "\n" + "|\n" * 20_000]
+    "text",
+    [
+        "[" * 190_000,
+        "[a](" * 49_000,
+        "*a **b " * 28_000,
+        "> " * 90_000,
+        "- " * 90_000,
+        "|a" * 4000 + "\n" + "|-" * 4000 + "\n" + "|\n" * 20_000,
+    ],
 )
 def test_costly_text_ends_in_time(text):
     began = time.thread_time()
@@ -184,7 +227,9 @@ def test_the_colours_are_those_of_the_file():
 
 def luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    r, g, b = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    r, g, b = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
 

@@ -88,14 +88,19 @@ def close(call, **fields) -> Snapshot:
 
 
 def picture(data: bytes, kind: str = "image/png") -> dict:
-    return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{base64.b64encode(data).decode()}"}}
+    return {
+        "type": "image_url",
+        "image_url": {"url": f"data:{kind};base64,{base64.b64encode(data).decode()}"},
+    }
 
 
 # One conversation -----------------------------------------------------------------------------------------------
 
 
 def test_questions_are_text_and_answers_are_markdown(alice, hers):
-    root = turn(alice, [user("**Why** <b>not</b>?")], "# Because\n\nit **is** <script>alert(1)</script>").conversation_id
+    root = turn(
+        alice, [user("**Why** <b>not</b>?")], "# Because\n\nit **is** <script>alert(1)</script>"
+    ).conversation_id
     response = hers.get(f"/c/{root}/")
     assert b"**Why** &lt;b&gt;not&lt;/b&gt;?" in response.content
     assert b"<h3>Because</h3>" in response.content
@@ -107,26 +112,60 @@ def test_questions_are_text_and_answers_are_markdown(alice, hers):
 
 def test_figures_stand_below_the_answer(alice, hers):
     call = ask(alice, [user("q")])
-    record.close(call, Outcome(status="ok", replies=[assistant("a")], prompt_tokens=1000, completion_tokens=204, cost=Decimal("0.0031")))
+    record.close(
+        call,
+        Outcome(
+            status="ok",
+            replies=[assistant("a")],
+            prompt_tokens=1000,
+            completion_tokens=204,
+            cost=Decimal("0.0031"),
+        ),
+    )
     assert "m · 1,204 tokens · $0.0031 · " in page(hers, call.conversation).words
 
 
 @pytest.mark.parametrize(
     ("cost", "text"),
-    [("0", "$0.00"), ("0.00001", "<$0.0001"), ("0.0001", "$0.0001"), ("0.0031", "$0.0031"), ("0.5", "$0.50"), ("1234.567", "$1,234.57")],
+    [
+        ("0", "$0.00"),
+        ("0.00001", "<$0.0001"),
+        ("0.0001", "$0.0001"),
+        ("0.0031", "$0.0031"),
+        ("0.5", "$0.50"),
+        ("1234.567", "$1,234.57"),
+    ],
 )
 def test_money(cost, text):
     assert turns.money(Decimal(cost)) == text
 
 
-@pytest.mark.parametrize(("cost", "text"), [("0", "$0.00"), ("0.0031", "<$0.01"), ("0.01", "$0.01"), ("0.0456", "$0.05"), ("1234.567", "$1,234.57")])
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        ("0", "$0.00"),
+        ("0.0031", "<$0.01"),
+        ("0.01", "$0.01"),
+        ("0.0456", "$0.05"),
+        ("1234.567", "$1,234.57"),
+    ],
+)
 def test_money_in_cents(cost, text):
     assert turns.money(Decimal(cost), in_cents=True) == text
 
 
 def test_an_estimate_is_called_one(alice, hers):
     call = ask(alice, [user("q")])
-    record.close(call, Outcome(status="cancelled", replies=[assistant("a")], prompt_tokens=3, completion_tokens=1, estimated=True))
+    record.close(
+        call,
+        Outcome(
+            status="cancelled",
+            replies=[assistant("a")],
+            prompt_tokens=3,
+            completion_tokens=1,
+            estimated=True,
+        ),
+    )
     assert "m · about 4 tokens" in page(hers, call.conversation).words
 
 
@@ -134,7 +173,9 @@ def test_times_are_in_the_viewers_zone(alice, hers):
     alice.time_zone = "Asia/Tokyo"
     alice.save()
     call = ask(alice, [user("q")], at=datetime(2026, 3, 1, 20, 15, tzinfo=UTC))
-    close(call, status="ok", replies=[assistant("a")], closed=datetime(2026, 3, 1, 20, 16, tzinfo=UTC))
+    close(
+        call, status="ok", replies=[assistant("a")], closed=datetime(2026, 3, 1, 20, 16, tzinfo=UTC)
+    )
     assert "2 Mar 2026, 05:16" in page(hers, call.conversation).words
 
 
@@ -171,7 +212,9 @@ def test_the_cost_of_a_page_does_not_grow(alice, hers, django_assert_max_num_que
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 10
     UsagePolicy(text="Be kind.").publish()
-    seen = turn(alice, [user([{"type": "text", "text": "What is this?"}, picture(PNG)])], "A picture.")
+    seen = turn(
+        alice, [user([{"type": "text", "text": "What is this?"}, picture(PNG)])], "A picture."
+    )
     with django_assert_max_num_queries(10):
         page(hers, seen.conversation_id)
     for path in ("/", "/history/", "/history/?q=question"):
@@ -182,7 +225,12 @@ def test_the_cost_of_a_page_does_not_grow(alice, hers, django_assert_max_num_que
 def test_the_month_so_far_stands_below_the_question(alice, hers, bob):
     today = datetime.now(UTC).date()
     first = today.replace(day=1)
-    for owner, day, model, cost in ((alice, today, "m", "0.25"), (alice, first, "n", "1.17"), (alice, first - timedelta(1), "m", "40"), (bob, today, "m", "7")):
+    for owner, day, model, cost in (
+        (alice, today, "m", "0.25"),
+        (alice, first, "n", "1.17"),
+        (alice, first - timedelta(1), "m", "40"),
+        (bob, today, "m", "7"),
+    ):
         Usage.objects.create(owner=owner, day=day, model=model, cost=cost)
     root = turn(alice, [user("q")], "a").conversation_id
     for path in ("/", f"/c/{root}/", f"/c/{ask(alice, [user('q')]).conversation}/"):
@@ -201,7 +249,10 @@ def test_versions_of_an_answer_are_links(alice, hers):
     middle = page(hers, root, at=calls[1].reply_id)
     assert "second" in middle.words
     assert "2 of 3" in middle.words
-    assert {link["aria-label"] for link in middle.all("a") if "aria-label" in link} == {"Earlier version", "Later version"}
+    assert {link["aria-label"] for link in middle.all("a") if "aria-label" in link} == {
+        "Earlier version",
+        "Later version",
+    }
 
 
 def test_versions_of_a_question_are_links_also_of_the_first(alice, hers):
@@ -219,21 +270,41 @@ def test_versions_of_a_question_are_links_also_of_the_first(alice, hers):
 @pytest.mark.parametrize(
     ("fields", "words", "button"),
     [
-        ({"status": "failed", "error_code": "upstream_unreachable", "error": "It hung up."}, "No answer. It hung up.", "Retry"),
+        (
+            {"status": "failed", "error_code": "upstream_unreachable", "error": "It hung up."},
+            "No answer. It hung up.",
+            "Retry",
+        ),
         (
             {"status": "failed", "error_code": "content_policy_violation", "error": "Not that."},
             "The model's provider refused this. Not that.",
             "Edit the question",
         ),
         (
-            {"status": "failed", "error_code": "context_length_exceeded", "error": "400,000 tokens."},
+            {
+                "status": "failed",
+                "error_code": "context_length_exceeded",
+                "error": "400,000 tokens.",
+            },
             "Too long for the model. 400,000 tokens.",
             "New conversation",
         ),
-        ({"status": "failed", "error": "It hung up.", "replies": [assistant("half an")]}, "half an The answer was cut off. It hung up.", "Retry"),
-        ({"status": "cancelled", "error": "Stopped.", "replies": [assistant("half an")]}, "half an Stopped.", "Regenerate"),
+        (
+            {"status": "failed", "error": "It hung up.", "replies": [assistant("half an")]},
+            "half an The answer was cut off. It hung up.",
+            "Retry",
+        ),
+        (
+            {"status": "cancelled", "error": "Stopped.", "replies": [assistant("half an")]},
+            "half an Stopped.",
+            "Regenerate",
+        ),
         ({"status": "cancelled", "error": "Stopped."}, "Stopped.", "Regenerate"),
-        ({"status": "interrupted", "error": "The gateway stopped."}, "Interrupted. The gateway stopped.", "Retry"),
+        (
+            {"status": "interrupted", "error": "The gateway stopped."},
+            "Interrupted. The gateway stopped.",
+            "Retry",
+        ),
     ],
 )
 def test_how_a_call_ended_is_said_with_a_way_on(alice, hers, fields, words, button):
@@ -249,10 +320,17 @@ def test_how_a_call_ended_is_said_with_a_way_on(alice, hers, fields, words, butt
 
 
 @pytest.mark.parametrize(
-    ("reason", "words"), [("length", "Ended at the token limit."), ("content_filter", "Ended by the provider's content filter."), ("stop", "")]
+    ("reason", "words"),
+    [
+        ("length", "Ended at the token limit."),
+        ("content_filter", "Ended by the provider's content filter."),
+        ("stop", ""),
+    ],
 )
 def test_an_answer_that_was_ended_says_so(alice, hers, reason, words):
-    call = close(ask(alice, [user("q")]), status="ok", replies=[assistant("a")], finish_reason=reason)
+    call = close(
+        ask(alice, [user("q")]), status="ok", replies=[assistant("a")], finish_reason=reason
+    )
     html = page(hers, call.conversation_id)
     assert words in html.words
     assert ("Ended" in html.words) == bool(words)
@@ -357,9 +435,28 @@ def test_the_system_prompt_is_folded(alice, hers):
 
 def test_tool_calls_can_be_read(alice, hers):
     call = ask(alice, [user("weather?")])
-    reply = answer(call, None, tool_calls=[{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city":"Oslo"}'}}])
+    reply = answer(
+        call,
+        None,
+        tool_calls=[
+            {
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "get_weather", "arguments": '{"city":"Oslo"}'},
+            }
+        ],
+    )
     sent_back = {key: value for key, value in reply.items() if value not in (None, [])}
-    turn(alice, [user("weather?"), sent_back, {"role": "tool", "tool_call_id": "c1", "content": "4 degrees"}], "It is cold.", root=call.conversation)
+    turn(
+        alice,
+        [
+            user("weather?"),
+            sent_back,
+            {"role": "tool", "tool_call_id": "c1", "content": "4 degrees"},
+        ],
+        "It is cold.",
+        root=call.conversation,
+    )
     html = page(hers, call.conversation)
     assert 'Calls get_weather{ "city": "Oslo" }' in html.words
     assert "Result of get_weather 4 degrees" in html.words
@@ -369,33 +466,74 @@ def test_tool_calls_can_be_read(alice, hers):
 @pytest.mark.parametrize(
     "content",
     [
-        None, "", [], [{}], [1], ["text"], {"odd": "object"}, [{"type": "text"}], [{"type": "text", "text": 5}], [{"type": "image_url", "image_url": None}],
-        [{"type": "image_url", "image_url": {"url": 5}}], [{"type": "file", "file": {"file_id": "f"}}],
+        None,
+        "",
+        [],
+        [{}],
+        [1],
+        ["text"],
+        {"odd": "object"},
+        [{"type": "text"}],
+        [{"type": "text", "text": 5}],
+        [{"type": "image_url", "image_url": None}],
+        [{"type": "image_url", "image_url": {"url": 5}}],
+        [{"type": "file", "file": {"file_id": "f"}}],
         [{"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}}],
-        [{"type": "image_url", "image_url": {"url": "javascript:alert(1)"}}], [{"$attachment": ["zz", ""]}],
+        [{"type": "image_url", "image_url": {"url": "javascript:alert(1)"}}],
+        [{"$attachment": ["zz", ""]}],
         [{"type": "image_url", "image_url": {"url": {"$attachment": [5]}}}],
     ],
-)  # fmt: skip
+)
 def test_odd_content_breaks_no_page(alice, hers, content):
-    root = turn(alice, [{"role": "user", "content": content}, assistant("x", tool_calls="no", function_call="no"), user("q")], "a").conversation_id
+    root = turn(
+        alice,
+        [
+            {"role": "user", "content": content},
+            assistant("x", tool_calls="no", function_call="no"),
+            user("q"),
+        ],
+        "a",
+    ).conversation_id
     html = page(hers, root)
     assert not [link for link in html.all("a") if (link.get("href") or "").startswith("javascript")]
 
 
 def test_odd_replies_break_no_page(alice, hers):
     call = ask(alice, [user("q")])
-    answer(call, None, tool_calls=[5, {"id": 1}, {"id": "c", "function": {"name": None, "arguments": 7}}], refusal="I would rather not.")
+    answer(
+        call,
+        None,
+        tool_calls=[5, {"id": 1}, {"id": "c", "function": {"name": None, "arguments": 7}}],
+        refusal="I would rather not.",
+    )
     assert "The model declined: I would rather not." in page(hers, call.conversation).words
 
 
 def test_remote_pictures_are_not_loaded(alice, hers):
     part = {"type": "image_url", "image_url": {"url": "https://evil.example/pixel.png"}}
-    html = page(hers, turn(alice, [user([{"type": "text", "text": "q"}, part])], "![x](https://evil.example/other.png)").conversation_id)
+    html = page(
+        hers,
+        turn(
+            alice,
+            [user([{"type": "text", "text": "q"}, part])],
+            "![x](https://evil.example/other.png)",
+        ).conversation_id,
+    )
     assert html.all("img") == []
     assert "[image not loaded: https://evil.example/pixel.png]" in html.words
 
 
-@pytest.mark.parametrize("query", ["at=x", f"at={NOBODY}", "shown=-1", "shown=99999999999999999999", "live=x", "at=%00&shown=%ff"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "at=x",
+        f"at={NOBODY}",
+        "shown=-1",
+        "shown=99999999999999999999",
+        "live=x",
+        "at=%00&shown=%ff",
+    ],
+)
 def test_an_odd_address_shows_the_newest(alice, hers, query):
     root, _ = long(alice, 2)
     response = hers.get(f"/c/{root}/?{query}")
@@ -411,7 +549,11 @@ def test_another_persons_message_is_not_shown_by_its_id(alice, hers, bob):
 
 def test_pictures_that_a_model_made_are_shown_with_their_prompt(alice, hers):
     body = {"model": "dall-e-2", "prompt": "a red boat"}
-    call = record.open(CallRequest(owner=alice.pk, kind="image", model="dall-e-2", body=body, messages=[user("a red boat")]))
+    call = record.open(
+        CallRequest(
+            owner=alice.pk, kind="image", model="dall-e-2", body=body, messages=[user("a red boat")]
+        )
+    )
     close(call, status="ok", replies=[{"role": "assistant", "content": [picture(PNG)]}])
     html = page(hers, call.conversation)
     [image] = html.all("img")
@@ -423,10 +565,18 @@ def test_pictures_that_a_model_made_are_shown_with_their_prompt(alice, hers):
 
 
 @pytest.mark.parametrize(
-    ("data", "kind", "name"), [(PNG, "image/png", "png"), (GIF, "image/gif", "gif"), (WEBP, "image/webp", "webp"), (JPEG, "image/jpeg", "jpeg")]
+    ("data", "kind", "name"),
+    [
+        (PNG, "image/png", "png"),
+        (GIF, "image/gif", "gif"),
+        (WEBP, "image/webp", "webp"),
+        (JPEG, "image/jpeg", "jpeg"),
+    ],
 )
 def test_a_picture_is_shown_from_here(alice, hers, data, kind, name):
-    root = turn(alice, [user([{"type": "text", "text": "what is this"}, picture(data, "image/png")])], "a").conversation_id
+    root = turn(
+        alice, [user([{"type": "text", "text": "what is this"}, picture(data, "image/png")])], "a"
+    ).conversation_id
     [image] = page(hers, root).all("img")
     response = hers.get(image["src"])
     assert b"".join(response) == data
@@ -441,7 +591,9 @@ def test_a_picture_is_shown_from_here(alice, hers, data, kind, name):
 @pytest.mark.parametrize("data", [PAGE, DRAWING, b"%PDF-1.7" + b"x" * 3000])
 def test_anything_else_is_a_download(alice, hers, data):
     """Whatever type the sender gave it."""
-    root = turn(alice, [user([picture(data, "text/html"), picture(data[:-1], "image/png")])], "a").conversation_id
+    root = turn(
+        alice, [user([picture(data, "text/html"), picture(data[:-1], "image/png")])], "a"
+    ).conversation_id
     for row in Conversation.objects.get(id=root).attachments.all():
         response = hers.get(f"/c/{root}/a/{row.pk}")
         assert response["Content-Disposition"].startswith("attachment")
@@ -476,7 +628,13 @@ def test_rename(alice, hers):
 
 
 @pytest.mark.parametrize(
-    ("title", "error"), [("", "Give the conversation a title."), ("   ", "Give the conversation a title."), ("x" * 201, "at most 200"), ("a\0b", "Null")]
+    ("title", "error"),
+    [
+        ("", "Give the conversation a title."),
+        ("   ", "Give the conversation a title."),
+        ("x" * 201, "at most 200"),
+        ("a\0b", "Null"),
+    ],
 )
 def test_a_bad_title_is_refused(alice, hers, title, error):
     root = turn(alice, [user("q")], "a").conversation_id
@@ -522,17 +680,30 @@ def test_a_strangers_conversation_is_one_that_does_not_exist(alice, his, route, 
         assert response.status_code == 404
         id = response["x-request-id"].encode()
         assert method == "head" or id in response.content
-        bodies.add((response.content.replace(id, b"ID"), tuple(sorted(name for name, _ in response.items()))))
+        bodies.add(
+            (
+                response.content.replace(id, b"ID"),
+                tuple(sorted(name for name, _ in response.items())),
+            )
+        )
     assert len(bodies) == 1
     assert everything_of(alice) == before
 
 
 def everything_of(owner) -> list:
-    tables = (Conversation.objects.filter(owner=owner), Snapshot.objects.filter(owner=owner), Message.objects.filter(conversation__owner=owner))
-    return [list(table.order_by("pk").values()) for table in tables] + [list(Partial.objects.values())]
+    tables = (
+        Conversation.objects.filter(owner=owner),
+        Snapshot.objects.filter(owner=owner),
+        Message.objects.filter(conversation__owner=owner),
+    )
+    return [list(table.order_by("pk").values()) for table in tables] + [
+        list(Partial.objects.values())
+    ]
 
 
-@pytest.mark.parametrize("path", ["/", "/history/", f"/c/{NOBODY}/", f"/c/{NOBODY}/rename/", f"/c/{NOBODY}/a/1"])
+@pytest.mark.parametrize(
+    "path", ["/", "/history/", f"/c/{NOBODY}/", f"/c/{NOBODY}/rename/", f"/c/{NOBODY}/a/1"]
+)
 def test_pages_are_for_people_who_are_signed_in(client, path):
     response = client.get(path)
     assert response.status_code == 302
@@ -594,7 +765,13 @@ def everywhere(client, path: str) -> list[str]:
         html = Html(client.get(path))
         check(html)
         main = [tag for tag, _ in html.tags].index("main")
-        found.append([link["href"].split("?")[0].split("#")[0] for tag, link in html.tags[main:] if tag == "a" and link["href"].startswith("/c/")])
+        found.append(
+            [
+                link["href"].split("?")[0].split("#")[0]
+                for tag, link in html.tags[main:]
+                if tag == "a" and link["href"].startswith("/c/")
+            ]
+        )
         older = html.all("a", rel="next")
         if not older:
             return found
@@ -640,10 +817,23 @@ def listed(client, query: str) -> tuple[list[str], str]:
 def calls(alice) -> list[Snapshot]:
     """One a conversation: two models, two use cases, noon (UTC) of three days in May."""
     made = []
-    for day, model, use_case in ((1, "gpt-4o", ""), (2, "o4-mini", "Coding assistant"), (3, "gpt-4o", "Coding assistant")):
+    for day, model, use_case in (
+        (1, "gpt-4o", ""),
+        (2, "o4-mini", "Coding assistant"),
+        (3, "gpt-4o", "Coding assistant"),
+    ):
         at = datetime(2026, 5, day, 12, tzinfo=UTC)
         call = record.open(
-            record.CallRequest(owner=alice.pk, kind="chat", model=model, body={}, messages=[user(f"heron {day}")], use_case=use_case, at=at, title=f"day {day}")
+            record.CallRequest(
+                owner=alice.pk,
+                kind="chat",
+                model=model,
+                body={},
+                messages=[user(f"heron {day}")],
+                use_case=use_case,
+                at=at,
+                title=f"day {day}",
+            )
         )
         made.append(close(call, status="ok", replies=[assistant("a")], closed=at))
     indexed(*made)
@@ -671,7 +861,9 @@ def test_the_history_is_filtered(hers, calls, words, query, days):
     count = f"{len(days) or 'No'} conversation{'' if len(days) == 1 else 's'}"
     filtered = query.replace("&", "").rpartition("=")[2] != "" or "model=gpt" in query
     chosen = " and ".join(["“heron”"] * bool(words) + ["the filter"] * filtered)
-    assert (f"{count} match{'es' if len(days) == 1 else ''} {chosen}." if chosen else f"{count}.") in said
+    assert (
+        f"{count} match{'es' if len(days) == 1 else ''} {chosen}." if chosen else f"{count}."
+    ) in said
 
 
 def test_a_filters_days_are_the_viewers(alice, hers, calls):
@@ -683,7 +875,17 @@ def test_a_filters_days_are_the_viewers(alice, hers, calls):
 
 def test_one_call_has_to_fit_the_whole_filter(alice, hers, calls):
     at = datetime(2026, 5, 9, 12, tzinfo=UTC)
-    call = record.open(record.CallRequest(owner=alice.pk, kind="chat", model="o4-mini", body={}, messages=[user("x")], root=calls[0].conversation_id, at=at))
+    call = record.open(
+        record.CallRequest(
+            owner=alice.pk,
+            kind="chat",
+            model="o4-mini",
+            body={},
+            messages=[user("x")],
+            root=calls[0].conversation_id,
+            at=at,
+        )
+    )
     close(call, status="ok", replies=[assistant("a")], closed=at)
     assert listed(hers, "model=o4-mini&since=2026-05-09")[0] == ["day 1"]
     assert listed(hers, "model=gpt-4o&since=2026-05-09")[0] == []
@@ -693,7 +895,14 @@ def test_models_and_use_cases_of_ones_own_are_offered(alice, hers, bob, calls):
     turn(bob, [user("q")], "a", use_case="Bobs own")
     html = Html(hers.get("/history/?model=gone-1"))
     check(html)
-    assert [option["value"] for option in html.all("option")] == ["", "gone-1", "gpt-4o", "o4-mini", "", "Coding assistant"]
+    assert [option["value"] for option in html.all("option")] == [
+        "",
+        "gone-1",
+        "gpt-4o",
+        "o4-mini",
+        "",
+        "Coding assistant",
+    ]
     assert html.all("option", value="gone-1", selected=None)
 
 
@@ -723,7 +932,10 @@ def test_a_wrong_filter_is_named_and_nothing_is_listed(hers, calls, query, error
 @pytest.mark.parametrize("words", ["", "q=pony&"])
 def test_the_filter_goes_along_to_older_pages(alice, hers, words):
     at = datetime(2026, 5, 1, tzinfo=UTC)
-    made = [turn(alice, [user(f"pony {i}")], "a", use_case="Riding" if i % 2 else "", at=at) for i in range(70)]
+    made = [
+        turn(alice, [user(f"pony {i}")], "a", use_case="Riding" if i % 2 else "", at=at)
+        for i in range(70)
+    ]
     indexed(*made)
     pages = everywhere(hers, f"/history/?{words}use_case=Riding&since=2026-05-01")
     assert [len(page) for page in pages] == [25, 10]
@@ -737,7 +949,9 @@ def test_nobody_elses_is_listed_by_a_filter(hers, bob):
 
 def test_a_filtered_search_costs_no_more(hers, calls, django_assert_max_num_queries):
     with django_assert_max_num_queries(10):
-        assert listed(hers, "q=heron&model=gpt-4o&use_case=Coding+assistant&since=2026-05-01&until=2026-05-30")[0] == ["day 3"]
+        assert listed(
+            hers, "q=heron&model=gpt-4o&use_case=Coding+assistant&since=2026-05-01&until=2026-05-30"
+        )[0] == ["day 3"]
 
 
 @pytest.mark.parametrize(
@@ -822,7 +1036,15 @@ def test_sign_in_and_out(client, password):
 
 
 @pytest.mark.parametrize(
-    "next", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example", "https:evil.example", " //evil.example"]
+    "next",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "javascript:alert(1)",
+        "/\\evil.example",
+        "https:evil.example",
+        " //evil.example",
+    ],
 )
 def test_sign_in_leads_nowhere_else(client, password, next):
     response = client.post("/sign-in/", password | {"next": next})

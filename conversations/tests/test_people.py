@@ -14,7 +14,13 @@ PAGE = "/admin/conversations/user/import/"
 
 @pytest.fixture(autouse=True)
 def accounts() -> None:
-    User.objects.create_user("alice", email="alice@example.com", external_id="7", department="Finance", job_title="Analyst")
+    User.objects.create_user(
+        "alice",
+        email="alice@example.com",
+        external_id="7",
+        department="Finance",
+        job_title="Analyst",
+    )
     User.objects.create_user("bob", email="Bob@example.com", department="Legal")
     User.objects.create_user("bob2", email="bob@example.com")
     User.objects.create_superuser("root")
@@ -56,9 +62,14 @@ def test_each_line_comes_to_something():
     long = "x" * 151
     data = f"username,email,job_title\nalice,,Analyst\nnobody,,X\n,bob@EXAMPLE.com,X\n,,X\nbob,,{long}\nbob,,\nbob2,,=cmd()\n".encode()
     assert found(data) == [
-        ("alice", people.SAME), ("nobody", people.UNKNOWN), ("bob@EXAMPLE.com", people.AMBIGUOUS), ("", people.WRONG),
-        ("bob", people.WRONG), ("bob", people.SAME), ("bob2", people.CHANGED),
-    ]  # fmt: skip
+        ("alice", people.SAME),
+        ("nobody", people.UNKNOWN),
+        ("bob@EXAMPLE.com", people.AMBIGUOUS),
+        ("", people.WRONG),
+        ("bob", people.WRONG),
+        ("bob", people.SAME),
+        ("bob2", people.CHANGED),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +95,9 @@ def test_a_file_that_cannot_be_read_changes_nothing(data, says):
 
 
 def test_hostile_names_are_shown_and_inert():
-    page = upload(b"username,job_title\n<script>alert(1)</script>,X\nalice,<img src=x>\n").content.decode()
+    page = upload(
+        b"username,job_title\n<script>alert(1)</script>,X\nalice,<img src=x>\n"
+    ).content.decode()
     assert "&lt;script&gt;alert(1)" in page
     assert "<img src=x>" not in page
 

@@ -77,7 +77,9 @@ def test_what_is_published_is_read_only(admin, alice):
     assert "<strong>old</strong>" in page.content.decode()
     assert "1 person" in page.content.decode()
     assert b'name="text"' not in page.content
-    assert admin.post(f"{ADMIN}{old.pk}/change/", {"text": "new", "publish": "on"}).status_code == 403
+    assert (
+        admin.post(f"{ADMIN}{old.pk}/change/", {"text": "new", "publish": "on"}).status_code == 403
+    )
     assert admin.post(f"{ADMIN}{old.pk}/delete/", {"post": "yes"}).status_code == 403
     admin.post(ADMIN, {"action": "delete_selected", "_selected_action": [old.pk], "post": "yes"})
     assert UsagePolicy.objects.values().get() == before
@@ -98,7 +100,14 @@ def test_the_page_says_what_holds(hers, settings):
     response = hers.get("/policy/")
     html = Html(response)
     check(html)
-    for words in ("Be kind.", "Version 1", "members of Lead and Reviewer", "No limit is set here", "compliance@example.com", "Accept version 1"):
+    for words in (
+        "Be kind.",
+        "Version 1",
+        "members of Lead and Reviewer",
+        "No limit is set here",
+        "compliance@example.com",
+        "Accept version 1",
+    ):
         assert words in html.words
     assert "<em>kind</em>" in response.content.decode()
 
@@ -115,7 +124,11 @@ def test_without_a_policy_the_page_still_says_who_reads(hers):
 @pytest.mark.parametrize("path", ["/", "/c/", "/c/edit/"])
 def test_a_notice_stands_where_one_asks_until_it_is_accepted(hers, alice, path):
     call = turn(alice, [user("q")], "a")
-    path = {"/": "/", "/c/": f"/c/{call.conversation_id}/?at={call.reply_id}", "/c/edit/": f"/c/{call.conversation_id}/edit/{call.head_id}/"}[path]
+    path = {
+        "/": "/",
+        "/c/": f"/c/{call.conversation_id}/?at={call.reply_id}",
+        "/c/edit/": f"/c/{call.conversation_id}/edit/{call.head_id}/",
+    }[path]
     assert not Html(hers.get(path)).all("form", action="/policy/")
     publish()
     html = Html(hers.get(path))
@@ -158,7 +171,10 @@ def test_only_the_current_version_is_accepted(hers, alice, version):
     assert not PolicyAcceptance.objects.exists()
 
 
-@pytest.mark.parametrize("next", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "", "/\\evil.example"])
+@pytest.mark.parametrize(
+    "next",
+    ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "", "/\\evil.example"],
+)
 def test_accepting_leads_nowhere_else(hers, next):
     publish()
     assert hers.post("/policy/", {"version": "1", "next": next})["Location"] == "/policy/"
@@ -176,7 +192,15 @@ def test_the_companys_own_page_replaces_it(hers, alice, settings):
     assert not PolicyAcceptance.objects.exists()
 
 
-@pytest.mark.parametrize(("url", "wrong"), [("", False), ("https://intranet.example/models", False), ("javascript:alert(1)", True), ("intranet", True)])
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("", False),
+        ("https://intranet.example/models", False),
+        ("javascript:alert(1)", True),
+        ("intranet", True),
+    ],
+)
 def test_its_address_is_checked(settings, url, wrong):
     settings.USAGE_POLICY_URL = url
     assert [found.id for found in checks.policy(None)] == ["llmgateway.E006"] * wrong

@@ -10,7 +10,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from conversations import review
-from conversations.models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, User, Verification
+from conversations.models import (
+    AuditEvent,
+    Conversation,
+    Decision,
+    Review,
+    SamplingPolicy,
+    User,
+    Verification,
+)
 from conversations.tests.calls import person
 from conversations.tests.test_review import talk, waiting
 
@@ -46,28 +54,70 @@ def test_claim_next_read_decide_and_on_to_the_next(rita):
     assert "first" in page
     assert "second" in page
     opened = rita.post(f"{QUEUE}next/", {"of": "free"}, follow=True)
-    assert opened.redirect_chain[-1][0] == f"{reverse('admin:conversations_conversation_change', args=[first.pk])}?of=free"
+    assert (
+        opened.redirect_chain[-1][0]
+        == f"{reverse('admin:conversations_conversation_change', args=[first.pk])}?of=free"
+    )
     assert "You hold it" in opened.content.decode()
-    on = act(rita, first, "decide", disposition="no_issue", seen=review.newest(first), note="read it", next="1", of="free")
+    on = act(
+        rita,
+        first,
+        "decide",
+        disposition="no_issue",
+        seen=review.newest(first),
+        note="read it",
+        next="1",
+        of="free",
+    )
     assert str(second.pk) in on.redirect_chain[-1][0]
     assert Decision.objects.get().note == "read it"
-    over = act(rita, second, "decide", disposition="false_positive", seen=review.newest(second), next="1", of="free")
+    over = act(
+        rita,
+        second,
+        "decide",
+        disposition="false_positive",
+        seen=review.newest(second),
+        next="1",
+        of="free",
+    )
     assert said(over) == ["Decided: false positive.", "Nothing of these waits for you."]
     assert not Review.objects.waiting().exists()
-    assert "read it" in rita.get(reverse("admin:conversations_conversation_change", args=[first.pk])).content.decode()
+    assert (
+        "read it"
+        in rita.get(
+            reverse("admin:conversations_conversation_change", args=[first.pk])
+        ).content.decode()
+    )
 
 
 def test_what_may_not_be_is_said_and_not_done(rita):
     talked, own = talk(), talk("rita")
-    assert "Choose what it comes to." in said(act(rita, talked, "decide", disposition="fine", seen=review.newest(talked)))
-    assert "Choose what it comes to." in said(act(rita, talked, "decide", disposition="no_issue", seen="nonsense"))
-    assert "A violation needs a reason." in said(act(rita, talked, "decide", disposition="violation", seen=review.newest(talked)))
-    assert "somebody else reviews it" in said(act(rita, own, "decide", disposition="no_issue", seen=review.newest(own)))[0]
-    assert "your own conversation" in rita.get(reverse("admin:conversations_conversation_change", args=[own.pk])).content.decode()
+    assert "Choose what it comes to." in said(
+        act(rita, talked, "decide", disposition="fine", seen=review.newest(talked))
+    )
+    assert "Choose what it comes to." in said(
+        act(rita, talked, "decide", disposition="no_issue", seen="nonsense")
+    )
+    assert "A violation needs a reason." in said(
+        act(rita, talked, "decide", disposition="violation", seen=review.newest(talked))
+    )
+    assert (
+        "somebody else reviews it"
+        in said(act(rita, own, "decide", disposition="no_issue", seen=review.newest(own)))[0]
+    )
+    assert (
+        "your own conversation"
+        in rita.get(
+            reverse("admin:conversations_conversation_change", args=[own.pk])
+        ).content.decode()
+    )
     act(client_of("rolf", "Reviewer"), talked, "claim")
     assert said(act(rita, talked, "claim")) == ["rolf is reviewing this conversation."]
     assert rita.post(f"{QUEUE}{talked.pk}/assign/", {"to": "rolf"}).status_code == 403
-    assert rita.post(f"{QUEUE}no-issue/", {"conversation": str(talked.pk), "reason": "x"}).status_code == 403
+    assert (
+        rita.post(f"{QUEUE}no-issue/", {"conversation": str(talked.pk), "reason": "x"}).status_code
+        == 403
+    )
     assert rita.post(f"{QUEUE}{talked.pk}/nonsense/").status_code == 404
     assert rita.post(f"{QUEUE}01981c10-0000-7000-8000-000000000000/claim/").status_code == 404
     assert not Decision.objects.exists()
@@ -78,12 +128,18 @@ def test_a_lead_assigns_and_decides_about_many(rita):
     waiting(*talks)
     lea = client_of("lea", "Lead")
     assert said(act(lea, talks[0], "assign", to="rita")) == ["Assigned to rita."]
-    assert said(act(lea, talks[1], "assign", to=person("alice").username)) == ["alice does not review."]
+    assert said(act(lea, talks[1], "assign", to=person("alice").username)) == [
+        "alice does not review."
+    ]
     assert said(act(lea, talks[1], "assign", to="nobody")) == ["Nobody has that name."]
     mine = rita.get(QUEUE, {"of": "mine"}).content.decode()
     assert "matter 0" in mine
     assert "matter 1" not in mine
-    done = lea.post(f"{QUEUE}no-issue/", {"conversation": [str(each.pk) for each in talks] + ["nonsense"], "reason": "routine"}, follow=True)
+    done = lea.post(
+        f"{QUEUE}no-issue/",
+        {"conversation": [str(each.pk) for each in talks] + ["nonsense"], "reason": "routine"},
+        follow=True,
+    )
     assert said(done) == ["No issue: 2 decided. 1 were left: your own, or in somebody's hands."]
     assert Decision.objects.filter(reason="routine").count() == 2
 
@@ -95,7 +151,11 @@ def test_others_see_and_do_nothing(groups):
     client = client_of("gus", *groups)
     client.get(QUEUE)
     User.objects.filter(username="gus").update(is_superuser=True)
-    for answer in (client.get(QUEUE), client.post(f"{QUEUE}next/"), *(client.post(f"{QUEUE}{talked.pk}/{what}/") for what in ("claim", "decide", "release"))):
+    for answer in (
+        client.get(QUEUE),
+        client.post(f"{QUEUE}next/"),
+        *(client.post(f"{QUEUE}{talked.pk}/{what}/") for what in ("claim", "decide", "release")),
+    ):
         assert answer.status_code == 403
         assert "secret matter" not in answer.content.decode()
     assert Client().get(QUEUE).status_code == 302
@@ -114,8 +174,22 @@ def test_get_changes_nothing_and_eight_queries_show_the_queue(rita, django_asser
 
 def test_the_evidence_of_review_names_who_and_what_and_no_content(rita):
     talked = talk(text="secret matter")
-    act(rita, talked, "decide", disposition="escalated", seen=review.newest(talked), reason="names a client")
-    act(client_of("lea", "Lead"), talked, "decide", disposition="no_issue", seen=review.newest(talked), note="=fine()")
+    act(
+        rita,
+        talked,
+        "decide",
+        disposition="escalated",
+        seen=review.newest(talked),
+        reason="names a client",
+    )
+    act(
+        client_of("lea", "Lead"),
+        talked,
+        "decide",
+        disposition="no_issue",
+        seen=review.newest(talked),
+        note="=fine()",
+    )
     auditor = client_of("ada", "Auditor")
     path = "/admin/conversations/decision/"
     page = auditor.get(path).content.decode()
@@ -129,7 +203,10 @@ def test_the_evidence_of_review_names_who_and_what_and_no_content(rita):
         assert words not in "".join(csv)
     assert "names a client" in client_of("lea", "Lead").get(path).content.decode()
     assert '"\'=fine()"' in b"".join(client_of("lea", "Lead").get(f"{path}csv/")).decode()
-    assert "rita" not in auditor.get(path, {"reviewer": "le"}).content.decode().partition("Everybody")[2]
+    assert (
+        "rita"
+        not in auditor.get(path, {"reviewer": "le"}).content.decode().partition("Everybody")[2]
+    )
     for others in (("Reviewer",), ("Gateway admin",), ()):
         assert client_of("gus", *others).get(path).status_code == 403
 
@@ -137,7 +214,9 @@ def test_the_evidence_of_review_names_who_and_what_and_no_content(rita):
 def test_the_morning_in_eight_queries(rita, django_assert_max_num_queries):
     talks = [talk(text=str(n)) for n in range(4)]
     waiting(*talks)
-    review.claim_next(type("R", (), {"user": User.objects.get(username="rita")}), Review.objects.all())
+    review.claim_next(
+        type("R", (), {"user": User.objects.get(username="rita")}), Review.objects.all()
+    )
     with django_assert_max_num_queries(8):
         home = rita.get("/admin/")
     tiles = {tile.name: (tile.figure, tile.says) for tile in home.context["tiles"]}
@@ -146,22 +225,49 @@ def test_the_morning_in_eight_queries(rita, django_assert_max_num_queries):
     assert tiles["Free"] == ("3", "3 routine")
     assert tiles["Integrity"] == ("never checked", "manage.py verify")
     Verification.objects.create(began=timezone.now(), seals=1234)
-    assert re.fullmatch(r"1,234 seals, \d{4}-\d\d-\d\d \d\d:\d\d", {tile.name: tile.says for tile in rita.get("/admin/").context["tiles"]}["Integrity"])
-    assert "Decided this month" in {tile.name for tile in client_of("lea", "Lead").get("/admin/").context["tiles"]}
-    assert {tile.name for tile in client_of("ada", "Auditor").get("/admin/").context["tiles"]} == {"Decided this month", "Integrity", "Waiting for a seal"}
+    assert re.fullmatch(
+        r"1,234 seals, \d{4}-\d\d-\d\d \d\d:\d\d",
+        {tile.name: tile.says for tile in rita.get("/admin/").context["tiles"]}["Integrity"],
+    )
+    assert "Decided this month" in {
+        tile.name for tile in client_of("lea", "Lead").get("/admin/").context["tiles"]
+    }
+    assert {tile.name for tile in client_of("ada", "Auditor").get("/admin/").context["tiles"]} == {
+        "Decided this month",
+        "Integrity",
+        "Waiting for a seal",
+    }
     assert client_of("sam").get("/admin/").context["tiles"] == []
 
 
 def test_policies_are_the_leads_and_stay_as_they_were_made():
     lea, path = client_of("lea", "Lead"), "/admin/conversations/samplingpolicy/"
     assert lea.post(f"{path}add/", {"percent": "0", "active": "on"}).status_code == 200
-    assert lea.post(f"{path}add/", {"percent": "12.5", "department": "Finance", "active": "on"}).status_code == 302
+    assert (
+        lea.post(
+            f"{path}add/", {"percent": "12.5", "department": "Finance", "active": "on"}
+        ).status_code
+        == 302
+    )
     policy = SamplingPolicy.objects.get()
-    assert (policy.made_by.username, len(policy.seed), str(policy)) == ("lea", 32, "12.5 % of Finance")
-    assert lea.post(f"{path}{policy.pk}/change/", {"percent": "99", "department": "Legal"}).status_code == 302
+    assert (policy.made_by.username, len(policy.seed), str(policy)) == (
+        "lea",
+        32,
+        "12.5 % of Finance",
+    )
+    assert (
+        lea.post(f"{path}{policy.pk}/change/", {"percent": "99", "department": "Legal"}).status_code
+        == 302
+    )
     policy.refresh_from_db()
     assert (policy.percent, policy.department, policy.active) == (Decimal("12.5"), "Finance", False)
     assert lea.post(f"{path}{policy.pk}/delete/", {"post": "yes"}).status_code == 403
-    assert AuditEvent.objects.filter(kind="samplingpolicy").values_list("action", flat=True).distinct().count() == 2
+    assert (
+        AuditEvent.objects.filter(kind="samplingpolicy")
+        .values_list("action", flat=True)
+        .distinct()
+        .count()
+        == 2
+    )
     for others in (("Reviewer",), ("Auditor",), ("Gateway admin",)):
         assert client_of("gus", *others).get(path).status_code == 403

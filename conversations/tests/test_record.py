@@ -14,8 +14,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conversations import record
-from conversations.models import Attachment, Conversation, Message, Partial, Process, Snapshot, Unsealed, Usage
-from conversations.record import CallRequest, Outcome, attachments, growth, orphans, processes, rebuild, writes
+from conversations.models import (
+    Attachment,
+    Conversation,
+    Message,
+    Partial,
+    Process,
+    Snapshot,
+    Unsealed,
+    Usage,
+)
+from conversations.record import (
+    CallRequest,
+    Outcome,
+    attachments,
+    growth,
+    orphans,
+    processes,
+    rebuild,
+    writes,
+)
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +47,10 @@ def test_a_call_is_pending_until_it_is_closed_once():
     call = ask(person(), [user("hi")], params={"temperature": 0.5})
     snapshot = Snapshot.objects.get()
     assert (snapshot.status, snapshot.closed, snapshot.reply) == ("pending", None, None)
-    assert record.close(call, Outcome(status="ok", replies=[assistant("Hello!")], prompt_tokens=1, completion_tokens=2))
+    assert record.close(
+        call,
+        Outcome(status="ok", replies=[assistant("Hello!")], prompt_tokens=1, completion_tokens=2),
+    )
     assert not record.close(call, Outcome(status="failed", replies=[assistant("Something else")]))
     snapshot.refresh_from_db()
     assert (snapshot.status, snapshot.reply.text, snapshot.error) == ("ok", "Hello!", "")
@@ -51,13 +72,20 @@ def test_eight_who_close_at_once_close_it_once(transactional_db):
     [racer.join() for racer in racers]
     assert sorted(won) == [False] * 7 + [True]
     assert Message.objects.filter(role="assistant").count() == 1
-    assert (Conversation.objects.get().turns, Usage.objects.get().calls, Unsealed.objects.count()) == (1, 1, 1)
+    assert (
+        Conversation.objects.get().turns,
+        Usage.objects.get().calls,
+        Unsealed.objects.count(),
+    ) == (1, 1, 1)
 
 
 def test_the_reply_is_rebuilt_field_for_field():
     call = ask(person(), [user("hi")])
     message = answer(
-        call, " Hello! ", reasoning_content="They greet me.", tool_calls=[{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+        call,
+        " Hello! ",
+        reasoning_content="They greet me.",
+        tool_calls=[{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
     )
     response = rebuild.rebuild_response(Snapshot.objects.get())
     assert response["choices"][0]["message"] == message
@@ -67,10 +95,18 @@ def test_the_reply_is_rebuilt_field_for_field():
 def test_several_choices_are_several_replies():
     call = ask(person(), [user("hi")])
     replies = [assistant("one"), assistant("two")]
-    response = {"choices": [{"index": i, "message": reply, "finish_reason": "stop"} for i, reply in enumerate(replies)]}
+    response = {
+        "choices": [
+            {"index": i, "message": reply, "finish_reason": "stop"}
+            for i, reply in enumerate(replies)
+        ]
+    }
     record.close(call, Outcome(status="ok", replies=replies, response=response))
     assert rebuild.rebuild_response(Snapshot.objects.get()) == response
-    assert set(Message.objects.filter(role="assistant").values_list("text", flat=True)) == {"one", "two"}
+    assert set(Message.objects.filter(role="assistant").values_list("text", flat=True)) == {
+        "one",
+        "two",
+    }
 
 
 def test_every_spelling_of_a_reply_that_comes_back_is_kept_and_none_twice():
@@ -89,7 +125,9 @@ def test_every_spelling_of_a_reply_that_comes_back_is_kept_and_none_twice():
         assert rebuild.rebuild_request(snapshot)["messages"] == request
         if "name" not in spelling:
             assert snapshot.conversation_id == first.conversation_id
-    full_texts = Message.objects.filter(conversation=first.conversation_id, role="assistant", text="Hello!", raw=None)
+    full_texts = Message.objects.filter(
+        conversation=first.conversation_id, role="assistant", text="Hello!", raw=None
+    )
     assert full_texts.count() == 1
 
 
@@ -116,12 +154,30 @@ def test_a_failed_statement_leaves_nothing_behind(monkeypatch):
 def test_a_refusal_is_one_closed_snapshot_with_all_that_was_asked():
     body = {"model": "m", "messages": [user("a secret plan")], "n": 3}
     record.refuse(
-        CallRequest(owner=person().pk, kind="chat", model="m", body=body, messages=body["messages"], sent=orjson.dumps(body)), "blocked", "Not allowed."
+        CallRequest(
+            owner=person().pk,
+            kind="chat",
+            model="m",
+            body=body,
+            messages=body["messages"],
+            sent=orjson.dumps(body),
+        ),
+        "blocked",
+        "Not allowed.",
     )
     snapshot = Snapshot.objects.get()
-    assert (snapshot.status, snapshot.error_code, snapshot.error, snapshot.conversation) == ("refused", "blocked", "Not allowed.", None)
+    assert (snapshot.status, snapshot.error_code, snapshot.error, snapshot.conversation) == (
+        "refused",
+        "blocked",
+        "Not allowed.",
+        None,
+    )
     assert rebuild.rebuild_request(snapshot) == body
-    assert (Conversation.objects.count(), Message.objects.count(), Unsealed.objects.count()) == (0, 0, 1)
+    assert (Conversation.objects.count(), Message.objects.count(), Unsealed.objects.count()) == (
+        0,
+        0,
+        1,
+    )
     assert Usage.objects.get().failures == 1
 
 
@@ -129,7 +185,16 @@ def test_the_commitment_is_of_the_bytes_that_were_sent():
     from hashlib import sha256
 
     body = {"model": "m", "messages": [user("hi")]}
-    record.open(CallRequest(owner=person().pk, kind="chat", model="m", body=body, messages=body["messages"], sent=b"the bytes"))
+    record.open(
+        CallRequest(
+            owner=person().pk,
+            kind="chat",
+            model="m",
+            body=body,
+            messages=body["messages"],
+            sent=b"the bytes",
+        )
+    )
     snapshot = Snapshot.objects.get()
     assert bytes(snapshot.commitment) == sha256(bytes(snapshot.salt) + b"the bytes").digest()
 
@@ -144,15 +209,22 @@ def picture(size=30_000):
 def test_files_leave_the_row_and_come_back_the_same(media):
     data = picture()
     url = "data:image/png;base64," + base64.b64encode(data).decode()
-    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url, "detail": "low"}}]
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+    ]
     alice = person()
     first = turn(alice, [user(parts)], "A picture.")
     again = turn(alice, [user(parts), assistant("A picture."), user(parts)], "The same.")
     assert rebuild.rebuild_request(first)["messages"] == [user(parts)]
     assert rebuild.rebuild_request(again)["messages"][2] == user(parts)
-    assert [(row.size, row.media_type) for row in Attachment.objects.all()] == [(len(data), "image/png")]
+    assert [(row.size, row.media_type) for row in Attachment.objects.all()] == [
+        (len(data), "image/png")
+    ]
     assert not [row for row in Message.objects.all() if len(row.raw or "") > 1000]
-    assert attachments.list_references(orjson.loads(first.head.raw)) == [bytes(Attachment.objects.get().sha256).hex()]
+    assert attachments.list_references(orjson.loads(first.head.raw)) == [
+        bytes(Attachment.objects.get().sha256).hex()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -191,15 +263,26 @@ def media(settings, tmp_path):
 
 # Anything at all ------------------------------------------------------------------------------------------------
 
-numbers = st.one_of(st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False))
+numbers = st.one_of(
+    st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False)
+)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.sampled_from(
     ["", " ", "\0", "a\0b", "\u202e", "null", "{}", "$attachment", "$message"]
 )
 values = st.recursive(
-    st.none() | st.booleans() | numbers | texts, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=8
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
 )
 tool_calls = st.lists(
-    st.fixed_dictionaries({"id": texts, "type": st.just("function"), "function": st.fixed_dictionaries({"name": texts, "arguments": texts})}), max_size=2
+    st.fixed_dictionaries(
+        {
+            "id": texts,
+            "type": st.just("function"),
+            "function": st.fixed_dictionaries({"name": texts, "arguments": texts}),
+        }
+    ),
+    max_size=2,
 )
 messages = st.lists(
     st.fixed_dictionaries(
@@ -219,8 +302,13 @@ messages = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(script=st.lists(st.tuples(messages, texts, st.integers(0, 3)), min_size=1, max_size=4), params=st.dictionaries(texts, values, max_size=2))
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    script=st.lists(st.tuples(messages, texts, st.integers(0, 3)), min_size=1, max_size=4),
+    params=st.dictionaries(texts, values, max_size=2),
+)
 def test_every_request_is_rebuilt_equal(script, params):
     """Calls that continue, fork, forge and repeat one another: each is rebuilt as it was sent, whatever came before."""
     alice, history, sent = person(), [], []
@@ -241,7 +329,10 @@ def test_large_pastes_and_odd_numbers():
         b'{"big": 123456789012345678901234567890, "most": 18446744073709551615, "least": -9223372036854775808, "tiny": 1e-300, "negative": -0.0}'
     )
     snapshot = turn(person(), [user(paste), user("\0")], "ok", params=body)
-    assert rebuild.rebuild_request(snapshot) == {"model": "m", "messages": [user(paste), user("\0")]} | body
+    assert (
+        rebuild.rebuild_request(snapshot)
+        == {"model": "m", "messages": [user(paste), user("\0")]} | body
+    )
 
 
 # Calls that nobody closes ---------------------------------------------------------------------------------------
@@ -254,7 +345,9 @@ def process(monkeypatch):
 
     id = uuid.uuid4()
     monkeypatch.setattr(processes, "PROCESS", id)
-    return Process.objects.create(id=id, host="elsewhere", pid=1, started=timezone.now(), seen=timezone.now())
+    return Process.objects.create(
+        id=id, host="elsewhere", pid=1, started=timezone.now(), seen=timezone.now()
+    )
 
 
 def test_the_sweep_closes_calls_of_the_dead_with_the_text_so_far(process):
@@ -265,7 +358,11 @@ def test_the_sweep_closes_calls_of_the_dead_with_the_text_so_far(process):
     Process.objects.update(seen=timezone.now() - timedelta(seconds=60))
     assert orphans.close_orphans() == 1
     snapshot = Snapshot.objects.get()
-    assert (snapshot.status, snapshot.error_code, snapshot.reply.text) == ("interrupted", "gateway_stopped", "Once upon a time")
+    assert (snapshot.status, snapshot.error_code, snapshot.reply.text) == (
+        "interrupted",
+        "gateway_stopped",
+        "Once upon a time",
+    )
     assert (snapshot.prompt_tokens, snapshot.completion_tokens, snapshot.estimated) == (4, 4, True)
     assert not Partial.objects.exists()
     assert not Process.objects.exists()
@@ -291,7 +388,9 @@ def test_a_swept_reply_continues_the_conversation(process):
     growth.save_piece(call.id, 0, "Once upon")
     Process.objects.all().delete()
     orphans.close_orphans()
-    later = turn(person(), [user("Tell me a story"), assistant("Once upon"), user("go on")], "a time")
+    later = turn(
+        person(), [user("Tell me a story"), assistant("Once upon"), user("go on")], "a time"
+    )
     assert later.conversation_id == call.conversation
     assert Message.objects.filter(origin="claimed").count() == 0
 

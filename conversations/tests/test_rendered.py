@@ -7,7 +7,13 @@ from conversations.reading.rendered import Kept
 def test_a_text_is_rendered_once(monkeypatch):
     kept, texts = Kept(1000), []
     monkeypatch.setattr(markdown, "html", lambda text: texts.append(text) or f"<p>{text}</p>")
-    assert [kept.html(text) for text in ("a", "b", "a", "\ud83d", "\ud83d")] == ["<p>a</p>", "<p>b</p>", "<p>a</p>", "<p>\ud83d</p>", "<p>\ud83d</p>"]
+    assert [kept.html(text) for text in ("a", "b", "a", "\ud83d", "\ud83d")] == [
+        "<p>a</p>",
+        "<p>b</p>",
+        "<p>a</p>",
+        "<p>\ud83d</p>",
+        "<p>\ud83d</p>",
+    ]
     assert texts == ["a", "b", "\ud83d"]
 
 

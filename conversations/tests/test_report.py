@@ -29,9 +29,17 @@ def client_of(name: str, *groups: str) -> Client:
     return client
 
 
-def spend(owner: User, day: date, words: str, prompt: int, completion: int, cost: str, status: str = "ok") -> None:
+def spend(
+    owner: User, day: date, words: str, prompt: int, completion: int, cost: str, status: str = "ok"
+) -> None:
     call = ask(owner, [user(words)], at=datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
-    ended = Outcome(status=status, prompt_tokens=prompt, completion_tokens=completion, cost=Decimal(cost), closed=call.opened)
+    ended = Outcome(
+        status=status,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cost=Decimal(cost),
+        closed=call.opened,
+    )
     ended.replies = [{"role": "assistant", "content": "so"}]
     record.close(call, ended)
 
@@ -41,7 +49,11 @@ def logs() -> None:
     """Alice and Bob of Finance, Carol of Legal; one call in August, five in September."""
     people = {
         name: User.objects.create_user(name, department=department, job_title=title)
-        for name, department, title in (("alice", "Finance", "Analyst"), ("bob", "Finance", "Controller"), ("carol", "Legal", "Counsel"))
+        for name, department, title in (
+            ("alice", "Finance", "Analyst"),
+            ("bob", "Finance", "Controller"),
+            ("carol", "Legal", "Counsel"),
+        )
     }
     for name, day, words, *spent in (
         ("alice", date(2026, 8, 31), "an old matter", 100, 50, "0.10"),
@@ -68,23 +80,43 @@ def test_the_four_panels_and_the_rest_as_added_up_by_hand(logs):
     lead = client_of("lea", "Lead")
     page = lead.get(f"/admin/usage/?{SEPTEMBER}")
     said = cells(page.content.decode())
-    for tile in ("Calls 5 +400 %", "People 3 +200 %", "Tokens 411 +174 %", "Cost $0.3700 +270 %", "Not answered 1 none before"):
+    for tile in (
+        "Calls 5 +400 %",
+        "People 3 +200 %",
+        "Tokens 411 +174 %",
+        "Cost $0.3700 +270 %",
+        "Not answered 1 none before",
+    ):
         assert tile in said
     assert "60 % of all tokens were sent, 40 % came back." in said
     assert "The highest is 2, 1 September 2026." in said
     assert "<script>contract" not in page.content.decode()
     history = lines(lead, "history")
     assert history[0] == '"Day","alice","bob","carol"'
-    assert history[1:4] == ['"2026-09-01","2","0","0"', '"2026-09-02","0","1","1"', '"2026-09-03","0","0","0"']
+    assert history[1:4] == [
+        '"2026-09-01","2","0","0"',
+        '"2026-09-02","0","1","1"',
+        '"2026-09-03","0","0","0"',
+    ]
     assert history[30] == '"2026-09-30","1","0","0"'
     assert len(history) == 31
     assert lines(lead, "tokens")[1:] == ['"Prompt","246"', '"Completion","165"']
-    assert lines(lead, "people")[1:] == ['"bob","1","200","100","0.30000000"', '"alice","3","41","60","0.03000000"', '"carol","1","5","5","0.04000000"']
+    assert lines(lead, "people")[1:] == [
+        '"bob","1","200","100","0.30000000"',
+        '"alice","3","41","60","0.03000000"',
+        '"carol","1","5","5","0.04000000"',
+    ]
     assert [line.split(",")[:4] for line in lines(lead, "conversations")[1:]] == [
-        ['"invoices"', '"1"', '"200"', '"100"'], ['"\'=budget"', '"1"', '"30"', '"40"'], ['"forecast"', '"1"', '"10"', '"20"'],
-        ['"<script>contract</script>"', '"1"', '"5"', '"5"'], ['"late"', '"1"', '"1"', '"0"'],
-    ]  # fmt: skip
-    assert lines(lead, "departments")[1:] == ['"Finance","2","4","241","160","0.33000000"', '"Legal","1","1","5","5","0.04000000"']
+        ['"invoices"', '"1"', '"200"', '"100"'],
+        ['"\'=budget"', '"1"', '"30"', '"40"'],
+        ['"forecast"', '"1"', '"10"', '"20"'],
+        ['"<script>contract</script>"', '"1"', '"5"', '"5"'],
+        ['"late"', '"1"', '"1"', '"0"'],
+    ]
+    assert lines(lead, "departments")[1:] == [
+        '"Finance","2","4","241","160","0.33000000"',
+        '"Legal","1","1","5","5","0.04000000"',
+    ]
     assert lines(lead, "cost")[2] == '"2026-09-02","2","310","0.34000000"'
     assert {"export", "list"} <= set(AuditEvent.objects.values_list("action", flat=True))
 
@@ -144,18 +176,49 @@ def test_days_that_make_no_sense(logs):
 # Assessments ----------------------------------------------------------------------------------------------------
 
 
-def assess(conversation: Conversation, at: datetime, score: float, work: bool, seconds: float) -> None:
-    said = dict.fromkeys(("chat_summary", "description", "llm_deliverables", "languages"), "x") | {"satisfaction_score": score, "work_related": work}
-    text = orjson.dumps(said | {"user_seconds_saved": seconds, "assistant_seconds_saved": 2 * seconds, "assistant_wage": 36}).decode()
-    call = record.open(CallRequest(owner=conversation.owner_id, kind="metadata", model="m", body={"model": "m"}, about=conversation.id, at=at))
-    record.close(call, Outcome(status="ok", response={"choices": [{"message": {"role": "assistant", "content": text}}]}, closed=at))
+def assess(
+    conversation: Conversation, at: datetime, score: float, work: bool, seconds: float
+) -> None:
+    said = dict.fromkeys(("chat_summary", "description", "llm_deliverables", "languages"), "x") | {
+        "satisfaction_score": score,
+        "work_related": work,
+    }
+    text = orjson.dumps(
+        said
+        | {
+            "user_seconds_saved": seconds,
+            "assistant_seconds_saved": 2 * seconds,
+            "assistant_wage": 36,
+        }
+    ).decode()
+    call = record.open(
+        CallRequest(
+            owner=conversation.owner_id,
+            kind="metadata",
+            model="m",
+            body={"model": "m"},
+            about=conversation.id,
+            at=at,
+        )
+    )
+    record.close(
+        call,
+        Outcome(
+            status="ok",
+            response={"choices": [{"message": {"role": "assistant", "content": text}}]},
+            closed=at,
+        ),
+    )
     assessments.store_assessments([call.id])
 
 
 @pytest.fixture
 def assessed(logs) -> None:
     """One of Alice's twice, one of Bob's, one of Carol's; one in August."""
-    first, other, bobs, carols = (Conversation.objects.get(title=title) for title in ("forecast", "=budget", "invoices", "<script>contract</script>"))
+    first, other, bobs, carols = (
+        Conversation.objects.get(title=title)
+        for title in ("forecast", "=budget", "invoices", "<script>contract</script>")
+    )
     night = datetime(2026, 9, 3, 1, 30, tzinfo=UTC)
     assess(other, datetime(2026, 8, 31, 23, 59, tzinfo=UTC), 1, False, 7200)
     assess(first, night, 2, False, 9000)
@@ -167,9 +230,19 @@ def assessed(logs) -> None:
 def test_what_was_assessed_is_added_up_each_conversation_once(assessed):
     lead = client_of("lea", "Lead")
     said = cells(lead.get(f"/admin/usage/?{SEPTEMBER}").content.decode())
-    assert "3 conversations of 3 people: 67 % work-related, satisfaction 6.0 of 10, 35 min saved, and 1.2 h of assistants, worth $42.00." in said
-    assert lines(lead, "assessments")[1:] == ['"Finance","2","2","2","7.0","1800","3600","36.00"', '"Legal","1","1","0","4.0","300","600","6.00"']
-    assert [line.split(",")[0] for line in lines(lead, "assessed-people")[1:]] == ['"bob"', '"alice"', '"carol"']
+    assert (
+        "3 conversations of 3 people: 67 % work-related, satisfaction 6.0 of 10, 35 min saved, and 1.2 h of assistants, worth $42.00."
+        in said
+    )
+    assert lines(lead, "assessments")[1:] == [
+        '"Finance","2","2","2","7.0","1800","3600","36.00"',
+        '"Legal","1","1","0","4.0","300","600","6.00"',
+    ]
+    assert [line.split(",")[0] for line in lines(lead, "assessed-people")[1:]] == [
+        '"bob"',
+        '"alice"',
+        '"carol"',
+    ]
 
 
 def test_what_was_assessed_of_few_people_is_for_those_who_may_see_it(assessed):
@@ -180,9 +253,18 @@ def test_what_was_assessed_of_few_people_is_for_those_who_may_see_it(assessed):
     assert admin.get(f"/admin/usage/assessments.csv?{SEPTEMBER}").status_code == 404
     night = datetime(2026, 9, 4, 1, 30, tzinfo=UTC)
     for name in ("dora", "emil"):
-        spend(User.objects.create_user(name, department="Sales"), date(2026, 9, 3), f"of {name}", 1, 1, "0")
+        spend(
+            User.objects.create_user(name, department="Sales"),
+            date(2026, 9, 3),
+            f"of {name}",
+            1,
+            1,
+            "0",
+        )
         assess(Conversation.objects.get(title=f"of {name}"), night, 10, True, 60)
-    assert lines(admin, "assessments")[1:] == [f'"{SMALLER}","5","5","4","7.6","2220","4440","44.40"']
+    assert lines(admin, "assessments")[1:] == [
+        f'"{SMALLER}","5","5","4","7.6","2220","4440","44.40"'
+    ]
     assert admin.get(f"/admin/usage/assessed-people.csv?{SEPTEMBER}").status_code == 404
     assert "emil" not in admin.get(f"/admin/usage/?{SEPTEMBER}").content.decode()
 

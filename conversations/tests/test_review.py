@@ -33,7 +33,9 @@ def talk(owner: str = "alice", text: str = "hi") -> Conversation:
 
 def waiting(*conversations: Conversation) -> None:
     now = timezone.now()
-    Review.objects.bulk_create(Review(conversation=each, source="sampled", entered=now, due=now) for each in conversations)
+    Review.objects.bulk_create(
+        Review(conversation=each, source="sampled", entered=now, due=now) for each in conversations
+    )
 
 
 @pytest.mark.django_db
@@ -49,7 +51,9 @@ def test_claim_decide_and_the_next():
     review.decide(rita, first, NO_ISSUE, review.newest(first), note="fine")
     row = Review.objects.get(conversation=first)
     assert (row.state, row.assignee, row.decision.note) == ("decided", None, "fine")
-    assert list(AuditEvent.objects.about(first.pk).values_list("action", flat=True).order_by("id")) == ["assignment", "decision"]
+    assert list(
+        AuditEvent.objects.about(first.pk).values_list("action", flat=True).order_by("id")
+    ) == ["assignment", "decision"]
 
 
 @pytest.mark.django_db
@@ -59,8 +63,10 @@ def test_nobody_reviews_their_own():
     rita, lea = as_("rita"), as_("lea", "Lead")
     assert review.claim_next(rita, Review.objects.all()) is None
     for attempt in (
-        lambda: review.claim(rita, own), lambda: review.decide(rita, own, NO_ISSUE, review.newest(own)), lambda: review.assign(lea, own, rita.user),
-    ):  # fmt: skip
+        lambda: review.claim(rita, own),
+        lambda: review.decide(rita, own, NO_ISSUE, review.newest(own)),
+        lambda: review.assign(lea, own, rita.user),
+    ):
         with pytest.raises(ReviewRefused, match="your own conversation"):
             attempt()
     assert review.no_issue(as_("rita", "Lead"), [own], "routine") == 0
@@ -94,7 +100,11 @@ def test_what_was_not_seen_is_not_decided_and_a_later_turn_reopens():
     review.decide(rita, talked, NO_ISSUE, review.newest(talked))
     sealing.seal()
     assert Review.objects.get(conversation=talked).state == "decided"
-    turn(person("alice"), [user("hi"), assistant("hello"), user("and now the secret"), assistant("no"), user("yes")], "no")
+    turn(
+        person("alice"),
+        [user("hi"), assistant("hello"), user("and now the secret"), assistant("no"), user("yes")],
+        "no",
+    )
     sealing.seal()
     row = Review.objects.get(conversation=talked)
     assert (row.state, row.source, row.assignee) == ("waiting", "reopened", None)
@@ -109,8 +119,17 @@ def test_an_escalation_waits_for_a_lead():
     with pytest.raises(ReviewRefused, match="a Lead decides"):
         review.decide(as_("rita"), talked, NO_ISSUE, review.newest(talked))
     assert review.claim_next(as_("lea", "Lead"), Review.objects.all()).conversation == talked
-    review.decide(as_("lea", "Lead"), talked, Decision.Disposition.VIOLATION, review.newest(talked), reason="a client is named")
-    assert [each.disposition for each in Decision.objects.order_by("id")] == ["escalated", "violation"]
+    review.decide(
+        as_("lea", "Lead"),
+        talked,
+        Decision.Disposition.VIOLATION,
+        review.newest(talked),
+        reason="a client is named",
+    )
+    assert [each.disposition for each in Decision.objects.order_by("id")] == [
+        "escalated",
+        "violation",
+    ]
 
 
 @pytest.mark.django_db
@@ -129,13 +148,19 @@ def test_many_at_once_are_the_leads_with_a_reason_and_a_cap():
 @pytest.mark.django_db
 def test_a_policy_draws_what_its_seed_says_and_nothing_older():
     older = talk(text="older")
-    policy = SamplingPolicy.objects.create(percent=Decimal("50"), model="m", seed=b"s" * 32, made_by=as_("lea", "Lead").user)
-    SamplingPolicy.objects.create(percent=Decimal("100"), department="Finance", seed=b"t" * 32, made_by=policy.made_by)
+    policy = SamplingPolicy.objects.create(
+        percent=Decimal("50"), model="m", seed=b"s" * 32, made_by=as_("lea", "Lead").user
+    )
+    SamplingPolicy.objects.create(
+        percent=Decimal("100"), department="Finance", seed=b"t" * 32, made_by=policy.made_by
+    )
     talks = [talk(text=str(n)) for n in range(40)]
     while sealing.seal():
         pass
     chosen = set(Review.objects.values_list("conversation", flat=True))
-    assert chosen == {each.pk for each in talks if review.drawn(policy.seed, each.pk, policy.percent)}
+    assert chosen == {
+        each.pk for each in talks if review.drawn(policy.seed, each.pk, policy.percent)
+    }
     assert 8 <= len(chosen) <= 32
     assert older.pk not in chosen
     assert set(Review.objects.values_list("policy", "source")) == {(policy.pk, "sampled")}

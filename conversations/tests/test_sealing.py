@@ -24,10 +24,15 @@ def test_seals_are_gapless_and_linked():
     assert (sealing.seal(), sealing.seal()) == (1, 0)
     seals = list(Seal.objects.order_by("number"))
     assert [seal.number for seal in seals] == [1, 2, 3, 4, 5]
-    assert [seal.subject for seal in seals] == [call.id for call in [*reversed(calls[1:]), calls[0]]]
+    assert [seal.subject for seal in seals] == [
+        call.id for call in [*reversed(calls[1:]), calls[0]]
+    ]
     link = b""
     for seal in seals:
-        assert bytes(seal.digest) == sha256(sealing.texts([("snapshot", seal.subject)])[seal.subject].encode()).digest()
+        assert (
+            bytes(seal.digest)
+            == sha256(sealing.texts([("snapshot", seal.subject)])[seal.subject].encode()).digest()
+        )
         head = f"{seal.number} snapshot {seal.subject} {seal.sealed.isoformat(timespec='microseconds')} "
         link = sha256(link + head.encode() + bytes(seal.digest)).digest()
         assert bytes(seal.link) == link
@@ -61,16 +66,34 @@ def test_one_writer_at_a_time(transactional_db):
 
 
 def hits(query, **how):
-    return [(hit.conversation, "".join(text for text, marked in hit.snippet if marked)) for hit in index.find_conversations(query, **how)]
+    return [
+        (hit.conversation, "".join(text for text, marked in hit.snippet if marked))
+        for hit in index.find_conversations(query, **how)
+    ]
 
 
 def test_search_finds_words_of_both_sides_once():
     alice = person()
-    one = turn(alice, [{"role": "system", "content": "Be a biologist."}, user("Do hedgehogs hibernate?")], "Yes, hedgehogs sleep.")
-    turn(alice, [user("Do hedgehogs hibernate?"), assistant("Yes, hedgehogs sleep.", refusal=None), user("How long?")], "Five months.")
+    one = turn(
+        alice,
+        [{"role": "system", "content": "Be a biologist."}, user("Do hedgehogs hibernate?")],
+        "Yes, hedgehogs sleep.",
+    )
+    turn(
+        alice,
+        [
+            user("Do hedgehogs hibernate?"),
+            assistant("Yes, hedgehogs sleep.", refusal=None),
+            user("How long?"),
+        ],
+        "Five months.",
+    )
     other = turn(person("bob"), [user([{"type": "text", "text": "parts about hedgehogs"}])], "ok")
     sealing.seal()
-    assert hits("hedgehogs") == [(other.conversation_id, "hedgehogs"), (one.conversation_id, "hedgehogs")]
+    assert hits("hedgehogs") == [
+        (other.conversation_id, "hedgehogs"),
+        (one.conversation_id, "hedgehogs"),
+    ]
     assert [c for c, _ in hits("hedgehogs", owner=alice.pk)] == [one.conversation_id]
     assert hits('"five months" -nothing') == [(one.conversation_id, "Five" + "months")]
     assert hits("hedgehogs -parts -hibernate -sleep") == []
@@ -78,7 +101,9 @@ def test_search_finds_words_of_both_sides_once():
     assert hits("hedgehogs", owner=alice.pk) == []
 
 
-@pytest.mark.parametrize("query", ["", " ", "\0", "'", '"', "& | !", "a" * 5000, "<b>", "\\", ":*", "%s"])
+@pytest.mark.parametrize(
+    "query", ["", " ", "\0", "'", '"', "& | !", "a" * 5000, "<b>", "\\", ":*", "%s"]
+)
 def test_no_query_is_too_odd(query):
     turn(person(), [user("hi")], "Hello!")
     sealing.seal()
@@ -139,7 +164,10 @@ def test_the_tree_shows_each_message_once_and_every_branch():
     assert texts(grove.line(one.reply_id)) == ["hi", "Hello!", "joke?", "One."]
     assert texts(grove.line(one.head_id)) == ["hi", "Hello!", "joke?", "Two."]
     node = grove.nodes[two.reply_id]
-    assert ([sibling.message.text for sibling in node.siblings], node.version) == (["One.", "Two."], 2)
+    assert ([sibling.message.text for sibling in node.siblings], node.version) == (
+        ["One.", "Two."],
+        2,
+    )
     assert [call.id for call in grove.nodes[riddle.reply_id].calls] == [riddle.id]
     assert len(grove.nodes) == Message.objects.count()
     assert len({id(node) for node in grove.nodes.values()}) == 8

@@ -16,7 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conversations import ledger
-from conversations.models import Attachment, AuditEvent, Conversation, Decision, Message, Seal, Snapshot, Unsealed, Verification
+from conversations.models import (
+    Attachment,
+    AuditEvent,
+    Conversation,
+    Decision,
+    Message,
+    Seal,
+    Snapshot,
+    Unsealed,
+    Verification,
+)
 from conversations.people import audit
 from conversations.proof import checkpoints, sealing
 from conversations.proof.verification import verify
@@ -43,7 +53,12 @@ def calls() -> list[Snapshot]:
         said.append(assistant(f"answer {i}", refusal=None))
     conversation = made[0].conversation
     audit.record(person("rita"), AuditEvent.Action.TRANSCRIPT, conversation)
-    Decision.objects.create(conversation=conversation, reviewer=person("rita"), disposition="no_issue", newest=made[-1].id)
+    Decision.objects.create(
+        conversation=conversation,
+        reviewer=person("rita"),
+        disposition="no_issue",
+        newest=made[-1].id,
+    )
     audit.record(person("rita"), AuditEvent.Action.DECISION, conversation)
     assert sealing.seal() == 6
     assert checkpoints.write_checkpoint()
@@ -57,16 +72,30 @@ def found() -> str:
 # The database refuses -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", [Message, Snapshot, Decision, AuditEvent, Seal, Attachment], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model",
+    [Message, Snapshot, Decision, AuditEvent, Seal, Attachment],
+    ids=lambda model: model.__name__,
+)
 def test_the_database_refuses_to_change_or_delete_evidence(calls, model):
     if model is Attachment:
-        Attachment.objects.create(conversation=calls[0].conversation, sha256=b"x" * 32, size=1, media_type="text/plain")
+        Attachment.objects.create(
+            conversation=calls[0].conversation, sha256=b"x" * 32, size=1, media_type="text/plain"
+        )
     table, before = model._meta.db_table, list(model.objects.order_by("pk").values())
     assert before
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    for sql in (f"UPDATE {table} SET {model._meta.pk.column} = {model._meta.pk.column}", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"):
-        with pytest.raises(IntegrityError, match="is refused: evidence stays as it is"), transaction.atomic(), connection.cursor() as cursor:
+    for sql in (
+        f"UPDATE {table} SET {model._meta.pk.column} = {model._meta.pk.column}",
+        f"DELETE FROM {table}",
+        f"TRUNCATE {table} CASCADE",
+    ):
+        with (
+            pytest.raises(IntegrityError, match="is refused: evidence stays as it is"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
             cursor.execute(sql)
     assert list(model.objects.order_by("pk").values()) == before
 
@@ -101,7 +130,9 @@ def test_the_command_names_the_row_and_fails(calls):
     assert checkpoints.public_key() in said.getvalue()
     with unguarded():
         Snapshot.objects.filter(id=calls[1].id).update(model="other")
-    with pytest.raises(CommandError, match=f"The snapshot {calls[1].id} .seal 2. .* was changed") as problem:
+    with pytest.raises(
+        CommandError, match=f"The snapshot {calls[1].id} .seal 2. .* was changed"
+    ) as problem:
         call_command("verify", stdout=said)
     assert problem.value.returncode == 1
     assert (Verification.objects.latest().seals, Verification.objects.count()) == (1, 2)
@@ -118,13 +149,28 @@ CHANGED = {
         "commitment": b"x",
         "use_case": "Bear",
     },
-    Message: {"text": "I never said that", "role": "system", "raw": "{}", "origin": "claimed", "depth": 7, "path_hash": b"x"},
+    Message: {
+        "text": "I never said that",
+        "role": "system",
+        "raw": "{}",
+        "origin": "claimed",
+        "depth": 7,
+        "path_hash": b"x",
+    },
     Decision: {"disposition": "violation", "note": "x", "newest": uuid4()},
-    AuditEvent: {"actor_name": "bob", "terms": "x", "detail": "{}1", "conversation": None, "action": "list"},
+    AuditEvent: {
+        "actor_name": "bob",
+        "terms": "x",
+        "detail": "{}1",
+        "conversation": None,
+        "action": "list",
+    },
 }
 
 
-@pytest.mark.parametrize(("model", "field"), [(model, field) for model, fields in CHANGED.items() for field in fields])
+@pytest.mark.parametrize(
+    ("model", "field"), [(model, field) for model, fields in CHANGED.items() for field in fields]
+)
 def test_a_changed_column_is_found(calls, model, field):
     row = model.objects.order_by("pk").first()
     with unguarded():
@@ -151,13 +197,25 @@ def test_a_deleted_message_is_found(calls):
 
 
 def test_a_message_that_was_put_in_is_found(calls):
-    fields = {"conversation": calls[0].conversation, "snapshot": calls[0], "depth": 0, "role": "user", "origin": "sent", "path_hash": b"x"}
+    fields = {
+        "conversation": calls[0].conversation,
+        "snapshot": calls[0],
+        "depth": 0,
+        "role": "user",
+        "origin": "sent",
+        "path_hash": b"x",
+    }
     forged = Message.objects.create(id=uuid4(), text="forged", **fields)
     assert f"snapshot {calls[0].id} (seal 1)" in found()
-    other = Conversation.objects.create(owner=calls[0].owner, started=calls[0].opened, last=calls[0].opened)
+    other = Conversation.objects.create(
+        owner=calls[0].owner, started=calls[0].opened, last=calls[0].opened
+    )
     with unguarded():
         Message.objects.filter(id=forged.id).update(conversation=other)
-    assert found() == f"The message {forged.id} belongs to no call of its conversation: it was put in, or its call was taken away."
+    assert (
+        found()
+        == f"The message {forged.id} belongs to no call of its conversation: it was put in, or its call was taken away."
+    )
 
 
 def test_seals_that_change_places_are_found(calls):
@@ -176,7 +234,11 @@ def test_a_seal_that_is_missing_is_found(calls):
 @pytest.mark.parametrize("field", ["digest", "link", "kind", "subject", "sealed"])
 def test_a_changed_seal_is_found(calls, field):
     seal = Seal.objects.get(number=3)
-    value = {"kind": "decision", "subject": uuid4(), "sealed": seal.entry.sealed[:-9] + "1+00:00"}.get(field, b"x" * 32)
+    value = {
+        "kind": "decision",
+        "subject": uuid4(),
+        "sealed": seal.entry.sealed[:-9] + "1+00:00",
+    }.get(field, b"x" * 32)
     with unguarded():
         Seal.objects.filter(number=3).update(**{field: value})
     assert "(seal 3) does not follow from the one before" in found()
@@ -186,7 +248,10 @@ def test_evidence_that_slipped_past_the_seals_is_found(calls):
     event = audit.record(person("rita"), AuditEvent.Action.LIST)
     assert found() == ""
     Unsealed.objects.all().delete()
-    assert found() == f"The auditevent {event.pk} has no seal and waits for none: it was put in, or its seal was taken away."
+    assert (
+        found()
+        == f"The auditevent {event.pk} has no seal and waits for none: it was put in, or its seal was taken away."
+    )
 
 
 def test_a_row_that_went_before_its_seal_holds_nothing_up(calls):
@@ -199,7 +264,10 @@ def test_a_row_that_went_before_its_seal_holds_nothing_up(calls):
 
 def test_a_file_that_was_changed_or_lost_is_found(calls):
     data = b"%PDF-" + 3000 * b"x"
-    part = {"type": "file", "file": {"file_data": "data:application/pdf;base64," + base64.b64encode(data).decode()}}
+    part = {
+        "type": "file",
+        "file": {"file_data": "data:application/pdf;base64," + base64.b64encode(data).decode()},
+    }
     turn(person("alice"), [user([part])], "Nice.")
     [name] = [attachments.storage_name(bytes(file.sha256)) for file in Attachment.objects.all()]
     assert verify(with_files=True).problem == ""
@@ -216,7 +284,10 @@ def test_a_file_that_was_changed_or_lost_is_found(calls):
 
 def sealed_anew() -> None:
     """What an owner of the database does who knows this code."""
-    waiting = [Unsealed(kind=seal.kind, subject=seal.subject, closed=seal.sealed) for seal in Seal.objects.order_by("number")]
+    waiting = [
+        Unsealed(kind=seal.kind, subject=seal.subject, closed=seal.sealed)
+        for seal in Seal.objects.order_by("number")
+    ]
     with unguarded():
         Seal.objects.all().delete()
     Unsealed.objects.bulk_create(waiting)
@@ -249,7 +320,10 @@ def test_everything_cut_off_is_found(calls):
 def test_the_file_s_own_end_or_lines_are_found(calls, file, settings):
     line = file.read_bytes()
     file.write_bytes(line.replace(b'"number": 6', b'"number": 5'))
-    assert found() == "Line 1 of the checkpoints, of seal 5, is not signed by a key that is trusted here."
+    assert (
+        found()
+        == "Line 1 of the checkpoints, of seal 5, is not signed by a key that is trusted here."
+    )
     file.write_bytes(b"garbage\n" + line)
     assert found() == "Line 1 of the checkpoints is none."
     file.unlink()
@@ -277,7 +351,9 @@ def test_when_a_checkpoint_is_due(calls, file, monkeypatch):
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_cannot_be_written_is_said_and_holds_nothing_up(calls, settings, tmp_path, caplog):
+def test_a_file_that_cannot_be_written_is_said_and_holds_nothing_up(
+    calls, settings, tmp_path, caplog
+):
     settings.CHECKPOINT_FILE = tmp_path  # a folder
     assert not checkpoints.write_checkpoint()
     assert "no checkpoint could be written: IsADirectoryError" in caplog.text
@@ -288,7 +364,12 @@ def test_a_file_that_cannot_be_written_is_said_and_holds_nothing_up(calls, setti
 
 def checked(*arguments: str) -> tuple[int, str]:
     """The program of an export, with nothing but Python's own library."""
-    done = subprocess.run([sys.executable, "-I", "-S", ledger.__file__, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", ledger.__file__, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -313,7 +394,10 @@ def test_a_range_is_checked_without_the_gateway(calls, file, tmp_path):
     ],
 )
 def test_a_range_that_was_changed_is_found(calls, was, becomes, said):
-    lines = [line.decode().replace(was, becomes, 1).encode() for line in sealing.lines(3, 6, with_texts=True)]
+    lines = [
+        line.decode().replace(was, becomes, 1).encode()
+        for line in sealing.lines(3, 6, with_texts=True)
+    ]
     with pytest.raises(ledger.BrokenChain, match=said):
         ledger.check(lines)
 
@@ -325,6 +409,7 @@ def test_signatures_are_checked_as_the_library_does(message, seed, bit):
     assert ledger.verified(public, signature, message)
     flipped = bytearray(signature)
     flipped[bit // 8] ^= 1 << bit % 8
-    assert ledger.verified(public, bytes(flipped), message) == checkpoints.verified(public, bytes(flipped), message) == False  # noqa: E712
+    for verified in (ledger.verified, checkpoints.verified):
+        assert verified(public, bytes(flipped), message) is False
     assert not ledger.verified(public, signature, message + b"x")
     assert not ledger.verified(public[:-1], signature, message)

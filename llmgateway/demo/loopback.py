@@ -17,16 +17,36 @@ class LoopbackOnly:
         if refusal := refused(request):
             status, code, text = refusal
             if request.path_info.startswith(("/v1/", "/api/")):
-                return JsonResponse({"error": {"message": text, "type": "invalid_request_error", "param": None, "code": code}}, status=status)
-            return HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
+                return JsonResponse(
+                    {
+                        "error": {
+                            "message": text,
+                            "type": "invalid_request_error",
+                            "param": None,
+                            "code": code,
+                        }
+                    },
+                    status=status,
+                )
+            return HttpResponse(
+                text + "\n", status=status, content_type="text/plain; charset=utf-8"
+            )
         return self.get_response(request)
 
 
 def refused(request) -> tuple[int, str, str] | None:
     if not is_loopback(request.META.get("REMOTE_ADDR", "")):
-        return 403, "demo_loopback_only", "The demo answers this machine only. To serve others: manage.py serve."
+        return (
+            403,
+            "demo_loopback_only",
+            "The demo answers this machine only. To serve others: manage.py serve.",
+        )
     if any(FORWARDED.fullmatch(name) for name in request.META):
-        return 403, "demo_forwarded", "The demo answers no forwarded requests. To serve behind a proxy: manage.py serve."
+        return (
+            403,
+            "demo_forwarded",
+            "The demo answers no forwarded requests. To serve behind a proxy: manage.py serve.",
+        )
     try:
         request.get_host()  # against ALLOWED_HOSTS, which are the loopback's names in the demo
     except DisallowedHost:

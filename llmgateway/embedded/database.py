@@ -9,7 +9,15 @@ from django.core.exceptions import ImproperlyConfigured
 def settings(url: str, var: Path) -> dict:
     """Django's entry for the database. Starts nothing."""
     if not url:
-        return {"ENGINE": "llmgateway.embedded", "NAME": "llmgateway", "USER": "postgres", "HOST": str(var / "pg"), "PORT": "5432"}
+        return {
+            "ENGINE": "llmgateway.embedded",
+            "NAME": "llmgateway",
+            "USER": "postgres",
+            "HOST": str(var / "pg"),
+            "PORT": "5432",
+        }
     if not url.startswith(("postgresql://", "postgres://")):
-        raise ImproperlyConfigured("DATABASE_URL names no PostgreSQL. It reads postgresql://user:password@host:5432/name.")
+        raise ImproperlyConfigured(
+            "DATABASE_URL names no PostgreSQL. It reads postgresql://user:password@host:5432/name."
+        )
     return dict(environ.Env.db_url_config(url)) | {"ENGINE": "django.db.backends.postgresql"}

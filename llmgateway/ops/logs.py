@@ -44,8 +44,15 @@ class JSON(Plain):
 
     def format(self, record) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        message = words(record).encode(errors="replace").decode()  # a folder's name may hold half of a surrogate pair
-        line: dict[str, Any] = {"time": time, "level": record.levelname, "logger": record.name, "message": message}
+        message = (
+            words(record).encode(errors="replace").decode()
+        )  # a folder's name may hold half of a surrogate pair
+        line: dict[str, Any] = {
+            "time": time,
+            "level": record.levelname,
+            "logger": record.name,
+            "message": message,
+        }
         if id := request_id.current.get():
             line["request_id"] = id
         if record.exc_info and record.exc_info[1] is not None:
@@ -81,13 +88,23 @@ def led_to(problem: BaseException) -> BaseException | None:
 
 def words(record: logging.LogRecord) -> str:
     request = getattr(record, "request", None)
-    return f"{method(request)} {route(request)} {getattr(record, 'status_code', '')}" if hasattr(request, "path_info") else record.getMessage()
+    return (
+        f"{method(request)} {route(request)} {getattr(record, 'status_code', '')}"
+        if hasattr(request, "path_info")
+        else record.getMessage()
+    )
 
 
 def route(request) -> str:
     """The pattern that its path matched, before anybody's ids and words are put in."""
     match = getattr(request, "resolver_match", None)
-    return "/" + match.route if match else "/static/" if request.path_info.startswith("/static/") else "elsewhere"
+    return (
+        "/" + match.route
+        if match
+        else "/static/"
+        if request.path_info.startswith("/static/")
+        else "elsewhere"
+    )
 
 
 def method(request) -> str:

@@ -28,7 +28,9 @@ from llmgateway.demo.loopback import FORWARDED, is_loopback
 from llmgateway.ops import logs
 from proxy.jobs import submissions
 
-REQUESTS = Counter("llmgateway_requests", "Requests, by route and class of status.", ["method", "route", "status"])
+REQUESTS = Counter(
+    "llmgateway_requests", "Requests, by route and class of status.", ["method", "route", "status"]
+)
 
 
 def answered(request, status: int) -> None:
@@ -42,7 +44,11 @@ def page(request) -> HttpResponse:
     registry.register(Record())
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         MultiProcessCollector(registry)
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store"})
+    return HttpResponse(
+        generate_latest(registry),
+        content_type=CONTENT_TYPE_PLAIN_0_0_4,
+        headers={"Cache-Control": "no-store"},
+    )
 
 
 def may_read(request) -> bool:
@@ -52,7 +58,9 @@ def may_read(request) -> bool:
 def known(address: str, meta: Mapping[str, Any]) -> bool:
     """A proxy that runs here and is not known as one (TRUSTED_PROXIES) still shows itself by what it adds."""
     given = meta.get("HTTP_AUTHORIZATION", "")
-    if settings.METRICS_TOKEN and hmac.compare_digest(given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()):
+    if settings.METRICS_TOKEN and hmac.compare_digest(
+        given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()
+    ):
         return True
     return is_loopback(address) and not any(FORWARDED.fullmatch(name) for name in meta)
 
@@ -84,7 +92,9 @@ def counts(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     if environ["PATH_INFO"] != "/metrics" or not known(environ["REMOTE_ADDR"], environ):
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b""]
-    start_response("200 OK", [("Content-Type", CONTENT_TYPE_PLAIN_0_0_4), ("Cache-Control", "no-store")])
+    start_response(
+        "200 OK", [("Content-Type", CONTENT_TYPE_PLAIN_0_0_4), ("Cache-Control", "no-store")]
+    )
     return [generate_latest()]
 
 
@@ -97,18 +107,42 @@ class Record(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             (unsealed, age), beaten = sealing.measure_backlog(), processes.measure_silence()
-            undelivered, undelivered_age, given_up = submissions.backlog(), submissions.age(), submissions.given_up()
+            undelivered, undelivered_age, given_up = (
+                submissions.backlog(),
+                submissions.age(),
+                submissions.given_up(),
+            )
         except Error:
             yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 0)
             return
         finally:
             database.release()
         yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 1)
-        yield GaugeMetricFamily("llmgateway_unsealed", "Rows of the record that wait for their seal, up to 100,000.", unsealed)
-        yield GaugeMetricFamily("llmgateway_unsealed_age_seconds", "Age of the oldest of them.", age.total_seconds())
+        yield GaugeMetricFamily(
+            "llmgateway_unsealed",
+            "Rows of the record that wait for their seal, up to 100,000.",
+            unsealed,
+        )
+        yield GaugeMetricFamily(
+            "llmgateway_unsealed_age_seconds", "Age of the oldest of them.", age.total_seconds()
+        )
         if settings.ENABLE_SUBMISSIONS_API:
-            yield GaugeMetricFamily("llmgateway_undelivered", "Calls that wait for the receiver of submissions.", undelivered)
-            yield GaugeMetricFamily("llmgateway_undelivered_age_seconds", "Since the oldest of them was sealed.", undelivered_age.total_seconds())
-            yield GaugeMetricFamily("llmgateway_submissions_given_up", "On the dead-letter list.", given_up)
+            yield GaugeMetricFamily(
+                "llmgateway_undelivered",
+                "Calls that wait for the receiver of submissions.",
+                undelivered,
+            )
+            yield GaugeMetricFamily(
+                "llmgateway_undelivered_age_seconds",
+                "Since the oldest of them was sealed.",
+                undelivered_age.total_seconds(),
+            )
+            yield GaugeMetricFamily(
+                "llmgateway_submissions_given_up", "On the dead-letter list.", given_up
+            )
         if beaten is not None:
-            yield GaugeMetricFamily("llmgateway_worker_beat_age_seconds", "Since a worker last showed that it works.", beaten.total_seconds())
+            yield GaugeMetricFamily(
+                "llmgateway_worker_beat_age_seconds",
+                "Since a worker last showed that it works.",
+                beaten.total_seconds(),
+            )

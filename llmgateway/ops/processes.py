@@ -57,8 +57,16 @@ class Processes:
         self.hurried = self.stopping.is_set()
         self.stopping.set()
 
-    def start(self, name: str, arguments: list[str], environment: dict[str, str], output: int | None = None) -> None:
-        self.children[name] = Child(arguments, environment, output, _spawn(arguments, environment, output), time.monotonic())
+    def start(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: dict[str, str],
+        output: int | None = None,
+    ) -> None:
+        self.children[name] = Child(
+            arguments, environment, output, _spawn(arguments, environment, output), time.monotonic()
+        )
         self._note()
 
     def watch(self) -> None:
@@ -68,13 +76,19 @@ class Processes:
             for name, child in self.children.items():
                 if child.again is not None:
                     if now >= child.again:
-                        child.process, child.started, child.again = _spawn(child.arguments, child.environment, child.output), now, None
+                        child.process, child.started, child.again = (
+                            _spawn(child.arguments, child.environment, child.output),
+                            now,
+                            None,
+                        )
                         self._note()
                 elif (code := child.process.poll()) is not None:
                     child.failures = 1 if now - child.started > SETTLED else child.failures + 1
                     pause = min(LONGEST_PAUSE, 2 ** (child.failures - 1))
                     child.again = now + pause
-                    self.say(f"The {name} process ended ({_how(code)}). It starts again in {pause} s.")
+                    self.say(
+                        f"The {name} process ended ({_how(code)}). It starts again in {pause} s."
+                    )
 
     def ended(self, name: str) -> str | None:
         """How a child ended, if it did."""
@@ -88,7 +102,9 @@ class Processes:
             if child.process.poll() is None:
                 child.process.terminate()
                 latest = max(latest, time.monotonic() + SHORTLY)
-                while child.process.poll() is None and time.monotonic() < latest and not self.hurried:
+                while (
+                    child.process.poll() is None and time.monotonic() < latest and not self.hurried
+                ):
                     time.sleep(0.05)
                 if child.process.poll() is None:
                     _kill([psutil.Process(child.process.pid)])
@@ -99,7 +115,9 @@ class Processes:
     def _note(self) -> None:
         self.file.seek(0)
         self.file.truncate()
-        json.dump({child.process.pid: child.arguments for child in self.children.values()}, self.file)
+        json.dump(
+            {child.process.pid: child.arguments for child in self.children.values()}, self.file
+        )
         self.file.flush()
 
     def _end_leftovers(self) -> None:
@@ -108,7 +126,9 @@ class Processes:
             noted = json.loads(self.file.read() or "{}")
         except ValueError:  # killed in the middle of writing it
             noted = {}
-        leftovers = [process for pid, arguments in noted.items() if (process := _same(int(pid), arguments))]
+        leftovers = [
+            process for pid, arguments in noted.items() if (process := _same(int(pid), arguments))
+        ]
         if leftovers:
             self.say("Ending what an earlier run left …")
             for process in leftovers:
@@ -116,9 +136,18 @@ class Processes:
             _kill(psutil.wait_procs(leftovers, SHORTLY)[1])
 
 
-def _spawn(arguments: list[str], environment: dict[str, str], output: int | None) -> subprocess.Popen:
+def _spawn(
+    arguments: list[str], environment: dict[str, str], output: int | None
+) -> subprocess.Popen:
     # A session of its own: Ctrl-C is for the parent alone.
-    return subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=output, start_new_session=True, preexec_fn=_die_with_parent)
+    return subprocess.Popen(
+        arguments,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+    )
 
 
 def _die_with_parent() -> None:

@@ -12,7 +12,11 @@ METRICS = settings.VAR_DIR / "metrics" / str(settings.PORT)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS)
 django.setup()
 
-bind = f"[{settings.HOST}]:{settings.PORT}" if ":" in settings.HOST else f"{settings.HOST}:{settings.PORT}"
+bind = (
+    f"[{settings.HOST}]:{settings.PORT}"
+    if ":" in settings.HOST
+    else f"{settings.HOST}:{settings.PORT}"
+)
 wsgi_app = "llmgateway.wsgi:application"
 worker_class = "llmgateway.server.worker.Worker"
 workers = settings.WEB_WORKERS
@@ -50,7 +54,9 @@ def worker_exit(server, worker):
 def child_exit(server, worker):
     from prometheus_client import multiprocess
 
-    multiprocess.mark_process_dead(worker.pid)  # it holds nothing open any more; what it counted stays
+    multiprocess.mark_process_dead(
+        worker.pid
+    )  # it holds nothing open any more; what it counted stays
 
 
 def on_exit(server):

@@ -18,7 +18,9 @@ REFUSED = {  # what the parser objects to; the rest is a 400
     errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
     errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
 }
-READ = struct.pack("ll", 30, 0)  # seconds, microseconds: a client that stops in the middle of its request
+READ = struct.pack(
+    "ll", 30, 0
+)  # seconds, microseconds: a client that stops in the middle of its request
 
 
 class Worker(ThreadWorker):
@@ -34,7 +36,9 @@ class Worker(ThreadWorker):
         request_id.current.set("")  # this thread's last request is over
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, READ)
         again = super().handle(conn)
-        if again is False:  # gunicorn would linger, up to 2 s, on the one thread that accepts and beats
+        if (
+            again is False
+        ):  # gunicorn would linger, up to 2 s, on the one thread that accepts and beats
             conn.close(graceful=True)
             conn.close = lambda graceful=False: None
         return again
@@ -44,7 +48,10 @@ class Worker(ThreadWorker):
         from proxy.api.errors import plain
 
         if isinstance(exc, errors.ParseException):
-            status, text = REFUSED.get(type(exc), HTTPStatus.BAD_REQUEST), "This is not HTTP as this server reads it."
+            status, text = (
+                REFUSED.get(type(exc), HTTPStatus.BAD_REQUEST),
+                "This is not HTTP as this server reads it.",
+            )
             self.log.warning("a request could not be read: %s", type(exc).__name__)
         else:
             status, text = HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed."

@@ -17,7 +17,9 @@ def var():
     yield var
     for process in psutil.process_iter():
         try:
-            if str(var) in process.environ().get("VAR_DIR", "") or any(argument.startswith(f"{var}/") for argument in process.cmdline()):
+            if str(var) in process.environ().get("VAR_DIR", "") or any(
+                argument.startswith(f"{var}/") for argument in process.cmdline()
+            ):
                 process.kill()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue

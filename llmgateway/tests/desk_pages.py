@@ -23,22 +23,43 @@ def path(name: str, *args) -> str:
 
 def lists() -> Pages:
     """Those that have pages of their own: each has an oldest one."""
-    conversations, calls, chosen_by = path("conversations_conversation_changelist"), path("conversations_snapshot_changelist"), filters()
-    pages = {f"conversations: {name}": f"{conversations}?{urlencode(query)}" for name, query in (chosen_by | reviews()).items()}
-    pages |= {f"calls: {name}": f"{calls}?{urlencode(query)}" for name, query in chosen_by.items() if "word," not in name}
-    trail, decisions = path("conversations_auditevent_changelist"), path("conversations_decision_changelist")
+    conversations, calls, chosen_by = (
+        path("conversations_conversation_changelist"),
+        path("conversations_snapshot_changelist"),
+        filters(),
+    )
+    pages = {
+        f"conversations: {name}": f"{conversations}?{urlencode(query)}"
+        for name, query in (chosen_by | reviews()).items()
+    }
+    pages |= {
+        f"calls: {name}": f"{calls}?{urlencode(query)}"
+        for name, query in chosen_by.items()
+        if "word," not in name
+    }
+    trail, decisions = (
+        path("conversations_auditevent_changelist"),
+        path("conversations_decision_changelist"),
+    )
     reviewer = User.objects.filter(pk__in=Decision.objects.values("reviewer")).latest("pk")
     read = AuditEvent.objects.filter(action="transcript").latest("id")
     for chosen, query in {
-        "30 days": {}, "all time": {"since": ""}, "by a name": {"since": "", "who": reviewer.username}, "by the beginning of names": {"since": "", "who": "r"},
-        "searches": {"since": "", "action": "search"}, "what was read": {"since": "", "action": "reading"}, "exports (none)": {"since": "", "action": "export"},
+        "30 days": {},
+        "all time": {"since": ""},
+        "by a name": {"since": "", "who": reviewer.username},
+        "by the beginning of names": {"since": "", "who": "r"},
+        "searches": {"since": "", "action": "search"},
+        "what was read": {"since": "", "action": "reading"},
+        "exports (none)": {"since": "", "action": "export"},
         "about a conversation": {"about": read.subject},
-    }.items():  # fmt: skip
+    }.items():
         pages[f"trail: {chosen}"] = f"{trail}?{urlencode(query)}"
     for chosen, query in {
-        "30 days": {}, "all time": {"since": ""}, "by a name": {"since": "", "reviewer": reviewer.username},
+        "30 days": {},
+        "all time": {"since": ""},
+        "by a name": {"since": "", "reviewer": reviewer.username},
         "violations": {"since": "", "disposition": "violation"},
-    }.items():  # fmt: skip
+    }.items():
         pages[f"decisions: {chosen}"] = f"{decisions}?{urlencode(query)}"
     return pages
 
@@ -48,9 +69,18 @@ def filters() -> dict[str, dict[str, str]]:
     calls = Snapshot.objects.order_by("id")
     oldest, newest = calls.first(), calls.last()
     half = oldest.opened + (newest.opened - oldest.opened) / 2
-    writers = Conversation.objects.values_list("owner__username").annotate(number=Count("pk")).order_by("-number")
+    writers = (
+        Conversation.objects.values_list("owner__username")
+        .annotate(number=Count("pk"))
+        .order_by("-number")
+    )
     most, fewest = writers.first()[0], writers.last()[0]
-    models = [model for model, _ in Snapshot.objects.values_list("model").annotate(number=Count("pk")).order_by("-number")]
+    models = [
+        model
+        for model, _ in Snapshot.objects.values_list("model")
+        .annotate(number=Count("pk"))
+        .order_by("-number")
+    ]
     common, middling, rare, phrase = words()
     key = Snapshot.objects.exclude(key="").latest("id").key
     everything: dict[str, str] = {"since": ""}
@@ -93,11 +123,17 @@ def filters() -> dict[str, dict[str, str]]:
         "a common word, who writes most": everything | {"q": common, "user": most},
         "a common word, rarest model": everything | {"q": common, "model": models[-1]},
         "a common word, failed": everything | {"q": common, "status": "failed"},
-        "a middling word, a day long ago": {"q": middling, "since": f"{half:%Y-%m-%d}", "until": f"{half:%Y-%m-%d}"},
+        "a middling word, a day long ago": {
+            "q": middling,
+            "since": f"{half:%Y-%m-%d}",
+            "until": f"{half:%Y-%m-%d}",
+        },
         "an id": {"q": str(newest.id)},
         "the beginning of an id": {"q": f"id:{oldest.id.hex[:8]}"},
     }
-    found |= {f"status {status}": everything | {"status": status} for status in Snapshot.Status.values}
+    found |= {
+        f"status {status}": everything | {"status": status} for status in Snapshot.Status.values
+    }
     found |= {f"kind {kind}": everything | {"kind": kind} for kind in Snapshot.Kind.values}
     found["failed, 30 days"] = {"status": "failed"}
     found["rarest model, 30 days"] = {"model": models[-1]}
@@ -107,28 +143,57 @@ def filters() -> dict[str, dict[str, str]]:
 def reviews() -> dict[str, dict[str, str]]:
     """Of conversations alone."""
     states = ("none", "waiting", "new", "decided", "violation", "no_issue")
-    found = {f"review {state}": {"since": "", "review": state} for state in states} | {"review decided, 30 days": {"review": "decided"}}
+    found = {f"review {state}": {"since": "", "review": state} for state in states} | {
+        "review decided, 30 days": {"review": "decided"}
+    }
     found |= {f"with {whom}": {"since": "", "assignee": whom} for whom in ("me", "nobody")}
-    return found | {"violations of who writes in Research": {"since": "", "review": "violation", "department": "Research"}}
+    return found | {
+        "violations of who writes in Research": {
+            "since": "",
+            "review": "violation",
+            "department": "Research",
+        }
+    }
 
 
 def words() -> tuple[str, str, str, str]:
     """A common one, a middling one, a rare one, and a phrase, of what was said last."""
-    texts = list(Message.objects.filter(role="assistant").order_by("-conversation_id", "-id").values_list("text", flat=True)[:SAMPLE])
-    counted = [word for word, _ in Counter(word for text in texts for word in {*re.findall(r"[a-z]{4,}", text)}).most_common()]
-    return counted[0], counted[len(counted) // 10], counted[-1], " ".join(re.findall(r"\w+", texts[0])[1:4])
+    texts = list(
+        Message.objects.filter(role="assistant")
+        .order_by("-conversation_id", "-id")
+        .values_list("text", flat=True)[:SAMPLE]
+    )
+    counted = [
+        word
+        for word, _ in Counter(
+            word for text in texts for word in {*re.findall(r"[a-z]{4,}", text)}
+        ).most_common()
+    ]
+    return (
+        counted[0],
+        counted[len(counted) // 10],
+        counted[-1],
+        " ".join(re.findall(r"\w+", texts[0])[1:4]),
+    )
 
 
 def others() -> Pages:
     """Those that are one page each."""
     longest = Conversation.objects.order_by("-turns", "-id")[0]
     branchy = (
-        Message.objects.values("conversation").annotate(versions=Count("snapshot") - Count("depth", distinct=True)).order_by("-versions")[0]["conversation"]
+        Message.objects.values("conversation")
+        .annotate(versions=Count("snapshot") - Count("depth", distinct=True))
+        .order_by("-versions")[0]["conversation"]
     )
-    waiting, decided = (Review.objects.filter(state=state).latest("conversation").conversation_id for state in Review.State.values)
+    waiting, decided = (
+        Review.objects.filter(state=state).latest("conversation").conversation_id
+        for state in Review.State.values
+    )
     image = Snapshot.objects.filter(kind="image").latest("id")
     last, first = longest.snapshots.latest("id"), longest.snapshots.earliest("id")
-    failed, refused = (Snapshot.objects.filter(status=status).latest("id") for status in ("failed", "refused"))
+    failed, refused = (
+        Snapshot.objects.filter(status=status).latest("id") for status in ("failed", "refused")
+    )
     conversation, call = "conversations_conversation_change", "conversations_snapshot_change"
     pages = {
         "home": path("index"),
@@ -143,7 +208,9 @@ def others() -> Pages:
         "call: failed": path(call, failed.id),
         "call: refused": path(call, refused.id),
         "call: an image": path(call, image.id),
-        "trail: one event": path("conversations_auditevent_change", AuditEvent.objects.latest("id").id),
+        "trail: one event": path(
+            "conversations_auditevent_change", AuditEvent.objects.latest("id").id
+        ),
         "decisions: one": path("conversations_decision_change", Decision.objects.latest("id").id),
         "users": path("conversations_user_changelist"),
         "users: search": path("conversations_user_changelist") + "?q=person01",
@@ -153,7 +220,14 @@ def others() -> Pages:
         "sampling policies": path("conversations_samplingpolicy_changelist"),
         "API keys": path("proxy_apikey_changelist"),
     }
-    pages |= {f"queue: {which}": path("review-queue") + f"?of={which}" for which in ("free", "mine", "overdue", "escalated", "all")}
+    pages |= {
+        f"queue: {which}": path("review-queue") + f"?of={which}"
+        for which in ("free", "mine", "overdue", "escalated", "all")
+    }
     today = Snapshot.objects.latest("id").opened.date()
-    pages |= {f"usage report: {days} days": path("usage-report") + f"?since={today - timedelta(days=days - 1)}&until={today}" for days in (30, 365)}
+    pages |= {
+        f"usage report: {days} days": path("usage-report")
+        + f"?since={today - timedelta(days=days - 1)}&until={today}"
+        for days in (30, 365)
+    }
     return pages

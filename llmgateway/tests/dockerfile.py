@@ -39,8 +39,15 @@ class Image:
         for path in sent():
             (here / "context" / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / path, here / "context" / path)
-        self.environment = {name: value for name, value in os.environ.items() if re.fullmatch("(?i)PIP_.*|.*_PROXY|SSL_CERT_.*", name)}  # the way to PyPI
-        self.environment |= {"HOME": "/root", "PATH": f"{PYTHON}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if re.fullmatch("(?i)PIP_.*|.*_PROXY|SSL_CERT_.*", name)
+        }  # the way to PyPI
+        self.environment |= {
+            "HOME": "/root",
+            "PATH": f"{PYTHON}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        }
         self.folder, self.user, self.volume = "/", "", ""
         for name, rest in instructions((ROOT / "Dockerfile").read_text()):
             self.step(name, rest)
@@ -49,8 +56,12 @@ class Image:
         match name:
             case "FROM":
                 python = Path(sys.base_prefix)
-                folders = shlex.join(map(str, (python, *python.parents)))  # a Python in root's home would be root's alone
-                self.run(f"rm -rf {PYTHON} /app /srv /var/lib/llmgateway; chmod a+x {folders}; {python}/bin/python3 -m venv {PYTHON}")
+                folders = shlex.join(
+                    map(str, (python, *python.parents))
+                )  # a Python in root's home would be root's alone
+                self.run(
+                    f"rm -rf {PYTHON} /app /srv /var/lib/llmgateway; chmod a+x {folders}; {python}/bin/python3 -m venv {PYTHON}"
+                )
             case "ENV":
                 self.environment |= dict(pair.split("=", 1) for pair in shlex.split(rest))
                 self.environment.pop("PIP_NO_CACHE_DIR", None)  # this machine has most of it
@@ -59,7 +70,9 @@ class Image:
                 self.run(f"mkdir -p {rest}")
             case "COPY":
                 source, target = rest.split()
-                self.machine(f"cp -r --preserve=mode {self.here}/context/{source} {self.here}/root{self.folder}/{target}")
+                self.machine(
+                    f"cp -r --preserve=mode {self.here}/context/{source} {self.here}/root{self.folder}/{target}"
+                )
             case "RUN":
                 self.run(rest)
             case "USER":
@@ -82,14 +95,29 @@ class Image:
         return shlex.join(["env", "-i", *variables, "sh", "-c", f"cd {self.folder}; {command}"])
 
     def machine(self, script: str) -> None:
-        done = subprocess.run([*ISOLATED, MACHINE.format(here=self.here) + script], capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            [*ISOLATED, MACHINE.format(here=self.here) + script],
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
         assert done.returncode == 0, done.stderr
 
     def start(self, **environment: str) -> subprocess.Popen:
         account, _, group = self.user.partition(":")
         setpriv = f"setpriv --reuid={account} --regid={group} --clear-groups --no-new-privs --bounding-set=-all"
-        script = MACHINE + READ_ONLY + "chroot {here}/root " + f"{setpriv} {self.within('exec ' + shlex.join(self.command), **environment)} & wait $!"
-        return subprocess.Popen([*ISOLATED, script.format(here=self.here, volume=self.volume)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        script = (
+            MACHINE
+            + READ_ONLY
+            + "chroot {here}/root "
+            + f"{setpriv} {self.within('exec ' + shlex.join(self.command), **environment)} & wait $!"
+        )
+        return subprocess.Popen(
+            [*ISOLATED, script.format(here=self.here, volume=self.volume)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def written(self, path: str) -> Path:
         """What the steps wrote there."""
@@ -97,13 +125,26 @@ class Image:
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ").splitlines()
-    return [(name, " ".join(rest.split())) for name, _, rest in (line.partition(" ") for line in lines if line)]
+    lines = (
+        "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+        .replace("\\\n", " ")
+        .splitlines()
+    )
+    return [
+        (name, " ".join(rest.split()))
+        for name, _, rest in (line.partition(" ") for line in lines if line)
+    ]
 
 
 def sent() -> list[Path]:
     """The files that .dockerignore lets through."""
-    files = (file for top in ROOT.iterdir() if passes(Path(top.name)) for file in (top, *top.rglob("*")) if file.is_file())
+    files = (
+        file
+        for top in ROOT.iterdir()
+        if passes(Path(top.name))
+        for file in (top, *top.rglob("*"))
+        if file.is_file()
+    )
     return [path for file in files if passes(path := file.relative_to(ROOT))]
 
 
@@ -112,7 +153,11 @@ def passes(path: Path) -> bool:
     passes = True
     for pattern in (ROOT / ".dockerignore").read_text().split():
         glob = pattern.removeprefix("!")
-        names = [part.name for part in (path, *path.parents)] if glob.startswith("**/") else path.parts[:1]
+        names = (
+            [part.name for part in (path, *path.parents)]
+            if glob.startswith("**/")
+            else path.parts[:1]
+        )
         if any(fnmatch.fnmatchcase(name, glob.removeprefix("**/")) for name in names):
             passes = pattern.startswith("!")
     return passes

@@ -50,7 +50,9 @@ if CONTROLLER:
     }
 else:
     # Files are kept by what is in them: workers would take away each other's.
-    os.environ["ATTACHMENTS_DIR"] = os.path.join(os.environ["VAR_DIR"], "attachments", os.environ["PYTEST_XDIST_WORKER"])
+    os.environ["ATTACHMENTS_DIR"] = os.path.join(
+        os.environ["VAR_DIR"], "attachments", os.environ["PYTEST_XDIST_WORKER"]
+    )
 
 
 # The machine may be busy; and what passes once in CI passes there again. Elsewhere each run tries other examples.
@@ -88,7 +90,9 @@ def migrate() -> None:
     call_command("migrate", interactive=False, verbosity=0)
     with connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA kept")
-        for table in connection.introspection.django_table_names(only_existing=True, include_views=False):
+        for table in connection.introspection.django_table_names(
+            only_existing=True, include_views=False
+        ):
             cursor.execute(f'SELECT EXISTS (SELECT FROM "{table}")')
             if cursor.fetchone() == (True,):
                 cursor.execute(f'CREATE TABLE kept."{table}" AS TABLE public."{table}"')
@@ -104,9 +108,15 @@ def let_tests_empty_tables() -> None:
 
     def sql_flush(*args: Any, **options: Any) -> list[str]:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'kept'")
-            again = [f"INSERT INTO public.{table} TABLE kept.{table}" for (table,) in cursor.fetchall()]
-        jobs = "TRUNCATE procrastinate_jobs CASCADE"  # Django does not manage them, so it leaves them
+            cursor.execute(
+                "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'kept'"
+            )
+            again = [
+                f"INSERT INTO public.{table} TABLE kept.{table}" for (table,) in cursor.fetchall()
+            ]
+        jobs = (
+            "TRUNCATE procrastinate_jobs CASCADE"  # Django does not manage them, so it leaves them
+        )
         return ["SET LOCAL gateway.may_erase = 'on'", *flush(*args, **options), jobs, *again]
 
     operations.sql_flush = sql_flush  # type: ignore[method-assign]

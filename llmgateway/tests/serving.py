@@ -29,11 +29,22 @@ class Served:
         self.var = var
         self.port = int(settings.get("PORT", 0)) or free_port()
         ours = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-        self.environment = ours | {"ENV_FILE": os.devnull, "VAR_DIR": str(var), "PORT": str(self.port), "GRACE": "5"} | settings
+        self.environment = (
+            ours
+            | {"ENV_FILE": os.devnull, "VAR_DIR": str(var), "PORT": str(self.port), "GRACE": "5"}
+            | settings
+        )
         self.lines = []
 
     def manage(self, *arguments, **settings):
-        return subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment | settings, capture_output=True, text=True, timeout=180)
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment | settings,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
 
     def start(self, *part, **settings):
         self.process = subprocess.Popen(
@@ -45,7 +56,9 @@ class Served:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
+        self.reader = threading.Thread(
+            target=lambda: self.lines.extend(self.process.stdout), daemon=True
+        )
         self.reader.start()
         self.running.append(self)
         return self
@@ -99,7 +112,8 @@ class Served:
         for process in psutil.process_iter():
             try:
                 if process.status() != psutil.STATUS_ZOMBIE and (
-                    process.environ().get("VAR_DIR") == str(self.var) or str(self.var / "pg") in process.cmdline()
+                    process.environ().get("VAR_DIR") == str(self.var)
+                    or str(self.var / "pg") in process.cmdline()
                 ):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):

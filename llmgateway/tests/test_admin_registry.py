@@ -14,7 +14,12 @@ from proxy.models import ApiKey, Model, Route, Submission, Upstream
 
 pytestmark = pytest.mark.django_db
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
-EVIDENCE = {"conversations.Conversation", "conversations.Snapshot", "conversations.Message", "conversations.AuditEvent"}
+EVIDENCE = {
+    "conversations.Conversation",
+    "conversations.Snapshot",
+    "conversations.Message",
+    "conversations.AuditEvent",
+}
 
 
 @pytest.fixture
@@ -22,11 +27,16 @@ def rows() -> None:
     """At least one row of each registered model."""
     alice = User.objects.create_user("alice")
     call = turn(alice, [{"role": "system", "content": "be kind"}, user("hi")], "hello")
-    Decision.objects.create(conversation=call.conversation, reviewer=alice, disposition="no_issue", newest=call.id)
+    Decision.objects.create(
+        conversation=call.conversation, reviewer=alice, disposition="no_issue", newest=call.id
+    )
     SamplingPolicy.objects.create(percent=5, seed=b"", made_by=alice)
     ApiKey.make(alice, "laptop")
     Submission.objects.create(number=1, snapshot=call.id, sealed=timezone.now())
-    Route.objects.create(model=Model.objects.create(name="fast"), upstream=Upstream.objects.create(name="ours", base_url="https://192.0.2.1/v1"))
+    Route.objects.create(
+        model=Model.objects.create(name="fast"),
+        upstream=Upstream.objects.create(name="ours", base_url="https://192.0.2.1/v1"),
+    )
     UsagePolicy(text="Be kind.").publish()
     audit.record(alice, AuditEvent.Action.LIST)
 
@@ -44,7 +54,11 @@ def pages_of(model) -> list[str]:
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
     row = model._default_manager.first()
     assert row, f"{model._meta.label} has no row here: add one to the fixture"
-    return [reverse(f"{name}_changelist"), reverse(f"{name}_add"), *(reverse(f"{name}_{page}", args=[row.pk]) for page in ("change", "delete", "history"))]
+    return [
+        reverse(f"{name}_changelist"),
+        reverse(f"{name}_add"),
+        *(reverse(f"{name}_{page}", args=[row.pk]) for page in ("change", "delete", "history")),
+    ]
 
 
 @pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model._meta.label)
@@ -96,6 +110,15 @@ def test_signing_in_and_the_pages_around_it(rows):
     client = Client()
     page = client.get("/admin/login/?next=/admin/")
     assert "LLM Gateway" in page.content.decode()
-    assert client.post("/admin/login/?next=/admin/", {"username": "root", "password": "a good long password"})["location"] == "/admin/"
-    for path in ("/admin/password_change/", "/admin/jsi18n/", f"/admin/conversations/user/{root.pk}/password/"):
+    assert (
+        client.post(
+            "/admin/login/?next=/admin/", {"username": "root", "password": "a good long password"}
+        )["location"]
+        == "/admin/"
+    )
+    for path in (
+        "/admin/password_change/",
+        "/admin/jsi18n/",
+        f"/admin/conversations/user/{root.pk}/password/",
+    ):
         assert client.get(path).status_code == 200

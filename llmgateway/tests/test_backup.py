@@ -16,7 +16,10 @@ from llmgateway.tests.serving import Served
 from proxy.tests.gateway import eventually
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + os.urandom(3000)
-SEEN = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(PICTURE).decode()}}
+SEEN = {
+    "type": "image_url",
+    "image_url": {"url": "data:image/png;base64," + base64.b64encode(PICTURE).decode()},
+}
 
 
 def session(gateway: Served, name: str) -> requests.Session:
@@ -24,15 +27,32 @@ def session(gateway: Served, name: str) -> requests.Session:
     browser = requests.Session()
     browser.trust_env = False
     address = f"http://127.0.0.1:{gateway.port}/sign-in/"
-    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get(address, timeout=10).text)[1]
-    assert browser.post(address, {"username": name, "password": "demo", "csrfmiddlewaretoken": token, "next": "/"}, timeout=10).ok
+    token = re.search(
+        r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get(address, timeout=10).text
+    )[1]
+    assert browser.post(
+        address,
+        {"username": name, "password": "demo", "csrfmiddlewaretoken": token, "next": "/"},
+        timeout=10,
+    ).ok
     return browser
 
 
 def say(gateway: Served, *contents, **headers) -> requests.Response:
-    body = {"model": "gpt-4o-mini", "messages": [{"role": ("user", "assistant")[place % 2], "content": content} for place, content in enumerate(contents)]}
+    body = {
+        "model": "gpt-4o-mini",
+        "messages": [
+            {"role": ("user", "assistant")[place % 2], "content": content}
+            for place, content in enumerate(contents)
+        ],
+    }
     headers = {"Authorization": "Bearer gw-demo-alice"} | headers
-    reply = requests.post(f"http://127.0.0.1:{gateway.port}/v1/chat/completions", json=body, headers=headers, timeout=30)
+    reply = requests.post(
+        f"http://127.0.0.1:{gateway.port}/v1/chat/completions",
+        json=body,
+        headers=headers,
+        timeout=30,
+    )
     assert reply.status_code == 200, reply.text
     return reply
 
@@ -40,12 +60,21 @@ def say(gateway: Served, *contents, **headers) -> requests.Response:
 def sealed(*database: str, **parameters: str) -> None:
     """Returns once the worker has nothing left to do."""
     with psycopg.connect(*database, autocommit=True, **parameters) as connection:
-        eventually(lambda: connection.execute("SELECT count(*) FROM conversations_unsealed").fetchone() == (0,), 20)
+        eventually(
+            lambda: (
+                connection.execute("SELECT count(*) FROM conversations_unsealed").fetchone() == (0,)
+            ),
+            20,
+        )
 
 
 def history(gateway: Served) -> list[dict]:
     """All of alice's calls, with all that was sent."""
-    reply = requests.get(f"http://127.0.0.1:{gateway.port}/api/history?limit=1000", headers={"Authorization": "Bearer gw-demo-alice"}, timeout=30)
+    reply = requests.get(
+        f"http://127.0.0.1:{gateway.port}/api/history?limit=1000",
+        headers={"Authorization": "Bearer gw-demo-alice"},
+        timeout=30,
+    )
     return reply.json()["Historical_list"]
 
 
@@ -54,7 +83,10 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     first = Served(var / "first", DEMO="1").start().up()
     asked = [{"type": "text", "text": "!echo What is in the picture?"}, SEEN]
     reply = say(first, asked)
-    root, answer = reply.headers["x-conversation-id"], reply.json()["choices"][0]["message"]["content"]
+    root, answer = (
+        reply.headers["x-conversation-id"],
+        reply.json()["choices"][0]["message"]["content"],
+    )
     sealed(host=str(var / "first" / "pg"), user="postgres", dbname="llmgateway")
     [worker] = [process for process in first.left() if "worker" in process.cmdline()]
     worker.suspend()  # its backlog is in the backup too
@@ -86,7 +118,10 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     stored.unlink()
     done = first.manage("backup", str(lost))
     assert done.returncode == 1
-    assert f"CommandError: 1 attachments are missing from the storage, or damaged. All else is in {lost}.\n{stored.name}\n" in done.stderr
+    assert (
+        f"CommandError: 1 attachments are missing from the storage, or damaged. All else is in {lost}.\n{stored.name}\n"
+        in done.stderr
+    )
     assert {path.name for path in lost.glob("attachments/*/*")} == names - {stored.name}
     first.process.terminate()
     assert first.ended() == 0
@@ -95,7 +130,10 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     second = Served(var / "second", DEMO="1", DATABASE_URL=elsewhere)
     done = second.manage("restore", str(folder))
     assert done.returncode == 0, done.stderr
-    assert re.match(r"Restored \d+ conversations and \d+ calls, \d+ of them sealed\. Start it: manage\.py serve\n", done.stdout)
+    assert re.match(
+        r"Restored \d+ conversations and \d+ calls, \d+ of them sealed\. Start it: manage\.py serve\n",
+        done.stdout,
+    )
     second.start().up()
     assert history(second)[1:] == before
     assert history(second)[0]["request"]["messages"][0]["content"] == "!echo Of the second backup"
@@ -104,7 +142,9 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     assert "What is in the picture?" in page.text
     [picture] = set(re.findall(rf"/c/{root}/a/\d+", page.text))
     assert browser.get(f"http://127.0.0.1:{second.port}{picture}", timeout=10).content == PICTURE
-    assert say(second, asked, answer, "!echo And in its corner?").headers["x-conversation-id"] == root
+    assert (
+        say(second, asked, answer, "!echo And in its corner?").headers["x-conversation-id"] == root
+    )
     sealed(elsewhere)
     assert second.manage("verify").stdout.startswith("The record is whole: ")
     second.process.terminate()
@@ -115,7 +155,10 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
 @pytest.mark.django_db(transaction=True)
 def test_what_is_no_backup_or_a_damaged_one(var, elsewhere):
     target = Served(var / "target", DATABASE_URL=elsewhere)
-    assert target.manage("restore", str(var)).stderr == f"CommandError: There is no backup in {var}: it has no database.dump.\n"
+    assert (
+        target.manage("restore", str(var)).stderr
+        == f"CommandError: There is no backup in {var}: it has no database.dump.\n"
+    )
 
     turn(person(), [user(["text", SEEN])], "A cat.")
     folder = var / "backup"
@@ -142,12 +185,18 @@ def test_tls_takes_programs_that_can(var, tmp_path):
     url = "postgresql://gateway:a-password@127.0.0.1:9/log?sslmode=require"
     gateway = Served(var, DATABASE_URL=url, PATH=str(tmp_path))
     script = (
-        "from llmgateway.ops import backup; from django.db import connection; type(connection).pg_version = 180000; backup.run('pg_dump', '--format=custom')"
+        "from llmgateway.ops import backup; from django.db import connection; "
+        "type(connection).pg_version = 180000; backup.run('pg_dump', '--format=custom')"
     )
     done = gateway.manage("shell", "-v0", "-c", script)
     assert "There is no pg_dump that speaks to this server." in done.stderr
     program = tmp_path / "pg_dump"
-    program.write_text("#!/bin/sh\necho $PGHOST $PGPORT $PGUSER $PGPASSWORD $PGDATABASE $PGSSLMODE $*\n")
+    program.write_text(
+        "#!/bin/sh\necho $PGHOST $PGPORT $PGUSER $PGPASSWORD $PGDATABASE $PGSSLMODE $*\n"
+    )
     program.chmod(0o755)
-    assert gateway.manage("shell", "-v0", "-c", script).stdout == "127.0.0.1 9 gateway a-password log require --format=custom\n"
+    assert (
+        gateway.manage("shell", "-v0", "-c", script).stdout
+        == "127.0.0.1 9 gateway a-password log require --format=custom\n"
+    )
     assert not Path(var, "pg").exists()

@@ -28,7 +28,10 @@ from proxy.tests.gateway import CHAT, Gateway, eventually
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not os.path.exists(CHROMIUM) and not os.environ.get("CI"), reason="Chromium is not installed (apt install chromium): no browser tests"),
+    pytest.mark.skipif(
+        not os.path.exists(CHROMIUM) and not os.environ.get("CI"),
+        reason="Chromium is not installed (apt install chromium): no browser tests",
+    ),
 ]
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
@@ -59,8 +62,13 @@ VIOLATIONS = "document.addEventListener('securitypolicyviolation', (event) => co
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop in this thread; the ORM is not called from it
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        patch.setenv(
+            "DJANGO_ALLOW_ASYNC_UNSAFE", "true"
+        )  # Playwright keeps a loop in this thread; the ORM is not called from it
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
         yield browser
         browser.close()
 
@@ -82,7 +90,12 @@ def slow(upstream) -> Iterator[None]:
 def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:
     """As it is served, on the tests' own database."""
     database = url_of(parameters(connection.settings_dict["NAME"]))
-    gateway = Gateway(tmp_path_factory.mktemp("gateway"), DATABASE_URL=database, LLM_ENDPOINT=f"{upstream.url}{CHAT}", LLM_STREAM_TIMEOUT=30)
+    gateway = Gateway(
+        tmp_path_factory.mktemp("gateway"),
+        DATABASE_URL=database,
+        LLM_ENDPOINT=f"{upstream.url}{CHAT}",
+        LLM_STREAM_TIMEOUT=30,
+    )
     yield gateway
     gateway.stop()
 
@@ -101,7 +114,12 @@ def alice() -> User:
 @pytest.fixture
 def context(chromium, gateway, alice) -> Iterator[BrowserContext]:
     """Without JavaScript, on a small screen, in the dark."""
-    context = chromium.new_context(base_url=gateway.url, java_script_enabled=False, viewport={"width": 390, "height": 844}, color_scheme="dark")
+    context = chromium.new_context(
+        base_url=gateway.url,
+        java_script_enabled=False,
+        viewport={"width": 390, "height": 844},
+        color_scheme="dark",
+    )
     yield context
     context.close()
 
@@ -117,7 +135,16 @@ def enter(page: Page, user: User) -> None:
     """With a session that stands already."""
     client = Client()
     client.force_login(user)
-    page.context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "domain": "127.0.0.1", "path": "/"}])
+    page.context.add_cookies(
+        [
+            {
+                "name": "sessionid",
+                "value": client.cookies["sessionid"].value,
+                "domain": "127.0.0.1",
+                "path": "/",
+            }
+        ]
+    )
     page.goto("/")
     expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
 
@@ -133,7 +160,9 @@ def sign_in(page: Page) -> None:
 def ask(page: Page, question: str) -> None:
     page.get_by_label("Your question").fill(question)
     page.get_by_role("button", name="Send").click()
-    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)  # Stop stands there until the answer is whole
+    expect(page.get_by_role("button", name="Send")).to_be_visible(
+        timeout=30_000
+    )  # Stop stands there until the answer is whole
 
 
 def test_the_journey_without_javascript(page):
@@ -146,9 +175,13 @@ def test_the_journey_without_javascript(page):
     ask(page, "What is a vector database?")
     answers = page.locator(".answer .prose")
     expect(answers).to_have_count(1)
-    expect(page.locator(".figures")).to_contain_text(re.compile(r" · Librarian · \d+ tokens · .*\$\d"))
+    expect(page.locator(".figures")).to_contain_text(
+        re.compile(r" · Librarian · \d+ tokens · .*\$\d")
+    )
     assert "Whisper" not in page.content()
-    expect(page.get_by_label("Use case").locator("option:checked")).to_have_text("Librarian: finds things")
+    expect(page.get_by_label("Use case").locator("option:checked")).to_have_text(
+        "Librarian: finds things"
+    )
     ask(page, "Show it as a table")
     expect(answers).to_have_count(2)
     assert Conversation.objects.get().turns == 2
@@ -180,7 +213,9 @@ def test_the_journey_without_javascript(page):
     page.get_by_label("Use case").select_option("Librarian")
     page.get_by_label("From").fill("2026-01-01")
     page.get_by_role("button", name="Search").click()
-    expect(page.get_by_role("status")).to_have_text("1 conversation matches “graph database” and the filter.")
+    expect(page.get_by_role("status")).to_have_text(
+        "1 conversation matches “graph database” and the filter."
+    )
     page.locator(".entries a").click()
     expect(page.locator(".question").first).to_contain_text("graph")
 
@@ -232,30 +267,69 @@ def test_stop_keeps_what_has_come(page, alice, upstream, slow):
 @pytest.fixture
 def everything(alice) -> dict[str, str]:
     """Every page, by name: its path."""
-    call = calls.turn(alice, [{"role": "system", "content": "Be terse."}, calls.user("x" * 300 + " and a question")], ANSWER)
-    calls.turn(alice, [{"role": "system", "content": "Be terse."}, calls.user("x" * 300 + " and a question")], "Another answer", root=call.conversation_id)
+    call = calls.turn(
+        alice,
+        [{"role": "system", "content": "Be terse."}, calls.user("x" * 300 + " and a question")],
+        ANSWER,
+    )
+    calls.turn(
+        alice,
+        [{"role": "system", "content": "Be terse."}, calls.user("x" * 300 + " and a question")],
+        "Another answer",
+        root=call.conversation_id,
+    )
     growing = calls.ask(alice, [calls.user("q")])
     tool = calls.ask(alice, [calls.user("weather")])
-    calls.answer(tool, None, tool_calls=[{"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "' + "x" * 200 + '"}'}}])
+    calls.answer(
+        tool,
+        None,
+        tool_calls=[
+            {
+                "id": "c",
+                "type": "function",
+                "function": {"name": "get_weather", "arguments": '{"city": "' + "x" * 200 + '"}'},
+            }
+        ],
+    )
     theirs = calls.turn(calls.person("bob"), [calls.user("private")], "a")
     data = base64.b64encode(png(digest("a"), 256, 256)).decode()
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
-    seen = calls.turn(alice, [calls.user([{"type": "text", "text": "What is this?"}, picture])], "A picture.")
+    seen = calls.turn(
+        alice, [calls.user([{"type": "text", "text": "What is this?"}, picture])], "A picture."
+    )
     index.index_messages([call.id])
     root = f"/c/{call.conversation_id}/"
     return {name: ended(alice, **how) for name, how in ENDS.items()} | {
-        "chat": "/", "conversation": f"{root}?at={call.reply_id}", "growing": f"/c/{growing.conversation}/", "tools": f"/c/{tool.conversation}/",
-        "picture": f"/c/{seen.conversation_id}/", "edit": f"{root}edit/{call.head_id}/", "rename": f"{root}rename/", "remove": f"{root}remove/",
-        "history": "/history/", "search": "/history/?q=picture",
-        "filter": "/history/?q=picture&model=m&since=2026-01-01&until=2026-01-01", "nothing found": "/history/?q=zebra", "not found": "/nonesuch",
-        "another's": f"/c/{theirs.conversation_id}/", "policy": "/policy/",
-    }  # fmt: skip
+        "chat": "/",
+        "conversation": f"{root}?at={call.reply_id}",
+        "growing": f"/c/{growing.conversation}/",
+        "tools": f"/c/{tool.conversation}/",
+        "picture": f"/c/{seen.conversation_id}/",
+        "edit": f"{root}edit/{call.head_id}/",
+        "rename": f"{root}rename/",
+        "remove": f"{root}remove/",
+        "history": "/history/",
+        "search": "/history/?q=picture",
+        "filter": "/history/?q=picture&model=m&since=2026-01-01&until=2026-01-01",
+        "nothing found": "/history/?q=zebra",
+        "not found": "/nonesuch",
+        "another's": f"/c/{theirs.conversation_id}/",
+        "policy": "/policy/",
+    }
 
 
 ENDS = {
     "cut off": {"status": "failed", "text": "half", "error": "The model's server hung up."},
-    "refused": {"status": "failed", "error_code": "content_policy_violation", "error": "Your request was rejected by the safety system. " * 4},
-    "too long": {"status": "failed", "error_code": "context_length_exceeded", "error": "At most 128,000 tokens."},
+    "refused": {
+        "status": "failed",
+        "error_code": "content_policy_violation",
+        "error": "Your request was rejected by the safety system. " * 4,
+    },
+    "too long": {
+        "status": "failed",
+        "error_code": "context_length_exceeded",
+        "error": "At most 128,000 tokens.",
+    },
     "stopped": {"status": "cancelled", "text": "half an"},
     "interrupted": {"status": "interrupted", "error": "The gateway stopped while the answer grew."},
 }
@@ -268,7 +342,9 @@ def ended(owner, text: str = "", **how) -> str:
     return f"/c/{call.conversation}/"
 
 
-def test_every_page_is_sound_keeps_the_policy_and_loads_nothing_from_elsewhere(chromium, gateway, everything):
+def test_every_page_is_sound_keeps_the_policy_and_loads_nothing_from_elsewhere(
+    chromium, gateway, everything
+):
     context = chromium.new_context(base_url=gateway.url)
     context.add_init_script(VIOLATIONS)
     page = context.new_page()
@@ -314,7 +390,9 @@ def fits(page: Page, name: str, width: int) -> None:
            .filter((element) => element.checkVisibility() && element.getBoundingClientRect().height < 35.9).map((element) => element.outerHTML.slice(0, 90))"""
     )
     assert small == [], name
-    code = page.evaluate("getComputedStyle(document.body).colorScheme + getComputedStyle(document.body).backgroundColor")
+    code = page.evaluate(
+        "getComputedStyle(document.body).colorScheme + getComputedStyle(document.body).backgroundColor"
+    )
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     assert code.endswith("rgb(20, 23, 26)" if dark else "rgb(251, 251, 249)"), name
 
@@ -323,11 +401,19 @@ def faults(page: Page) -> list[str]:
     """What axe has to say against the page by WCAG 2.2 AA, and by its own best practice."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    page.evaluate("for (const stuck of document.querySelectorAll('.bar, .composer')) stuck.style.position = 'static'")  # what scrolls below them is no fault
+    page.evaluate(
+        "for (const stuck of document.querySelectorAll('.bar, .composer')) stuck.style.position = 'static'"
+    )  # what scrolls below them is no fault
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = page.evaluate("rules => axe.run({ runOnly: rules, resultTypes: ['violations'], preload: false })", rules)
+    found = page.evaluate(
+        "rules => axe.run({ runOnly: rules, resultTypes: ['violations'], preload: false })", rules
+    )
     assert len(found["passes"]) > 10
-    return [f"{rule['id']}: {node['html'][:120]}" for rule in found["violations"] for node in rule["nodes"]]
+    return [
+        f"{rule['id']}: {node['html'][:120]}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
 
 
 def test_a_theme_is_chosen_without_javascript_and_with_it(chromium, gateway, page, slow):
@@ -339,7 +425,9 @@ def test_a_theme_is_chosen_without_javascript_and_with_it(chromium, gateway, pag
     assert page.evaluate(background) == "rgb(251, 251, 249)"
     sign_in(page)
     assert page.evaluate(background) == "rgb(251, 251, 249)"
-    context = chromium.new_context(base_url=gateway.url, storage_state=page.context.storage_state(), color_scheme="dark")
+    context = chromium.new_context(
+        base_url=gateway.url, storage_state=page.context.storage_state(), color_scheme="dark"
+    )
     page = context.new_page()
     page.goto("/")
     page.get_by_label("Your question").fill("Explain how tides work, with a table")
@@ -348,7 +436,9 @@ def test_a_theme_is_chosen_without_javascript_and_with_it(chromium, gateway, pag
     page.get_by_role("button", name="Dark").click()
     expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
     assert page.evaluate(background) == "rgb(20, 23, 26)"
-    expect(page.get_by_role("button", name="Stop")).to_be_enabled()  # nothing else became of the page
+    expect(
+        page.get_by_role("button", name="Stop")
+    ).to_be_enabled()  # nothing else became of the page
     page.keyboard.press("Escape")
     expect(page.locator(".answer .problem")).to_contain_text("Stopped.")
     page.reload()
@@ -367,6 +457,8 @@ def test_the_keyboard_is_enough(chromium, gateway, alice, everything):
     expect(page.locator("main")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_label("Search titles and messages")).to_be_focused()
-    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth")
+    outline = page.evaluate(
+        "getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth"
+    )
     assert outline == "solid2px"
     context.close()

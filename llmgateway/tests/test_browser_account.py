@@ -7,7 +7,19 @@ from playwright.sync_api import expect
 from conversations.models import Snapshot, UsagePolicy
 from conversations.tests.calls import turn, user
 from llmgateway.tests import test_browser
-from llmgateway.tests.test_browser import VIOLATIONS, alice, ask, chromium, context, enter, gateway, is_sound, page, sign_in, upstream  # noqa: F401
+from llmgateway.tests.test_browser import (  # noqa: F401 (fixtures)
+    VIOLATIONS,
+    alice,
+    ask,
+    chromium,
+    context,
+    enter,
+    gateway,
+    is_sound,
+    page,
+    sign_in,
+    upstream,
+)
 from proxy.models import ApiKey
 
 pytestmark = test_browser.pytestmark
@@ -60,7 +72,9 @@ def test_the_policy_is_accepted_with_one_click_and_asked_again_on_a_new_version(
 
 
 def test_the_pages_are_sound_and_copy(chromium, gateway, alice):  # noqa: F811
-    context = chromium.new_context(base_url=gateway.url, permissions=["clipboard-read", "clipboard-write"])  # noqa: F811
+    context = chromium.new_context(  # noqa: F811
+        base_url=gateway.url, permissions=["clipboard-read", "clipboard-write"]
+    )
     context.add_init_script(VIOLATIONS)
     page = context.new_page()  # noqa: F811
     page.set_default_timeout(30_000)
@@ -78,12 +92,24 @@ def test_the_pages_are_sound_and_copy(chromium, gateway, alice):  # noqa: F811
     call = turn(alice, [user("q")], "a")
     UsagePolicy(text="## Kind\n\nBe **kind**.\n\n| a | b |\n|---|---|\n| 1 | 2 |").publish()
     key, _ = ApiKey.make(alice, "a key with a name that is " + "long" * 18)
-    for path in ("/", f"/c/{call.conversation_id}/", f"/c/{call.conversation_id}/edit/{call.head_id}/", "/policy/", "/keys/", f"/keys/{key.pk}/revoke/"):
+    for path in (
+        "/",
+        f"/c/{call.conversation_id}/",
+        f"/c/{call.conversation_id}/edit/{call.head_id}/",
+        "/policy/",
+        "/keys/",
+        f"/keys/{key.pk}/revoke/",
+    ):
         page.goto(path)
         is_sound(page, path)
-    for path, label in ((f"/c/{call.conversation_id}/rename/", "Title"), ("/keys/", "Name")):  # what was not let through, with its reason
+    for path, label in (
+        (f"/c/{call.conversation_id}/rename/", "Title"),
+        ("/keys/", "Name"),
+    ):  # what was not let through, with its reason
         page.goto(path)
-        page.evaluate("for (const field of document.querySelectorAll('[required]')) field.required = false")
+        page.evaluate(
+            "for (const field of document.querySelectorAll('[required]')) field.required = false"
+        )
         page.get_by_label(label, exact=True).fill("")
         page.locator("main form [type=submit]").click()
         expect(page.get_by_label(label, exact=True)).to_have_attribute("aria-invalid", "true")

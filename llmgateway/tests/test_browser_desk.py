@@ -20,11 +20,17 @@ PASSWORD = "a good long password"
 def waiting(transactional_db) -> None:
     rita = User.objects.create_user("rita", password=PASSWORD, is_staff=True)
     rita.groups.add(Group.objects.get(name="Reviewer"))
-    first = turn(person("carla"), [user("May we share the client list?"), assistant("No."), user("Why not?")], "Because.")
+    first = turn(
+        person("carla"),
+        [user("May we share the client list?"), assistant("No."), user("Why not?")],
+        "Because.",
+    )
     second = turn(person("hugo"), [user("Another matter")], "So.")
     now = timezone.now()
     for conversation in (first.conversation, second.conversation):
-        Review.objects.create(conversation=conversation, source=Review.Source.SAMPLED, entered=now, due=now)
+        Review.objects.create(
+            conversation=conversation, source=Review.Source.SAMPLED, entered=now, due=now
+        )
 
 
 def arrived(page: Page, title: str) -> None:
@@ -41,7 +47,9 @@ def is_sound(page: Page) -> None:
         page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
         assert page.evaluate("document.documentElement.scrollWidth") == width
         if (width, scheme) in ((390, "dark"), (1280, "light")):
-            page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")  # colours fade
+            page.evaluate(
+                "Promise.allSettled(document.getAnimations().map((each) => each.finished))"
+            )  # colours fade
             assert faults(page) == []
 
 
@@ -78,7 +86,10 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     page.get_by_role("link", name="Call", exact=True).press("Enter")
     page.get_by_role("button", name="Copy request").press("Enter")
     expect(page.locator(".gw-copy [role=status]").first).to_have_text("Copied")
-    assert json.loads(page.evaluate("navigator.clipboard.readText()"))["messages"][0]["content"] == "May we share the client list?"
+    assert (
+        json.loads(page.evaluate("navigator.clipboard.readText()"))["messages"][0]["content"]
+        == "May we share the client list?"
+    )
     is_sound(page)
     page.get_by_role("link", name="May we share the client list?").first.click()
     arrived(page, "May we share the client list?")
@@ -92,7 +103,9 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     expect(page.locator("#review-keys dl")).to_be_visible()
     page.keyboard.press("c")
     expect(page.locator("#review [role=status]")).to_contain_text("You hold it")
-    page.keyboard.press("3")  # a violation needs a reason: the focus is there, and keys are letters again
+    page.keyboard.press(
+        "3"
+    )  # a violation needs a reason: the focus is there, and keys are letters again
     page.keyboard.type("1 client named, ck")
     expect(page.get_by_label("Violation")).to_be_checked()
     page.keyboard.press("Escape")
@@ -105,6 +118,9 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     expect(page.get_by_role("button", name="Decide, and next")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_text("Nothing of these waits for you.")).to_be_visible()
-    assert list(Decision.objects.order_by("id").values_list("disposition", "reason")) == [("violation", "1 client named, ck"), ("no_issue", "")]
+    assert list(Decision.objects.order_by("id").values_list("disposition", "reason")) == [
+        ("violation", "1 client named, ck"),
+        ("no_issue", ""),
+    ]
     assert said == []
     context.close()

@@ -9,7 +9,17 @@ from playwright.sync_api import expect
 
 from conversations.models import Snapshot
 from llmgateway.tests import test_browser
-from llmgateway.tests.test_browser import VIOLATIONS, alice, chromium, context, enter, fits, page, sign_in, upstream  # noqa: F401
+from llmgateway.tests.test_browser import (  # noqa: F401 (fixtures)
+    VIOLATIONS,
+    alice,
+    chromium,
+    context,
+    enter,
+    fits,
+    page,
+    sign_in,
+    upstream,
+)
 from proxy.tests.conftest import parameters, url_of
 from proxy.tests.gateway import CHAT, Gateway, eventually
 
@@ -20,15 +30,28 @@ pytestmark = test_browser.pytestmark
 def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:  # noqa: F811
     """Without credentials of its own: people bring theirs."""
     database = url_of(parameters(connection.settings_dict["NAME"]))
-    theirs = {"LLM_TIMEOUT": 30, "ALLOW_USER_TOKENS": True, "LLM_API_AUTHORIZATION": "", "TOKEN_URL": "https://models.example/tokens"}
-    gateway = Gateway(tmp_path_factory.mktemp("gateway"), DATABASE_URL=database, LLM_ENDPOINT=f"{upstream.url}{CHAT}", LLM_STREAM_TIMEOUT=30, **theirs)
+    theirs = {
+        "LLM_TIMEOUT": 30,
+        "ALLOW_USER_TOKENS": True,
+        "LLM_API_AUTHORIZATION": "",
+        "TOKEN_URL": "https://models.example/tokens",
+    }
+    gateway = Gateway(
+        tmp_path_factory.mktemp("gateway"),
+        DATABASE_URL=database,
+        LLM_ENDPOINT=f"{upstream.url}{CHAT}",
+        LLM_STREAM_TIMEOUT=30,
+        **theirs,
+    )
     yield gateway
     gateway.stop()
 
 
 def test_the_journey_without_javascript(page, upstream):  # noqa: F811
     sign_in(page)
-    expect(page.get_by_role("link", name="Get a token")).to_have_attribute("href", "https://models.example/tokens")
+    expect(page.get_by_role("link", name="Get a token")).to_have_attribute(
+        "href", "https://models.example/tokens"
+    )
     page.goto("/images/")
     page.get_by_label("What it shall show").fill("A lighthouse at dusk")
     page.get_by_label("Model and size").select_option("dall-e-2 256x256")
@@ -46,7 +69,9 @@ def test_the_journey_without_javascript(page, upstream):  # noqa: F811
     page.get_by_role("button", name="Make").click()
     pictures = page.get_by_role("img", name="A lighthouse at dusk")
     expect(pictures).to_have_count(2)
-    assert all(picture.evaluate("element => element.naturalWidth") == 256 for picture in pictures.all())
+    assert all(
+        picture.evaluate("element => element.naturalWidth") == 256 for picture in pictures.all()
+    )
     expect(page.locator(".figures")).to_contain_text("dall-e-2 256x256 · $0.0320")
     assert upstream.seen[-1]["headers"]["authorization"] == "Bearer sk-own"
     with page.expect_download() as saved:
@@ -70,12 +95,16 @@ def test_the_journey_without_javascript(page, upstream):  # noqa: F811
     expect(page.get_by_label("What it shall show")).to_have_value("A lighthouse at dusk")
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("button", name="Sign out").click()
-    assert [cookie["name"] for cookie in page.context.cookies() if cookie["name"] == "user_token"] == []
+    assert [
+        cookie["name"] for cookie in page.context.cookies() if cookie["name"] == "user_token"
+    ] == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_the_pages_fit_and_say_the_price(chromium, gateway, alice, scheme, width):  # noqa: F811
-    context = chromium.new_context(base_url=gateway.url, viewport={"width": width, "height": 844}, color_scheme=scheme)  # noqa: F811
+    context = chromium.new_context(  # noqa: F811
+        base_url=gateway.url, viewport={"width": width, "height": 844}, color_scheme=scheme
+    )
     context.add_init_script(VIOLATIONS)
     page = context.new_page()  # noqa: F811
     said = []
@@ -87,7 +116,10 @@ def test_the_pages_fit_and_say_the_price(chromium, gateway, alice, scheme, width
     page.get_by_label("Your token", exact=True).fill("sk-own")
     page.get_by_role("button", name="Use this token").click()
     fits(page, "token kept", width)
-    for prompt, ending in (("A lighthouse " + "x" * 300, "Make another like it"), ("!down a boat", "Retry")):
+    for prompt, ending in (
+        ("A lighthouse " + "x" * 300, "Make another like it"),
+        ("!down a boat", "Retry"),
+    ):
         page.goto("/images/")
         page.get_by_label("What it shall show").fill(prompt)
         page.get_by_label("How many").fill("3")

@@ -13,7 +13,17 @@ from llmgateway import checks
 
 def ids(**overridden):
     with override_settings(**overridden):
-        return [message.id for check in (checks.upstream, checks.record, checks.secret, checks.pseudonyms, checks.tokens) for message in check(None)]
+        return [
+            message.id
+            for check in (
+                checks.upstream,
+                checks.record,
+                checks.secret,
+                checks.pseudonyms,
+                checks.tokens,
+            )
+            for message in check(None)
+        ]
 
 
 def test_the_settings_of_the_tests_are_in_order():
@@ -25,7 +35,10 @@ def test_no_endpoint():
     assert ids(LLM_ENDPOINT="", DEMO=True) == []
     with (
         override_settings(LLM_ENDPOINT=""),
-        pytest.raises(SystemCheckError, match=r"(?s)llmgateway\.E001.*HINT: Set it to the whole address of chat completions"),
+        pytest.raises(
+            SystemCheckError,
+            match=r"(?s)llmgateway\.E001.*HINT: Set it to the whole address of chat completions",
+        ),
     ):
         call_command("check", stderr=io.StringIO())
 
@@ -37,8 +50,17 @@ def test_no_authorization_warns_until_it_says_none():
 
 
 def test_tokens_of_peoples_own():
-    assert ids(ALLOW_USER_TOKENS=True, LLM_API_AUTHORIZATION="", TOKEN_URL="https://models.example/tokens") == []
-    assert ids(ALLOW_USER_TOKENS=True, LLM_GATEWAY_URL="https://gateway.example") == ["llmgateway.E010"]
+    assert (
+        ids(
+            ALLOW_USER_TOKENS=True,
+            LLM_API_AUTHORIZATION="",
+            TOKEN_URL="https://models.example/tokens",
+        )
+        == []
+    )
+    assert ids(ALLOW_USER_TOKENS=True, LLM_GATEWAY_URL="https://gateway.example") == [
+        "llmgateway.E010"
+    ]
     assert ids(TOKEN_URL="http://models.example/tokens") == ["llmgateway.E011"]
 
 
@@ -64,7 +86,13 @@ def test_where_an_upstream_may_be(name, address, fine):
 
 
 def test_a_named_host_may_speak_http():
-    assert ids(LLM_ENDPOINT="http://vllm.internal/v1/chat/completions", UPSTREAM_HTTP_HOSTS=["vllm.internal"]) == []
+    assert (
+        ids(
+            LLM_ENDPOINT="http://vllm.internal/v1/chat/completions",
+            UPSTREAM_HTTP_HOSTS=["vllm.internal"],
+        )
+        == []
+    )
 
 
 def test_a_bundle_that_is_no_file(tmp_path):
@@ -97,10 +125,22 @@ def test_submissions_have_an_address_and_known_endings():
             return [message.id for message in [*checks.submissions(None), *checks.upstream(None)]]
 
     assert found(ENABLE_SUBMISSIONS_API=True) == ["llmgateway.E020"]
-    assert found(ENABLE_SUBMISSIONS_API=True, SUBMISSIONS_API_URL="http://vendor.example/in") == ["llmgateway.E002"]
-    assert found(ENABLE_SUBMISSIONS_API=True, SUBMISSIONS_API_URL="https://vendor.example/in", SUBMISSIONS_STATUSES=["refused", "interrupted"]) == []
+    assert found(ENABLE_SUBMISSIONS_API=True, SUBMISSIONS_API_URL="http://vendor.example/in") == [
+        "llmgateway.E002"
+    ]
+    assert (
+        found(
+            ENABLE_SUBMISSIONS_API=True,
+            SUBMISSIONS_API_URL="https://vendor.example/in",
+            SUBMISSIONS_STATUSES=["refused", "interrupted"],
+        )
+        == []
+    )
     assert found(SUBMISSIONS_STATUSES=["pending"]) == ["llmgateway.E021"]
-    with override_settings(ENABLE_SUBMISSIONS_API=True), pytest.raises(SystemCheckError, match="HINT: Set it to the address that takes the calls"):
+    with (
+        override_settings(ENABLE_SUBMISSIONS_API=True),
+        pytest.raises(SystemCheckError, match="HINT: Set it to the address that takes the calls"),
+    ):
         call_command("check", stderr=io.StringIO())
 
 
@@ -110,5 +150,9 @@ def test_a_sample_is_a_percentage_of_what_is_switched_on():
             return [message.id for message in checks.assessments(None)]
 
     assert found(METADATA_CHECK=True, METADATA_SAMPLE=5.5) == found(METADATA_SAMPLE=0) == []
-    assert found(METADATA_CHECK=True, METADATA_SAMPLE=101) == found(METADATA_CHECK=True, METADATA_SAMPLE_MOST=-1) == ["llmgateway.E022"]
+    assert (
+        found(METADATA_CHECK=True, METADATA_SAMPLE=101)
+        == found(METADATA_CHECK=True, METADATA_SAMPLE_MOST=-1)
+        == ["llmgateway.E022"]
+    )
     assert found(METADATA_CHECK=False, METADATA_SAMPLE=5) == ["llmgateway.W006"]

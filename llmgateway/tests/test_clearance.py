@@ -17,14 +17,20 @@ from conversations.tests.calls import turn, user
 
 pytestmark = pytest.mark.django_db
 CANARY = "canary7q4"
-PNG = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + CANARY.encode() * 200).decode()
+PNG = (
+    "data:image/png;base64,"
+    + base64.b64encode(b"\x89PNG\r\n\x1a\n" + CANARY.encode() * 200).decode()
+)
 
 
 @pytest.fixture
 def call() -> Snapshot:
     """In Finance: in the prompt, the question, the answer, the title and a file."""
     alice = User.objects.create_user("alice", department="Finance")
-    asked = [{"role": "system", "content": CANARY}, user([{"type": "text", "text": CANARY}, {"type": "image_url", "image_url": {"url": PNG}}])]
+    asked = [
+        {"role": "system", "content": CANARY},
+        user([{"type": "text", "text": CANARY}, {"type": "image_url", "image_url": {"url": PNG}}]),
+    ]
     call = turn(alice, asked, CANARY, title=CANARY)
     Conversation.objects.update(title=CANARY)
     index.index_messages([call.id])
@@ -32,7 +38,9 @@ def call() -> Snapshot:
 
 
 def client_of(name: str, *groups: str, departments=(), **flags) -> Client:
-    someone = User.objects.create_user(name, is_staff=True, reviews_departments=list(departments), **flags)
+    someone = User.objects.create_user(
+        name, is_staff=True, reviews_departments=list(departments), **flags
+    )
     someone.groups.set(Group.objects.filter(name__in=groups))
     client = Client()
     client.force_login(someone)
@@ -50,21 +58,45 @@ def names(resolver=None, space: str = "") -> Iterator[tuple[str, list[str]]]:
 
 def paths(call: Snapshot) -> list[str]:
     """Every URL that can be made of the rows there are, and every page of every registered model."""
-    known = {"id": [call.id, call.conversation_id], "root": [call.conversation_id], "file": [Attachment.objects.get().pk], "n": [Attachment.objects.get().pk]}
-    known |= {"what": ["claim", "decide"], "panel": ["conversations"], "app_label": ["conversations", "proxy"]}
+    known = {
+        "id": [call.id, call.conversation_id],
+        "root": [call.conversation_id],
+        "file": [Attachment.objects.get().pk],
+        "n": [Attachment.objects.get().pk],
+    }
+    known |= {
+        "what": ["claim", "decide"],
+        "panel": ["conversations"],
+        "app_label": ["conversations", "proxy"],
+    }
     found = {"/admin/", "/"}
     for name, parameters in names():
         for i in range(2):
             try:
-                found.add(reverse(name, kwargs={each: known[each][i % len(known[each])] for each in parameters}))
+                found.add(
+                    reverse(
+                        name,
+                        kwargs={each: known[each][i % len(known[each])] for each in parameters},
+                    )
+                )
             except (KeyError, NoReverseMatch):
                 continue
     for model in admin.site._registry:
         label = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         for row in model._default_manager.all()[:5]:
-            found |= {reverse(f"{label}_{page}", args=[row.pk]) for page in ("change", "delete", "history")}
-    lists = {reverse(f"admin:conversations_{name}_changelist") for name in ("conversation", "snapshot", "auditevent")}
-    found |= {f"{path}{query}" for path in lists for query in (f"?q={CANARY}", f"?q=id:{str(call.id)[:13]}", "?since=")}
+            found |= {
+                reverse(f"{label}_{page}", args=[row.pk])
+                for page in ("change", "delete", "history")
+            }
+    lists = {
+        reverse(f"admin:conversations_{name}_changelist")
+        for name in ("conversation", "snapshot", "auditevent")
+    }
+    found |= {
+        f"{path}{query}"
+        for path in lists
+        for query in (f"?q={CANARY}", f"?q=id:{str(call.id)[:13]}", "?since=")
+    }
     return sorted(path for path in found if "sign-out" not in path and "logout" not in path)
 
 
@@ -81,7 +113,11 @@ def test_the_canary_is_where_reviewers_look(call):
     rita = client_of("rita", "Reviewer")
     found = [path for path in paths(call) if finds(rita, path)]
     transcript = reverse("admin:conversations_conversation_change", args=[call.conversation_id])
-    assert {transcript, reverse("admin:conversations_conversation_changelist"), reverse("admin:conversations_snapshot_change", args=[call.id])} <= set(found)
+    assert {
+        transcript,
+        reverse("admin:conversations_conversation_changelist"),
+        reverse("admin:conversations_snapshot_change", args=[call.id]),
+    } <= set(found)
     assert any("/a/" in path for path in found)
     assert any("csv" in path for path in found)
 
@@ -98,7 +134,9 @@ def test_the_canary_is_where_reviewers_look(call):
     ],
 )
 def test_nobody_without_clearance_finds_it_anywhere(call, groups, flags):
-    client_of("rita", "Reviewer").get(reverse("admin:conversations_conversation_changelist"), {"q": CANARY})
+    client_of("rita", "Reviewer").get(
+        reverse("admin:conversations_conversation_changelist"), {"q": CANARY}
+    )
     assert AuditEvent.objects.filter(terms=CANARY).exists()
     client = client_of("someone", *groups, **flags)
     assert [path for path in paths(call) if finds(client, path)] == []
@@ -106,10 +144,17 @@ def test_nobody_without_clearance_finds_it_anywhere(call, groups, flags):
 
 @pytest.mark.parametrize("group", ["Reviewer", "Lead"])
 def test_nobody_finds_it_beyond_the_departments_of_the_account(call, group):
-    client_of("rita", "Reviewer").get(reverse("admin:conversations_conversation_changelist"), {"q": CANARY})
-    legal, finance = client_of("legal", group, departments=["Legal"]), client_of("finance", group, departments=["Legal", "Finance"])
+    client_of("rita", "Reviewer").get(
+        reverse("admin:conversations_conversation_changelist"), {"q": CANARY}
+    )
+    legal, finance = (
+        client_of("legal", group, departments=["Legal"]),
+        client_of("finance", group, departments=["Legal", "Finance"]),
+    )
     assert [path for path in paths(call) if finds(legal, path)] == []
-    assert finds(finance, reverse("admin:conversations_conversation_change", args=[call.conversation_id]))
+    assert finds(
+        finance, reverse("admin:conversations_conversation_change", args=[call.conversation_id])
+    )
 
 
 def test_a_foreign_conversation_is_neither_claimed_nor_assigned(call, rf):

@@ -46,7 +46,9 @@ def empty(db, settings):
 
 def said(text):
     """The conversation in which somebody says this."""
-    return Conversation.objects.get(messages__text__contains=text, messages__origin="sent", messages__depth=0)
+    return Conversation.objects.get(
+        messages__text__contains=text, messages__origin="sent", messages__depth=0
+    )
 
 
 class Loaded(TestCase):
@@ -62,7 +64,10 @@ class Loaded(TestCase):
 
 class People(Loaded):
     def test_the_accounts_are_those_that_are_printed(self):
-        assert self.loaded == "Loaded 11 demo accounts and 62 sample conversations. The password of alice, bob, rita, admin is: demo\n"
+        assert (
+            self.loaded
+            == "Loaded 11 demo accounts and 62 sample conversations. The password of alice, bob, rita, admin is: demo\n"
+        )
         for name in ("alice", "bob", "rita", "admin"):
             assert signed_in(name, "demo").username == name
         assert set(User.objects.values_list("username", flat=True)) == set(accounts.ACCOUNTS)
@@ -108,9 +113,14 @@ class Samples(Loaded):
     def test_one_conversation_stays_one(self):
         """As many as in the file, less the calls that were refused: nothing was scattered, nothing fell together."""
         entries = json.loads(samples.FILE.read_text("utf-8"))
-        lonely = sum(entry["turns"][0].get("status") == "refused" or entry.get("kind") == "embedding" for entry in entries)
+        lonely = sum(
+            entry["turns"][0].get("status") == "refused" or entry.get("kind") == "embedding"
+            for entry in entries
+        )
         assert Conversation.objects.count() == len(entries) - lonely
-        assert Snapshot.objects.exclude(kind="metadata").count() == sum(len(entry["turns"]) for entry in entries)
+        assert Snapshot.objects.exclude(kind="metadata").count() == sum(
+            len(entry["turns"]) for entry in entries
+        )
         assert not Snapshot.objects.filter(status="pending").exists()
 
     def test_ids_are_in_the_order_of_time(self):
@@ -124,18 +134,38 @@ class Samples(Loaded):
         conversation = Conversation.objects.get(title="A horror story was requested and extended.")
         assert conversation.owner.username == "alice"
         one, two = conversation.snapshots.order_by("id")
-        first = {"role": "assistant", "content": "As I reached for the light switch in the darkness, a cold hand grabbed mine."}
+        first = {
+            "role": "assistant",
+            "content": "As I reached for the light switch in the darkness, a cold hand grabbed mine.",
+        }
         opener = {"role": "user", "content": "write me a 1 sentence horror story"}
         assert rebuild.rebuild_request(one)["messages"] == [opener]
-        assert rebuild.rebuild_request(two)["messages"] == [opener, first, {"role": "user", "content": "add another sentence to the story"}]
-        assert two.reply.text == "I turned around but no one was there, just a feeling of icy breath on the back of my neck."
-        assert [(s.prompt_tokens, s.completion_tokens, s.total_tokens) for s in (one, two)] == [(16, 17, 33), (49, 22, 71)]
-        assert {(s.model, s.served_model) for s in (one, two)} == {("gpt-3.5-turbo", "gpt-3.5-turbo-0301")}
+        assert rebuild.rebuild_request(two)["messages"] == [
+            opener,
+            first,
+            {"role": "user", "content": "add another sentence to the story"},
+        ]
+        assert (
+            two.reply.text
+            == "I turned around but no one was there, just a feeling of icy breath on the back of my neck."
+        )
+        assert [(s.prompt_tokens, s.completion_tokens, s.total_tokens) for s in (one, two)] == [
+            (16, 17, 33),
+            (49, 22, 71),
+        ]
+        assert {(s.model, s.served_model) for s in (one, two)} == {
+            ("gpt-3.5-turbo", "gpt-3.5-turbo-0301")
+        }
 
     def test_every_ending_and_kind_is_there(self):
         statuses = Counter(Snapshot.objects.values_list("status", flat=True))
         assert statuses.keys() == {"ok", "failed", "refused", "cancelled", "interrupted"}
-        assert set(Snapshot.objects.values_list("kind", flat=True)) == {"chat", "image", "embedding", "metadata"}
+        assert set(Snapshot.objects.values_list("kind", flat=True)) == {
+            "chat",
+            "image",
+            "embedding",
+            "metadata",
+        }
         for snapshot in Snapshot.objects.exclude(status="ok"):
             assert snapshot.error_code
             assert snapshot.error
@@ -156,17 +186,31 @@ class Samples(Loaded):
 
     def test_the_four_panels_and_the_api_say_what_the_calls_add_up_to_one_by_one(self):
         today = datetime.now(UTC).date()
-        days, query = [today - timedelta(days=ago) for ago in range(30, -1, -1)], f"?since={today - timedelta(days=30)}&until={today}"
+        days, query = (
+            [today - timedelta(days=ago) for ago in range(30, -1, -1)],
+            f"?since={today - timedelta(days=30)}&until={today}",
+        )
         calls, tokens, threads = Counter(), {"prompt": Counter(), "completion": Counter()}, {}
         for call in Snapshot.objects.select_related("owner", "conversation"):
-            name, spent = call.owner.username, (call.prompt_tokens or 0, call.completion_tokens or 0)
+            name, spent = (
+                call.owner.username,
+                (call.prompt_tokens or 0, call.completion_tokens or 0),
+            )
             calls[name, call.opened.date()] += 1
             for kind, number in zip(("prompt", "completion"), spent, strict=True):
                 tokens[kind][name] += number
             if call.conversation:
                 told = threads.setdefault(call.conversation_id, [call.conversation.title, 0, 0, 0])
-                threads[call.conversation_id] = [told[0], told[1] + bool(call.reply_id), told[2] + spent[0], told[3] + spent[1]]
-        by_tokens = sorted(tokens["prompt"], key=lambda name: -(tokens["prompt"][name] + tokens["completion"][name]))
+                threads[call.conversation_id] = [
+                    told[0],
+                    told[1] + bool(call.reply_id),
+                    told[2] + spent[0],
+                    told[3] + spent[1],
+                ]
+        by_tokens = sorted(
+            tokens["prompt"],
+            key=lambda name: -(tokens["prompt"][name] + tokens["completion"][name]),
+        )
         longest = sorted((sum(told[2:]) for told in threads.values()), reverse=True)[:15]
 
         desk, rita = Client(), User.objects.get(username="rita")
@@ -177,9 +221,17 @@ class Samples(Loaded):
             return list(csv.reader(text.splitlines()))[1:]
 
         assert [[row[0], *map(int, row[1:4])] for row in panel("people")] == [
-            [name, sum(n for (who, _), n in calls.items() if who == name), tokens["prompt"][name], tokens["completion"][name]] for name in by_tokens
+            [
+                name,
+                sum(n for (who, _), n in calls.items() if who == name),
+                tokens["prompt"][name],
+                tokens["completion"][name],
+            ]
+            for name in by_tokens
         ]
-        assert {name: int(number) for name, number in panel("tokens")} == {kind.capitalize(): sum(tokens[kind].values()) for kind in tokens}
+        assert {name: int(number) for name, number in panel("tokens")} == {
+            kind.capitalize(): sum(tokens[kind].values()) for kind in tokens
+        }
         assert [(date, sum(map(int, numbers))) for date, *numbers in panel("history")] == [
             (str(day), sum(n for (_, at), n in calls.items() if at == day)) for day in days
         ]
@@ -188,14 +240,27 @@ class Samples(Loaded):
         assert all(row in threads.values() for row in shown)
 
         _, secret = ApiKey.make(rita, "report", scopes=[ApiKey.Scope.USAGE])
-        told = Client().get(f"/api/usage{query}&of=everyone", headers={"authorization": f"Bearer {secret}"}).json()
-        for name, heads in (("people", ("calls", "prompt_tokens", "completion_tokens")), ("conversations", ("calls", "prompt_tokens", "completion_tokens"))):
-            assert [[row["name"], *(row[head] for head in heads)] for row in told[name]] == [[row[0], *map(int, row[1:4])] for row in panel(name)]
-        assert [told["total"]["prompt_tokens"], told["total"]["completion_tokens"]] == [int(number) for _, number in panel("tokens")]
+        told = (
+            Client()
+            .get(f"/api/usage{query}&of=everyone", headers={"authorization": f"Bearer {secret}"})
+            .json()
+        )
+        for name, heads in (
+            ("people", ("calls", "prompt_tokens", "completion_tokens")),
+            ("conversations", ("calls", "prompt_tokens", "completion_tokens")),
+        ):
+            assert [[row["name"], *(row[head] for head in heads)] for row in told[name]] == [
+                [row[0], *map(int, row[1:4])] for row in panel(name)
+            ]
+        assert [told["total"]["prompt_tokens"], told["total"]["completion_tokens"]] == [
+            int(number) for _, number in panel("tokens")
+        ]
         for series in told["history"]:
             if series["name"] != "All others":
                 assert series["calls"] == [calls[series["name"], day] for day in days]
-        assert [step["calls"] for step in told["steps"]] == [sum(n for (_, at), n in calls.items() if at == day) for day in days]
+        assert [step["calls"] for step in told["steps"]] == [
+            sum(n for (_, at), n in calls.items() if at == day) for day in days
+        ]
 
     def test_every_good_call_is_counted_and_priced(self):
         for snapshot in Snapshot.objects.filter(status="ok").exclude(kind="embedding"):
@@ -213,7 +278,10 @@ class Samples(Loaded):
         conversation = Conversation.objects.get(title="Reminder to a supplier")
         openers = list(conversation.messages.filter(depth=0))
         assert len(openers) == 2
-        assert sorted(conversation.messages.filter(parent=opener, role="assistant").count() for opener in openers) == [1, 2]
+        assert sorted(
+            conversation.messages.filter(parent=opener, role="assistant").count()
+            for opener in openers
+        ) == [1, 2]
 
     def test_a_retry_after_a_failure_asks_in_the_same_place(self):
         conversation = said("agenda for our budget kick-off")
@@ -222,7 +290,9 @@ class Samples(Loaded):
         assert failed.head_id == good.head_id
 
     def test_claimed_turns_are_claimed_and_all_others_relayed(self):
-        assert [message.text[:30] for message in Message.objects.filter(origin="claimed")] == ["Sure! As agreed, I will ignore"]
+        assert [message.text[:30] for message in Message.objects.filter(origin="claimed")] == [
+            "Sure! As agreed, I will ignore"
+        ]
 
     def test_tool_calls_carry_their_results(self):
         conversation = said("build of release/4.2")
@@ -247,7 +317,9 @@ class Samples(Loaded):
         assert "iVBOR" not in drawn.response
         assert str(drawn.cost) == "0.01800000"
         seen = Message.objects.get(raw__contains="background for the title slide").snapshot
-        assert rebuild.rebuild_request(seen)["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+        assert rebuild.rebuild_request(seen)["messages"][0]["content"][1]["image_url"][
+            "url"
+        ].startswith("data:image/png;base64,iVBOR")
         assert Attachment.objects.count() == 2
 
     def test_what_a_reviewer_should_find_is_there(self):
@@ -275,7 +347,11 @@ class Samples(Loaded):
 
     def test_answers_are_of_natural_length(self):
         lengths = [
-            len(threads.searchable_text(json.loads(message.raw) if message.text is None else {"content": message.text}).split())
+            len(
+                threads.searchable_text(
+                    json.loads(message.raw) if message.text is None else {"content": message.text}
+                ).split()
+            )
             for message in Message.objects.filter(role="assistant")
         ]
         assert max(lengths) < 260
@@ -347,7 +423,10 @@ def test_removed_means_that_nobody_gets_in_and_nothing_is_lost(empty, client):
     assert list(ApiKey.objects.filter(revoked=None)) == [mine]
     assert signed_in("carol", "a real password") == real
     assert {kind: rows for kind, rows in everything().items() if kind in kept} == kept
-    assert run("remove_demo") == "There is no active demo account and no demo key. Nothing was changed.\n"
+    assert (
+        run("remove_demo")
+        == "There is no active demo account and no demo key. Nothing was changed.\n"
+    )
 
 
 def test_a_removed_demo_is_not_loaded_over(empty):

@@ -21,7 +21,11 @@ from llmgateway.tests.plugin import ROOT, SETTINGS
 from proxy.tests.gateway import eventually, free_port
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-PROFILES = {"full": {"api", "chat", "worker", "db"}, "backend": {"api", "worker", "db"}, "chat": {"chat", "worker", "db"}}
+PROFILES = {
+    "full": {"api", "chat", "worker", "db"},
+    "backend": {"api", "worker", "db"},
+    "chat": {"chat", "worker", "db"},
+}
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 CI = "CI" in os.environ
 
@@ -36,7 +40,10 @@ def here():
     shutil.rmtree(here)
 
 
-@pytest.mark.skipif(os.geteuid() != 0 and not CI, reason="The Dockerfile's steps mount and change accounts: root's tests run them")
+@pytest.mark.skipif(
+    os.geteuid() != 0 and not CI,
+    reason="The Dockerfile's steps mount and change accounts: root's tests run them",
+)
 def test_the_image_from_its_steps_to_its_end(here):
     image = dockerfile.Image(here)
     assert image.user.split(":")[0].isdigit()
@@ -45,10 +52,17 @@ def test_the_image_from_its_steps_to_its_end(here):
     # What was needed to build it is not in it.
     assert list(image.written(image.volume).iterdir()) == []
     app = image.written("/app")
-    assert {path.relative_to(app) for path in app.rglob("*") if path.is_file() and path.suffix != ".pyc"} == set(dockerfile.sent())
+    assert {
+        path.relative_to(app) for path in app.rglob("*") if path.is_file() and path.suffix != ".pyc"
+    } == set(dockerfile.sent())
 
     port = str(free_port())
-    process = image.start(HOST="127.0.0.1", PORT=port, LLM_ENDPOINT="http://127.0.0.1:9/v1/chat/completions", LLM_API_AUTHORIZATION="none")
+    process = image.start(
+        HOST="127.0.0.1",
+        PORT=port,
+        LLM_ENDPOINT="http://127.0.0.1:9/v1/chat/completions",
+        LLM_API_AUTHORIZATION="none",
+    )
     try:
 
         def get(path):
@@ -70,14 +84,25 @@ def test_the_image_from_its_steps_to_its_end(here):
         eventually(answers, 90)
         healthy = [sys.executable if part == "python" else part for part in image.health]
         assert subprocess.run(healthy, env=os.environ | {"PORT": port}).returncode == 0
-        assert subprocess.run(healthy, env=os.environ | {"PORT": str(free_port())}, stderr=subprocess.DEVNULL).returncode != 0
+        assert (
+            subprocess.run(
+                healthy, env=os.environ | {"PORT": str(free_port())}, stderr=subprocess.DEVNULL
+            ).returncode
+            != 0
+        )
         status, page = get("/sign-in/")
         assert status == 200
         styles = re.search(rb'href="(/static/[\w.-]+\.[0-9a-f]{12}\.css)"', page)[1].decode()
         assert get(styles)[0] == 200
 
-        serve = next(child for child in psutil.Process(process.pid).children(recursive=True) if child.cmdline()[1:] == image.command[1:])
-        assert {child.uids() for child in (serve, *serve.children(recursive=True))} == {(10001, 10001, 10001)}
+        serve = next(
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if child.cmdline()[1:] == image.command[1:]
+        )
+        assert {child.uids() for child in (serve, *serve.children(recursive=True))} == {
+            (10001, 10001, 10001)
+        }
         tree = Path(f"/proc/{serve.pid}/root")
         for path in ("app/written", "srv/static/written", "written"):
             with pytest.raises(OSError, match="Read-only file system"):
@@ -106,7 +131,12 @@ def test_what_is_not_sent_to_the_build():
         "docs/operations.md",
     ):
         assert not dockerfile.passes(Path(name)), name
-    assert {Path("manage.py"), Path("requirements.txt"), Path("fixtures/conversations.json"), Path("llmgateway/wsgi.py")} <= set(dockerfile.sent())
+    assert {
+        Path("manage.py"),
+        Path("requirements.txt"),
+        Path("fixtures/conversations.json"),
+        Path("llmgateway/wsgi.py"),
+    } <= set(dockerfile.sent())
 
 
 # docker-compose -------------------------------------------------------------------------------------------------
@@ -114,7 +144,9 @@ def test_what_is_not_sent_to_the_build():
 
 def test_the_ways_to_run_it():
     for profile, services in PROFILES.items():
-        assert {name for name, service in COMPOSE["services"].items() if profile in service["profiles"]} == services
+        assert {
+            name for name, service in COMPOSE["services"].items() if profile in service["profiles"]
+        } == services
     services = COMPOSE["services"]
     assert {name: service.get("ports") for name, service in services.items()} == {
         "api": ["8008:8008"],
@@ -130,32 +162,48 @@ def test_the_ways_to_run_it():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
         assert service["depends_on"] == {"db": {"condition": "service_healthy"}}
-        assert service["environment"]["DATABASE_URL"].startswith("postgresql://llmgateway:${POSTGRES_PASSWORD:?")
+        assert service["environment"]["DATABASE_URL"].startswith(
+            "postgresql://llmgateway:${POSTGRES_PASSWORD:?"
+        )
         assert set(service["environment"]) <= set(SETTINGS)
         if "ports" in service:
             assert service["ports"] == ["{0}:{0}".format(service["environment"]["PORT"])]
-    assert {volume.split(":")[0] for service in services.values() for volume in service["volumes"]} == set(COMPOSE["volumes"])
+    assert {
+        volume.split(":")[0] for service in services.values() for volume in service["volumes"]
+    } == set(COMPOSE["volumes"])
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("program", [["docker-compose"], ["docker", "compose"]], ids=" ".join)
 def test_compose_takes_it(program, profile, tmp_path):
-    there = shutil.which(program[0]) and subprocess.run([*program, "version"], capture_output=True).returncode == 0
+    there = (
+        shutil.which(program[0])
+        and subprocess.run([*program, "version"], capture_output=True).returncode == 0
+    )
     if not there and program == ["docker-compose"] and CI:
         pytest.fail("docker-compose is not installed")
     if not there:
         pytest.skip(f"{' '.join(program)} is not installed")
     shutil.copy(ROOT / "docker-compose.yml", tmp_path)
     example = (ROOT / ".env.example").read_text()
-    without = subprocess.run([*program, "--profile", profile, "config"], cwd=tmp_path, capture_output=True, text=True)
+    without = subprocess.run(
+        [*program, "--profile", profile, "config"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert without.returncode != 0
-    (tmp_path / ".env").write_text(example.replace("POSTGRES_PASSWORD=\n", "POSTGRES_PASSWORD=secret\n"))
-    done = subprocess.run([*program, "--profile", profile, "config"], cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / ".env").write_text(
+        example.replace("POSTGRES_PASSWORD=\n", "POSTGRES_PASSWORD=secret\n")
+    )
+    done = subprocess.run(
+        [*program, "--profile", profile, "config"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     services = yaml.safe_load(done.stdout)["services"]
     assert set(services) >= PROFILES[profile]
     for name in PROFILES[profile] - {"db"}:
-        assert services[name]["environment"]["DATABASE_URL"] == "postgresql://llmgateway:secret@db:5432/llmgateway"
+        assert (
+            services[name]["environment"]["DATABASE_URL"]
+            == "postgresql://llmgateway:secret@db:5432/llmgateway"
+        )
         assert services[name]["environment"]["LLM_API_AUTHORIZATION"] == "Bearer sk-…"
     assert services["worker"]["environment"]["COMPOSE_PROFILES"] in PROFILES  # the example's
 
@@ -170,10 +218,16 @@ def test_its_statements_run(statement):
         cursor.execute(statement)
 
 
-@pytest.mark.parametrize("file", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda file: file.name
+)
 def test_commands_and_places_that_are_named_exist(file):
     text = file.read_text()
     assert set(re.findall(r"manage\.py ([a-z]\w+)", text)) <= set(get_commands())
     for link, place in re.findall(r"\]\(([\w./-]*)#([\w-]+)\)", text):
-        headings = re.findall(r"^#+ (.*)$", (file.parent / link if link else file).read_text(), re.MULTILINE)
-        assert place in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, place
+        headings = re.findall(
+            r"^#+ (.*)$", (file.parent / link if link else file).read_text(), re.MULTILINE
+        )
+        assert place in {
+            re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings
+        }, place

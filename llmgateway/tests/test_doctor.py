@@ -44,7 +44,13 @@ def gateway(db, settings, tmp_path, wire, monkeypatch):
     settings.SECRET_KEY = "of fifty different characters, which is what Django wants of one"
     wire.answer = json_reply(b'{"data": []}', headers=b"Date: " + http_date().encode() + b"\r\n")
     processes.beat(Process.Role.WORKER)
-    Process.objects.create(id=ids.make_id(datetime.now(UTC)), host="web", pid=1, started=timezone.now(), seen=timezone.now())
+    Process.objects.create(
+        id=ids.make_id(datetime.now(UTC)),
+        host="web",
+        pid=1,
+        started=timezone.now(),
+        seen=timezone.now(),
+    )
     return wire
 
 
@@ -54,14 +60,21 @@ def said(code):
     with pytest.raises(SystemExit) if code else nullcontext():
         call_command("doctor", "--json", stdout=out)
     assert SECRET not in out.getvalue()
-    found = {(one["about"], one["text"]): (one["level"], one["fix"]) for one in json.loads(out.getvalue())}
+    found = {
+        (one["about"], one["text"]): (one["level"], one["fix"])
+        for one in json.loads(out.getvalue())
+    }
     for (about, _), (level, fix) in found.items():
         assert bool(fix) == (level != "ok"), about
     return found
 
 
 def troubles(code):
-    return {(about, level): (text, fix) for (about, text), (level, fix) in said(code).items() if level != "ok"}
+    return {
+        (about, level): (text, fix)
+        for (about, text), (level, fix) in said(code).items()
+        if level != "ok"
+    }
 
 
 def test_all_in_order(gateway):
@@ -79,7 +92,11 @@ def test_settings_that_a_check_finds_wrong(gateway):
     with override_settings(USAGE_POLICY_URL="intranet", SECRET_KEY="short"):
         found = said(1)
     assert found["settings", "USAGE_POLICY_URL is no web address."][0] == "FAIL"
-    assert [level for (about, text), (level, _) in found.items() if about == "settings" and "SECRET_KEY" in text] == ["warn"]
+    assert [
+        level
+        for (about, text), (level, _) in found.items()
+        if about == "settings" and "SECRET_KEY" in text
+    ] == ["warn"]
 
 
 def test_people_who_come_in_without_tls(gateway):
@@ -107,7 +124,9 @@ def test_two_people_with_one_alias(gateway, monkeypatch):
 
 def test_a_migration_that_is_missing(gateway):
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'conversations' AND name = '0001_initial'")
+        cursor.execute(
+            "DELETE FROM django_migrations WHERE app = 'conversations' AND name = '0001_initial'"
+        )
     assert troubles(1)["database", "FAIL"][0] == "1 migrations are not applied."
 
 
@@ -124,10 +143,16 @@ def test_a_worker_that_fell_silent_with_a_backlog_and_a_failed_job(gateway):
     Process.objects.update(seen=long_ago)
     Unsealed.objects.create(subject=ids.make_id(long_ago), closed=long_ago)
     with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO procrastinate_jobs (task_name, queue_name, status) VALUES ('x', 'default', 'failed')")
+        cursor.execute(
+            "INSERT INTO procrastinate_jobs (task_name, queue_name, status) VALUES ('x', 'default', 'failed')"
+        )
     assert ProcrastinateJob.objects.count() == 1
     found = said(1)
-    levels = {text.split(":")[0]: level for (about, text), (level, _) in found.items() if about == "worker"}
+    levels = {
+        text.split(":")[0]: level
+        for (about, text), (level, _) in found.items()
+        if about == "worker"
+    }
     assert levels == {
         "It has been silent for 600 s": "FAIL",
         "1 rows of the record wait for their seal, the oldest for 600 s.": "warn",
@@ -141,7 +166,13 @@ def test_nothing_runs(gateway):
 
 
 @pytest.mark.parametrize(
-    ("status", "level", "code"), [("401 Unauthorized", "FAIL", 1), ("404 Not Found", "ok", 0), ("500 Odd", "warn", 0), ("200 OK", "ok", 0)]
+    ("status", "level", "code"),
+    [
+        ("401 Unauthorized", "FAIL", 1),
+        ("404 Not Found", "ok", 0),
+        ("500 Odd", "warn", 0),
+        ("200 OK", "ok", 0),
+    ],
 )
 def test_what_an_upstream_says(gateway, status, level, code):
     gateway.answer = json_reply(b"{}", status)
@@ -150,7 +181,9 @@ def test_what_an_upstream_says(gateway, status, level, code):
 
 
 def test_each_upstream_is_asked_and_the_dead_one_named(gateway):
-    with override_settings(LLM_IMG_ENDPOINT=f"http://user:{SECRET}@127.0.0.1:9/v1/images?key={SECRET}"):
+    with override_settings(
+        LLM_IMG_ENDPOINT=f"http://user:{SECRET}@127.0.0.1:9/v1/images?key={SECRET}"
+    ):
         found = troubles(1)
     assert "LLM_IMG_ENDPOINT" in found["upstream 127.0.0.1:9", "FAIL"][1]
     with override_settings(LLM_IMG_ENDPOINT="http://[::1/v1"):
@@ -184,7 +217,11 @@ def test_a_folder_that_cannot_be_written(gateway, settings, tmp_path):
 
 
 def test_no_database(var):
-    done = Served(Path(var), DATABASE_URL=f"postgres://gateway:{SECRET}@127.0.0.1:9/gateway", LLM_ENDPOINT="http://127.0.0.1:9/v1").manage("doctor")
+    done = Served(
+        Path(var),
+        DATABASE_URL=f"postgres://gateway:{SECRET}@127.0.0.1:9/gateway",
+        LLM_ENDPOINT="http://127.0.0.1:9/v1",
+    ).manage("doctor")
     assert (done.returncode, done.stderr) == (1, "")
     assert "FAIL  database: It does not answer" in done.stdout
     assert "→ Start PostgreSQL, or mend DATABASE_URL." in done.stdout

@@ -17,24 +17,46 @@ def test_every_setting_is_explained(name):
 
 
 def test_the_settings_were_found():
-    assert {"DEMO", "VAR_DIR", "DATABASE_URL", "SECRET_KEY", "LLM_ENDPOINT", "LLM_CA_BUNDLE", "LOG_LEVEL"} <= set(SETTINGS)
+    assert {
+        "DEMO",
+        "VAR_DIR",
+        "DATABASE_URL",
+        "SECRET_KEY",
+        "LLM_ENDPOINT",
+        "LLM_CA_BUNDLE",
+        "LOG_LEVEL",
+    } <= set(SETTINGS)
 
 
 def test_no_setting_is_made_up():
     example = set(re.findall(r"^#? ?([A-Z][A-Z_]+)=", EXAMPLE, re.MULTILINE))
-    assert example - set(SETTINGS) == {"COMPOSE_PROFILES", "POSTGRES_PASSWORD"}  # docker-compose.yml's own
+    assert example - set(SETTINGS) == {
+        "COMPOSE_PROFILES",
+        "POSTGRES_PASSWORD",
+    }  # docker-compose.yml's own
     table = set(re.findall(r"^\| `([A-Z][A-Z_]+)`", README, re.MULTILINE))
     assert table == set(SETTINGS)
 
 
 def test_every_make_target_is_explained():
-    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
-    assert [target for target in targets if f"`make {target}`" not in README and f"make {target}\n" not in README] == []
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[
+        1
+    ].split()
+    assert [
+        target
+        for target in targets
+        if f"`make {target}`" not in README and f"make {target}\n" not in README
+    ] == []
 
 
-@pytest.mark.parametrize("command", sorted(ROOT.glob("*/management/commands/[a-z]*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "command", sorted(ROOT.glob("*/management/commands/[a-z]*.py")), ids=lambda path: path.stem
+)
 def test_every_command_is_explained(command):
-    assert any(f"manage.py {command.stem}" in text for text in (README, *(page.read_text() for page in (ROOT / "docs").glob("*.md"))))
+    assert any(
+        f"manage.py {command.stem}" in text
+        for text in (README, *(page.read_text() for page in (ROOT / "docs").glob("*.md")))
+    )
 
 
 def test_every_linked_file_exists():

@@ -42,11 +42,18 @@ def folder():
 
 
 def connect(folder: Path) -> psycopg.Connection:
-    return psycopg.connect(host=str(folder), port=5432, user="postgres", dbname="llmgateway", autocommit=True)
+    return psycopg.connect(
+        host=str(folder), port=5432, user="postgres", dbname="llmgateway", autocommit=True
+    )
 
 
 def holder(folder):
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout.readline() == b"started\n"
     return process
 
@@ -57,8 +64,12 @@ def test_only_its_own_account_reaches_data_and_socket(folder):
     server = postgres.postmaster(folder)
     assert stat.S_IMODE(status.st_mode) == 0o700
     assert status.st_uid == server.uids().effective != 0
-    assert [path for path in folder.parent.rglob("*") if path.is_socket()] == [folder / ".s.PGSQL.5432"]
-    assert [connection.laddr for connection in server.net_connections("unix") if connection.laddr] == [str(folder / ".s.PGSQL.5432")]
+    assert [path for path in folder.parent.rglob("*") if path.is_socket()] == [
+        folder / ".s.PGSQL.5432"
+    ]
+    assert [
+        connection.laddr for connection in server.net_connections("unix") if connection.laddr
+    ] == [str(folder / ".s.PGSQL.5432")]
 
 
 def test_it_listens_on_no_port(folder):
@@ -137,8 +148,12 @@ def test_a_killed_server_recovers(folder):
 def test_a_stale_number_that_is_another_process_now(folder):
     postgres.start(folder)
     postgres.stop(folder)
-    with subprocess.Popen(["sleep", "60"], user=folder.stat().st_uid if os.geteuid() == 0 else None) as stranger:
-        (folder / "postmaster.pid").write_text(f"{stranger.pid}\n{folder}\n1700000000\n5432\n{folder}\n\n  1 1\nready\n")
+    with subprocess.Popen(
+        ["sleep", "60"], user=folder.stat().st_uid if os.geteuid() == 0 else None
+    ) as stranger:
+        (folder / "postmaster.pid").write_text(
+            f"{stranger.pid}\n{folder}\n1700000000\n5432\n{folder}\n\n  1 1\nready\n"
+        )
         assert postgres.postmaster(folder) is None
         postgres.start(folder)
         assert postgres.postmaster(folder).pid != stranger.pid
@@ -157,9 +172,19 @@ def test_an_interrupted_first_start_is_made_again(folder):
 
 
 def test_many_may_start_it_at_once(folder):
-    processes = [subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(folder)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(4)
+    ]
     assert [process.stdout.readline() for process in processes] == [b"started\n"] * 4
-    assert [process.communicate(timeout=30) and process.returncode for process in processes] == [0] * 4
+    assert [process.communicate(timeout=30) and process.returncode for process in processes] == [
+        0
+    ] * 4
     assert postgres.postmaster(folder) is None
 
 
@@ -177,7 +202,13 @@ def test_folders_above_it_are_opened_for_passage_only(folder):
 def test_the_database_by_its_address():
     entry = database.settings("postgresql://u:p%40ss@db:6432/name?sslmode=require", Path("/var/x"))
     assert entry["ENGINE"] == "django.db.backends.postgresql"
-    assert (entry["USER"], entry["PASSWORD"], entry["HOST"], entry["PORT"], entry["NAME"]) == ("u", "p@ss", "db", 6432, "name")
+    assert (entry["USER"], entry["PASSWORD"], entry["HOST"], entry["PORT"], entry["NAME"]) == (
+        "u",
+        "p@ss",
+        "db",
+        6432,
+        "name",
+    )
     assert entry["OPTIONS"] == {"sslmode": "require"}
     assert database.settings("", Path("/var/x"))["HOST"] == "/var/x/pg"
 

@@ -22,17 +22,29 @@ def test_a_made_up_call_is_rebuilt_continued_searched_and_counted(year):
     assert Snapshot.objects.count() == Seal.objects.filter(kind="snapshot").count() >= 300
     assert not Snapshot.objects.filter(status=Snapshot.Status.PENDING).exists()
     call = (
-        Snapshot.objects.filter(status=Snapshot.Status.OK, kind=Snapshot.Kind.CHAT, head__depth__gte=2).select_related("owner", "conversation", "reply").first()
+        Snapshot.objects.filter(
+            status=Snapshot.Status.OK, kind=Snapshot.Kind.CHAT, head__depth__gte=2
+        )
+        .select_related("owner", "conversation", "reply")
+        .first()
     )
     asked = rebuild.rebuild_request(call)["messages"]
     assert asked[-1] == {"role": "user", "content": call.head.text}
-    again = turn(call.owner, [*asked, rebuild.rebuild_response(call)["choices"][0]["message"], user("and then?")], "so")
+    again = turn(
+        call.owner,
+        [*asked, rebuild.rebuild_response(call)["choices"][0]["message"], user("and then?")],
+        "so",
+    )
     assert again.conversation == call.conversation
     first_words = " ".join(call.head.text.split()[:8])
     assert index.find_conversations(f'"{first_words}"', owner=call.owner_id)
     for name in ("prompt_tokens", "completion_tokens", "cost"):
-        assert Usage.objects.aggregate(sum=Sum(name)) == Snapshot.objects.aggregate(sum=Sum(name)), name
-        assert Conversation.objects.aggregate(sum=Sum(name)) == Snapshot.objects.exclude(conversation=None).aggregate(sum=Sum(name)), name
+        assert Usage.objects.aggregate(sum=Sum(name)) == Snapshot.objects.aggregate(
+            sum=Sum(name)
+        ), name
+        assert Conversation.objects.aggregate(sum=Sum(name)) == Snapshot.objects.exclude(
+            conversation=None
+        ).aggregate(sum=Sum(name)), name
 
 
 def test_it_stays_away_from_other_peoples_records(db):

@@ -59,17 +59,23 @@ def test_a_worker_that_ended(client, fresh):
 def test_a_migration_that_is_missing(client, fresh):
     processes.beat(Process.Role.WORKER)
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'conversations' AND name = '0001_initial'")
+        cursor.execute(
+            "DELETE FROM django_migrations WHERE app = 'conversations' AND name = '0001_initial'"
+        )
     assert said(client) == (503, "not ready: migrations")
 
 
 def test_one_that_this_version_does_not_know_is_of_the_next(client, fresh):
     processes.beat(Process.Role.WORKER)
     with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('conversations', '9999_later', now())")
+        cursor.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('conversations', '9999_later', now())"
+        )
     assert said(client) == (200, "ready")
 
 
-def test_while_one_asks_the_others_hear_what_was_last_said(client, fresh, django_assert_num_queries):
+def test_while_one_asks_the_others_hear_what_was_last_said(
+    client, fresh, django_assert_num_queries
+):
     with health._lock, django_assert_num_queries(0):
         assert said(client) == (503, "not ready: database")

@@ -8,7 +8,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("conversations", "proxy", "llmgateway")
-HTTP_CLIENTS = {"requests", "urllib3", "urllib.request", "http.client", "httpx", "httpx2", "aiohttp", "openai"}
+HTTP_CLIENTS = {
+    "requests",
+    "urllib3",
+    "urllib.request",
+    "http.client",
+    "httpx",
+    "httpx2",
+    "aiohttp",
+    "openai",
+}
 FORBIDDEN = {
     "conversations": {"proxy", "llmgateway"} | HTTP_CLIENTS,
     "proxy": {"llmgateway"},
@@ -18,7 +27,19 @@ FORBIDDEN = {
 }
 # Folders of an app, from the ground up: each may import those that stand before it, and the flat modules of its app.
 FLOORS = {
-    "conversations": ["models", "record", "people", "proof", "search", "report", "imports", "reading", "exports", "admin", "management"],
+    "conversations": [
+        "models",
+        "record",
+        "people",
+        "proof",
+        "search",
+        "report",
+        "imports",
+        "reading",
+        "exports",
+        "admin",
+        "management",
+    ],
     "proxy": ["providers", "models", "upstreams", "relay", "jobs", "api", "pages", "admin"],
     "llmgateway": ["embedded", "demo", "ops", "server", "management"],
 }
@@ -41,7 +62,9 @@ def imported(source: str, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            above = (
+                package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            )
             module = ".".join([*above, *([node.module] if node.module else [])])
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
@@ -53,7 +76,9 @@ def beneath(name: str, packages: Iterable[str]) -> bool:
 
 def forbidden(package: str) -> set[str]:
     """What the modules of a package may not import."""
-    names = {name for above, those in FORBIDDEN.items() if beneath(package, [above]) for name in those}
+    names = {
+        name for above, those in FORBIDDEN.items() if beneath(package, [above]) for name in those
+    }
     app, _, folder = package.partition(".")
     floors, folder = FLOORS[app], folder.partition(".")[0]
     if folder in floors:
@@ -86,7 +111,9 @@ def arrows(sources: dict[str, tuple[str, str]]) -> dict[str, set[str]]:
     found = {}
     for name, (package, source) in sources.items():
         meant = {each for each in imported(source, package) if each in sources}
-        found[name] = {each for each in meant if not any(other.startswith(each + ".") for other in meant)} - {name}
+        found[name] = {
+            each for each in meant if not any(other.startswith(each + ".") for other in meant)
+        } - {name}
     return found
 
 
@@ -100,7 +127,11 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
                 seen.add(node)
                 waiting += graph.get(node, ())
         reached[start] = seen
-    groups = {tuple(sorted(node for node in reached[start] if start in reached.get(node, ()))) for start in graph if start in reached[start]}
+    groups = {
+        tuple(sorted(node for node in reached[start] if start in reached.get(node, ())))
+        for start in graph
+        if start in reached[start]
+    }
     return [list(group) for group in sorted(groups)]
 
 
@@ -109,7 +140,9 @@ def by_folder(graph: dict[str, set[str]]) -> dict[str, set[str]]:
     folders: dict[str, set[str]] = {}
     for name, targets in graph.items():
         folder = ".".join(name.split(".")[:2])
-        folders.setdefault(folder, set()).update({".".join(target.split(".")[:2]) for target in targets} - {folder})
+        folders.setdefault(folder, set()).update(
+            {".".join(target.split(".")[:2]) for target in targets} - {folder}
+        )
     return folders
 
 
@@ -118,14 +151,25 @@ def house() -> dict[str, tuple[str, str]]:
 
 
 def test_the_direction_of_imports():
-    found = {name: wrong for name, (package, source) in house().items() if (wrong := breaches(source, package))}
+    found = {
+        name: wrong
+        for name, (package, source) in house().items()
+        if (wrong := breaches(source, package))
+    }
     assert found == {}
 
 
 def test_every_folder_has_its_floor():
-    folders = {path.parent.relative_to(ROOT).parts for path in modules().values() if len(path.relative_to(ROOT).parts) > 2}
+    folders = {
+        path.parent.relative_to(ROOT).parts
+        for path in modules().values()
+        if len(path.relative_to(ROOT).parts) > 2
+    }
     known = {(app, folder) for app, floors in FLOORS.items() for folder in floors}
-    apart = {("conversations", "templatetags"), ("proxy", "demo")}  # pages load the one; the other is a program of its own
+    apart = {
+        ("conversations", "templatetags"),
+        ("proxy", "demo"),
+    }  # pages load the one; the other is a program of its own
     assert {folder[:2] for folder in folders} == known | apart
 
 
@@ -136,7 +180,9 @@ def test_no_circles():
     assert circles(by_folder(graph)) == []
 
 
-@pytest.mark.parametrize("folder", sorted({f"{app}/{folder}" for app, floors in FLOORS.items() for folder in floors}))
+@pytest.mark.parametrize(
+    "folder", sorted({f"{app}/{folder}" for app, floors in FLOORS.items() for folder in floors})
+)
 def test_a_folder_says_what_is_in_it(folder):
     """Two lines at least: what it holds, and what it may import. Three files, or it is none."""
     if folder.endswith("management"):
@@ -170,13 +216,23 @@ def test_a_breach_is_seen(source, package):
 
 
 def test_what_is_allowed_is_no_breach():
-    assert breaches("from urllib.parse import urlsplit\nfrom . import review\nimport proxying", "conversations") == []
+    assert (
+        breaches(
+            "from urllib.parse import urlsplit\nfrom . import review\nimport proxying",
+            "conversations",
+        )
+        == []
+    )
     assert breaches("import requests\nfrom conversations import record", "proxy") == []
     assert breaches("from ..record import threads", "conversations.reading") == []
 
 
 def test_a_circle_is_seen():
-    files = {"a.b.one": ("a.b", "from ..c import two"), "a.c.two": ("a.c", "def late():\n    from a.b import three"), "a.b.three": ("a.b", "")}
+    files = {
+        "a.b.one": ("a.b", "from ..c import two"),
+        "a.c.two": ("a.c", "def late():\n    from a.b import three"),
+        "a.b.three": ("a.b", ""),
+    }
     assert circles(arrows(files)) == []
     assert circles(by_folder(arrows(files))) == [["a.b", "a.c"]]
     files["a.b.three"] = ("a.b", "from . import one")

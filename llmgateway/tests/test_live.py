@@ -8,13 +8,30 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from conversations.models import Partial, Snapshot
 from conversations.tests import calls
-from llmgateway.tests.test_browser import VIOLATIONS, alice, chromium, enter, faults, gateway, pytestmark, sign_in, slow, upstream  # noqa: F401 (fixtures)
+from llmgateway.tests.test_browser import (  # noqa: F401 (fixtures)
+    VIOLATIONS,
+    alice,
+    chromium,
+    enter,
+    faults,
+    gateway,
+    pytestmark,
+    sign_in,
+    slow,
+    upstream,
+)
 from proxy.models import UseCase
 from proxy.tests.gateway import eventually
 
 LONG = "Explain how tides work, with a table"
-PARAGRAPHS = "!echo " + "\n\n".join(f"{n}. paragraph of a few words that take a moment to come\n\n---" for n in range(12))
-CODE = "!echo Look:\n\n```python\n" + "\n".join(f"line_{n} = {n}  # and a comment" for n in range(60)) + "\n```\n\nThat was *all*."
+PARAGRAPHS = "!echo " + "\n\n".join(
+    f"{n}. paragraph of a few words that take a moment to come\n\n---" for n in range(12)
+)
+CODE = (
+    "!echo Look:\n\n```python\n"
+    + "\n".join(f"line_{n} = {n}  # and a comment" for n in range(60))
+    + "\n```\n\nThat was *all*."
+)
 HOSTILE = """!echo <script>document.title='owned'</script> <img src=x onerror="document.title='owned'">
 
 [click](javascript:document.title='owned') ![pixel](https://evil.example/p.png) \u202ereversed
@@ -115,7 +132,9 @@ def test_closed_blocks_are_not_touched_again(page, slow):  # noqa: F811
     expect(page.locator("[role=log] > *").first).to_be_visible()
     page.evaluate("window.first = document.querySelector('[role=log]').firstElementChild")
     whole(page)
-    assert page.evaluate("window.first === document.querySelector('.answer .prose').firstElementChild")
+    assert page.evaluate(
+        "window.first === document.querySelector('.answer .prose').firstElementChild"
+    )
 
 
 def test_a_conversation_goes_on(page):
@@ -141,7 +160,9 @@ def test_code_grows_as_text_and_is_coloured_once_it_is_whole(page, upstream, slo
     whole(page)
     assert page.locator(".answer .code code span").count() > 60
     page.get_by_role("button", name="Copy the code").click()
-    assert page.evaluate("navigator.clipboard.readText()").startswith("line_0 = 0  # and a comment\nline_1 = 1")
+    assert page.evaluate("navigator.clipboard.readText()").startswith(
+        "line_0 = 0  # and a comment\nline_1 = 1"
+    )
     page.get_by_role("button", name="Copy the answer").click()
     assert page.evaluate("navigator.clipboard.readText()").endswith("That was all.")
 
@@ -153,7 +174,9 @@ def test_a_reload_finds_the_answer_growing(page, slow):  # noqa: F811
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     expect(status(page)).to_have_text("Generating…")
     size = len(page.locator(".answer .said").inner_text())
-    page.wait_for_function("size => document.querySelector('.answer .said').innerText.length > size", arg=size)
+    page.wait_for_function(
+        "size => document.querySelector('.answer .said').innerText.length > size", arg=size
+    )
     whole(page)
     assert Snapshot.objects.get().status == "ok"
     expect(page.get_by_role("button", name="Send")).to_be_visible()
@@ -179,7 +202,11 @@ def test_a_cut_is_followed_from_where_it_was(page, context, slow):  # noqa: F811
     expect(page.locator("[role=log] > *").nth(1)).to_be_visible()
     page.evaluate("window.cut.abort()")
     whole(page)
-    assert [url for url in page.evaluate("window.fetched") if re.search(r"/live/[0-9a-f-]{36}\?after=[1-9]\d*$", url)]
+    assert [
+        url
+        for url in page.evaluate("window.fetched")
+        if re.search(r"/live/[0-9a-f-]{36}\?after=[1-9]\d*$", url)
+    ]
     assert Snapshot.objects.get().status == "ok"
     followed = dom(page)
     page.reload()
@@ -216,7 +243,11 @@ def test_stop(page, upstream, slow, way, again):  # noqa: F811
 
 @pytest.mark.parametrize(
     ("word", "title", "action"),
-    [("!down", "No answer.", "Retry"), ("!cut", "The answer was cut off.", "Retry"), ("!400", "The model's provider refused this.", "Edit the question")],
+    [
+        ("!down", "No answer.", "Retry"),
+        ("!cut", "The answer was cut off.", "Retry"),
+        ("!400", "The model's provider refused this.", "Edit the question"),
+    ],
 )
 def test_each_problem_is_named_with_its_action(page, word, title, action):
     send(page, f"{word} what is DNS, in some detail?")
@@ -241,7 +272,9 @@ def test_each_problem_is_named_with_its_action(page, word, title, action):
 
 def test_what_stopped_short_is_asked_again_in_place(page, alice, upstream):  # noqa: F811
     """Silent, out of turn, failing, killed: each is named, and Retry asks the same once more, on the page that stands there."""
-    call = calls.ask(alice, [calls.user("What is DNS?")], params={"temperature": 0.5}, model="gpt-4o")
+    call = calls.ask(
+        alice, [calls.user("What is DNS?")], params={"temperature": 0.5}, model="gpt-4o"
+    )
     calls.answer(call, "half an", status="interrupted")
     page.goto(f"/c/{call.conversation}/?at={call.head}")
     page.evaluate("window.stands = true")
@@ -260,21 +293,27 @@ def test_what_stopped_short_is_asked_again_in_place(page, alice, upstream):  # n
     page.reload()
     assert dom(page) == shown
     for word, says in (
-        ("!silent", "No answer. The model's server was silent for too long."), ("!429", "No answer. Rate limit reached"),
-        ("!500", "No answer. The server had an error"), ("!error", "The answer was cut off. The server had an error"),
-    ):  # fmt: skip
+        ("!silent", "No answer. The model's server was silent for too long."),
+        ("!429", "No answer. Rate limit reached"),
+        ("!500", "No answer. The server had an error"),
+        ("!error", "The answer was cut off. The server had an error"),
+    ):
         send(page, f"{word} what is DNS?")
         expect(problem).to_contain_text(says)
         expect(problem.locator("button, a")).to_have_text("Retry")
     problem.get_by_label("with").select_option("gpt-4.1-mini")
     problem.get_by_role("button").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value("gpt-4.1-mini")
-    expect(problem.get_by_label("with").locator("option").first).to_have_text("gpt-4.1-mini")  # what was asked this time
+    expect(problem.get_by_label("with").locator("option").first).to_have_text(
+        "gpt-4.1-mini"
+    )  # what was asked this time
     assert upstream.seen[-1]["body"]["model"] == "gpt-4.1-mini"
 
 
 def test_an_answer_and_a_question_have_other_versions(page, alice):  # noqa: F811
-    first = calls.turn(alice, [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o")
+    first = calls.turn(
+        alice, [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o"
+    )
     page.goto(f"/c/{first.conversation_id}/")
     send(page, "Show it as a table")
     whole(page)
@@ -282,7 +321,9 @@ def test_an_answer_and_a_question_have_other_versions(page, alice):  # noqa: F81
     page.get_by_role("button", name="Regenerate").first.click()
     whole(page)
     assert page.evaluate("window.stands")
-    expect(page.locator(".turn")).to_have_count(2)  # what followed the first answer is beside the line now
+    expect(page.locator(".turn")).to_have_count(
+        2
+    )  # what followed the first answer is beside the line now
     expect(page.locator(".answer .versions")).to_contain_text("2 of 2")
     expect(page.get_by_role("navigation", name="Export")).to_have_count(1)
     expect(page.get_by_label("Your question")).to_be_focused()
@@ -294,7 +335,9 @@ def test_an_answer_and_a_question_have_other_versions(page, alice):  # noqa: F81
 
 
 def test_a_question_is_edited_where_it_stands(page, alice):  # noqa: F811
-    first = calls.turn(alice, [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o")
+    first = calls.turn(
+        alice, [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o"
+    )
     page.goto(f"/c/{first.conversation_id}/")
     send(page, "Show it as a table")
     whole(page)
@@ -320,7 +363,10 @@ def test_a_question_is_edited_where_it_stands(page, alice):  # noqa: F811
     expect(page.locator(".question .versions")).to_contain_text("3 of 3")
     expect(page.get_by_label("Your question")).to_have_value("a draft")
     assert page.evaluate("window.stands")
-    assert Snapshot.objects.filter(kind="chat").latest("id").head.parent == Snapshot.objects.earliest("id").reply
+    assert (
+        Snapshot.objects.filter(kind="chat").latest("id").head.parent
+        == Snapshot.objects.earliest("id").reply
+    )
     page.get_by_label("Your question").fill("")
     shown = dom(page)
     page.reload()
@@ -328,7 +374,9 @@ def test_a_question_is_edited_where_it_stands(page, alice):  # noqa: F811
     page.get_by_role("link", name="Edit").last.click()
     expect(box).to_be_focused()
     page.evaluate("document.querySelector('form.rewording [name=use_case]').value = '999'")
-    page.get_by_role("button", name="Send as a new branch").click()  # what is not let through stays where it is written
+    page.get_by_role(
+        "button", name="Send as a new branch"
+    ).click()  # what is not let through stays where it is written
     expect(page.get_by_role("alert")).to_contain_text("This use case is no longer offered.")
     expect(box).to_be_focused()
     page.get_by_role("button", name="Cancel").click()
@@ -341,7 +389,12 @@ def test_hostile_text_does_nothing_while_it_streams(page):
     send(page, HOSTILE)
     whole(page)
     assert page.title() != "owned"
-    assert page.locator("main :is(script, img, iframe, [onerror], [href^='javascript:'], [href^='data:'])").count() == 0
+    assert (
+        page.locator(
+            "main :is(script, img, iframe, [onerror], [href^='javascript:'], [href^='data:'])"
+        ).count()
+        == 0
+    )
     assert page.locator(".answer .code").count() == 3
     streamed = dom(page)
     page.reload()
@@ -384,7 +437,9 @@ def test_a_form_that_is_too_old_keeps_the_question(page, context):
 def test_what_is_not_let_through_stays_in_its_box(page):
     page.get_by_text("Parameters").click()
     page.get_by_label("Temperature").fill("1.5")
-    page.evaluate("document.querySelector('[name=temperature]').max = ''; document.querySelector('[name=temperature]').value = '7'")
+    page.evaluate(
+        "document.querySelector('[name=temperature]').max = ''; document.querySelector('[name=temperature]').value = '7'"
+    )
     send(page, "my question")
     expect(page.get_by_text("At most 2.")).to_be_visible()
     expect(page.get_by_label("Your question")).to_have_value("my question")
@@ -395,7 +450,9 @@ def test_what_is_not_let_through_stays_in_its_box(page):
 
 
 def test_the_gateway_away(page):
-    page.route("**/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
+    page.route(
+        "**/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_()
+    )
     send(page, "my question")
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
     expect(page.get_by_label("Your question")).to_have_value("my question")
@@ -407,7 +464,12 @@ def test_the_gateway_away(page):
 
 def test_a_use_case_brings_its_model_along(page):
     UseCase.objects.create(name="Librarian", model="gpt-4o-mini")
-    eventually(lambda: page.goto("/") and page.get_by_label("Use case").locator("option", has_text="Librarian").count())
+    eventually(
+        lambda: (
+            page.goto("/")
+            and page.get_by_label("Use case").locator("option", has_text="Librarian").count()
+        )
+    )
     page.get_by_label("Model").select_option("gpt-4o")
     page.get_by_label("Use case").select_option("Librarian")
     expect(page.get_by_label("Model")).to_have_value("gpt-4o-mini")
@@ -425,8 +487,12 @@ def test_a_use_case_brings_its_model_along(page):
 def test_enter_while_composing_and_with_shift_sends_nothing(page):
     box = page.get_by_label("Your question")
     box.fill("にほん")
-    box.dispatch_event("keydown", {"key": "Enter", "isComposing": True, "bubbles": True, "cancelable": True})
-    box.dispatch_event("keydown", {"key": "Enter", "keyCode": 229, "bubbles": True, "cancelable": True})
+    box.dispatch_event(
+        "keydown", {"key": "Enter", "isComposing": True, "bubbles": True, "cancelable": True}
+    )
+    box.dispatch_event(
+        "keydown", {"key": "Enter", "keyCode": 229, "bubbles": True, "cancelable": True}
+    )
     box.press("Shift+Enter")
     page.wait_for_timeout(300)
     assert Snapshot.objects.count() == 0
@@ -440,9 +506,17 @@ def test_a_stranger_finds_neither_stream_nor_stop(page, alice, context, gateway)
     bob = get_user_model().objects.create_user("bob", password="another horse battery")
     his = calls.ask(bob, [calls.user("private")])
     for id in (his.conversation, calls.turn(alice, [calls.user("q")], "a").conversation_id):
-        response = context.request.get(f"{gateway.url}/c/{id}/live/{his.id}", headers={"Accept": "text/event-stream"})
+        response = context.request.get(
+            f"{gateway.url}/c/{id}/live/{his.id}", headers={"Accept": "text/event-stream"}
+        )
         assert response.status == 404
         assert "private" not in response.text()
         token = page.locator("form.composer [name=csrfmiddlewaretoken]").get_attribute("value")
-        assert context.request.post(f"{gateway.url}/c/{id}/stop/", form={"call": str(his.id), "csrfmiddlewaretoken": token}).status == 404
+        assert (
+            context.request.post(
+                f"{gateway.url}/c/{id}/stop/",
+                form={"call": str(his.id), "csrfmiddlewaretoken": token},
+            ).status
+            == 404
+        )
     assert not Snapshot.objects.get(id=his.id).stop

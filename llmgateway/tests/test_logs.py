@@ -39,7 +39,15 @@ def ring(link, *problems):
     return problems[0]
 
 
-@pytest.mark.parametrize(("said", "written"), [("two\nlines", "two\nlines"), ('"quoted"', '"quoted"'), ("half \ud800", "half ?"), ("\x00", "\x00")])
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("two\nlines", "two\nlines"),
+        ('"quoted"', '"quoted"'),
+        ("half \ud800", "half ?"),
+        ("\x00", "\x00"),
+    ],
+)
 def test_whatever_is_said_is_one_object(said, written):
     assert line("%s", said)["message"] == written
 
@@ -49,7 +57,11 @@ def test_the_id_of_the_request_where_there_is_one():
     assert "request_id" not in line("x")
     request_id.current.set("01a2")
     assert line("x")["request_id"] == "01a2"
-    assert logs.Plain().format(logging.LogRecord("a", logging.INFO, __file__, 1, "x", (), None)).endswith(" INFO a x [01a2]")
+    assert (
+        logs.Plain()
+        .format(logging.LogRecord("a", logging.INFO, __file__, 1, "x", (), None))
+        .endswith(" INFO a x [01a2]")
+    )
     request_id.current.reset(before)
 
 
@@ -71,7 +83,9 @@ both = pytest.mark.parametrize("lines", [plain, as_json])
 
 @both
 @pytest.mark.parametrize("link", ["__cause__", "__context__"])
-@pytest.mark.parametrize("classes", [[KeyError], [KeyError, OSError], [KeyError, OSError, ValueError]])
+@pytest.mark.parametrize(
+    "classes", [[KeyError], [KeyError, OSError], [KeyError, OSError, ValueError]]
+)
 def test_a_ring_of_exceptions_is_walked_once(lines, link, classes):
     problem = ring(link, *(each("a secret") for each in classes))
     assert lines(problem) == [f"  builtins.{each.__name__}" for each in classes]
@@ -81,7 +95,11 @@ def test_a_ring_of_exceptions_is_walked_once(lines, link, classes):
 def test_a_ring_further_down_the_chain_is_walked_once(lines):
     problem = RuntimeError("a secret")
     problem.__cause__ = ring("__context__", KeyError("a secret"), OSError("a secret"))
-    assert lines(problem) == ["  builtins.RuntimeError", "  builtins.KeyError", "  builtins.OSError"]
+    assert lines(problem) == [
+        "  builtins.RuntimeError",
+        "  builtins.KeyError",
+        "  builtins.OSError",
+    ]
 
 
 @both
@@ -101,7 +119,9 @@ def test_a_chain_of_any_length_is_cut(lines):
 
 @both
 def test_a_groups_members_stand_below_it_and_before_what_led_to_it(lines):
-    group = ExceptionGroup("a secret", [KeyError("a secret"), ExceptionGroup("a secret", [OSError("a secret")])])
+    group = ExceptionGroup(
+        "a secret", [KeyError("a secret"), ExceptionGroup("a secret", [OSError("a secret")])]
+    )
     group.__cause__ = ValueError("a secret")
     assert lines(group) == [
         "  builtins.ExceptionGroup",
@@ -122,7 +142,9 @@ def test_a_group_that_led_to_its_own_member_is_walked_once(lines):
 @both
 def test_a_group_of_any_size_is_cut(lines):
     group = ExceptionGroup("a secret", [KeyError(number) for number in range(10 * logs.MOST)])
-    assert lines(group) == ["  builtins.ExceptionGroup"] + ["    builtins.KeyError"] * (logs.MOST - 1)
+    assert lines(group) == ["  builtins.ExceptionGroup"] + ["    builtins.KeyError"] * (
+        logs.MOST - 1
+    )
 
 
 @both

@@ -4,12 +4,18 @@ import pytest
 from django.conf import settings
 from django.test import Client, override_settings
 
-MIDDLEWARE = [settings.MIDDLEWARE[0], "llmgateway.demo.loopback.LoopbackOnly", *settings.MIDDLEWARE[1:]]
+MIDDLEWARE = [
+    settings.MIDDLEWARE[0],
+    "llmgateway.demo.loopback.LoopbackOnly",
+    *settings.MIDDLEWARE[1:],
+]
 
 
 @pytest.fixture
 def demo():
-    with override_settings(MIDDLEWARE=MIDDLEWARE, ALLOWED_HOSTS=["localhost", "127.0.0.1", "[::1]"]):
+    with override_settings(
+        MIDDLEWARE=MIDDLEWARE, ALLOWED_HOSTS=["localhost", "127.0.0.1", "[::1]"]
+    ):
         yield Client(headers={"host": "localhost:8000"})
 
 
@@ -19,7 +25,9 @@ def test_this_machine_is_answered(demo, address, host):
     assert demo.get("/ping", REMOTE_ADDR=address, headers={"host": host}).content == b"pong\n"
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1", "192.168.1.5", "::2", "::ffff:10.0.0.1", "", "localhost"])
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1", "192.168.1.5", "::2", "::ffff:10.0.0.1", "", "localhost"]
+)
 def test_another_machine_is_refused(demo, address):
     response = demo.get("/ping", REMOTE_ADDR=address)
     assert response.status_code == 403
@@ -27,12 +35,24 @@ def test_another_machine_is_refused(demo, address):
     assert "this machine only" in response.text
 
 
-@pytest.mark.parametrize("host", ["gateway.example", "localhost.example", "127.0.0.1.example:8000", "10.0.0.1", "attacker.example:80"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "gateway.example",
+        "localhost.example",
+        "127.0.0.1.example:8000",
+        "10.0.0.1",
+        "attacker.example:80",
+    ],
+)
 def test_another_host_is_refused(demo, host):
     assert demo.get("/ping", headers={"host": host}).status_code == 400
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "Via"])
+@pytest.mark.parametrize(
+    "header",
+    ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "Via"],
+)
 def test_a_forwarded_request_is_refused(demo, header):
     response = demo.get("/ping", headers={header: "127.0.0.1"})
     assert response.status_code == 403

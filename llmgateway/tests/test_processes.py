@@ -15,7 +15,11 @@ from llmgateway.ops.processes import Processes
 from llmgateway.tests.plugin import ROOT
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)",
+]
 
 
 @pytest.fixture
@@ -46,10 +50,14 @@ def test_a_child_that_ends_is_started_again(processes, said):
     watching = threading.Thread(target=processes.watch)
     watching.start()
     first.kill()
-    second = until(lambda: processes.children["web"].process is not first and processes.children["web"].process)
+    second = until(
+        lambda: processes.children["web"].process is not first and processes.children["web"].process
+    )
     assert said == ["The web process ended (SIGKILL). It starts again in 1 s."]
     assert second.poll() is None
-    until(lambda: list(json.loads(Path(processes.file.name).read_text() or "{}")) == [str(second.pid)])
+    until(
+        lambda: list(json.loads(Path(processes.file.name).read_text() or "{}")) == [str(second.pid)]
+    )
     processes.ask_to_stop()
     watching.join(5)
     assert not watching.is_alive()
@@ -62,7 +70,10 @@ def test_the_pauses_grow(processes, said):
     until(lambda: len(said) == 3)
     processes.ask_to_stop()
     watching.join(5)
-    assert said == [f"The worker process ended (exit code 3). It starts again in {pause} s." for pause in (1, 2, 4)]
+    assert said == [
+        f"The worker process ended (exit code 3). It starts again in {pause} s."
+        for pause in (1, 2, 4)
+    ]
 
 
 def test_stopping_is_gentle_then_firm(processes):
@@ -99,7 +110,12 @@ def test_leftovers_are_ended_and_strangers_are_not(tmp_path, said):
     with subprocess.Popen(SLEEP) as leftover, subprocess.Popen(["sleep", "60"]) as stranger:
         file = tmp_path / "serve.json"
         file.write_text(json.dumps({leftover.pid: SLEEP, stranger.pid: SLEEP, 4_000_000: SLEEP}))
-        until(lambda: psutil.Process(leftover.pid).cmdline() == SLEEP and psutil.Process(stranger.pid).cmdline() == ["sleep", "60"])
+        until(
+            lambda: (
+                psutil.Process(leftover.pid).cmdline() == SLEEP
+                and psutil.Process(stranger.pid).cmdline() == ["sleep", "60"]
+            )
+        )
         Processes(file, said.append).file.close()
         try:
             assert leftover.poll() is not None
@@ -110,7 +126,9 @@ def test_leftovers_are_ended_and_strangers_are_not(tmp_path, said):
     assert said == ["Ending what an earlier run left …"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a child of its parent's death"
+)
 def test_a_killed_parent_takes_its_children_along(tmp_path):
     script = f"""
 import os, signal
@@ -121,7 +139,9 @@ processes.start("web", {SLEEP!r}, dict(os.environ))
 print(processes.children["web"].process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     assert done.returncode == -9
 
     def gone() -> bool:

@@ -49,38 +49,96 @@ def call(settings) -> Snapshot:
     settings.PSEUDONYMS = True
     zelda = User.objects.create_user(WHO, **PERSONAL)
     key = ApiKey.make(zelda, f"{WHO}'s laptop")[0]
-    said = {"user": f"u{WHO}", "safety_identifier": f"s{WHO}", "metadata": {"who": WHO}, "prompt_cache_key": WHO, "headers": {"from": WHO}}
-    by = {"key": f"gw-{WHO}", "address": "198.51.100.77", "user_agent": f"agent/{WHO}", "end_user": f"u{WHO}"}
+    said = {
+        "user": f"u{WHO}",
+        "safety_identifier": f"s{WHO}",
+        "metadata": {"who": WHO},
+        "prompt_cache_key": WHO,
+        "headers": {"from": WHO},
+    }
+    by = {
+        "key": f"gw-{WHO}",
+        "address": "198.51.100.77",
+        "user_agent": f"agent/{WHO}",
+        "end_user": f"u{WHO}",
+    }
     image = {"type": "image_url", "image_url": {"url": PNG}}
-    question = user([{"type": "text", "text": "which invoices are late"}, image]) | {"name": WHO, "sender": {"mail": WHO}}
-    call = turn(zelda, [question], "these", params=said, session_key=f"session-{WHO}", classic={"title": f"J{WHO}"}, **by)
+    question = user([{"type": "text", "text": "which invoices are late"}, image]) | {
+        "name": WHO,
+        "sender": {"mail": WHO},
+    }
+    call = turn(
+        zelda,
+        [question],
+        "these",
+        params=said,
+        session_key=f"session-{WHO}",
+        classic={"title": f"J{WHO}"},
+        **by,
+    )
     index.index_messages([call.id])
-    refused = record.refuse(CallRequest(owner=zelda.pk, kind="chat", model="m", body={"model": "m", **said}, **by), "no_model", "No such model.")
+    refused = record.refuse(
+        CallRequest(owner=zelda.pk, kind="chat", model="m", body={"model": "m", **said}, **by),
+        "no_model",
+        "No such model.",
+    )
     assert refused
-    Review.objects.create(conversation=call.conversation, source=Review.Source.SAMPLED, due=timezone.now())
+    Review.objects.create(
+        conversation=call.conversation, source=Review.Source.SAMPLED, due=timezone.now()
+    )
     request = RequestFactory().get("/", headers={"User-Agent": f"agent/{WHO}"})
     request.user, request.client_address = AnonymousUser(), "198.51.100.77"  # type: ignore[attr-defined]
     audit.record(request, ACTION.SIGN_IN_FAILED, zelda, name=WHO)
     request.user = zelda
     audit.record(request, ACTION.ADDED, key, name=str(key))
     audit.record(person("admin"), ACTION.CHANGED, zelda, name=WHO)
-    audit.record(person("rose"), ACTION.LIST, Snapshot, filter={"user": WHO, "source": f"gw-{WHO}", "job_title": f"J{WHO}"})
+    audit.record(
+        person("rose"),
+        ACTION.LIST,
+        Snapshot,
+        filter={"user": WHO, "source": f"gw-{WHO}", "job_title": f"J{WHO}"},
+    )
     sealing.seal()
     return call
 
 
 def swept(call: Snapshot) -> list[str]:
     """Every path of the clearance sweep, and each list by what a reviewer without a reason may choose."""
-    more = [reverse("admin:usage-csv", args=[panel]) for panel in ("people", "history", "departments", "job-titles")]
-    lists = [reverse(f"admin:conversations_{name}_changelist") for name in ("conversation", "snapshot", "auditevent", "decision")]
-    queue = [f"/admin/queue/?of={which}" for which in ("free", "mine", "overdue", "escalated", "all")]
-    more += [f"/api/export.{of}?purpose=sweep" for of in ("csv", "jsonl")] + [f"/api/export.csv?purpose=sweep&of={of}" for of in ("figures", "classic")]
-    return [*paths(call), *more, *queue, *(f"{path}csv/?since=" for path in lists), *(f"{path}?q=invoices&since=" for path in lists[:2])]
+    more = [
+        reverse("admin:usage-csv", args=[panel])
+        for panel in ("people", "history", "departments", "job-titles")
+    ]
+    lists = [
+        reverse(f"admin:conversations_{name}_changelist")
+        for name in ("conversation", "snapshot", "auditevent", "decision")
+    ]
+    queue = [
+        f"/admin/queue/?of={which}" for which in ("free", "mine", "overdue", "escalated", "all")
+    ]
+    more += [f"/api/export.{of}?purpose=sweep" for of in ("csv", "jsonl")] + [
+        f"/api/export.csv?purpose=sweep&of={of}" for of in ("figures", "classic")
+    ]
+    return [
+        *paths(call),
+        *more,
+        *queue,
+        *(f"{path}csv/?since=" for path in lists),
+        *(f"{path}?q=invoices&since=" for path in lists[:2]),
+    ]
 
 
 def finds(client: Client, path: str) -> bool:
     response = client.get(path)
-    return bool(MARKS.search(b"".join([response.getvalue(), *(f"{name}: {value}".encode() for name, value in response.headers.items())])))
+    return bool(
+        MARKS.search(
+            b"".join(
+                [
+                    response.getvalue(),
+                    *(f"{name}: {value}".encode() for name, value in response.headers.items()),
+                ]
+            )
+        )
+    )
 
 
 def transcript_of(call: Snapshot) -> str:
@@ -101,8 +159,21 @@ def test_without_aliases_the_sweep_finds_the_person_wherever_people_stand(call, 
     lead = client_of("lead", "Lead")
     found = {path for path in swept(call) if finds(lead, path)}
     page = reverse("admin:conversations_snapshot_change", args=[call.id])
-    assert {transcript_of(call), page, CONVERSATIONS, CALLS, "/admin/queue/", "/admin/usage/", "/admin/conversations/auditevent/"} <= found
-    assert {f"{CALLS}{call.id}/request.json", f"{CALLS}csv/?since=", "/admin/conversations/auditevent/csv/?since=", "/admin/usage/people.csv"} <= found
+    assert {
+        transcript_of(call),
+        page,
+        CONVERSATIONS,
+        CALLS,
+        "/admin/queue/",
+        "/admin/usage/",
+        "/admin/conversations/auditevent/",
+    } <= found
+    assert {
+        f"{CALLS}{call.id}/request.json",
+        f"{CALLS}csv/?since=",
+        "/admin/conversations/auditevent/csv/?since=",
+        "/admin/usage/people.csv",
+    } <= found
     assert {"/api/export.csv?purpose=sweep", "/api/export.jsonl?purpose=sweep"} <= found
 
 
@@ -111,11 +182,20 @@ def test_a_reviewer_finds_the_person_nowhere(call, group):
     client = client_of("rita", group)
     assert [path for path in swept(call) if finds(client, path)] == []
     named = alias(call.owner_id)
-    for path in (CONVERSATIONS, CALLS, transcript_of(call), reverse("admin:conversations_snapshot_change", args=[call.id]), "/admin/queue/"):
+    for path in (
+        CONVERSATIONS,
+        CALLS,
+        transcript_of(call),
+        reverse("admin:conversations_snapshot_change", args=[call.id]),
+        "/admin/queue/",
+    ):
         assert named in shows(client, path), path
     request = orjson.loads(client.get(f"{CALLS}{call.id}/request.json").content)
     assert (request["user"], request["messages"][0]["name"]) == (alias(f"u{WHO}"), alias(WHO))
-    assert request["messages"][0]["content"][0] == {"type": "text", "text": "which invoices are late"}
+    assert request["messages"][0]["content"][0] == {
+        "type": "text",
+        "text": "which invoices are late",
+    }
 
 
 def test_no_format_of_an_export_names_the_person(call, settings, tmp_path):
@@ -123,15 +203,25 @@ def test_no_format_of_an_export_names_the_person(call, settings, tmp_path):
     rita = User.objects.get(username="rita")
 
     def written(made: type[Format]) -> bytes:
-        chosen, format, last = Chosen(tmp_path / "chosen"), made(Names(rita), tmp_path), selection.newest()
+        chosen, format, last = (
+            Chosen(tmp_path / "chosen"),
+            made(Names(rita), tmp_path),
+            selection.newest(),
+        )
         chosen.write(Selection(Snapshot.objects.all(), 0, last), conversations=made.conversations)
-        return b"".join(piece for stretch in chosen.stretches(10) for piece in format.rows(stretch, last))
+        return b"".join(
+            piece for stretch in chosen.stretches(10) for piece in format.rows(stretch, last)
+        )
 
     found = {name: written(made) for name, made in FORMATS.items()}
     assert [name for name, data in found.items() if MARKS.search(data)] == []
-    assert {name for name, data in found.items() if alias(call.owner_id).encode() in data} == FORMATS.keys() - {"attachments"}
+    assert {
+        name for name, data in found.items() if alias(call.owner_id).encode() in data
+    } == FORMATS.keys() - {"attachments"}
     settings.PSEUDONYMS = False
-    assert {name for name, made in FORMATS.items() if MARKS.search(written(made))} == FORMATS.keys() - {"attachments"}
+    assert {
+        name for name, made in FORMATS.items() if MARKS.search(written(made))
+    } == FORMATS.keys() - {"attachments"}
 
 
 # A reveal -------------------------------------------------------------------------------------------------------
@@ -144,15 +234,23 @@ def later(monkeypatch, minutes: float) -> None:
 
 def reveals() -> list[tuple]:
     events = AuditEvent.objects.filter(action=AuditEvent.Action.REVEAL).order_by("id")
-    return [(event.actor_name, event.kind, event.subject, json.loads(event.detail)["reason"]) for event in events]
+    return [
+        (event.actor_name, event.kind, event.subject, json.loads(event.detail)["reason"])
+        for event in events
+    ]
 
 
 def test_a_reveal_shows_one_conversation_to_one_reader_for_half_an_hour(call, monkeypatch):
     other = turn(call.owner, [user("another matter")], "yes", session_key="another")
     rita, ruth = client_of("rita", "Reviewer"), client_of("ruth", "Reviewer")
-    page, there = reverse("admin:conversations_snapshot_change", args=[call.id]), transcript_of(call) + "?from=0"
+    page, there = (
+        reverse("admin:conversations_snapshot_change", args=[call.id]),
+        transcript_of(call) + "?from=0",
+    )
     assert "Reveal for 30 minutes" in shows(rita, there)
-    answer = rita.post(f"/admin/reveal/{call.conversation_id}/", {"reason": "It may be a threat.", "next": there})
+    answer = rita.post(
+        f"/admin/reveal/{call.conversation_id}/", {"reason": "It may be a threat.", "next": there}
+    )
     assert (answer.status_code, answer["location"]) == (302, there)
     assert reveals() == [("rita", "conversation", str(call.conversation_id), "It may be a threat.")]
     assert AuditEvent.objects.get(action="reveal").conversation == call.conversation_id
@@ -166,7 +264,11 @@ def test_a_reveal_shows_one_conversation_to_one_reader_for_half_an_hour(call, mo
     assert [path for path in swept(call) if finds(ruth, path)] == []
     assert not finds(rita, transcript_of(other))
     assert not finds(rita, reverse("admin:conversations_snapshot_change", args=[other.id]))
-    assert [path for path in (CONVERSATIONS, CALLS, f"{CALLS}csv/", "/admin/queue/", "/admin/usage/") if finds(rita, path)] == []
+    assert [
+        path
+        for path in (CONVERSATIONS, CALLS, f"{CALLS}csv/", "/admin/queue/", "/admin/usage/")
+        if finds(rita, path)
+    ] == []
 
     later(monkeypatch, 29)
     assert all(finds(rita, path) for path in revealed)
@@ -178,8 +280,15 @@ def test_a_reveal_shows_one_conversation_to_one_reader_for_half_an_hour(call, mo
 def test_a_call_in_no_conversation_is_revealed_by_itself(call):
     refused, rita = Snapshot.objects.get(conversation=None), client_of("rita", "Reviewer")
     page = reverse("admin:conversations_snapshot_change", args=[refused.id])
-    assert rita.post(f"/admin/reveal/{call.id}/", {"reason": "why"}).status_code == 404, "it is revealed by its conversation"
-    assert rita.post(f"/admin/reveal/{refused.id}/", {"reason": "why", "next": "https://elsewhere.example/"})["location"] == page
+    assert rita.post(f"/admin/reveal/{call.id}/", {"reason": "why"}).status_code == 404, (
+        "it is revealed by its conversation"
+    )
+    assert (
+        rita.post(
+            f"/admin/reveal/{refused.id}/", {"reason": "why", "next": "https://elsewhere.example/"}
+        )["location"]
+        == page
+    )
     assert finds(rita, page)
     assert not finds(rita, transcript_of(call))
 
@@ -190,8 +299,16 @@ def test_nobody_is_revealed_without_reason_right_reach_or_record(call, settings)
         response = rita.post(path, {"reason": reason})
         assert (response.status_code, b"Say why" in response.content) == (400, True)
     assert rita.post("/admin/reveal/").status_code == 400
-    assert client_of("legal", "Reviewer", departments=["Legal"]).post(path, {"reason": "why"}).status_code == 404
-    assert client_of("auditor", "Auditor", "Gateway admin").post(path, {"reason": "why"}).status_code == 403
+    assert (
+        client_of("legal", "Reviewer", departments=["Legal"])
+        .post(path, {"reason": "why"})
+        .status_code
+        == 404
+    )
+    assert (
+        client_of("auditor", "Auditor", "Gateway admin").post(path, {"reason": "why"}).status_code
+        == 403
+    )
     assert client_of("root", is_superuser=True).post(path, {"reason": "why"}).status_code == 403
     reader = User.objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_content"))
@@ -203,7 +320,9 @@ def test_nobody_is_revealed_without_reason_right_reach_or_record(call, settings)
     assert not reveals()
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE conversations_auditevent ADD CONSTRAINT none_fits CHECK (action IS NULL) NOT VALID")
+        cursor.execute(
+            "ALTER TABLE conversations_auditevent ADD CONSTRAINT none_fits CHECK (action IS NULL) NOT VALID"
+        )
     rita.raise_request_exception = False
     for address in (path, "/admin/reveal/"):
         with transaction.atomic():
@@ -217,7 +336,9 @@ def test_who_loses_the_right_loses_what_was_revealed(call):
     rita = client_of("rita", "Reviewer")
     rita.post(f"/admin/reveal/{call.conversation_id}/", {"reason": "why"})
     assert finds(rita, transcript_of(call))
-    User.objects.get(username="rita").groups.get().permissions.remove(Permission.objects.get(codename="reveal_identity"))
+    User.objects.get(username="rita").groups.get().permissions.remove(
+        Permission.objects.get(codename="reveal_identity")
+    )
     assert not finds(rita, transcript_of(call))
 
 
@@ -227,13 +348,21 @@ def test_who_loses_the_right_loses_what_was_revealed(call):
 def found(client: Client, **chosen: str) -> list[str]:
     """Whom the list of calls shows, or why it shows nothing."""
     listed = client.get(CALLS, {"since": "", **chosen}).context["cl"]
-    return [error for errors in listed.filter.errors.values() for error in errors] or sorted({row.names.name(row.owner) for row in listed.result_list})
+    return [error for errors in listed.filter.errors.values() for error in errors] or sorted(
+        {row.names.name(row.owner) for row in listed.result_list}
+    )
 
 
 def test_an_alias_is_always_searched_for_and_a_name_for_a_reason(call, monkeypatch):
-    rita, ruth, named = client_of("rita", "Reviewer"), client_of("ruth", "Reviewer"), alias(call.owner_id)
+    rita, ruth, named = (
+        client_of("rita", "Reviewer"),
+        client_of("ruth", "Reviewer"),
+        alias(call.owner_id),
+    )
     begins = named.partition("-")[0]
-    alike = turn(person(f"{begins}y"), [user("hello")], "hi").owner_id  # a name that begins as the alias does
+    alike = turn(
+        person(f"{begins}y"), [user("hello")], "hi"
+    ).owner_id  # a name that begins as the alias does
     for text in (named, named.upper().replace("-", " "), named[:-3]):
         assert found(rita, user=text) == [named], text
     by_person = [
@@ -252,7 +381,9 @@ def test_an_alias_is_always_searched_for_and_a_name_for_a_reason(call, monkeypat
     page = rita.get(CALLS, {"user": WHO}).content.decode()
     assert '<details class="gw-reveal" open>' in page
 
-    answer = rita.post("/admin/reveal/", {"reason": "A complaint names her.", "next": f"{CALLS}?user={WHO}"})
+    answer = rita.post(
+        "/admin/reveal/", {"reason": "A complaint names her.", "next": f"{CALLS}?user={WHO}"}
+    )
     assert answer["location"] == f"{CALLS}?user={WHO}"
     assert reveals() == [("rita", "user", "", "A complaint names her.")]
     for chosen in by_person:
@@ -272,7 +403,9 @@ def test_a_lead_finds_staff_on_the_audit_trail_by_name_and_others_by_alias(call)
     assert "rita" in shows(lead, f"{trail}?who=rita")
     assert lead.get(trail, {"who": WHO}).context["cl"].result_count == 0
     assert lead.get(trail, {"who": alias(call.owner_id)}).context["cl"].result_count == 1
-    assert finds(client_of("auditor", "Auditor"), f"{trail}?action=sign_in_failed"), "who reads no content sees no alias to match"
+    assert finds(client_of("auditor", "Auditor"), f"{trail}?action=sign_in_failed"), (
+        "who reads no content sees no alias to match"
+    )
 
 
 # Figures --------------------------------------------------------------------------------------------------------
@@ -289,7 +422,11 @@ def test_who_reads_content_sees_usage_by_alias_and_who_does_not_by_name(call):
         assert unseen not in page
     for name in ("lead", "manager"):
         _, secret = ApiKey.make(User.objects.get(username=name), "figures", scopes=["usage"])
-        people = Client().get("/api/usage?of=everyone", headers={"authorization": f"Bearer {secret}"}).json()["people"]
+        people = (
+            Client()
+            .get("/api/usage?of=everyone", headers={"authorization": f"Bearer {secret}"})
+            .json()["people"]
+        )
         assert [row["name"] for row in people] == [named if name == "lead" else WHO]
 
 

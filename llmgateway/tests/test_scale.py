@@ -22,12 +22,32 @@ from llmgateway.demo import generated, generated_reviews
 from llmgateway.tests import desk_pages
 
 pytestmark = pytest.mark.django_db
-LARGE = {f"conversations_{name}" for name in ("snapshot", "message", "conversation", "searchentry", "seal", "usage", "auditevent")}
+LARGE = {
+    f"conversations_{name}"
+    for name in (
+        "snapshot",
+        "message",
+        "conversation",
+        "searchentry",
+        "seal",
+        "usage",
+        "auditevent",
+    )
+}
 QUERIES, OF_REPORT = 8, 10  # at most; the usage report adds up roll-ups of several kinds
 ROWS = 10  # of a list's page: more cost time, and tell no more
 # Pages of 8 KB that the statements of a page of the desk may read, by its kind, where no large table may be read from end to end. About 1.6 times what the
 # costliest read in three runs on 2026-11-25; of conversations, what one look for a call costs in each of them, which planners choose now and then.
-BUFFERS = {"conversations": 25_000, "calls": 3700, "trail": 60, "transcript": 260, "call": 60, "home": 40, "queue": 140, "usage report": 550}
+BUFFERS = {
+    "conversations": 25_000,
+    "calls": 3700,
+    "trail": 60,
+    "transcript": 260,
+    "call": 60,
+    "home": 40,
+    "queue": 140,
+    "usage report": 550,
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +62,9 @@ def year(django_db_setup, django_db_blocker) -> Iterator[None]:
         review.sample(calls)
         generated_reviews.write(company.dice, company.words)
         with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; DELETE FROM conversations_unsealed; ANALYZE; SET LOCAL enable_seqscan = off")
+            cursor.execute(
+                "SET CONSTRAINTS ALL IMMEDIATE; DELETE FROM conversations_unsealed; ANALYZE; SET LOCAL enable_seqscan = off"
+            )
         yield
         transaction.set_rollback(True)
 
@@ -73,7 +95,11 @@ class Page:
 
     def plans(self) -> list[dict]:
         """Of what reads large tables."""
-        return [explained(sql, params) for sql, params in self.asked if not sql.startswith("INSERT") and any(name in sql for name in LARGE)]
+        return [
+            explained(sql, params)
+            for sql, params in self.asked
+            if not sql.startswith("INSERT") and any(name in sql for name in LARGE)
+        ]
 
 
 def explained(sql: str, params) -> dict:
@@ -91,15 +117,26 @@ def nodes(plan: dict):
 
 def read_whole(plan: dict, rows: dict[str, int]) -> set[str]:
     """Large tables that were read from end to end: no index leads to what was asked. (A count that is capped may begin so, where most rows are meant.)"""
-    scans = [node for node in nodes(plan) if node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE]
-    return {scan["Relation Name"] for scan in scans if scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) >= rows[scan["Relation Name"]]}
+    scans = [
+        node
+        for node in nodes(plan)
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE
+    ]
+    return {
+        scan["Relation Name"]
+        for scan in scans
+        if scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)
+        >= rows[scan["Relation Name"]]
+    }
 
 
 @pytest.fixture(scope="module")
 def rows(year) -> dict[str, int]:
     """Of each large table, how many."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT relname, reltuples::int FROM pg_class WHERE relname = ANY(%s)", [list(LARGE)])
+        cursor.execute(
+            "SELECT relname, reltuples::int FROM pg_class WHERE relname = ANY(%s)", [list(LARGE)]
+        )
         return dict(cursor.fetchall())
 
 
@@ -110,23 +147,41 @@ def fault(lead: Client, name: str, address: str, rows: dict[str, int]) -> str:
     buffers = sum(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans)
     whole = {table for plan in plans for table in read_whole(plan, rows)}
     queries = OF_REPORT if kind == "usage report" else QUERIES
-    fits = page.status == 200 and len(page.asked) <= queries and buffers <= BUFFERS.get(kind, 0) and not whole
-    return "" if fits else f"{name}: {page.status}, {len(page.asked)} queries, {buffers} buffers, read whole: {', '.join(whole) or 'none'}"
+    fits = (
+        page.status == 200
+        and len(page.asked) <= queries
+        and buffers <= BUFFERS.get(kind, 0)
+        and not whole
+    )
+    return (
+        ""
+        if fits
+        else f"{name}: {page.status}, {len(page.asked)} queries, {buffers} buffers, read whole: {', '.join(whole) or 'none'}"
+    )
 
 
 def test_every_page_of_the_desk_takes_eight_queries_and_finds_what_it_shows_by_indexes(lead, rows):
     pages = desk_pages.lists() | desk_pages.others()
     assert len(pages) > 120
-    faults = [found for name, address in pages.items() if (found := fault(lead, name, address, rows))]
+    faults = [
+        found for name, address in pages.items() if (found := fault(lead, name, address, rows))
+    ]
     assert not faults, "\n".join(faults)
 
 
 NEEDED = {
-    "snapshot_owner": "calls: who writes least", "snapshot_conversation": "transcript: longest", "snapshot_model": "calls: rarest model",
-    "snapshot_upstream": "calls: an upstream that is none", "snapshot_ended": "calls: status refused", "snapshot_kind": "calls: kind image",
-    "snapshot_key": "calls: by one key", "snapshot_use_case": "calls: use case (none)", "search_words": "calls: two words",
-    "audit_conversation": "trail: about a conversation", "audit_action": "trail: exports (none)",
-}  # fmt: skip
+    "snapshot_owner": "calls: who writes least",
+    "snapshot_conversation": "transcript: longest",
+    "snapshot_model": "calls: rarest model",
+    "snapshot_upstream": "calls: an upstream that is none",
+    "snapshot_ended": "calls: status refused",
+    "snapshot_kind": "calls: kind image",
+    "snapshot_key": "calls: by one key",
+    "snapshot_use_case": "calls: use case (none)",
+    "search_words": "calls: two words",
+    "audit_conversation": "trail: about a conversation",
+    "audit_action": "trail: exports (none)",
+}
 
 
 def test_it_would_be_found_out_if_an_index_were_gone(lead, rows):
@@ -143,7 +198,11 @@ def test_what_reviewers_did_with_the_year_is_on_the_trail(year):
     decisions = Decision.objects.select_related("conversation__review", "reviewer")
     assert decisions
     for decision in decisions:
-        done = AuditEvent.objects.about(decision.conversation_id).by(decision.reviewer).values_list("action", flat=True)
+        done = (
+            AuditEvent.objects.about(decision.conversation_id)
+            .by(decision.reviewer)
+            .values_list("action", flat=True)
+        )
         assert {"transcript", "decision"} <= set(done)
         assert decision.conversation.review.decision_id
     assert not Review.objects.filter(state="decided", decision=None).exists()

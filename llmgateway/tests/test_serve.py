@@ -30,7 +30,12 @@ def test_the_demo_from_start_to_ctrl_c(var):
     for name in ("alice", "bob", "rita", "admin", "`demo`"):
         assert name in printed
     curl = re.search(r"^ *(curl .*)$", printed, re.MULTILINE)[1]
-    reply = subprocess.run(["curl", "-sS", "--noproxy", "*", *shlex.split(curl)[1:]], capture_output=True, text=True, timeout=30)
+    reply = subprocess.run(
+        ["curl", "-sS", "--noproxy", "*", *shlex.split(curl)[1:]],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert json.loads(reply.stdout)["choices"][0]["message"]["content"], reply
     assert gateway.get("/ping") == (200, b"pong\n")
     gateway.until(lambda: gateway.get("/readyz") == (200, b"ready\n"), 20)
@@ -47,18 +52,29 @@ def test_the_demo_from_start_to_ctrl_c(var):
     assert stat.S_IMODE((var / "pg").stat().st_mode) == 0o700
 
     # A second one on the same data or the same port is refused, and harms nothing.
-    for other, why in ((gateway, "runs already"), (Served(var.with_name(var.name + "-2"), PORT=str(gateway.port), DEMO="1"), "Cannot listen")):
+    for other, why in (
+        (gateway, "runs already"),
+        (Served(var.with_name(var.name + "-2"), PORT=str(gateway.port), DEMO="1"), "Cannot listen"),
+    ):
         refused = other.manage("serve")
         assert refused.returncode == 1
-        assert [line for line in refused.stderr.splitlines() if why in line] == refused.stderr.splitlines()
+        assert [
+            line for line in refused.stderr.splitlines() if why in line
+        ] == refused.stderr.splitlines()
     shutil.rmtree(var.with_name(var.name + "-2"))
     assert gateway.get("/ping")[0] == 200
 
     # A process that dies is started again.
-    web = next(process for process in gateway.left() if "gunicorn" in process.cmdline() and process.ppid() == gateway.process.pid)
+    web = next(
+        process
+        for process in gateway.left()
+        if "gunicorn" in process.cmdline() and process.ppid() == gateway.process.pid
+    )
     for process in (web, *web.children()):
         process.kill()
-    gateway.until(lambda: "The web process ended (SIGKILL). It starts again in 1 s." in gateway.text)
+    gateway.until(
+        lambda: "The web process ended (SIGKILL). It starts again in 1 s." in gateway.text
+    )
 
     gateway.until(gateway.answers)
 
@@ -80,10 +96,18 @@ def test_over_an_unclean_stop_and_out_of_the_demo(var):
     assert gateway.ended() == 0
     assert gateway.left() == []
 
-    real = {"DEMO": "0", "LLM_ENDPOINT": "http://127.0.0.1:9/v1/chat/completions", "LLM_API_AUTHORIZATION": "none"}
+    real = {
+        "DEMO": "0",
+        "LLM_ENDPOINT": "http://127.0.0.1:9/v1/chat/completions",
+        "LLM_API_AUTHORIZATION": "none",
+    }
     refused = gateway.manage("serve", **real)
     assert refused.returncode == 1
-    assert re.search(r"^CommandError: Demo accounts are active here.*alice.*manage\.py remove_demo", refused.stderr, re.MULTILINE)
+    assert re.search(
+        r"^CommandError: Demo accounts are active here.*alice.*manage\.py remove_demo",
+        refused.stderr,
+        re.MULTILINE,
+    )
     assert gateway.left() == []
 
     assert gateway.manage("remove_demo", **real).returncode == 0
@@ -100,7 +124,14 @@ def test_the_demo_refuses_other_peoples_users(var):
     made = gateway.manage("migrate", "-v0")
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
     assert (
-        gateway.manage("createsuperuser", "--noinput", "--username=alice", "--email=a@example.com", DJANGO_SUPERUSER_PASSWORD="a real password").returncode == 0
+        gateway.manage(
+            "createsuperuser",
+            "--noinput",
+            "--username=alice",
+            "--email=a@example.com",
+            DJANGO_SUPERUSER_PASSWORD="a real password",
+        ).returncode
+        == 0
     )
     assert gateway.left() == []  # each stopped the server that it had started
     refused = gateway.manage("serve")
@@ -120,7 +151,9 @@ def test_no_upstream_is_said_before_anything_starts(var):
 def test_a_database_elsewhere_is_left_alone(var, django_db_setup):
     url = f"postgresql://postgres@/postgres?host={os.environ['VAR_DIR']}/pg"
     name = var.name.replace("-", "_")
-    refused = Served(var, DATABASE_URL=url.replace("/postgres?", f"/{name}?"), DEMO="1").manage("serve")
+    refused = Served(var, DATABASE_URL=url.replace("/postgres?", f"/{name}?"), DEMO="1").manage(
+        "serve"
+    )
     assert refused.returncode == 1
     assert "The database does not answer" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -130,21 +163,31 @@ def test_a_database_elsewhere_is_left_alone(var, django_db_setup):
 
 def test_parts_by_themselves_all_at_once(var, elsewhere):
     """On a database that none of them has seen: one migrates, and what the web servers record the worker seals."""
-    real = {"DATABASE_URL": elsewhere, "LLM_ENDPOINT": "http://127.0.0.1:9/v1/chat/completions", "LLM_API_AUTHORIZATION": "none"}
+    real = {
+        "DATABASE_URL": elsewhere,
+        "LLM_ENDPOINT": "http://127.0.0.1:9/v1/chat/completions",
+        "LLM_API_AUTHORIZATION": "none",
+    }
     one, two, worker = (Served(var / name, **real) for name in ("one", "two", "worker"))
     for gateway, part in ((one, "web"), (two, "web"), (worker, "worker")):
         gateway.start(part)
     for gateway in (one, two):
         gateway.until(gateway.answers)
         assert "gunicorn" in psutil.Process(gateway.process.pid).cmdline()  # no supervisor is left
-    worker.until(lambda: psutil.Process(worker.process.pid).cmdline()[2:] == ["worker", "--skip-checks"])
+    worker.until(
+        lambda: psutil.Process(worker.process.pid).cmdline()[2:] == ["worker", "--skip-checks"]
+    )
     made = "from proxy.models import ApiKey; ApiKey.make(User.objects.create(username='alice'), 'laptop', secret='gw-laptop')"
     assert one.manage("shell", "-v0", "-c", made).returncode == 0
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
     for gateway in (one, two):
-        assert gateway.post("/v1/chat/completions", body, Authorization="Bearer gw-laptop")[0] == 502
+        assert (
+            gateway.post("/v1/chat/completions", body, Authorization="Bearer gw-laptop")[0] == 502
+        )
     with psycopg.connect(elsewhere) as database:
-        eventually(lambda: database.execute("SELECT count(*) FROM conversations_seal").fetchone() == (2,))
+        eventually(
+            lambda: database.execute("SELECT count(*) FROM conversations_seal").fetchone() == (2,)
+        )
     for gateway in (one, two, worker):
         gateway.process.terminate()
         assert gateway.ended() == 0
@@ -155,7 +198,9 @@ def test_parts_by_themselves_all_at_once(var, elsewhere):
 @pytest.mark.django_db
 def test_an_index_that_a_killed_start_left_unfinished_is_no_obstacle():
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'snapshot_about'::regclass")
+        cursor.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'snapshot_about'::regclass"
+        )
         serve.drop_unfinished_indexes()
         cursor.execute("SELECT to_regclass('snapshot_about'), to_regclass('snapshot_owner')")
         assert cursor.fetchone() == (None, "snapshot_owner")

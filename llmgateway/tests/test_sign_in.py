@@ -30,7 +30,13 @@ def people(limits):
         User.objects.create_user(name, password=PASSWORD, is_staff=True)
 
 
-def attempt(name: str, password: str = "wrong", path: str = "/sign-in/", address: str = "192.0.2.1", agent: str = "x"):
+def attempt(
+    name: str,
+    password: str = "wrong",
+    path: str = "/sign-in/",
+    address: str = "192.0.2.1",
+    agent: str = "x",
+):
     client = Client(REMOTE_ADDR=address, HTTP_USER_AGENT=agent)
     response = client.post(path, {"username": name, "password": password})
     response.user = get_user(client)
@@ -49,7 +55,10 @@ def test_an_account_is_paused_known_or_not(path, name):
     html = Html(response)
     check(html)
     assert (response.status_code, response["Retry-After"]) == (429, "900")
-    assert "Sign-in is paused for this account or from this address. Try again in 15 minutes." in html.words
+    assert (
+        "Sign-in is paused for this account or from this address. Try again in 15 minutes."
+        in html.words
+    )
     assert name not in html.text
     assert not response.user.is_authenticated
     [way] = html.all("a", **{"class": "button"})
@@ -59,10 +68,14 @@ def test_an_account_is_paused_known_or_not(path, name):
 def test_the_pause_looks_the_same_for_both():
     fail(3, "alice", address="192.0.2.1")
     fail(3, "nobody", address="192.0.2.2")
-    pages = [attempt(name, PASSWORD, address=f"192.0.2.{i}") for i, name in ((8, "alice"), (9, "nobody"))]
+    pages = [
+        attempt(name, PASSWORD, address=f"192.0.2.{i}") for i, name in ((8, "alice"), (9, "nobody"))
+    ]
     same = [page.content.replace(page["x-request-id"].encode(), b"") for page in pages]
     assert same[0] == same[1]
-    assert {name: value for name, value in pages[0].items() if name != "x-request-id"} == {n: v for n, v in pages[1].items() if n != "x-request-id"}
+    assert {name: value for name, value in pages[0].items() if name != "x-request-id"} == {
+        n: v for n, v in pages[1].items() if n != "x-request-id"
+    }
 
 
 def test_another_address_or_browser_does_not_help():
@@ -88,17 +101,24 @@ def test_an_address_is_paused_later_than_an_account():
 
 def test_no_header_makes_another_address():
     for number in range(6):
-        Client(REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}").post("/sign-in/", {"username": f"n{number}", "password": "wrong"})
+        Client(REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}").post(
+            "/sign-in/", {"username": f"n{number}", "password": "wrong"}
+        )
     assert attempt("alice", PASSWORD).status_code == 429
 
 
 def test_behind_a_trusted_proxy_it_is_the_hop_before(settings):
     settings.TRUSTED_PROXIES = ["192.0.2.1"]
     for number in range(6):
-        Client(REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="198.51.100.1").post("/sign-in/", {"username": f"n{number}", "password": "wrong"})
+        Client(REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="198.51.100.1").post(
+            "/sign-in/", {"username": f"n{number}", "password": "wrong"}
+        )
     for hop, status in (("198.51.100.1", 429), ("198.51.100.2", 302)):
         client = Client(REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR=hop)
-        assert client.post("/sign-in/", {"username": "alice", "password": PASSWORD}).status_code == status
+        assert (
+            client.post("/sign-in/", {"username": "alice", "password": PASSWORD}).status_code
+            == status
+        )
 
 
 def test_an_unknown_address_is_nobodys():
@@ -136,7 +156,9 @@ def test_what_is_kept_holds_no_password_and_no_token(caplog):
     assert "wrong" not in kept
     assert PASSWORD not in kept
     assert not AccessLog.objects.exists()
-    assert "alice" not in "".join(record.getMessage() for record in caplog.records if not record.name.startswith("django.db"))
+    assert "alice" not in "".join(
+        record.getMessage() for record in caplog.records if not record.name.startswith("django.db")
+    )
 
 
 def test_a_session_that_stands_goes_on():

@@ -20,11 +20,20 @@ def test_a_theme_is_chosen_and_taken_back(client, settings):
     response = client.post("/theme/", {"theme": "dark", "next": "/sign-in/?next=/history/"})
     assert (response.status_code, response["Location"]) == (302, "/sign-in/?next=/history/")
     cookie = response.cookies["theme"]
-    assert (cookie["max-age"], cookie["samesite"], cookie["secure"], cookie["httponly"], cookie["path"]) == (31_536_000, "Lax", True, True, "/")
+    assert (
+        cookie["max-age"],
+        cookie["samesite"],
+        cookie["secure"],
+        cookie["httponly"],
+        cookie["path"],
+    ) == (31_536_000, "Lax", True, True, "/")
     assert theme(client, "/sign-in/") == theme(client, "/nonesuch") == "dark"
     client.force_login(person("alice"))
     assert theme(client, "/") == "dark"
-    [pressed] = [button["value"] for button in Html(client.get("/")).all("button", **{"aria-pressed": "true"})]
+    [pressed] = [
+        button["value"]
+        for button in Html(client.get("/")).all("button", **{"aria-pressed": "true"})
+    ]
     assert pressed == "dark"
     client.post("/theme/", {"theme": "auto"})
     assert theme(client, "/") is None
@@ -37,7 +46,10 @@ def test_nothing_else_is_a_theme(client, chosen):
     assert client.post("/theme/", {"theme": chosen}).cookies["theme"].value == ""
 
 
-@pytest.mark.parametrize("next", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example", ""])
+@pytest.mark.parametrize(
+    "next",
+    ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example", ""],
+)
 def test_choosing_leads_nowhere_else(client, next):
     assert client.post("/theme/", {"theme": "dark", "next": next})["Location"] == "/"
     assert client.get("/theme/").status_code == 405

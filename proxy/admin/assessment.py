@@ -22,7 +22,11 @@ from .. import tasks
 def ask(request: HttpRequest, id: UUID) -> HttpResponse:
     if not may(request.user, "view_assessments"):
         raise PermissionDenied
-    conversation = readable(request.user, Conversation.objects.filter(id=id)).first() if settings.METADATA_CHECK else None
+    conversation = (
+        readable(request.user, Conversation.objects.filter(id=id)).first()
+        if settings.METADATA_CHECK
+        else None
+    )
     if conversation is None:
         raise Http404
     try:
@@ -32,5 +36,10 @@ def ask(request: HttpRequest, id: UUID) -> HttpResponse:
     except AlreadyEnqueued:
         messages.info(request, "A model is being asked already.")
     else:
-        messages.success(request, "A model is asked. What it says will stand here: open the page again in a moment.")
-    return HttpResponseRedirect(f"{reverse('admin:conversations_conversation_change', args=[id])}#assessments")
+        messages.success(
+            request,
+            "A model is asked. What it says will stand here: open the page again in a moment.",
+        )
+    return HttpResponseRedirect(
+        f"{reverse('admin:conversations_conversation_change', args=[id])}#assessments"
+    )

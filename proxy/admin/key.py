@@ -21,7 +21,9 @@ LINES = forms.Textarea(attrs={"rows": 3, "cols": 40})
 
 
 class ApiKeyForm(forms.ModelForm):
-    scopes = forms.MultipleChoiceField(choices=ApiKey.Scope, widget=forms.CheckboxSelectMultiple, initial=default_scopes)
+    scopes = forms.MultipleChoiceField(
+        choices=ApiKey.Scope, widget=forms.CheckboxSelectMultiple, initial=default_scopes
+    )
 
     addresses = SimpleArrayField(
         forms.CharField(max_length=50, validators=[is_network]),
@@ -36,14 +38,24 @@ class ApiKeyForm(forms.ModelForm):
 
     def clean(self):
         given = super().clean()
-        if given and ApiKey.Scope.EXPORT in given.get("scopes", ()) and not given.get("addresses") and "addresses" not in self.errors:
-            self.add_error("addresses", "A key that exports the log needs the addresses that it may be used from.")
+        if (
+            given
+            and ApiKey.Scope.EXPORT in given.get("scopes", ())
+            and not given.get("addresses")
+            and "addresses" not in self.errors
+        ):
+            self.add_error(
+                "addresses",
+                "A key that exports the log needs the addresses that it may be used from.",
+            )
         return given
 
     def clean_expires(self):
         expires = self.cleaned_data["expires"]
         if not timezone.now() < expires <= latest_expiry() + timedelta(days=1):
-            raise ValidationError(f"A key lasts {settings.API_KEY_MAX_DAYS} days at most, and expires in the future.")
+            raise ValidationError(
+                f"A key lasts {settings.API_KEY_MAX_DAYS} days at most, and expires in the future."
+            )
         return min(expires, latest_expiry())
 
 
@@ -52,7 +64,17 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
     form = ApiKeyForm
     fields = ("owner", "name", "scopes", "shared", "expires", "addresses", "rows_a_day")
     autocomplete_fields = ("owner",)
-    list_display = ("prefix", "name", "owner", "may_do", "shared", "state", "created", "expires", "last_used")
+    list_display = (
+        "prefix",
+        "name",
+        "owner",
+        "may_do",
+        "shared",
+        "state",
+        "created",
+        "expires",
+        "last_used",
+    )
     list_select_related = ("owner",)
     search_fields = ("prefix", "name", "owner__username")
     ordering = ("-id",)
@@ -71,13 +93,22 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
     def get_fields(self, request: HttpRequest, obj=None):
         return ("prefix", *self.fields, "created", "last_used", "revoked") if obj else self.fields
 
-    def add_view(self, request: HttpRequest, form_url: str = "", extra_context=None) -> HttpResponse:
-        return super().add_view(request, form_url, {"show_save_and_add_another": False, "show_save_and_continue": False} | (extra_context or {}))
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context=None
+    ) -> HttpResponse:
+        return super().add_view(
+            request,
+            form_url,
+            {"show_save_and_add_another": False, "show_save_and_continue": False}
+            | (extra_context or {}),
+        )
 
     def formfield_for_dbfield(self, db_field, request: HttpRequest, **kwargs):
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field and db_field.name == "owner":
-            field.widget.can_add_related = field.widget.can_change_related = field.widget.can_view_related = False
+            field.widget.can_add_related = field.widget.can_change_related = (
+                field.widget.can_view_related
+            ) = False
         return field
 
     @admin.display(description="may call")
@@ -86,7 +117,9 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
 
     @admin.display(description="state")
     def state(self, key: ApiKey) -> str:
-        return "owner deactivated" if key.state == "in use" and not key.owner.is_active else key.state
+        return (
+            "owner deactivated" if key.state == "in use" and not key.owner.is_active else key.state
+        )
 
     @admin.action(description="Revoke the selected keys, for good", permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
@@ -94,13 +127,29 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
         for key in usable:
             key.revoke()
             self.log_change(request, key, "Revoked.")
-        self.message_user(request, f"{len(usable)} revoked. Within seconds they open nothing any more.", messages.SUCCESS)
+        self.message_user(
+            request,
+            f"{len(usable)} revoked. Within seconds they open nothing any more.",
+            messages.SUCCESS,
+        )
 
     def save_model(self, request: HttpRequest, key: ApiKey, form, change: bool) -> None:
         made, key.secret = ApiKey.make(**{name: form.cleaned_data[name] for name in self.fields})  # type: ignore[attr-defined]
-        key.__dict__ |= {field.attname: getattr(made, field.attname) for field in made._meta.concrete_fields}
+        key.__dict__ |= {
+            field.attname: getattr(made, field.attname) for field in made._meta.concrete_fields
+        }
 
-    def response_add(self, request: HttpRequest, key: ApiKey, post_url_continue=None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, key: ApiKey, post_url_continue=None
+    ) -> HttpResponse:
         """The page with the secret, at once: it lies in no session and no message, and going back to it shows nothing."""
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "API key made", "key": key, "secret": key.secret}  # type: ignore[attr-defined]
-        return TemplateResponse(request, "admin/proxy/key_made.html", context, headers={"Cache-Control": "no-store"})
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "API key made",
+            "key": key,
+            "secret": key.secret,  # type: ignore[attr-defined]
+        }
+        return TemplateResponse(
+            request, "admin/proxy/key_made.html", context, headers={"Cache-Control": "no-store"}
+        )

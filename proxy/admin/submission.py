@@ -26,14 +26,27 @@ class StateFilter(admin.SimpleListFilter):
         return [("given_up", "given up"), ("waiting", "waiting")]
 
     def queryset(self, request: HttpRequest, rows):
-        return {"given_up": rows.given_up, "waiting": rows.waiting}.get(self.value() or "", rows.all)()
+        return {"given_up": rows.given_up, "waiting": rows.waiting}.get(
+            self.value() or "", rows.all
+        )()
 
 
 @admin.register(Submission)
 class SubmissionAdmin(Administered, admin.ModelAdmin):
     list_display = ("number", "call", "state", "sealed", "tries", "problem", "tried", "next_try")
     list_filter = (StateFilter,)
-    fields = ("number", "call", "state", "sealed", "tries", "blamed", "problem", "tried", "due", "given_up")
+    fields = (
+        "number",
+        "call",
+        "state",
+        "sealed",
+        "tries",
+        "blamed",
+        "problem",
+        "tried",
+        "due",
+        "given_up",
+    )
     show_full_result_count = False
     actions = ("resend",)
 
@@ -69,7 +82,13 @@ class SubmissionAdmin(Administered, admin.ModelAdmin):
         with transaction.atomic():
             calls = list(chosen.given_up().values_list("pk", flat=True))  # type: ignore[attr-defined]
             if calls:
-                audit.record(request, AuditEvent.Action.RESENT, chosen.model(), count=len(calls), seals=[min(calls), max(calls)])
+                audit.record(
+                    request,
+                    AuditEvent.Action.RESENT,
+                    chosen.model(),
+                    count=len(calls),
+                    seals=[min(calls), max(calls)],
+                )
             Submission.objects.filter(pk__in=calls).resend()
         self.message_user(request, f"{len(calls):,} will be sent again.", messages.SUCCESS)
 

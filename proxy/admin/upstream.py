@@ -45,12 +45,18 @@ def of_environment() -> list[dict[str, str]]:
 
 
 class UpstreamForm(forms.ModelForm):
-    secret = forms.ChoiceField(label="Credential", required=False, help_text=Upstream._meta.get_field("secret").help_text)
+    secret = forms.ChoiceField(
+        label="Credential", required=False, help_text=Upstream._meta.get_field("secret").help_text
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         names = dict.fromkeys([*settings.UPSTREAM_SECRETS, self.instance.secret])
-        choices = [(name, name if settings.UPSTREAM_SECRETS.get(name) else f"{name} (not set)") for name in names if name]
+        choices = [
+            (name, name if settings.UPSTREAM_SECRETS.get(name) else f"{name} (not set)")
+            for name in names
+            if name
+        ]
         if "secret" in self.fields:
             self.fields["secret"].choices = [("", "none"), *choices]  # type: ignore[attr-defined]
 
@@ -74,15 +80,31 @@ class UpstreamAdmin(Administered, admin.ModelAdmin):
         return super().get_queryset(request).annotate(models=Count("routes__model", distinct=True))
 
     def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
-        ours = {"of_environment": of_environment(), "label": settings.LLM_LABEL, "may_test": self.has_change_permission(request)}
+        ours = {
+            "of_environment": of_environment(),
+            "label": settings.LLM_LABEL,
+            "may_test": self.has_change_permission(request),
+        }
         authorization = settings.LLM_API_AUTHORIZATION
-        ours["credential"] = "none" if authorization.lower() == "none" else "set" if authorization else "not set"
+        ours["credential"] = (
+            "none" if authorization.lower() == "none" else "set" if authorization else "not set"
+        )
         return super().changelist_view(request, ours | (extra_context or {}))
 
-    def construct_change_message(self, request: HttpRequest, form, formsets, add: bool = False) -> list[dict[str, Any]]:
+    def construct_change_message(
+        self, request: HttpRequest, form, formsets, add: bool = False
+    ) -> list[dict[str, Any]]:
         """With what was and what is: where calls go is evidence. No field holds a secret."""
         said = super().construct_change_message(request, form, formsets, add)
-        return [*said, {"from_to": {name: [form.initial.get(name), form.cleaned_data[name]] for name in form.changed_data}}]
+        return [
+            *said,
+            {
+                "from_to": {
+                    name: [form.initial.get(name), form.cleaned_data[name]]
+                    for name in form.changed_data
+                }
+            },
+        ]
 
     # Test -----------------------------------------------------------------------------------------------------------
 
@@ -102,11 +124,17 @@ class UpstreamAdmin(Administered, admin.ModelAdmin):
             raise Http404
         name = row.name if row else routing.ENVIRONMENT
         try:
-            said = test_upstream(routing.make_route(row) if row else routing.environment_route(Endpoint.CHAT))
+            said = test_upstream(
+                routing.make_route(row) if row else routing.environment_route(Endpoint.CHAT)
+            )
             self.message_user(request, f"“{name}”: {said}", messages.SUCCESS)
         except Fault as fault:
             self.message_user(request, f"“{name}”: {fault.text}", messages.ERROR)
-        return HttpResponseRedirect(reverse("admin:proxy_upstream_change", args=[number]) if number else reverse("admin:proxy_upstream_changelist"))
+        return HttpResponseRedirect(
+            reverse("admin:proxy_upstream_change", args=[number])
+            if number
+            else reverse("admin:proxy_upstream_changelist")
+        )
 
     # The list -------------------------------------------------------------------------------------------------------
 
@@ -118,7 +146,11 @@ class UpstreamAdmin(Administered, admin.ModelAdmin):
     def credential(self, row: Upstream) -> str:
         if not row.secret:
             return "none"
-        return f"{row.secret}" if settings.UPSTREAM_SECRETS.get(row.secret) else f"{row.secret} (not set)"
+        return (
+            f"{row.secret}"
+            if settings.UPSTREAM_SECRETS.get(row.secret)
+            else f"{row.secret} (not set)"
+        )
 
     @admin.display(description="models", ordering="models")
     def leads_to(self, row: Upstream) -> int:
@@ -149,9 +181,14 @@ class RouteInline(admin.TabularInline):
 
 
 class ModelForm(forms.ModelForm):
-    capabilities = forms.MultipleChoiceField(choices=Model.Capability, widget=forms.CheckboxSelectMultiple, initial=default_capabilities)
+    capabilities = forms.MultipleChoiceField(
+        choices=Model.Capability, widget=forms.CheckboxSelectMultiple, initial=default_capabilities
+    )
     groups = forms.ModelMultipleChoiceField(
-        Group.objects.order_by("name"), required=False, widget=forms.CheckboxSelectMultiple, help_text=Model._meta.get_field("groups").help_text
+        Group.objects.order_by("name"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=Model._meta.get_field("groups").help_text,
     )
 
 
@@ -171,8 +208,15 @@ class ModelAdmin(Administered, admin.ModelAdmin):
     @admin.display(description="asked, in this order")
     def chain(self, model: Model) -> SafeString:
         """Each place; struck through where nothing is sent."""
-        places = [(str(route), not route.upstream or route.upstream.enabled) for route in model.routes.all()] or [(routing.ENVIRONMENT, True)]
-        return format_html_join(" → ", "{}", ([name if used else format_html("<s>{}</s>", name)] for name, used in places))
+        places = [
+            (str(route), not route.upstream or route.upstream.enabled)
+            for route in model.routes.all()
+        ] or [(routing.ENVIRONMENT, True)]
+        return format_html_join(
+            " → ",
+            "{}",
+            ([name if used else format_html("<s>{}</s>", name)] for name, used in places),
+        )
 
     @admin.display(description="may do")
     def may_do(self, model: Model) -> str:

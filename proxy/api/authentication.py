@@ -19,7 +19,9 @@ from conversations.aged_cache import AgedCache
 
 from ..models import ApiKey, key
 
-EVERY_SCOPE = frozenset(ApiKey.Scope.values) - {ApiKey.Scope.EXPORT}  # of a page's session: an export needs a right of its own
+EVERY_SCOPE = frozenset(ApiKey.Scope.values) - {
+    ApiKey.Scope.EXPORT
+}  # of a page's session: an export needs a right of its own
 
 
 class Caller(NamedTuple):
@@ -77,13 +79,17 @@ class GatewayKey(BaseAuthentication):
             return self.without_key(request)
         caller = caller_of(secret)
         if caller is None:
-            raise exceptions.AuthenticationFailed("This API key is not known here, has expired, or was revoked.")
+            raise exceptions.AuthenticationFailed(
+                "This API key is not known here, has expired, or was revoked."
+            )
         if not caller.may_come_from(request._request.client_address):
             raise exceptions.PermissionDenied("This API key may not be used from this address.")
         return caller, None
 
     def without_key(self, request):
-        raise exceptions.NotAuthenticated("No API key was sent. Send yours as `Authorization: Bearer gw-…`.")
+        raise exceptions.NotAuthenticated(
+            "No API key was sent. Send yours as `Authorization: Bearer gw-…`."
+        )
 
     def authenticate_header(self, request) -> str:  # without it DRF answers 403
         return "Bearer"
@@ -102,5 +108,7 @@ class KeyOrSession(GatewayKey):
         check = CSRFCheck(lambda _: HttpResponse())
         check.process_request(http)
         if check.process_view(http, lambda _: HttpResponse(), (), {}):
-            raise exceptions.PermissionDenied("A session needs its CSRF token, in the header X-CSRFToken.")
+            raise exceptions.PermissionDenied(
+                "A session needs its CSRF token, in the header X-CSRFToken."
+            )
         return Caller(user.pk, "", EVERY_SCOPE, shared=False), None

@@ -34,19 +34,31 @@ class Chat(ChatCompletions):
     def read(self, request, asked: CallRequest) -> None:
         super().read(request, asked)
         self.root = asked.body.pop("root_id", None)
-        asked.title = text_of(asked.body.pop("convo_title", None), "convo_title") if asked.body.get("convo_title") else ""
+        asked.title = (
+            text_of(asked.body.pop("convo_title", None), "convo_title")
+            if asked.body.get("convo_title")
+            else ""
+        )
 
     def place(self, request, asked: CallRequest) -> None:
         asked.by_content = False  # without a root id it is a new conversation
         if self.root in (None, "", "string"):  # the last: what the old page sends first
             return
-        found = Conversation.objects.of(asked.owner).named(self.root) if isinstance(self.root, str) else None
+        found = (
+            Conversation.objects.of(asked.owner).named(self.root)
+            if isinstance(self.root, str)
+            else None
+        )
         if found is None:
-            raise Fault(404, "conversation_not_found", "No such conversation.", "invalid_request_error")
+            raise Fault(
+                404, "conversation_not_found", "No such conversation.", "invalid_request_error"
+            )
         asked.root = found.id
 
     def pass_on(self, data: bytes, exchange: Exchange) -> bytes:
-        return orjson.dumps(orjson.loads(data) | history.call_names(exchange.call.id, exchange.call.conversation))
+        return orjson.dumps(
+            orjson.loads(data) | history.call_names(exchange.call.id, exchange.call.conversation)
+        )
 
 
 class CheckChat(Own):
@@ -56,12 +68,23 @@ class CheckChat(Own):
 
     def post(self, request) -> HttpResponse:
         body = rest.parsed(rest.body_of(request))
-        found = history.newest_equal(request.user.owner, model_of(body), messages_of(body), since=datetime.now(UTC) - POLLED)
+        found = history.newest_equal(
+            request.user.owner, model_of(body), messages_of(body), since=datetime.now(UTC) - POLLED
+        )
         if found is None or found.status == Snapshot.Status.PENDING:
-            raise Fault(404, "not_yet", "There is no answer to this request yet.", "invalid_request_error", retry_after="5")
+            raise Fault(
+                404,
+                "not_yet",
+                "There is no answer to this request yet.",
+                "invalid_request_error",
+                retry_after="5",
+            )
         if found.status != Snapshot.Status.OK:
             raise Fault(502, found.error_code, found.error)
-        return Response((rebuild.rebuild_response(found) or {}) | history.call_names(found.id, found.conversation_id))
+        return Response(
+            (rebuild.rebuild_response(found) or {})
+            | history.call_names(found.id, found.conversation_id)
+        )
 
 
 class UpdateTitle(Own):
@@ -81,16 +104,39 @@ class UpdateTitleByModel(Own):
 
     def post(self, request) -> Response:
         caller, body = request.user, rest.parsed(rest.body_of(request))
-        sent_by = {"key": caller.key, "address": request._request.client_address, "user_agent": request.META.get("HTTP_USER_AGENT", "")}
+        sent_by = {
+            "key": caller.key,
+            "address": request._request.client_address,
+            "user_agent": request.META.get("HTTP_USER_AGENT", ""),
+        }
         try:
             if ApiKey.Scope.CHAT not in caller.scopes:
-                raise Fault(403, "scope_missing", "This API key may not be used for chat.", "permission_error")
+                raise Fault(
+                    403,
+                    "scope_missing",
+                    "This API key may not be used for chat.",
+                    "permission_error",
+                )
             conversation = self.conversation(request, body.get("root_id"))
             asked = titles.build_request(conversation, **sent_by)
         except (Fault, Http404) as problem:
-            raise refuse(CallRequest(owner=caller.owner, kind=Snapshot.Kind.TITLE, model="", body=body, **sent_by), as_fault(problem)) from None
+            raise refuse(
+                CallRequest(
+                    owner=caller.owner, kind=Snapshot.Kind.TITLE, model="", body=body, **sent_by
+                ),
+                as_fault(problem),
+            ) from None
         title, exchange = titles.write(conversation, asked, request.META.get("gunicorn.socket"))
-        return named(Response({"message": "The conversation has a new title.", "new title": title, "new_title": title}), exchange)
+        return named(
+            Response(
+                {
+                    "message": "The conversation has a new title.",
+                    "new title": title,
+                    "new_title": title,
+                }
+            ),
+            exchange,
+        )
 
 
 class MetadataCheck(Own):
@@ -100,16 +146,34 @@ class MetadataCheck(Own):
 
     def post(self, request) -> Response:
         caller, body = request.user, rest.parsed(rest.body_of(request))
-        sent_by = {"key": caller.key, "address": request._request.client_address, "user_agent": request.META.get("HTTP_USER_AGENT", "")}
+        sent_by = {
+            "key": caller.key,
+            "address": request._request.client_address,
+            "user_agent": request.META.get("HTTP_USER_AGENT", ""),
+        }
         try:
             metadata.refuse_unless_on()
             if ApiKey.Scope.CHAT not in caller.scopes:
-                raise Fault(403, "scope_missing", "This API key may not be used for chat.", "permission_error")
-            asked = metadata.build_request(self.conversation(request, body.get("root_id")), **sent_by)
+                raise Fault(
+                    403,
+                    "scope_missing",
+                    "This API key may not be used for chat.",
+                    "permission_error",
+                )
+            asked = metadata.build_request(
+                self.conversation(request, body.get("root_id")), **sent_by
+            )
         except (Fault, Http404) as problem:
-            raise refuse(CallRequest(owner=caller.owner, kind=Snapshot.Kind.METADATA, model="", body=body, **sent_by), as_fault(problem)) from None
+            raise refuse(
+                CallRequest(
+                    owner=caller.owner, kind=Snapshot.Kind.METADATA, model="", body=body, **sent_by
+                ),
+                as_fault(problem),
+            ) from None
         text, exchange = metadata.assess(asked, request.META.get("gunicorn.socket"))
-        return named(Response({"message": "The conversation was assessed.", "metadata": text}), exchange)
+        return named(
+            Response({"message": "The conversation was assessed.", "metadata": text}), exchange
+        )
 
 
 class RemoveConversation(Own):
@@ -128,7 +192,13 @@ class History(Own):
 
     def get(self, request) -> Response:
         given_only(request, "limit", "before")
-        calls = self.calls(Snapshot.objects.filter(owner=request.user.owner, status=Snapshot.Status.OK, kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.TITLE]))
+        calls = self.calls(
+            Snapshot.objects.filter(
+                owner=request.user.owner,
+                status=Snapshot.Status.OK,
+                kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.TITLE],
+            )
+        )
         if (before := request.GET.get("before")) is not None:
             calls = calls.filter(id__lt=uuid_of(before, "before"))
         rows, following = history.read_page(calls, limit_of(request, 200))
@@ -144,7 +214,11 @@ class HistoryOfConversations(History):
     key = "Historical_Conversations"
 
     def calls(self, calls):
-        shown = calls.filter(conversation__shown=True).order_by("conversation_id", "-id").distinct("conversation_id")
+        shown = (
+            calls.filter(conversation__shown=True)
+            .order_by("conversation_id", "-id")
+            .distinct("conversation_id")
+        )
         return Snapshot.objects.filter(id__in=shown.values("id"))
 
 
@@ -157,4 +231,7 @@ class ImageGeneration(ImageGenerations):
         super().read(request, asked)
         if prices.image_cost(asked.body) is None:
             sizes = ", ".join(prices.IMAGE)
-            raise invalid("size", f"There is no price for a picture of this size by this model. Sizes: {sizes}.")
+            raise invalid(
+                "size",
+                f"There is no price for a picture of this size by this model. Sizes: {sizes}.",
+            )

@@ -23,7 +23,11 @@ class Own(APIView):
 
     def conversation(self, request, name: Any) -> Conversation:
         """The caller's own, by any of its names. Raises Http404: somebody else's is as unknown as none."""
-        found = Conversation.objects.of(request.user.owner).named(name) if isinstance(name, str) else None
+        found = (
+            Conversation.objects.of(request.user.owner).named(name)
+            if isinstance(name, str)
+            else None
+        )
         if found is None:
             raise Http404
         return found
@@ -49,7 +53,12 @@ class Conversations(Own):
             found = found.with_call(model=model.replace("\0", ""))
         limit = limit_of(request, 50)
         rows = list(found.order_by("-id")[: limit + 1])
-        return Response({"conversations": [summary(row) for row in rows[:limit]], "next": str(rows[limit - 1].id) if len(rows) > limit else None})
+        return Response(
+            {
+                "conversations": [summary(row) for row in rows[:limit]],
+                "next": str(rows[limit - 1].id) if len(rows) > limit else None,
+            }
+        )
 
 
 class OneConversation(Own):
@@ -71,9 +80,16 @@ class OneConversation(Own):
 
 def summary(row: Conversation) -> Json:
     return {
-        "id": str(row.id), "title": row.title, "shown": row.shown, "started": moment(row.started), "last": moment(row.last), "turns": row.turns,
-        "prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens, "cost_usd": float(row.cost),
-    }  # fmt: skip
+        "id": str(row.id),
+        "title": row.title,
+        "shown": row.shown,
+        "started": moment(row.started),
+        "last": moment(row.last),
+        "turns": row.turns,
+        "prompt_tokens": row.prompt_tokens,
+        "completion_tokens": row.completion_tokens,
+        "cost_usd": float(row.cost),
+    }
 
 
 def moment(at: datetime) -> str:

@@ -30,7 +30,9 @@ def as_fault(problem: Exception) -> Fault:
         return problem
     if isinstance(problem, exceptions.APIException):
         status = problem.status_code
-        kind, code = TYPES.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
+        kind, code = TYPES.get(
+            status, ("invalid_request_error" if status < 500 else "server_error", None)
+        )
         return Fault(status, code, str(problem.detail), kind)
     if isinstance(problem, Http404):
         return Fault(404, "not_found", "There is nothing here.", "invalid_request_error")
@@ -38,7 +40,9 @@ def as_fault(problem: Exception) -> Fault:
         return Fault(403, "not_allowed", "You may not do that.", "permission_error")
     if isinstance(problem, InterfaceError | OperationalError | NotRecorded):
         log.error("the database is away: %s", type(problem).__name__)
-        return Fault(503, "record_not_writable", exchange.NOT_RECORDED, "server_error", retry_after="5")
+        return Fault(
+            503, "record_not_writable", exchange.NOT_RECORDED, "server_error", retry_after="5"
+        )
     log.error("a request failed in the gateway", exc_info=problem)
     return Fault(500, "internal_error", "The gateway failed.", "server_error")
 
@@ -46,7 +50,9 @@ def as_fault(problem: Exception) -> Fault:
 def handler(problem, context) -> Response:
     """DRF's exception handler. It answers everything, so that no view of the API falls to an HTML page."""
     fault = as_fault(problem)
-    response = Response(shape(fault, context["request"].path_info), fault.status if fault.status != 499 else 400)
+    response = Response(
+        shape(fault, context["request"].path_info), fault.status if fault.status != 499 else 400
+    )
     if fault.spent:
         response["x-should-retry"] = "false"
     if fault.retry_after:
@@ -62,10 +68,20 @@ def handler(problem, context) -> Response:
 
 def shape(fault: Fault, path: str) -> Json:
     """A classic client reads `message`."""
-    return {"error": fault.error} if path.startswith("/v1/") else {"message": fault.text, "error": fault.error}
+    return (
+        {"error": fault.error}
+        if path.startswith("/v1/")
+        else {"message": fault.text, "error": fault.error}
+    )
 
 
 def plain(status: int, text: str) -> HttpResponse:
     """The same shape for what fails outside DRF: an unknown host, a middleware, a path that is not there."""
-    kind, code = TYPES.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
-    return HttpResponse(orjson.dumps({"error": Fault(status, code, text, kind).error}), status=status, content_type="application/json")
+    kind, code = TYPES.get(
+        status, ("invalid_request_error" if status < 500 else "server_error", None)
+    )
+    return HttpResponse(
+        orjson.dumps({"error": Fault(status, code, text, kind).error}),
+        status=status,
+        content_type="application/json",
+    )

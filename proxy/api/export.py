@@ -29,7 +29,9 @@ from .conversations import Own
 from .openai import invalid
 from .params import date_of, given_only
 
-TABLES: dict[str, type[Format]] = {each.name: each for each in (TurnsFormat, FiguresFormat, ClassicFormat)}
+TABLES: dict[str, type[Format]] = {
+    each.name: each for each in (TurnsFormat, FiguresFormat, ClassicFormat)
+}
 FILTERS = ("since", "until", "user", "model", "status", "kind")
 LONGEST = 200  # characters of a purpose
 
@@ -54,23 +56,45 @@ class Export(Own):
         caller = request.user
         reader = User.objects.get(id=caller.owner)
         if caller.key and ApiKey.Scope.EXPORT not in caller.scopes:
-            raise Fault(403, "scope_missing", "This key may not export the log.", "permission_error")
+            raise Fault(
+                403, "scope_missing", "This key may not export the log.", "permission_error"
+            )
         if not (may(reader, "view_content") and may(reader, "export_content")):
-            raise Fault(403, "not_permitted", "The log is exported by those who may export what was said.", "permission_error")
+            raise Fault(
+                403,
+                "not_permitted",
+                "The log is exported by those who may export what was said.",
+                "permission_error",
+            )
         names = Names(reader)
         pull, made = asked(request, names), self.format(request, names)
         chosen = Selection(pull.calls, pull.after, selection.newest())
-        what = {"via": "API", "key": caller.key, "format": made.name, "purpose": pull.purpose, "filter": pull.chosen}
+        what = {
+            "via": "API",
+            "key": caller.key,
+            "format": made.name,
+            "purpose": pull.purpose,
+            "filter": pull.chosen,
+        }
         http = request._request
         http.user = reader
         with transaction.atomic():
             if caller.key:
                 chosen, what["rows"] = within_the_day(caller.key, chosen)
-            audit.record(http, AuditEvent.Action.EXPORT, Snapshot, **what, after=chosen.after, last=chosen.last)
+            audit.record(
+                http,
+                AuditEvent.Action.EXPORT,
+                Snapshot,
+                **what,
+                after=chosen.after,
+                last=chosen.last,
+            )
         database.release()
         response = StreamingHttpResponse(made.stream(chosen), content_type=self.media_type)
         response["x-next-cursor"] = str(chosen.last)
-        response["Content-Disposition"] = f'attachment; filename="calls-{chosen.after + 1}-{chosen.last}.{made.suffix}"'
+        response["Content-Disposition"] = (
+            f'attachment; filename="calls-{chosen.after + 1}-{chosen.last}.{made.suffix}"'
+        )
         response["X-Content-Type-Options"] = "nosniff"
         response["Cache-Control"] = "no-store"
         return response
@@ -101,21 +125,28 @@ def asked(request, names: Names) -> Pull:
     chosen = {name: given[name] for name in FILTERS if name in given}
     purpose = " ".join(given.get("purpose", "").split())
     if not 0 < len(purpose) <= LONGEST:
-        raise invalid("purpose", f"`purpose` is missing: why the log is exported, in up to {LONGEST} characters.")
+        raise invalid(
+            "purpose",
+            f"`purpose` is missing: why the log is exported, in up to {LONGEST} characters.",
+        )
     for name, choices in (("status", Snapshot.Status.values), ("kind", Snapshot.Kind.values)):
         if name in chosen and chosen[name] not in choices:
             raise invalid(name, f"`{name}` must be one of {', '.join(choices)}.")
     after = given.get("after", "0")
     if not (after.isascii() and after.isdigit() and len(after) <= 18):
         raise invalid("after", "`after` must be the x-next-cursor of an earlier export, or 0.")
-    calls = readable(reader, Snapshot.objects.all()).filter(**{name: chosen[name] for name in ("model", "status", "kind") if name in chosen})
+    calls = readable(reader, Snapshot.objects.all()).filter(
+        **{name: chosen[name] for name in ("model", "status", "kind") if name in chosen}
+    )
     begin = int(after)
     if "since" in chosen:
         first = day_of(chosen["since"], "since")
         calls = calls.filter(id__gte=make_id(first, first=True))
         begin = max(begin, selection.before(first))
     if "until" in chosen:
-        calls = calls.filter(id__lt=make_id(day_of(chosen["until"], "until") + timedelta(days=1), first=True))
+        calls = calls.filter(
+            id__lt=make_id(day_of(chosen["until"], "until") + timedelta(days=1), first=True)
+        )
     if "user" in chosen:
         calls = calls.filter(owner=owner_of(chosen["user"], names))
     return Pull(calls, begin, chosen, purpose)
@@ -124,9 +155,20 @@ def asked(request, names: Names) -> Pull:
 def owner_of(name: str, names: Names) -> User:
     """By user name or external id, exactly; by alias, where people have one."""
     people = readable(names.reader, User.objects.all())
-    found = people.filter(Q(username=name) | Q(external_id=name)).first() if name and names.by_name else None
+    found = (
+        people.filter(Q(username=name) | Q(external_id=name)).first()
+        if name and names.by_name
+        else None
+    )
     if found is None and name and names.hidden:
-        found = next((person for person in people.filter(id__in=names.find(name, 2)) if names.name(person) == name), None)
+        found = next(
+            (
+                person
+                for person in people.filter(id__in=names.find(name, 2))
+                if names.name(person) == name
+            ),
+            None,
+        )
     if found is None:
         raise invalid("user", "There is no such user name.")
     return found
@@ -146,5 +188,11 @@ def within_the_day(prefix: str, whole: Selection) -> tuple[Selection, int]:
     if (chosen.last < whole.last and not rows) or not key.spend(rows, today):
         midnight = datetime.combine(today + timedelta(days=1), time.min, UTC)
         wait = str(int((midnight - datetime.now(UTC)).total_seconds()) + 1)
-        raise Fault(429, "export_limit_reached", f"This key exports {key.rows_a_day:,} rows a day at most.", "rate_limit_error", retry_after=wait)
+        raise Fault(
+            429,
+            "export_limit_reached",
+            f"This key exports {key.rows_a_day:,} rows a day at most.",
+            "rate_limit_error",
+            retry_after=wait,
+        )
     return chosen, rows

@@ -39,16 +39,30 @@ class Passage(APIView):
 
     def post(self, request) -> HttpResponse:
         caller = request.user
-        asked = CallRequest(owner=caller.owner, kind=self.kind, model="", body={}, key=caller.key, address=request._request.client_address)
+        asked = CallRequest(
+            owner=caller.owner,
+            kind=self.kind,
+            model="",
+            body={},
+            key=caller.key,
+            address=request._request.client_address,
+        )
         asked.user_agent = request.META.get("HTTP_USER_AGENT", "")
         try:
             self.read(request, asked)
             if self.scope not in caller.scopes:
-                raise Fault(403, "scope_missing", f"This API key may not be used for {self.scope}.", "permission_error")
+                raise Fault(
+                    403,
+                    "scope_missing",
+                    f"This API key may not be used for {self.scope}.",
+                    "permission_error",
+                )
             self.place(request, asked)
             speak_for(caller, asked)
             asked.retried = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0") not in ("", "0")
-            self.way = routing.find_way(asked.model, self.endpoint, caller.owner, self.form or asked.body)
+            self.way = routing.find_way(
+                asked.model, self.endpoint, caller.owner, self.form or asked.body
+            )
         except Fault as fault:
             raise calls.refuse(asked, fault) from None
         return self.forward(request, asked)
@@ -73,7 +87,12 @@ class Passage(APIView):
         except Fault as fault:
             raise fault.of(exchange.call.id, exchange.call.conversation) from None
         data = self.pass_on(data, exchange)
-        return named(HttpResponse(data, content_type="application/json", headers={"Content-Length": len(data)}), exchange)
+        return named(
+            HttpResponse(
+                data, content_type="application/json", headers={"Content-Length": len(data)}
+            ),
+            exchange,
+        )
 
 
 class ChatCompletions(Passage):
@@ -89,12 +108,16 @@ class ChatCompletions(Passage):
             if not isinstance(options, dict):
                 raise invalid("stream_options", "`stream_options` must be an object.")
             self.usage_wanted = bool(options.get("include_usage"))
-            asked.body = body | {"stream_options": options | {"include_usage": True}}  # the record counts, whether the caller does or not
+            asked.body = body | {
+                "stream_options": options | {"include_usage": True}
+            }  # the record counts, whether the caller does or not
 
     def forward(self, request, asked: CallRequest) -> HttpResponse:
         if not asked.body.get("stream"):
             return super().forward(request, asked)
-        exchange = calls.admit(asked, self.way, request.META.get("gunicorn.socket"), cancellable=True)
+        exchange = calls.admit(
+            asked, self.way, request.META.get("gunicorn.socket"), cancellable=True
+        )
         try:
             stream = Stream(exchange, usage_wanted=self.usage_wanted)
         except Fault as fault:
@@ -123,14 +146,21 @@ class ImageEdits(Passage):
     def read(self, request, asked: CallRequest) -> None:
         body = rest.body_of(request)
         if not request.META.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
-            raise Fault(415, "unsupported_media_type", "Send the images as multipart/form-data.", "invalid_request_error")
+            raise Fault(
+                415,
+                "unsupported_media_type",
+                "Send the images as multipart/form-data.",
+                "invalid_request_error",
+            )
         meta = request.META | {"CONTENT_LENGTH": str(len(body))}
         try:
             fields, files = MultiPartParser(meta, BytesIO(body), [InMemory()], "utf-8").parse()
         except (MultiPartParserError, SuspiciousOperation):
             raise invalid(None, "The multipart body cannot be read.") from None
         parts: Form = [(name, value) for name, values in fields.lists() for value in values]
-        asked.body = {name: values[0] if len(values) == 1 else values for name, values in fields.lists()}
+        asked.body = {
+            name: values[0] if len(values) == 1 else values for name, values in fields.lists()
+        }
         pictures = []
         for name, uploads in files.lists():
             urls = []
@@ -138,12 +168,20 @@ class ImageEdits(Passage):
                 data = upload.read()
                 parts.append((name, (upload.name, data, upload.content_type)))
                 urls.append(
-                    {"filename": upload.name, "url": f"data:{upload.content_type or 'application/octet-stream'};base64,{base64.b64encode(data).decode()}"}
+                    {
+                        "filename": upload.name,
+                        "url": f"data:{upload.content_type or 'application/octet-stream'};base64,{base64.b64encode(data).decode()}",
+                    }
                 )
             asked.body[name] = urls
             pictures += [{"type": "image_url", "image_url": {"url": url["url"]}} for url in urls]
         asked.model = model_of(asked.body, "dall-e-2")
-        asked.messages = [{"role": "user", "content": [{"type": "text", "text": prompt_of(asked.body)}, *pictures]}]
+        asked.messages = [
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": prompt_of(asked.body)}, *pictures],
+            }
+        ]
         if not pictures:
             raise invalid("image", "Send at least one file as `image` or `image[]`.")
         whole(asked.body)
@@ -216,7 +254,9 @@ def messages_of(body: Json) -> list[Json]:
     if not isinstance(messages, list) or not messages:
         raise invalid("messages", "`messages` must be a list with at least one message.")
     if len(messages) > settings.MAX_MESSAGES:
-        raise invalid("messages", f"More than {settings.MAX_MESSAGES:,} messages: begin a new conversation.")
+        raise invalid(
+            "messages", f"More than {settings.MAX_MESSAGES:,} messages: begin a new conversation."
+        )
     for i, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise invalid(f"messages[{i}]", "Each message must be an object with a `role`.")
@@ -241,7 +281,9 @@ def place(meta: dict, asked: CallRequest) -> None:
         try:
             asked.root = UUID(named)
         except ValueError:
-            raise Fault(404, "conversation_not_found", "No such conversation.", "invalid_request_error") from None
+            raise Fault(
+                404, "conversation_not_found", "No such conversation.", "invalid_request_error"
+            ) from None
         return
     key = meta.get("HTTP_X_SESSION_ID") or meta.get("HTTP_X_CLAUDE_CODE_SESSION_ID")
     if key:

@@ -36,19 +36,35 @@ def body_of(request) -> bytes:
     """The raw body, capped while it is read; also a chunked one, which Django takes for empty. Raises Fault."""
     http = request._request
     if http.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise Fault(415, "unsupported_encoding", "Send the body without compression.", "invalid_request_error")
+        raise Fault(
+            415,
+            "unsupported_encoding",
+            "Send the body without compression.",
+            "invalid_request_error",
+        )
     limit, length = settings.MAX_BODY, http.META.get("CONTENT_LENGTH") or "0"
-    too_large = Fault(413, "request_too_large", f"The request is larger than {limit >> 20} MB.", "invalid_request_error")
+    too_large = Fault(
+        413,
+        "request_too_large",
+        f"The request is larger than {limit >> 20} MB.",
+        "invalid_request_error",
+    )
     if not length.isdigit() or int(length) > DRAINED * limit:
         raise too_large
-    stream = http.META["wsgi.input"] if "chunked" in http.META.get("HTTP_TRANSFER_ENCODING", "").lower() else http
+    stream = (
+        http.META["wsgi.input"]
+        if "chunked" in http.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+        else http
+    )
     try:
         body = stream.read(limit + 1)
         if len(body) > limit:
             _drain(stream, (DRAINED - 1) * limit)
             raise too_large
     except (OSError, ParseException):
-        raise Fault(400, "body_incomplete", "The request's body ended early.", "invalid_request_error") from None
+        raise Fault(
+            400, "body_incomplete", "The request's body ended early.", "invalid_request_error"
+        ) from None
     return body
 
 
@@ -63,9 +79,19 @@ def parsed(body: bytes) -> Json:
     try:
         data = orjson.loads(body)
     except ValueError as problem:
-        raise Fault(400, "invalid_json", f"The body is not JSON that can be kept: {problem}.", "invalid_request_error") from None
+        raise Fault(
+            400,
+            "invalid_json",
+            f"The body is not JSON that can be kept: {problem}.",
+            "invalid_request_error",
+        ) from None
     if not isinstance(data, dict):
         raise Fault(400, "invalid_json", "The body must be a JSON object.", "invalid_request_error")
     if body.count(b"{") + body.count(b"[") > threads.DEEPEST and threads.is_deeper(data):
-        raise Fault(400, "invalid_json", f"The body is nested more than {threads.DEEPEST} levels deep.", "invalid_request_error")
+        raise Fault(
+            400,
+            "invalid_json",
+            f"The body is nested more than {threads.DEEPEST} levels deep.",
+            "invalid_request_error",
+        )
     return data

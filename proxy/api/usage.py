@@ -27,7 +27,9 @@ class Usage(Own):
         given_only(request, "since", "until", "of")
         caller, of = request.user, request.query_params.get("of", "me")
         if ApiKey.Scope.USAGE not in caller.scopes:
-            raise Fault(403, "scope_missing", "This key may not ask for usage figures.", "permission_error")
+            raise Fault(
+                403, "scope_missing", "This key may not ask for usage figures.", "permission_error"
+            )
         if of not in ("me", "everyone"):
             raise invalid("of", "`of` must be me or everyone.")
         days = days_of(request.query_params)
@@ -35,24 +37,55 @@ class Usage(Own):
             return Response(as_json(Report(days, owner=caller.owner)))
         user = User.objects.get(id=caller.owner)
         if not may(user, "view_usage"):
-            raise Fault(403, "not_permitted", "Everyone's usage is shown to those who may see the usage report.", "permission_error")
+            raise Fault(
+                403,
+                "not_permitted",
+                "Everyone's usage is shown to those who may see the usage report.",
+                "permission_error",
+            )
         by_person = may(user, "view_usage_by_user")
-        report = Report(days, by_person=by_person, titles=reads_everything(user), assessments=may(user, "view_assessments"), names=Names(user))
-        audit.record(user, AuditEvent.Action.LIST, of="usage report", via="API", since=days.since, until=days.until, by_person=by_person)
+        report = Report(
+            days,
+            by_person=by_person,
+            titles=reads_everything(user),
+            assessments=may(user, "view_assessments"),
+            names=Names(user),
+        )
+        audit.record(
+            user,
+            AuditEvent.Action.LIST,
+            of="usage report",
+            via="API",
+            since=days.since,
+            until=days.until,
+            by_person=by_person,
+        )
         return Response(as_json(report))
 
 
 def days_of(query) -> Period:
-    until = date_of(query["until"], "until").date() if "until" in query else datetime.now(UTC).date()
+    until = (
+        date_of(query["until"], "until").date() if "until" in query else datetime.now(UTC).date()
+    )
     try:
-        return Period(date_of(query["since"], "since").date() if "since" in query else until - timedelta(days=29), until)
+        return Period(
+            date_of(query["since"], "since").date()
+            if "since" in query
+            else until - timedelta(days=29),
+            until,
+        )
     except (ValueError, OverflowError) as problem:
         raise invalid("since", str(problem)) from None
 
 
 def as_json(report: Report) -> Json:
     """Lists are the report's: by tokens, what is past their end in one row."""
-    lists = {"people": report.persons, "models": report.models, "departments": report.departments, "job_titles": report.job_titles}
+    lists = {
+        "people": report.persons,
+        "models": report.models,
+        "departments": report.departments,
+        "job_titles": report.job_titles,
+    }
     return {
         "since": report.days.since,
         "until": report.days.until,
@@ -62,13 +95,18 @@ def as_json(report: Report) -> Json:
         "steps": [{"from": bucket} | figures(spent) for bucket, spent in report.buckets],
         "history": [{"name": name, "calls": calls} for name, calls in report.history],
         "conversations": [named(row) for row in report.conversations],
-        "assessments": report.assessed and {"total": worth(report.assessed) | {"people": report.people_assessed}} | assessed_by(report),
+        "assessments": report.assessed
+        and {"total": worth(report.assessed) | {"people": report.people_assessed}}
+        | assessed_by(report),
     } | {name: [named(row) for row in rows] for name, rows in lists.items()}
 
 
 def assessed_by(report: Report) -> Json:
     lists = {"people": report.assessed_persons, "departments": report.assessed_departments}
-    return {name: [{"name": row.name} | worth(row.figures) | people(row) for row in rows] for name, rows in lists.items()}
+    return {
+        name: [{"name": row.name} | worth(row.figures) | people(row) for row in rows]
+        for name, rows in lists.items()
+    }
 
 
 def worth(assessed: Assessed) -> Json:

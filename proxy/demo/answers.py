@@ -11,7 +11,14 @@ from typing import Any
 
 import orjson
 
-PROSE = {name: text.strip("\n") for name, text in re.findall(r"^%%% (.+)\n((?:(?!%%% ).*\n)*)", Path(__file__).with_suffix(".md").read_text("utf-8"), re.M)}
+PROSE = {
+    name: text.strip("\n")
+    for name, text in re.findall(
+        r"^%%% (.+)\n((?:(?!%%% ).*\n)*)",
+        Path(__file__).with_suffix(".md").read_text("utf-8"),
+        re.M,
+    )
+}
 LANGUAGES = ("german", "french", "spanish", "italian", "japanese")
 TRIGGER = re.compile(  # what each does: proxy.demo.server
     r"(?<!\S)!(down|silent|slow|stall|cut|400|401|429|500|garbage|html|json|sse|error|nousage|nodone|long|echo)(?:=(\d+(?:\.\d+)?))?(?!\S)"
@@ -51,13 +58,24 @@ def tokens(text: str) -> int:
 def said(content: Any) -> str:
     """The text of a message's content, be it a string, parts or nothing."""
     if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return "\n".join(
+            str(part.get("text", ""))
+            for part in content
+            if isinstance(part, dict) and part.get("type") == "text"
+        )
     return content if isinstance(content, str) else ""
 
 
 def asked(messages: list[dict]) -> str:
     """The last user message's text."""
-    return next((said(message.get("content")) for message in reversed(messages) if message.get("role") == "user"), "")
+    return next(
+        (
+            said(message.get("content"))
+            for message in reversed(messages)
+            if message.get("role") == "user"
+        ),
+        "",
+    )
 
 
 def triggers(text: str) -> dict[str, float | None]:
@@ -75,7 +93,11 @@ def subject(question: str) -> str:
     lines = re.sub(r"```.*?(```|$)", " ", question, flags=re.S).strip().splitlines() or [""]
     first = re.split(r"(?<=[.?!:])\s", lines[0].strip())[0].strip(" .?!:,;\"'")
     rest = LEAD.sub("", first, count=1)
-    rest = re.split(r" and (?:how|what|why|when|who)\b|, (?:and|but|what|how)\b| (?:do|does|did|can|should) (?:i|we|you)\b", rest, flags=re.I)[0]
+    rest = re.split(
+        r" and (?:how|what|why|when|who)\b|, (?:and|but|what|how)\b| (?:do|does|did|can|should) (?:i|we|you)\b",
+        rest,
+        flags=re.I,
+    )[0]
     rest = re.sub(r"^.*\babout (?:a |an |the |our |my )?", "", rest)
     if re.match(r"(?:i|we|my|our)\b", rest, re.I):
         rest = " ".join(keywords(rest))
@@ -84,7 +106,13 @@ def subject(question: str) -> str:
 
 def keywords(question: str) -> list[str]:
     """Up to six words that carry the question, in its own order."""
-    return list(dict.fromkeys(word for word in re.findall(r"[^\W\d_][\w'-]{2,}", question) if word.lower() not in PLAIN))[:6]
+    return list(
+        dict.fromkeys(
+            word
+            for word in re.findall(r"[^\W\d_][\w'-]{2,}", question)
+            if word.lower() not in PLAIN
+        )
+    )[:6]
 
 
 def filled(text: str, values: dict[str, str]) -> str:
@@ -96,20 +124,33 @@ class Asked:
     """One question, as the composers below need it."""
 
     def __init__(self, messages: list[dict], variant: int) -> None:
-        self.question = TRIGGER.sub("", asked(messages)[:4000]).strip()  # enough to see the subject; more costs time
+        self.question = TRIGGER.sub(
+            "", asked(messages)[:4000]
+        ).strip()  # enough to see the subject; more costs time
         self.about, self.words = subject(self.question), keywords(self.question)
-        self.earlier = "\n".join(said(message.get("content")) for message in messages if message.get("role") == "assistant")
+        self.earlier = "\n".join(
+            said(message.get("content"))
+            for message in messages
+            if message.get("role") == "assistant"
+        )
         self.variant = variant
 
     def prose(self, section: str, **values: str) -> str:
-        about = {"about": self.about, "About": self.about[:1].upper() + self.about[1:], "model": PROSE["model"]}
+        about = {
+            "about": self.about,
+            "About": self.about[:1].upper() + self.about[1:],
+            "model": PROSE["model"],
+        }
         if f"{section}: openings" in PROSE:
             about["opening"] = filled(self.one_of(f"{section}: openings"), about)
         return filled(PROSE[section], about | values)
 
     def one_of(self, section: str) -> str:
         options = PROSE[section].splitlines()
-        return options[(sha256(self.question.encode(errors="replace")).digest()[0] + self.variant) % len(options)]
+        return options[
+            (sha256(self.question.encode(errors="replace")).digest()[0] + self.variant)
+            % len(options)
+        ]
 
 
 def answer(messages: list[dict], variant: int = 0) -> str:
@@ -121,7 +162,9 @@ def answer(messages: list[dict], variant: int = 0) -> str:
             break
         results.insert(0, said(message.get("content")).strip()[:600] or "(nothing)")
     if results:
-        return question.prose("tool", quoted="\n".join("> " + line for line in "\n".join(results).splitlines()))
+        return question.prose(
+            "tool", quoted="\n".join("> " + line for line in "\n".join(results).splitlines())
+        )
     words = question.question.lower()
     composed = (compose(question) for pattern, compose in TOPICS if re.search(pattern, words))
     text = next(filter(None, composed), None) or _general(question)
@@ -140,9 +183,13 @@ def pictures(messages: list[dict]) -> list[str]:
             head, _, data = url.partition(",")
             if head.startswith("data:"):
                 size = len(data) * 3 // 4 - data[-2:].count("=")
-                seen.append(f"a picture of {size:,} bytes ({head[5:].partition(';')[0] or 'of no stated type'})")
+                seen.append(
+                    f"a picture of {size:,} bytes ({head[5:].partition(';')[0] or 'of no stated type'})"
+                )
             else:
-                seen.append(f"a link to a picture at {url.partition('//')[2].partition('/')[0] or 'an unknown place'}")
+                seen.append(
+                    f"a link to a picture at {url.partition('//')[2].partition('/')[0] or 'an unknown place'}"
+                )
     return seen
 
 
@@ -164,7 +211,11 @@ def long(question: str, count: int) -> str:
 
 def tool_for(tools: list[dict], choice: Any, messages: list[dict]) -> dict | None:
     """The function to call: the one that is forced, else one whose name or description the user's last message touches."""
-    functions = [tool["function"] for tool in tools if isinstance(tool, dict) and isinstance(tool.get("function"), dict)]
+    functions = [
+        tool["function"]
+        for tool in tools
+        if isinstance(tool, dict) and isinstance(tool.get("function"), dict)
+    ]
     if isinstance(choice, dict):
         name = (choice.get("function") or {}).get("name")
         return next((function for function in functions if function.get("name") == name), None)
@@ -172,7 +223,9 @@ def tool_for(tools: list[dict], choice: Any, messages: list[dict]) -> dict | Non
         return None
     words = {word.lower() for word in re.findall(r"\w+", asked(messages))} - PLAIN
     for function in functions:
-        named = re.findall(r"[a-z]+|[A-Z][a-z]*", str(function.get("name"))) + re.findall(r"\w{4,}", str(function.get("description", "")))
+        named = re.findall(r"[a-z]+|[A-Z][a-z]*", str(function.get("name"))) + re.findall(
+            r"\w{4,}", str(function.get("description", ""))
+        )
         if words & ({word.lower() for word in named} - PLAIN):
             return function
     return functions[0] if choice == "required" else None
@@ -184,7 +237,10 @@ def example(schema: Any, question: str, name: str = "") -> Any:
     if "const" in schema:
         return schema["const"]
     if schema.get("enum"):
-        return next((value for value in schema["enum"] if str(value).lower() in question.lower()), schema["enum"][0])
+        return next(
+            (value for value in schema["enum"] if str(value).lower() in question.lower()),
+            schema["enum"][0],
+        )
     for either in ("anyOf", "oneOf"):
         if schema.get(either):
             return example(schema[either][0], question, name)
@@ -193,7 +249,10 @@ def example(schema: Any, question: str, name: str = "") -> Any:
     number = re.search(r"-?\d+(?:\.\d+)?", question)
     match kind:
         case "object":
-            return {key: example(value, question, key) for key, value in (schema.get("properties") or {}).items()}
+            return {
+                key: example(value, question, key)
+                for key, value in (schema.get("properties") or {}).items()
+            }
         case "array":
             return [example(schema.get("items"), question, name)]
         case "integer":
@@ -227,21 +286,53 @@ def _title(asked: Asked) -> str:
 def _assessment(asked: Asked) -> str:
     """Of the conversation that stands there as JSON, as far as it could be read: what proxy.jobs.metadata asks for, reckoned from lengths and words."""
     found = re.findall(r'"role":"(user|assistant)","text":("(?:[^"\\]|\\.)*")', asked.question)
-    said = {who: [str(orjson.loads(text)) for role, text in found if role == who] for who in ("user", "assistant")}
-    about, person, answers = subject(said["user"][0] if said["user"] else "").strip(" ,"), " ".join(said["user"]).lower(), "\n".join(said["assistant"])
+    said = {
+        who: [str(orjson.loads(text)) for role, text in found if role == who]
+        for who in ("user", "assistant")
+    }
+    about, person, answers = (
+        subject(said["user"][0] if said["user"] else "").strip(" ,"),
+        " ".join(said["user"]).lower(),
+        "\n".join(said["assistant"]),
+    )
     words, questions = len(answers.split()), len(said["user"])
-    made = next((name for name, sign in (("code", "```"), ("a table", "|---"), ("a list", "\n- "), ("a list", "\n1. ")) if sign in answers), "an explanation")
-    pleased, displeased = re.search(r"\b(thanks?|great|perfect|danke|merci|gracias)\b", person), re.search(r"\b(wrong|not what|doesn't|still)\b", person)
+    made = next(
+        (
+            name
+            for name, sign in (
+                ("code", "```"),
+                ("a table", "|---"),
+                ("a list", "\n- "),
+                ("a list", "\n1. "),
+            )
+            if sign in answers
+        ),
+        "an explanation",
+    )
+    pleased, displeased = (
+        re.search(r"\b(thanks?|great|perfect|danke|merci|gracias)\b", person),
+        re.search(r"\b(wrong|not what|doesn't|still)\b", person),
+    )
     language = max(WORDS_OF, key=lambda name: len(re.findall(rf"\b(?:{WORDS_OF[name]})\b", person)))
     return orjson.dumps(
         {
             "chat_summary": f"The person asked about {about}"
-            + (f", and went on {questions - 1} times." if questions > 2 else ", and went on once." if questions == 2 else "."),
+            + (
+                f", and went on {questions - 1} times."
+                if questions > 2
+                else ", and went on once."
+                if questions == 2
+                else "."
+            ),
             "description": f"{questions} messages of a person and {len(said['assistant'])} answers about {about}.",
-            "llm_deliverables": f"{made.capitalize()} of {words} words in all." if words else "Nothing.",
+            "llm_deliverables": f"{made.capitalize()} of {words} words in all."
+            if words
+            else "Nothing.",
             "languages": language,
             "satisfaction_score": 9 if pleased else 4 if displeased else 7,
-            "work_related": not re.search(r"\b(horror|birthday|recipe|holiday trip|poem|joke|football|game)\b", person),
+            "work_related": not re.search(
+                r"\b(horror|birthday|recipe|holiday trip|poem|joke|football|game)\b", person
+            ),
             "user_seconds_saved": round(1.5 * words),  # as long as typing takes
             "assistant_seconds_saved": 3 * words,
             "assistant_wage": 35,
@@ -268,11 +359,16 @@ def _story(asked: Asked) -> str:
 
 
 def _poem(asked: Asked) -> str:
-    return re.sub(r"(?<=\w[,.])\n(?!\n)", "  \n", asked.prose("poem"))  # Markdown's line break: two blanks
+    return re.sub(
+        r"(?<=\w[,.])\n(?!\n)", "  \n", asked.prose("poem")
+    )  # Markdown's line break: two blanks
 
 
 def _sum(asked: Asked) -> str:
-    found = re.search(r"(-?\d+(?:\.\d+)?)\s*(\+|-|\*|x|/|times|plus|minus|divided by)\s*(-?\d+(?:\.\d+)?)", asked.question.lower())
+    found = re.search(
+        r"(-?\d+(?:\.\d+)?)\s*(\+|-|\*|x|/|times|plus|minus|divided by)\s*(-?\d+(?:\.\d+)?)",
+        asked.question.lower(),
+    )
     if not found:
         return ""
     one, sign, two = float(found[1]), found[2], float(found[3])
@@ -293,50 +389,97 @@ def _sum(asked: Asked) -> str:
 def _code(asked: Asked) -> str:
     words = asked.question.lower()
     name = (
-        "_".join(word for word in (re.sub(r"\W", "", word.lower()) for word in asked.words) if not re.match(rf"(?:{CODE})$", word))[:30].strip("_") or "example"
+        "_".join(
+            word
+            for word in (re.sub(r"\W", "", word.lower()) for word in asked.words)
+            if not re.match(rf"(?:{CODE})$", word)
+        )[:30].strip("_")
+        or "example"
     )
     first, *rest = name.split("_")
-    languages = (("sql", r"\bsql|\bquery"), ("bash", r"\bbash|\bshell|command line|\bcron"), ("javascript", r"\b(?:java|type)script|\bjs\b|\breact|\bnode"))
-    language = next((language for language, pattern in languages if re.search(pattern, words)), "python")
-    code = asked.prose(language, name=name, camel=first + "".join(word.capitalize() for word in rest))
+    languages = (
+        ("sql", r"\bsql|\bquery"),
+        ("bash", r"\bbash|\bshell|command line|\bcron"),
+        ("javascript", r"\b(?:java|type)script|\bjs\b|\breact|\bnode"),
+    )
+    language = next(
+        (language for language, pattern in languages if re.search(pattern, words)), "python"
+    )
+    code = asked.prose(
+        language, name=name, camel=first + "".join(word.capitalize() for word in rest)
+    )
     return asked.prose("code", language=language, code=code, notes=PROSE[f"{language}: notes"])
 
 
 def _fault(asked: Asked) -> str:
-    errors = re.findall(r"\b[A-Z]\w*(?:Error|Exception|Warning)\b(?:: [^\n]{1,120})?", asked.question)
+    errors = re.findall(
+        r"\b[A-Z]\w*(?:Error|Exception|Warning)\b(?:: [^\n]{1,120})?", asked.question
+    )
     return asked.prose("fault", name=errors[-1] if errors else asked.about)
 
 
 def _table(asked: Asked) -> str:
-    names = [word for word in [*asked.words, "Planning", "Delivery", "Review"] if word.lower() not in ("table", "markdown", "columns")]
-    return asked.prose("table", **{place: name.capitalize() for place, name in zip(("first", "second", "third"), names, strict=False)})
+    names = [
+        word
+        for word in [*asked.words, "Planning", "Delivery", "Review"]
+        if word.lower() not in ("table", "markdown", "columns")
+    ]
+    return asked.prose(
+        "table",
+        **{
+            place: name.capitalize()
+            for place, name in zip(("first", "second", "third"), names, strict=False)
+        },
+    )
 
 
 def _comparison(asked: Asked) -> str:
-    found = re.search(r"(?:compare|between)\s+(.+?)\s+(?:and|with|to|against)\s+(.+?)(?:[.?!,:]|\s+(?:for|when|in|on)\b|$)", asked.question, re.I) or re.search(
-        r"(\S+)\s+(?:vs\.?|versus|or)\s+(\S+?)(?:[.?!,:\s]|$)", asked.question, re.I
-    )
+    found = re.search(
+        r"(?:compare|between)\s+(.+?)\s+(?:and|with|to|against)\s+(.+?)(?:[.?!,:]|\s+(?:for|when|in|on)\b|$)",
+        asked.question,
+        re.I,
+    ) or re.search(r"(\S+)\s+(?:vs\.?|versus|or)\s+(\S+?)(?:[.?!,:\s]|$)", asked.question, re.I)
     if not found:
         return ""
-    one, two = (" ".join(re.sub(r"^(?:a|an|the)\s+", "", side.strip(), flags=re.I).split()[:5]) for side in found.groups())
+    one, two = (
+        " ".join(re.sub(r"^(?:a|an|the)\s+", "", side.strip(), flags=re.I).split()[:5])
+        for side in found.groups()
+    )
     return asked.prose("comparison", one=one, two=two)
 
 
 def _summary(asked: Asked) -> str:
     body = asked.question.partition(":")[2] or asked.question.partition("\n")[2]
-    sentences = [sentence.strip() for paragraph in body.split("\n") for sentence in re.split(r"(?<=[.!?])\s+", paragraph)[:1] if len(sentence.split()) > 3]
+    sentences = [
+        sentence.strip()
+        for paragraph in body.split("\n")
+        for sentence in re.split(r"(?<=[.!?])\s+", paragraph)[:1]
+        if len(sentence.split()) > 3
+    ]
     if sentences:
-        return asked.prose("summary", count=str(len(body.split())), points="\n".join(f"- {sentence}" for sentence in sentences[:5]))
+        return asked.prose(
+            "summary",
+            count=str(len(body.split())),
+            points="\n".join(f"- {sentence}" for sentence in sentences[:5]),
+        )
     return f"**In short:** {' '.join(asked.earlier.split()[:45])} …" if asked.earlier else ""
 
 
 def _translation(asked: Asked) -> str:
-    language = next((word for word in re.findall(r"\w+", asked.question.lower()) if word in LANGUAGES), "german")
+    language = next(
+        (word for word in re.findall(r"\w+", asked.question.lower()) if word in LANGUAGES), "german"
+    )
     return asked.prose("translation", language=language.capitalize(), text=PROSE[language])
 
 
 def _general(asked: Asked) -> str:
-    return asked.prose("general", extra=next((word for word in asked.words if word.lower() not in asked.about.lower()), "the key terms"))
+    return asked.prose(
+        "general",
+        extra=next(
+            (word for word in asked.words if word.lower() not in asked.about.lower()),
+            "the key terms",
+        ),
+    )
 
 
 WORDS_OF = {
@@ -348,18 +491,27 @@ WORDS_OF = {
 CODE = r"python|javascript|typescript|sql|bash|regex|function|script|code|react|shell|query|program|class|method|node"
 TOPICS: list[tuple[str, Callable[[Asked], str]]] = [
     (r"^assess this conversation\b", _assessment),
-    (r"\btitle\b.*\b(conversation|chat|messages?)\b|\b(conversation|chat|messages?)\b.*\btitle\b", _title),
+    (
+        r"\btitle\b.*\b(conversation|chat|messages?)\b|\b(conversation|chat|messages?)\b.*\btitle\b",
+        _title,
+    ),
     (r"traceback \(most recent call last\)|\b\w+(error|exception)\b", _fault),
     (r"horror|another sentence", _story),
     (r"\b(poem|haiku|limerick|rhyme)\b", _poem),
     (r"\btranslat\w+|\bin(to)? (german|french|spanish|italian|japanese)\b", _translation),
     (r"\bsummar\w+|\btl;?dr\b|\bshorter\b", _summary),
-    (r"\b(phish\w*|malware|ransomware|password|breach|vulnerab\w+|cve|incident|suspicious|firewall)\b", _plain("security")),
+    (
+        r"\b(phish\w*|malware|ransomware|password|breach|vulnerab\w+|cve|incident|suspicious|firewall)\b",
+        _plain("security"),
+    ),
     (rf"\b({CODE})\b", _code),
     (r"\bcompar\w+|\bdifferences?\b|\bvs\.?(\s|$)|\bversus\b", _comparison),
     (r"\btables?\b", _table),
     (r"\b(e-?mail|letter|reply to|invitation|memo)\b", _plain("email")),
-    (r"\b(holiday|vacation|annual leave|parental leave|sick|payroll|remote work|home office|probation|hr)\b", _plain("staff")),
+    (
+        r"\b(holiday|vacation|annual leave|parental leave|sick|payroll|remote work|home office|probation|hr)\b",
+        _plain("staff"),
+    ),
     (r"\d\s*(\+|-|\*|x|/|times|plus|minus|divided by)\s*-?\d", _sum),
     (r"\b(list|ideas|steps|checklist|plan|tips|agenda|points)\b", _plain("list")),
     (r"^\W*(hi|hello|hey|good (morning|afternoon|evening)|hallo)\b", _greeting),

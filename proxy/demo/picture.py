@@ -10,12 +10,54 @@ Colour = tuple[int, int, int]
 
 # Sky above, sky at the horizon, sun, and the hills from far to near.
 PALETTES: list[tuple[Colour, ...]] = [
-    ((38, 70, 110), (255, 196, 160), (255, 236, 200), (196, 140, 150), (122, 90, 122), (52, 44, 76)),  # dawn
-    ((88, 40, 92), (255, 150, 88), (255, 220, 140), (190, 84, 92), (120, 48, 84), (44, 22, 52)),  # dusk
-    ((60, 140, 200), (214, 240, 246), (255, 250, 226), (124, 178, 190), (58, 124, 142), (18, 70, 88)),  # sea
-    ((120, 176, 190), (240, 244, 214), (255, 252, 232), (146, 176, 140), (80, 124, 92), (28, 66, 52)),  # forest
-    ((10, 16, 42), (62, 84, 140), (236, 240, 255), (48, 62, 110), (28, 38, 76), (10, 14, 34)),  # night
-    ((94, 160, 196), (250, 226, 180), (255, 246, 214), (226, 172, 118), (184, 112, 74), (112, 60, 46)),  # desert
+    (
+        (38, 70, 110),
+        (255, 196, 160),
+        (255, 236, 200),
+        (196, 140, 150),
+        (122, 90, 122),
+        (52, 44, 76),
+    ),  # dawn
+    (
+        (88, 40, 92),
+        (255, 150, 88),
+        (255, 220, 140),
+        (190, 84, 92),
+        (120, 48, 84),
+        (44, 22, 52),
+    ),  # dusk
+    (
+        (60, 140, 200),
+        (214, 240, 246),
+        (255, 250, 226),
+        (124, 178, 190),
+        (58, 124, 142),
+        (18, 70, 88),
+    ),  # sea
+    (
+        (120, 176, 190),
+        (240, 244, 214),
+        (255, 252, 232),
+        (146, 176, 140),
+        (80, 124, 92),
+        (28, 66, 52),
+    ),  # forest
+    (
+        (10, 16, 42),
+        (62, 84, 140),
+        (236, 240, 255),
+        (48, 62, 110),
+        (28, 38, 76),
+        (10, 14, 34),
+    ),  # night
+    (
+        (94, 160, 196),
+        (250, 226, 180),
+        (255, 246, 214),
+        (226, 172, 118),
+        (184, 112, 74),
+        (112, 60, 46),
+    ),  # desert
 ]
 
 
@@ -24,19 +66,39 @@ def png(digest: bytes, width: int, height: int) -> bytes:
     sky, horizon, sun, *hills = PALETTES[digest[0] % len(PALETTES)]
     sun_x, sun_y = width * (0.2 + digest[1] / 425), height * (0.2 + digest[2] / 1020)
     radius = min(width, height) * (0.06 + digest[3] / 3600)
-    ridges = [_ridge(digest[4 + 8 * n : 12 + 8 * n], width, height * (0.5 + 0.14 * n), height * (0.2 - 0.03 * n)) for n in range(len(hills))]
+    ridges = [
+        _ridge(
+            digest[4 + 8 * n : 12 + 8 * n],
+            width,
+            height * (0.5 + 0.14 * n),
+            height * (0.2 - 0.03 * n),
+        )
+        for n in range(len(hills))
+    ]
     rows = []
     for y in range(height):
         air = _mix(sky, horizon, min(1.0, y / (height * 0.62)) ** 1.3)
         row = bytearray(bytes(air) * width)
         for ring in range(10, -1, -1):  # a glow of ten rings, then the disc
-            _disc(row, y, sun_x, sun_y, radius * (1 + ring * 0.32), sun if ring == 0 else _mix(air, sun, 0.32 * (1 - ring / 11) ** 2))
+            _disc(
+                row,
+                y,
+                sun_x,
+                sun_y,
+                radius * (1 + ring * 0.32),
+                sun if ring == 0 else _mix(air, sun, 0.32 * (1 - ring / 11) ** 2),
+            )
         for n, (hill, ridge) in enumerate(zip(hills, ridges, strict=True)):
             mist = max(0.0, min(1.0, (y / height - 0.5 - 0.14 * n) / 0.3))
             _below(row, y, ridge, _mix(hill, horizon, 0.55 * mist * (1 - n / 4)))
         rows.append(b"\0" + row)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"".join(rows), 6)) + _chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(b"".join(rows), 6))
+        + _chunk(b"IEND", b"")
+    )
 
 
 def digest(prompt: str, *more: bytes) -> bytes:
@@ -45,7 +107,10 @@ def digest(prompt: str, *more: bytes) -> bytes:
 
 def _ridge(seed: bytes, width: int, base: float, rise: float) -> list[tuple[int, float]]:
     """Knots of a line of hills, at whole pixels so that neighbouring slopes leave no seam."""
-    return [(round(width * n / (len(seed) - 1)), base - rise * (byte / 255) * (1 if n % 2 else 0.35)) for n, byte in enumerate(seed)]
+    return [
+        (round(width * n / (len(seed) - 1)), base - rise * (byte / 255) * (1 if n % 2 else 0.35))
+        for n, byte in enumerate(seed)
+    ]
 
 
 def _below(row: bytearray, y: int, ridge: list[tuple[int, float]], colour: Colour) -> None:

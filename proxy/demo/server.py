@@ -53,10 +53,14 @@ class Connection(asyncio.StreamReaderProtocol):
         loop = asyncio.get_running_loop()
         super().__init__(asyncio.StreamReader(loop=loop), self.begin, loop=loop)
         self.upstream = upstream
-        self.under_way: dict | None = None  # the entry of the request that has not had its whole answer
+        self.under_way: dict | None = (
+            None  # the entry of the request that has not had its whole answer
+        )
 
     def begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.task = asyncio.get_running_loop().create_task(self.upstream.converse(self, reader, writer))
+        self.task = asyncio.get_running_loop().create_task(
+            self.upstream.converse(self, reader, writer)
+        )
         self.upstream.open[self] = writer
 
     def eof_received(self) -> bool:
@@ -85,7 +89,9 @@ class Upstream:
             writer.transport.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def converse(self, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def converse(
+        self, connection: Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         """One request after the other, until either side has had enough."""
         try:
             while True:
@@ -96,7 +102,13 @@ class Upstream:
                     request.raw = await read_body(request, reader, writer)
                     request.parse()
                 except (ValueError, asyncio.LimitOverrunError) as error:
-                    await self.send(Reply.json(Problem(400, f"Bad request: {error}.").body, 400), writer, {}, keep=False, chunked=False)
+                    await self.send(
+                        Reply.json(Problem(400, f"Bad request: {error}.").body, 400),
+                        writer,
+                        {},
+                        keep=False,
+                        chunked=False,
+                    )
                     return
                 if not await self.answer(request, connection, writer):
                     return
@@ -105,13 +117,28 @@ class Upstream:
         finally:
             writer.close()
 
-    async def answer(self, request: Request, connection: Connection, writer: asyncio.StreamWriter) -> bool:
+    async def answer(
+        self, request: Request, connection: Connection, writer: asyncio.StreamWriter
+    ) -> bool:
         """Whether the connection lives on."""
         if request.path == "/_seen" and self.record:
-            shown = [{name: value for name, value in entry.items() if name != "raw"} for entry in self.seen]
-            reply = Reply(orjson.dumps(shown, default=lambda raw: {"size": len(raw), "sha256": sha256(raw).hexdigest()}))
+            shown = [
+                {name: value for name, value in entry.items() if name != "raw"}
+                for entry in self.seen
+            ]
+            reply = Reply(
+                orjson.dumps(
+                    shown, default=lambda raw: {"size": len(raw), "sha256": sha256(raw).hexdigest()}
+                )
+            )
             return await self.send(reply, writer, {}, keep=True, chunked=False)
-        entry = {"method": request.method, "path": request.path, "headers": request.headers, "body": request.body, "raw": request.raw}
+        entry = {
+            "method": request.method,
+            "path": request.path,
+            "headers": request.headers,
+            "body": request.body,
+            "raw": request.raw,
+        }
         entry |= {"at": time.time(), "closed_early": False}
         if self.record:
             self.seen.append(entry)
@@ -126,21 +153,55 @@ class Upstream:
         if "down" in faults:
             return False
         draws = "image" in request.path  # that takes a while
-        reply = await asyncio.to_thread(reply_to, request, faults) if draws else reply_to(request, faults)
+        reply = (
+            await asyncio.to_thread(reply_to, request, faults)
+            if draws
+            else reply_to(request, faults)
+        )
         if "slow" in faults:
             await asyncio.sleep(20 if faults["slow"] is None else faults["slow"])
         else:
             await asyncio.sleep(self.pace * (0.3 + min(2.0, reply.tokens / 50)))
         modern = request.version == "HTTP/1.1"
-        return await self.send(reply, writer, faults, keep=modern and request.headers.get("connection", "").lower() != "close", chunked=modern)
+        return await self.send(
+            reply,
+            writer,
+            faults,
+            keep=modern and request.headers.get("connection", "").lower() != "close",
+            chunked=modern,
+        )
 
-    async def send(self, reply: Reply, writer: asyncio.StreamWriter, faults: Faults, *, keep: bool, chunked: bool) -> bool:
+    async def send(
+        self,
+        reply: Reply,
+        writer: asyncio.StreamWriter,
+        faults: Faults,
+        *,
+        keep: bool,
+        chunked: bool,
+    ) -> bool:
         """Whether the connection lives on: the reply was sent to its end, and its end can be told."""
-        length = {"content-length": str(len(reply.body))} if isinstance(reply.body, bytes) else {"transfer-encoding": "chunked"} if chunked else {}
+        length = (
+            {"content-length": str(len(reply.body))}
+            if isinstance(reply.body, bytes)
+            else {"transfer-encoding": "chunked"}
+            if chunked
+            else {}
+        )
         keep = keep and bool(length)
-        standing = {"date": formatdate(usegmt=True), "content-type": reply.kind, "x-request-id": f"req_{secrets.token_hex(16)}", "openai-version": "2020-10-01"}
-        headers = standing | length | reply.headers | {"connection": "keep-alive" if keep else "close"}
-        lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+        standing = {
+            "date": formatdate(usegmt=True),
+            "content-type": reply.kind,
+            "x-request-id": f"req_{secrets.token_hex(16)}",
+            "openai-version": "2020-10-01",
+        }
+        headers = (
+            standing | length | reply.headers | {"connection": "keep-alive" if keep else "close"}
+        )
+        lines = [
+            f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
         if isinstance(reply.body, bytes):
             broken = faults.keys() & {"cut", "stall"}
@@ -176,7 +237,9 @@ def heading(head: bytes) -> Request:
     return Request(method, path, version, headers)
 
 
-async def read_body(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+async def read_body(
+    request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> bytes:
     """By its length or in chunks; raises ValueError past the largest request."""
     if request.headers.get("expect", "").lower() == "100-continue":
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -196,10 +259,14 @@ def below(size: int, so_far: int = 0) -> int:
     return size
 
 
-async def run(upstream: Upstream, host: str, port: int, started: Callable[[int, Callable[[], None]], None]) -> None:
+async def run(
+    upstream: Upstream, host: str, port: int, started: Callable[[int, Callable[[], None]], None]
+) -> None:
     """Serves until the function that `started` was given, with the port, is called (in this loop)."""
     stop = asyncio.Event()
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(upstream), host, port, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(upstream), host, port, backlog=4096
+    )
     started(server.sockets[0].getsockname()[1], stop.set)
     await stop.wait()
     server.close()
@@ -247,15 +314,23 @@ class serve:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m proxy.demo.server", description="An HTTP server that speaks OpenAI's API, with no model behind it.")
+    options = argparse.ArgumentParser(
+        prog="python -m proxy.demo.server",
+        description="An HTTP server that speaks OpenAI's API, with no model behind it.",
+    )
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, default=0, help="0: any free one")
     options.add_argument("--pace", type=float, default=1.0, help="factor on all waiting; 0: none")
-    options.add_argument("--record", action="store_true", help="keep every request, to be read at GET /_seen")
+    options.add_argument(
+        "--record", action="store_true", help="keep every request, to be read at GET /_seen"
+    )
     given = options.parse_args()
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a stream is an open file
     if 0 <= files < 16384:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (16384 if most == resource.RLIM_INFINITY else min(most, 16384), most))
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE,
+            (16384 if most == resource.RLIM_INFINITY else min(most, 16384), most),
+        )
 
     def started(port: int, stop: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()

@@ -34,19 +34,46 @@ def build_request(conversation: Conversation, **caller: Any) -> CallRequest:
     newest = conversation.snapshots.filter(kind=Snapshot.Kind.CHAT).order_by("-id").first()
     said = said_in(newest) if newest else []
     if not newest or not any(message["role"] == "user" for message in said):
-        raise Fault(400, "nothing_to_assess", "Nothing was said in this conversation that could be assessed.", "invalid_request_error")
+        raise Fault(
+            400,
+            "nothing_to_assess",
+            "Nothing was said in this conversation that could be assessed.",
+            "invalid_request_error",
+        )
     model = settings.METADATA_MODEL or newest.model
-    messages = [{"role": "system", "content": TASK}, {"role": "user", "content": QUESTION + orjson.dumps(said).decode()}]
+    messages = [
+        {"role": "system", "content": TASK},
+        {"role": "user", "content": QUESTION + orjson.dumps(said).decode()},
+    ]
     body = {"model": model, "messages": messages, "temperature": 0}
-    return CallRequest(owner=conversation.owner_id, kind=Snapshot.Kind.METADATA, model=model, body=body, about=conversation.id, **caller)
+    return CallRequest(
+        owner=conversation.owner_id,
+        kind=Snapshot.Kind.METADATA,
+        model=model,
+        body=body,
+        about=conversation.id,
+        **caller,
+    )
 
 
 def said_in(call: Snapshot) -> list[dict[str, str]]:
     """By the two of them, up to this call and its answer. As JSON, so that nothing that was said can pass for somebody else's words."""
     path = rebuild.read_path(call.reply_id or call.head_id)
-    turns = [{"role": message["role"], "text": threads.plain_text(message).strip()[:EACH]} for message in path if message.get("role") in ("user", "assistant")]
+    turns = [
+        {"role": message["role"], "text": threads.plain_text(message).strip()[:EACH]}
+        for message in path
+        if message.get("role") in ("user", "assistant")
+    ]
     turns = [turn for turn in turns if turn["text"]]
-    return turns if len(turns) <= 2 * ENDS else [*turns[:ENDS], {"role": "", "text": f"({len(turns) - 2 * ENDS} messages are left out here)"}, *turns[-ENDS:]]
+    return (
+        turns
+        if len(turns) <= 2 * ENDS
+        else [
+            *turns[:ENDS],
+            {"role": "", "text": f"({len(turns) - 2 * ENDS} messages are left out here)"},
+            *turns[-ENDS:],
+        ]
+    )
 
 
 def assess(asked: CallRequest, client: Any = None) -> tuple[str, Exchange]:
@@ -57,9 +84,13 @@ def assess(asked: CallRequest, client: Any = None) -> tuple[str, Exchange]:
         raise calls.refuse(asked, fault) from None
     exchange = calls.admit(asked, way, client)
     try:
-        return orjson.dumps(assessments.read(orjson.loads(calls.fetch(exchange)))).decode(), exchange
+        return orjson.dumps(
+            assessments.read(orjson.loads(calls.fetch(exchange)))
+        ).decode(), exchange
     except assessments.Unsound:
-        raise Fault(502, "upstream_bad_reply", "The model answered without a sound assessment.").of(exchange.call.id) from None
+        raise Fault(502, "upstream_bad_reply", "The model answered without a sound assessment.").of(
+            exchange.call.id
+        ) from None
     except Fault as fault:
         raise fault.of(exchange.call.id) from None
 
@@ -67,4 +98,6 @@ def assess(asked: CallRequest, client: Any = None) -> tuple[str, Exchange]:
 def refuse_unless_on() -> None:
     """Raises Fault."""
     if not settings.METADATA_CHECK:
-        raise Fault(404, "metadata_check_off", "Assessments are switched off here.", "invalid_request_error")
+        raise Fault(
+            404, "metadata_check_off", "Assessments are switched off here.", "invalid_request_error"
+        )

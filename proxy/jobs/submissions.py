@@ -95,9 +95,15 @@ def take_up() -> bool:
         if not seals:
             return False
         subjects = [seal.subject for seal in seals if seal.kind == "snapshot"]
-        closed = Snapshot.objects.filter(id__in=subjects, kind__in=KINDS, status__in=statuses(), classic_id=None)
+        closed = Snapshot.objects.filter(
+            id__in=subjects, kind__in=KINDS, status__in=statuses(), classic_id=None
+        )
         wanted = set(closed.values_list("id", flat=True))
-        Submission.objects.bulk_create(Submission(number=seal.number, snapshot=seal.subject, sealed=seal.sealed) for seal in seals if seal.subject in wanted)
+        Submission.objects.bulk_create(
+            Submission(number=seal.number, snapshot=seal.subject, sealed=seal.sealed)
+            for seal in seals
+            if seal.subject in wanted
+        )
         feed.number = seals[-1].number
         feed.save(update_fields=["number"])
     return len(seals) == room and len(wanted) < room
@@ -113,7 +119,9 @@ def claim(count: int) -> list[Submission]:
         return []
     with transaction.atomic():
         claimed = list(Submission.objects.due().select_for_update(skip_locked=True)[:count])
-        Submission.objects.filter(pk__in=[one.pk for one in claimed]).update(due=Now() + timedelta(seconds=settings.SUBMISSIONS_TIMEOUT + MARGIN))
+        Submission.objects.filter(pk__in=[one.pk for one in claimed]).update(
+            due=Now() + timedelta(seconds=settings.SUBMISSIONS_TIMEOUT + MARGIN)
+        )
     return claimed
 
 
@@ -137,9 +145,16 @@ def backlog() -> int:
 
 def age() -> timedelta:
     """Since the oldest of the backlog was sealed; none where there is no backlog."""
-    oldest = Submission.objects.waiting().order_by("number").values_list("sealed", flat=True).first()
+    oldest = (
+        Submission.objects.waiting().order_by("number").values_list("sealed", flat=True).first()
+    )
     if oldest is None and (feed := SubmissionFeed.objects.first()):
-        oldest = Seal.objects.filter(number__gt=feed.number).order_by("number").values_list("sealed", flat=True).first()
+        oldest = (
+            Seal.objects.filter(number__gt=feed.number)
+            .order_by("number")
+            .values_list("sealed", flat=True)
+            .first()
+        )
     return max(timedelta(), datetime.now(UTC) - oldest) if oldest else timedelta()
 
 
@@ -197,22 +212,38 @@ def deliver(submission: Submission) -> None:
     """Try once, and note how it ended."""
     try:
         with Try() as attempt:
-            snapshot = Snapshot.objects.select_related("owner").filter(id=submission.snapshot).first()
+            snapshot = (
+                Snapshot.objects.select_related("owner").filter(id=submission.snapshot).first()
+            )
             if snapshot is None:
-                log.info("call %s was erased before the receiver of submissions took it", submission.snapshot)
+                log.info(
+                    "call %s was erased before the receiver of submissions took it",
+                    submission.snapshot,
+                )
                 submission.delete()
                 return
             answer = _post(submission, snapshot, attempt)
         if not answer.problem:
             submission.taken()
             return
-        given_up = submission.failed(answer.problem, refused=answer.refused, retry_after=answer.retry_after)
+        given_up = submission.failed(
+            answer.problem, refused=answer.refused, retry_after=answer.retry_after
+        )
         if given_up or submission.tries == 1:
-            log.warning("submission of call %s %s: %s", submission.snapshot, "is given up" if given_up else "waits", answer.problem)
+            log.warning(
+                "submission of call %s %s: %s",
+                submission.snapshot,
+                "is given up" if given_up else "waits",
+                answer.problem,
+            )
         if answer.all_wait:
             SubmissionFeed.objects.update(resumes=Now() + timedelta(seconds=answer.retry_after))
     except Error as problem:
-        log.warning("call %s is submitted again, the database is away: %s", submission.snapshot, type(problem).__name__)
+        log.warning(
+            "call %s is submitted again, the database is away: %s",
+            submission.snapshot,
+            type(problem).__name__,
+        )
         connection.close()
     finally:
         database.release()
@@ -220,18 +251,31 @@ def deliver(submission: Submission) -> None:
 
 def _post(submission: Submission, snapshot: Snapshot, attempt: Try) -> Answer:
     if addresses.find_objection(settings.SUBMISSIONS_API_URL):
-        return Answer("SUBMISSIONS_API_URL is an address that calls may not be sent to", refused=True)
+        return Answer(
+            "SUBMISSIONS_API_URL is an address that calls may not be sent to", refused=True
+        )
     try:
         body = orjson.dumps(fields(snapshot, submission.sealed))
         database.release()
-        reply = client.send("POST", settings.SUBMISSIONS_API_URL, headers(snapshot, body, int(time.time())), body, exchange=attempt)
+        reply = client.send(
+            "POST",
+            settings.SUBMISSIONS_API_URL,
+            headers(snapshot, body, int(time.time())),
+            body,
+            exchange=attempt,
+        )
     except Fault as fault:
-        return Answer("no answer in time" if attempt.over else PROBLEMS.get(fault.code or "", "failed"))
+        return Answer(
+            "no answer in time" if attempt.over else PROBLEMS.get(fault.code or "", "failed")
+        )
     except Error:
         raise
     except Exception:
         log.exception("call %s could not be made a submission", snapshot.id)
-        return Answer("the call could not be read back from the record, or not be written as a request", refused=True)
+        return Answer(
+            "the call could not be read back from the record, or not be written as a request",
+            refused=True,
+        )
     if attempt.over:  # cut inside the headers, which ends them for whoever reads them
         reply.close()
         return Answer("no answer in time")
@@ -252,14 +296,22 @@ def verdict(status: int, retry_after: str) -> Answer:
     if 200 <= status < 300:
         return Answer()
     wish = seconds(retry_after) if status in (429, 503) else 0.0
-    problem = f"the receiver answered {status}" + (", a redirect: those are not followed" if 300 <= status < 400 else "")
-    return Answer(problem, 300 <= status < 500 and status not in AGAIN, wish, status == 429 and wish > 0)
+    problem = f"the receiver answered {status}" + (
+        ", a redirect: those are not followed" if 300 <= status < 400 else ""
+    )
+    return Answer(
+        problem, 300 <= status < 500 and status not in AGAIN, wish, status == 429 and wish > 0
+    )
 
 
 def seconds(retry_after: str) -> float:
     """Of a Retry-After header in either of its forms."""
     try:
-        wish = float(retry_after) if retry_after.isdecimal() else parsedate_to_datetime(retry_after).timestamp() - time.time()
+        wish = (
+            float(retry_after)
+            if retry_after.isdecimal()
+            else parsedate_to_datetime(retry_after).timestamp() - time.time()
+        )
     except (ValueError, OverflowError):
         return 0.0
     return min(max(wish, 0.0), LONGEST_WISH)
@@ -286,12 +338,22 @@ def fields(snapshot: Snapshot, sealed: datetime) -> Json:
 
 
 def headers(snapshot: Snapshot, body: bytes, now: int) -> dict[str, str]:
-    ours = {"Accept-Encoding": "identity", "User-Agent": "llm-gateway", "Content-Type": "application/json", "Idempotency-Key": str(snapshot.id)}
+    ours = {
+        "Accept-Encoding": "identity",
+        "User-Agent": "llm-gateway",
+        "Content-Type": "application/json",
+        "Idempotency-Key": str(snapshot.id),
+    }
     if settings.SUBMISSIONS_API_AUTHORIZATION:
         ours["Authorization"] = settings.SUBMISSIONS_API_AUTHORIZATION
     if settings.SUBMISSIONS_HMAC_SECRET:
         ours["X-Signature-Timestamp"] = str(now)
-        ours["X-Signature"] = "sha256=" + hmac.new(settings.SUBMISSIONS_HMAC_SECRET.encode(), b"%d." % now + body, "sha256").hexdigest()
+        ours["X-Signature"] = (
+            "sha256="
+            + hmac.new(
+                settings.SUBMISSIONS_HMAC_SECRET.encode(), b"%d." % now + body, "sha256"
+            ).hexdigest()
+        )
     return ours
 
 

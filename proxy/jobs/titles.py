@@ -32,16 +32,39 @@ TASK = (
 def build_request(conversation: Conversation, **caller: Any) -> CallRequest:
     """The call, of the model that answered the conversation last unless TITLE_MODEL names another. Raises Fault where there is nothing to go by."""
     said = said_in(conversation)
-    newest = conversation.snapshots.filter(kind=Snapshot.Kind.CHAT).order_by("-id").values_list("model", flat=True).first()
+    newest = (
+        conversation.snapshots.filter(kind=Snapshot.Kind.CHAT)
+        .order_by("-id")
+        .values_list("model", flat=True)
+        .first()
+    )
     model = settings.TITLE_MODEL or newest
     if not said or not model:
-        raise Fault(400, "nothing_to_title", "Nothing was said in this conversation that a title could be made of.", "invalid_request_error")
+        raise Fault(
+            400,
+            "nothing_to_title",
+            "Nothing was said in this conversation that a title could be made of.",
+            "invalid_request_error",
+        )
     question = f"Write a title for the conversation in which a person said this:\n\n{said}"
-    body = {"model": model, "messages": [{"role": "system", "content": TASK}, {"role": "user", "content": question}], "temperature": 0}
-    return CallRequest(owner=conversation.owner_id, kind=Snapshot.Kind.TITLE, model=model, body=body, about=conversation.id, **caller)
+    body = {
+        "model": model,
+        "messages": [{"role": "system", "content": TASK}, {"role": "user", "content": question}],
+        "temperature": 0,
+    }
+    return CallRequest(
+        owner=conversation.owner_id,
+        kind=Snapshot.Kind.TITLE,
+        model=model,
+        body=body,
+        about=conversation.id,
+        **caller,
+    )
 
 
-def write(conversation: Conversation, asked: CallRequest, client: Any = None) -> tuple[str, Exchange]:
+def write(
+    conversation: Conversation, asked: CallRequest, client: Any = None
+) -> tuple[str, Exchange]:
     """Ask, and give the conversation its title: the one that it has then. Raises Fault, the record closed."""
     try:
         way = routing.find_way(asked.model, Endpoint.CHAT, asked.owner, asked.body, pages=True)
@@ -53,7 +76,9 @@ def write(conversation: Conversation, asked: CallRequest, client: Any = None) ->
     except Fault as fault:
         raise fault.of(exchange.call.id) from None
     if not title:
-        raise Fault(502, "upstream_bad_reply", "The model answered without a title.").of(exchange.call.id)
+        raise Fault(502, "upstream_bad_reply", "The model answered without a title.").of(
+            exchange.call.id
+        )
     if not conversation.name_by_model(title):
         conversation.refresh_from_db(fields=["title"])
     return conversation.title, exchange
@@ -65,7 +90,11 @@ def read(answer: Json) -> str:
     message = choices[0].get("message") if choices and isinstance(choices[0], dict) else None
     lines = threads.plain_text(message).splitlines() if isinstance(message, dict) else []
     title = next((found for line in lines if (found := _plain(line))), "")
-    return title if len(title) <= LONGEST else (title[: LONGEST + 1].rpartition(" ")[0] or title[:LONGEST]).strip(DECORATION)
+    return (
+        title
+        if len(title) <= LONGEST
+        else (title[: LONGEST + 1].rpartition(" ")[0] or title[:LONGEST]).strip(DECORATION)
+    )
 
 
 def _plain(line: str) -> str:
@@ -74,6 +103,11 @@ def _plain(line: str) -> str:
 
 
 def said_in(conversation: Conversation) -> str:
-    rows = Message.objects.filter(conversation=conversation, role="user", echo_of=None).order_by("snapshot", "depth")
-    texts = (threads.plain_text(threads.put_together("user", text, raw)).strip() for text, raw in rows.values_list("text", "raw")[:MESSAGES])
+    rows = Message.objects.filter(conversation=conversation, role="user", echo_of=None).order_by(
+        "snapshot", "depth"
+    )
+    texts = (
+        threads.plain_text(threads.put_together("user", text, raw)).strip()
+        for text, raw in rows.values_list("text", "raw")[:MESSAGES]
+    )
     return "\n\n".join(text[:EACH] for text in texts if text)

@@ -20,9 +20,22 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ApiKey",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("name", models.CharField(max_length=100)),
-                ("prefix", models.CharField(editable=False, help_text="the part of the key that may be shown", max_length=20, unique=True)),
+                (
+                    "prefix",
+                    models.CharField(
+                        editable=False,
+                        help_text="the part of the key that may be shown",
+                        max_length=20,
+                        unique=True,
+                    ),
+                ),
                 ("digest", models.BinaryField(max_length=32, unique=True)),
                 (
                     "scopes",
@@ -41,12 +54,31 @@ class Migration(migrations.Migration):
                         size=None,
                     ),
                 ),
-                ("shared", models.BooleanField(default=False, help_text="used on behalf of several people: the request's `user` says for whom")),
-                ("created", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "shared",
+                    models.BooleanField(
+                        default=False,
+                        help_text="used on behalf of several people: the request's `user` says for whom",
+                    ),
+                ),
+                (
+                    "created",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 ("expires", models.DateTimeField(default=proxy.models.latest_expiry)),
-                ("last_used", models.DateTimeField(editable=False, help_text="to within a minute", null=True)),
+                (
+                    "last_used",
+                    models.DateTimeField(editable=False, help_text="to within a minute", null=True),
+                ),
                 ("revoked", models.DateTimeField(editable=False, null=True)),
-                ("owner", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="api_keys", to=settings.AUTH_USER_MODEL)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="api_keys",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "API key",

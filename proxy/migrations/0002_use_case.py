@@ -10,9 +10,19 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="UseCase",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("name", models.CharField(max_length=60, unique=True)),
-                ("description", models.CharField(blank=True, help_text="what people read beside the name", max_length=80)),
+                (
+                    "description",
+                    models.CharField(
+                        blank=True, help_text="what people read beside the name", max_length=80
+                    ),
+                ),
                 (
                     "prompt",
                     models.TextField(
@@ -22,8 +32,16 @@ class Migration(migrations.Migration):
                         verbose_name="system prompt",
                     ),
                 ),
-                ("order", models.PositiveSmallIntegerField(default=0, help_text="place in the list; the first is chosen at the start")),
-                ("enabled", models.BooleanField(default=True, help_text="whether it can be chosen")),
+                (
+                    "order",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="place in the list; the first is chosen at the start"
+                    ),
+                ),
+                (
+                    "enabled",
+                    models.BooleanField(default=True, help_text="whether it can be chosen"),
+                ),
             ],
         ),
     ]

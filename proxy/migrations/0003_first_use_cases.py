@@ -24,8 +24,18 @@ You are a security investigator who helps the company's defenders understand wha
 """
 FIRST = [
     {"order": 1, "name": "Default assistant", "description": "the model as it is", "prompt": ""},
-    {"order": 2, "name": "Coding assistant", "description": "writes, explains and reviews code", "prompt": CODING},
-    {"order": 3, "name": "Security investigator", "description": "examines logs, mails and incidents", "prompt": SECURITY},
+    {
+        "order": 2,
+        "name": "Coding assistant",
+        "description": "writes, explains and reviews code",
+        "prompt": CODING,
+    },
+    {
+        "order": 3,
+        "name": "Security investigator",
+        "description": "examines logs, mails and incidents",
+        "prompt": SECURITY,
+    },
 ]
 
 

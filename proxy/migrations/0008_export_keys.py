@@ -24,8 +24,18 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "apikey",
             "rows_a_day",
-            models.PositiveIntegerField(db_default=1_000_000, default=1_000_000, help_text="that it may export; a day is one of UTC"),
+            models.PositiveIntegerField(
+                db_default=1_000_000,
+                default=1_000_000,
+                help_text="that it may export; a day is one of UTC",
+            ),
         ),
         migrations.AddField("apikey", "exported_on", models.DateField(editable=False, null=True)),
-        migrations.AddField("apikey", "exported_rows", models.PositiveIntegerField(db_default=0, default=0, editable=False, help_text="on that day")),
+        migrations.AddField(
+            "apikey",
+            "exported_rows",
+            models.PositiveIntegerField(
+                db_default=0, default=0, editable=False, help_text="on that day"
+            ),
+        ),
     ]

@@ -5,4 +5,14 @@ from .submission import Submission, SubmissionFeed
 from .upstream import Model, Route, Upstream
 from .use_case import UseCase
 
-__all__ = ["ApiKey", "Model", "Route", "Submission", "SubmissionFeed", "Upstream", "UseCase", "default_scopes", "latest_expiry"]
+__all__ = [
+    "ApiKey",
+    "Model",
+    "Route",
+    "Submission",
+    "SubmissionFeed",
+    "Upstream",
+    "UseCase",
+    "default_scopes",
+    "latest_expiry",
+]

@@ -17,7 +17,10 @@ def is_network(text: str) -> None:
     try:
         ip_network(text)
     except ValueError:
-        raise ValidationError("%(text)s is no address and no network, such as 192.0.2.7 or 192.0.2.0/24.", params={"text": text}) from None
+        raise ValidationError(
+            "%(text)s is no address and no network, such as 192.0.2.7 or 192.0.2.0/24.",
+            params={"text": text},
+        ) from None
 
 
 def digest_of(secret: str) -> bytes:
@@ -62,10 +65,18 @@ class ApiKey(models.Model):
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100)
-    prefix = models.CharField(max_length=20, unique=True, editable=False, help_text="the part of the key that may be shown")
+    prefix = models.CharField(
+        max_length=20,
+        unique=True,
+        editable=False,
+        help_text="the part of the key that may be shown",
+    )
     digest = models.BinaryField(max_length=32, unique=True)
     scopes = ArrayField(models.CharField(max_length=20, choices=Scope), default=default_scopes)
-    shared = models.BooleanField(default=False, help_text="used on behalf of several people: the request's `user` says for whom")
+    shared = models.BooleanField(
+        default=False,
+        help_text="used on behalf of several people: the request's `user` says for whom",
+    )
     addresses = ArrayField(
         models.CharField(max_length=50, validators=[is_network]),
         default=list,
@@ -73,9 +84,13 @@ class ApiKey(models.Model):
         blank=True,
         help_text="one a line, such as 192.0.2.0/24: from anywhere else the key opens nothing; empty: anywhere",
     )
-    rows_a_day = models.PositiveIntegerField(default=1_000_000, db_default=1_000_000, help_text="that it may export; a day is one of UTC")
+    rows_a_day = models.PositiveIntegerField(
+        default=1_000_000, db_default=1_000_000, help_text="that it may export; a day is one of UTC"
+    )
     exported_on = models.DateField(null=True, editable=False)
-    exported_rows = models.PositiveIntegerField(default=0, db_default=0, editable=False, help_text="on that day")
+    exported_rows = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="on that day"
+    )
     created = models.DateTimeField(default=timezone.now, editable=False)
     expires = models.DateTimeField(default=latest_expiry)
     last_used = models.DateTimeField(null=True, editable=False, help_text="to within a minute")
@@ -94,12 +109,16 @@ class ApiKey(models.Model):
     def make(cls, owner, name: str, *, secret: str | None = None, **fields) -> tuple["ApiKey", str]:
         """A saved key and its secret, which nobody can read again."""
         secret = secret or "gw-" + secrets.token_urlsafe(32)
-        return cls.objects.create(owner=owner, name=name, prefix=secret[:11], digest=digest_of(secret), **fields), secret
+        return cls.objects.create(
+            owner=owner, name=name, prefix=secret[:11], digest=digest_of(secret), **fields
+        ), secret
 
     @property
     def state(self) -> str:
         """Of the key by itself: its owner may be deactivated."""
-        return "revoked" if self.revoked else "expired" if self.expires <= timezone.now() else "in use"
+        return (
+            "revoked" if self.revoked else "expired" if self.expires <= timezone.now() else "in use"
+        )
 
     def rows_left(self, day: date) -> int:
         return max(0, self.rows_a_day - (self.exported_rows if self.exported_on == day else 0))
@@ -107,7 +126,9 @@ class ApiKey(models.Model):
     def spend(self, rows: int, day: date) -> bool:
         """Of what it may export that day. False, and nothing is spent, if another export took it meanwhile."""
         already = Case(When(exported_on=day, then=F("exported_rows")), default=0)
-        keys = ApiKey.objects.annotate(already=already).filter(pk=self.pk, already__lte=F("rows_a_day") - rows)
+        keys = ApiKey.objects.annotate(already=already).filter(
+            pk=self.pk, already__lte=F("rows_a_day") - rows
+        )
         return bool(keys.update(exported_rows=already + rows, exported_on=day))
 
     def used(self, now: datetime) -> None:

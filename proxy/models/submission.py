@@ -44,10 +44,14 @@ class Submission(models.Model):
     number = models.BigIntegerField(primary_key=True, help_text="of its seal")
     snapshot = models.UUIDField()
     sealed = models.DateTimeField()
-    due = models.DateTimeField(db_default=Now(), help_text="the next try; of one under way: when it is taken for lost")
+    due = models.DateTimeField(
+        db_default=Now(), help_text="the next try; of one under way: when it is taken for lost"
+    )
     tried = models.DateTimeField(null=True, help_text="when a try last failed")
     tries = models.IntegerField(default=0, help_text="that failed")
-    blamed = models.IntegerField(default=0, help_text="of them, those that were not the receiver's fault alone")
+    blamed = models.IntegerField(
+        default=0, help_text="of them, those that were not the receiver's fault alone"
+    )
     problem = models.TextField(default="", help_text="of the last try")
     given_up = models.DateTimeField(null=True)
 
@@ -56,7 +60,9 @@ class Submission(models.Model):
     class Meta:
         verbose_name = "undelivered submission"
         default_permissions = ("view", "change")
-        indexes = [models.Index("number", name="submission_waiting", condition=models.Q(given_up=None))]
+        indexes = [
+            models.Index("number", name="submission_waiting", condition=models.Q(given_up=None))
+        ]
 
     def __str__(self) -> str:
         return f"{self.number} {self.snapshot}"
@@ -78,11 +84,18 @@ class Submission(models.Model):
         gives_up = self.blamed >= (REFUSALS if refused else FAILURES)
         later = Now() + timedelta(seconds=max(pause(self.tries), retry_after))
         Submission.objects.filter(pk=self.pk).update(
-            tries=self.tries, blamed=self.blamed, problem=problem, tried=Now(), due=later, given_up=Now() if gives_up else None
+            tries=self.tries,
+            blamed=self.blamed,
+            problem=problem,
+            tried=Now(),
+            due=later,
+            given_up=Now() if gives_up else None,
         )
         return gives_up
 
 
 def pause(tries: int) -> float:
     """Seconds before the next try: doubling, and spread, so that what failed together does not come back together."""
-    return min(settings.SUBMISSIONS_LONGEST_PAUSE, settings.SUBMISSIONS_PAUSE * 2.0 ** min(tries - 1, 30)) * random.uniform(0.5, 1)  # noqa: S311
+    return min(
+        settings.SUBMISSIONS_LONGEST_PAUSE, settings.SUBMISSIONS_PAUSE * 2.0 ** min(tries - 1, 30)
+    ) * random.uniform(0.5, 1)  # noqa: S311

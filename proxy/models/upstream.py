@@ -29,21 +29,54 @@ def default_capabilities() -> list[str]:
 
 class Upstream(models.Model):
     name = models.CharField(max_length=60, unique=True)
-    kind = models.CharField(max_length=40, choices=kinds, default="openai", help_text="what it speaks")
-    label = models.CharField(max_length=40, blank=True, help_text="the provider's name in the record, such as OPEN_AI; empty: the name")
+    kind = models.CharField(
+        max_length=40, choices=kinds, default="openai", help_text="what it speaks"
+    )
+    label = models.CharField(
+        max_length=40,
+        blank=True,
+        help_text="the provider's name in the record, such as OPEN_AI; empty: the name",
+    )
     base_url = models.CharField(
-        "address", max_length=500, help_text="the root of its API, such as https://api.openai.com/v1; https, or http to a host of UPSTREAM_HTTP_HOSTS"
+        "address",
+        max_length=500,
+        help_text="the root of its API, such as https://api.openai.com/v1; https, or http to a host of UPSTREAM_HTTP_HOSTS",
     )
     secret = models.CharField(
-        "credential", max_length=100, blank=True, help_text="the environment variable that holds it, one of UPSTREAM_SECRETS; the value is never stored here"
+        "credential",
+        max_length=100,
+        blank=True,
+        help_text="the environment variable that holds it, one of UPSTREAM_SECRETS; the value is never stored here",
     )
-    api_version = models.CharField("API version", max_length=40, blank=True, help_text="Azure's, such as 2024-10-21")
-    region = models.CharField(max_length=40, blank=True, help_text="SageMaker's, where the address does not say it")
-    first_byte = models.FloatField(null=True, blank=True, validators=POSITIVE, help_text="seconds to its first byte; empty: LLM_TIMEOUT")
-    silence = models.FloatField(null=True, blank=True, validators=POSITIVE, help_text="seconds of silence in an answer; empty: LLM_STREAM_TIMEOUT")
-    longest = models.FloatField(null=True, blank=True, validators=POSITIVE, help_text="seconds of a whole call, every try counted; empty: LLM_LONGEST_CALL")
+    api_version = models.CharField(
+        "API version", max_length=40, blank=True, help_text="Azure's, such as 2024-10-21"
+    )
+    region = models.CharField(
+        max_length=40, blank=True, help_text="SageMaker's, where the address does not say it"
+    )
+    first_byte = models.FloatField(
+        null=True,
+        blank=True,
+        validators=POSITIVE,
+        help_text="seconds to its first byte; empty: LLM_TIMEOUT",
+    )
+    silence = models.FloatField(
+        null=True,
+        blank=True,
+        validators=POSITIVE,
+        help_text="seconds of silence in an answer; empty: LLM_STREAM_TIMEOUT",
+    )
+    longest = models.FloatField(
+        null=True,
+        blank=True,
+        validators=POSITIVE,
+        help_text="seconds of a whole call, every try counted; empty: LLM_LONGEST_CALL",
+    )
     most_open = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)], help_text="calls that each web process has open there at a time; empty: any number"
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="calls that each web process has open there at a time; empty: any number",
     )
     enabled = models.BooleanField(default=True, help_text="whether calls are sent there")
 
@@ -71,7 +104,9 @@ class Upstream(models.Model):
 
 class ModelQuerySet(models.QuerySet["Model"]):
     def with_routes(self) -> "ModelQuerySet":
-        routes = models.Prefetch("routes", Route.objects.select_related("upstream").order_by("order", "id"))
+        routes = models.Prefetch(
+            "routes", Route.objects.select_related("upstream").order_by("order", "id")
+        )
         return self.prefetch_related(routes, "groups").order_by("name")
 
 
@@ -83,12 +118,26 @@ class Model(models.Model):
 
         @classmethod
         def of(cls, endpoint: Endpoint) -> "Model.Capability":
-            return {Endpoint.CHAT: cls.CHAT, Endpoint.EMBEDDINGS: cls.EMBEDDINGS}.get(endpoint, cls.IMAGES)
+            return {Endpoint.CHAT: cls.CHAT, Endpoint.EMBEDDINGS: cls.EMBEDDINGS}.get(
+                endpoint, cls.IMAGES
+            )
 
-    name = models.CharField(max_length=200, unique=True, help_text="what people and programs call it")
-    capabilities = ArrayField(models.CharField(max_length=20, choices=Capability), default=default_capabilities)
-    groups = models.ManyToManyField(Group, blank=True, help_text="who may use it; nobody chosen: everyone. For all others it does not exist")
-    offered = models.BooleanField("on the pages", default=True, help_text="whether the gateway's own pages offer it; programs may use it either way")
+    name = models.CharField(
+        max_length=200, unique=True, help_text="what people and programs call it"
+    )
+    capabilities = ArrayField(
+        models.CharField(max_length=20, choices=Capability), default=default_capabilities
+    )
+    groups = models.ManyToManyField(
+        Group,
+        blank=True,
+        help_text="who may use it; nobody chosen: everyone. For all others it does not exist",
+    )
+    offered = models.BooleanField(
+        "on the pages",
+        default=True,
+        help_text="whether the gateway's own pages offer it; programs may use it either way",
+    )
     enabled = models.BooleanField(default=True, help_text="whether it may be used at all")
     made = models.DateTimeField(auto_now_add=True)
 
@@ -103,10 +152,25 @@ class Route(models.Model):
 
     model = models.ForeignKey(Model, models.CASCADE, related_name="routes")
     order = models.PositiveSmallIntegerField(default=1, help_text="1 is asked first")
-    upstream = models.ForeignKey(Upstream, models.PROTECT, null=True, blank=True, related_name="routes", help_text="empty: LLM_ENDPOINT of the environment")
-    upstream_model = models.CharField("its name there", max_length=200, blank=True, help_text="empty: the same")
+    upstream = models.ForeignKey(
+        Upstream,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="routes",
+        help_text="empty: LLM_ENDPOINT of the environment",
+    )
+    upstream_model = models.CharField(
+        "its name there", max_length=200, blank=True, help_text="empty: the same"
+    )
     prompt_price = models.DecimalField(
-        "price of input", max_digits=12, decimal_places=6, null=True, blank=True, validators=NOT_NEGATIVE, help_text="US$ a million tokens; empty: list price"
+        "price of input",
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=NOT_NEGATIVE,
+        help_text="US$ a million tokens; empty: list price",
     )
     completion_price = models.DecimalField(
         "price of output",

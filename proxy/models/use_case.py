@@ -13,14 +13,24 @@ class UseCase(models.Model):
     """A call keeps the name, and the prompt as its system message: what is changed or deleted here changes no record."""
 
     name = models.CharField(max_length=60, unique=True)
-    description = models.CharField(max_length=80, blank=True, help_text="what people read beside the name")
+    description = models.CharField(
+        max_length=80, blank=True, help_text="what people read beside the name"
+    )
     prompt = models.TextField(
-        "system prompt", max_length=20_000, blank=True, help_text="sent ahead of the question, and never shown on a page; empty: nothing is"
+        "system prompt",
+        max_length=20_000,
+        blank=True,
+        help_text="sent ahead of the question, and never shown on a page; empty: nothing is",
     )
     model = models.CharField(
-        max_length=200, blank=True, db_default="", help_text="chosen along with it, where the person may use it; empty: the one that was chosen before stays"
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="chosen along with it, where the person may use it; empty: the one that was chosen before stays",
     )
-    order = models.PositiveSmallIntegerField(default=0, help_text="place in the list; the first is chosen at the start")
+    order = models.PositiveSmallIntegerField(
+        default=0, help_text="place in the list; the first is chosen at the start"
+    )
     enabled = models.BooleanField(default=True, help_text="whether it can be chosen")
 
     def __str__(self) -> str:

@@ -27,20 +27,42 @@ def models(owner: int) -> list[str]:
 
 
 def ask(
-    request, *, model: str, messages: list[Json], params: Json, root: UUID | None = None, use_case: str = "", shown: live.Shown | None = None
+    request,
+    *,
+    model: str,
+    messages: list[Json],
+    params: Json,
+    root: UUID | None = None,
+    use_case: str = "",
+    shown: live.Shown | None = None,
 ) -> HttpResponseBase:
     """A redirect to the conversation, behind which the answer grows; with `shown`, the events of its growing. Raises Fault,
     the refusal recorded; its status is 404 for a conversation that is not the asker's own."""
-    body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}} | params
+    body = {
+        "model": model,
+        "messages": messages,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    } | params
     asked = CallRequest(
-        owner=request.user.id, kind=Snapshot.Kind.CHAT, model=model, body=body, messages=messages, root=root, by_content=False,
-        use_case=use_case, address=request.client_address, user_agent=request.META.get("HTTP_USER_AGENT", ""),
-    )  # fmt: skip
+        owner=request.user.id,
+        kind=Snapshot.Kind.CHAT,
+        model=model,
+        body=body,
+        messages=messages,
+        root=root,
+        by_content=False,
+        use_case=use_case,
+        address=request.client_address,
+        user_agent=request.META.get("HTTP_USER_AGENT", ""),
+    )
     way, token = admitted(request, asked, Endpoint.CHAT)
     exchange = calls.admit(asked, way, stoppable=True, token=token)
     if shown:
         return live.response(live.Asked(exchange, shown, request.META.get("gunicorn.socket")))
-    page = f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
+    page = (
+        f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
+    )
 
     def fetch() -> None:
         stream.KeptStream(exchange, usage_wanted=True).close()

@@ -28,7 +28,13 @@ from .forms import AskForm
 @render_page
 def chat(request) -> HttpResponseBase:
     if request.method != "POST":
-        return _chat(request, AskForm(models=_models(request.user.id), initial={name: request.session.get(name) for name in REMEMBERED}))
+        return _chat(
+            request,
+            AskForm(
+                models=_models(request.user.id),
+                initial={name: request.session.get(name) for name in REMEMBERED},
+            ),
+        )
     form, fault = AskForm(request.POST, models=_models(request.user.id)), None
     if form.is_valid():
         try:
@@ -50,7 +56,9 @@ def conversation(request, root: UUID) -> HttpResponseBase:
     if asked:
         try:
             before = _turns(parent.id) if parent else []
-            return _ask(request, form, [*before, _said(form)], root, parent.snapshot if parent else None)
+            return _ask(
+                request, form, [*before, _said(form)], root, parent.snapshot if parent else None
+            )
         except Fault as problem:
             fault = problem
     return _conversation(request, found, form, fault, at=parent.id if parent else None)
@@ -62,7 +70,10 @@ def again(request, root: UUID) -> HttpResponseBase:
     if request.method != "POST":
         return redirect("conversation", reading.own(request, root).id)
     found = _own_to_ask(request, root)
-    call = get_object_or_404(found.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]), id=reading.as_uuid(request.POST.get("call")))
+    call = get_object_or_404(
+        found.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]),
+        id=reading.as_uuid(request.POST.get("call")),
+    )
     if call.kind == Snapshot.Kind.IMAGE:
         return redirect("image", call.id)  # its page has a Retry of its own
     params = rebuild.rebuild_request(call)
@@ -73,7 +84,15 @@ def again(request, root: UUID) -> HttpResponseBase:
     model = chosen if chosen in _models(request.user.id) else call.model
     try:
         shown = _shown_live(request)
-        return passage.ask(request, model=model, messages=messages, params=params, root=root, use_case=call.use_case, shown=shown)
+        return passage.ask(
+            request,
+            model=model,
+            messages=messages,
+            params=params,
+            root=root,
+            use_case=call.use_case,
+            shown=shown,
+        )
     except Fault as fault:
         return _conversation(request, found, None, fault, at=call.head_id)
 
@@ -81,34 +100,66 @@ def again(request, root: UUID) -> HttpResponseBase:
 @render_page
 def edit(request, root: UUID, message: UUID) -> HttpResponseBase:
     """A question in other words, beside the one that was asked: a new branch."""
-    form = AskForm(request.POST, models=_models(request.user.id)) if request.method == "POST" else None
+    form = (
+        AskForm(request.POST, models=_models(request.user.id)) if request.method == "POST" else None
+    )
     asked = form is not None and form.is_valid()
     found = _own_to_ask(request, root, form) if form else reading.own(request, root)
-    row = get_object_or_404(found.messages.select_related("snapshot").filter(role="user"), id=message)
+    row = get_object_or_404(
+        found.messages.select_related("snapshot").filter(role="user"), id=message
+    )
     if row.snapshot.kind == Snapshot.Kind.IMAGE:
         return redirect(f"{reverse('images')}?like={row.snapshot_id}")
     old = attachments.restore(threads.put_together(row.role, row.text, row.raw))
     fault = None
     if form and asked:
         try:
-            return _ask(request, form, [*_turns(row.parent_id), _reworded(old, form.cleaned_data["message"])], root, row.snapshot)
+            return _ask(
+                request,
+                form,
+                [*_turns(row.parent_id), _reworded(old, form.cleaned_data["message"])],
+                root,
+                row.snapshot,
+            )
         except Fault as problem:
             fault = problem
     if form is None:
-        initial = AskForm.as_asked(row.snapshot.model, row.snapshot.params) | {"message": threads.plain_text(old)}
+        initial = AskForm.as_asked(row.snapshot.model, row.snapshot.params) | {
+            "message": threads.plain_text(old)
+        }
         form = AskForm(models=_models(request.user.id), initial=initial)
     form.follow(row.snapshot)
-    return _answered(render(request, "edit.html", {"conversation": found, "form": form, "message": message, "fault": fault}), form, fault)
+    return _answered(
+        render(
+            request,
+            "edit.html",
+            {"conversation": found, "form": form, "message": message, "fault": fault},
+        ),
+        form,
+        fault,
+    )
 
 
 @render_page
 def live(request, root: UUID, call: UUID) -> HttpResponseBase:
     """The events of an answer that grows, or has grown; `after`: the characters of it that the page has in closed blocks."""
-    row = get_object_or_404(reading.own(request, root).snapshots.filter(kind=Snapshot.Kind.CHAT), id=call)
+    row = get_object_or_404(
+        reading.own(request, root).snapshots.filter(kind=Snapshot.Kind.CHAT), id=call
+    )
     try:
-        followed = live_events.Followed(row, _shown(request), reading.as_number(request.GET.get("after"), 0), request.META.get("gunicorn.socket"))
+        followed = live_events.Followed(
+            row,
+            _shown(request),
+            reading.as_number(request.GET.get("after"), 0),
+            request.META.get("gunicorn.socket"),
+        )
     except Fault as fault:
-        return HttpResponse(fault.text, status=fault.status, content_type="text/plain", headers={"Retry-After": fault.retry_after or "2"})
+        return HttpResponse(
+            fault.text,
+            status=fault.status,
+            content_type="text/plain",
+            headers={"Retry-After": fault.retry_after or "2"},
+        )
     return live_events.response(followed)
 
 
@@ -118,7 +169,13 @@ NO_QUESTION: Json = {"model": "", "messages": [], "params": {}}
 # Asking ---------------------------------------------------------------------------------------------------------
 
 
-def _ask(request, form: AskForm, turns: list[Json], root: UUID | None = None, before: Snapshot | None = None) -> HttpResponseBase:
+def _ask(
+    request,
+    form: AskForm,
+    turns: list[Json],
+    root: UUID | None = None,
+    before: Snapshot | None = None,
+) -> HttpResponseBase:
     """Led by the system prompt of the use case that was chosen; without one, by that of the call `before`."""
     model, use_case = form.cleaned_data["model"], form.cleaned_data["use_case"]
     for name, chosen in zip(REMEMBERED, (model, use_case and use_case.pk), strict=True):
@@ -129,7 +186,15 @@ def _ask(request, form: AskForm, turns: list[Json], root: UUID | None = None, be
     else:
         label, preamble = (before.use_case, _turns(before.preamble_id)) if before else ("", [])
     shown = _shown_live(request)
-    return passage.ask(request, model=model, messages=[*preamble, *turns], params=form.params, root=root, use_case=label, shown=shown)
+    return passage.ask(
+        request,
+        model=model,
+        messages=[*preamble, *turns],
+        params=form.params,
+        root=root,
+        use_case=label,
+        shown=shown,
+    )
 
 
 def _shown_live(request) -> live_events.Shown | None:
@@ -141,9 +206,19 @@ def _own_to_ask(request, root: UUID, form: AskForm | None = None) -> Conversatio
     try:
         return reading.own(request, root)
     except Http404:
-        if not Conversation.objects.of(request.user).filter(id=root).exists():  # and not one that its owner removed
+        if (
+            not Conversation.objects.of(request.user).filter(id=root).exists()
+        ):  # and not one that its owner removed
             valid = form is not None and form.is_valid()
-            question = {"model": form.cleaned_data["model"], "messages": [_said(form)], "params": form.params} if form and valid else NO_QUESTION
+            question = (
+                {
+                    "model": form.cleaned_data["model"],
+                    "messages": [_said(form)],
+                    "params": form.params,
+                }
+                if form and valid
+                else NO_QUESTION
+            )
             try:
                 passage.ask(request, root=root, **question)
             except Fault as fault:
@@ -166,7 +241,12 @@ def _said(form: AskForm) -> Json:
 def _parent(found: Conversation, id: UUID | None) -> Message | None:
     """The message that the next question follows: the one that the page showed last."""
     if id is None:
-        newest = found.snapshots.filter(kind=Snapshot.Kind.CHAT).order_by("-id").values_list("reply_id", "head_id").first()
+        newest = (
+            found.snapshots.filter(kind=Snapshot.Kind.CHAT)
+            .order_by("-id")
+            .values_list("reply_id", "head_id")
+            .first()
+        )
         id = newest and (newest[0] or newest[1])
     return get_object_or_404(found.messages.select_related("snapshot"), id=id) if id else None
 
@@ -197,23 +277,42 @@ def _shown(request) -> live_events.Shown:
 
     def shown(root: UUID, at: UUID | None) -> str:
         with timezone.override(zone):  # the middleware's has ended by then
-            return _conversation(request, reading.own(request, root), at=at, count=1).content.decode()
+            return _conversation(
+                request, reading.own(request, root), at=at, count=1
+            ).content.decode()
 
     return shown
 
 
 def _conversation(
-    request, found: Conversation, form: AskForm | None = None, fault: Fault | None = None, at: UUID | None = None, count: int | None = None
+    request,
+    found: Conversation,
+    form: AskForm | None = None,
+    fault: Fault | None = None,
+    at: UUID | None = None,
+    count: int | None = None,
 ) -> HttpResponse:
     shown: dict[str, Any] = reading.conversation(request, found, at, count)
     call = shown["call"]
     models = _models(request.user.id)
     if form is None:
-        asked = AskForm.as_asked(call.model, shown["params"]) if call and call.kind == Snapshot.Kind.CHAT else {"model": request.session.get("model")}
+        asked = (
+            AskForm.as_asked(call.model, shown["params"])
+            if call and call.kind == Snapshot.Kind.CHAT
+            else {"model": request.session.get("model")}
+        )
         form = AskForm(models=models, initial=asked | {"parent": shown["last"]})
     if call:
         form.follow(call)
-    return _answered(render(request, "conversation.html", shown | {"form": form, "fault": fault, "other_models": models}), form, fault)
+    return _answered(
+        render(
+            request,
+            "conversation.html",
+            shown | {"form": form, "fault": fault, "other_models": models},
+        ),
+        form,
+        fault,
+    )
 
 
 def _answered(response: HttpResponse, form: AskForm, fault: Fault | None) -> HttpResponse:

@@ -18,7 +18,9 @@ LONGEST = 1_000_000  # characters of a question
 NOTHING = "Write a question first."
 
 
-def number(label: str, least: int, most: int, hint: str, *, whole: bool = False) -> forms.IntegerField:
+def number(
+    label: str, least: int, most: int, hint: str, *, whole: bool = False
+) -> forms.IntegerField:
     kind = forms.IntegerField if whole else forms.FloatField
     errors = {
         "min_value": "At least %(limit_value)s.",
@@ -26,14 +28,25 @@ def number(label: str, least: int, most: int, hint: str, *, whole: bool = False)
         "invalid": "Write a whole number." if whole else "Write a number.",
     }
     widget = forms.NumberInput(attrs={"step": 1 if whole else "any"})
-    return kind(label=label, min_value=least, max_value=most, required=False, help_text=hint, error_messages=errors, widget=widget)
+    return kind(
+        label=label,
+        min_value=least,
+        max_value=most,
+        required=False,
+        help_text=hint,
+        error_messages=errors,
+        widget=widget,
+    )
 
 
 class UseCases(forms.Select):
     """Each tells the page which model goes with it. What a conversation began with can be kept, if that is `kept`."""
 
     def __init__(self, offered: list[UseCase], kept: str = "") -> None:
-        super().__init__(choices=[("", kept)] * bool(kept) + [(str(use_case.pk), _described(use_case)) for use_case in offered])
+        super().__init__(
+            choices=[("", kept)] * bool(kept)
+            + [(str(use_case.pk), _described(use_case)) for use_case in offered]
+        )
         self.models = {str(use_case.pk): use_case.model for use_case in offered}
 
     def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -46,7 +59,10 @@ class UseCases(forms.Select):
 class AskForm(forms.Form):
     model = forms.CharField(max_length=200, error_messages={"required": "Choose a model."})
     message = forms.CharField(
-        max_length=LONGEST, strip=False, widget=forms.Textarea(attrs={"rows": 3, "placeholder": "Ask a question"}), error_messages={"required": NOTHING}
+        max_length=LONGEST,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "Ask a question"}),
+        error_messages={"required": NOTHING},
     )
     use_case = forms.CharField(required=False, max_length=20, widget=forms.Select)
     parent = forms.UUIDField(required=False, widget=forms.HiddenInput)
@@ -74,12 +90,16 @@ class AskForm(forms.Form):
 
     def _preset(self) -> str:
         """The model of the use case that is chosen at the start."""
-        chosen = [use_case for use_case in self.use_cases if use_case.pk == self.initial.get("use_case")] or self.use_cases[:1]
+        chosen = [
+            use_case for use_case in self.use_cases if use_case.pk == self.initial.get("use_case")
+        ] or self.use_cases[:1]
         return chosen[0].model if chosen else ""
 
     def follow(self, call: Snapshot) -> None:
         """The use case of this call is chosen; where it is none of those offered, it can be kept as it was."""
-        self.initial["use_case"] = next((use_case.pk for use_case in self.use_cases if use_case.name == call.use_case), "")
+        self.initial["use_case"] = next(
+            (use_case.pk for use_case in self.use_cases if use_case.name == call.use_case), ""
+        )
         if not self.initial["use_case"]:
             kept = call.use_case or ("Its own system prompt" if call.preamble_id else "No use case")
             self.fields["use_case"].widget = UseCases(self.use_cases, kept)
@@ -101,7 +121,11 @@ class AskForm(forms.Form):
     @property
     def params(self) -> Json:
         """Those that were filled in."""
-        return {name: value for name in self.PARAMETERS if (value := self.cleaned_data[name]) is not None}
+        return {
+            name: value
+            for name in self.PARAMETERS
+            if (value := self.cleaned_data[name]) is not None
+        }
 
     @property
     def parameters(self) -> list[forms.BoundField]:
@@ -109,13 +133,17 @@ class AskForm(forms.Form):
 
     @property
     def parameters_in_use(self) -> bool:
-        return any(self[name].value() not in (None, "") or self[name].errors for name in self.PARAMETERS)
+        return any(
+            self[name].value() not in (None, "") or self[name].errors for name in self.PARAMETERS
+        )
 
     @classmethod
     def as_asked(cls, model: str, params: str) -> Json:
         """What a call was asked with, as the form's first values."""
         given = orjson.loads(params)
-        kept = {name: given[name] for name in cls.PARAMETERS if type(given.get(name)) in (int, float)}
+        kept = {
+            name: given[name] for name in cls.PARAMETERS if type(given.get(name)) in (int, float)
+        }
         return {"model": model} | kept
 
 
@@ -126,9 +154,16 @@ def _described(use_case: UseCase) -> str:
 class KeyForm(forms.Form):
     """Scopes that reach beyond one's own calls are given in the admin only."""
 
-    name = forms.CharField(max_length=100, help_text="What will use it, such as “notebook on my laptop”", error_messages={"required": "Give the key a name."})
+    name = forms.CharField(
+        max_length=100,
+        help_text="What will use it, such as “notebook on my laptop”",
+        error_messages={"required": "Give the key a name."},
+    )
     scopes = forms.MultipleChoiceField(
-        label="It may call", widget=forms.CheckboxSelectMultiple, initial=[ApiKey.Scope.CHAT], error_messages={"required": "Choose what it may call."}
+        label="It may call",
+        widget=forms.CheckboxSelectMultiple,
+        initial=[ApiKey.Scope.CHAT],
+        error_messages={"required": "Choose what it may call."},
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -136,10 +171,16 @@ class KeyForm(forms.Form):
         most = settings.API_KEY_MAX_DAYS
         own = (ApiKey.Scope.CHAT, ApiKey.Scope.IMAGES, ApiKey.Scope.EMBEDDINGS)
         self.fields["scopes"].choices = [(scope.value, scope.label.capitalize()) for scope in own]  # type: ignore[attr-defined]
-        self.fields["days"] = number("Days until it expires", 1, most, f"{most} at most", whole=True)
+        self.fields["days"] = number(
+            "Days until it expires", 1, most, f"{most} at most", whole=True
+        )
         self.fields["days"].required, self.fields["days"].initial = True, min(90, most)
 
     @property
     def fields_of_key(self) -> dict[str, Any]:
         given = self.cleaned_data
-        return {"name": given["name"], "scopes": given["scopes"], "expires": timezone.now() + timedelta(days=given["days"])}
+        return {
+            "name": given["name"],
+            "scopes": given["scopes"],
+            "expires": timezone.now() + timedelta(days=given["days"]),
+        }

@@ -39,15 +39,35 @@ class ImageForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3}),
         error_messages={"required": "Say what the image shall show."},
     )
-    kind = forms.ChoiceField(label="Model and size", error_messages={"required": "Choose a model and a size.", "invalid_choice": NOT_OFFERED})
+    kind = forms.ChoiceField(
+        label="Model and size",
+        error_messages={"required": "Choose a model and a size.", "invalid_choice": NOT_OFFERED},
+    )
     count = number("How many", 1, passage.MOST, f"1 to {passage.MOST}", whole=True)
 
     def __init__(self, *args: Any, offered: passage.Offered, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.offered = {KIND.format(model, size): (model, size) for model, sizes in offered.items() for size in sizes}
-        self.prices = {KIND.format(model, size): float(price) for model, sizes in offered.items() for size, price in sizes.items()}
+        self.offered = {
+            KIND.format(model, size): (model, size)
+            for model, sizes in offered.items()
+            for size in sizes
+        }
+        self.prices = {
+            KIND.format(model, size): float(price)
+            for model, sizes in offered.items()
+            for size, price in sizes.items()
+        }
         self.fields["kind"].choices = [  # type: ignore[attr-defined]
-            (model, [(KIND.format(model, size), f"{size} · {'about ' * (model == passage.COUNTED)}{turns.money(price)} each") for size, price in sizes.items()])
+            (
+                model,
+                [
+                    (
+                        KIND.format(model, size),
+                        f"{size} · {'about ' * (model == passage.COUNTED)}{turns.money(price)} each",
+                    )
+                    for size, price in sizes.items()
+                ],
+            )
             for model, sizes in offered.items()
         ]
         self.fields["count"].required, self.fields["count"].initial = True, 1
@@ -59,7 +79,12 @@ class ImageForm(forms.Form):
     @property
     def asked(self) -> dict[str, Any]:
         model, size = self.offered[self.cleaned_data["kind"]]
-        return {"model": model, "size": size, "count": self.cleaned_data["count"], "prompt": self.cleaned_data["prompt"]}
+        return {
+            "model": model,
+            "size": size,
+            "count": self.cleaned_data["count"],
+            "prompt": self.cleaned_data["prompt"],
+        }
 
 
 @dataclass(slots=True)
@@ -96,13 +121,23 @@ def images(request) -> HttpResponseBase:
                 fault = problem
     else:
         like = reading.as_uuid(request.GET.get("like"))
-        form = ImageForm(offered=offered, initial=_made([get_object_or_404(_own(request), id=like)])[0].fields if like else {})
+        form = ImageForm(
+            offered=offered,
+            initial=_made([get_object_or_404(_own(request), id=like)])[0].fields if like else {},
+        )
     calls = _own(request)
     if before := reading.as_uuid(request.GET.get("before")):
         calls = calls.filter(id__lt=before)
     found = list(calls[: PAGE + 1])
-    shown = {"form": form, "fault": fault, "made": _made(found[:PAGE]), "older": found[PAGE - 1].id if len(found) > PAGE else None}
-    response = render(request, "images.html", shown, status=fault.status if fault else 400 if form.errors else 200)
+    shown = {
+        "form": form,
+        "fault": fault,
+        "made": _made(found[:PAGE]),
+        "older": found[PAGE - 1].id if len(found) > PAGE else None,
+    }
+    response = render(
+        request, "images.html", shown, status=fault.status if fault else 400 if form.errors else 200
+    )
     if fault and fault.retry_after:
         response["Retry-After"] = fault.retry_after
     return response
@@ -121,14 +156,18 @@ def image(request, call: UUID) -> HttpResponse:
 
 def _own(request) -> QuerySet[Snapshot]:
     """Newest first; none of a conversation that its owner removed."""
-    calls = Snapshot.objects.filter(owner=request.user, kind=Snapshot.Kind.IMAGE, conversation__shown=True).order_by("-id")
+    calls = Snapshot.objects.filter(
+        owner=request.user, kind=Snapshot.Kind.IMAGE, conversation__shown=True
+    ).order_by("-id")
     return calls.select_related("head", "reply").defer("response", "salt", "commitment", "classic")
 
 
 def _made(calls: list[Snapshot]) -> list[Made]:
     """In one query more for their files."""
     files: dict[UUID | None, dict[str, Attachment]] = defaultdict(dict)
-    for file in Attachment.objects.filter(conversation__in=[call.conversation_id for call in calls]):
+    for file in Attachment.objects.filter(
+        conversation__in=[call.conversation_id for call in calls]
+    ):
         files[file.conversation_id][bytes(file.sha256).hex()] = file
     return [_one(call, files[call.conversation_id]) for call in calls]
 
@@ -139,7 +178,11 @@ def _one(call: Snapshot, files: dict[str, Attachment]) -> Made:
     pieces = turns.pieces(_said(call.reply), files, as_markdown=False) if call.reply else []
     for piece in pieces:
         piece.alt = prompt[:300] or "An image without words"
-    fields = {"prompt": prompt, "kind": KIND.format(call.model, str(params.get("size") or "")[:20]), "count": params.get("n") or 1}
+    fields = {
+        "prompt": prompt,
+        "kind": KIND.format(call.model, str(params.get("size") or "")[:20]),
+        "count": params.get("n") or 1,
+    }
     return Made(call, prompt, pieces, turns.problem(call), fields)
 
 

@@ -38,9 +38,15 @@ def keys(request) -> HttpResponse:
         with transaction.atomic():
             key, secret = ApiKey.make(request.user, **form.fields_of_key)
             audit.record(request, AuditEvent.Action.ADDED, key, name=str(key))
-        return render(request, "key_made.html", {"key": key, "secret": secret, "example": example(request, key, secret)})
+        return render(
+            request,
+            "key_made.html",
+            {"key": key, "secret": secret, "example": example(request, key, secret)},
+        )
     mine = ApiKey.objects.of(request.user).newest_first()
-    return render(request, "keys.html", {"keys": mine, "form": form}, status=400 if form.errors else 200)
+    return render(
+        request, "keys.html", {"keys": mine, "form": form}, status=400 if form.errors else 200
+    )
 
 
 @render_page
@@ -60,19 +66,45 @@ def example(request, key: ApiKey, secret: str) -> Example:
     base = f"{'https' if settings.BEHIND_TLS else request.scheme}://{request.get_host()}/v1"
     offered = _models(request.user.id)
     if ApiKey.Scope.CHAT in key.scopes:
-        body: Json = {"model": _chosen(offered, request.session.get("model"), "gpt-4o-mini"), "messages": [{"role": "user", "content": "Say hello."}]}
-        path, call, shown = "chat/completions", "chat.completions.create", "answer.choices[0].message.content"
+        body: Json = {
+            "model": _chosen(offered, request.session.get("model"), "gpt-4o-mini"),
+            "messages": [{"role": "user", "content": "Say hello."}],
+        }
+        path, call, shown = (
+            "chat/completions",
+            "chat.completions.create",
+            "answer.choices[0].message.content",
+        )
     elif ApiKey.Scope.IMAGES in key.scopes:
-        body = {"model": _chosen([name for name in offered if "image" in name or "dall-e" in name], None, "gpt-image-1"), "prompt": "A lighthouse"}
-        path, call, shown = "images/generations", "images.generate", "answer.data[0].url or answer.data[0].b64_json[:60]"
+        body = {
+            "model": _chosen(
+                [name for name in offered if "image" in name or "dall-e" in name],
+                None,
+                "gpt-image-1",
+            ),
+            "prompt": "A lighthouse",
+        }
+        path, call, shown = (
+            "images/generations",
+            "images.generate",
+            "answer.data[0].url or answer.data[0].b64_json[:60]",
+        )
     else:
-        body = {"model": _chosen([name for name in offered if "embed" in name], None, "text-embedding-3-small"), "input": "A lighthouse"}
+        body = {
+            "model": _chosen(
+                [name for name in offered if "embed" in name], None, "text-embedding-3-small"
+            ),
+            "input": "A lighthouse",
+        }
         path, call, shown = "embeddings", "embeddings.create", "answer.data[0].embedding[:3]"
     header = shlex.quote(f"Authorization: Bearer {secret}")
     curl = f"curl {shlex.quote(f'{base}/{path}')} \\\n  -H {header} \\\n  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(json.dumps(body))}"
     arguments = "".join(f"    {name}={json.dumps(value)},\n" for name, value in body.items())
     client = f"client = OpenAI(base_url={json.dumps(base)}, api_key={json.dumps(secret)})"
-    return Example(curl, f"from openai import OpenAI\n\n{client}\nanswer = client.{call}(\n{arguments})\nprint({shown})")
+    return Example(
+        curl,
+        f"from openai import OpenAI\n\n{client}\nanswer = client.{call}(\n{arguments})\nprint({shown})",
+    )
 
 
 def _models(owner: int) -> list[str]:

@@ -53,13 +53,19 @@ def response(events: "Asked | Followed") -> StreamingHttpResponse:
 
 
 def event(name: str, html: str, at: int | None = None) -> bytes:
-    return b"event: %s\n%sdata: %s\n\n" % (name.encode(), b"" if at is None else b"id: %d\n" % at, orjson.dumps(html))
+    return b"event: %s\n%sdata: %s\n\n" % (
+        name.encode(),
+        b"" if at is None else b"id: %d\n" % at,
+        orjson.dumps(html),
+    )
 
 
 def give_up_on_stalled(client: socket.socket | None) -> None:
     """A reader that takes no more is gone after CLIENT_STALL seconds."""
     if client is not None:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(settings.CLIENT_STALL), 0))
+        client.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(settings.CLIENT_STALL), 0)
+        )
 
 
 class Growth:
@@ -90,7 +96,10 @@ class Growth:
 def ended(id: UUID, shown: Shown) -> bytes:
     call = Snapshot.objects.only("status", "conversation", "head").get(id=id)
     assert call.conversation_id
-    return event("done" if call.status == Snapshot.Status.OK else "problem", shown(call.conversation_id, call.head_id))
+    return event(
+        "done" if call.status == Snapshot.Status.OK else "problem",
+        shown(call.conversation_id, call.head_id),
+    )
 
 
 class Asked:
@@ -99,7 +108,9 @@ class Asked:
 
     def __init__(self, exchange: Exchange, shown: Shown, client: socket.socket | None):
         self.exchange, self.shown = exchange, shown
-        self.grown: SimpleQueue[str | None] = SimpleQueue()  # what the answer has grown by; None: it has ended
+        self.grown: SimpleQueue[str | None] = (
+            SimpleQueue()
+        )  # what the answer has grown by; None: it has ended
         self.asking: Thread | None = None
         give_up_on_stalled(client)
 
@@ -128,7 +139,9 @@ class Asked:
             time.sleep(min(max(0.0, growth.next - now), SOONEST))
         pieces: list[str | None] = []
         with suppress(Empty):
-            pieces.append(self.grown.get(timeout=0.0 if growth.fresh else max(0.0, told + ALIVE - now)))
+            pieces.append(
+                self.grown.get(timeout=0.0 if growth.fresh else max(0.0, told + ALIVE - now))
+            )
             while True:
                 pieces.append(self.grown.get_nowait())
         return pieces

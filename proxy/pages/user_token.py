@@ -34,13 +34,19 @@ def token(request) -> HttpResponseBase:
     if request.method == "POST" and "forget" in request.POST:
         response = redirect("token")
         user_token.forget_token(response)
-        messages.success(request, "Your token is forgotten here. Where you got it, it may still be valid.")
+        messages.success(
+            request, "Your token is forgotten here. Where you got it, it may still be valid."
+        )
         return response
     form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         way = request.POST.get("next", "")
-        response = redirect(way if url_has_allowed_host_and_scheme(way, {request.get_host()}) else "token")
+        response = redirect(
+            way if url_has_allowed_host_and_scheme(way, {request.get_host()}) else "token"
+        )
         user_token.store_token(request, response, form.cleaned_data["token"])
-        messages.success(request, "Your token goes along with what you ask from now on, until you sign out.")
+        messages.success(
+            request, "Your token goes along with what you ask from now on, until you sign out."
+        )
         return response
     return render(request, "token.html", {"form": form}, status=400 if form.errors else 200)

@@ -9,7 +9,18 @@ from urllib.parse import parse_qs, quote
 
 from conversations.shape import Json
 
-from .base import Endpoint, Form, Sent, Target, encoded, model_of, our_headers, renamed, secret, step
+from .base import (
+    Endpoint,
+    Form,
+    Sent,
+    Target,
+    encoded,
+    model_of,
+    our_headers,
+    renamed,
+    secret,
+    step,
+)
 from .openai import SERVES, STREAMS, error, reply
 
 __all__ = ["LABEL", "SERVES", "STREAMS", "error", "reply", "request"]
@@ -26,9 +37,14 @@ def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     root, _, theirs = root.rstrip("/").partition("/openai/deployments/")
     body = renamed(body, target.model)
     if root.endswith("/openai/v1"):
-        address = f"{root}/{endpoint}" + (f"?api-version={quote(version, safe='')}" if version else "")
+        address = f"{root}/{endpoint}" + (
+            f"?api-version={quote(version, safe='')}" if version else ""
+        )
     else:
-        version, deployment = version or VERSION, target.model or theirs.partition("/")[0] or model_of(body)
+        version, deployment = (
+            version or VERSION,
+            target.model or theirs.partition("/")[0] or model_of(body),
+        )
         address = f"{root.removesuffix('/openai')}/openai/deployments/{step(deployment)}/{endpoint}?api-version={quote(version, safe='')}"
     if isinstance(body, dict) and ("data_sources" in body or "" < version < COUNTS):
         body = {name: value for name, value in body.items() if name != "stream_options"}
@@ -39,4 +55,8 @@ def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
 def proof(credential: str) -> dict[str, str]:
     if not credential:
         return {}
-    return {"Authorization": credential} if credential.startswith("Bearer ") else {"api-key": credential}
+    return (
+        {"Authorization": credential}
+        if credential.startswith("Bearer ")
+        else {"api-key": credential}
+    )

@@ -17,7 +17,9 @@ from conversations.shape import Json
 
 from ..faults import Fault
 
-Form = list[tuple[str, Any]]  # a multipart body: names with a text, or with (file name, bytes, content type)
+Form = list[
+    tuple[str, Any]
+]  # a multipart body: names with a text, or with (file name, bytes, content type)
 
 
 class Endpoint(StrEnum):
@@ -36,9 +38,13 @@ class Target:
     kind: str
     base_url: str
     label: str = ""  # the provider's name in records
-    credential: str = field(default="", repr=False)  # as its kind wants it; empty or "none": there is none
+    credential: str = field(
+        default="", repr=False
+    )  # as its kind wants it; empty or "none": there is none
     model: str = ""  # the upstream's name for it; empty: whatever the caller calls it
-    urls: Mapping[Endpoint, str] = field(default_factory=dict, hash=False)  # whole addresses, where they do not derive from base_url
+    urls: Mapping[Endpoint, str] = field(
+        default_factory=dict, hash=False
+    )  # whole addresses, where they do not derive from base_url
     content_type: str = "application/json"
     api_version: str = ""  # azure
     region: str = ""  # sagemaker, where the host does not name it
@@ -74,7 +80,11 @@ class Kind(Protocol):
 
 def our_headers(content_type: str, **more: str) -> dict[str, str]:
     """Headers: nothing of the caller's travels."""
-    return {"Accept-Encoding": "identity", "User-Agent": "llm-gateway", "Content-Type": content_type} | more
+    return {
+        "Accept-Encoding": "identity",
+        "User-Agent": "llm-gateway",
+        "Content-Type": content_type,
+    } | more
 
 
 def secret(target: Target) -> str:
@@ -91,13 +101,23 @@ def renamed(body: Json | Form, model: str) -> Json | Form:
 
 
 def model_of(body: Json | Form) -> str:
-    return str(body["model"] if isinstance(body, dict) else next((value for name, value in body if name == "model"), ""))
+    return str(
+        body["model"]
+        if isinstance(body, dict)
+        else next((value for name, value in body if name == "model"), "")
+    )
 
 
 def step(name: str) -> str:
     """One step of a path. Raises Fault for a name that would be no step of its own."""
     if name in ("", ".", ".."):
-        raise Fault(404, "model_not_found", "There is no such model.", "invalid_request_error", param="model")
+        raise Fault(
+            404,
+            "model_not_found",
+            "There is no such model.",
+            "invalid_request_error",
+            param="model",
+        )
     return quote(name, safe="")
 
 

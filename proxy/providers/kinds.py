@@ -16,5 +16,11 @@ def find_kind(target: Target, endpoint: Endpoint) -> Kind:
     """The kind that speaks to it. Raises Fault where that has no such endpoint."""
     kind = KINDS[target.kind]
     if endpoint not in kind.SERVES:
-        raise Fault(404, "endpoint_not_supported", f"This model cannot be asked at /{endpoint}.", "invalid_request_error", param="model")
+        raise Fault(
+            404,
+            "endpoint_not_supported",
+            f"This model cannot be asked at /{endpoint}.",
+            "invalid_request_error",
+            param="model",
+        )
     return kind

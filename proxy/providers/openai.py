@@ -32,7 +32,11 @@ def url(target: Target, endpoint: Endpoint) -> str:
 
 def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
     if not isinstance(answer, dict):
-        raise Fault(502, "upstream_bad_reply", "The model's server answered with something that is not a JSON object.")
+        raise Fault(
+            502,
+            "upstream_bad_reply",
+            "The model's server answered with something that is not a JSON object.",
+        )
     if (problem := answer.get("error")) and not answer.get("choices"):
         raise failed(problem)
     if not isinstance(answer.get("choices" if endpoint is Endpoint.CHAT else "data"), list):
@@ -49,5 +53,12 @@ def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Js
     found = (answer.get("error") or answer) if isinstance(answer, dict) else {}
     said = found if isinstance(found, dict) else {"message": found}
     message = said.get("message") or said.get("Message") or said.get("detail")
-    kind, param, code = (str(said[name])[:200] if said.get(name) else None for name in ("type", "param", "code"))
-    return status, {"message": str(message or f"The model's server answered {status}.")[:2000], "type": kind, "param": param, "code": code}
+    kind, param, code = (
+        str(said[name])[:200] if said.get(name) else None for name in ("type", "param", "code")
+    )
+    return status, {
+        "message": str(message or f"The model's server answered {status}.")[:2000],
+        "type": kind,
+        "param": param,
+        "code": code,
+    }

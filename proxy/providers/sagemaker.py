@@ -27,60 +27,132 @@ LABEL = "Amazon SageMaker's runtime, signed"
 STREAMS = False
 SERVES = frozenset({Endpoint.CHAT})
 
-DEFAULTS = {"max_new_tokens": 512, "top_p": 0.9, "temperature": 0.6}  # where the caller says nothing; the containers' own stop after a few words
+DEFAULTS = {
+    "max_new_tokens": 512,
+    "top_p": 0.9,
+    "temperature": 0.6,
+}  # where the caller says nothing; the containers' own stop after a few words
 PARAMETERS = {  # OpenAI's, or the containers' own → how the containers call them
-    "max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_tokens", "max_new_tokens": "max_new_tokens", "temperature": "temperature",
-    "top_p": "top_p", "top_k": "top_k", "stop": "stop", "seed": "seed", "repetition_penalty": "repetition_penalty",
-}  # fmt: skip
-LABELS = {"model", "messages", "stream", "stream_options", "user", "safety_identifier", "metadata", "prompt_cache_key"}  # they change no answer
+    "max_tokens": "max_new_tokens",
+    "max_completion_tokens": "max_new_tokens",
+    "max_new_tokens": "max_new_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stop": "stop",
+    "seed": "seed",
+    "repetition_penalty": "repetition_penalty",
+}
+LABELS = {
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "user",
+    "safety_identifier",
+    "metadata",
+    "prompt_cache_key",
+}  # they change no answer
 NEUTRAL = {  # what is so anyway
-    "n": 1, "presence_penalty": 0, "frequency_penalty": 0, "logprobs": False, "store": False, "tool_choice": "none", "response_format": {"type": "text"},
+    "n": 1,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "logprobs": False,
+    "store": False,
+    "tool_choice": "none",
+    "response_format": {"type": "text"},
     "modalities": ["text"],
-}  # fmt: skip
+}
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-PAST = {"role", "content", "annotations", "reasoning", "reasoning_content"}  # fields of a message that are said, or are comments on what was
+PAST = {
+    "role",
+    "content",
+    "annotations",
+    "reasoning",
+    "reasoning_content",
+}  # fields of a message that are said, or are comments on what was
 
 MEANT = {  # AWS's errors that may come as 400
-    "ThrottlingException": 429, "AccessDeniedException": 403, "NotAuthorized": 403, "IncompleteSignature": 403, "InvalidSignatureException": 403,
-    "MissingAuthenticationToken": 403, "UnrecognizedClientException": 403, "ExpiredTokenException": 403,
-}  # fmt: skip
+    "ThrottlingException": 429,
+    "AccessDeniedException": 403,
+    "NotAuthorized": 403,
+    "IncompleteSignature": 403,
+    "InvalidSignatureException": 403,
+    "MissingAuthenticationToken": 403,
+    "UnrecognizedClientException": 403,
+    "ExpiredTokenException": 403,
+}
 
 
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     address = target.base_url.rstrip("/")
     if not address.endswith("/invocations"):
         address += f"/endpoints/{step(target.model or model_of(body))}/invocations"
-    headers = our_headers(target.content_type, **{"X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true"})
+    headers = our_headers(
+        target.content_type, **{"X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true"}
+    )
     data, now = orjson.dumps(inputs(body)), datetime.now(UTC)
-    return Sent(address, sigv4.signed("POST", address, headers, data, keys(target), region=region(target), service="sagemaker", now=now), data)
+    return Sent(
+        address,
+        sigv4.signed(
+            "POST",
+            address,
+            headers,
+            data,
+            keys(target),
+            region=region(target),
+            service="sagemaker",
+            now=now,
+        ),
+        data,
+    )
 
 
 def keys(target: Target) -> sigv4.Keys:
     parts = secret(target).split(":", 2)
     if len(parts) < 2 or not all(parts):
-        raise Fault(502, "upstream_credentials", "The gateway has no AWS keys for this model: ACCESS_KEY_ID:SECRET_ACCESS_KEY.", "server_error")
+        raise Fault(
+            502,
+            "upstream_credentials",
+            "The gateway has no AWS keys for this model: ACCESS_KEY_ID:SECRET_ACCESS_KEY.",
+            "server_error",
+        )
     return sigv4.Keys(*parts)
 
 
 def region(target: Target) -> str:
-    named = re.search(r"runtime(-fips)?\.sagemaker\.([a-z0-9-]+)\.", urlsplit(target.base_url).hostname or "")
+    named = re.search(
+        r"runtime(-fips)?\.sagemaker\.([a-z0-9-]+)\.", urlsplit(target.base_url).hostname or ""
+    )
     if not (found := target.region or (named[2] if named else "")):
-        raise Fault(502, "upstream_misconfigured", "The gateway does not know this model's AWS region.", "server_error")
+        raise Fault(
+            502,
+            "upstream_misconfigured",
+            "The gateway does not know this model's AWS region.",
+            "server_error",
+        )
     return found
 
 
 def inputs(body: Json | Form) -> Json:
     """What the container reads. Raises Fault for whatever it has no words for."""
     if not isinstance(body, dict):
-        raise Fault(400, "unsupported_parameter", "This model reads no forms.", "invalid_request_error")
+        raise Fault(
+            400, "unsupported_parameter", "This model reads no forms.", "invalid_request_error"
+        )
     parameters: Json = dict(DEFAULTS)
     for name, value in body.items():
         if name in LABELS or is_empty(value) or (name in NEUTRAL and value == NEUTRAL[name]):
             continue
         if name not in PARAMETERS:
             raise unsupported(name, f"This model knows no `{name}`.")
-        parameters[PARAMETERS[name]] = [value] if name == "stop" and isinstance(value, str) else value
-    return {"inputs": [[said(message, f"messages[{i}]") for i, message in enumerate(body["messages"])]], "parameters": parameters}
+        parameters[PARAMETERS[name]] = (
+            [value] if name == "stop" and isinstance(value, str) else value
+        )
+    return {
+        "inputs": [[said(message, f"messages[{i}]") for i, message in enumerate(body["messages"])]],
+        "parameters": parameters,
+    }
 
 
 def said(message: Json, where: str) -> Json:
@@ -90,7 +162,10 @@ def said(message: Json, where: str) -> Json:
         if name not in PAST and not is_empty(value):
             raise unsupported(f"{where}.{name}", f"This model knows no `{name}` in a message.")
     content = message.get("content")
-    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str) for part in content):
+    if isinstance(content, list) and all(
+        isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+        for part in content
+    ):
         content = "\n".join(part["text"] for part in content)
     if not isinstance(content, str):
         raise unsupported(f"{where}.content", "This model reads text only.")
@@ -98,7 +173,9 @@ def said(message: Json, where: str) -> Json:
 
 
 def unsupported(param: str, text: str) -> Fault:
-    return Fault(400, "unsupported_parameter", text[:500], "invalid_request_error", param=param[:200])
+    return Fault(
+        400, "unsupported_parameter", text[:500], "invalid_request_error", param=param[:200]
+    )
 
 
 def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
@@ -114,10 +191,13 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
     assert isinstance(body, dict)
     message = {"role": "assistant", "content": text}
     return {
-        "id": f"chatcmpl-{uuid_utils.uuid7().hex}", "object": "chat.completion", "created": int(time.time()), "model": model_of(body),
+        "id": f"chatcmpl-{uuid_utils.uuid7().hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model_of(body),
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
         "usage": outcome.estimate_usage(body["messages"], [message]),
-    }  # fmt: skip
+    }
 
 
 def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:

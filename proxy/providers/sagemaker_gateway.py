@@ -18,4 +18,8 @@ LABEL = "Amazon SageMaker behind an API Gateway"
 
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     authorization = {"Authorization": value} if (value := secret(target)) else {}
-    return Sent(target.base_url, our_headers(target.content_type, **authorization), orjson.dumps(inputs(body)))
+    return Sent(
+        target.base_url,
+        our_headers(target.content_type, **authorization),
+        orjson.dumps(inputs(body)),
+    )

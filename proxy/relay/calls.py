@@ -35,12 +35,23 @@ from .exchange import NOT_RECORDED, Exchange, slots
 
 TRIES = 2  # at each upstream
 JITTER = (0.1, 0.4)  # seconds between two
-AT_ONCE, SOON_ENOUGH = 0.5, 5.0  # seconds that an upstream may ask us to wait, while others are left, and at the last
+AT_ONCE, SOON_ENOUGH = (
+    0.5,
+    5.0,
+)  # seconds that an upstream may ask us to wait, while others are left, and at the last
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def admit(asked: CallRequest, way: Way, client: Any = None, *, cancellable: bool = False, stoppable: bool = False, token: str = "") -> Exchange:
+def admit(
+    asked: CallRequest,
+    way: Way,
+    client: Any = None,
+    *,
+    cancellable: bool = False,
+    stoppable: bool = False,
+    token: str = "",
+) -> Exchange:
     """Admit and record. Raises Fault, having recorded the refusal; nothing has left."""
     asked.upstream = way.label
     try:
@@ -52,17 +63,24 @@ def admit(asked: CallRequest, way: Way, client: Any = None, *, cancellable: bool
         call = record.open(asked)
     except record.UnknownConversation:
         slots.give()
-        raise refuse(asked, Fault(404, "conversation_not_found", "No such conversation.", "invalid_request_error")) from None
+        raise refuse(
+            asked,
+            Fault(404, "conversation_not_found", "No such conversation.", "invalid_request_error"),
+        ) from None
     except BaseException as problem:
         slots.give()
         if not isinstance(problem, Exception):
             raise
         log.exception("a call could not be recorded")
-        raise Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5") from None
+        raise Fault(
+            503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5"
+        ) from None
     finally:
         database.release()
     request_id.current.set(str(call.id))
-    return Exchange(asked, call, way, client, cancellable=cancellable, stoppable=stoppable, token=token)
+    return Exchange(
+        asked, call, way, client, cancellable=cancellable, stoppable=stoppable, token=token
+    )
 
 
 def refuse(asked: CallRequest, fault: Fault) -> Fault:
@@ -121,16 +139,28 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
         sent = prepare(exchange.way, route)
         if not exchange.goes_to(route):
             raise mark_unsent(
-                Fault(503, "overloaded", "Too many calls are open at the model's server. Try again in a moment.", "server_error", retry_after="2")
+                Fault(
+                    503,
+                    "overloaded",
+                    "Too many calls are open at the model's server. Try again in a moment.",
+                    "server_error",
+                    retry_after="2",
+                )
             )
-        token = exchange.token if route.upstream == ENVIRONMENT and client.may_take_token(sent.url) else ""
+        token = (
+            exchange.token
+            if route.upstream == ENVIRONMENT and client.may_take_token(sent.url)
+            else ""
+        )
         headers = sent.headers | {"Authorization": token} if token else sent.headers
         reply = client.send("POST", sent.url, headers, sent.body, exchange=exchange)
         exchange.first_byte, exchange.since = datetime.now(UTC), time.monotonic()
         exchange.request_id = client.request_id(reply)
         if reply.status_code != 200:
             with closing(reply):
-                raise client.read_refusal(reply, kinds.find_kind(route.target, exchange.way.endpoint), token)
+                raise client.read_refusal(
+                    reply, kinds.find_kind(route.target, exchange.way.endpoint), token
+                )
         begun = begin(reply)
     except Exception as problem:
         fault = exchange.discreet(as_fault(problem))
@@ -202,7 +232,11 @@ def read_document(exchange: Exchange, reply: Response) -> tuple[Json, bytes, str
         answer = translate(exchange, came)
     except Fault as fault:
         raise mark_senseless(fault) from None
-    return answer, data if answer is came and not streamed else orjson.dumps(answer), reply.request.url or ""
+    return (
+        answer,
+        data if answer is came and not streamed else orjson.dumps(answer),
+        reply.request.url or "",
+    )
 
 
 def collect_stream(data: bytes) -> Json:
@@ -225,7 +259,9 @@ def mark_senseless(fault: Fault) -> Fault:
 def translate(exchange: Exchange, answer: Any) -> Json:
     """As OpenAI would say it. Raises Fault where it is no answer."""
     way = exchange.way
-    return kinds.find_kind(exchange.route.target, way.endpoint).reply(way.endpoint, way.body, answer)
+    return kinds.find_kind(exchange.route.target, way.endpoint).reply(
+        way.endpoint, way.body, answer
+    )
 
 
 def as_fault(problem: Exception) -> Fault:

@@ -29,16 +29,33 @@ from . import metrics
 CAUSES = {  # what cut a call → its status, and the caller's error
     "gone": (Snapshot.Status.CANCELLED, 499, "client_gone", "The caller hung up."),
     "stopped": (Snapshot.Status.CANCELLED, 499, "stopped", "Stopped."),
-    "silent": (Snapshot.Status.FAILED, 504, "upstream_timeout", "The model's server was silent for too long."),
-    "too_long": (Snapshot.Status.FAILED, 504, "upstream_timeout", "The answer took longer than the gateway allows."),
-    "interrupted": (Snapshot.Status.INTERRUPTED, 503, "gateway_stopped", "The gateway is restarting."),
+    "silent": (
+        Snapshot.Status.FAILED,
+        504,
+        "upstream_timeout",
+        "The model's server was silent for too long.",
+    ),
+    "too_long": (
+        Snapshot.Status.FAILED,
+        504,
+        "upstream_timeout",
+        "The answer took longer than the gateway allows.",
+    ),
+    "interrupted": (
+        Snapshot.Status.INTERRUPTED,
+        503,
+        "gateway_stopped",
+        "The gateway is restarting.",
+    ),
 }
 NOT_RECORDED = "The gateway cannot write its record, so the call did not pass. Nothing is sent that is not recorded."
 NOT_KEPT = "answer_not_kept"
 log = logging.getLogger(__name__)
 
 exchanges: dict[UUID, Exchange] = {}  # all that are open in this process
-unclosed: dict[UUID, tuple[record.Call, record.Outcome]] = {}  # ended while the database was away; their rows are pending
+unclosed: dict[
+    UUID, tuple[record.Call, record.Outcome]
+] = {}  # ended while the database was away; their rows are pending
 
 
 class Slots:
@@ -50,7 +67,13 @@ class Slots:
     def take(self) -> None:
         with self.lock:
             if self.taken >= settings.OPEN_CALLS:
-                raise Fault(503, "overloaded", "Too many calls are open. Try again in a moment.", "server_error", retry_after="2")
+                raise Fault(
+                    503,
+                    "overloaded",
+                    "Too many calls are open. Try again in a moment.",
+                    "server_error",
+                    retry_after="2",
+                )
             self.taken += 1
 
     def give(self) -> None:
@@ -64,7 +87,17 @@ slots = Slots()
 class Exchange:
     """An open call: what the watcher, the upstream's connection and the record know of it."""
 
-    def __init__(self, asked: CallRequest, call: record.Call, way: Way, client: Any, *, cancellable: bool, stoppable: bool, token: str = ""):
+    def __init__(
+        self,
+        asked: CallRequest,
+        call: record.Call,
+        way: Way,
+        client: Any,
+        *,
+        cancellable: bool,
+        stoppable: bool,
+        token: str = "",
+    ):
         self.asked, self.call, self.way, self.client = asked, call, way, client
         self.route = way.routes[0]  # where it is, or was last
         self.placed: Route | None = None  # where it takes a place
@@ -108,10 +141,18 @@ class Exchange:
         if fault or self.tries:
             took = round((datetime.now(UTC) - started).total_seconds() * 1000)
             status, error = (fault.answered or None, fault.code or "") if fault else (200, "")
-            told = {"upstream": route.upstream, "started": started.isoformat(timespec="milliseconds"), "ms": took, "status": status, "error": error}
+            told = {
+                "upstream": route.upstream,
+                "started": started.isoformat(timespec="milliseconds"),
+                "ms": took,
+                "status": status,
+                "error": error,
+            }
             self.tries.append(told | {"request_id": self.request_id})
 
-    def amounts_to(self, answer: Json | None, status: str, pictures: list[Json] | None = None) -> Outcome:
+    def amounts_to(
+        self, answer: Json | None, status: str, pictures: list[Json] | None = None
+    ) -> Outcome:
         return outcome.read_outcome(self.asked, answer, status, pictures, self.route.rates)
 
     def cut(self, cause: str) -> None:
@@ -133,7 +174,10 @@ class Exchange:
         """Without the asker's token: an upstream may repeat what it was sent."""
         if self.token:
             secret = self.token.rpartition(" ")[2]
-            fault.text, fault.code = fault.text.replace(secret, "[your token]"), fault.code and fault.code.replace(secret, "[your token]")
+            fault.text, fault.code = (
+                fault.text.replace(secret, "[your token]"),
+                fault.code and fault.code.replace(secret, "[your token]"),
+            )
         return fault
 
     def fault(self, otherwise: Fault) -> Fault:
@@ -160,16 +204,29 @@ class Exchange:
             written = record_outcome(self.call, ended)
         except Error:
             log.exception("snapshot %s could not be closed", self.call.id)
-            ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, "record_not_writable", NOT_RECORDED
+            ended.status, ended.error_code, ended.error = (
+                Snapshot.Status.FAILED,
+                "record_not_writable",
+                NOT_RECORDED,
+            )
             unclosed[self.call.id] = (self.call, ended)
-            raise Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5") from None
+            raise Fault(
+                503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5"
+            ) from None
         finally:
             database.release()
-            metrics.closed(self.call, ended, self.route.upstream, fault, time.monotonic() - self.began)
+            metrics.closed(
+                self.call, ended, self.route.upstream, fault, time.monotonic() - self.began
+            )
         if ended.error_code == NOT_KEPT:
             raise Fault(502, ended.error_code, ended.error)
         if not written:
-            raise Fault(503, "gateway_stopped", "The gateway took this call for lost. Its record is closed.", "server_error")
+            raise Fault(
+                503,
+                "gateway_stopped",
+                "The gateway took this call for lost. Its record is closed.",
+                "server_error",
+            )
 
     def fail(self, fault: Fault, answer: Json | None = None) -> Fault:
         """Close as failed, cancelled or interrupted, with what came so far. The fault that the caller is told."""
@@ -191,6 +248,10 @@ def record_outcome(call: record.Call, ended: record.Outcome) -> bool:
         raise
     except Exception:
         log.exception("the answer of snapshot %s could not be kept", call.id)
-        ended.status, ended.error_code, ended.error = Snapshot.Status.FAILED, NOT_KEPT, "The model's answer could not be kept, so it was not passed on."
+        ended.status, ended.error_code, ended.error = (
+            Snapshot.Status.FAILED,
+            NOT_KEPT,
+            "The model's answer could not be kept, so it was not passed on.",
+        )
         ended.replies, ended.response, ended.cost = [], None, None
         return record.close(call, ended)

@@ -23,16 +23,54 @@ CODES = frozenset(  # of ours; an upstream's own may be anything, and counts by 
 )
 
 CALLS = Counter("llmgateway_calls", "Calls, by how they ended.", ["kind", "status"])
-FIRST_BYTE = Histogram("llmgateway_first_byte_seconds", "From a call's opening to its upstream's first byte.", ["kind"], buckets=SECONDS)
-LAST_BYTE = Histogram("llmgateway_last_byte_seconds", "From a call's opening to its close.", ["kind"], buckets=SECONDS)
-TOKENS = Counter("llmgateway_tokens", "Tokens, those included that were estimated.", ["model", "direction"])
-COST = Counter("llmgateway_cost_dollars", "What calls cost, where their model has a price.", ["model"])
-FAILED_TRIES = Counter("llmgateway_failed_tries", "Tries at upstreams that failed, those included that another try made good.", ["upstream", "code"])
-FAILURES = Counter("llmgateway_failures", "Calls that did not end well, by error code or the upstream's HTTP status.", ["upstream", "code"])
-OPEN = Gauge("llmgateway_open", "Calls and followed answers that are open now.", ["what"], multiprocess_mode="livesum")
-POOL = Gauge("llmgateway_database_connections", "Connections of the web processes' pools.", ["state"], multiprocess_mode="livesum")
-BREAKER = Gauge("llmgateway_breaker", "Of an upstream: 0 closed, 0.5 half open, 1 open, at worst.", ["upstream"], multiprocess_mode="livemax")
-WAITING = Gauge("llmgateway_database_waiting", "Threads that wait for a database connection now.", multiprocess_mode="livesum")
+FIRST_BYTE = Histogram(
+    "llmgateway_first_byte_seconds",
+    "From a call's opening to its upstream's first byte.",
+    ["kind"],
+    buckets=SECONDS,
+)
+LAST_BYTE = Histogram(
+    "llmgateway_last_byte_seconds", "From a call's opening to its close.", ["kind"], buckets=SECONDS
+)
+TOKENS = Counter(
+    "llmgateway_tokens", "Tokens, those included that were estimated.", ["model", "direction"]
+)
+COST = Counter(
+    "llmgateway_cost_dollars", "What calls cost, where their model has a price.", ["model"]
+)
+FAILED_TRIES = Counter(
+    "llmgateway_failed_tries",
+    "Tries at upstreams that failed, those included that another try made good.",
+    ["upstream", "code"],
+)
+FAILURES = Counter(
+    "llmgateway_failures",
+    "Calls that did not end well, by error code or the upstream's HTTP status.",
+    ["upstream", "code"],
+)
+OPEN = Gauge(
+    "llmgateway_open",
+    "Calls and followed answers that are open now.",
+    ["what"],
+    multiprocess_mode="livesum",
+)
+POOL = Gauge(
+    "llmgateway_database_connections",
+    "Connections of the web processes' pools.",
+    ["state"],
+    multiprocess_mode="livesum",
+)
+BREAKER = Gauge(
+    "llmgateway_breaker",
+    "Of an upstream: 0 closed, 0.5 half open, 1 open, at worst.",
+    ["upstream"],
+    multiprocess_mode="livemax",
+)
+WAITING = Gauge(
+    "llmgateway_database_waiting",
+    "Threads that wait for a database connection now.",
+    multiprocess_mode="livesum",
+)
 
 
 def closed(call: Call, ended: Outcome, upstream: str, fault: Fault | None, seconds: float) -> None:
@@ -43,7 +81,10 @@ def closed(call: Call, ended: Outcome, upstream: str, fault: Fault | None, secon
         FIRST_BYTE.labels(call.kind).observe((ended.first_byte - call.opened).total_seconds())
     for tried in ended.attempts:
         if tried["error"] or tried["status"] != 200:
-            FAILED_TRIES.labels(tried["upstream"], tried["error"] if tried["error"] in CODES else f"http_{tried['status']}").inc()
+            FAILED_TRIES.labels(
+                tried["upstream"],
+                tried["error"] if tried["error"] in CODES else f"http_{tried['status']}",
+            ).inc()
     if ended.status != Snapshot.Status.OK:
         FAILURES.labels(upstream, _code(ended.error_code, fault)).inc()
     if ended.prompt_tokens or ended.completion_tokens:
@@ -61,12 +102,20 @@ def refused(kind: str, fault: Fault) -> None:
 
 def look(streams: int, whole: int, taken: int) -> None:
     """What is open in this process: `taken` of its places, of them by calls that stream and calls that do not."""
-    for what, count in (("stream", streams), ("whole", whole), ("followed", max(0, taken - streams - whole))):
+    for what, count in (
+        ("stream", streams),
+        ("whole", whole),
+        ("followed", max(0, taken - streams - whole)),
+    ):
         OPEN.labels(what).set(count)
     for upstream, its in list(gate.gates.items()):
         BREAKER.labels(upstream).set({"closed": 0, "half-open": 0.5, "open": 1}[its.state])
     pool = connection.pool.get_stats()  # type: ignore[attr-defined]
-    for state, count in (("open", pool["pool_size"]), ("idle", pool["pool_available"]), ("most", pool["pool_max"])):
+    for state, count in (
+        ("open", pool["pool_size"]),
+        ("idle", pool["pool_available"]),
+        ("most", pool["pool_max"]),
+    ):
         POOL.labels(state).set(count)
     WAITING.set(pool["requests_waiting"])
 

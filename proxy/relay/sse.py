@@ -15,7 +15,10 @@ DONE = re.compile(rb"data: *\[DONE\]\r?\n\r?\n")
 
 def whole(buffer: bytes) -> int:
     """Length of the part of `buffer` that consists of whole events."""
-    return max(buffer.rfind(b"\n\n") + 2 if b"\n\n" in buffer else 0, buffer.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in buffer else 0)
+    return max(
+        buffer.rfind(b"\n\n") + 2 if b"\n\n" in buffer else 0,
+        buffer.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in buffer else 0,
+    )
 
 
 def events(raw: bytes) -> Iterator[bytes]:
@@ -23,7 +26,9 @@ def events(raw: bytes) -> Iterator[bytes]:
     for block in raw.replace(b"\r\n", b"\n").split(b"\n\n"):
         if block.startswith(b"data:") and b"\n" not in block:
             yield block[5:].lstrip(b" ")
-        elif lines := [line[5:].lstrip(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]:
+        elif lines := [
+            line[5:].lstrip(b" ") for line in block.split(b"\n") if line.startswith(b"data:")
+        ]:
             yield b"\n".join(lines)
 
 
@@ -31,7 +36,9 @@ def without_usage(piece: bytes) -> bytes:
     """Drop the events that carry nothing but usage; everything else stays byte for byte."""
     if not NO_CHOICES.search(piece):
         return piece
-    return b"".join(block for block in re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)", piece) if not _usage_only(block))
+    return b"".join(
+        block for block in re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)", piece) if not _usage_only(block)
+    )
 
 
 def _usage_only(block: bytes) -> bool:
@@ -100,7 +107,11 @@ class Reply:
         if event.get("usage"):
             self.usage = event["usage"]
         if not self.head and event.get("id"):
-            self.head = {key: value for key, value in event.items() if key not in ("choices", "usage", "object", "obfuscation")}
+            self.head = {
+                key: value
+                for key, value in event.items()
+                if key not in ("choices", "usage", "object", "obfuscation")
+            }
         for choice in event.get("choices") or ():
             index = choice.get("index")
             self._choices.setdefault(index if type(index) is int else 0, _Choice()).add(choice)
@@ -113,7 +124,9 @@ class Reply:
     @property
     def finished(self) -> bool:
         """Every choice has said why it ended."""
-        return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
+        return bool(self._choices) and all(
+            choice.finish_reason for choice in self._choices.values()
+        )
 
     def new_text(self) -> str:
         """The first choice's text since the last time."""
@@ -128,7 +141,9 @@ class Reply:
         """The JSON that `stream: false` would have given; None before the first choice."""
         if not self._choices:
             return None
-        choices = [{"index": index} | choice.whole() for index, choice in sorted(self._choices.items())]
+        choices = [
+            {"index": index} | choice.whole() for index, choice in sorted(self._choices.items())
+        ]
         return self.head | {"object": "chat.completion", "choices": choices, "usage": self.usage}
 
 
@@ -162,7 +177,9 @@ class _Choice:
         if isinstance(logprobs := choice.get("logprobs"), dict):
             for key, value in logprobs.items():
                 self.logprobs = self.logprobs or {}
-                self.logprobs[key] = (self.logprobs.get(key) or []) + value if isinstance(value, list) else value
+                self.logprobs[key] = (
+                    (self.logprobs.get(key) or []) + value if isinstance(value, list) else value
+                )
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
 
     def _tool(self, part: Json) -> None:
@@ -193,15 +210,30 @@ def _grow(function: Json, piece: Json) -> None:
 
 def as_stream(completion: Json) -> bytes:
     """A JSON reply as the stream that was asked for, usage included."""
-    head = {key: value for key, value in completion.items() if key not in ("choices", "usage")} | {"object": "chat.completion.chunk"}
+    head = {key: value for key, value in completion.items() if key not in ("choices", "usage")} | {
+        "object": "chat.completion.chunk"
+    }
     out: list[Json] = []
     for choice in completion.get("choices") or ():
         delta = dict(choice.get("message") or {})
         if delta.get("tool_calls"):
-            delta["tool_calls"] = [call | {"index": i} for i, call in enumerate(delta["tool_calls"])]
+            delta["tool_calls"] = [
+                call | {"index": i} for i, call in enumerate(delta["tool_calls"])
+            ]
         index = choice.get("index", 0)
         out.append(head | {"choices": [{"index": index, "delta": delta, "finish_reason": None}]})
-        out.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}]})
+        out.append(
+            head
+            | {
+                "choices": [
+                    {
+                        "index": index,
+                        "delta": {},
+                        "finish_reason": choice.get("finish_reason") or "stop",
+                    }
+                ]
+            }
+        )
     if completion.get("usage"):
         out.append(head | {"choices": [], "usage": completion["usage"]})
     return b"".join(b"data: %s\n\n" % orjson.dumps(event) for event in out) + b"data: [DONE]\n\n"

@@ -38,7 +38,9 @@ class Stream:
     def __init__(self, exchange: Exchange, *, usage_wanted: bool):
         self.exchange, self.usage_wanted = exchange, usage_wanted
         self.reply = sse.Reply()
-        self.begun = self.rest = b""  # read and not passed on yet; of an event that is not whole yet
+        self.begun = self.rest = (
+            b""  # read and not passed on yet; of an event that is not whole yet
+        )
         self.over = False
         self.size = 0  # bytes so far
         self.body: Body | None = None
@@ -62,7 +64,9 @@ class Stream:
                 exchange.since = time.monotonic()
                 self.begun += data
                 if len(self.begun) > LONGEST_EVENT:
-                    raise Fault(502, "upstream_bad_reply", "The model's server sent an endless event.")
+                    raise Fault(
+                        502, "upstream_bad_reply", "The model's server sent an endless event."
+                    )
             first = sse.Reply()
             first.feed(sse.mended(self.begun))
             first.digest()
@@ -71,7 +75,9 @@ class Stream:
             if first.error and not first.begun:
                 raise faults.failed(first.error)
             if (first.bad or first.done) and not first.begun:
-                raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
+                raise Fault(
+                    502, "upstream_bad_reply", "The model's server answered without an answer."
+                )
         except Exception as problem:
             self._hang_up()
             raise mark_senseless(as_fault(problem)) from None
@@ -104,7 +110,13 @@ class Stream:
             self.exchange.since = time.monotonic()
             self.size += len(data)
             if self.size > settings.MAX_REPLY:
-                return self._end(Fault(502, "upstream_bad_reply", "The model's server sent more than the gateway accepts."))
+                return self._end(
+                    Fault(
+                        502,
+                        "upstream_bad_reply",
+                        "The model's server sent more than the gateway accepts.",
+                    )
+                )
             whole = data if not self.rest else self.rest + data
             if not data:
                 self.rest = b""
@@ -112,7 +124,9 @@ class Stream:
             end = len(whole) if whole.endswith(b"\n\n") else sse.whole(whole)
             piece, self.rest = whole[:end], whole[end:]
             if len(self.rest) > LONGEST_EVENT:
-                return self._end(Fault(502, "upstream_bad_reply", "The model's server sent an endless event."))
+                return self._end(
+                    Fault(502, "upstream_bad_reply", "The model's server sent an endless event.")
+                )
             if not piece:
                 continue
             self.reply.feed(piece)
@@ -136,15 +150,25 @@ class Stream:
         reply.digest()
         fault: Fault | None = None
         if exchange.cause or problem:
-            fault = problem or Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
+            fault = problem or Fault(
+                502, "upstream_truncated", "The model's answer ended before it was complete."
+            )
         elif reply.error:
             fault = Fault(502, "upstream_failed", faults.error_words(reply.error))
         elif not reply.done and not reply.finished:
-            fault = Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
+            fault = Fault(
+                502, "upstream_truncated", "The model's answer ended before it was complete."
+            )
         elif reply.bad:
-            fault = Fault(502, "upstream_bad_reply", "The model's server sent something that is no part of an answer.")
+            fault = Fault(
+                502,
+                "upstream_bad_reply",
+                "The model's server sent something that is no part of an answer.",
+            )
         elif not reply.finished and reply.completion() is None:
-            fault = Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
+            fault = Fault(
+                502, "upstream_bad_reply", "The model's server answered without an answer."
+            )
         self._hang_up(whole=fault is None)
         if fault is None:
             try:
@@ -156,8 +180,14 @@ class Stream:
         if not self.usage_wanted:
             piece = sse.without_usage(piece)
         if fault:
-            return sse.without_done(piece) if reply.error else sse.without_done(piece) + sse.problem(fault.error)
-        return piece if reply.done else piece + b"data: [DONE]\n\n"  # some servers just stop after the finish reason
+            return (
+                sse.without_done(piece)
+                if reply.error
+                else sse.without_done(piece) + sse.problem(fault.error)
+            )
+        return (
+            piece if reply.done else piece + b"data: [DONE]\n\n"
+        )  # some servers just stop after the finish reason
 
     def _take(self) -> str:
         self.reply.digest()
@@ -173,7 +203,9 @@ class Stream:
         try:
             growth.save_piece(self.exchange.call.id, self.saved, self.unsaved)
         except Error:
-            log.exception("a growing answer could not be saved")  # the next save, or the close, brings it
+            log.exception(
+                "a growing answer could not be saved"
+            )  # the next save, or the close, brings it
             return
         finally:
             database.release()
@@ -197,7 +229,9 @@ class Stream:
             self.exchange.cut("gone")
             self._hang_up()
             self.reply.digest()
-            self.exchange.fail(Fault(499, "client_gone", "The caller hung up."), self.reply.completion())
+            self.exchange.fail(
+                Fault(499, "client_gone", "The caller hung up."), self.reply.completion()
+            )
 
 
 class KeptStream(Stream):

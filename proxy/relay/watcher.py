@@ -52,7 +52,9 @@ def _run() -> None:
                 polled = now
                 streams = [exchange.streams for exchange in list(exchanges.values())]
                 metrics.look(streams.count(True), streams.count(False), slots.taken)
-                for id in growth.find_stopped([id for id, exchange in list(exchanges.items()) if exchange.stoppable]):
+                for id in growth.find_stopped(
+                    [id for id, exchange in list(exchanges.items()) if exchange.stoppable]
+                ):
                     if id in exchanges:
                         exchanges[id].cut("stopped")
                 close_late()
@@ -77,9 +79,15 @@ def look(now: float) -> None:
         elif exchange.writing:
             if quiet > settings.CLIENT_STALL and exchange.client is not None:
                 shut_socket(exchange.client)  # its write fails, and the response is closed
-        elif quiet > (exchange.patience.silence if exchange.first_byte else exchange.patience.first_byte):
+        elif quiet > (
+            exchange.patience.silence if exchange.first_byte else exchange.patience.first_byte
+        ):
             exchange.cut("silent")
-        elif exchange.cancellable and exchange.client is not None and (fd := exchange.client.fileno()) >= 0:
+        elif (
+            exchange.cancellable
+            and exchange.client is not None
+            and (fd := exchange.client.fileno()) >= 0
+        ):
             poll.register(fd, GONE)
             silent[fd] = exchange
     for fd, _ in poll.poll(0) if silent else ():

@@ -24,12 +24,18 @@ from proxy.tests.wire import Wire
 def parameters(name: str) -> dict[str, str]:
     """Of the tests' PostgreSQL, as libpq takes them."""
     known = connection.get_connection_params()
-    return {key: str(known[key]) for key in ("host", "port", "user", "password") if known.get(key)} | {"dbname": name}
+    return {
+        key: str(known[key]) for key in ("host", "port", "user", "password") if known.get(key)
+    } | {"dbname": name}
 
 
 def url_of(parameters: dict[str, str]) -> str:
-    account = ":".join(quote(parameters[key], safe="") for key in ("user", "password") if key in parameters)
-    return f"postgres://{account}@/{parameters['dbname']}?" + urlencode({key: parameters[key] for key in ("host", "port") if key in parameters})
+    account = ":".join(
+        quote(parameters[key], safe="") for key in ("user", "password") if key in parameters
+    )
+    return f"postgres://{account}@/{parameters['dbname']}?" + urlencode(
+        {key: parameters[key] for key in ("host", "port") if key in parameters}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +75,10 @@ def move_to(**settings: object) -> dict[str, object]:
 def cast() -> None:
     """alice owns, bob is a stranger, the service speaks for many."""
     password = make_password(at.SECRET)
-    alice, bob, service = (get_user_model().objects.create(username=name, password=password) for name in ("alice", "bob", "service"))
+    alice, bob, service = (
+        get_user_model().objects.create(username=name, password=password)
+        for name in ("alice", "bob", "service")
+    )
     for owner, name, secret, fields in (
         (alice, "laptop", at.ALICE, {}),
         (bob, "laptop", at.BOB, {}),
@@ -124,7 +133,9 @@ def is_discreet(log: Path) -> None:
 
 @pytest.fixture(scope="session")
 def _gateway(committed, folder, demo_upstream) -> Iterator[Gateway]:
-    gateway = Gateway(folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{demo_upstream.url}{at.CHAT}")
+    gateway = Gateway(
+        folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{demo_upstream.url}{at.CHAT}"
+    )
     yield gateway
     gateway.stop()
     is_discreet(gateway.log)
@@ -157,8 +168,16 @@ def recorded(database) -> Callable[..., list[Snapshot]]:
 
     def recorded(count: int = 1, within: float = 30.0) -> list[Snapshot]:
         def closed() -> list[Snapshot] | bool:
-            found = [snapshot for snapshot in Snapshot.objects.order_by("opened") if snapshot.id not in before]
-            return len(found) >= count and all(snapshot.status != "pending" for snapshot in found) and (found or True)
+            found = [
+                snapshot
+                for snapshot in Snapshot.objects.order_by("opened")
+                if snapshot.id not in before
+            ]
+            return (
+                len(found) >= count
+                and all(snapshot.status != "pending" for snapshot in found)
+                and (found or True)
+            )
 
         found = eventually(closed, within) if count else Snapshot.objects.exclude(id__in=before)
         assert len(found) == count

@@ -21,7 +21,9 @@ from conversations.models import Snapshot
 
 # What must never reach a log. CANARY is in what people and models say, SECRET in keys, cookies and credentials.
 CANARY, SECRET = "canary-said-4e1b", "canary-secret-9f3a"
-ALICE, BOB, SHARED, IMAGES_ONLY, NOTHING = (f"gw-{name}-{SECRET}" for name in ("alice001", "bob00001", "shared01", "images01", "nothing1"))
+ALICE, BOB, SHARED, IMAGES_ONLY, NOTHING = (
+    f"gw-{name}-{SECRET}" for name in ("alice001", "bob00001", "shared01", "images01", "nothing1")
+)
 UPSTREAM_KEY = f"Bearer sk-{SECRET}"
 CHAT = "/v1/chat/completions"
 
@@ -90,14 +92,20 @@ def events(raw: bytes) -> Iterator[Any]:
 
 def said(events: list[Any]) -> str:
     """The text of a stream's first choice."""
-    choices = (choice for event in events if event != "[DONE]" for choice in event.get("choices", ()))
-    return "".join(choice["delta"].get("content") or "" for choice in choices if choice["index"] == 0)
+    choices = (
+        choice for event in events if event != "[DONE]" for choice in event.get("choices", ())
+    )
+    return "".join(
+        choice["delta"].get("content") or "" for choice in choices if choice["index"] == 0
+    )
 
 
 class Open:
     """A request whose reply is not read yet; the test decides when to read and when to go."""
 
-    def __init__(self, port: int, path: str, data: bytes, headers: dict[str, str], timeout: float) -> None:
+    def __init__(
+        self, port: int, path: str, data: bytes, headers: dict[str, str], timeout: float
+    ) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         self.connection.request("POST", path, data, headers)
         self.response: http.client.HTTPResponse | None = None
@@ -138,13 +146,31 @@ class Gateway:
         self.port = free_port()
         self.log = folder / f"web-{self.port}.log"
         ours = {
-            "PORT": self.port, "WEB_WORKERS": 1, "OPEN_CALLS": 80, "DB_POOL": 2, "GRACE": 4, "LLM_TIMEOUT": 2, "LLM_STREAM_TIMEOUT": 2, "CLIENT_STALL": 3,
+            "PORT": self.port,
+            "WEB_WORKERS": 1,
+            "OPEN_CALLS": 80,
+            "DB_POOL": 2,
+            "GRACE": 4,
+            "LLM_TIMEOUT": 2,
+            "LLM_STREAM_TIMEOUT": 2,
+            "CLIENT_STALL": 3,
             "LLM_API_AUTHORIZATION": UPSTREAM_KEY,
-        }  # fmt: skip
-        self.environment = os.environ | {name: str(value) for name, value in (ours | environment).items()}
-        command = [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "llmgateway" / "server" / "gunicorn.conf.py"), "llmgateway.wsgi"]
+        }
+        self.environment = os.environ | {
+            name: str(value) for name, value in (ours | environment).items()
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-c",
+            str(settings.BASE_DIR / "llmgateway" / "server" / "gunicorn.conf.py"),
+            "llmgateway.wsgi",
+        ]
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=settings.BASE_DIR, env=self.environment, stdout=log, stderr=log
+            )
         try:
             eventually(self.answers, 90)
         except AssertionError:
@@ -163,7 +189,16 @@ class Gateway:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def call(self, path: str, body: Any = None, key: str = "", *, method: str = "", timeout: float = 30, **headers: str) -> Reply:
+    def call(
+        self,
+        path: str,
+        body: Any = None,
+        key: str = "",
+        *,
+        method: str = "",
+        timeout: float = 30,
+        **headers: str,
+    ) -> Reply:
         """`body` is bytes, or what is sent as JSON; an underscore in a header's name is a hyphen."""
         if body is not None and method in ("", "POST"):
             return self.open(path, body, key, timeout=timeout, **headers).finish()
@@ -174,10 +209,14 @@ class Gateway:
         finally:
             connection.close()
 
-    def open(self, path: str, body: Any, key: str = "", *, timeout: float = 30, **headers: str) -> Open:
+    def open(
+        self, path: str, body: Any, key: str = "", *, timeout: float = 30, **headers: str
+    ) -> Open:
         return Open(self.port, path, encoded(body) or b"", fields(key, headers), timeout)
 
-    def ask(self, *messages: Any, key: str = ALICE, headers: dict[str, str] | None = None, **params: Any) -> Reply:
+    def ask(
+        self, *messages: Any, key: str = ALICE, headers: dict[str, str] | None = None, **params: Any
+    ) -> Reply:
         """A chat; a message that is a string is the user's."""
         return self.call(CHAT, chat(*messages, **params), key, **(headers or {}))
 
@@ -191,7 +230,14 @@ class Gateway:
     def work(self) -> str:
         """The worker does what is due: its log."""
         command = [sys.executable, "manage.py", "worker", "--once"]
-        done = subprocess.run(command, cwd=settings.BASE_DIR, env=self.environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command,
+            cwd=settings.BASE_DIR,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -211,7 +257,13 @@ class Gateway:
 
 
 def chat(*messages: Any, **params: Any) -> dict[str, Any]:
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": message} if isinstance(message, str) else message for message in messages]}
+    body = {
+        "model": "gpt-4o-mini",
+        "messages": [
+            {"role": "user", "content": message} if isinstance(message, str) else message
+            for message in messages
+        ],
+    }
     return body | params
 
 
@@ -221,7 +273,11 @@ def encoded(body: Any) -> bytes | None:
 
 def fields(key: str, headers: dict[str, str]) -> dict[str, str]:
     ours = {"Content-Type": "application/json", "Cookie": f"sessionid={SECRET}"}
-    return ours | ({"Authorization": f"Bearer {key}"} if key else {}) | {name.replace("_", "-"): value for name, value in headers.items()}
+    return (
+        ours
+        | ({"Authorization": f"Bearer {key}"} if key else {})
+        | {name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
 def the(reply: Any) -> Snapshot:

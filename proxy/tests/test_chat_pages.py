@@ -18,7 +18,10 @@ from proxy.upstreams import catalogue
 pytestmark = pytest.mark.django_db
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 12
-PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()}}
+PICTURE = {
+    "type": "image_url",
+    "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()},
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,9 @@ def sent(settings, server):
     """What reached the upstream, in order."""
     settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
     server.seen.clear()
-    return lambda: [seen["body"] for seen in server.seen if seen["path"].endswith("/chat/completions")]
+    return lambda: [
+        seen["body"] for seen in server.seen if seen["path"].endswith("/chat/completions")
+    ]
 
 
 @pytest.fixture
@@ -87,7 +92,9 @@ def hidden(html: Html, name: str) -> str:
 def test_the_first_page(hers):
     html = Html(hers.get("/"))
     check(html)
-    assert [option["value"] for option in html.all("option") if not option["value"].isdigit()] == [model["id"] for model in catalogue.of_environment()]
+    assert [option["value"] for option in html.all("option") if not option["value"].isdigit()] == [
+        model["id"] for model in catalogue.of_environment()
+    ]
     assert "What would you like to ask?" in html.words
     assert "Logged and reviewed" in html.words
 
@@ -100,15 +107,30 @@ def test_a_question_is_asked_and_its_answer_shown(hers, alice, sent):
     assert "What is a vector database?" in html.words
     assert call.reply.text.split()[0] in html.words
     assert f"gpt-4o · {call.total_tokens:,} tokens · ${call.cost:.4f}" in html.words
-    assert sent() == [{"model": "gpt-4o", "messages": [user("What is a vector database?")], "stream": True, "stream_options": {"include_usage": True}}]
+    assert sent() == [
+        {
+            "model": "gpt-4o",
+            "messages": [user("What is a vector database?")],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+    ]
 
 
 def test_parameters_travel_and_stay(hers, sent):
-    given = {"temperature": 0.7, "top_p": 1.0, "presence_penalty": -2.0, "frequency_penalty": 0.0, "max_tokens": 400}
+    given = {
+        "temperature": 0.7,
+        "top_p": 1.0,
+        "presence_penalty": -2.0,
+        "frequency_penalty": 0.0,
+        "max_tokens": 400,
+    }
     call = ask(hers, "q", **given)
     assert {name: sent()[0].get(name) for name in given} == given
     html = shown(hers, call.conversation_id)
-    assert {field["name"]: float(field["value"]) for field in html.all("input", type="number")} == given
+    assert {
+        field["name"]: float(field["value"]) for field in html.all("input", type="number")
+    } == given
     assert [fold for fold in html.all("details") if "open" in fold]
 
 
@@ -167,18 +189,31 @@ def test_a_question_follows_the_branch_that_was_shown(hers, sent):
     root = first.conversation_id
     ask(hers, "one way", f"/c/{root}/", parent=first.reply_id)
     ask(hers, "another way", f"/c/{root}/", parent=first.reply_id)
-    assert [message["content"] for message in sent()[2]["messages"]][::2] == ["first", "another way"]
+    assert [message["content"] for message in sent()[2]["messages"]][::2] == [
+        "first",
+        "another way",
+    ]
     html = shown(hers, root)
     assert "another way" in html.words
     assert "2 of 2" in html.words
     one = Message.objects.get(text="one way")
     html = shown(hers, root, at=one.id)
     ask(hers, "and on", f"/c/{root}/", parent=hidden(html, "parent"))
-    assert [message["content"] for message in sent()[3]["messages"]][::2] == ["first", "one way", "and on"]
+    assert [message["content"] for message in sent()[3]["messages"]][::2] == [
+        "first",
+        "one way",
+        "and on",
+    ]
 
 
 def test_a_programs_conversation_goes_on_with_its_prompt_pictures_and_tools(hers, alice, sent):
-    reply = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+    reply = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        ],
+    }
     said = [
         {"role": "system", "content": "Be terse."},
         user([{"type": "text", "text": "look"}, PICTURE]),
@@ -202,7 +237,9 @@ def test_regenerate_asks_the_same_once_more(hers, sent):
     location = post(hers, f"/c/{root}/again/", call=hidden(html, "call"))
     assert location == f"/c/{root}/?live=0#m{first.head_id}"
     assert sent()[1] == sent()[0]
-    assert [call.head_id for call in Snapshot.objects.filter(conversation=root)] == [first.head_id] * 2
+    assert [call.head_id for call in Snapshot.objects.filter(conversation=root)] == [
+        first.head_id
+    ] * 2
 
 
 def test_retry_with_another_model(hers, sent):
@@ -224,7 +261,9 @@ def test_retry_after_a_failure(hers, sent, server):
     assert "Retry" in html.words
     post(hers, f"/c/{failed.conversation_id}/again/", call=hidden(html, "call"))
     assert len(sent()) == 2
-    assert Snapshot.objects.filter(conversation=failed.conversation_id, status="failed").count() == 2
+    assert (
+        Snapshot.objects.filter(conversation=failed.conversation_id, status="failed").count() == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -267,12 +306,19 @@ def test_edit_makes_a_branch(hers, sent):
 
 
 def test_editing_the_first_question_keeps_its_pictures_and_prompt(hers, alice, sent):
-    old = {"role": "user", "content": [{"type": "text", "text": "look"}, PICTURE, {"type": "text", "text": "closely"}], "name": "alice"}
+    old = {
+        "role": "user",
+        "content": [{"type": "text", "text": "look"}, PICTURE, {"type": "text", "text": "closely"}],
+        "name": "alice",
+    }
     call = turn(alice, [{"role": "system", "content": "Be terse."}, old], "a")
     root = call.conversation_id
     assert "look closely" in Html(hers.get(f"/c/{root}/edit/{call.head_id}/")).words
     ask(hers, "what is it?", f"/c/{root}/edit/{call.head_id}/")
-    assert sent()[0]["messages"] == [{"role": "system", "content": "Be terse."}, old | {"content": [{"type": "text", "text": "what is it?"}, PICTURE]}]
+    assert sent()[0]["messages"] == [
+        {"role": "system", "content": "Be terse."},
+        old | {"content": [{"type": "text", "text": "what is it?"}, PICTURE]},
+    ]
     html = shown(hers, root)
     assert len(html.all("img")) == 1
     assert "2 of 2" in html.words
@@ -283,9 +329,17 @@ def test_only_questions_of_this_conversation_are_edited(hers, alice):
     root = call.conversation_id
     for message in (call.reply_id, other.head_id, uuid4()):
         assert hers.get(f"/c/{root}/edit/{message}/").status_code == 404
-        assert hers.post(f"/c/{root}/edit/{message}/", {"message": "x", "model": "m"}).status_code == 404
+        assert (
+            hers.post(f"/c/{root}/edit/{message}/", {"message": "x", "model": "m"}).status_code
+            == 404
+        )
     assert hers.post(f"/c/{root}/again/", {"call": other.id}).status_code == 404
-    assert hers.post(f"/c/{root}/", {"message": "x", "model": "m", "parent": other.reply_id}).status_code == 404
+    assert (
+        hers.post(
+            f"/c/{root}/", {"message": "x", "model": "m", "parent": other.reply_id}
+        ).status_code
+        == 404
+    )
     assert Snapshot.objects.count() == 2
 
 
@@ -320,14 +374,22 @@ WRONG = [
 @pytest.mark.parametrize("place", ["first", "next", "edit"])
 def test_a_wrong_field_is_named_and_nothing_is_sent(hers, alice, sent, wrong, words, place):
     call = turn(alice, [user("earlier")], "a")
-    path = {"first": "/", "next": f"/c/{call.conversation_id}/", "edit": f"/c/{call.conversation_id}/edit/{call.head_id}/"}[place]
+    path = {
+        "first": "/",
+        "next": f"/c/{call.conversation_id}/",
+        "edit": f"/c/{call.conversation_id}/edit/{call.head_id}/",
+    }[place]
     response = hers.post(path, {"message": "my long question", "model": "m"} | wrong)
     assert response.status_code == 400
     html = Html(response)
     check(html)
     assert words in html.words
     assert "message" in wrong or "my long question" in html.words
-    assert [fold for fold in html.all("details") if "open" in fold] or not {"temperature", "top_p", "max_tokens"} & set(wrong)
+    assert [fold for fold in html.all("details") if "open" in fold] or not {
+        "temperature",
+        "top_p",
+        "max_tokens",
+    } & set(wrong)
     assert sent() == []
     assert Snapshot.objects.count() == 1
 
@@ -336,7 +398,12 @@ def test_a_wrong_field_is_named_and_nothing_is_sent(hers, alice, sent, wrong, wo
 def test_a_question_that_is_not_let_through_stays_in_its_box(hers, alice, settings, sent, place):
     call = turn(alice, [user("earlier")], "a")
     root = call.conversation_id
-    path = {"first": "/", "next": f"/c/{root}/", "edit": f"/c/{root}/edit/{call.head_id}/", "again": f"/c/{root}/again/"}[place]
+    path = {
+        "first": "/",
+        "next": f"/c/{root}/",
+        "edit": f"/c/{root}/edit/{call.head_id}/",
+        "again": f"/c/{root}/again/",
+    }[place]
     settings.OPEN_CALLS = 0
     response = hers.post(path, {"message": "my long question", "model": "m", "call": call.id})
     assert response.status_code == 503
@@ -346,7 +413,9 @@ def test_a_question_that_is_not_let_through_stays_in_its_box(hers, alice, settin
     assert "Not sent. Too many calls are open." in html.words
     assert "my long question" in html.words or place == "again"
     assert sent() == []
-    assert [(made.status, made.conversation) for made in Snapshot.objects.exclude(id=call.id)] == [("refused", None)]
+    assert [(made.status, made.conversation) for made in Snapshot.objects.exclude(id=call.id)] == [
+        ("refused", None)
+    ]
 
 
 def test_a_record_that_cannot_be_written_lets_nothing_through(hers, monkeypatch, sent):
@@ -367,12 +436,26 @@ def test_asking_in_a_strangers_conversation_is_refused_and_recorded(his, alice, 
     before = list(Message.objects.values()), list(Conversation.objects.values())
     root = call.conversation_id if known else uuid4()
     path = f"/c/{root}/{route.format(message=call.head_id)}"
-    response = his.post(path, {"message": "let me in", "model": "gpt-4o", "temperature": "0.3", "call": call.id, "parent": call.reply_id})
+    response = his.post(
+        path,
+        {
+            "message": "let me in",
+            "model": "gpt-4o",
+            "temperature": "0.3",
+            "call": call.id,
+            "parent": call.reply_id,
+        },
+    )
     assert response.status_code == 404
     assert b"private" not in response.content
     assert sent() == []
     [refused] = Snapshot.objects.exclude(id=call.id)
-    assert (refused.status, refused.owner.username, refused.conversation, refused.error_code) == ("refused", "bob", None, "conversation_not_found")
+    assert (refused.status, refused.owner.username, refused.conversation, refused.error_code) == (
+        "refused",
+        "bob",
+        None,
+        "conversation_not_found",
+    )
     if "again" not in route:
         assert rebuild.rebuild_request(refused)["messages"] == [user("let me in")]
         assert rebuild.rebuild_request(refused)["temperature"] == 0.3
@@ -383,7 +466,13 @@ def test_a_removed_conversation_takes_no_questions(hers, alice, sent):
     call = turn(alice, [user("q")], "a")
     call.conversation.hide()
     for route in ("", "again/", f"edit/{call.head_id}/"):
-        assert hers.post(f"/c/{call.conversation_id}/{route}", {"message": "x", "model": "m", "call": call.id}).status_code == 404
+        assert (
+            hers.post(
+                f"/c/{call.conversation_id}/{route}",
+                {"message": "x", "model": "m", "call": call.id},
+            ).status_code
+            == 404
+        )
     assert sent() == []
     assert Snapshot.objects.count() == 1
 

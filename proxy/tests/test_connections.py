@@ -36,7 +36,12 @@ def tls():
 def keeps(sock, request):
     """A document or a stream, whichever is asked for; the connection stays."""
     if json.loads(request.body).get("stream"):
-        sock.sendall(SSE.replace(b"Connection: close\r\n", b"") + chunk(word("Fine.", "stop")) + chunk(DONE) + b"0\r\n\r\n")
+        sock.sendall(
+            SSE.replace(b"Connection: close\r\n", b"")
+            + chunk(word("Fine.", "stop"))
+            + chunk(DONE)
+            + b"0\r\n\r\n"
+        )
     else:
         json_reply(DOCUMENT)(sock, request)
 
@@ -140,7 +145,11 @@ def test_an_upstream_that_nobody_vouches_for(started, tls, recorded):
 
 
 def test_calls_through_a_proxy_can_be_cut_too(started, wire, recorded):
-    gateway = started(LLM_ENDPOINT=f"http://models.example{CHAT}", LLM_PROXY=wire.url, UPSTREAM_HTTP_HOSTS="models.example")
+    gateway = started(
+        LLM_ENDPOINT=f"http://models.example{CHAT}",
+        LLM_PROXY=wire.url,
+        UPSTREAM_HTTP_HOSTS="models.example",
+    )
     wire.answer = json_reply(DOCUMENT)
     assert gateway.ask(marked()).text == "Fine."
     assert wire.seen[-1].line == f"POST http://models.example{CHAT} HTTP/1.1"
@@ -155,12 +164,20 @@ def test_calls_through_a_proxy_can_be_cut_too(started, wire, recorded):
 
 def test_the_environments_proxies_are_nobodys_business(started, wire):
     nowhere = "http://127.0.0.1:9"
-    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", http_proxy=nowhere, HTTP_PROXY=nowhere, ALL_PROXY=nowhere, all_proxy=nowhere)
+    gateway = started(
+        LLM_ENDPOINT=f"{wire.url}{CHAT}",
+        http_proxy=nowhere,
+        HTTP_PROXY=nowhere,
+        ALL_PROXY=nowhere,
+        all_proxy=nowhere,
+    )
     wire.answer = json_reply(DOCUMENT)
     assert gateway.ask(marked()).text == "Fine."
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1", "[::ffff:169.254.169.254]"])
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1", "[::ffff:169.254.169.254]"]
+)
 def test_addresses_that_nobody_is_sent_to(started, recorded, address):
     gateway = started(LLM_ENDPOINT=f"https://{address}:9{CHAT}", LLM_TIMEOUT=3)
     assert gateway.ask(marked()).error["code"] == "upstream_misconfigured"
@@ -181,7 +198,9 @@ def test_compressed_replies(wired, wire, recorded):
     bomb = gzip.compress(b" " * 100_000_000)
     wire.answer = json_reply(bomb, headers=b"Content-Encoding: gzip\r\n")
     assert wired.ask(marked()).error["code"] == "upstream_bad_reply"
-    wire.answer = exactly(head, *(chunk(bomb[at : at + 65536]) for at in range(0, len(bomb), 65536)), b"0\r\n\r\n")
+    wire.answer = exactly(
+        head, *(chunk(bomb[at : at + 65536]) for at in range(0, len(bomb), 65536)), b"0\r\n\r\n"
+    )
     assert wired.ask(marked(), stream=True).error["code"] == "upstream_bad_reply"
     assert [snapshot.status for snapshot in recorded(4)] == ["ok", "ok", "failed", "failed"]
 
@@ -206,7 +225,9 @@ def test_a_stream_that_never_ends_is_given_up(wired, wire, recorded):
 def test_the_largest_request(wired, wire, recorded):
     wire.answer = json_reply(DOCUMENT)
     body = json.dumps(chat(marked(), metadata="x")).encode()
-    body = body.replace(b'"x"', b'"%s"' % (b"word " * 5_000_000)[: 20 * 1024 * 1024 - len(body) + 1])
+    body = body.replace(
+        b'"x"', b'"%s"' % (b"word " * 5_000_000)[: 20 * 1024 * 1024 - len(body) + 1]
+    )
     assert len(body) == 20 * 1024 * 1024
     assert wired.call(CHAT, body, ALICE).status == 200
     assert rebuild.rebuild_request(recorded()[0]) == json.loads(body)
@@ -256,7 +277,10 @@ def raw(gateway, request: bytes) -> bytes:
 def test_an_old_client_reads_a_stream_until_it_ends(gateway):
     body = json.dumps(chat(marked(), stream=True)).encode()
     head, _, stream = raw(
-        gateway, b"POST %s HTTP/1.0\r\nx-api-key: %s\r\nContent-Length: %d\r\n\r\n" % (CHAT.encode(), ALICE.encode(), len(body)) + body
+        gateway,
+        b"POST %s HTTP/1.0\r\nx-api-key: %s\r\nContent-Length: %d\r\n\r\n"
+        % (CHAT.encode(), ALICE.encode(), len(body))
+        + body,
     ).partition(b"\r\n\r\n")
     assert b"chunked" not in head
     assert list(events(stream))[-1] == "[DONE]"
@@ -273,14 +297,26 @@ def test_a_client_that_asks_before_it_sends(gateway):
 
 
 def test_a_forwarded_address_is_not_believed(gateway):
-    assert the(gateway.ask(marked(), headers={"X-Forwarded-For": "10.9.8.7", "X-Real-IP": "10.9.8.7"})).address == "127.0.0.1"
+    assert (
+        the(
+            gateway.ask(marked(), headers={"X-Forwarded-For": "10.9.8.7", "X-Real-IP": "10.9.8.7"})
+        ).address
+        == "127.0.0.1"
+    )
 
 
 def test_calls_at_once_of_one_new_session_are_one_conversation(started, demo_upstream, recorded):
     gateway = started(LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}", WEB_WORKERS=2)
     session = marked()
     with ThreadPoolExecutor(24) as pool:
-        replies = list(pool.map(lambda n: gateway.ask(f"{n % 3}", headers={"x-session-id": session}, stream=bool(n % 2)), range(24)))
+        replies = list(
+            pool.map(
+                lambda n: gateway.ask(
+                    f"{n % 3}", headers={"x-session-id": session}, stream=bool(n % 2)
+                ),
+                range(24),
+            )
+        )
     assert {reply.status for reply in replies} == {200}
     assert len({reply.root for reply in replies}) == 1
     assert {snapshot.status for snapshot in recorded(24)} == {"ok"}
@@ -290,11 +326,21 @@ def test_calls_at_once_of_one_new_session_are_one_conversation(started, demo_ups
 
 
 def test_calls_at_once_with_one_history_and_one_picture(gateway, recorded):
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUJD" * 20_000}}
+    picture = {
+        "type": "image_url",
+        "image_url": {"url": "data:image/png;base64," + "QUJD" * 20_000},
+    }
     first = gateway.ask({"role": "user", "content": [{"type": "text", "text": marked()}, picture]})
     history = rebuild.rebuild_request(the(first))["messages"]
     with ThreadPoolExecutor(16) as pool:
-        replies = list(pool.map(lambda n: gateway.ask(*history, {"role": "assistant", "content": first.text}, f"{n % 4}"), range(16)))
+        replies = list(
+            pool.map(
+                lambda n: gateway.ask(
+                    *history, {"role": "assistant", "content": first.text}, f"{n % 4}"
+                ),
+                range(16),
+            )
+        )
     assert {reply.root for reply in replies} == {first.root}
     for snapshot in recorded(17):
         assert rebuild.rebuild_request(snapshot)["messages"][0] == history[0]
@@ -302,7 +348,9 @@ def test_calls_at_once_with_one_history_and_one_picture(gateway, recorded):
 
 def test_every_place_is_given_back(wired, wire, recorded):
     """Whatever happened to this gateway before: as many calls as it has places are open at once."""
-    held = Held(wire, b"", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DOCUMENT) + DOCUMENT)
+    held = Held(
+        wire, b"", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(DOCUMENT) + DOCUMENT
+    )
     calls = [wired.open_chat(marked()) for _ in range(80)]
     eventually(lambda: held.begun == 80)
     held.let_go.set()

@@ -30,7 +30,11 @@ def upstream():
 
 
 def ask(upstream, text=QUESTION, *, stream=False, model="gpt-4o-mini", **more):
-    body = {"model": model, "messages": [{"role": "user", "content": text}], "stream": stream} | more
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": text}],
+        "stream": stream,
+    } | more
     return requests.post(f"{upstream.url}/v1/chat/completions", json=body, timeout=20)
 
 
@@ -47,7 +51,12 @@ def events(reply):
 
 
 def joined(chunks, index=0):
-    return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"] if choice["index"] == index)
+    return "".join(
+        choice["delta"].get("content") or ""
+        for chunk in chunks
+        for choice in chunk["choices"]
+        if choice["index"] == index
+    )
 
 
 def eventually(true):
@@ -66,7 +75,16 @@ def test_a_completion_has_the_shape_of_openais(upstream):
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "application/json"
     body = reply.json()
-    assert body.keys() == {"id", "object", "created", "model", "service_tier", "system_fingerprint", "choices", "usage"}
+    assert body.keys() == {
+        "id",
+        "object",
+        "created",
+        "model",
+        "service_tier",
+        "system_fingerprint",
+        "choices",
+        "usage",
+    }
     assert body["id"].startswith("chatcmpl-")
     assert body["object"] == "chat.completion"
     assert body["model"] == "gpt-4o-mini-2024-07-18"
@@ -87,7 +105,12 @@ def test_a_stream_says_the_same_in_chunks(upstream):
     chunks = events(ask(upstream, stream=True, stream_options={"include_usage": True}))
     first, *_, finish, counts = chunks
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": "", "refusal": None}
-    assert finish["choices"][0] == {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}
+    assert finish["choices"][0] == {
+        "index": 0,
+        "delta": {},
+        "logprobs": None,
+        "finish_reason": "stop",
+    }
     assert counts["choices"] == []
     assert all(chunk["usage"] is None for chunk in chunks[:-1])
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
@@ -112,7 +135,9 @@ def test_several_choices_differ_and_stream_in_turn(upstream):
     assert [choice["index"] for choice in whole] == [0, 1, 2]
     assert len({choice["message"]["content"] for choice in whole}) == 3
     chunks = events(ask(upstream, n=3, stream=True))
-    assert [joined(chunks, n) for n in range(3)] == [choice["message"]["content"] for choice in whole]
+    assert [joined(chunks, n) for n in range(3)] == [
+        choice["message"]["content"] for choice in whole
+    ]
     assert [chunk["choices"][0]["index"] for chunk in chunks[:9]] == [0, 1, 2] * 3
 
 
@@ -120,34 +145,55 @@ def test_the_readmes_conversation(upstream):
     messages = [{"role": "user", "content": "write me a 1 sentence horror story"}]
     first = said(ask(upstream, messages=messages))
     assert first == "As I reached for the light switch in the darkness, a cold hand grabbed mine."
-    messages += [{"role": "assistant", "content": first}, {"role": "user", "content": "add another sentence to the story"}]
-    assert said(ask(upstream, messages=messages)) == "I turned around but no one was there, just a feeling of icy breath on the back of my neck."
+    messages += [
+        {"role": "assistant", "content": first},
+        {"role": "user", "content": "add another sentence to the story"},
+    ]
+    assert (
+        said(ask(upstream, messages=messages))
+        == "I turned around but no one was there, just a feeling of icy breath on the back of my neck."
+    )
 
 
 @pytest.mark.parametrize(
     ("question", "expected"),
     [
-        ("Write a Python function that removes duplicates from a list", "```python\ndef removes_duplicates"),
+        (
+            "Write a Python function that removes duplicates from a list",
+            "```python\ndef removes_duplicates",
+        ),
         ("Write a SQL query for sales per region", "```sql\n-- sales per region"),
         ("Make a table of planets", "| Planets | low |"),
         ("Compare PostgreSQL and SQLite for a small team", "|  | PostgreSQL | SQLite |"),
         ("Give me a list of team building ideas", "for **team building ideas**:\n\n1. "),
         ("Please draft an email about the summer party", "**Subject:** Summer party"),
-        ("Summarise this: We met on Monday and agreed to wait.\nNothing else was said at all.", "- We met on Monday and agreed to wait.\n- Nothing else"),
+        (
+            "Summarise this: We met on Monday and agreed to wait.\nNothing else was said at all.",
+            "- We met on Monday and agreed to wait.\n- Nothing else",
+        ),
         ("Translate this into French: hello", "Merci pour votre message"),
         ("I got a phishing mail, what now?", "Treat *phishing mail* calmly"),
         ("what is 17 * 23?", "17 * 23 = **391**"),
         ("what is 1 / 0", "no result"),
         ("hello", "LLM_ENDPOINT"),
-        ("Traceback (most recent call last):\nValueError: bad literal", "```text\nValueError: bad literal\n```"),
-        ("Give this conversation a title of at most 49 characters:\nHow do I repair a bicycle chain?", "Repair bicycle chain"),
+        (
+            "Traceback (most recent call last):\nValueError: bad literal",
+            "```text\nValueError: bad literal\n```",
+        ),
+        (
+            "Give this conversation a title of at most 49 characters:\nHow do I repair a bicycle chain?",
+            "Repair bicycle chain",
+        ),
     ],
 )
 def test_answers_are_on_the_subject(upstream, question, expected):
     assert expected in said(ask(upstream, question))
 
 
-@pytest.mark.parametrize("question", ["", "?", "\0", "😀", "```", "日本語で説明してください", "a" * 50_000, "compare a " * 5_000])
+@pytest.mark.parametrize(
+    "question",
+    ["", "?", "\0", "😀", "```", "日本語で説明してください", "a" * 50_000, "compare a " * 5_000],
+)
 def test_any_question_has_an_answer_in_good_time(upstream, question):
     began = time.monotonic()
     assert len(said(ask(upstream, question))) > 50
@@ -171,14 +217,23 @@ def test_pictures_in_a_message_are_acknowledged(upstream):
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}},
         {"type": "image_url", "image_url": {"url": "https://pictures.example.com/cat.png"}},
     ]
-    assert said(ask(upstream, parts)).startswith("Thank you, I can see a picture of 1,000 bytes (image/png) and a link to a picture at pictures.example.com.")
+    assert said(ask(upstream, parts)).startswith(
+        "Thank you, I can see a picture of 1,000 bytes (image/png) and a link to a picture at pictures.example.com."
+    )
 
 
 def test_structured_answers_are_json(upstream):
-    assert json.loads(said(ask(upstream, response_format={"type": "json_object"})))["subject"] == "vector database"
+    assert (
+        json.loads(said(ask(upstream, response_format={"type": "json_object"})))["subject"]
+        == "vector database"
+    )
     schema = {
         "type": "object",
-        "properties": {"mood": {"enum": ["sad", "happy"]}, "score": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}},
+        "properties": {
+            "mood": {"enum": ["sad", "happy"]},
+            "score": {"type": "integer"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
     }
     shape = {"type": "json_schema", "json_schema": {"name": "mood", "schema": schema}}
     answer = json.loads(said(ask(upstream, "I am happy, about 8 of 10", response_format=shape)))
@@ -192,22 +247,45 @@ WEATHER = {
     "function": {
         "name": "get_weather",
         "description": "Tells what it is like outside",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "unit": {"enum": ["celsius", "fahrenheit"]}, "days": {"type": "integer"}}},
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string"},
+                "unit": {"enum": ["celsius", "fahrenheit"]},
+                "days": {"type": "integer"},
+            },
+        },
     },
 }
-TIME = {"type": "function", "function": {"name": "clock", "description": "The time of day", "parameters": {"type": "object", "properties": {}}}}
+TIME = {
+    "type": "function",
+    "function": {
+        "name": "clock",
+        "description": "The time of day",
+        "parameters": {"type": "object", "properties": {}},
+    },
+}
 
 
 def test_a_question_that_touches_a_tool_calls_it_and_its_result_is_quoted(upstream):
-    messages = [{"role": "user", "content": "How is the weather in New York, 3 days ahead, in fahrenheit?"}]
+    messages = [
+        {"role": "user", "content": "How is the weather in New York, 3 days ahead, in fahrenheit?"}
+    ]
     [choice] = ask(upstream, messages=messages, tools=[TIME, WEATHER]).json()["choices"]
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["content"] is None
     [call] = choice["message"]["tool_calls"]
     assert call["type"] == "function"
     assert call["function"]["name"] == "get_weather"
-    assert json.loads(call["function"]["arguments"]) == {"city": "New York", "unit": "fahrenheit", "days": 3}
-    messages += [choice["message"], {"role": "tool", "tool_call_id": call["id"], "content": '{"temperature": 54}'}]
+    assert json.loads(call["function"]["arguments"]) == {
+        "city": "New York",
+        "unit": "fahrenheit",
+        "days": 3,
+    }
+    messages += [
+        choice["message"],
+        {"role": "tool", "tool_call_id": call["id"], "content": '{"temperature": 54}'},
+    ]
     [choice] = ask(upstream, messages=messages, tools=[TIME, WEATHER]).json()["choices"]
     assert '> {"temperature": 54}' in choice["message"]["content"]
     assert choice["finish_reason"] == "stop"
@@ -230,13 +308,22 @@ def test_tool_choice_decides(upstream):
     def called(**more):
         return [
             call["function"]["name"]
-            for call in ask(upstream, "sing a song", tools=[TIME, WEATHER], **more).json()["choices"][0]["message"].get("tool_calls", [])
+            for call in ask(upstream, "sing a song", tools=[TIME, WEATHER], **more)
+            .json()["choices"][0]["message"]
+            .get("tool_calls", [])
         ]
 
     assert called() == []
     assert called(tool_choice="required") == ["clock"]
-    assert called(tool_choice={"type": "function", "function": {"name": "get_weather"}}) == ["get_weather"]
-    assert "tool_calls" not in ask(upstream, "the weather", tools=[WEATHER], tool_choice="none").json()["choices"][0]["message"]
+    assert called(tool_choice={"type": "function", "function": {"name": "get_weather"}}) == [
+        "get_weather"
+    ]
+    assert (
+        "tool_calls"
+        not in ask(upstream, "the weather", tools=[WEATHER], tool_choice="none").json()["choices"][
+            0
+        ]["message"]
+    )
 
 
 # Complaints -----------------------------------------------------------------------------------------------------
@@ -250,8 +337,18 @@ def test_tool_choice_decides(upstream):
         ({"messages": None}, 400, "messages", "missing_required_parameter"),
         ({"messages": []}, 400, "messages", "empty_array"),
         ({"messages": ["hi"]}, 400, "messages", "invalid_type"),
-        ({"messages": [{"role": "king", "content": "hi"}]}, 400, "messages[0].role", "invalid_value"),
-        ({"messages": [{"role": "tool", "tool_call_id": "call_1", "content": "12"}]}, 400, "messages.[0].role", None),
+        (
+            {"messages": [{"role": "king", "content": "hi"}]},
+            400,
+            "messages[0].role",
+            "invalid_value",
+        ),
+        (
+            {"messages": [{"role": "tool", "tool_call_id": "call_1", "content": "12"}]},
+            400,
+            "messages.[0].role",
+            None,
+        ),
         ({"temperature": 3}, 400, "temperature", "invalid_value"),
         ({"n": 0}, 400, "n", "invalid_value"),
         ({"stream_options": {"include_usage": True}}, 400, "stream_options", None),
@@ -295,7 +392,12 @@ def test_wrong_bodies_methods_and_places(method, path, data, status):
 def test_models(upstream):
     listed = requests.get(f"{upstream.url}/v1/models", timeout=5).json()
     assert listed["object"] == "list"
-    assert [model["id"] for model in listed["data"]] == ["gpt-4o", "gpt-4o-mini", "gpt-4.1-mini", "o4-mini"]
+    assert [model["id"] for model in listed["data"]] == [
+        "gpt-4o",
+        "gpt-4o-mini",
+        "gpt-4.1-mini",
+        "o4-mini",
+    ]
     for name in ("gpt-4o", "text-embedding-3-small", "dall-e-2"):
         model = requests.get(f"{upstream.url}/v1/models/{name}", timeout=5).json()
         assert model.keys() == {"id", "object", "created", "owned_by"}
@@ -310,7 +412,9 @@ def pixels(png):
     while at < len(png):
         [length] = struct.unpack(">I", png[at : at + 4])
         kind, body = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
-        assert struct.unpack(">I", png[at + 8 + length : at + 12 + length]) == (zlib.crc32(kind + body),)
+        assert struct.unpack(">I", png[at + 8 + length : at + 12 + length]) == (
+            zlib.crc32(kind + body),
+        )
         if kind == b"IHDR":
             width, height, *form = struct.unpack(">IIBBBBB", body)
             assert form == [8, 2, 0, 0, 0]
@@ -326,11 +430,18 @@ def pixels(png):
 
 
 def draw(upstream, **more):
-    return requests.post(f"{upstream.url}/v1/images/generations", json={"model": "dall-e-2", "prompt": "a fox", "size": "256x256"} | more, timeout=20)
+    return requests.post(
+        f"{upstream.url}/v1/images/generations",
+        json={"model": "dall-e-2", "prompt": "a fox", "size": "256x256"} | more,
+        timeout=20,
+    )
 
 
 def test_a_picture_is_drawn_from_its_prompt(upstream):
-    [one], [again], [other] = (draw(upstream, response_format="b64_json", prompt=prompt).json()["data"] for prompt in ("a fox", "a fox", "a hare"))
+    [one], [again], [other] = (
+        draw(upstream, response_format="b64_json", prompt=prompt).json()["data"]
+        for prompt in ("a fox", "a fox", "a hare")
+    )
     assert one == again
     assert one != other
     width, height, rows = pixels(base64.b64decode(one["b64_json"]))
@@ -351,11 +462,20 @@ def test_a_picture_can_be_fetched_by_its_url(upstream):
 def test_the_newer_image_model_counts_tokens_and_sends_base64_only(upstream):
     body = draw(upstream, model="gpt-image-1", size="1536x1024", n=2).json()
     assert pixels(base64.b64decode(body["data"][1]["b64_json"]))[:2] == (1536, 1024)
-    assert body["usage"]["total_tokens"] == body["usage"]["input_tokens"] + body["usage"]["output_tokens"] > 1000
-    assert draw(upstream, model="gpt-image-1", response_format="url").json()["error"]["code"] == "unknown_parameter"
+    assert (
+        body["usage"]["total_tokens"]
+        == body["usage"]["input_tokens"] + body["usage"]["output_tokens"]
+        > 1000
+    )
+    assert (
+        draw(upstream, model="gpt-image-1", response_format="url").json()["error"]["code"]
+        == "unknown_parameter"
+    )
 
 
-@pytest.mark.parametrize(("more", "param"), [({"prompt": ""}, "prompt"), ({"size": "7x7"}, "size"), ({"n": 11}, "n")])
+@pytest.mark.parametrize(
+    ("more", "param"), [({"prompt": ""}, "prompt"), ({"size": "7x7"}, "size"), ({"n": 11}, "n")]
+)
 def test_bad_image_requests(upstream, more, param):
     reply = draw(upstream, **more)
     assert reply.status_code == 400
@@ -366,21 +486,33 @@ def test_bad_image_requests(upstream, more, param):
 def test_image_edits_take_one_file_or_several(upstream, name):
     def edit(*files, prompt="add snow"):
         fields = {"model": "gpt-image-1", "prompt": prompt, "size": "1024x1024"}
-        return requests.post(f"{upstream.url}/v1/images/edits", data=fields, files=[(name, file) for file in files], timeout=20)
+        return requests.post(
+            f"{upstream.url}/v1/images/edits",
+            data=fields,
+            files=[(name, file) for file in files],
+            timeout=20,
+        )
 
     png = ("a.png", b"\x89PNG\r\n\x1a\n\r\n--\xff", "image/png")
     one, two = edit(png), edit(png, png)
     assert one.status_code == two.status_code == 200
     assert one.json()["data"] != two.json()["data"]
     assert upstream.seen[-1]["body"]["prompt"] == "add snow"
-    assert upstream.seen[-1]["body"][name] == [{"filename": "a.png", "content_type": "image/png", "bytes": png[1]}] * 2
+    assert (
+        upstream.seen[-1]["body"][name]
+        == [{"filename": "a.png", "content_type": "image/png", "bytes": png[1]}] * 2
+    )
     assert edit(("a.txt", b"hello", "text/plain")).json()["error"]["code"] == "invalid_image_file"
     assert edit().status_code == 400
     assert edit(png, prompt="!500").status_code == 500
 
 
 def embed(upstream, **more):
-    return requests.post(f"{upstream.url}/v1/embeddings", json={"model": "text-embedding-3-small", "input": "red apples"} | more, timeout=20)
+    return requests.post(
+        f"{upstream.url}/v1/embeddings",
+        json={"model": "text-embedding-3-small", "input": "red apples"} | more,
+        timeout=20,
+    )
 
 
 def test_embeddings_are_unit_vectors_that_know_likeness(upstream):
@@ -390,7 +522,10 @@ def test_embeddings_are_unit_vectors_that_know_likeness(upstream):
     vectors = [entry["embedding"] for entry in body["data"]]
     assert all(len(vector) == 1536 and math.isclose(math.hypot(*vector), 1) for vector in vectors)
     near, far = (
-        math.sumprod(vectors[0], other) if hasattr(math, "sumprod") else sum(a * b for a, b in zip(vectors[0], other, strict=True)) for other in vectors[1:]
+        math.sumprod(vectors[0], other)
+        if hasattr(math, "sumprod")
+        else sum(a * b for a, b in zip(vectors[0], other, strict=True))
+        for other in vectors[1:]
     )
     assert near > 0.3 > abs(far)
     assert body["usage"] == {"prompt_tokens": 3 + 3 + 2, "total_tokens": 8}
@@ -398,7 +533,9 @@ def test_embeddings_are_unit_vectors_that_know_likeness(upstream):
 
 def test_embeddings_as_base64_are_the_same_numbers(upstream):
     floats = embed(upstream, dimensions=64).json()["data"][0]["embedding"]
-    packed = base64.b64decode(embed(upstream, dimensions=64, encoding_format="base64").json()["data"][0]["embedding"])
+    packed = base64.b64decode(
+        embed(upstream, dimensions=64, encoding_format="base64").json()["data"][0]["embedding"]
+    )
     assert struct.unpack("<64f", packed) == pytest.approx(floats, rel=1e-6)
 
 
@@ -407,7 +544,17 @@ def test_embeddings_take_tokens_and_lists(upstream, given, count):
     assert len(embed(upstream, input=given).json()["data"]) == count
 
 
-@pytest.mark.parametrize("more", [{"input": ""}, {"input": []}, {"input": None}, {"input": ["a", ""]}, {"dimensions": 1537}, {"input": [1.5, None]}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"input": ""},
+        {"input": []},
+        {"input": None},
+        {"input": ["a", ""]},
+        {"dimensions": 1537},
+        {"input": [1.5, None]},
+    ],
+)
 def test_bad_embedding_requests(upstream, more):
     assert embed(upstream, **more).status_code == 400
 
@@ -418,7 +565,12 @@ def test_bad_embedding_requests(upstream, more):
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("word", "status", "code"),
-    [("!400", 400, "content_policy_violation"), ("!401", 401, "invalid_api_key"), ("!429", 429, "rate_limit_exceeded"), ("!500", 500, None)],
+    [
+        ("!400", 400, "content_policy_violation"),
+        ("!401", 401, "invalid_api_key"),
+        ("!429", 429, "rate_limit_exceeded"),
+        ("!500", 500, None),
+    ],
 )
 def test_errors_on_demand(upstream, stream, word, status, code):
     reply = ask(upstream, f"please {word} now", stream=stream)
@@ -442,7 +594,10 @@ def test_only_the_last_user_message_has_triggers(upstream):
         {"role": "user", "content": "hi"},
     ]
     assert ask(upstream, messages=messages).status_code == 200
-    assert ask(upstream, messages=[*messages, {"role": "system", "content": "!500"}]).status_code == 200
+    assert (
+        ask(upstream, messages=[*messages, {"role": "system", "content": "!500"}]).status_code
+        == 200
+    )
     assert ask(upstream, messages=messages[:2]).status_code == 500
     assert ask(upstream, [{"type": "text", "text": "look !500"}]).status_code == 500
 
@@ -458,8 +613,14 @@ def test_down_closes_without_a_byte(upstream, stream):
 def test_cut_ends_in_mid_stream(upstream, question):
     got = b""
     with pytest.raises(requests.exceptions.ChunkedEncodingError):  # noqa: PT012 - what came before the error counts too
-        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": question}], "stream": True}
-        with requests.post(f"{upstream.url}/v1/chat/completions", json=body, stream=True, timeout=5) as reply:
+        body = {
+            "model": "gpt-4o",
+            "messages": [{"role": "user", "content": question}],
+            "stream": True,
+        }
+        with requests.post(
+            f"{upstream.url}/v1/chat/completions", json=body, stream=True, timeout=5
+        ) as reply:
             assert reply.status_code == 200
             for part in reply.iter_content(None):
                 got += part
@@ -470,7 +631,11 @@ def test_cut_ends_in_mid_stream(upstream, question):
 
 def test_cut_ends_a_json_reply_before_its_end(upstream):
     with closing(http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=5)) as connection:
-        connection.request("POST", "/v1/chat/completions", json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "!cut"}]}))
+        connection.request(
+            "POST",
+            "/v1/chat/completions",
+            json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "!cut"}]}),
+        )
         with pytest.raises(http.client.IncompleteRead) as raised:
             connection.getresponse().read()
     assert raised.value.partial.startswith(b"{")
@@ -479,7 +644,9 @@ def test_cut_ends_a_json_reply_before_its_end(upstream):
 
 def test_error_in_mid_stream(upstream):
     reply = ask(upstream, "tell me !error please", stream=True)
-    *before, last = [json.loads(line.removeprefix("data: ")) for line in reply.text.split("\n\n")[:-1]]
+    *before, last = [
+        json.loads(line.removeprefix("data: ")) for line in reply.text.split("\n\n")[:-1]
+    ]
     assert last["error"]["type"] == "server_error"
     assert joined(before)
     assert not any(choice["finish_reason"] for chunk in before for choice in chunk["choices"])
@@ -489,7 +656,12 @@ def test_nodone_and_nousage(upstream):
     whole = ask(upstream, "tell me !nodone please", stream=True).text
     assert '"finish_reason":"stop"' in whole
     assert "[DONE]" not in whole
-    assert not any(chunk.get("usage") for chunk in events(ask(upstream, "say !nousage", stream=True, stream_options={"include_usage": True})))
+    assert not any(
+        chunk.get("usage")
+        for chunk in events(
+            ask(upstream, "say !nousage", stream=True, stream_options={"include_usage": True})
+        )
+    )
     assert "usage" not in ask(upstream, "say !nousage").json()
 
 
@@ -542,9 +714,19 @@ def test_every_trigger_is_documented():
 
 def test_it_tells_what_it_was_sent(upstream):
     raw = b'{"model": "gpt-4o",  "messages": [{"role": "user", "content": "hi"}], "x": 12345678901234567890}'
-    requests.post(f"{upstream.url}/v1/chat/completions?a=b", data=raw, headers={"Authorization": "Bearer k", "X-Thing": "1"}, timeout=5)
+    requests.post(
+        f"{upstream.url}/v1/chat/completions?a=b",
+        data=raw,
+        headers={"Authorization": "Bearer k", "X-Thing": "1"},
+        timeout=5,
+    )
     seen = upstream.seen[-1]
-    assert (seen["method"], seen["path"], seen["raw"], seen["body"]) == ("POST", "/v1/chat/completions?a=b", raw, json.loads(raw))
+    assert (seen["method"], seen["path"], seen["raw"], seen["body"]) == (
+        "POST",
+        "/v1/chat/completions?a=b",
+        raw,
+        json.loads(raw),
+    )
     assert seen["headers"]["authorization"] == "Bearer k"
     assert seen["headers"]["x-thing"] == "1"
     assert abs(seen["at"] - time.time()) < 5
@@ -556,8 +738,18 @@ def test_it_tells_what_it_was_sent(upstream):
 def test_it_sees_the_client_leave(word, stream):
     with server.serve(pace=1) as upstream:
         client = socket.create_connection(("127.0.0.1", upstream.port))
-        body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": f"go {word}"}], "stream": stream}).encode()
-        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        body = json.dumps(
+            {
+                "model": "gpt-4o",
+                "messages": [{"role": "user", "content": f"go {word}"}],
+                "stream": stream,
+            }
+        ).encode()
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+            % len(body)
+            + body
+        )
         assert eventually(lambda: upstream.seen)
         if word == "!stall":  # a part came
             client.settimeout(5)
@@ -589,7 +781,15 @@ def test_a_connection_is_kept_and_then_closed_when_idle(upstream, monkeypatch):
     with closing(http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=5)) as connection:
         for stream in (True, False, True):
             connection.request(
-                "POST", "/v1/chat/completions", json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], "stream": stream})
+                "POST",
+                "/v1/chat/completions",
+                json.dumps(
+                    {
+                        "model": "gpt-4o",
+                        "messages": [{"role": "user", "content": "hi"}],
+                        "stream": stream,
+                    }
+                ),
             )
             reply = connection.getresponse()
             assert reply.headers["connection"] == "keep-alive"
@@ -600,7 +800,10 @@ def test_a_connection_is_kept_and_then_closed_when_idle(upstream, monkeypatch):
 
 def test_chunked_bodies_and_pipelined_requests_are_read(upstream):
     body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}).encode()
-    chunked = b"".join(b"%x;ext=1\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:])) + b"0\r\nTrailer: x\r\n\r\n"
+    chunked = (
+        b"".join(b"%x;ext=1\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:]))
+        + b"0\r\nTrailer: x\r\n\r\n"
+    )
     head = b"POST /v1/chat/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
     got = talk(upstream, head + b"\r\n" + chunked + head + b"Connection: close\r\n\r\n" + chunked)
     assert got.count(b"HTTP/1.1 200 OK") == 2
@@ -608,12 +811,20 @@ def test_chunked_bodies_and_pipelined_requests_are_read(upstream):
 
 
 def test_older_clients_and_expectations(upstream):
-    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], "stream": True}).encode()
-    old = talk(upstream, b"POST /v1/chat/completions HTTP/1.0\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    body = json.dumps(
+        {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    ).encode()
+    old = talk(
+        upstream,
+        b"POST /v1/chat/completions HTTP/1.0\r\ncontent-length: %d\r\n\r\n" % len(body) + body,
+    )
     assert b"transfer-encoding" not in old
     assert old.endswith(b"data: [DONE]\n\n")
     expecting = talk(
-        upstream, b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(body), body
+        upstream,
+        b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n"
+        % len(body),
+        body,
     )
     assert expecting.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
 
@@ -645,8 +856,18 @@ def test_it_is_paced_like_a_model():
 
 
 def test_hundreds_of_streams_at_once(upstream):
-    body = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": QUESTION}], "stream": True}).encode()
-    request = b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    body = json.dumps(
+        {
+            "model": "gpt-4o-mini",
+            "messages": [{"role": "user", "content": QUESTION}],
+            "stream": True,
+        }
+    ).encode()
+    request = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        % len(body)
+        + body
+    )
 
     async def stream():
         reader, writer = await asyncio.open_connection("127.0.0.1", upstream.port)
@@ -670,7 +891,12 @@ def process():
     started = []
 
     def start(*options):
-        child = subprocess.Popen([sys.executable, "-m", "proxy.demo.server", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "proxy.demo.server", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         started.append(child)
         return child
 
@@ -684,7 +910,11 @@ def process():
 def test_its_own_process_says_where_it_listens_records_and_stops(process):
     child = process("--port", "0", "--pace", "0", "--record")
     [port] = re.findall(r"^listening on 127\.0\.0\.1:(\d+)\n$", child.stdout.readline())
-    requests.post(f"http://127.0.0.1:{port}/v1/chat/completions", json={"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}, timeout=5)
+    requests.post(
+        f"http://127.0.0.1:{port}/v1/chat/completions",
+        json={"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]},
+        timeout=5,
+    )
     [seen] = requests.get(f"http://127.0.0.1:{port}/_seen", timeout=5).json()
     assert seen["body"]["messages"] == [{"role": "user", "content": "hi"}]
     assert seen.keys() == {"method", "path", "headers", "body", "at", "closed_early"}
@@ -697,7 +927,10 @@ def test_its_own_process_says_where_it_listens_records_and_stops(process):
 def test_a_taken_port_is_one_line(process):
     with server.serve(pace=0) as upstream:
         child = process("--port", str(upstream.port))
-        assert child.communicate(timeout=5) == ("", f"Cannot listen on 127.0.0.1:{upstream.port}: Address already in use.\n")
+        assert child.communicate(timeout=5) == (
+            "",
+            f"Cannot listen on 127.0.0.1:{upstream.port}: Address already in use.\n",
+        )
         assert child.returncode == 1
         with pytest.raises(OSError, match="address already in use"):
             server.serve(port=upstream.port)

@@ -16,12 +16,27 @@ from proxy.tests.gateway import ALICE, CANARY, CHAT, chat, eventually, marked, s
 from proxy.tests.wire import SSE, chunk, json_reply, until_closed
 
 DONE = b"data: [DONE]\n\n"
-ANSWER = {"id": "c", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}]}
+ANSWER = {
+    "id": "c",
+    "model": "m",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}
+    ],
+}
 COUNTED = ANSWER | {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}
 
 
 def word(text: str, reason: str | None = None) -> bytes:
-    return b"data: %s\n\n" % json.dumps({"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}]}).encode()
+    return (
+        b"data: %s\n\n"
+        % json.dumps(
+            {
+                "id": "c",
+                "model": "m",
+                "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}],
+            }
+        ).encode()
+    )
 
 
 def words(sock, request):
@@ -61,7 +76,12 @@ def test_a_json_caller_who_hangs_up_is_billed_so_it_is_recorded(wired, wire, rec
     time.sleep(1.2)  # the watcher has looked twice
     held.let_go.set()
     [snapshot] = recorded()
-    assert (snapshot.status, snapshot.reply.text, snapshot.completion_tokens, snapshot.estimated) == ("ok", "Fine.", 1, False)
+    assert (
+        snapshot.status,
+        snapshot.reply.text,
+        snapshot.completion_tokens,
+        snapshot.estimated,
+    ) == ("ok", "Fine.", 1, False)
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -77,7 +97,9 @@ def test_a_reader_who_goes_while_the_upstream_is_silent(wired, wire, recorded, s
         if text:
             call.read_until(b"upon")
         if reset:
-            call.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            call.connection.sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
     [snapshot] = recorded(within=2)
     assert (snapshot.status, snapshot.error_code) == ("cancelled", "client_gone")
     assert (snapshot.reply.text if snapshot.reply else None) == text
@@ -115,7 +137,9 @@ def test_a_reader_who_takes_nothing_is_given_up(wired, wire, recorded):
 
 def test_a_reader_who_is_only_slow_gets_everything(wired, wire, recorded):
     """While the upstream is silent, too: nobody has gone."""
-    held = Held(wire, SSE + chunk(word("Once ")), chunk(word("upon", "stop")) + chunk(DONE) + b"0\r\n\r\n")
+    held = Held(
+        wire, SSE + chunk(word("Once ")), chunk(word("upon", "stop")) + chunk(DONE) + b"0\r\n\r\n"
+    )
     with wired.open_chat(marked(), stream=True) as call:
         call.read_until(b"Once")
         time.sleep(1.3)
@@ -134,15 +158,26 @@ def test_an_upstream_that_refuses_the_connection(started, recorded, stream):
         url = f"http://127.0.0.1:{taken.getsockname()[1]}{CHAT}"
     gateway = started(LLM_ENDPOINT=url)
     reply = gateway.ask(marked(), stream=stream)
-    assert (reply.status, reply.error["code"], reply.error["type"]) == (502, "upstream_unreachable", "upstream_error")
+    assert (reply.status, reply.error["code"], reply.error["type"]) == (
+        502,
+        "upstream_unreachable",
+        "upstream_error",
+    )
     assert gateway.call("/v1/models", key=ALICE).error["code"] == "upstream_unreachable"
     [snapshot] = recorded()
-    assert (snapshot.id, snapshot.status, snapshot.error_code, snapshot.conversation_id) == (reply.id, "failed", "upstream_unreachable", reply.root)
+    assert (snapshot.id, snapshot.status, snapshot.error_code, snapshot.conversation_id) == (
+        reply.id,
+        "failed",
+        "upstream_unreachable",
+        reply.root,
+    )
     assert (snapshot.prompt_tokens, snapshot.cost) == (None, None)
 
 
 def test_no_upstream_at_all(started, recorded):
-    gateway = started(LLM_ENDPOINT="", LLM_MODELS_ENDPOINT="", LLM_EMBEDDINGS_ENDPOINT="", LLM_IMG_ENDPOINT="")
+    gateway = started(
+        LLM_ENDPOINT="", LLM_MODELS_ENDPOINT="", LLM_EMBEDDINGS_ENDPOINT="", LLM_IMG_ENDPOINT=""
+    )
     for path, body in (
         (CHAT, chat("hi")),
         (CHAT, chat("hi", stream=True)),
@@ -158,16 +193,26 @@ def test_no_upstream_at_all(started, recorded):
 @pytest.mark.parametrize(
     ("fault", "status", "code"),
     [
-        ("!down", 502, "upstream_unreachable"), ("!429", 429, "rate_limit_exceeded"), ("!500", 502, "upstream_failed"), ("!html", 502, "upstream_bad_reply"),
-        ("!garbage", 502, "upstream_bad_reply"), ("!silent", 504, "upstream_timeout"), ("!400", 400, "content_policy_violation"),
+        ("!down", 502, "upstream_unreachable"),
+        ("!429", 429, "rate_limit_exceeded"),
+        ("!500", 502, "upstream_failed"),
+        ("!html", 502, "upstream_bad_reply"),
+        ("!garbage", 502, "upstream_bad_reply"),
+        ("!silent", 504, "upstream_timeout"),
+        ("!400", 400, "content_policy_violation"),
     ],
-)  # fmt: skip
+)
 def test_faults_before_an_answer(gateway, recorded, fault, status, code, stream):
     reply = gateway.ask(f"{fault} {marked()}", stream=stream)
     assert (reply.status, reply.error["code"]) == (status, code)
     assert reply.headers.get("retry-after") == ("2" if status == 429 else None)
     [snapshot] = recorded()
-    assert (snapshot.id, snapshot.status, snapshot.reply, snapshot.conversation_id) == (reply.id, "failed", None, reply.root)
+    assert (snapshot.id, snapshot.status, snapshot.reply, snapshot.conversation_id) == (
+        reply.id,
+        "failed",
+        None,
+        reply.root,
+    )
 
 
 @pytest.mark.parametrize("fault", ["!cut", "!stall", "!error"])
@@ -192,7 +237,11 @@ def test_an_upstream_that_answers_in_another_form(gateway, recorded, trigger, as
     if asked:
         assert reply.events[-1] == "[DONE]"
     [snapshot] = recorded()
-    assert (snapshot.status, snapshot.reply.text, snapshot.estimated) == ("ok", text, trigger == "!nousage" or (trigger == "!sse" and not asked))
+    assert (snapshot.status, snapshot.reply.text, snapshot.estimated) == (
+        "ok",
+        text,
+        trigger == "!nousage" or (trigger == "!sse" and not asked),
+    )
     assert text
 
 
@@ -230,14 +279,19 @@ def test_kill_9_of_everything_before_an_answer(started, wire, recorded):
         call.close()
     started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
     snapshots = recorded(4, within=3)
-    assert {(snapshot.status, snapshot.reply, snapshot.completion_tokens) for snapshot in snapshots} == {("interrupted", None, 0)}
+    assert {
+        (snapshot.status, snapshot.reply, snapshot.completion_tokens) for snapshot in snapshots
+    } == {("interrupted", None, 0)}
 
 
 # Bookkeeping ----------------------------------------------------------------------------------------------------
 
 
 def test_every_ending_is_counted_once(gateway):
-    before = {row.model: (row.calls, row.failures) for row in Usage.objects.filter(owner__username="alice")}
+    before = {
+        row.model: (row.calls, row.failures)
+        for row in Usage.objects.filter(owner__username="alice")
+    }
     for opener in ("Hi", "!500", "!cut"):
         gateway.ask(f"{opener} {CANARY}", model="gpt-4", stream=True)
     calls, failures = before.get("gpt-4", (0, 0))

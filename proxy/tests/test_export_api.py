@@ -49,7 +49,11 @@ def pull(headers, path=CSV, **query):
 
 def rows(response) -> list[dict[str, str]]:
     assert response.status_code == 200, response.content
-    return list(csv.DictReader(io.StringIO(response.getvalue().decode("utf-8-sig"), newline=""), strict=True))
+    return list(
+        csv.DictReader(
+            io.StringIO(response.getvalue().decode("utf-8-sig"), newline=""), strict=True
+        )
+    )
 
 
 def lines(response) -> list[dict]:
@@ -79,7 +83,9 @@ def test_who_may_not(rita, bearer, path):
     assert refused(pull({"Authorization": f"Bearer {secret}"}, path)) == (403, "scope_missing")
     _, secret = ApiKey.make(person("alice"), "hers", scopes=["export"])
     assert refused(pull({"Authorization": f"Bearer {secret}"}, path)) == (403, "not_permitted")
-    _, secret = ApiKey.make(rita, "elsewhere", scopes=["export"], addresses=["192.0.2.0/24", "2001:db8::/32"])
+    _, secret = ApiKey.make(
+        rita, "elsewhere", scopes=["export"], addresses=["192.0.2.0/24", "2001:db8::/32"]
+    )
     assert refused(pull({"Authorization": f"Bearer {secret}"}, path)) == (403, "not_allowed")
     alice = Client()
     alice.force_login(person("alice"))
@@ -128,17 +134,29 @@ def test_the_filter(bearer):
     assert got(model="b") == [str(new.id)]
     assert got(status="failed", kind="chat") == [str(failed.id)]
     assert got(of="figures", kind="image") == []
-    assert [row["id"] for row in lines(pull(bearer, LINES, model="a"))] == [str(old.id), str(failed.id)]
+    assert [row["id"] for row in lines(pull(bearer, LINES, model="a"))] == [
+        str(old.id),
+        str(failed.id),
+    ]
 
 
 @pytest.mark.parametrize(
     ("query", "param"),
     [
-        ({"purpose": " "}, "purpose"), ({"purpose": "x" * 201}, "purpose"), ({"user": "ali"}, "user"), ({"status": "fine"}, "status"), ({"kind": "x"}, "kind"),
-        ({"since": "yesterday"}, "since"), ({"since": "0001-01-01"}, "since"), ({"until": "9999-12-31"}, "until"), ({"after": "-1"}, "after"),
-        ({"after": "٣"}, "after"), ({"of": "everything"}, "of"), ({"statsu": "ok"}, None),
+        ({"purpose": " "}, "purpose"),
+        ({"purpose": "x" * 201}, "purpose"),
+        ({"user": "ali"}, "user"),
+        ({"status": "fine"}, "status"),
+        ({"kind": "x"}, "kind"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "0001-01-01"}, "since"),
+        ({"until": "9999-12-31"}, "until"),
+        ({"after": "-1"}, "after"),
+        ({"after": "٣"}, "after"),
+        ({"of": "everything"}, "of"),
+        ({"statsu": "ok"}, None),
     ],
-)  # fmt: skip
+)
 def test_questions_that_make_no_sense(bearer, query, param):
     answered = pull(bearer, **query)
     assert refused(answered) == (400, "invalid_request")
@@ -177,9 +195,13 @@ def test_windows_and_stretches_give_each_row_once(bearer, monkeypatch):
     for of in ("turns", "figures", "classic"):
         assert len(rows(pull(bearer, of=of))) == 11
     found = rows(pull(bearer, model="odd"))
-    assert [(row["asked"], row["answered"]) for row in found] == [(f"question {i}", f"answer {i}") for i in range(1, 11, 2)]
+    assert [(row["asked"], row["answered"]) for row in found] == [
+        (f"question {i}", f"answer {i}") for i in range(1, 11, 2)
+    ]
     assert sorted(int(row["seal"]) for row in found) == [int(row["seal"]) for row in found]
-    assert int(rows(pull(bearer, after=found[2]["seal"], model="odd"))[0]["seal"]) == int(found[3]["seal"])
+    assert int(rows(pull(bearer, after=found[2]["seal"], model="odd"))[0]["seal"]) == int(
+        found[3]["seal"]
+    )
 
 
 def test_no_more_rows_than_the_key_may_have_in_a_day(rita):
@@ -193,11 +215,16 @@ def test_no_more_rows_than_the_key_may_have_in_a_day(rita):
     over = pull(bearer, after=one["x-next-cursor"])
     assert refused(over) == (429, "export_limit_reached")
     assert 0 < int(over["retry-after"]) <= 24 * 3600
-    ApiKey.objects.filter(pk=key.pk).update(exported_on=datetime.now(UTC).date() - timedelta(days=1))
+    ApiKey.objects.filter(pk=key.pk).update(
+        exported_on=datetime.now(UTC).date() - timedelta(days=1)
+    )
     assert [row["asked"] for row in rows(pull(bearer, after=one["x-next-cursor"]))] == ["3", "4"]
     key.refresh_from_db()
     assert key.exported_rows == 2
-    assert [json.loads(event.detail)["rows"] for event in AuditEvent.objects.doing("export").order_by("id")] == [3, 2]
+    assert [
+        json.loads(event.detail)["rows"]
+        for event in AuditEvent.objects.doing("export").order_by("id")
+    ] == [3, 2]
 
 
 # What is said of it ---------------------------------------------------------------------------------------------
@@ -211,9 +238,15 @@ def test_the_event_comes_before_the_first_byte(rita, bearer):
     detail = json.loads(event.detail)
     assert (event.actor, event.address, event.terms) == (rita, "127.0.0.1", "")
     assert detail == {
-        "via": "API", "key": ApiKey.objects.get().prefix, "format": "jsonl", "purpose": "monthly review", "filter": {"status": "ok"}, "rows": 1,
-        "after": 0, "last": 1,
-    }  # fmt: skip
+        "via": "API",
+        "key": ApiKey.objects.get().prefix,
+        "format": "jsonl",
+        "purpose": "monthly review",
+        "filter": {"status": "ok"},
+        "rows": 1,
+        "after": 0,
+        "last": 1,
+    }
     assert len(lines(response)) == 1
 
 
@@ -221,7 +254,9 @@ def test_no_event_no_export(bearer, monkeypatch):
     turn(person("alice"), [user("hi")], "secret")
     seal()
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE conversations_auditevent ADD CONSTRAINT away CHECK (action <> 'export')")
+        cursor.execute(
+            "ALTER TABLE conversations_auditevent ADD CONSTRAINT away CHECK (action <> 'export')"
+        )
     response = pull(bearer)
     assert refused(response) == (503, "record_not_writable")
     assert b"secret" not in response.getvalue()
@@ -230,7 +265,12 @@ def test_no_event_no_export(bearer, monkeypatch):
 
 def test_lines_hold_every_field_and_the_request_as_it_was(bearer):
     body = {"temperature": 0.5, "tools": [{"x": "=1+1"}]}
-    call = turn(person("alice"), [user("=cmd|' /C calc'!A0"), assistant("x", tool_calls=[{"id": "1"}]), user("\u202e\0 hi")], "@SUM(1)", params=body)
+    call = turn(
+        person("alice"),
+        [user("=cmd|' /C calc'!A0"), assistant("x", tool_calls=[{"id": "1"}]), user("\u202e\0 hi")],
+        "@SUM(1)",
+        params=body,
+    )
     seal()
     [line] = lines(pull(bearer, LINES))
     assert line["request"] == rebuild.rebuild_request(call)
@@ -245,11 +285,25 @@ def test_lines_hold_every_field_and_the_request_as_it_was(bearer):
 
 def test_under_aliases_nobody_is_named(bearer, settings):
     settings.PSEUDONYMS = True
-    alice = User.objects.create(username="alice", job_title="Head of Tea", department="Tea", external_id="e-17")
+    alice = User.objects.create(
+        username="alice", job_title="Head of Tea", department="Tea", external_id="e-17"
+    )
     body = {"user": "alice", "metadata": {"by": "alice"}}
-    turn(alice, [user("hi") | {"name": "alice"}], "hello", params=body, key="gw-alice", address="192.0.2.1", user_agent="alice's", end_user="alice")
+    turn(
+        alice,
+        [user("hi") | {"name": "alice"}],
+        "hello",
+        params=body,
+        key="gw-alice",
+        address="192.0.2.1",
+        user_agent="alice's",
+        end_user="alice",
+    )
     seal()
-    raw = b"".join(pull(bearer, LINES).getvalue() + pull(bearer, of=of).getvalue() for of in ("turns", "figures", "classic"))
+    raw = b"".join(
+        pull(bearer, LINES).getvalue() + pull(bearer, of=of).getvalue()
+        for of in ("turns", "figures", "classic")
+    )
     for clue in (b"alice", b"Tea", b"e-17", b"192.0.2.1"):
         assert clue not in raw, clue
     name = lines(pull(bearer, LINES))[0]["owner"]["user_name"]

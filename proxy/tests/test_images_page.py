@@ -57,7 +57,9 @@ def his() -> Client:
     return client
 
 
-def make(client: Client, prompt: str = "a lighthouse", kind: str = SMALL, count: object = 1) -> Snapshot:
+def make(
+    client: Client, prompt: str = "a lighthouse", kind: str = SMALL, count: object = 1
+) -> Snapshot:
     response = client.post("/images/", {"prompt": prompt, "kind": kind, "count": count})
     assert response.status_code == 303, Html(response).words
     assert b"".join(response) == b""
@@ -78,7 +80,16 @@ def shown(client: Client, path: str) -> Html:
 def under_way(owner) -> record.Call:
     said = [user("a lighthouse")]
     body = {"model": "dall-e-2", "prompt": "a lighthouse", "n": 2, "size": "256x256"}
-    return record.open(CallRequest(owner=owner.pk, kind="image", model="dall-e-2", body=body, messages=said, sent=orjson.dumps(body)))
+    return record.open(
+        CallRequest(
+            owner=owner.pk,
+            kind="image",
+            model="dall-e-2",
+            body=body,
+            messages=said,
+            sent=orjson.dumps(body),
+        )
+    )
 
 
 # Made -----------------------------------------------------------------------------------------------------------
@@ -93,7 +104,9 @@ def test_the_form_says_what_each_size_costs(hers):
 
 
 def test_only_what_the_upstream_lists_is_offered_if_it_lists_any(hers, monkeypatch):
-    monkeypatch.setattr(catalogue, "list_models", lambda *_: [{"id": "gpt-4o"}, {"id": "gpt-image-1"}])
+    monkeypatch.setattr(
+        catalogue, "list_models", lambda *_: [{"id": "gpt-4o"}, {"id": "gpt-image-1"}]
+    )
     assert list(image_asking.offered(0)) == ["gpt-image-1"]
     response = hers.post("/images/", {"prompt": "a", "kind": SMALL, "count": 1})
     assert response.status_code == 400
@@ -111,20 +124,36 @@ def test_where_none_is_offered_the_page_says_so(hers, monkeypatch, sent):
 
 def test_images_are_made_kept_and_shown(hers, alice, sent):
     call = make(hers, "a <b>lighthouse</b>\r\nat dusk", count=2)
-    assert (call.status, call.kind, call.owner, call.cost) == ("ok", "image", alice, Decimal("0.032"))
-    body = {"model": "dall-e-2", "prompt": "a <b>lighthouse</b>\nat dusk", "n": 2, "size": "256x256", "response_format": "b64_json"}
+    assert (call.status, call.kind, call.owner, call.cost) == (
+        "ok",
+        "image",
+        alice,
+        Decimal("0.032"),
+    )
+    body = {
+        "model": "dall-e-2",
+        "prompt": "a <b>lighthouse</b>\nat dusk",
+        "n": 2,
+        "size": "256x256",
+        "response_format": "b64_json",
+    }
     assert [seen["body"] for seen in sent()] == [body] == [rebuild.rebuild_request(call)]
     html = shown(hers, f"/images/{call.id}/")
     assert "a <b>lighthouse</b> at dusk" in html.words
     assert "dall-e-2 256x256 · $0.0320" in html.words
     pictures = html.all("img")
     assert [picture["alt"] for picture in pictures] == ["a <b>lighthouse</b>\nat dusk"] * 2
-    assert [link["href"] for link in html.all("a") if "download" in link] == [picture["src"] for picture in pictures]
+    assert [link["href"] for link in html.all("a") if "download" in link] == [
+        picture["src"] for picture in pictures
+    ]
     for file, picture in zip(Attachment.objects.order_by("id"), pictures, strict=True):
         assert picture["src"] == f"/c/{call.conversation_id}/a/{file.pk}"
         response = hers.get(picture["src"])
         assert b"".join(response).startswith(b"\x89PNG")
-        assert (response["Content-Type"], response["X-Content-Type-Options"]) == ("image/png", "nosniff")
+        assert (response["Content-Type"], response["X-Content-Type-Options"]) == (
+            "image/png",
+            "nosniff",
+        )
         assert "no-store" in response["Cache-Control"]
         assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
     assert f"/images/{call.id}/" in {link["href"] for link in shown(hers, "/images/").all("a")}
@@ -132,7 +161,13 @@ def test_images_are_made_kept_and_shown(hers, alice, sent):
 
 def test_a_model_that_counts_tokens_is_recorded_at_what_it_counted(hers, sent):
     call = make(hers, kind="gpt-image-1 1024x1024")
-    assert sent()[0]["body"] == {"model": "gpt-image-1", "prompt": "a lighthouse", "n": 1, "size": "1024x1024", "quality": "medium"}
+    assert sent()[0]["body"] == {
+        "model": "gpt-image-1",
+        "prompt": "a lighthouse",
+        "n": 1,
+        "size": "1024x1024",
+        "quality": "medium",
+    }
     said_before = image_asking.offered(0)["gpt-image-1"]["1024x1024"]
     assert 0 <= call.cost - said_before < Decimal("0.001")
 
@@ -169,7 +204,9 @@ def test_twelve_calls_a_page_in_a_few_queries(hers, sent):
     assert listed == [f"/images/{call.id}/" for call in reversed(calls[2:])]
     [older] = [link["href"] for link in html.all("a", rel="next")]
     html = shown(hers, older)
-    assert [link["href"] for link in html.all("a") if link["href"].startswith("/images/0")] == [f"/images/{call.id}/" for call in reversed(calls[:2])]
+    assert [link["href"] for link in html.all("a") if link["href"].startswith("/images/0")] == [
+        f"/images/{call.id}/" for call in reversed(calls[:2])
+    ]
     assert not html.all("a", rel="next")
 
 
@@ -192,7 +229,9 @@ def test_a_failure_is_named_and_retried(hers, sent, word):
     assert (call.status, call.cost) == ("failed", None)
     html = shown(hers, f"/images/{call.id}/")
     assert f"No answer. {' '.join(call.error.split())}" in html.words
-    again = make(hers, *[html.all("input", name=name)[0]["value"] for name in ("prompt", "kind", "count")])
+    again = make(
+        hers, *[html.all("input", name=name)[0]["value"] for name in ("prompt", "kind", "count")]
+    )
     assert again.id != call.id
     assert {seen["body"]["n"] for seen in sent()} == {2}
     assert "No answer" in shown(hers, "/images/").words
@@ -219,7 +258,9 @@ def test_the_upstreams_images_may_be_none(hers, monkeypatch):
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_sent(hers, sent, wrong, words):
-    response = hers.post("/images/", {"prompt": "my long prompt", "kind": SMALL, "count": 1} | wrong)
+    response = hers.post(
+        "/images/", {"prompt": "my long prompt", "kind": SMALL, "count": 1} | wrong
+    )
     assert response.status_code == 400
     html = Html(response)
     check(html)
@@ -238,7 +279,11 @@ def test_what_is_not_let_through_is_recorded_and_stays_in_the_form(hers, alice, 
         assert words in html.words
         assert "my long prompt" in html.words
         call = Snapshot.objects.latest("id")
-        assert (call.status, call.conversation, orjson.loads(call.params)["prompt"]) == ("refused", None, "my long prompt")
+        assert (call.status, call.conversation, orjson.loads(call.params)["prompt"]) == (
+            "refused",
+            None,
+            "my long prompt",
+        )
         assert hers.get(f"/images/{call.id}/").status_code == 404
         return call.error_code
 
@@ -270,7 +315,12 @@ def test_a_record_that_cannot_be_written_lets_nothing_through(hers, monkeypatch,
 def test_a_stranger_sees_nothing(hers, his, alice):
     call = make(hers)
     [picture] = shown(hers, f"/images/{call.id}/").all("img")
-    for path in (f"/images/{call.id}/", f"/images/?like={call.id}", picture["src"], f"/images/{uuid4()}/"):
+    for path in (
+        f"/images/{call.id}/",
+        f"/images/?like={call.id}",
+        picture["src"],
+        f"/images/{uuid4()}/",
+    ):
         assert his.get(path).status_code == 404
     assert str(call.id) not in his.get("/images/").content.decode()
     assert Client().get("/images/")["Location"].startswith("/sign-in/")
@@ -282,7 +332,9 @@ def test_what_was_removed_is_gone_from_the_pages(hers):
     call = make(hers)
     [picture] = shown(hers, f"/images/{call.id}/").all("img")
     call.conversation.hide()
-    assert hers.get(f"/images/{call.id}/").status_code == hers.get(picture["src"]).status_code == 404
+    assert (
+        hers.get(f"/images/{call.id}/").status_code == hers.get(picture["src"]).status_code == 404
+    )
     assert str(call.id) not in hers.get("/images/").content.decode()
 
 
@@ -303,8 +355,14 @@ def test_a_persons_own_token_goes_along_to_the_upstreams_origin_only(hers, setti
     hers.post("/token/", {"token": "sk-own"})
     make(hers)
     make(hers, "!401 a boat")
-    assert "Your token was refused" in shown(hers, f"/images/{Snapshot.objects.latest('id').id}/").words
-    settings.LLM_ENDPOINT, settings.LLM_IMG_ENDPOINT = "http://127.0.0.1:9/v1/chat/completions", f"{server.url}/v1/images/generations"
+    assert (
+        "Your token was refused"
+        in shown(hers, f"/images/{Snapshot.objects.latest('id').id}/").words
+    )
+    settings.LLM_ENDPOINT, settings.LLM_IMG_ENDPOINT = (
+        "http://127.0.0.1:9/v1/chat/completions",
+        f"{server.url}/v1/images/generations",
+    )
     make(hers)
     settings.LLM_API_AUTHORIZATION, settings.LLM_IMG_ENDPOINT = "", ""
     settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
@@ -312,7 +370,11 @@ def test_a_persons_own_token_goes_along_to_the_upstreams_origin_only(hers, setti
     response = hers.post("/images/", {"prompt": "a", "kind": SMALL, "count": 1})
     assert response.status_code == 400
     assert user_token.MISSING in Html(response).words
-    assert [seen["headers"]["authorization"] for seen in sent()] == ["Bearer sk-own", "Bearer sk-own", "Bearer ours"]
+    assert [seen["headers"]["authorization"] for seen in sent()] == [
+        "Bearer sk-own",
+        "Bearer sk-own",
+        "Bearer ours",
+    ]
 
 
 def test_in_front_of_another_gateway_that_one_makes_them(hers, settings, server, sent):

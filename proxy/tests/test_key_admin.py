@@ -32,7 +32,11 @@ def admin() -> Client:
 def form(owner: User, **changes) -> dict:
     expires = timezone.now() + timedelta(days=30)
     when = {"expires_0": f"{expires:%Y-%m-%d}", "expires_1": f"{expires:%H:%M:%S}"}
-    return {"owner": owner.pk, "name": "laptop", "scopes": ["chat", "usage"], "rows_a_day": 1000} | when | changes
+    return (
+        {"owner": owner.pk, "name": "laptop", "scopes": ["chat", "usage"], "rows_a_day": 1000}
+        | when
+        | changes
+    )
 
 
 def test_a_new_keys_secret_is_shown_this_once(admin, alice):
@@ -43,7 +47,13 @@ def test_a_new_keys_secret_is_shown_this_once(admin, alice):
     assert secret in response.content.decode()
     assert "no-store" in response["cache-control"]
     assert ApiKey.objects.presented(secret).usable().get() == key
-    assert (key.owner, key.name, key.scopes, key.shared, key.prefix) == (alice, "laptop", ["chat", "usage"], True, secret[:11])
+    assert (key.owner, key.name, key.scopes, key.shared, key.prefix) == (
+        alice,
+        "laptop",
+        ["chat", "usage"],
+        True,
+        secret[:11],
+    )
     for path in (KEYS, f"{KEYS}{key.pk}/change/", "/admin/", f"{KEYS}{key.pk}/history/"):
         body = admin.get(path).content.decode()
         assert secret not in body, path
@@ -74,7 +84,9 @@ def test_a_wrong_form_makes_no_key(admin, alice, changes, said):
 def test_the_form_opens_with_the_longest_expiry_and_that_is_allowed(admin, alice, settings):
     page = admin.get(f"{KEYS}add/").context["adminform"].form
     expires = page["expires"].initial
-    admin.post(f"{KEYS}add/", form(alice, expires_0=f"{expires:%Y-%m-%d}", expires_1=f"{expires:%H:%M:%S}"))
+    admin.post(
+        f"{KEYS}add/", form(alice, expires_0=f"{expires:%Y-%m-%d}", expires_1=f"{expires:%H:%M:%S}")
+    )
     key = ApiKey.objects.get()
     assert key.expires <= timezone.now() + timedelta(days=settings.API_KEY_MAX_DAYS)
     assert key.expires > timezone.now() + timedelta(days=settings.API_KEY_MAX_DAYS - 1)
@@ -82,7 +94,9 @@ def test_the_form_opens_with_the_longest_expiry_and_that_is_allowed(admin, alice
 
 def test_keys_are_revoked_for_good(admin, alice):
     keys = [ApiKey.make(alice, f"key {i}")[0] for i in range(3)]
-    response = admin.post(KEYS, {"action": "revoke", "_selected_action": [key.pk for key in keys[:2]]}, follow=True)
+    response = admin.post(
+        KEYS, {"action": "revoke", "_selected_action": [key.pk for key in keys[:2]]}, follow=True
+    )
     assert "2 revoked" in response.content.decode()
     assert [key.revoked is not None for key in ApiKey.objects.order_by("id")] == [True, True, False]
     when = ApiKey.objects.get(pk=keys[0].pk).revoked
@@ -129,5 +143,13 @@ def test_the_list_says_which_keys_work(admin, alice):
     ApiKey.make(alice, "revoked")[0].revoke()
     ApiKey.make(gone, "orphan")
     page = admin.get(KEYS)
-    states = {key.name: page.context["cl"].model_admin.state(key) for key in page.context["cl"].result_list}
-    assert states == {"works": "in use", "old": "expired", "revoked": "revoked", "orphan": "owner deactivated"}
+    states = {
+        key.name: page.context["cl"].model_admin.state(key)
+        for key in page.context["cl"].result_list
+    }
+    assert states == {
+        "works": "in use",
+        "old": "expired",
+        "revoked": "revoked",
+        "orphan": "owner deactivated",
+    }

@@ -24,8 +24,17 @@ def shown(gateway):
     def shown(scope: str) -> dict[str, str]:
         client = Client()
         client.force_login(get_user_model().objects.get(username="alice"))
-        page = client.post("/keys/", {"name": scope, "scopes": [scope], "days": "1"}, headers={"host": gateway.url.removeprefix("http://")})
-        return {id: html.unescape(text) for id, text in re.findall(r'<pre id="(\w+)"[^>]*>(.*?)</pre>', page.content.decode(), re.DOTALL)}
+        page = client.post(
+            "/keys/",
+            {"name": scope, "scopes": [scope], "days": "1"},
+            headers={"host": gateway.url.removeprefix("http://")},
+        )
+        return {
+            id: html.unescape(text)
+            for id, text in re.findall(
+                r'<pre id="(\w+)"[^>]*>(.*?)</pre>', page.content.decode(), re.DOTALL
+            )
+        }
 
     return shown
 
@@ -34,17 +43,28 @@ def shown(gateway):
 def test_the_curl_line_works(shown, recorded, scope):
     texts = shown(scope)
     assert shutil.which("curl")
-    ran = subprocess.run(["sh", "-c", texts["curl"].replace("curl ", "curl --silent --noproxy '*' ", 1)], capture_output=True, timeout=30, check=True)
+    ran = subprocess.run(
+        ["sh", "-c", texts["curl"].replace("curl ", "curl --silent --noproxy '*' ", 1)],
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
     assert orjson.loads(ran.stdout)[ANSWERS[scope]], ran.stdout
     [call] = recorded()
-    assert (call.status, call.key, call.kind) == ("ok", texts["secret"][:11], scope.removesuffix("s").removesuffix("ding") + "ding" * (scope == "embeddings"))
+    assert (call.status, call.key, call.kind) == (
+        "ok",
+        texts["secret"][:11],
+        scope.removesuffix("s").removesuffix("ding") + "ding" * (scope == "embeddings"),
+    )
     assert ApiKey.objects.get(prefix=call.key).name == scope
 
 
 @pytest.mark.parametrize("scope", ANSWERS)
 def test_the_python_lines_work(shown, recorded, scope):
     texts = shown(scope)
-    ran = subprocess.run([sys.executable, "-c", texts["python"]], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(
+        [sys.executable, "-c", texts["python"]], capture_output=True, text=True, timeout=60
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip()
     [call] = recorded()

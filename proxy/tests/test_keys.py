@@ -37,7 +37,12 @@ def test_a_key_is_made_and_its_secret_shown_this_once(hers, alice):
     assert response.status_code == 200
     assert "no-store" in response["Cache-Control"]
     assert ApiKey.objects.usable().presented(secret).get() == key
-    assert (key.owner, key.name, key.scopes, key.shared) == (alice, "laptop", ["chat", "embeddings"], False)
+    assert (key.owner, key.name, key.scopes, key.shared) == (
+        alice,
+        "laptop",
+        ["chat", "embeddings"],
+        False,
+    )
     assert timedelta(days=29) < key.expires - timezone.now() <= timedelta(days=30)
     assert Html(response).text.count(secret) == 3  # alone, and in the two examples
     digest = sha256(secret.encode()).hexdigest()
@@ -46,7 +51,9 @@ def test_a_key_is_made_and_its_secret_shown_this_once(hers, alice):
         assert secret not in body
         assert digest not in body
     assert not any(secret in str(session.get_decoded()) for session in Session.objects.all())
-    assert not any(secret in str(value) for row in ApiKey.objects.values() for value in row.values())
+    assert not any(
+        secret in str(value) for row in ApiKey.objects.values() for value in row.values()
+    )
 
 
 def test_the_list_says_what_there_is(hers, alice):
@@ -57,11 +64,25 @@ def test_the_list_says_what_there_is(hers, alice):
     ApiKey.make(person("bob"), "bob's own")
     html = Html(hers.get("/keys/"))
     check(html)
-    for words in ("nightly job", f"{key.prefix}…", "chat, images", "last used", "never used", "expired", "revoked", "old one", "lost one"):
+    for words in (
+        "nightly job",
+        f"{key.prefix}…",
+        "chat, images",
+        "last used",
+        "never used",
+        "expired",
+        "revoked",
+        "old one",
+        "lost one",
+    ):
         assert words in html.words
     assert "bob's own" not in html.words
-    assert [link["href"] for link in html.all("a") if "revoke" in str(link.get("href"))] == [f"/keys/{key.pk}/revoke/"]
-    assert [link["href"] for link in Html(hers.get("/history/")).all("a", **{"class": "plain"})].count("/keys/") == 1
+    assert [link["href"] for link in html.all("a") if "revoke" in str(link.get("href"))] == [
+        f"/keys/{key.pk}/revoke/"
+    ]
+    assert [
+        link["href"] for link in Html(hers.get("/history/")).all("a", **{"class": "plain"})
+    ].count("/keys/") == 1
 
 
 @pytest.mark.parametrize(
@@ -89,7 +110,10 @@ def test_a_wrong_form_makes_no_key(hers, changes, said):
 
 def test_no_field_of_the_form_makes_it_another_persons_or_shared(hers, alice):
     bob = person("bob")
-    hers.post("/keys/", FORM | {"owner": bob.pk, "shared": "on", "expires": "2999-01-01", "secret": "gw-mine"})
+    hers.post(
+        "/keys/",
+        FORM | {"owner": bob.pk, "shared": "on", "expires": "2999-01-01", "secret": "gw-mine"},
+    )
     key = ApiKey.objects.get()
     assert (key.owner, key.shared) == (alice, False)
     assert key.expires < timezone.now() + timedelta(days=31)
@@ -125,7 +149,10 @@ def test_a_strangers_key_is_not_there(hers):
     for method in (hers.get, hers.post):
         theirs, none = method(f"/keys/{key.pk}/revoke/"), method("/keys/999999999/revoke/")
         assert theirs.status_code == none.status_code == 404
-        same = [answer.content.replace(answer["x-request-id"].encode(), b"") for answer in (theirs, none)]
+        same = [
+            answer.content.replace(answer["x-request-id"].encode(), b"")
+            for answer in (theirs, none)
+        ]
         assert same[0] == same[1]
     assert ApiKey.objects.get().revoked is None
 
@@ -149,7 +176,9 @@ def test_without_a_session_one_signs_in(path):
         (["chat"], ["it's $(x)"], None, "it'\"'\"'s $(x)"),
     ],
 )
-def test_the_example_asks_for_what_the_key_may_do(hers, monkeypatch, settings, scopes, models, used, words):
+def test_the_example_asks_for_what_the_key_may_do(
+    hers, monkeypatch, settings, scopes, models, used, words
+):
     monkeypatch.setattr(catalogue, "list_models", lambda *_: [{"id": name} for name in models])
     settings.BEHIND_TLS = True
     session = hers.session

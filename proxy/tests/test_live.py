@@ -17,7 +17,9 @@ from proxy.relay import exchange
 from proxy.tests.test_chat_pages import alice, hers, his, sent, server  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.django_db
-asked = pytest.mark.django_db(transaction=True)  # a thread of its own asks, on a connection of its own
+asked = pytest.mark.django_db(
+    transaction=True
+)  # a thread of its own asks, on a connection of its own
 EVENTS = {"Accept": "text/event-stream"}
 TEXT = "# One\n\nTwo *words*.\n\n```python\nx = 1\n```\n\n- three\n- four\n"
 
@@ -26,12 +28,16 @@ def told(response) -> list[tuple[str, int | None, str]]:
     """Each event: its name, its id, its data. Keep-alives are none."""
     assert response.status_code == 200
     assert response["Content-Type"] == "text/event-stream"
-    assert {"no-store", "no-transform"} <= {part.strip() for part in response["Cache-Control"].split(",")}
+    assert {"no-store", "no-transform"} <= {
+        part.strip() for part in response["Cache-Control"].split(",")
+    }
     assert response["X-Accel-Buffering"] == "no"
     found = []
     for part in b"".join(response).decode().split("\n\n"):
         if part and not part.startswith(":"):
-            name, id, data = re.fullmatch(r"event: (\w+)\n(?:id: (\d+)\n)?data: (.*)", part).groups()
+            name, id, data = re.fullmatch(
+                r"event: (\w+)\n(?:id: (\d+)\n)?data: (.*)", part
+            ).groups()
             found.append((name, id and int(id), orjson.loads(data)))
     return found
 
@@ -50,7 +56,9 @@ def test_a_question_and_its_answer_in_events(hers):  # noqa: F811
     assert set(names[1:-1]) <= {"block", "tail", "text"}
     assert f'data-live="/c/{call.conversation_id}/live/{call.id}"' in events[0][2]
     assert call.reply.text.strip() == TEXT.strip()
-    assert "".join(html for name, _, html in events if name == "block") == markdown.html(call.reply.text)
+    assert "".join(html for name, _, html in events if name == "block") == markdown.html(
+        call.reply.text
+    )
     assert f'name="parent" value="{call.reply_id}"' in events[-1][2]
 
 
@@ -136,7 +144,9 @@ def test_a_later_page_follows_from_the_record(hers, growing):  # noqa: F811
     events = told(hers.get(f"/c/{growing.conversation}/live/{growing.id}", headers=EVENTS))
     assert events[0][0] == "full"
     assert events[-1][0] == "done"
-    assert "".join(html for name, _, html in events if name in ("full", "block")) == markdown.html(TEXT)
+    assert "".join(html for name, _, html in events if name in ("full", "block")) == markdown.html(
+        TEXT
+    )
     assert exchange.slots.taken == before
 
 
@@ -146,7 +156,9 @@ def test_one_that_has_ended_is_told_at_once(hers, alice, status):  # noqa: F811
     calls.answer(call, TEXT, status=status)
     events = told(hers.get(f"/c/{call.conversation}/live/{call.id}"))
     assert events[-1][0] == ("done" if status == "ok" else "problem")
-    assert "".join(html for name, _, html in events if name in ("full", "block")) == markdown.html(TEXT)
+    assert "".join(html for name, _, html in events if name in ("full", "block")) == markdown.html(
+        TEXT
+    )
 
 
 def test_only_what_the_page_lacks_is_told(hers, alice):  # noqa: F811
@@ -160,7 +172,9 @@ def test_only_what_the_page_lacks_is_told(hers, alice):  # noqa: F811
 def test_a_silent_answer_is_kept_alive(hers, growing, monkeypatch):  # noqa: F811
     monkeypatch.setattr(live, "ALIVE", -1)
     monkeypatch.setattr(live.Growth, "events", lambda self: b"")
-    assert b": still there\n\n" in b"".join(hers.get(f"/c/{growing.conversation}/live/{growing.id}"))
+    assert b": still there\n\n" in b"".join(
+        hers.get(f"/c/{growing.conversation}/live/{growing.id}")
+    )
 
 
 def test_followers_take_slots(hers, growing, settings):  # noqa: F811
@@ -174,4 +188,7 @@ def test_a_stranger_finds_no_stream(his, growing):  # noqa: F811
     assert his.get(f"/c/{growing.conversation}/live/{growing.id}").status_code == 404
     mine = calls.turn(person("bob"), [user("q")], "a")
     assert his.get(f"/c/{mine.conversation_id}/live/{growing.id}").status_code == 404
-    assert Client().get(f"/c/{growing.conversation}/live/{growing.id}", headers=EVENTS).status_code == 302
+    assert (
+        Client().get(f"/c/{growing.conversation}/live/{growing.id}", headers=EVENTS).status_code
+        == 302
+    )

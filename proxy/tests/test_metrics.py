@@ -24,8 +24,17 @@ ANSWER = (
 )
 TOKEN = f"{SECRET}-metrics"
 HERE = "LLM_ENDPOINT"  # the upstream that the environment sets
-OF_THE_DATABASE = {"llmgateway_database_up", "llmgateway_unsealed", "llmgateway_unsealed_age_seconds", "llmgateway_worker_beat_age_seconds"}
-OF_SUBMISSIONS = {"llmgateway_undelivered", "llmgateway_undelivered_age_seconds", "llmgateway_submissions_given_up"}  # where they are on
+OF_THE_DATABASE = {
+    "llmgateway_database_up",
+    "llmgateway_unsealed",
+    "llmgateway_unsealed_age_seconds",
+    "llmgateway_worker_beat_age_seconds",
+}
+OF_SUBMISSIONS = {
+    "llmgateway_undelivered",
+    "llmgateway_undelivered_age_seconds",
+    "llmgateway_submissions_given_up",
+}  # where they are on
 
 
 def samples(gateway, **headers):
@@ -33,13 +42,20 @@ def samples(gateway, **headers):
     reply = gateway.call("/metrics", **headers)
     assert reply.status == 200
     lines = reply.body.decode().splitlines()
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
+    return {
+        name: float(value)
+        for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    }
 
 
 def grown(gateway, before):
     """What was counted since."""
     now = samples(gateway)
-    return {name: value - before.get(name, 0) for name, value in now.items() if value != before.get(name, 0)}
+    return {
+        name: value - before.get(name, 0)
+        for name, value in now.items()
+        if value != before.get(name, 0)
+    }
 
 
 @pytest.fixture
@@ -56,11 +72,16 @@ def test_calls_are_counted_once_over_all_processes(counted, wire, recorded):
     assert found['llmgateway_calls_total{kind="chat",status="ok"}'] == 6
     assert found['llmgateway_tokens_total{direction="prompt",model="gpt-4o-mini"}'] == 6000
     assert found['llmgateway_tokens_total{direction="completion",model="gpt-4o-mini"}'] == 3000
-    assert found['llmgateway_cost_dollars_total{model="gpt-4o-mini"}'] == pytest.approx(6 * (0.15 * 1000 + 0.6 * 500) / 1e6)
+    assert found['llmgateway_cost_dollars_total{model="gpt-4o-mini"}'] == pytest.approx(
+        6 * (0.15 * 1000 + 0.6 * 500) / 1e6
+    )
     for histogram in ("first", "last"):
         assert found[f'llmgateway_{histogram}_byte_seconds_bucket{{kind="chat",le="+Inf"}}'] == 6
         assert 0 < found[f'llmgateway_{histogram}_byte_seconds_sum{{kind="chat"}}'] < 6
-    assert found['llmgateway_requests_total{method="POST",route="/v1/chat/completions",status="2xx"}'] == 6
+    assert (
+        found['llmgateway_requests_total{method="POST",route="/v1/chat/completions",status="2xx"}']
+        == 6
+    )
     assert not [name for name in found if "failures" in name]
 
 
@@ -77,7 +98,12 @@ def test_what_went_wrong_is_counted_by_code(wired, wire, recorded):
     found = grown(wired, before)
     assert found['llmgateway_calls_total{kind="chat",status="failed"}'] == 3
     assert found['llmgateway_calls_total{kind="chat",status="refused"}'] == 1
-    for upstream, code in ((HERE, "http_400"), (HERE, "upstream_failed"), (HERE, "upstream_bad_reply"), ("", "invalid_request")):
+    for upstream, code in (
+        (HERE, "http_400"),
+        (HERE, "upstream_failed"),
+        (HERE, "upstream_bad_reply"),
+        ("", "invalid_request"),
+    ):
         assert found[f'llmgateway_failures_total{{code="{code}",upstream="{upstream}"}}'] == 1
 
 
@@ -90,7 +116,12 @@ def test_an_upstream_that_fails_again_and_again(started, wire, recorded):
     wire.answer = json_reply(b"{}", "500 Odd")
     for _ in range(3):
         gateway.ask(marked())
-    assert samples(gateway)[f'llmgateway_failed_tries_total{{code="upstream_failed",upstream="{HERE}"}}'] == 6  # two each
+    assert (
+        samples(gateway)[
+            f'llmgateway_failed_tries_total{{code="upstream_failed",upstream="{HERE}"}}'
+        ]
+        == 6
+    )  # two each
     eventually(lambda: samples(gateway)[breaker] == 1)
 
 
@@ -99,16 +130,28 @@ def test_nobodys_words_become_labels(wired, wire, recorded):
     wire.answer = json_reply(ANSWER)
     for n in range(30):
         assert wired.ask(marked(), model=f"{CANARY} {n}").status == 200
-    for path in (f"/{CANARY}", f"/v1/models/{CANARY}", f"/v1/{CANARY}?{CANARY}", f"/static/{CANARY}", f"/c/{CANARY}/"):
+    for path in (
+        f"/{CANARY}",
+        f"/v1/models/{CANARY}",
+        f"/v1/{CANARY}?{CANARY}",
+        f"/static/{CANARY}",
+        f"/c/{CANARY}/",
+    ):
         assert wired.call(path, key=ALICE).status >= 400
     wired.call("/ping", method="BREW")
     found = grown(wired, before)
     assert found['llmgateway_tokens_total{direction="prompt",model="other"}'] == 30_000
-    assert not [name for name in samples(wired) if CANARY in name or "BREW" in name or "alice" in name]
+    assert not [
+        name for name in samples(wired) if CANARY in name or "BREW" in name or "alice" in name
+    ]
 
 
 def test_what_is_open_now(wired, wire, recorded):
-    held = Held(wire, SSE + chunk(word("Once")), chunk(word("upon", "stop")) + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+    held = Held(
+        wire,
+        SSE + chunk(word("Once")),
+        chunk(word("upon", "stop")) + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n",
+    )
     with wired.open_chat(marked(), stream=True) as call:
         call.read_until(b"Once")
         eventually(lambda: samples(wired).get('llmgateway_open{what="stream"}') == 1)
@@ -130,7 +173,9 @@ def test_what_a_killed_process_held_is_not_open_and_what_it_counted_stays(counte
         eventually(lambda: samples(counted).get('llmgateway_open{what="stream"}') == 1)
         for pid in counted.workers():
             os.kill(pid, signal.SIGKILL)
-    eventually(lambda: counted.answers() and samples(counted).get('llmgateway_open{what="stream"}') == 0)
+    eventually(
+        lambda: counted.answers() and samples(counted).get('llmgateway_open{what="stream"}') == 0
+    )
     assert grown(counted, before)['llmgateway_calls_total{kind="chat",status="ok"}'] == 1
 
 
@@ -144,7 +189,11 @@ def test_the_backlog_and_the_worker(wired, wire, recorded):
     wired.work()
     now = samples(wired)
     assert OF_THE_DATABASE - {"llmgateway_worker_beat_age_seconds"} <= now.keys()  # no worker stays
-    assert (now["llmgateway_unsealed"], now["llmgateway_unsealed_age_seconds"], now["llmgateway_database_up"]) == (0, 0, 1)
+    assert (
+        now["llmgateway_unsealed"],
+        now["llmgateway_unsealed_age_seconds"],
+        now["llmgateway_database_up"],
+    ) == (0, 0, 1)
 
 
 def test_a_server_that_ends_takes_its_files_with_it(started, wire):
@@ -201,15 +250,28 @@ def test_a_worker_answers_with_what_it_counted_to_the_same_readers():
     server = page.serve(0)
     url = f"http://127.0.0.1:{server.server_port}/metrics"
     try:
-        assert re.search(r'^llmgateway_calls_total\{kind="title",status="ok"\} [1-9]', requests.get(url, timeout=5).text, re.MULTILINE)
+        assert re.search(
+            r'^llmgateway_calls_total\{kind="title",status="ok"\} [1-9]',
+            requests.get(url, timeout=5).text,
+            re.MULTILINE,
+        )
         for refused in (
             requests.get(url, headers={"x-forwarded-for": "192.0.2.7"}, timeout=5),
             requests.get(url + "/x", timeout=5),
-            requests.get(url, headers={"x-real-ip": "192.0.2.7", "authorization": "Bearer "}, timeout=5),
+            requests.get(
+                url, headers={"x-real-ip": "192.0.2.7", "authorization": "Bearer "}, timeout=5
+            ),
         ):
             assert (refused.status_code, refused.content) == (404, b"")
         with override_settings(METRICS_TOKEN=TOKEN):
-            assert requests.get(url, headers={"x-forwarded-for": "192.0.2.7", "authorization": f"Bearer {TOKEN}"}, timeout=5).status_code == 200
+            assert (
+                requests.get(
+                    url,
+                    headers={"x-forwarded-for": "192.0.2.7", "authorization": f"Bearer {TOKEN}"},
+                    timeout=5,
+                ).status_code
+                == 200
+            )
     finally:
         server.shutdown()
         server.server_close()
@@ -221,5 +283,7 @@ def test_every_metric_is_explained():
     assert {page.REQUESTS, metrics.CALLS} <= set(REGISTRY._collector_to_names)
     asked = set(re.findall(r'GaugeMetricFamily\("(\w+)"', Path(page.__file__).read_text()))
     assert asked >= OF_THE_DATABASE
-    names = {family.name + ("_total" if family.type == "counter" else "") for family in families} | asked
+    names = {
+        family.name + ("_total" if family.type == "counter" else "") for family in families
+    } | asked
     assert names == set(re.findall(r"^\| `(llmgateway_\w+)` \|", text, re.MULTILINE))

@@ -26,7 +26,13 @@ class OldClient:
 
     def __init__(self) -> None:
         environment = os.environ | {"PYTHONPATH": str(OLD)}
-        self.process = subprocess.Popen([sys.executable, sdk.__file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, sdk.__file__],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def use(self, *use):
         self.process.stdin.write(json.dumps(use) + "\n")
@@ -56,7 +62,9 @@ def use(request, gateway):
     else:
         assert openai.__version__.startswith("3.")
         call = sdk.use
-    return lambda name, key=ALICE, retries=0, **arguments: call(name, gateway.url, key, arguments, retries)
+    return lambda name, key=ALICE, retries=0, **arguments: call(
+        name, gateway.url, key, arguments, retries
+    )
 
 
 def row(result) -> Snapshot:
@@ -67,11 +75,19 @@ def png(*, noise: int = 0) -> bytes:
     """A small picture; `noise` makes it so many bytes larger."""
 
     def part(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     pixels = b"".join(b"\0" + bytes([line * 30, 80, 120]) * 8 for line in range(8))
     head = part(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + part(b"IDAT", zlib.compress(pixels)) + part(b"teXt", os.urandom(noise)) + part(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + head
+        + part(b"IDAT", zlib.compress(pixels))
+        + part(b"teXt", os.urandom(noise))
+        + part(b"IEND", b"")
+    )
 
 
 # What works -----------------------------------------------------------------------------------------------------
@@ -126,9 +142,15 @@ def test_a_round_of_tools_is_one_conversation(use):
     assert first.finish_reason == "tool_calls"
     called = second.head.parent
     assert called.origin == Message.Origin.RELAYED
-    assert bytes(called.path_hash) == bytes(first.reply.path_hash)  # whatever spelling the client gave it
+    assert bytes(called.path_hash) == bytes(
+        first.reply.path_hash
+    )  # whatever spelling the client gave it
     assert second.head.role == "tool"
-    assert [message["role"] for message in rebuild.rebuild_request(second)["messages"]] == ["user", "assistant", "tool"]
+    assert [message["role"] for message in rebuild.rebuild_request(second)["messages"]] == [
+        "user",
+        "assistant",
+        "tool",
+    ]
 
 
 def test_tools_in_a_stream(use):
@@ -183,7 +205,11 @@ def test_an_image_is_kept_as_a_file(use, shape, gateway):
 @pytest.mark.parametrize("count", [1, 3])
 def test_images_are_edited(use, count, demo_upstream):
     pictures, prompt = [png(noise=5000) for _ in range(count)], f"More sky, {marked()}"
-    got = use("image_edit", prompt=prompt, pictures=[base64.b64encode(picture).decode() for picture in pictures])
+    got = use(
+        "image_edit",
+        prompt=prompt,
+        pictures=[base64.b64encode(picture).decode() for picture in pictures],
+    )
     sent = demo_upstream.seen[-1]["body"]
     name = "image" if count == 1 else "image[]"
     files = sent[name] if count > 1 else [sent[name]]
@@ -226,12 +252,30 @@ ELSEWHERE = {"x-conversation-id": "0199a8f0-0000-7000-8000-000000000000"}
         ("AuthenticationError", 401, "", "not known here", {"key": "gw-nobody"}),
         ("PermissionDeniedError", 403, "refused", "may not be used for chat", {"key": IMAGES_ONLY}),
         ("NotFoundError", 404, "refused", "No such conversation", {"extra_headers": ELSEWHERE}),
-        ("BadRequestError", 400, "refused", "`stream_options` must be an object", {"stream_options": 5, "streams": True}),
-        ("BadRequestError", 400, "failed", "rejected as a result of our safety system", {"say": "!400"}),
+        (
+            "BadRequestError",
+            400,
+            "refused",
+            "`stream_options` must be an object",
+            {"stream_options": 5, "streams": True},
+        ),
+        (
+            "BadRequestError",
+            400,
+            "failed",
+            "rejected as a result of our safety system",
+            {"say": "!400"},
+        ),
         ("RateLimitError", 429, "failed", "Rate limit reached for gpt-4o-mini", {"say": "!429"}),
         ("InternalServerError", 502, "failed", "had an error while processing", {"say": "!500"}),
         ("InternalServerError", 502, "failed", "answered with a web page", {"say": "!html"}),
-        ("InternalServerError", 502, "failed", "refused the gateway's credentials", {"say": "!401"}),
+        (
+            "InternalServerError",
+            502,
+            "failed",
+            "refused the gateway's credentials",
+            {"say": "!401"},
+        ),
         ("InternalServerError", 504, "failed", "silent for too long", {"say": "!silent"}),
     ],
 )
@@ -248,7 +292,14 @@ def test_errors_raise_their_class_and_say_why(use, raised, status, recorded_as, 
         assert snapshot.error in got["text"]
 
 
-@pytest.mark.parametrize(("fault", "words"), [("!cut", "ended before it was complete"), ("!error", "had an error"), ("!stall", "silent for too long")])
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("!cut", "ended before it was complete"),
+        ("!error", "had an error"),
+        ("!stall", "silent for too long"),
+    ],
+)
 def test_a_fault_in_mid_stream_is_raised(use, fault, words):
     got = use("error", question=f"{fault} {marked()}", streams=True)
     assert got["class"] == "APIError"
@@ -265,7 +316,12 @@ def test_retries_of_the_client_are_linked_in_one_conversation(use, recorded):
 
 
 def test_retries_of_an_upload_are_the_same_bytes(use, recorded):
-    got = use("image_edit_error", prompt=f"!down {marked()}", picture=base64.b64encode(png()).decode(), retries=1)
+    got = use(
+        "image_edit_error",
+        prompt=f"!down {marked()}",
+        picture=base64.b64encode(png()).decode(),
+        retries=1,
+    )
     assert got == "InternalServerError"
     first, second = recorded(2)
     assert (first.retry_of_id, second.retry_of_id) == (None, first.id)

@@ -13,9 +13,19 @@ from conversations.tests.calls import person
 pytestmark = pytest.mark.django_db
 
 REPLY = {
-    "id": "chatcmpl-classic", "model": "gpt-4", "uuid": "u", "root_uuid": "r", "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "From over there."}, "finish_reason": "stop"}],
-}  # fmt: skip
+    "id": "chatcmpl-classic",
+    "model": "gpt-4",
+    "uuid": "u",
+    "root_uuid": "r",
+    "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "From over there."},
+            "finish_reason": "stop",
+        }
+    ],
+}
 
 
 class Classic(BaseHTTPRequestHandler):
@@ -47,7 +57,12 @@ def other():
 
 @pytest.mark.parametrize(
     ("url", "path"),
-    [("/api", "/api/chat"), ("/api/", "/api/chat"), ("/v1/chat/completions", "/v1/chat/completions"), ("/x/chat/completions/", "/x/chat/completions/")],
+    [
+        ("/api", "/api/chat"),
+        ("/api/", "/api/chat"),
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/x/chat/completions/", "/x/chat/completions/"),
+    ],
 )
 def test_a_question_goes_to_the_other_gateway(settings, other, url, path):
     settings.LLM_ENDPOINT = ""
@@ -62,5 +77,9 @@ def test_a_question_goes_to_the_other_gateway(settings, other, url, path):
     assert (asked, authorization) == (path, "Bearer gw-of-the-pages")
     assert body["messages"] == [{"role": "user", "content": "Hello over there"}]
     snapshot = Snapshot.objects.get()
-    assert (snapshot.status, snapshot.reply.text, snapshot.prompt_tokens) == ("ok", "From over there.", 5)
+    assert (snapshot.status, snapshot.reply.text, snapshot.prompt_tokens) == (
+        "ok",
+        "From over there.",
+        5,
+    )
     assert b"From over there." in browser.get(response["Location"]).content

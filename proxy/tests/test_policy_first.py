@@ -36,7 +36,11 @@ def test_a_question_waits_and_stays_in_its_box(hers, sent):
     assert len(html.all("form", action="/policy/")) == 1
     assert not sent()
     refused = Snapshot.objects.get()
-    assert (refused.status, refused.error_code, refused.conversation) == ("refused", "policy_not_accepted", None)
+    assert (refused.status, refused.error_code, refused.conversation) == (
+        "refused",
+        "policy_not_accepted",
+        None,
+    )
     hers.post("/policy/", {"version": "1"})
     response = hers.post("/", {"message": "What is a mutex?", "model": "gpt-4o"})
     assert response.status_code == 303
@@ -47,7 +51,12 @@ def test_a_question_waits_and_stays_in_its_box(hers, sent):
 def test_so_do_following_regenerated_and_edited_questions(hers, sent):
     call = turn(person("alice"), [user("q")], "a")
     UsagePolicy(text="Be kind.").publish()
-    form = {"message": "again", "model": "gpt-4o", "call": str(call.id), "parent": str(call.reply_id)}
+    form = {
+        "message": "again",
+        "model": "gpt-4o",
+        "call": str(call.id),
+        "parent": str(call.reply_id),
+    }
     for path in ("", "again/", f"edit/{call.head_id}/"):
         response = hers.post(f"/c/{call.conversation_id}/{path}", form)
         assert response.status_code == 403, path
@@ -60,5 +69,11 @@ def test_a_strangers_conversation_is_not_there_before_either(hers):
     call = turn(person("bob"), [user("q")], "a")
     UsagePolicy(text="Be kind.").publish()
     for path in ("", "again/", f"edit/{call.head_id}/"):
-        assert hers.post(f"/c/{call.conversation_id}/{path}", {"message": "x", "model": "m", "call": str(call.id)}).status_code == 404
+        assert (
+            hers.post(
+                f"/c/{call.conversation_id}/{path}",
+                {"message": "x", "model": "m", "call": str(call.id)},
+            ).status_code
+            == 404
+        )
     assert Conversation.objects.count() == 1

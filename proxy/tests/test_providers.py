@@ -15,9 +15,31 @@ from proxy.relay import sse
 from proxy.tests.wire import json_reply
 from proxy.upstreams.client import send
 
-QUESTION = {"model": "house", "messages": [{"role": "user", "content": "Why?"}], "temperature": 0.2, "future_parameter": {"a": [1]}}
-COMPLETION = {"id": "chatcmpl-1", "object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant", "content": "So."}}]}
-WORDS = ["error", "message", "Message", "detail", "code", "type", "param", "choices", "generation", "generated_text", "content", "errorMessage"]
+QUESTION = {
+    "model": "house",
+    "messages": [{"role": "user", "content": "Why?"}],
+    "temperature": 0.2,
+    "future_parameter": {"a": [1]},
+}
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "So."}}],
+}
+WORDS = [
+    "error",
+    "message",
+    "Message",
+    "detail",
+    "code",
+    "type",
+    "param",
+    "choices",
+    "generation",
+    "generated_text",
+    "content",
+    "errorMessage",
+]
 WORDS += ["OriginalStatusCode", "OriginalMessage"]
 
 
@@ -35,21 +57,35 @@ def arrived(wire, target, endpoint, body):
 
 jsons = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | st.text(), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(WORDS) | st.text(), inner, max_size=4)
+    ),
 )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40)
-@given(answer=jsons, status=st.integers(300, 599), headers=st.dictionaries(st.just("x-amzn-errortype"), st.text()), raw=st.none() | st.binary())
+@given(
+    answer=jsons,
+    status=st.integers(300, 599),
+    headers=st.dictionaries(st.just("x-amzn-errortype"), st.text()),
+    raw=st.none() | st.binary(),
+)
 def test_whatever_comes_is_an_answer_or_a_fault(kind, answer, status, headers, raw):
     module = find_kind(Target(kind, "https://x.example"), Endpoint.CHAT)
     try:
         amounts_to = module.reply(Endpoint.CHAT, QUESTION, answer)
     except Fault as fault:
         amounts_to = fault
-    assert amounts_to.status == 502 if isinstance(amounts_to, Fault) else isinstance(amounts_to["choices"], list)
-    found, error = module.error(status, headers, json.dumps(answer).encode() if raw is None else raw)
+    assert (
+        amounts_to.status == 502
+        if isinstance(amounts_to, Fault)
+        else isinstance(amounts_to["choices"], list)
+    )
+    found, error = module.error(
+        status, headers, json.dumps(answer).encode() if raw is None else raw
+    )
     assert 300 <= found < 600
     assert error.keys() == {"message", "type", "param", "code"}
     assert isinstance(error["message"], str)
@@ -63,7 +99,9 @@ def test_whatever_comes_is_an_answer_or_a_fault(kind, answer, status, headers, r
 @pytest.mark.parametrize("base", ["/v1", "/v1/", "/v1/chat/completions", "/v1/chat/completions/"])
 @pytest.mark.parametrize("endpoint", Endpoint)
 def test_openai_has_one_root(wire, base, endpoint):
-    request = arrived(wire, Target("openai", wire.url + base, credential="Bearer sk-1"), endpoint, QUESTION)
+    request = arrived(
+        wire, Target("openai", wire.url + base, credential="Bearer sk-1"), endpoint, QUESTION
+    )
     assert request.line == f"POST /v1/{endpoint} HTTP/1.1"
     assert request.headers["authorization"] == "Bearer sk-1"
     assert request.headers["content-type"] == "application/json"
@@ -72,29 +110,56 @@ def test_openai_has_one_root(wire, base, endpoint):
 
 
 def test_openai_may_have_addresses_of_its_own(wire):
-    target = Target("openai", f"{wire.url}/v1", urls={Endpoint.IMAGES: f"{wire.url}/pictures?x=1"}, credential="none", content_type="application/json; a=b")
+    target = Target(
+        "openai",
+        f"{wire.url}/v1",
+        urls={Endpoint.IMAGES: f"{wire.url}/pictures?x=1"},
+        credential="none",
+        content_type="application/json; a=b",
+    )
     request = arrived(wire, target, Endpoint.IMAGES, {"prompt": "A house"})
     assert request.line == "POST /pictures?x=1 HTTP/1.1"
     assert request.headers["content-type"] == "application/json; a=b"
     assert "authorization" not in request.headers
-    assert arrived(wire, target, Endpoint.CHAT, QUESTION).line == "POST /v1/chat/completions HTTP/1.1"
+    assert (
+        arrived(wire, target, Endpoint.CHAT, QUESTION).line == "POST /v1/chat/completions HTTP/1.1"
+    )
 
 
 def test_openai_is_asked_by_the_upstreams_name(wire):
     target = Target("openai", f"{wire.url}/v1", model="meta-llama/Llama-3:8b")
-    assert json.loads(arrived(wire, target, Endpoint.CHAT, QUESTION).body) == QUESTION | {"model": "meta-llama/Llama-3:8b"}
+    assert json.loads(arrived(wire, target, Endpoint.CHAT, QUESTION).body) == QUESTION | {
+        "model": "meta-llama/Llama-3:8b"
+    }
     assert QUESTION["model"] == "house"
 
 
 def test_openai_takes_a_form(wire):
-    form = [("model", "house"), ("prompt", "Ünder"), ("image[]", ("a.png", b"\x89PNG\r\n--", "image/png")), ("image[]", ("b.png", b"", "image/png"))]
-    request = arrived(wire, Target("openai", f"{wire.url}/v1", model="theirs"), Endpoint.EDITS, form)
-    boundary = re.fullmatch("multipart/form-data; boundary=(.+)", request.headers["content-type"])[1]
+    form = [
+        ("model", "house"),
+        ("prompt", "Ünder"),
+        ("image[]", ("a.png", b"\x89PNG\r\n--", "image/png")),
+        ("image[]", ("b.png", b"", "image/png")),
+    ]
+    request = arrived(
+        wire, Target("openai", f"{wire.url}/v1", model="theirs"), Endpoint.EDITS, form
+    )
+    boundary = re.fullmatch("multipart/form-data; boundary=(.+)", request.headers["content-type"])[
+        1
+    ]
     first, *parts, last = request.body.split(f"--{boundary}".encode())
     assert (first, last) == (b"", b"--\r\n")
-    found = [tuple(part.removeprefix(b"\r\n").removesuffix(b"\r\n").split(b"\r\n\r\n", 1)) for part in parts]
+    found = [
+        tuple(part.removeprefix(b"\r\n").removesuffix(b"\r\n").split(b"\r\n\r\n", 1))
+        for part in parts
+    ]
     assert [value for _, value in found] == ["Ünder".encode(), b"\x89PNG\r\n--", b"", b"theirs"]
-    assert [re.search(rb'name="([^"]+)"', head)[1] for head, _ in found] == [b"prompt", b"image[]", b"image[]", b"model"]
+    assert [re.search(rb'name="([^"]+)"', head)[1] for head, _ in found] == [
+        b"prompt",
+        b"image[]",
+        b"image[]",
+        b"model",
+    ]
 
 
 def test_openais_answer_is_left_alone():
@@ -128,12 +193,45 @@ def test_openais_answer_is_none(answer, code, text):
             b'{"error": {"message": "No", "type": "invalid_request_error", "param": "n", "code": 7}}',
             {"message": "No", "type": "invalid_request_error", "param": "n", "code": "7"},
         ),
-        (b'{"error": "model not found"}', {"message": "model not found", "type": None, "param": None, "code": None}),
-        (b'{"object": "error", "message": "Too long", "code": 400}', {"message": "Too long", "type": None, "param": None, "code": "400"}),
-        (b'{"detail": "Not Found"}', {"message": "Not Found", "type": None, "param": None, "code": None}),
-        (b"<html>", {"message": "The model's server answered 404.", "type": None, "param": None, "code": None}),
-        (b"[1]", {"message": "The model's server answered 404.", "type": None, "param": None, "code": None}),
-        (b'{"error": null}', {"message": "The model's server answered 404.", "type": None, "param": None, "code": None}),
+        (
+            b'{"error": "model not found"}',
+            {"message": "model not found", "type": None, "param": None, "code": None},
+        ),
+        (
+            b'{"object": "error", "message": "Too long", "code": 400}',
+            {"message": "Too long", "type": None, "param": None, "code": "400"},
+        ),
+        (
+            b'{"detail": "Not Found"}',
+            {"message": "Not Found", "type": None, "param": None, "code": None},
+        ),
+        (
+            b"<html>",
+            {
+                "message": "The model's server answered 404.",
+                "type": None,
+                "param": None,
+                "code": None,
+            },
+        ),
+        (
+            b"[1]",
+            {
+                "message": "The model's server answered 404.",
+                "type": None,
+                "param": None,
+                "code": None,
+            },
+        ),
+        (
+            b'{"error": null}',
+            {
+                "message": "The model's server answered 404.",
+                "type": None,
+                "param": None,
+                "code": None,
+            },
+        ),
     ],
 )
 def test_openais_errors(data, expected):
@@ -149,7 +247,10 @@ FILTERED = {
         "param": "prompt",
         "code": "content_filter",
         "status": 400,
-        "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True, "severity": "high"}}},
+        "innererror": {
+            "code": "ResponsibleAIPolicyViolation",
+            "content_filter_result": {"hate": {"filtered": True, "severity": "high"}},
+        },
     }
 }
 DEPLOYMENT = "/openai/deployments/gpt-4o"
@@ -159,18 +260,32 @@ DEPLOYMENT = "/openai/deployments/gpt-4o"
     ("base", "options", "path"),
     [
         ("", {}, "/openai/deployments/house/{}?api-version=2024-10-21"),
-        ("/", {"model": "gpt-4o", "api_version": "2025-03-01-preview"}, "/openai/deployments/gpt-4o/{}?api-version=2025-03-01-preview"),
+        (
+            "/",
+            {"model": "gpt-4o", "api_version": "2025-03-01-preview"},
+            "/openai/deployments/gpt-4o/{}?api-version=2025-03-01-preview",
+        ),
         ("/openai/", {"model": "gpt-4o"}, "/openai/deployments/gpt-4o/{}?api-version=2024-10-21"),
         ("", {"model": "a b/c?d"}, "/openai/deployments/a%20b%2Fc%3Fd/{}?api-version=2024-10-21"),
-        (f"{DEPLOYMENT}/chat/completions?api-version=2024-12-01-preview", {}, DEPLOYMENT + "/{}?api-version=2024-12-01-preview"),
-        (DEPLOYMENT, {"model": "other", "api_version": "2024-10-21"}, "/openai/deployments/other/{}?api-version=2024-10-21"),
+        (
+            f"{DEPLOYMENT}/chat/completions?api-version=2024-12-01-preview",
+            {},
+            DEPLOYMENT + "/{}?api-version=2024-12-01-preview",
+        ),
+        (
+            DEPLOYMENT,
+            {"model": "other", "api_version": "2024-10-21"},
+            "/openai/deployments/other/{}?api-version=2024-10-21",
+        ),
         ("/openai/v1/", {}, "/openai/v1/{}"),
         ("/openai/v1", {"api_version": "preview"}, "/openai/v1/{}?api-version=preview"),
     ],
 )
 @pytest.mark.parametrize("endpoint", Endpoint)
 def test_azures_addresses(wire, base, options, path, endpoint):
-    request = arrived(wire, Target("azure", wire.url + base, credential="key-1", **options), endpoint, QUESTION)
+    request = arrived(
+        wire, Target("azure", wire.url + base, credential="key-1", **options), endpoint, QUESTION
+    )
     assert request.line == f"POST {path.format(endpoint)} HTTP/1.1"
     assert request.headers["api-key"] == "key-1"
     assert "authorization" not in request.headers
@@ -178,10 +293,16 @@ def test_azures_addresses(wire, base, options, path, endpoint):
 
 
 USES = {
-    Endpoint.CHAT: lambda client: client.chat.completions.create(model="a b", messages=QUESTION["messages"]),
+    Endpoint.CHAT: lambda client: client.chat.completions.create(
+        model="a b", messages=QUESTION["messages"]
+    ),
     Endpoint.IMAGES: lambda client: client.images.generate(model="a b", prompt="A house"),
-    Endpoint.EDITS: lambda client: client.images.edit(model="a b", prompt="A house", image=("a.png", b"\x89PNG", "image/png")),
-    Endpoint.EMBEDDINGS: lambda client: client.embeddings.create(model="a b", input="house", encoding_format="float"),
+    Endpoint.EDITS: lambda client: client.images.edit(
+        model="a b", prompt="A house", image=("a.png", b"\x89PNG", "image/png")
+    ),
+    Endpoint.EMBEDDINGS: lambda client: client.embeddings.create(
+        model="a b", input="house", encoding_format="float"
+    ),
 }
 
 
@@ -190,19 +311,25 @@ USES = {
 def test_azure_gets_what_its_own_client_sends(wire, endpoint, proof):
     wire.answer = json_reply(b'{"choices": [], "data": []}')
     before = len(wire.seen)
-    with openai.AzureOpenAI(azure_endpoint=wire.url, api_version="2024-10-21", max_retries=0, **proof) as client:
+    with openai.AzureOpenAI(
+        azure_endpoint=wire.url, api_version="2024-10-21", max_retries=0, **proof
+    ) as client:
         USES[endpoint](client)
     [theirs] = wire.seen[before:]
     body = [("model", "a b")] if endpoint is Endpoint.EDITS else json.loads(theirs.body)
     credential = proof.get("api_key") or f"Bearer {proof['azure_ad_token']}"
     ours = arrived(wire, Target("azure", wire.url, credential=credential), endpoint, body)
     assert ours.line == theirs.line
-    assert {name: ours.headers.get(name) for name in ("api-key", "authorization")} == {name: theirs.headers.get(name) for name in ("api-key", "authorization")}
+    assert {name: ours.headers.get(name) for name in ("api-key", "authorization")} == {
+        name: theirs.headers.get(name) for name in ("api-key", "authorization")
+    }
     assert endpoint is Endpoint.EDITS or json.loads(ours.body) == json.loads(theirs.body)
 
 
 def test_azure_takes_a_token_instead_of_a_key(wire):
-    request = arrived(wire, Target("azure", wire.url, credential="Bearer eyJ"), Endpoint.CHAT, QUESTION)
+    request = arrived(
+        wire, Target("azure", wire.url, credential="Bearer eyJ"), Endpoint.CHAT, QUESTION
+    )
     assert request.headers["authorization"] == "Bearer eyJ"
     assert "api-key" not in request.headers
     request = arrived(wire, Target("azure", wire.url, credential="none"), Endpoint.CHAT, QUESTION)
@@ -210,9 +337,16 @@ def test_azure_takes_a_token_instead_of_a_key(wire):
 
 
 def test_azure_takes_a_form(wire):
-    form = [("model", "pictures"), ("prompt", "A house"), ("image", ("a.png", b"\x89PNG", "image/png"))]
+    form = [
+        ("model", "pictures"),
+        ("prompt", "A house"),
+        ("image", ("a.png", b"\x89PNG", "image/png")),
+    ]
     request = arrived(wire, Target("azure", wire.url, credential="k"), Endpoint.EDITS, form)
-    assert request.line == "POST /openai/deployments/pictures/images/edits?api-version=2024-10-21 HTTP/1.1"
+    assert (
+        request.line
+        == "POST /openai/deployments/pictures/images/edits?api-version=2024-10-21 HTTP/1.1"
+    )
     assert b'name="image"; filename="a.png"' in request.body
 
 
@@ -237,9 +371,17 @@ def test_azure_has_no_deployment_that_is_no_step(wire, name):
 )
 def test_azure_is_asked_to_count_a_stream_where_it_can(wire, base, version, more, counts):
     body = QUESTION | {"stream": True, "stream_options": {"include_usage": True}} | more
-    sent = json.loads(arrived(wire, Target("azure", wire.url + base, api_version=version), Endpoint.CHAT, body).body)
+    sent = json.loads(
+        arrived(
+            wire, Target("azure", wire.url + base, api_version=version), Endpoint.CHAT, body
+        ).body
+    )
     assert ("stream_options" in sent) is counts
-    assert sent == (body if counts else {name: value for name, value in body.items() if name != "stream_options"})
+    assert sent == (
+        body
+        if counts
+        else {name: value for name, value in body.items() if name != "stream_options"}
+    )
 
 
 def test_azures_filter_says_so(wire):
@@ -248,7 +390,12 @@ def test_azures_filter_says_so(wire):
     assert module.STREAMS
     assert module.error(400, {}, json.dumps(FILTERED).encode()) == (
         400,
-        {"message": "The response was filtered.", "type": None, "param": "prompt", "code": "content_filter"},
+        {
+            "message": "The response was filtered.",
+            "type": None,
+            "param": "prompt",
+            "code": "content_filter",
+        },
     )
     busy = b'{"statusCode": 429, "message": "Rate limit is exceeded. Try again in 7 seconds."}'
     status, error = module.error(429, {"retry-after": "7"}, busy)
@@ -256,23 +403,70 @@ def test_azures_filter_says_so(wire):
 
 
 def test_azures_stream_is_openais():
-    first = {"id": "", "object": "", "model": "", "created": 0, "choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]}
-    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "gpt-4o-2024-08-06", "created": 1}
+    first = {
+        "id": "",
+        "object": "",
+        "model": "",
+        "created": 0,
+        "choices": [],
+        "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}],
+    }
+    head = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "model": "gpt-4o-2024-08-06",
+        "created": 1,
+    }
     chunks = [
         first,
-        head | {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "content_filter_results": {}}]},
-        head | {"choices": [{"index": 0, "delta": {"content": "So."}, "finish_reason": None, "content_filter_results": {"hate": {"filtered": False}}}]},
-        head | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "content_filter_results": {}}]},
-        head | {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}},
+        head
+        | {
+            "choices": [
+                {
+                    "index": 0,
+                    "delta": {"role": "assistant", "content": ""},
+                    "finish_reason": None,
+                    "content_filter_results": {},
+                }
+            ]
+        },
+        head
+        | {
+            "choices": [
+                {
+                    "index": 0,
+                    "delta": {"content": "So."},
+                    "finish_reason": None,
+                    "content_filter_results": {"hate": {"filtered": False}},
+                }
+            ]
+        },
+        head
+        | {
+            "choices": [
+                {"index": 0, "delta": {}, "finish_reason": "stop", "content_filter_results": {}}
+            ]
+        },
+        head
+        | {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}},
     ]
-    raw = b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+    raw = (
+        b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks)
+        + b"data: [DONE]\n\n"
+    )
     reply = sse.Reply()
     reply.feed(raw)
     reply.digest()
     assert (reply.done, reply.bad, reply.finished) == (True, 0, True)
     assert reply.completion() == head | {
         "object": "chat.completion",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "So."}, "finish_reason": "stop"}],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "So."},
+                "finish_reason": "stop",
+            }
+        ],
         "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
     }
     assert b"prompt_filter_results" in sse.without_usage(raw)

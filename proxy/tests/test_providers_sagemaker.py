@@ -21,7 +21,9 @@ THEN = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
 
 
 def runtime(wire, **more):
-    return Target("sagemaker", wire.url, **{"credential": aws.CREDENTIAL, "region": "us-east-1", **more})
+    return Target(
+        "sagemaker", wire.url, **{"credential": aws.CREDENTIAL, "region": "us-east-1", **more}
+    )
 
 
 def lambda_(wire, **more):
@@ -42,69 +44,170 @@ def reads(target, body):
 # Signatures -----------------------------------------------------------------------------------------------------
 
 PUBLISHED = [  # AWS's own test suite and documentation: of requests at THEN with the pair of aws.KEYS, in us-east-1
-    ("GET", "example.amazonaws.com", "/", "", b"", "service", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
-    ("GET", "example.amazonaws.com", "/?Param2=value2&Param1=value1", "", b"", "service", "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"),
-    ("GET", "example.amazonaws.com", "/?%E1%88%B4=bar", "", b"", "service", "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04"),
-    ("POST", "example.amazonaws.com", "/", "", b"", "service", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
     (
-        "POST", "example.amazonaws.com", "/", "application/x-www-form-urlencoded", b"Param1=value1", "service",
+        "GET",
+        "example.amazonaws.com",
+        "/",
+        "",
+        b"",
+        "service",
+        "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+    ),
+    (
+        "GET",
+        "example.amazonaws.com",
+        "/?Param2=value2&Param1=value1",
+        "",
+        b"",
+        "service",
+        "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+    ),
+    (
+        "GET",
+        "example.amazonaws.com",
+        "/?%E1%88%B4=bar",
+        "",
+        b"",
+        "service",
+        "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04",
+    ),
+    (
+        "POST",
+        "example.amazonaws.com",
+        "/",
+        "",
+        b"",
+        "service",
+        "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+    ),
+    (
+        "POST",
+        "example.amazonaws.com",
+        "/",
+        "application/x-www-form-urlencoded",
+        b"Param1=value1",
+        "service",
         "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
     ),
     (
-        "GET", "iam.amazonaws.com", "/?Action=ListUsers&Version=2010-05-08", "application/x-www-form-urlencoded; charset=utf-8", b"", "iam",
+        "GET",
+        "iam.amazonaws.com",
+        "/?Action=ListUsers&Version=2010-05-08",
+        "application/x-www-form-urlencoded; charset=utf-8",
+        b"",
+        "iam",
         "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7",
     ),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("method", "host", "target", "content_type", "body", "service", "signature"), PUBLISHED)
+@pytest.mark.parametrize(
+    ("method", "host", "target", "content_type", "body", "service", "signature"), PUBLISHED
+)
 def test_published_signatures(method, host, target, content_type, body, service, signature):
     given = {"Content-Type": content_type} if content_type else {}
     keys = sigv4.Keys(*aws.CREDENTIAL.split(":"))
-    ours = sigv4.signed(method, f"https://{host}{target}", given, body, keys, region="us-east-1", service=service, now=THEN)
+    ours = sigv4.signed(
+        method,
+        f"https://{host}{target}",
+        given,
+        body,
+        keys,
+        region="us-east-1",
+        service=service,
+        now=THEN,
+    )
     names = "content-type;host;x-amz-date" if content_type else "host;x-amz-date"
     claim = f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/{service}/aws4_request, SignedHeaders={names}, Signature={signature}"
     assert ours == given | {"Host": host, "X-Amz-Date": "20150830T123600Z", "Authorization": claim}
-    arrived = {"host": host, "x-amz-date": "20150830T123600Z", "authorization": claim} | ({"content-type": content_type} if content_type else {})
+    arrived = {"host": host, "x-amz-date": "20150830T123600Z", "authorization": claim} | (
+        {"content-type": content_type} if content_type else {}
+    )
     request = Request(f"{method} {target} HTTP/1.1", arrived, body)
     assert aws.refused(request, service=service, now=THEN) == ""
     forged = arrived | {"authorization": claim[:-1] + ("0" if claim[-1] != "0" else "1")}
-    assert aws.refused(request._replace(headers=forged), service=service, now=THEN) == "InvalidSignatureException: proof"
+    assert (
+        aws.refused(request._replace(headers=forged), service=service, now=THEN)
+        == "InvalidSignatureException: proof"
+    )
 
 
 HOST = "runtime.sagemaker.eu-west-1.amazonaws.com"
 SPOKEN = '{"inputs": "Wärum?"}'.encode()
 BOTO = [  # what boto3 1.44.5 made of invoke_endpoint at THEN: endpoint, session token → step of the path, signature
-    ("llama-2-7b", "", "llama-2-7b", "9862efe5e14d2247cf3e2e6a0346980abfffc83149e4fdd74532a31e57d29028"),
-    ("llama-2-7b", "session//token+=", "llama-2-7b", "2fd7aa78a255f4a9eecabf80680ce1bcb095ff1ea870b9fbd31f87f99c3ea617"),
-    ("two words", "", "two%20words", "16f04f0a5c1da1f0692ddcbe243026833faf0270be6fc6f798c8dec348cc09e5"),
+    (
+        "llama-2-7b",
+        "",
+        "llama-2-7b",
+        "9862efe5e14d2247cf3e2e6a0346980abfffc83149e4fdd74532a31e57d29028",
+    ),
+    (
+        "llama-2-7b",
+        "session//token+=",
+        "llama-2-7b",
+        "2fd7aa78a255f4a9eecabf80680ce1bcb095ff1ea870b9fbd31f87f99c3ea617",
+    ),
+    (
+        "two words",
+        "",
+        "two%20words",
+        "16f04f0a5c1da1f0692ddcbe243026833faf0270be6fc6f798c8dec348cc09e5",
+    ),
     ("a/b", "", "a%2Fb", "91e89c9b9566682c5babefa2fac3adae4ef30c51d243b4a4a0106ce0152b956c"),
-    ("a/b", "session//token+=", "a%2Fb", "a653ae77949f2a461a28487a47c24f52880dcea3d60970085cc67271ffc5cab0"),
+    (
+        "a/b",
+        "session//token+=",
+        "a%2Fb",
+        "a653ae77949f2a461a28487a47c24f52880dcea3d60970085cc67271ffc5cab0",
+    ),
     ("50%", "", "50%25", "f4a850a8672f96b565e09c89335ec7f2597ea356c421d761c5b870d5b682c03a"),
     ("100%25", "", "100%2525", "a3d4918b43ddacee31b82e049b422ea6656dacbdd5e8d8c4737c417599abf786"),
     ("ünder", "", "%C3%BCnder", "0ac3bedcc6c3c12ba9fa95e9d16d2b7729d09bb8237faef9d1daa4dc2a74b391"),
-    ("a+b=c&d?e#f", "", "a%2Bb%3Dc%26d%3Fe%23f", "0b3186fed7707a89eaa6c84cf61d71014db1116fdc3708d2a52d6d9278e12113"),
+    (
+        "a+b=c&d?e#f",
+        "",
+        "a%2Bb%3Dc%26d%3Fe%23f",
+        "0b3186fed7707a89eaa6c84cf61d71014db1116fdc3708d2a52d6d9278e12113",
+    ),
     ("~.-_", "", "~.-_", "2156701747a0eb63157f8eafbc9511f5af2864a6a235793a6868452eb51c9008"),
     ("...", "", "...", "3ec5aa5040463f712091bdba8b8ddd82a6be00d2a0de711ff533794ebeb9d736"),
 ]
 
 
 @pytest.mark.parametrize(("name", "token", "escaped", "signature"), BOTO)
-def test_an_endpoint_has_the_address_and_the_proof_that_boto3_gives_it(wire, name, token, escaped, signature):
+def test_an_endpoint_has_the_address_and_the_proof_that_boto3_gives_it(
+    wire, name, token, escaped, signature
+):
     credential = f"{aws.CREDENTIAL}:{token}" if token else aws.CREDENTIAL
     names = f"content-type;host;x-amz-date;{'x-amz-security-token;' if token else ''}x-amzn-sagemaker-custom-attributes"
     claim = f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/eu-west-1/sagemaker/aws4_request, SignedHeaders={names}, Signature={signature}"
-    given = {"Content-Type": "application/json", "X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true"}
+    given = {
+        "Content-Type": "application/json",
+        "X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true",
+    }
 
-    theirs = given | {"Host": HOST, "X-Amz-Date": "20150830T123600Z", "Authorization": claim} | ({"X-Amz-Security-Token": token} if token else {})
-    request = Request(f"POST /endpoints/{escaped}/invocations HTTP/1.1", {key.lower(): value for key, value in theirs.items()}, SPOKEN)
+    theirs = (
+        given
+        | {"Host": HOST, "X-Amz-Date": "20150830T123600Z", "Authorization": claim}
+        | ({"X-Amz-Security-Token": token} if token else {})
+    )
+    request = Request(
+        f"POST /endpoints/{escaped}/invocations HTTP/1.1",
+        {key.lower(): value for key, value in theirs.items()},
+        SPOKEN,
+    )
     assert aws.refused(request, "eu-west-1", now=THEN) == ""
 
     target = Target("sagemaker", f"https://{HOST}", credential=credential, model=name)
     url = find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION).url
     assert url == f"https://{HOST}/endpoints/{escaped}/invocations"
     keys = sigv4.Keys(*credential.split(":"))
-    assert sigv4.signed("POST", url, given, SPOKEN, keys, region="eu-west-1", service="sagemaker", now=THEN) == theirs
+    assert (
+        sigv4.signed(
+            "POST", url, given, SPOKEN, keys, region="eu-west-1", service="sagemaker", now=THEN
+        )
+        == theirs
+    )
 
     wire.answer = aws.runtime("So.")
     status, answer, _ = asked(runtime(wire, credential=credential, model=name))
@@ -122,12 +225,23 @@ def test_a_changed_request_is_not_believed(wire):
         genuine._replace(body=genuine.body + b" "),
         genuine._replace(line=genuine.line.replace("llama", "lama")),
         genuine._replace(line=genuine.line.replace("POST", "PUT")),
-        *(genuine._replace(headers=headers | {name: "other"}) for name in ("host", "content-type", "x-amz-security-token")),
-        genuine._replace(headers=headers | {"x-amzn-sagemaker-custom-attributes": "accept_eula=false"}),
-        genuine._replace(headers=headers | {"authorization": headers["authorization"].replace("AKIDEXAMPLE", "AKIDSOMEBODY")}),
+        *(
+            genuine._replace(headers=headers | {name: "other"})
+            for name in ("host", "content-type", "x-amz-security-token")
+        ),
+        genuine._replace(
+            headers=headers | {"x-amzn-sagemaker-custom-attributes": "accept_eula=false"}
+        ),
+        genuine._replace(
+            headers=headers
+            | {"authorization": headers["authorization"].replace("AKIDEXAMPLE", "AKIDSOMEBODY")}
+        ),
     ):
         assert aws.refused(changed) == "InvalidSignatureException: proof"
-    assert aws.refused(genuine, now=datetime.now(UTC) + timedelta(hours=1)) == "InvalidSignatureException: clock"
+    assert (
+        aws.refused(genuine, now=datetime.now(UTC) + timedelta(hours=1))
+        == "InvalidSignatureException: clock"
+    )
     assert aws.refused(genuine, region="eu-west-1") == "InvalidSignatureException: scope"
 
 
@@ -150,7 +264,9 @@ def test_the_host_names_the_region(host, region):
 
 def test_a_whole_address_is_taken_as_it_is(wire):
     wire.answer = aws.runtime("So.")
-    status, _, _ = asked(replace(runtime(wire, model="other"), base_url=f"{wire.url}/endpoints/a%20b/invocations"))
+    status, _, _ = asked(
+        replace(runtime(wire, model="other"), base_url=f"{wire.url}/endpoints/a%20b/invocations")
+    )
     assert status == 200
     assert wire.seen[-1].line == "POST /endpoints/a%20b/invocations HTTP/1.1"
 
@@ -158,11 +274,42 @@ def test_a_whole_address_is_taken_as_it_is(wire):
 @pytest.mark.parametrize(
     ("target", "status", "code"),
     [
-        (Target("sagemaker", "https://10.0.0.1", credential=aws.CREDENTIAL), 502, "upstream_misconfigured"),
-        (Target("sagemaker", "https://runtime.sagemaker.eu-west-1.amazonaws.com"), 502, "upstream_credentials"),
-        (Target("sagemaker", "https://runtime.sagemaker.eu-west-1.amazonaws.com", credential="none"), 502, "upstream_credentials"),
-        (Target("sagemaker", "https://runtime.sagemaker.eu-west-1.amazonaws.com", credential="AKIDEXAMPLE:"), 502, "upstream_credentials"),
-        (Target("sagemaker", "https://runtime.sagemaker.eu-west-1.amazonaws.com", credential=aws.CREDENTIAL, model=".."), 404, "model_not_found"),
+        (
+            Target("sagemaker", "https://10.0.0.1", credential=aws.CREDENTIAL),
+            502,
+            "upstream_misconfigured",
+        ),
+        (
+            Target("sagemaker", "https://runtime.sagemaker.eu-west-1.amazonaws.com"),
+            502,
+            "upstream_credentials",
+        ),
+        (
+            Target(
+                "sagemaker", "https://runtime.sagemaker.eu-west-1.amazonaws.com", credential="none"
+            ),
+            502,
+            "upstream_credentials",
+        ),
+        (
+            Target(
+                "sagemaker",
+                "https://runtime.sagemaker.eu-west-1.amazonaws.com",
+                credential="AKIDEXAMPLE:",
+            ),
+            502,
+            "upstream_credentials",
+        ),
+        (
+            Target(
+                "sagemaker",
+                "https://runtime.sagemaker.eu-west-1.amazonaws.com",
+                credential=aws.CREDENTIAL,
+                model="..",
+            ),
+            404,
+            "model_not_found",
+        ),
     ],
 )
 def test_what_cannot_be_addressed_or_signed_is_not_sent(target, status, code):
@@ -188,8 +335,13 @@ def test_behind_an_api_gateway_nothing_proves_anything(wire):
     assert (status, answer) == (200, [{"generation": {"role": "assistant", "content": "So."}}])
     assert request.line == "POST /prod/chat?stage=1 HTTP/1.1"
     assert request.headers["content-type"] == "application/json"
-    assert not {name for name in request.headers if name == "authorization" or name.startswith("x-amz")}
-    assert json.loads(request.body) == {"inputs": [[{"role": "user", "content": "Why?"}]], "parameters": DEFAULTS}
+    assert not {
+        name for name in request.headers if name == "authorization" or name.startswith("x-amz")
+    }
+    assert json.loads(request.body) == {
+        "inputs": [[{"role": "user", "content": "Why?"}]],
+        "parameters": DEFAULTS,
+    }
     asked(lambda_(wire, credential="Bearer t"))
     assert wire.seen[-1].headers["authorization"] == "Bearer t"
 
@@ -198,12 +350,36 @@ def test_behind_an_api_gateway_nothing_proves_anything(wire):
 def test_messages_and_parameters_in_the_containers_words(wire, kind):
     messages = [
         {"role": "developer", "content": "Be short."},
-        {"role": "user", "content": [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]},
-        {"role": "assistant", "content": "Ünder", "refusal": None, "annotations": [], "tool_calls": None, "reasoning_content": "Hm."},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}],
+        },
+        {
+            "role": "assistant",
+            "content": "Ünder",
+            "refusal": None,
+            "annotations": [],
+            "tool_calls": None,
+            "reasoning_content": "Hm.",
+        },
         {"role": "user", "content": "Why?", "name": None},
     ]
-    labels = {"user": "u", "stream": True, "stream_options": {"include_usage": True}, "metadata": {"a": "b"}, "safety_identifier": "s"}
-    neutral = {"n": 1, "presence_penalty": 0.0, "frequency_penalty": 0, "tools": [], "logit_bias": {}, "response_format": {"type": "text"}, "seed": None}
+    labels = {
+        "user": "u",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "metadata": {"a": "b"},
+        "safety_identifier": "s",
+    }
+    neutral = {
+        "n": 1,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0,
+        "tools": [],
+        "logit_bias": {},
+        "response_format": {"type": "text"},
+        "seed": None,
+    }
     found = reads(kind(wire), {"model": "m", "messages": messages, **labels, **neutral})
     assert found == {
         "inputs": [
@@ -226,14 +402,20 @@ def test_messages_and_parameters_in_the_containers_words(wire, kind):
         ({"temperature": 0, "top_p": 1}, {"temperature": 0, "top_p": 1}),
         ({"stop": "."}, {"stop": ["."]}),
         ({"stop": [".", "!"]}, {"stop": [".", "!"]}),
-        ({"seed": 0, "top_k": 3, "repetition_penalty": 1.1}, {"seed": 0, "top_k": 3, "repetition_penalty": 1.1}),
+        (
+            {"seed": 0, "top_k": 3, "repetition_penalty": 1.1},
+            {"seed": 0, "top_k": 3, "repetition_penalty": 1.1},
+        ),
     ],
 )
 def test_parameters_are_renamed(wire, given, read):
     assert reads(lambda_(wire), QUESTION | given)["parameters"] == DEFAULTS | read
 
 
-PICTURE = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}]
+PICTURE = [
+    {"type": "text", "text": "What?"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}},
+]
 
 
 @pytest.mark.parametrize("kind", [runtime, lambda_])
@@ -247,8 +429,19 @@ PICTURE = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url":
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"tomorrows_parameter": 0}, "tomorrows_parameter"),
         ({"messages": [{"role": "user", "content": PICTURE}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b", "tool_call_id": "c"}]}, "messages[1].role"),
-        ({"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}]}, "messages[0].tool_calls"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "a"},
+                    {"role": "tool", "content": "b", "tool_call_id": "c"},
+                ]
+            },
+            "messages[1].role",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}]},
+            "messages[0].tool_calls",
+        ),
         ({"messages": [{"role": "assistant", "content": None}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": "a", "name": "alice"}]}, "messages[0].name"),
         ({"messages": [{"role": "user", "content": [1]}]}, "messages[0].content"),
@@ -258,7 +451,12 @@ def test_what_it_has_no_words_for_is_refused_by_name(wire, kind, body, param):
     with pytest.raises(Fault) as caught:
         reads(kind(wire), QUESTION | body)
     fault = caught.value
-    assert (fault.status, fault.code, fault.type, fault.param) == (400, "unsupported_parameter", "invalid_request_error", param)
+    assert (fault.status, fault.code, fault.type, fault.param) == (
+        400,
+        "unsupported_parameter",
+        "invalid_request_error",
+        param,
+    )
     assert param.rpartition(".")[2] in fault.text or "text only" in fault.text
 
 
@@ -267,7 +465,11 @@ def test_what_it_has_no_words_for_is_refused_by_name(wire, kind, body, param):
 def test_it_only_chats(wire, kind, endpoint):
     with pytest.raises(Fault) as caught:
         find_kind(kind(wire), endpoint)
-    assert (caught.value.status, caught.value.code, caught.value.param) == (404, "endpoint_not_supported", "model")
+    assert (caught.value.status, caught.value.code, caught.value.param) == (
+        404,
+        "endpoint_not_supported",
+        "model",
+    )
 
 
 # What an answer amounts to --------------------------------------------------------------------------------------
@@ -292,15 +494,39 @@ def test_an_answer_is_a_completion(wire, kind, answer):
     assert completion["id"] != module.reply(Endpoint.CHAT, QUESTION, answer)["id"]
     assert (completion["object"], completion["model"]) == ("chat.completion", "llama")
     [choice] = completion["choices"]
-    assert choice == {"index": 0, "message": {"role": "assistant", "content": "So, so."}, "logprobs": None, "finish_reason": "stop"}
-    assert completion["usage"] == {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "estimated": True}
+    assert choice == {
+        "index": 0,
+        "message": {"role": "assistant", "content": "So, so."},
+        "logprobs": None,
+        "finish_reason": "stop",
+    }
+    assert completion["usage"] == {
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "total_tokens": 3,
+        "estimated": True,
+    }
     streamed = sse.Reply()
     streamed.feed(sse.as_stream(completion))
     streamed.digest()
-    assert streamed.completion() == completion | {"choices": [{key: value for key, value in choice.items() if key != "logprobs"}]}
+    assert streamed.completion() == completion | {
+        "choices": [{key: value for key, value in choice.items() if key != "logprobs"}]
+    }
 
 
-@pytest.mark.parametrize("answer", [None, [], {}, "So.", [[]], [{"generation": None}], {"generation": {"content": 1}}, {"generated_text": [{}]}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {},
+        "So.",
+        [[]],
+        [{"generation": None}],
+        {"generation": {"content": 1}},
+        {"generated_text": [{}]},
+    ],
+)
 def test_an_answer_is_none(wire, answer):
     with pytest.raises(Fault) as caught:
         find_kind(runtime(wire), Endpoint.CHAT).reply(Endpoint.CHAT, QUESTION, answer)
@@ -310,24 +536,65 @@ def test_an_answer_is_none(wire, answer):
 def test_a_lambda_that_failed_says_so_at_200(wire):
     with pytest.raises(Fault) as caught:
         find_kind(lambda_(wire), Endpoint.CHAT).reply(
-            Endpoint.CHAT, QUESTION, {"errorMessage": "Task timed out after 3.00 seconds", "errorType": "Sandbox.Timedout"}
+            Endpoint.CHAT,
+            QUESTION,
+            {"errorMessage": "Task timed out after 3.00 seconds", "errorType": "Sandbox.Timedout"},
         )
-    assert (caught.value.status, caught.value.code, caught.value.text) == (502, "upstream_failed", "Task timed out after 3.00 seconds")
+    assert (caught.value.status, caught.value.code, caught.value.text) == (
+        502,
+        "upstream_failed",
+        "Task timed out after 3.00 seconds",
+    )
 
 
-MODEL_ERROR = {"ErrorCode": "X", "Message": "Received client error", "OriginalStatusCode": 422, "OriginalMessage": "temperature must be positive"}
+MODEL_ERROR = {
+    "ErrorCode": "X",
+    "Message": "Received client error",
+    "OriginalStatusCode": 422,
+    "OriginalMessage": "temperature must be positive",
+}
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "body", "expected"),
     [
         (424, "ModelError", MODEL_ERROR, (422, "temperature must be positive", "ModelError")),
-        (424, "ModelError", MODEL_ERROR | {"OriginalStatusCode": 500, "OriginalMessage": ""}, (500, "Received client error", "ModelError")),
-        (424, "ModelError", MODEL_ERROR | {"OriginalStatusCode": 200}, (424, "temperature must be positive", "ModelError")),
-        (400, "ThrottlingException:http://x/", {"message": "Rate exceeded"}, (429, "Rate exceeded", "ThrottlingException")),
-        (400, "ExpiredTokenException", {"message": "Expired"}, (403, "Expired", "ExpiredTokenException")),
-        (400, "ValidationError", {"Message": "Endpoint not found."}, (400, "Endpoint not found.", "ValidationError")),
-        (504, "", {"message": "Endpoint request timed out"}, (504, "Endpoint request timed out", None)),
+        (
+            424,
+            "ModelError",
+            MODEL_ERROR | {"OriginalStatusCode": 500, "OriginalMessage": ""},
+            (500, "Received client error", "ModelError"),
+        ),
+        (
+            424,
+            "ModelError",
+            MODEL_ERROR | {"OriginalStatusCode": 200},
+            (424, "temperature must be positive", "ModelError"),
+        ),
+        (
+            400,
+            "ThrottlingException:http://x/",
+            {"message": "Rate exceeded"},
+            (429, "Rate exceeded", "ThrottlingException"),
+        ),
+        (
+            400,
+            "ExpiredTokenException",
+            {"message": "Expired"},
+            (403, "Expired", "ExpiredTokenException"),
+        ),
+        (
+            400,
+            "ValidationError",
+            {"Message": "Endpoint not found."},
+            (400, "Endpoint not found.", "ValidationError"),
+        ),
+        (
+            504,
+            "",
+            {"message": "Endpoint request timed out"},
+            (504, "Endpoint request timed out", None),
+        ),
         (502, "", {"message": None}, (502, "The model's server answered 502.", None)),
         (503, "", [], (503, "The model's server answered 503.", None)),
     ],

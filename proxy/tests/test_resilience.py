@@ -18,9 +18,13 @@ from proxy.tests.wire import SSE, Answer, Request, Wire, chunk, exactly, json_re
 from proxy.upstreams import gate
 
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}
-ANSWER = json.dumps({"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [CHOICE]}).encode()
+ANSWER = json.dumps(
+    {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [CHOICE]}
+).encode()
 FINE = json_reply(ANSWER)
-STREAM = exactly(SSE, chunk(word("Fi")), chunk(word("ne.", "stop")), chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+STREAM = exactly(
+    SSE, chunk(word("Fi")), chunk(word("ne.", "stop")), chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+)
 TRIES = calls.TRIES
 
 
@@ -66,7 +70,14 @@ def gateway(database, folder, first, second, wire):
         model = Model.objects.create(name=name)
         for order, upstream in enumerate(upstreams):
             Route.objects.create(model=model, upstream=upstream, order=order)
-    gateway = Gateway(folder, DATABASE_URL=database, LLM_ENDPOINT=f"{wire.url}{CHAT}", UPSTREAM_PAUSE=0.2, LLM_TIMEOUT=10, DB_POOL=8)
+    gateway = Gateway(
+        folder,
+        DATABASE_URL=database,
+        LLM_ENDPOINT=f"{wire.url}{CHAT}",
+        UPSTREAM_PAUSE=0.2,
+        LLM_TIMEOUT=10,
+        DB_POOL=8,
+    )
     yield gateway
     gateway.stop()
     Model.objects.all().delete()
@@ -77,7 +88,11 @@ def gateway(database, folder, first, second, wire):
 def healthy(gateway, first, second):
     """Both serve, and the breakers are closed."""
     first.answer = second.answer = FINE
-    eventually(lambda: gateway.ask("warm up", model="chain").status == 200 and the_last(first, second) is first)
+    eventually(
+        lambda: (
+            gateway.ask("warm up", model="chain").status == 200 and the_last(first, second) is first
+        )
+    )
     first.seen.clear()
     second.seen.clear()
 
@@ -94,12 +109,19 @@ def said_in(request: Request) -> str:
 
 
 def tries(snapshot) -> list[tuple[str, int | None, str]]:
-    return [(each["upstream"], each["status"], each["error"]) for each in json.loads(snapshot.attempts or "[]")]
+    return [
+        (each["upstream"], each["status"], each["error"])
+        for each in json.loads(snapshot.attempts or "[]")
+    ]
 
 
-@pytest.mark.parametrize("status", ["408 Late", "429 Too Many", "500 Odd", "503 Unavailable", "529 Odd"])
+@pytest.mark.parametrize(
+    "status", ["408 Late", "429 Too Many", "500 Odd", "503 Unavailable", "529 Odd"]
+)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_status_that_says_not_done_is_tried_again_then_elsewhere(gateway, first, second, status, stream):
+def test_a_status_that_says_not_done_is_tried_again_then_elsewhere(
+    gateway, first, second, status, stream
+):
     first.answer, second.answer = failing(status), STREAM if stream else FINE
     reply = gateway.ask(marked(), model="chain", stream=stream)
     assert reply.status == 200
@@ -115,7 +137,11 @@ def test_a_second_try_that_serves(gateway, first, second):
     answers = [failing("503 Unavailable"), FINE]
     first.answer = lambda sock, request: answers.pop(0)(sock, request)
     reply = gateway.ask(marked(), model="chain")
-    assert (reply.text, the(reply).upstream, tries(the(reply))) == ("Fine.", "ONE", [("one", 503, "busy"), ("one", 200, "")])
+    assert (reply.text, the(reply).upstream, tries(the(reply))) == (
+        "Fine.",
+        "ONE",
+        [("one", 503, "busy"), ("one", 200, "")],
+    )
     assert not second.seen
 
 
@@ -131,27 +157,65 @@ def test_a_refusal_is_the_callers_to_read(gateway, first, second, status):
 
 def no_stream(*events: object) -> Answer:
     """A stream that ends without an answer."""
-    return exactly(SSE, *(chunk(b"data: %s\n\n" % json.dumps(event).encode()) for event in events), b"0\r\n\r\n")
+    return exactly(
+        SSE,
+        *(chunk(b"data: %s\n\n" % json.dumps(event).encode()) for event in events),
+        b"0\r\n\r\n",
+    )
 
 
 NO_ANSWERS = {  # at status 200, before anything of an answer
     "an error event": (no_stream({"error": {"message": "not now"}}), True, 200, "upstream_failed"),
-    "an error event that names its status": (no_stream({"error": {"message": "not now", "code": 503}}), True, 503, "upstream_failed"),
-    "an error event that means one": (no_stream({"error": {"message": "not now", "type": "rate_limit_error", "code": "busy"}}), True, 429, "busy"),
+    "an error event that names its status": (
+        no_stream({"error": {"message": "not now", "code": 503}}),
+        True,
+        503,
+        "upstream_failed",
+    ),
+    "an error event that means one": (
+        no_stream({"error": {"message": "not now", "type": "rate_limit_error", "code": "busy"}}),
+        True,
+        429,
+        "busy",
+    ),
     "a stream that ends": (no_stream(), True, 200, "upstream_truncated"),
     "a stream that is cut": (exactly(SSE), True, 200, "upstream_truncated"),
     "half an event": (exactly(SSE, chunk(b'data: {"choices": [')), True, 200, "upstream_truncated"),
     "no events": (no_stream("odd"), True, 200, "upstream_bad_reply"),
-    "an error as JSON": (json_reply(b'{"error": {"message": "not now"}}'), False, 200, "upstream_failed"),
-    "an error as JSON for a stream": (json_reply(b'{"error": {"message": "not now", "code": "500"}}'), True, 500, "upstream_failed"),
-    "an error event for JSON": (no_stream({"error": {"message": "not now"}}), False, 200, "upstream_failed"),
-    "a page": (json_reply(b"<html>Sign in</html>", kind="text/html"), False, 200, "upstream_bad_reply"),
+    "an error as JSON": (
+        json_reply(b'{"error": {"message": "not now"}}'),
+        False,
+        200,
+        "upstream_failed",
+    ),
+    "an error as JSON for a stream": (
+        json_reply(b'{"error": {"message": "not now", "code": "500"}}'),
+        True,
+        500,
+        "upstream_failed",
+    ),
+    "an error event for JSON": (
+        no_stream({"error": {"message": "not now"}}),
+        False,
+        200,
+        "upstream_failed",
+    ),
+    "a page": (
+        json_reply(b"<html>Sign in</html>", kind="text/html"),
+        False,
+        200,
+        "upstream_bad_reply",
+    ),
     "JSON without an answer": (json_reply(b'{"choices": null}'), False, 200, "upstream_bad_reply"),
 }
 
 
-@pytest.mark.parametrize(("answer", "stream", "status", "code"), NO_ANSWERS.values(), ids=NO_ANSWERS)
-def test_a_reply_that_is_no_answer_is_tried_again_then_elsewhere(gateway, first, second, answer, stream, status, code):
+@pytest.mark.parametrize(
+    ("answer", "stream", "status", "code"), NO_ANSWERS.values(), ids=NO_ANSWERS
+)
+def test_a_reply_that_is_no_answer_is_tried_again_then_elsewhere(
+    gateway, first, second, answer, stream, status, code
+):
     first.answer, second.answer = answer, STREAM if stream else FINE
     reply = gateway.ask(marked(), model="chain", stream=stream)
     assert (reply.status, said(reply.events) if stream else reply.text) == (200, "Fine.")
@@ -162,16 +226,33 @@ def test_a_reply_that_is_no_answer_is_tried_again_then_elsewhere(gateway, first,
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_refusal_at_200_is_the_callers_to_read(gateway, first, second, stream):
-    said = {"error": {"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded", "param": "messages"}}
+    said = {
+        "error": {
+            "message": "too long",
+            "type": "invalid_request_error",
+            "code": "context_length_exceeded",
+            "param": "messages",
+        }
+    }
     first.answer = no_stream(said) if stream else json_reply(json.dumps(said).encode())
     reply = gateway.ask(marked(), model="chain", stream=stream)
-    assert (reply.status, reply.error["code"], reply.error["param"]) == (400, "context_length_exceeded", "messages")
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (
+        400,
+        "context_length_exceeded",
+        "messages",
+    )
     assert (len(first.seen), len(second.seen)) == (1, 0)
 
 
 LOST = {
-    "in a document": (exactly(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER[:40]), False),
-    "in a document that does not say its length": (exactly(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + ANSWER[:40]), False),
+    "in a document": (
+        exactly(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER[:40]),
+        False,
+    ),
+    "in a document that does not say its length": (
+        exactly(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + ANSWER[:40]),
+        False,
+    ),
     "in a stream": (exactly(SSE, chunk(word("Fi"))), True),
 }
 
@@ -185,7 +266,9 @@ def test_an_answer_that_had_been_made_is_not_made_again(gateway, first, second, 
     assert the(reply).status == "failed"
 
 
-@pytest.mark.parametrize("answer", [exactly(), exactly(b"HTTP/1.1 200 OK\r\nContent-")], ids=["nothing", "half a head"])
+@pytest.mark.parametrize(
+    "answer", [exactly(), exactly(b"HTTP/1.1 200 OK\r\nContent-")], ids=["nothing", "half a head"]
+)
 def test_what_was_sent_and_may_have_been_done_is_not_sent_again(gateway, first, second, answer):
     first.answer = answer
     reply = gateway.ask(marked(), model="chain")
@@ -197,7 +280,11 @@ def test_what_was_sent_and_may_have_been_done_is_not_sent_again(gateway, first, 
 def test_when_all_have_failed_the_caller_need_not_try(gateway, first, second):
     first.answer, second.answer = failing("500 Odd"), failing("503 Unavailable")
     reply = gateway.ask(marked(), model="chain")
-    assert (reply.status, reply.error["message"], reply.headers["x-should-retry"]) == (502, "not now", "false")
+    assert (reply.status, reply.error["message"], reply.headers["x-should-retry"]) == (
+        502,
+        "not now",
+        "false",
+    )
     snapshot = the(reply)
     assert (snapshot.status, snapshot.upstream) == ("failed", "TWO")
     assert [upstream for upstream, *_ in tries(snapshot)] == ["one"] * TRIES + ["two"] * TRIES
@@ -220,7 +307,11 @@ def test_a_full_upstream_is_passed_over(gateway, first, second, recorded):
         with ThreadPoolExecutor() as pool:
             elsewhere = pool.submit(gateway.ask, marked(), model="narrow chain")
             nowhere = pool.submit(gateway.ask, marked(), model="narrow").result()
-        assert (nowhere.status, nowhere.error["code"], nowhere.headers["retry-after"]) == (503, "overloaded", "2")
+        assert (nowhere.status, nowhere.error["code"], nowhere.headers["retry-after"]) == (
+            503,
+            "overloaded",
+            "2",
+        )
         assert elsewhere.result().text == "Fine."
         assert tries(the(elsewhere.result())) == [("narrow", None, "overloaded"), ("two", 200, "")]
         assert len(second.seen) == 1
@@ -255,14 +346,26 @@ def test_one_dies_under_50_clients_and_comes_back(gateway, first, second, record
     # Those that had left when it died, and may have been done, are lost: some of them unread, or read in part.
     assert sum(reply.status != 200 for reply in answered.values()) <= 50
     took = {
-        name: [said_in(request) for request in wire.seen if len(request.body) == int(request.headers["content-length"])]
+        name: [
+            said_in(request)
+            for request in wire.seen
+            if len(request.body) == int(request.headers["content-length"])
+        ]
         for name, wire in (("ONE", first), ("TWO", second))
     }
     snapshots = {snapshot.id: snapshot for snapshot in recorded(len(texts))}
     for text, reply in answered.items():
-        snapshot, served = snapshots.pop(reply.id), "TWO" if text in took["TWO"] else "ONE"  # one each
-        assert (snapshot.status, snapshot.head.text) == ("ok" if reply.status == 200 else "failed", text)
-        assert [*took["ONE"], *took["TWO"]].count(text) in ((1,) if reply.status == 200 else (0, 1))  # never sent twice
+        snapshot, served = (
+            snapshots.pop(reply.id),
+            "TWO" if text in took["TWO"] else "ONE",
+        )  # one each
+        assert (snapshot.status, snapshot.head.text) == (
+            "ok" if reply.status == 200 else "failed",
+            text,
+        )
+        assert [*took["ONE"], *took["TWO"]].count(text) in (
+            (1,) if reply.status == 200 else (0, 1)
+        )  # never sent twice
         assert snapshot.upstream == served
         told = tries(snapshot)
         assert told == [] or told[-1] == ("two", 200, "") or (reply.status, served) == (502, "ONE")
@@ -272,7 +375,9 @@ def test_one_dies_under_50_clients_and_comes_back(gateway, first, second, record
     first.seen.clear()
     first.answer = FINE
     first.revive()
-    eventually(lambda: gateway.ask(marked(), model="chain").status == 200 and first.seen)  # half open: one call tries it
+    eventually(
+        lambda: gateway.ask(marked(), model="chain").status == 200 and first.seen
+    )  # half open: one call tries it
     first.seen.clear()
     second.seen.clear()
     assert {gateway.ask(marked(), model="chain", key=ALICE).status for _ in range(10)} == {200}
@@ -286,12 +391,22 @@ def test_one_that_only_seems_to_answer_under_50_clients(gateway, first, second, 
     first.answer = lambda sock, request: kinds[next(turn) % len(kinds)](sock, request)
     second.answer = STREAM
     with ThreadPoolExecutor(50) as pool:
-        replies = list(pool.map(lambda n: gateway.ask(f"{marked()} {n}", model="chain", stream=True), range(150)))
+        replies = list(
+            pool.map(
+                lambda n: gateway.ask(f"{marked()} {n}", model="chain", stream=True), range(150)
+            )
+        )
     assert {(reply.status, said(reply.events)) for reply in replies} == {(200, "Fine.")}
     snapshots = recorded(150)
-    assert {(snapshot.status, snapshot.upstream, snapshot.reply.text) for snapshot in snapshots} == {("ok", "TWO", "Fine.")}
+    assert {
+        (snapshot.status, snapshot.upstream, snapshot.reply.text) for snapshot in snapshots
+    } == {("ok", "TWO", "Fine.")}
     assert len(second.seen) == 150
-    assert len(first.seen) == sum(upstream == "one" for snapshot in snapshots for upstream, *_ in tries(snapshot)) < 150
+    assert (
+        len(first.seen)
+        == sum(upstream == "one" for snapshot in snapshots for upstream, *_ in tries(snapshot))
+        < 150
+    )
 
 
 def test_a_breaker(monkeypatch, settings):

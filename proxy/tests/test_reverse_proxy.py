@@ -23,7 +23,10 @@ from proxy.tests.gateway import CHAT, Gateway, chat, events, eventually, free_po
 from proxy.tests.wire import SSE, chunk, json_reply, until_closed
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-pytestmark = pytest.mark.skipif(not os.path.exists(NGINX) and "CI" not in os.environ, reason="nginx is not installed (apt install nginx-light)")
+pytestmark = pytest.mark.skipif(
+    not os.path.exists(NGINX) and "CI" not in os.environ,
+    reason="nginx is not installed (apt install nginx-light)",
+)
 
 HOST = "gateway.example"
 OPERATIONS = settings.BASE_DIR / "docs" / "operations.md"
@@ -52,8 +55,27 @@ class Proxy:
     def __init__(self, here: Path, gateway: Gateway) -> None:
         self.port, self.plain, self.log = free_port(), free_port(), here / "access.log"
         key, certificate = here / "key.pem", here / "certificate.pem"
-        made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout", key, "-out", certificate]
-        subprocess.run([*made, "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}"], check=True, capture_output=True)
+        made = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ]
+        subprocess.run(
+            [*made, "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}"],
+            check=True,
+            capture_output=True,
+        )
         text = sample(
             **{
                 "127.0.0.1:8008": f"127.0.0.1:{gateway.port}",
@@ -66,9 +88,13 @@ class Proxy:
             }
         )
         configuration = here / "nginx.conf"
-        configuration.write_text(SETTING.format(here=here, sample=text, user="user root;" if os.geteuid() == 0 else ""))
+        configuration.write_text(
+            SETTING.format(here=here, sample=text, user="user root;" if os.geteuid() == 0 else "")
+        )
         self.trusted = ssl.create_default_context(cafile=str(certificate))
-        self.process = subprocess.Popen([NGINX, "-e", "stderr", "-c", configuration], stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [NGINX, "-e", "stderr", "-c", configuration], stderr=subprocess.PIPE, text=True
+        )
         eventually(self.answers)
 
     def answers(self) -> bool:
@@ -80,10 +106,15 @@ class Proxy:
             return False
 
     @contextmanager
-    def call(self, method: str, path: str, body=None, **headers: str) -> Iterator[http.client.HTTPResponse]:
+    def call(
+        self, method: str, path: str, body=None, **headers: str
+    ) -> Iterator[http.client.HTTPResponse]:
         """From 127.0.0.2, so that the client's address is not the proxy's."""
         with closing(http.client.HTTPConnection(HOST, timeout=20)) as connection:
-            connection.sock = self.trusted.wrap_socket(socket.create_connection(("127.0.0.1", self.port), 20, ("127.0.0.2", 0)), server_hostname=HOST)
+            connection.sock = self.trusted.wrap_socket(
+                socket.create_connection(("127.0.0.1", self.port), 20, ("127.0.0.2", 0)),
+                server_hostname=HOST,
+            )
             connection.request(method, path, body, headers)
             with connection.getresponse() as response:
                 yield response
@@ -92,7 +123,9 @@ class Proxy:
 @pytest.fixture(scope="module")
 def served(committed, folder, wire) -> Iterator[Gateway]:
     behind = {"ALLOWED_HOSTS": HOST, "TRUSTED_PROXIES": "127.0.0.1", "BEHIND_TLS": "true"}
-    gateway = Gateway(folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{wire.url}{CHAT}", **behind)
+    gateway = Gateway(
+        folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{wire.url}{CHAT}", **behind
+    )
     yield gateway
     gateway.stop()
     is_discreet(gateway.log)
@@ -112,7 +145,13 @@ KEY = {"Authorization": f"Bearer {at.ALICE}", "Content-Type": "application/json"
 
 
 def delta(text: str) -> bytes:
-    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}]}).encode() + b"\n\n"
+    return (
+        b"data: "
+        + json.dumps(
+            {"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}]}
+        ).encode()
+        + b"\n\n"
+    )
 
 
 def test_a_stream_passes_as_it_comes(nginx, wire, recorded):
@@ -152,7 +191,13 @@ def test_a_client_that_leaves_is_noticed(nginx, wire, recorded):
 
 def test_the_record_shows_the_client_and_not_the_proxy(nginx, wire, recorded):
     wire.answer = json_reply(b"{}")
-    with nginx.call("POST", CHAT, json.dumps(chat("hello")), **KEY, **{"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}):
+    with nginx.call(
+        "POST",
+        CHAT,
+        json.dumps(chat("hello")),
+        **KEY,
+        **{"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"},
+    ):
         pass
     [snapshot] = recorded()
     assert snapshot.address == "127.0.0.2"
@@ -173,11 +218,15 @@ def test_pages_by_tls(nginx):
         token = re.search(rb'name="csrfmiddlewaretoken" value="(\w+)"', page.read())[1].decode()
     form = f"username=alice&password={at.SECRET}&csrfmiddlewaretoken={token}"
     sent = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie.partition(";")[0]}
-    with nginx.call("POST", "/sign-in/", form, **sent, Origin="https://elsewhere.example") as answer:
+    with nginx.call(
+        "POST", "/sign-in/", form, **sent, Origin="https://elsewhere.example"
+    ) as answer:
         assert answer.status == 403
     with nginx.call("POST", "/sign-in/", form, **sent, Origin=f"https://{HOST}") as answer:
         assert (answer.status, answer.headers["Location"]) == (302, "/")
-        session = next(line for line in answer.headers.get_all("Set-Cookie") if line.startswith("sessionid="))
+        session = next(
+            line for line in answer.headers.get_all("Set-Cookie") if line.startswith("sessionid=")
+        )
     assert "Secure" in session
     with nginx.call("GET", f"/history/?q={at.CANARY}", Cookie=session.partition(";")[0]) as page:
         assert page.status == 200

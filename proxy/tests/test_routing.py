@@ -15,9 +15,15 @@ from proxy.upstreams import client
 
 KEY_OF_A = f"Bearer sk-a-{SECRET}"
 ANSWER = {
-    "id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini-2024", "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 500_000},
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}],
-}  # fmt: skip
+    "id": "c1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-4o-mini-2024",
+    "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 500_000},
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}
+    ],
+}
 PICTURE = {"created": 1, "data": [{"url": "https://pictures.invalid/a.png"}]}
 
 
@@ -32,10 +38,14 @@ def gateway(database, folder, wire, a):
     """Models are listed; alice is in Research."""
     research = Group.objects.create(name="Research")
     research.user_set.add(get_user_model().objects.get(username="alice"))
-    ours = Upstream.objects.create(name="ours", label="OURS", base_url=f"{a.url}/v1", secret="KEY_OF_A")
+    ours = Upstream.objects.create(
+        name="ours", label="OURS", base_url=f"{a.url}/v1", secret="KEY_OF_A"
+    )
     azure = Upstream.objects.create(name="azure", kind="azure", base_url=a.url, secret="KEY_OF_A")
     off = Upstream.objects.create(name="off", base_url=a.url, enabled=False)
-    stranger = Upstream(name="stranger", base_url="http://models.example/v1")  # as no form would let it in
+    stranger = Upstream(
+        name="stranger", base_url="http://models.example/v1"
+    )  # as no form would let it in
     thief = Upstream(name="thief", base_url=f"{a.url}/v1", secret="SECRET_KEY")
     metadata = Upstream(name="metadata", base_url="https://169.254.169.254/v1")
     Upstream.objects.bulk_create([stranger, thief, metadata])
@@ -59,7 +69,13 @@ def gateway(database, folder, wire, a):
     for one in (stranger, thief, metadata):
         listed(f"at {one.name}", one)
         listed(f"at {one.name} first", one, ours)
-    gateway = Gateway(folder, DATABASE_URL=database, LLM_ENDPOINT=f"{wire.url}{CHAT}", UPSTREAM_SECRETS="KEY_OF_A,KEY_OF_B", KEY_OF_A=KEY_OF_A)
+    gateway = Gateway(
+        folder,
+        DATABASE_URL=database,
+        LLM_ENDPOINT=f"{wire.url}{CHAT}",
+        UPSTREAM_SECRETS="KEY_OF_A,KEY_OF_B",
+        KEY_OF_A=KEY_OF_A,
+    )
     yield gateway
     gateway.stop()
     Model.objects.all().delete()
@@ -81,7 +97,10 @@ def test_it_is_asked_at_its_upstream_by_its_name_there(gateway, wire, a, recorde
     [request] = a.seen
     assert request.line == "POST /v1/chat/completions HTTP/1.1"
     assert request.headers["authorization"] == KEY_OF_A
-    assert json.loads(request.body) == {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+    assert json.loads(request.body) == {
+        "model": "gpt-4o-mini",
+        "messages": [{"role": "user", "content": text}],
+    }
     assert not wire.seen
     [snapshot] = recorded()
     assert (snapshot.model, snapshot.upstream, snapshot.attempts) == ("fast", "OURS", "")
@@ -106,26 +125,53 @@ def test_another_kind_is_spoken_to_in_its_words(gateway, a, recorded):
     assert snapshot.upstream == "azure"
 
 
-@pytest.mark.parametrize(("model", "key"), [("gpt-3", ALICE), ("retired", ALICE), ("nowhere", ALICE), ("org/secret:1", BOB), ("FAST", ALICE)])
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        ("gpt-3", ALICE),
+        ("retired", ALICE),
+        ("nowhere", ALICE),
+        ("org/secret:1", BOB),
+        ("FAST", ALICE),
+    ],
+)
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_is_not_listed_or_not_for_the_caller_does_not_exist(gateway, wire, a, recorded, model, key, stream):
+def test_what_is_not_listed_or_not_for_the_caller_does_not_exist(
+    gateway, wire, a, recorded, model, key, stream
+):
     reply = gateway.ask(marked(), model=model, key=key, stream=stream)
-    assert (reply.status, reply.error["code"], reply.error["param"]) == (404, "model_not_found", "model")
-    assert (reply.error["type"], reply.error["message"]) == ("invalid_request_error", "There is no such model, or it is not for you.")
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (
+        404,
+        "model_not_found",
+        "model",
+    )
+    assert (reply.error["type"], reply.error["message"]) == (
+        "invalid_request_error",
+        "There is no such model, or it is not for you.",
+    )
     [snapshot] = recorded()
-    assert (snapshot.id, snapshot.status, snapshot.error_code, snapshot.model) == (reply.id, "refused", "model_not_found", model)
+    assert (snapshot.id, snapshot.status, snapshot.error_code, snapshot.model) == (
+        reply.id,
+        "refused",
+        "model_not_found",
+        model,
+    )
     assert not wire.seen
     assert not a.seen
 
 
 def test_each_caller_is_shown_what_it_may_use(gateway, wire):
-    odd = {f"at {name}{end}" for name in ("stranger", "thief", "metadata") for end in ("", " first")}
+    odd = {
+        f"at {name}{end}" for name in ("stranger", "thief", "metadata") for end in ("", " first")
+    }
     everyones = {"fast", "gpt-4o", "gpt-4.1", "hidden", "deployed", "pictures"} | odd
     for key, names in ((ALICE, everyones | {"org/secret:1"}), (BOB, everyones)):
         shown = gateway.call("/v1/models", key=key).json()
         assert shown["object"] == "list"
         assert {model["id"] for model in shown["data"]} == names
-        assert all(model.keys() == {"id", "object", "created", "owned_by"} for model in shown["data"])
+        assert all(
+            model.keys() == {"id", "object", "created", "owned_by"} for model in shown["data"]
+        )
     path = f"/v1/models/{quote('org/secret:1', safe='')}"
     assert gateway.call(path, key=ALICE).json()["owned_by"] == "OURS"
     theirs = gateway.call(path, key=BOB)
@@ -137,7 +183,12 @@ def test_a_model_is_asked_only_for_what_it_can(gateway, a, recorded):
     reply = gateway.call("/v1/embeddings", {"model": "fast", "input": marked()}, ALICE)
     assert (reply.status, reply.error["code"]) == (404, "endpoint_not_supported")
     a.answer = json_reply(json.dumps(PICTURE).encode())
-    assert gateway.call("/v1/images/generations", {"model": "pictures", "prompt": marked()}, ALICE).status == 200
+    assert (
+        gateway.call(
+            "/v1/images/generations", {"model": "pictures", "prompt": marked()}, ALICE
+        ).status
+        == 200
+    )
     assert gateway.ask(marked(), model="pictures").status == 404
     assert [snapshot.status for snapshot in recorded(3)] == ["refused", "ok", "refused"]
 
@@ -152,7 +203,11 @@ def test_a_row_that_breaks_the_rules_is_never_called(gateway, wire, a, recorded,
     refused, served = recorded(2)
     assert (refused.status, served.status, served.upstream) == ("refused", "ok", "OURS")
     first, second = json.loads(served.attempts)
-    assert (first["upstream"], first["status"], first["error"]) == (name, None, "upstream_misconfigured")
+    assert (first["upstream"], first["status"], first["error"]) == (
+        name,
+        None,
+        "upstream_misconfigured",
+    )
     assert (second["upstream"], second["status"], second["error"]) == ("ours", 200, "")
 
 
@@ -163,7 +218,9 @@ def test_other_names_pass_where_that_is_set(started, wire, gateway, recorded):
     names = [model["id"] for model in open_gateway.call("/v1/models", key=BOB).json()["data"]]
     assert "gpt-3" in names
     assert "fast" in names
-    assert "org/secret:1" not in names  # listed, and not for bob: the upstream's own list does not give it away
+    assert (
+        "org/secret:1" not in names
+    )  # listed, and not for bob: the upstream's own list does not give it away
     wire.answer = json_reply(json.dumps(ANSWER).encode())
     assert open_gateway.ask(marked(), model="gpt-3", key=BOB).text == "Fine."
     assert open_gateway.ask(marked(), model="org/secret:1", key=BOB).status == 404
@@ -182,14 +239,33 @@ def test_a_name_that_turns_out_to_be_a_barred_address_gets_nothing(wire, monkeyp
 @pytest.mark.parametrize(
     ("url", "fine"),
     [
-        ("https://api.example/v1", True), ("https://10.0.0.8/v1", True), ("http://127.0.0.1:8080", True), ("http://api.example/v1", False),
-        ("https://169.254.169.254/latest", False), ("https://[fe80::1%25eth0]/", False), ("https://[fd00:ec2::254]/", False),
-        ("https://[::ffff:169.254.169.254]/", False), ("https://[64:ff9b::a9fe:a9fe]/", False), ("https://[2002:a9fe:a9fe::]/", False),
-        ("https://100.100.100.200/", False), ("https://168.63.129.16/", False), ("https://0.0.0.0/", False), ("https://[::]/", False),
-        ("https://224.0.0.1/", False), ("https://key@api.example/", False), ("https://:key@api.example/", False), ("https://api.example/#x", False),
-        ("https://169.254.169.254./", False), ("https://[::169.254.169.254]/", False), ("https://[::1]/", True),
-        ("ftp://api.example/", False), ("api.example", False), ("https://", False), ("https://[::1", False), ("", False),
+        ("https://api.example/v1", True),
+        ("https://10.0.0.8/v1", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://api.example/v1", False),
+        ("https://169.254.169.254/latest", False),
+        ("https://[fe80::1%25eth0]/", False),
+        ("https://[fd00:ec2::254]/", False),
+        ("https://[::ffff:169.254.169.254]/", False),
+        ("https://[64:ff9b::a9fe:a9fe]/", False),
+        ("https://[2002:a9fe:a9fe::]/", False),
+        ("https://100.100.100.200/", False),
+        ("https://168.63.129.16/", False),
+        ("https://0.0.0.0/", False),
+        ("https://[::]/", False),
+        ("https://224.0.0.1/", False),
+        ("https://key@api.example/", False),
+        ("https://:key@api.example/", False),
+        ("https://api.example/#x", False),
+        ("https://169.254.169.254./", False),
+        ("https://[::169.254.169.254]/", False),
+        ("https://[::1]/", True),
+        ("ftp://api.example/", False),
+        ("api.example", False),
+        ("https://", False),
+        ("https://[::1", False),
+        ("", False),
     ],
-)  # fmt: skip
+)
 def test_where_calls_may_go(url, fine):
     assert (addresses.find_objection(url) == "") is fine

@@ -50,8 +50,12 @@ def test_nothing_that_the_description_allows_is_a_surprise(case):
     headers = {"Authorization": "Bearer gw-schema-key"}
     answer = case.call(headers=headers)
     newest = Snapshot.objects.order_by("-id").first()
-    passed = newest is not None and newest.status == "failed"  # on to the model's server, which refused it: not the gateway's to describe
-    case.validate_response(answer, headers=headers, excluded_checks=[positive_data_acceptance] if passed else [])
+    passed = (
+        newest is not None and newest.status == "failed"
+    )  # on to the model's server, which refused it: not the gateway's to describe
+    case.validate_response(
+        answer, headers=headers, excluded_checks=[positive_data_acceptance] if passed else []
+    )
     assert not Snapshot.objects.filter(status="pending").exists()
 
 

@@ -40,18 +40,29 @@ SAID = {  # the columns that are for what people and models say, and what they c
     },
     "conversations_usage": {"model"},
 }
-REPLY = b'{"id": "%s", "model": "%s", "choices": [{"message": {"role": "assistant", "content": "%s"}, "finish_reason": "%s"}]}' % ((CANARY.encode(),) * 4)
-EVENT = b'data: {"id": "%s", "choices": [{"index": 0, "delta": {"content": "%s"}, "finish_reason": null}]}\n\n' % ((CANARY.encode(),) * 2)
+REPLY = (
+    b'{"id": "%s", "model": "%s", "choices": [{"message": {"role": "assistant", "content": "%s"}, "finish_reason": "%s"}]}'
+    % ((CANARY.encode(),) * 4)
+)
+EVENT = (
+    b'data: {"id": "%s", "choices": [{"index": 0, "delta": {"content": "%s"}, "finish_reason": null}]}\n\n'
+    % ((CANARY.encode(),) * 2)
+)
 ODD = f"X-Odd: {CANARY} {SECRET}\r\nX-Request-Id: {CANARY}\r\nSet-Cookie: a={SECRET}\r\nLocation: http://{CANARY}.example/\r\n".encode()
 
 
 def found(word: str) -> set[tuple[str, str]]:
     """(table, column) of each value that holds it, whatever its type."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'")
+        cursor.execute(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+        )
         columns, places = cursor.fetchall(), set()
         for table, column in columns:
-            cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{table}" WHERE "{column}"::text LIKE %s)', [f"%{word}%"])
+            cursor.execute(
+                f'SELECT EXISTS (SELECT 1 FROM "{table}" WHERE "{column}"::text LIKE %s)',
+                [f"%{word}%"],
+            )
             if cursor.fetchone()[0]:
                 places.add((table, column))
         return places
@@ -60,7 +71,13 @@ def found(word: str) -> set[tuple[str, str]]:
 @pytest.fixture(scope="module", params=["plain", "json"])
 def logging(request, committed, folder, wire):
     """A gateway that logs for a terminal, or for a machine."""
-    gateway = Gateway(folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{wire.url}{CHAT}", LOG_FORMAT=request.param, ALLOW_USER_TOKENS=True)
+    gateway = Gateway(
+        folder,
+        DATABASE_URL=url_of(committed),
+        LLM_ENDPOINT=f"{wire.url}{CHAT}",
+        LOG_FORMAT=request.param,
+        ALLOW_USER_TOKENS=True,
+    )
     yield gateway
     gateway.stop()
     is_discreet(gateway.log)
@@ -70,7 +87,9 @@ def logging(request, committed, folder, wire):
 def spread(database, logging, wire, recorded):
     """Calls that end in every way, with the canaries wherever an upstream or a caller can put them: the worker's log."""
     wired = logging
-    error = f'{{"error": {{"message": "{CANARY}", "code": "{CANARY}", "param": "{CANARY}"}}}}'.encode()
+    error = (
+        f'{{"error": {{"message": "{CANARY}", "code": "{CANARY}", "param": "{CANARY}"}}}}'.encode()
+    )
     answers = [
         json_reply(REPLY, headers=ODD),
         json_reply(error, "500 Odd", headers=ODD),
@@ -82,31 +101,81 @@ def spread(database, logging, wire, recorded):
         json_reply(error, "302 Found", headers=ODD),
         exactly(f"HTTP/1.1 {CANARY}\r\n\r\n".encode()),
         exactly(f"{CANARY}\r\n\r\n".encode()),
-        exactly(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", CANARY.encode() + b"\r\n"),
+        exactly(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", CANARY.encode() + b"\r\n"
+        ),
         exactly(SSE, chunk(EVENT)),
         exactly(SSE, chunk(EVENT), chunk(b"data: " + CANARY.encode() + b"\n\n"), b"0\r\n\r\n"),
         exactly(SSE, chunk(EVENT), CANARY.encode() + b"\r\n", pause=0.05),
-        json_reply(REPLY.replace(b'"choices": [', b'"choices": [' + b"[" * 300 + b"]" * 300 + b", ")),
+        json_reply(
+            REPLY.replace(b'"choices": [', b'"choices": [' + b"[" * 300 + b"]" * 300 + b", ")
+        ),
         exactly(b"HTTP/1.1 200 OK\r\n" + ODD * 200 + b"\r\n"),
-        exactly(SSE.replace(b"chunked", b"gzip, chunked").replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"), chunk(CANARY.encode()), b"0\r\n\r\n"),
+        exactly(
+            SSE.replace(b"chunked", b"gzip, chunked").replace(
+                b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"
+            ),
+            chunk(CANARY.encode()),
+            b"0\r\n\r\n",
+        ),
     ]
-    headers = {"X-Odd": SECRET, "Cookie": f"csrftoken={SECRET}", "Referer": f"http://x/?{SECRET}", "x-session-id": f"session {CANARY}"}
+    headers = {
+        "X-Odd": SECRET,
+        "Cookie": f"csrftoken={SECRET}",
+        "Referer": f"http://x/?{SECRET}",
+        "x-session-id": f"session {CANARY}",
+    }
     for answer in answers:
         wire.answer = answer
         for stream in (False, True):
-            assert wired.ask(marked(), {"role": CANARY, "content": CANARY, CANARY: CANARY}, stream=stream, headers=headers, **{CANARY: CANARY}).body
-    wire.answer = json_reply(b'{"data": [{"url": "http://%s.example/%s.png"}, {"b64_json": "%s"}]}' % ((CANARY.encode(),) * 3))
-    assert wired.call("/v1/images/generations", {"prompt": marked(), "model": CANARY}, ALICE).status == 200
-    for path in (f"/{CANARY}", f"/{CANARY}/{SECRET}/", f"/v1/models/{CANARY}", f"/c/{CANARY}/", f"/admin/{CANARY}/?{SECRET}"):
+            assert wired.ask(
+                marked(),
+                {"role": CANARY, "content": CANARY, CANARY: CANARY},
+                stream=stream,
+                headers=headers,
+                **{CANARY: CANARY},
+            ).body
+    wire.answer = json_reply(
+        b'{"data": [{"url": "http://%s.example/%s.png"}, {"b64_json": "%s"}]}'
+        % ((CANARY.encode(),) * 3)
+    )
+    assert (
+        wired.call("/v1/images/generations", {"prompt": marked(), "model": CANARY}, ALICE).status
+        == 200
+    )
+    for path in (
+        f"/{CANARY}",
+        f"/{CANARY}/{SECRET}/",
+        f"/v1/models/{CANARY}",
+        f"/c/{CANARY}/",
+        f"/admin/{CANARY}/?{SECRET}",
+    ):
         assert wired.call(path, key=ALICE).status >= 300
         assert wired.call(path, method=CANARY[:12].upper(), host=f"{CANARY}.example").status >= 400
     for path, body, key in (
-        (CHAT, f'{{"{CANARY}": '.encode(), ALICE), (CHAT, {"model": CANARY}, ALICE), (f"/v1/nowhere?{CANARY}", b"{}", ALICE), (CHAT, {}, f"gw-{SECRET}"),
-        (CHAT, {"model": "m", "messages": [{"role": "user", "content": CANARY}], "stream_options": CANARY, "stream": True}, BOB),
-    ):  # fmt: skip
+        (CHAT, f'{{"{CANARY}": '.encode(), ALICE),
+        (CHAT, {"model": CANARY}, ALICE),
+        (f"/v1/nowhere?{CANARY}", b"{}", ALICE),
+        (CHAT, {}, f"gw-{SECRET}"),
+        (
+            CHAT,
+            {
+                "model": "m",
+                "messages": [{"role": "user", "content": CANARY}],
+                "stream_options": CANARY,
+                "stream": True,
+            },
+            BOB,
+        ),
+    ):
         assert 400 <= wired.call(path, body, key, x_conversation_id=CANARY).status < 500
     repeated = f'{{"error": {{"message": "{TOKEN}", "code": "{TOKEN}"}}}}'.encode()
-    pages = [answers[0], answers[1], exactly(SSE, chunk(EVENT)), *(json_reply(repeated, status) for status in ("400 Odd", "200 OK", "401 Odd"))]
+    pages = [
+        answers[0],
+        answers[1],
+        exactly(SSE, chunk(EVENT)),
+        *(json_reply(repeated, status) for status in ("400 Odd", "200 OK", "401 Odd")),
+    ]
     asked_with_a_token(wired, wire, pages)
     recorded(2 * len(answers) + 4 + len(pages))
     return wired.work()
@@ -122,22 +191,31 @@ def asked_with_a_token(wired, wire, answers) -> None:
 
     def post(path: str, cookies: str, **form: str) -> int:
         body = urlencode(form | {"csrfmiddlewaretoken": csrf}).encode()
-        return wired.call(path, body, Content_Type="application/x-www-form-urlencoded", Cookie=cookies).status
+        return wired.call(
+            path, body, Content_Type="application/x-www-form-urlencoded", Cookie=cookies
+        ).status
 
     assert post("/token/", cookies, token=TOKEN) == 302
     assert post("/token/", cookies, token=f"{TOKEN} and more words") == 400
     sealed = user_token._seal(alice).encrypt(f"Bearer {TOKEN}".encode()).decode()
     for answer in answers:
         wire.answer = answer
-        assert post("/", f"{cookies}; {user_token.COOKIE}={sealed}", message=marked(), model=CANARY) == 303
+        assert (
+            post("/", f"{cookies}; {user_token.COOKIE}={sealed}", message=marked(), model=CANARY)
+            == 303
+        )
 
 
 def test_secrets_and_words_are_only_where_they_belong(logging, wire, spread):
-    assert {UPSTREAM_KEY, f"Bearer {TOKEN}"} <= {request.headers.get("authorization") for request in wire.seen}
+    assert {UPSTREAM_KEY, f"Bearer {TOKEN}"} <= {
+        request.headers.get("authorization") for request in wire.seen
+    }
     assert found(SECRET) == set()
     places = found(CANARY)
     assert ("conversations_message", "text") in places  # the search finds what is there
-    assert {(table, column) for table, column in places if column not in SAID.get(table, ())} == set()
+    assert {
+        (table, column) for table, column in places if column not in SAID.get(table, ())
+    } == set()
     assert CANARY not in spread
     assert SECRET not in spread
     is_discreet(logging.log)
@@ -157,9 +235,15 @@ def test_each_line_for_a_machine_says_when_what_and_of_which_request(logging, wi
     nothing = logging.call(f"/c/{failed.root}/no-such/")
     lines = [json.loads(line) for line in logging.log.read_text().splitlines()]
     for line in lines:
-        assert {"time", "level", "logger", "message"} <= line.keys() <= {"time", "level", "logger", "message", "request_id", "exception"}
+        assert (
+            {"time", "level", "logger", "message"}
+            <= line.keys()
+            <= {"time", "level", "logger", "message", "request_id", "exception"}
+        )
         assert datetime.fromisoformat(line["time"]).utcoffset() == timedelta()
-    said = {line.get("request_id"): (line["level"], line["logger"], line["message"]) for line in lines}
+    said = {
+        line.get("request_id"): (line["level"], line["logger"], line["message"]) for line in lines
+    }
     for reply, level, message in (
         (failed, "ERROR", "POST /v1/chat/completions 502"),
         (refused, "WARNING", "POST /v1/chat/completions 400"),
@@ -189,7 +273,14 @@ except ValueError:
 @pytest.mark.parametrize("form", ["plain", "json"])
 def test_the_servers_own_log_does_not_say_what_exceptions_say(form):
     environment = os.environ | {"LOG_FORMAT": form}
-    done = subprocess.run([sys.executable, "-c", SERVER], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SERVER],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "builtins.ValueError" in done.stderr
     assert form == "plain" or "builtins.ValueError" in json.loads(done.stderr)["exception"]
     assert CANARY not in done.stderr

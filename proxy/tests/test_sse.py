@@ -20,7 +20,13 @@ messages = st.fixed_dictionaries(
         "reasoning_content": words.filter(bool),
         "annotations": st.lists(words, min_size=1, max_size=2),
         "tool_calls": st.lists(
-            st.fixed_dictionaries({"id": words, "type": st.just("function"), "function": st.fixed_dictionaries({"name": words, "arguments": words})}),
+            st.fixed_dictionaries(
+                {
+                    "id": words,
+                    "type": st.just("function"),
+                    "function": st.fixed_dictionaries({"name": words, "arguments": words}),
+                }
+            ),
             min_size=1,
             max_size=3,
         ),
@@ -31,7 +37,10 @@ completions = st.lists(messages, min_size=1, max_size=3).map(
         "id": "c",
         "model": "m",
         "object": "chat.completion",
-        "choices": [{"index": n, "message": message, "finish_reason": "stop"} for n, message in enumerate(told)],
+        "choices": [
+            {"index": n, "message": message, "finish_reason": "stop"}
+            for n, message in enumerate(told)
+        ],
         "usage": {"prompt_tokens": 1, "completion_tokens": 2},
     }
 )
@@ -72,7 +81,9 @@ def test_a_stream_amounts_to_the_completion_that_it_was_made_of(completion, plac
 @given(completions, st.booleans())
 def test_only_events_of_usage_are_dropped(completion, crlf):
     raw = sse.as_stream(completion)
-    without = sse.without_usage(raw.replace(b"\n", b"\r\n") if crlf else raw).replace(b"\r\n", b"\n")
+    without = sse.without_usage(raw.replace(b"\n", b"\r\n") if crlf else raw).replace(
+        b"\r\n", b"\n"
+    )
     expected = [event for event in events(raw) if event == "[DONE]" or event["choices"]]
     assert list(events(without)) == expected
     assert len(expected) == len(list(events(raw))) - 1
@@ -96,19 +107,33 @@ def test_what_looks_like_usage_stays(event):
 @pytest.mark.parametrize(
     ("end", "becomes"),
     [
-        (b"", b""), (b"\n", b""), (b": a comment", b""), (b"data: [DONE]", b"data: [DONE]\n\n"), (b"data: [DONE]\n", b"data: [DONE]\n\n"), (b'data: {"a"', b""),
-        (b'data: {"a": 1}\r\n', b'data: {"a": 1}\n\n'), (b"event: x", b""), (b"dat", b""),
+        (b"", b""),
+        (b"\n", b""),
+        (b": a comment", b""),
+        (b"data: [DONE]", b"data: [DONE]\n\n"),
+        (b"data: [DONE]\n", b"data: [DONE]\n\n"),
+        (b'data: {"a"', b""),
+        (b'data: {"a": 1}\r\n', b'data: {"a": 1}\n\n'),
+        (b"event: x", b""),
+        (b"dat", b""),
     ],
-)  # fmt: skip
+)
 def test_the_end_of_a_stream_is_whole_or_dropped(end, becomes):
     whole = b'data: {"b": 2}\n\n'
     assert sse.mended(end) == becomes
     assert sse.mended(whole + end).rstrip(b"\n") == (whole + becomes).rstrip(b"\n")
 
 
-@given(st.lists(st.binary(min_size=1, max_size=40), max_size=5), st.lists(st.integers(0, 1000), max_size=10), st.sampled_from([b"", b";a=b"]))
+@given(
+    st.lists(st.binary(min_size=1, max_size=40), max_size=5),
+    st.lists(st.integers(0, 1000), max_size=10),
+    st.sampled_from([b"", b";a=b"]),
+)
 def test_chunks_cut_anywhere(chunks, places, extension):
-    framed = b"".join(b"%X%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks) + b"0\r\n\r\n"
+    framed = (
+        b"".join(b"%X%b\r\n%b\r\n" % (len(chunk), extension, chunk) for chunk in chunks)
+        + b"0\r\n\r\n"
+    )
     body = body_of(cut(framed, places))
     assert b"".join(iter(body.read, b"")) == b"".join(chunks)
     assert body.ended
@@ -117,7 +142,9 @@ def test_chunks_cut_anywhere(chunks, places, extension):
         b"".join(iter(cut_short.read, b""))
 
 
-@pytest.mark.parametrize("framing", [b"-6\r\nabc\r\n", b"xyz\r\n", b"\r\n\r\n", b"-2\r\n", b"0" * 200, b" " * 101])
+@pytest.mark.parametrize(
+    "framing", [b"-6\r\nabc\r\n", b"xyz\r\n", b"\r\n\r\n", b"-2\r\n", b"0" * 200, b" " * 101]
+)
 def test_framing_that_is_none_ends_the_reading(framing):
     with pytest.raises(Truncated):
         body_of([framing]).read()
@@ -126,7 +153,12 @@ def test_framing_that_is_none_ends_the_reading(framing):
 def body_of(pieces: list[bytes]) -> Body:
     pieces = [piece for piece in pieces if piece]
     file = SimpleNamespace(read1=lambda size: pieces.pop(0) if pieces else b"")
-    return Body(SimpleNamespace(raw=SimpleNamespace(_original_response=SimpleNamespace(fp=file, chunked=True)), headers={}))
+    return Body(
+        SimpleNamespace(
+            raw=SimpleNamespace(_original_response=SimpleNamespace(fp=file, chunked=True)),
+            headers={},
+        )
+    )
 
 
 @given(st.binary(max_size=200))
@@ -140,12 +172,45 @@ def test_no_bytes_are_too_odd(raw):
     assert reply.completion() is None or not reply.bad
 
 
-json = st.recursive(st.none() | st.booleans() | st.integers(-5, 5) | words, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-    ["choices", "delta", "index", "content", "tool_calls", "function", "arguments", "name", "id", "usage", "error", "finish_reason", "logprobs", "message"]
-), inner, max_size=4), max_leaves=12)  # fmt: skip
+json = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | words,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "delta",
+                    "index",
+                    "content",
+                    "tool_calls",
+                    "function",
+                    "arguments",
+                    "name",
+                    "id",
+                    "usage",
+                    "error",
+                    "finish_reason",
+                    "logprobs",
+                    "message",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
 
 
-@given(st.lists(st.fixed_dictionaries({"choices": json}, optional={"usage": json, "error": json, "id": json}), max_size=4))
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"choices": json}, optional={"usage": json, "error": json, "id": json}
+        ),
+        max_size=4,
+    )
+)
 def test_no_event_is_too_odd(odd):
     reply = sse.Reply()
     for event in odd:
@@ -158,7 +223,9 @@ def test_no_event_is_too_odd(odd):
 def test_text_is_given_away_once():
     reply = sse.Reply()
     for text in ("Once ", "upon ", "a time"):
-        reply.feed(b'data: {"choices": [{"index": 0, "delta": {"content": %s}}]}\n\n' % orjson.dumps(text))
+        reply.feed(
+            b'data: {"choices": [{"index": 0, "delta": {"content": %s}}]}\n\n' % orjson.dumps(text)
+        )
         reply.digest()
         assert reply.new_text() == text
     assert reply.completion()["choices"][0]["message"]["content"] == "Once upon a time"

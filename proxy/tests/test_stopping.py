@@ -27,16 +27,26 @@ class Page:
         page = gateway.call("/", Cookie=self.cookie)
         assert page.status == 200
         self.token = re.search(rb'name="csrfmiddlewaretoken" value="(\w+)"', page.body)[1].decode()
-        self.cookie += f"; csrftoken={page.headers['set-cookie'].partition('csrftoken=')[2].partition(';')[0]}"
+        self.cookie += (
+            f"; csrftoken={page.headers['set-cookie'].partition('csrftoken=')[2].partition(';')[0]}"
+        )
 
     def ask(self, question):
         """The events of its answer, not read yet."""
         form = f"message={question}&model=gpt-4o-mini&csrfmiddlewaretoken={self.token}".encode()
-        return self.gateway.open("/", form, Cookie=self.cookie, Content_Type="application/x-www-form-urlencoded", Accept="text/event-stream")
+        return self.gateway.open(
+            "/",
+            form,
+            Cookie=self.cookie,
+            Content_Type="application/x-www-form-urlencoded",
+            Accept="text/event-stream",
+        )
 
 
 def test_a_stop_waits_for_what_ends_in_time_and_cuts_the_rest(started, wire, recorded):
-    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", GRACE=3, LLM_TIMEOUT=30, LLM_STREAM_TIMEOUT=30)
+    gateway = started(
+        LLM_ENDPOINT=f"{wire.url}{CHAT}", GRACE=3, LLM_TIMEOUT=30, LLM_STREAM_TIMEOUT=30
+    )
     wire.answer = json_reply(b'{"data": [{"id": "gpt-4o-mini"}]}')
     page = Page(gateway)
     # Two that will end in time,
@@ -44,7 +54,9 @@ def test_a_stop_waits_for_what_ends_in_time_and_cuts_the_rest(started, wire, rec
     document = Held(wire, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body)
     whole = gateway.open_chat(marked())
     eventually(lambda: document.begun)
-    verse = Held(wire, SSE + chunk(word("Once ")), chunk(word("upon", "stop")) + chunk(DONE) + b"0\r\n\r\n")
+    verse = Held(
+        wire, SSE + chunk(word("Once ")), chunk(word("upon", "stop")) + chunk(DONE) + b"0\r\n\r\n"
+    )
     short = gateway.open_chat(marked(), stream=True)
     short.read_until(b"Once")
     # and three that will not.
@@ -73,8 +85,20 @@ def test_a_stop_waits_for_what_ends_in_time_and_cuts_the_rest(started, wire, rec
     assert gateway.process.wait(5) == 0
 
     snapshots = recorded(5, within=1)  # by the process itself: nobody swept
-    assert [snapshot.status for snapshot in snapshots] == ["ok", "ok", "interrupted", "interrupted", "interrupted"]
-    assert [snapshot.reply and snapshot.reply.text for snapshot in snapshots] == ["Fine.", "Once upon", None, "Once upon", "Once upon"]
+    assert [snapshot.status for snapshot in snapshots] == [
+        "ok",
+        "ok",
+        "interrupted",
+        "interrupted",
+        "interrupted",
+    ]
+    assert [snapshot.reply and snapshot.reply.text for snapshot in snapshots] == [
+        "Fine.",
+        "Once upon",
+        None,
+        "Once upon",
+        "Once upon",
+    ]
     assert {snapshot.error_code for snapshot in snapshots[2:]} == {"gateway_stopped"}
     assert not Process.objects.filter(pid=gateway.process.pid).exists()
 
@@ -105,7 +129,9 @@ def test_calls_that_outlast_even_that_are_closed_by_the_next_process(started, wi
 def test_a_worker_beats_and_takes_its_leave(wired, wire):
     command = [sys.executable, "manage.py", "worker", "--skip-checks"]
     before = set(Process.objects.values_list("id", flat=True))
-    with subprocess.Popen(command, cwd=settings.BASE_DIR, env=wired.environment, stderr=subprocess.PIPE, text=True) as worker:
+    with subprocess.Popen(
+        command, cwd=settings.BASE_DIR, env=wired.environment, stderr=subprocess.PIPE, text=True
+    ) as worker:
         try:
             beating = Process.objects.filter(role=Process.Role.WORKER, pid=worker.pid)
             eventually(beating.exists)
@@ -118,7 +144,9 @@ def test_a_worker_beats_and_takes_its_leave(wired, wire):
         assert "Traceback" not in worker.stderr.read()
     assert not beating.exists()
     assert eventually(lambda: wired.call("/readyz").body == b"not ready: worker\n")
-    assert set(Process.objects.values_list("id", flat=True)) <= before  # dead processes of other tests are swept meanwhile
+    assert (
+        set(Process.objects.values_list("id", flat=True)) <= before
+    )  # dead processes of other tests are swept meanwhile
 
 
 FAILING = f"""
@@ -133,7 +161,14 @@ call_command("worker")
 
 def test_a_worker_that_cannot_follow_the_log_ends_and_says_why(wired):
     """So that whoever started it starts it again, and nobody takes it for alive."""
-    done = subprocess.run([sys.executable, "-c", FAILING], cwd=settings.BASE_DIR, env=wired.environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING],
+        cwd=settings.BASE_DIR,
+        env=wired.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert done.returncode == 1
     assert "the worker failed" in done.stderr
     assert "builtins.ValueError" in done.stderr

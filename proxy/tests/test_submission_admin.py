@@ -25,7 +25,11 @@ def rows() -> list[Submission]:
         submissions.take_up()
     rows = list(Submission.objects.order_by("number"))
     Submission.objects.filter(number__in=[row.number for row in rows[:2]]).update(
-        given_up=timezone.now(), tries=3, blamed=3, problem="the receiver answered 400", tried=timezone.now()
+        given_up=timezone.now(),
+        tries=3,
+        blamed=3,
+        problem="the receiver answered 400",
+        tried=timezone.now(),
     )
     return rows
 
@@ -43,7 +47,9 @@ def on():
 
 def client(name: str, *rights: str, superuser: bool = False) -> Client:
     account = User.objects.create_user(name, is_staff=True, is_superuser=superuser)
-    account.user_permissions.set(Permission.objects.filter(content_type__app_label="proxy", codename__in=rights))
+    account.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="proxy", codename__in=rights)
+    )
     client = Client()
     client.force_login(account)
     return client
@@ -91,5 +97,10 @@ def test_only_who_may_change_them_sends_them_again(on, rows):
 
 def test_the_log_is_only_read(on, rows):
     before = list(Seal.objects.values())
-    assert client("root", superuser=True).post(f"{PAGE}{rows[0].pk}/delete/", {"post": "yes"}).status_code == 403
+    assert (
+        client("root", superuser=True)
+        .post(f"{PAGE}{rows[0].pk}/delete/", {"post": "yes"})
+        .status_code
+        == 403
+    )
     assert list(Seal.objects.values()) == before

@@ -31,16 +31,36 @@ from conversations.tests.calls import answer, person, turn, user
 from proxy.jobs import submissions
 from proxy.models import Submission, SubmissionFeed
 from proxy.models.submission import FAILURES, REFUSALS, pause
-from proxy.tests.gateway import ALICE, CANARY, CHAT, SECRET, SHARED, eventually, free_port, marked, the
+from proxy.tests.gateway import (
+    ALICE,
+    CANARY,
+    CHAT,
+    SECRET,
+    SHARED,
+    eventually,
+    free_port,
+    marked,
+    the,
+)
 from proxy.tests.test_endings import DONE, Held, word
 from proxy.tests.wire import SSE, Wire, chunk, exactly, json_reply, until_closed
 
 PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3000)).decode()
 ANSWER = {
-    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini-2024",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Fine.", "refusal": None}, "finish_reason": "stop", "logprobs": None}],
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-4o-mini-2024",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Fine.", "refusal": None},
+            "finish_reason": "stop",
+            "logprobs": None,
+        }
+    ],
     "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)
@@ -102,13 +122,23 @@ def to(gateway, url: str, **more: object) -> dict[str, object]:
 
 def test_the_classic_fields_of_a_json_call_a_stream_and_an_image(started, wire, receiver, recorded):
     gateway = started(
-        LLM_ENDPOINT=f"{wire.url}{CHAT}", LLM_LABEL="ACME", ENABLE_SUBMISSIONS_API="true", SUBMISSIONS_API_URL=f"{receiver.url}/in?tenant=7",
-        SUBMISSIONS_API_AUTHORIZATION=f"Bearer {SECRET}", SUBMISSIONS_HMAC_SECRET=f"hmac {SECRET}",
-    )  # fmt: skip
-    question = [{"type": "text", "text": marked()}, {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}}]
+        LLM_ENDPOINT=f"{wire.url}{CHAT}",
+        LLM_LABEL="ACME",
+        ENABLE_SUBMISSIONS_API="true",
+        SUBMISSIONS_API_URL=f"{receiver.url}/in?tenant=7",
+        SUBMISSIONS_API_AUTHORIZATION=f"Bearer {SECRET}",
+        SUBMISSIONS_HMAC_SECRET=f"hmac {SECRET}",
+    )
+    question = [
+        {"type": "text", "text": marked()},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}},
+    ]
     asked = {
         "model": "gpt-4o-mini",
-        "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": question}],
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": question},
+        ],
         "temperature": 0.5,
         "x": None,
     }
@@ -117,12 +147,19 @@ def test_the_classic_fields_of_a_json_call_a_stream_and_an_image(started, wire, 
 
     told = marked()
     wire.answer = exactly(SSE, chunk(word("Once ") + word("upon", "stop") + DONE), b"0\r\n\r\n")
-    assert gateway.ask(told, key=SHARED, stream=True, user="carol", headers={"User-Agent": "curl"}).status == 200
+    assert (
+        gateway.ask(
+            told, key=SHARED, stream=True, user="carol", headers={"User-Agent": "curl"}
+        ).status
+        == 200
+    )
 
     painted = {"prompt": marked(), "model": "dall-e-2", "size": "256x256"}
     wire.answer = json_reply(json.dumps({"created": 5, "data": [{"b64_json": PICTURE}]}).encode())
     assert gateway.call("/v1/images/generations", painted, ALICE, User_Agent="").status == 200
-    assert gateway.call("/v1/embeddings", {"input": marked(), "model": "e"}, ALICE).status == 200  # not submitted
+    assert (
+        gateway.call("/v1/embeddings", {"input": marked(), "model": "e"}, ALICE).status == 200
+    )  # not submitted
     calls = recorded(4)
 
     began = int(time.time())
@@ -139,32 +176,60 @@ def test_the_classic_fields_of_a_json_call_a_stream_and_an_image(started, wire, 
         "stream_options": {"include_usage": True},
     }
     completion = {"id": "c", "model": "m", "object": "chat.completion", "usage": None} | {
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Once upon"}, "finish_reason": "stop"}]
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Once upon"},
+                "finish_reason": "stop",
+            }
+        ]
     }
     expected = [
         {
-            "raw_request": asked, "raw_response": ANSWER, "associated_users": ["alice"], "llm_model": "gpt-4o-mini", "associated_software": ["acme/1.0"],
+            "raw_request": asked,
+            "raw_response": ANSWER,
+            "associated_users": ["alice"],
+            "llm_model": "gpt-4o-mini",
+            "associated_software": ["acme/1.0"],
             "api_token_id": ALICE[:11],
         },
         {
-            "raw_request": streamed, "raw_response": completion, "associated_users": ["service", "carol"], "llm_model": "gpt-4o-mini",
-            "associated_software": ["curl"], "api_token_id": SHARED[:11],
+            "raw_request": streamed,
+            "raw_response": completion,
+            "associated_users": ["service", "carol"],
+            "llm_model": "gpt-4o-mini",
+            "associated_software": ["curl"],
+            "api_token_id": SHARED[:11],
         },
         {
-            "raw_request": painted, "raw_response": {"created": 5, "data": [{"b64_json": PICTURE}]}, "associated_users": ["alice"], "llm_model": "dall-e-2",
-            "associated_software": [], "api_token_id": ALICE[:11],
+            "raw_request": painted,
+            "raw_response": {"created": 5, "data": [{"b64_json": PICTURE}]},
+            "associated_users": ["alice"],
+            "llm_model": "dall-e-2",
+            "associated_software": [],
+            "api_token_id": ALICE[:11],
         },
-    ]  # fmt: skip
+    ]
     for request, call, fields in zip(receiver.seen, calls, expected, strict=False):
         seal = Seal.objects.get(subject=call.id)
-        times = {"time_submitted": call.opened, "response_timestamp": call.closed, "time_logged": seal.sealed}
-        assert json.loads(request.body) == fields | {"llm_provider": "ACME", "associated_devices": ["127.0.0.1"]} | {
-            name: at.isoformat(timespec="seconds").removesuffix("+00:00") for name, at in times.items()
+        times = {
+            "time_submitted": call.opened,
+            "response_timestamp": call.closed,
+            "time_logged": seal.sealed,
+        }
+        assert json.loads(request.body) == fields | {
+            "llm_provider": "ACME",
+            "associated_devices": ["127.0.0.1"],
+        } | {
+            name: at.isoformat(timespec="seconds").removesuffix("+00:00")
+            for name, at in times.items()
         }
         assert request.line == "POST /in?tenant=7 HTTP/1.1"
         stamp = request.headers["x-signature-timestamp"]
         assert began <= int(stamp) <= time.time()
-        signature = hmac.new(f"hmac {SECRET}".encode(), f"{stamp}.".encode() + request.body, "sha256").hexdigest()
+        signature = hmac.new(
+            f"hmac {SECRET}".encode(), f"{stamp}.".encode() + request.body, "sha256"
+        ).hexdigest()
         assert request.headers["x-signature"] == f"sha256={signature}"
         assert request.headers["authorization"] == f"Bearer {SECRET}"
         assert request.headers["content-type"] == "application/json"
@@ -174,12 +239,23 @@ def test_the_classic_fields_of_a_json_call_a_stream_and_an_image(started, wire, 
 def test_nothing_of_ours_travels_that_was_not_asked_for(on, receiver):
     closed()
     submissions.once()
-    assert receiver.seen[0].headers.keys() == {"host", "accept-encoding", "user-agent", "content-type", "content-length", "idempotency-key"}
+    assert receiver.seen[0].headers.keys() == {
+        "host",
+        "accept-encoding",
+        "user-agent",
+        "content-type",
+        "content-length",
+        "idempotency-key",
+    }
 
 
 def test_which_endings_are_sent(started, wire, receiver):
     refused, failed, fine = (marked() for _ in range(3))
-    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", ENABLE_SUBMISSIONS_API="true", SUBMISSIONS_API_URL=receiver.url)
+    gateway = started(
+        LLM_ENDPOINT=f"{wire.url}{CHAT}",
+        ENABLE_SUBMISSIONS_API="true",
+        SUBMISSIONS_API_URL=receiver.url,
+    )
 
     def calls() -> list[str]:
         assert gateway.ask(refused, model=5).status == 400
@@ -196,7 +272,11 @@ def test_which_endings_are_sent(started, wire, receiver):
     gateway.work()
     widened = [json.loads(request.body) for request in receiver.seen[1:]]
     assert [body["raw_response"] and "Fine." for body in widened] == [None, None, "Fine."]
-    assert [body["raw_request"]["messages"][0]["content"] for body in widened] == [refused, failed, fine]
+    assert [body["raw_request"]["messages"][0]["content"] for body in widened] == [
+        refused,
+        failed,
+        fine,
+    ]
 
 
 # Whatever the receiver does -------------------------------------------------------------------------------------
@@ -217,7 +297,9 @@ def test_a_fault_that_passes(on, receiver, answer, problem):
     receiver.answer = answer
     for tries in range(1, FAILURES + 5):
         submissions.once()
-        assert [(one.tries, one.given_up) for one in Submission.objects.order_by("number")] == [(tries, None)] * 2
+        assert [(one.tries, one.given_up) for one in Submission.objects.order_by("number")] == [
+            (tries, None)
+        ] * 2
         assert problem in Submission.objects.first().problem
         later()
     receiver.answer = json_reply(b"{}")
@@ -228,7 +310,12 @@ def test_a_fault_that_passes(on, receiver, answer, problem):
 
 
 @pytest.mark.parametrize(
-    "slowly", [until_closed, lambda sock: [sock.sendall(b"HTTP/1.1 200 OK\r\n")] + [drip(sock) for _ in range(600)]], ids=["silent", "drips"]
+    "slowly",
+    [
+        until_closed,
+        lambda sock: [sock.sendall(b"HTTP/1.1 200 OK\r\n")] + [drip(sock) for _ in range(600)],
+    ],
+    ids=["silent", "drips"],
 )
 def test_a_slow_receiver_is_cut(on, receiver, slowly):
     closed()
@@ -247,7 +334,10 @@ def drip(sock) -> None:
 
 def test_the_status_is_the_answer(on, receiver):
     closed()
-    receiver.answer = lambda sock, request: (sock.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\n"), until_closed(sock))
+    receiver.answer = lambda sock, request: (
+        sock.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\n"),
+        until_closed(sock),
+    )
     with override_settings(SUBMISSIONS_TIMEOUT=0.3):
         submissions.once()
     assert not Submission.objects.exists()
@@ -257,8 +347,13 @@ def test_the_status_is_the_answer(on, receiver):
 @pytest.mark.parametrize("status", ["400 No", "401 No", "413 No", "302 Found"])
 def test_what_is_refused_is_given_up_and_holds_nobody_up(on, receiver, status):
     first, second = closed(2)
-    fine, no = json_reply(b"{}"), json_reply(b"", status, headers=f"Location: {receiver.url}/elsewhere\r\n".encode())
-    receiver.answer = lambda sock, request: (no if request.headers["idempotency-key"] == first else fine)(sock, request)
+    fine, no = (
+        json_reply(b"{}"),
+        json_reply(b"", status, headers=f"Location: {receiver.url}/elsewhere\r\n".encode()),
+    )
+    receiver.answer = lambda sock, request: (
+        no if request.headers["idempotency-key"] == first else fine
+    )(sock, request)
     for _ in range(REFUSALS + 2):
         submissions.once()
         later()
@@ -278,7 +373,9 @@ def test_what_is_refused_is_given_up_and_holds_nobody_up(on, receiver, status):
 def test_one_that_fails_while_others_pass_is_given_up(on, receiver):
     [bad] = closed()
     fine, no = json_reply(b"{}"), json_reply(b"", "500 Oh")
-    receiver.answer = lambda sock, request: (no if request.headers["idempotency-key"] == bad else fine)(sock, request)
+    receiver.answer = lambda sock, request: (
+        no if request.headers["idempotency-key"] == bad else fine
+    )(sock, request)
     submissions.once()
     for left in reversed(range(FAILURES)):
         closed()
@@ -290,7 +387,14 @@ def test_one_that_fails_while_others_pass_is_given_up(on, receiver):
     assert keys(receiver).count(bad) == FAILURES + 1
 
 
-@pytest.mark.parametrize("wish", [lambda: "120", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=140), usegmt=True)], ids=["seconds", "date"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        lambda: "120",
+        lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=140), usegmt=True),
+    ],
+    ids=["seconds", "date"],
+)
 def test_retry_after_holds_for_all(on, receiver, wish):
     ids = closed(3)
     receiver.answer = json_reply(b"", "429 Later", headers=f"Retry-After: {wish()}\r\n".encode())
@@ -313,16 +417,25 @@ def test_pauses_double_and_end():
         for tries, most in ((1, 2), (2, 4), (5, 32), (9, 300), (10_000, 300)):
             found = {pause(tries) for _ in range(20)}
             assert most / 2 <= min(found) < max(found) <= most
-    assert [submissions.seconds(text) for text in ("7", "", "soon", "-3", "999999999", "Mon, 01 Jan 2001 00:00:00 GMT")] == [7, 0, 0, 0, 3600, 0]
+    assert [
+        submissions.seconds(text)
+        for text in ("7", "", "soon", "-3", "999999999", "Mon, 01 Jan 2001 00:00:00 GMT")
+    ] == [7, 0, 0, 0, 3600, 0]
 
 
 def test_addresses_that_nothing_is_sent_to(on, receiver):
     closed()
     for url, problem in (
-        ("http://vendor.example/", "may not be sent to"), ("file:///etc/passwd", "may not be sent to"), ("http://[::ffff:169.254.169.254]:9/", "no"),
+        ("http://vendor.example/", "may not be sent to"),
+        ("file:///etc/passwd", "may not be sent to"),
+        ("http://[::ffff:169.254.169.254]:9/", "no"),
         ("http://169.254.169.254:9/", "no"),
-    ):  # fmt: skip
-        with override_settings(SUBMISSIONS_API_URL=url, SUBMISSIONS_TIMEOUT=1, UPSTREAM_HTTP_HOSTS=["127.0.0.1", "169.254.169.254", "::ffff:169.254.169.254"]):
+    ):
+        with override_settings(
+            SUBMISSIONS_API_URL=url,
+            SUBMISSIONS_TIMEOUT=1,
+            UPSTREAM_HTTP_HOSTS=["127.0.0.1", "169.254.169.254", "::ffff:169.254.169.254"],
+        ):
             submissions.once()
         one = Submission.objects.get()
         assert problem in one.problem
@@ -331,7 +444,22 @@ def test_addresses_that_nothing_is_sent_to(on, receiver):
 
 def test_a_call_that_cannot_be_read_back_holds_nobody_up(on, receiver):
     picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + secrets.token_bytes(3000)).decode()
-    broken = str(turn(person(), [user([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}}])], "Fine.").id)
+    broken = str(
+        turn(
+            person(),
+            [
+                user(
+                    [
+                        {
+                            "type": "image_url",
+                            "image_url": {"url": f"data:image/png;base64,{picture}"},
+                        }
+                    ]
+                )
+            ],
+            "Fine.",
+        ).id
+    )
     default_storage.delete(attachments.storage_name(sha256(base64.b64decode(picture)).digest()))
     [fine] = closed()
     for _ in range(REFUSALS):
@@ -383,7 +511,9 @@ def test_a_dead_receiver_costs_a_window_of_rows(on, receiver, monkeypatch):
     submissions.once()
     assert Submission.objects.count() == 3
     assert submissions.backlog() == 8
-    assert submissions.age() >= datetime.now(UTC) - Seal.objects.get(subject=ids[0]).sealed - timedelta(seconds=1)
+    assert submissions.age() >= datetime.now(UTC) - Seal.objects.get(
+        subject=ids[0]
+    ).sealed - timedelta(seconds=1)
     receiver.answer = json_reply(b"{}")
     later()
     submissions.once()
@@ -407,7 +537,10 @@ def test_a_claim_is_nobody_elses(on, receiver):
     claimed += [one.number for one in submissions.claim(9)]
     assert sorted(claimed) == sorted(Submission.objects.values_list("number", flat=True))
     assert submissions.claim(9) == []
-    assert all(one.due > datetime.now(UTC) + timedelta(seconds=settings.SUBMISSIONS_TIMEOUT) for one in Submission.objects.all())
+    assert all(
+        one.due > datetime.now(UTC) + timedelta(seconds=settings.SUBMISSIONS_TIMEOUT)
+        for one in Submission.objects.all()
+    )
 
 
 def test_imported_calls_are_not_sent(on, receiver):
@@ -418,7 +551,12 @@ def test_imported_calls_are_not_sent(on, receiver):
 
 
 def test_other_kinds_are_not_sent(on, receiver):
-    answer(record.open(record.CallRequest(owner=person().pk, kind="title", model="m", body={"model": "m"})), "A title")
+    answer(
+        record.open(
+            record.CallRequest(owner=person().pk, kind="title", model="m", body={"model": "m"})
+        ),
+        "A title",
+    )
     closed(0)
     submissions.once()
     assert not receiver.seen
@@ -431,7 +569,13 @@ def test_other_kinds_are_not_sent(on, receiver):
 def worker(gateway):
     """`manage.py worker`, killed with -9 at the end."""
     with open(gateway.log, "ab") as log:
-        process = subprocess.Popen([sys.executable, "manage.py", "worker"], cwd=settings.BASE_DIR, env=gateway.environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "worker"],
+            cwd=settings.BASE_DIR,
+            env=gateway.environment,
+            stdout=log,
+            stderr=log,
+        )
     try:
         yield process
     finally:
@@ -442,13 +586,20 @@ def worker(gateway):
 def test_nothing_is_lost_when_everything_is_killed(started, wire):
     port, before = free_port(), set(Snapshot.objects.values_list("id", flat=True))
     ours = {
-        "LLM_ENDPOINT": f"{wire.url}{CHAT}", "ENABLE_SUBMISSIONS_API": "true", "SUBMISSIONS_API_URL": f"http://127.0.0.1:{port}/",
-        "SUBMISSIONS_STATUSES": "failed,interrupted", "SUBMISSIONS_PAUSE": 0.05, "SUBMISSIONS_LONGEST_PAUSE": 0.2, "SUBMISSIONS_TIMEOUT": 20,
-    }  # fmt: skip
+        "LLM_ENDPOINT": f"{wire.url}{CHAT}",
+        "ENABLE_SUBMISSIONS_API": "true",
+        "SUBMISSIONS_API_URL": f"http://127.0.0.1:{port}/",
+        "SUBMISSIONS_STATUSES": "failed,interrupted",
+        "SUBMISSIONS_PAUSE": 0.05,
+        "SUBMISSIONS_LONGEST_PAUSE": 0.2,
+        "SUBMISSIONS_TIMEOUT": 20,
+    }
     gateway = started(**ours)
     wire.answer = json_reply(json.dumps(ANSWER).encode())
     with worker(gateway), ThreadPoolExecutor(4) as pool:  # the receiver is down
-        assert [reply.status for reply in pool.map(gateway.ask, [marked() for _ in range(10)])] == [200] * 10
+        assert [reply.status for reply in pool.map(gateway.ask, [marked() for _ in range(10)])] == [
+            200
+        ] * 10
         eventually(lambda: Submission.objects.filter(tries__gt=1).exists(), 30)
     wire.answer = exactly(SSE, chunk(word("Once ") + word("upon", "stop") + DONE), b"0\r\n\r\n")
     assert [gateway.ask(marked(), stream=True).status for _ in range(3)] == [200] * 3  # no worker
@@ -459,11 +610,17 @@ def test_nothing_is_lost_when_everything_is_killed(started, wire):
         gateway.kill()
 
     gateway = started(**ours)
-    closed_calls = {str(id) for id in Snapshot.objects.exclude(status="pending").values_list("id", flat=True) if id not in before}
+    closed_calls = {
+        str(id)
+        for id in Snapshot.objects.exclude(status="pending").values_list("id", flat=True)
+        if id not in before
+    }
     assert len(closed_calls) == 14
     with Wire(port=port) as receiver:
         receiver.answer = lambda sock, request: until_closed(sock)
-        with worker(gateway):  # killed with calls on their way; and a receiver that hangs holds up neither calls nor seals
+        with worker(
+            gateway
+        ):  # killed with calls on their way; and a receiver that hangs holds up neither calls nor seals
             eventually(lambda: len(receiver.seen) == submissions.PARALLEL, 30)
             wire.answer = json_reply(json.dumps(ANSWER).encode())
             closed_calls.add(str(the(gateway.ask(marked())).id))
@@ -474,13 +631,22 @@ def test_nothing_is_lost_when_everything_is_killed(started, wire):
         once = keys(receiver)
         Submission.objects.update(due=Now())  # the leases of the dead have ended
         with worker(gateway), worker(gateway):
-            eventually(lambda: set(keys(receiver)) == closed_calls and submissions.backlog() == 0, 30)
+            eventually(
+                lambda: set(keys(receiver)) == closed_calls and submissions.backlog() == 0, 30
+            )
         twice = keys(receiver)[len(once) :]
-        assert sorted(twice) == sorted(closed_calls)  # those that were on their way, once more; the others once
+        assert sorted(twice) == sorted(
+            closed_calls
+        )  # those that were on their way, once more; the others once
         bodies = {}
         for request in receiver.seen:
-            assert bodies.setdefault(request.headers["idempotency-key"], request.body) == request.body
+            assert (
+                bodies.setdefault(request.headers["idempotency-key"], request.body) == request.body
+            )
     assert not Submission.objects.exists()
     interrupted = [json.loads(body) for body in bodies.values() if b'"Once "' in body]
     assert len(interrupted) <= 1
-    assert User.objects.get(username="alice").username in json.loads(next(iter(bodies.values())))["associated_users"]
+    assert (
+        User.objects.get(username="alice").username
+        in json.loads(next(iter(bodies.values())))["associated_users"]
+    )

@@ -74,13 +74,21 @@ def work() -> None:
 
 
 def saying(text: str) -> bytes:
-    return orjson.dumps({"id": "chatcmpl-1", "model": "m-1", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]})
+    return orjson.dumps(
+        {
+            "id": "chatcmpl-1",
+            "model": "m-1",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}],
+        }
+    )
 
 
 # In the background ----------------------------------------------------------------------------------------------
 
 
-STREAMED = pytest.param({"headers": {"accept": "text/event-stream"}}, marks=pytest.mark.django_db(transaction=True))  # asked for by a thread of its own
+STREAMED = pytest.param(
+    {"headers": {"accept": "text/event-stream"}}, marks=pytest.mark.django_db(transaction=True)
+)  # asked for by a thread of its own
 
 
 @pytest.mark.parametrize("how", [{}, STREAMED])
@@ -106,7 +114,13 @@ def test_the_call_is_on_record_in_no_conversation(hers, alice, sent):
     before = Conversation.objects.values("turns", "cost", "last").get(id=made.id)
     work()
     call = Snapshot.objects.get(kind="title")
-    assert (call.status, call.owner, call.conversation, call.head, call.model) == ("ok", alice, None, None, "gpt-4o")
+    assert (call.status, call.owner, call.conversation, call.head, call.model) == (
+        "ok",
+        alice,
+        None,
+        None,
+        "gpt-4o",
+    )
     assert call.prompt_tokens > 0
     assert call.cost > 0
     assert rebuild.rebuild_request(call) == sent()[-1]
@@ -120,13 +134,26 @@ def test_old_clients_and_sql_see_it_as_a_summarizer(hers):
     ask(hers)
     work()
     call = Snapshot.objects.get(kind="title")
-    row = next(row for row in hers.get("/api/history").json()["Historical_list"] if row["id"] == str(call.id))
-    assert (row["convo_title"], row["convo_show"], row["root_gpt_id"]) == ("summarizer", False, None)
+    row = next(
+        row
+        for row in hers.get("/api/history").json()["Historical_list"]
+        if row["id"] == str(call.id)
+    )
+    assert (row["convo_title"], row["convo_show"], row["root_gpt_id"]) == (
+        "summarizer",
+        False,
+        None,
+    )
     assert row["request"]["temperature"] == 0
     assert row["response"]["choices"]
-    assert str(call.id) not in {row["id"] for row in hers.get("/api/history_v2").json()["Historical_Conversations"]}
+    assert str(call.id) not in {
+        row["id"] for row in hers.get("/api/history_v2").json()["Historical_Conversations"]
+    }
     with connection.cursor() as cursor:
-        cursor.execute("SELECT convo_title, convo_show, root_gpt_id FROM llm_logs.chatgpt_logs WHERE id = %s", [call.id])
+        cursor.execute(
+            "SELECT convo_title, convo_show, root_gpt_id FROM llm_logs.chatgpt_logs WHERE id = %s",
+            [call.id],
+        )
         assert cursor.fetchall() == [("summarizer", False, None)]
 
 
@@ -153,7 +180,12 @@ def test_a_retry_that_succeeds_brings_one(hers, upstream, settings, server):
 def test_a_programs_conversations_keep_their_first_words(alice):
     ApiKey.make(alice, "test", secret="gw-title-key")
     body = orjson.dumps({"model": "gpt-4o", "messages": [user("q")]})
-    assert Client(headers={"authorization": "Bearer gw-title-key"}).post("/api/chat", body, content_type="application/json").status_code == 200
+    assert (
+        Client(headers={"authorization": "Bearer gw-title-key"})
+        .post("/api/chat", body, content_type="application/json")
+        .status_code
+        == 200
+    )
     assert not jobs()
 
 
@@ -175,8 +207,16 @@ def test_the_owners_own_words_stay_even_where_they_are_the_first_ones(hers):
 
 def test_who_renames_while_the_model_thinks_is_right(hers):
     made = ask(hers)
-    with pytest.MonkeyPatch.context() as patch:  # in the model's place, on this thread: the test's transaction is nobody else's
-        patch.setattr(titles.calls, "fetch", lambda *args: Conversation.objects.get(id=made.id).rename("Meanwhile") or saying("Too late"))
+    with (
+        pytest.MonkeyPatch.context() as patch
+    ):  # in the model's place, on this thread: the test's transaction is nobody else's
+        patch.setattr(
+            titles.calls,
+            "fetch",
+            lambda *args: (
+                Conversation.objects.get(id=made.id).rename("Meanwhile") or saying("Too late")
+            ),
+        )
         work()
     made.refresh_from_db()
     assert (made.title, made.titled_by) == ("Meanwhile", "owner")
@@ -236,9 +276,16 @@ def test_another_model_may_write_them(hers, settings, sent):
 
 
 def test_only_what_the_owner_said_is_sent_and_not_without_end(hers, alice, sent):
-    call = turn(alice, [{"role": "system", "content": "Be terse."}, user("x" * 50_000)], "an answer")
+    call = turn(
+        alice, [{"role": "system", "content": "Be terse."}, user("x" * 50_000)], "an answer"
+    )
     for i in range(30):
-        call = turn(alice, [{"role": "system", "content": "Be terse."}, user(f"more {i}")], "an answer", root=call.conversation_id)
+        call = turn(
+            alice,
+            [{"role": "system", "content": "Be terse."}, user(f"more {i}")],
+            "an answer",
+            root=call.conversation_id,
+        )
     tasks.title(conversation=str(call.conversation_id))
     text = sent()[-1]["messages"][-1]["content"]
     assert len(text) < 25_000
@@ -276,7 +323,9 @@ def key(alice) -> dict[str, str]:
 
 
 def update(headers: dict[str, str], body: object):
-    return Client(headers=headers).post("/api/update_title_openai", orjson.dumps(body), content_type="application/json")
+    return Client(headers=headers).post(
+        "/api/update_title_openai", orjson.dumps(body), content_type="application/json"
+    )
 
 
 def test_an_old_client_gets_a_title_at_once(alice, key, sent):
@@ -301,7 +350,9 @@ def test_who_asks_for_it_gets_it_after_a_rename_too(alice, key):
     assert made.titled_by == "model"
 
 
-@pytest.mark.parametrize("root", ["nonsense", None, 7, {"a": 1}, "6f1f4bd2-1d2b-4c43-9a5e-0e7f6f4f1d3a", "bobs", "\0"])
+@pytest.mark.parametrize(
+    "root", ["nonsense", None, 7, {"a": 1}, "6f1f4bd2-1d2b-4c43-9a5e-0e7f6f4f1d3a", "bobs", "\0"]
+)
 def test_an_unknown_conversation_and_a_strangers_are_one_404_and_on_record(key, sent, root):
     theirs = turn(person("bob"), [user("private")], "a").conversation
     answer = update(key, {"root_id": str(theirs.id) if root == "bobs" else root})
@@ -321,16 +372,31 @@ def test_a_key_without_the_scope_is_refused(alice, sent):
 
 
 def test_where_nothing_was_said_there_is_nothing_to_title(alice, key, sent):
-    made = begin(alice, [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}]).conversation
+    made = begin(
+        alice,
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+                ],
+            }
+        ],
+    ).conversation
     answer = update(key, {"root_id": str(made)})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "nothing_to_title")
     assert sent() == []
 
 
-@pytest.mark.parametrize(("word", "status"), [("500 Internal Server Error", 502), ("429 Too Many Requests", 429), ("200 OK", 502)])
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [("500 Internal Server Error", 502), ("429 Too Many Requests", 429), ("200 OK", 502)],
+)
 def test_its_failures_have_the_classic_shape(alice, key, upstream, word, status):
     made = turn(alice, [user(FIRST_WORDS)], "a").conversation
-    upstream.answer = json_reply(b'{"error": {"message": "It broke."}}' if status != 200 else b"", word)
+    upstream.answer = json_reply(
+        b'{"error": {"message": "It broke."}}' if status != 200 else b"", word
+    )
     answer = update(key, {"root_id": str(made.id)})
     assert answer.status_code == status
     assert answer.json()["message"] == answer.json()["error"]["message"]

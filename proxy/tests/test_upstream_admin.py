@@ -19,7 +19,10 @@ UPSTREAMS, MODELS = "/admin/proxy/upstream/", "/admin/proxy/model/"
 @pytest.fixture(autouse=True)
 def environment(settings):
     settings.UPSTREAM_SECRETS = {"KEY_OF_A": "Bearer sk-a", "KEY_OF_B": ""}
-    settings.LLM_ENDPOINT, settings.LLM_IMG_ENDPOINT = "https://api.example/v1/chat/completions", "https://pictures.example/v1/images/generations"
+    settings.LLM_ENDPOINT, settings.LLM_IMG_ENDPOINT = (
+        "https://api.example/v1/chat/completions",
+        "https://pictures.example/v1/images/generations",
+    )
     routing.forget()
     yield
     routing.forget()
@@ -39,33 +42,72 @@ def wire():
 
 
 def form(**changes) -> dict:
-    return {"name": "ours", "kind": "openai", "base_url": "https://192.0.2.1/v1", "secret": "KEY_OF_A", "enabled": "on"} | changes
+    return {
+        "name": "ours",
+        "kind": "openai",
+        "base_url": "https://192.0.2.1/v1",
+        "secret": "KEY_OF_A",
+        "enabled": "on",
+    } | changes
 
 
 def model_form(*places: dict, **changes) -> dict:
     counts = {"routes-TOTAL_FORMS": len(places), "routes-INITIAL_FORMS": 0}
-    rows = {f"routes-{i}-{name}": value for i, place in enumerate(places) for name, value in ({"order": i + 1} | place).items()}
-    return {"name": "fast", "capabilities": ["chat"], "offered": "on", "enabled": "on"} | counts | rows | changes
+    rows = {
+        f"routes-{i}-{name}": value
+        for i, place in enumerate(places)
+        for name, value in ({"order": i + 1} | place).items()
+    }
+    return (
+        {"name": "fast", "capabilities": ["chat"], "offered": "on", "enabled": "on"}
+        | counts
+        | rows
+        | changes
+    )
 
 
 def test_an_upstream_is_made_and_changed_and_both_are_evidence(admin):
-    assert admin.post(f"{UPSTREAMS}add/", form(label="OURS", first_byte="20", most_open="8")).status_code == 302
+    assert (
+        admin.post(
+            f"{UPSTREAMS}add/", form(label="OURS", first_byte="20", most_open="8")
+        ).status_code
+        == 302
+    )
     row = Upstream.objects.get()
     assert (row.in_record, row.first_byte, row.silence, row.most_open) == ("OURS", 20, None, 8)
-    assert admin.post(f"{UPSTREAMS}{row.pk}/change/", form(base_url="https://192.0.2.2/v1")).status_code == 302
-    added, changed = AuditEvent.objects.filter(kind="upstream", action__in=["added", "changed"]).order_by("id")
-    assert (added.subject, changed.subject, changed.actor_name) == (str(row.pk), str(row.pk), "root")
-    assert ["https://192.0.2.1/v1", "https://192.0.2.2/v1"] in [*json.loads(changed.detail)["what"][-1]["from_to"].values()]
+    assert (
+        admin.post(
+            f"{UPSTREAMS}{row.pk}/change/", form(base_url="https://192.0.2.2/v1")
+        ).status_code
+        == 302
+    )
+    added, changed = AuditEvent.objects.filter(
+        kind="upstream", action__in=["added", "changed"]
+    ).order_by("id")
+    assert (added.subject, changed.subject, changed.actor_name) == (
+        str(row.pk),
+        str(row.pk),
+        "root",
+    )
+    assert ["https://192.0.2.1/v1", "https://192.0.2.2/v1"] in [
+        *json.loads(changed.detail)["what"][-1]["from_to"].values()
+    ]
     assert "sk-a" not in added.detail + changed.detail
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"base_url": "http://models.example/v1"}, "Plain http goes to hosts that UPSTREAM_HTTP_HOSTS names"),
+        (
+            {"base_url": "http://models.example/v1"},
+            "Plain http goes to hosts that UPSTREAM_HTTP_HOSTS names",
+        ),
         ({"base_url": "https://169.254.169.254/"}, "Calls may not be sent to this address"),
         ({"base_url": "https://[fd00:ec2::254]/"}, "Calls may not be sent to this address"),
-        ({"base_url": "https://metadata.example/"}, "This name stands for an address that calls may not be sent to"),
+        (
+            {"base_url": "https://metadata.example/"},
+            "This name stands for an address that calls may not be sent to",
+        ),
         ({"base_url": "https://sk-key@models.example/"}, "neither an account nor a fragment"),
         ({"base_url": "models.example"}, "Write https://"),
         ({"secret": "SECRET_KEY"}, "Select a valid choice"),
@@ -76,7 +118,11 @@ def test_an_upstream_is_made_and_changed_and_both_are_evidence(admin):
     ],
 )
 def test_what_the_form_refuses(admin, monkeypatch, changes, said):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("192.0.2.1", 0)), (2, 1, 6, "", ("169.254.169.254", 0))])
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda *_, **__: [(2, 1, 6, "", ("192.0.2.1", 0)), (2, 1, 6, "", ("169.254.169.254", 0))],
+    )
     response = admin.post(f"{UPSTREAMS}add/", form(**changes))
     assert response.status_code == 200
     assert said in response.content.decode()
@@ -86,7 +132,13 @@ def test_what_the_form_refuses(admin, monkeypatch, changes, said):
 def test_the_environment_is_shown_with_its_origin_and_changed_nowhere(admin, settings):
     settings.LLM_API_AUTHORIZATION = "Bearer sk-of-the-environment"
     page = admin.get(UPSTREAMS).content.decode()
-    for shown in ("https://api.example/v1/chat/completions", "from LLM_ENDPOINT", "from LLM_IMG_ENDPOINT", "derived from LLM_ENDPOINT", "/v1/embeddings"):
+    for shown in (
+        "https://api.example/v1/chat/completions",
+        "from LLM_ENDPOINT",
+        "from LLM_IMG_ENDPOINT",
+        "derived from LLM_ENDPOINT",
+        "/v1/embeddings",
+    ):
         assert shown in page
     assert "LLM_GATEWAY_URL" not in page
     assert "sk-of-the-environment" not in page
@@ -99,8 +151,13 @@ def test_a_test_asks_for_models_with_the_credential(admin, wire):
     path = f"{UPSTREAMS}{row.pk}/test/"
     assert path in admin.get(f"{UPSTREAMS}{row.pk}/change/").content.decode()
     wire.answer = json_reply(b'{"data": [{"id": "m"}]}')
-    assert "“ours”: It answers, and lists 1 model." in admin.post(path, follow=True).content.decode()
-    assert (wire.seen[0].line, wire.seen[0].headers["authorization"]) == ("GET /v1/models HTTP/1.1", "Bearer sk-a")
+    assert (
+        "“ours”: It answers, and lists 1 model." in admin.post(path, follow=True).content.decode()
+    )
+    assert (wire.seen[0].line, wire.seen[0].headers["authorization"]) == (
+        "GET /v1/models HTTP/1.1",
+        "Bearer sk-a",
+    )
     wire.answer = json_reply(b'{"error": {"message": "key sk-a is wrong"}}', "401 No")
     said = admin.post(path, follow=True).content.decode()
     assert "refused the gateway&#x27;s credentials" in said
@@ -122,13 +179,23 @@ def test_a_test_asks_for_models_with_the_credential(admin, wire):
 def test_the_environment_can_be_tested(admin, wire, settings):
     settings.LLM_ENDPOINT = f"{wire.url}/v1/chat/completions"
     wire.answer = json_reply(b'{"data": []}')
-    assert "“LLM_ENDPOINT”: It answers, and lists 0 models." in admin.post(f"{UPSTREAMS}environment/test/", follow=True).content.decode()
+    assert (
+        "“LLM_ENDPOINT”: It answers, and lists 0 models."
+        in admin.post(f"{UPSTREAMS}environment/test/", follow=True).content.decode()
+    )
 
 
 def test_a_model_with_its_chain(admin):
-    ours, theirs = (Upstream.objects.create(name=name, base_url="https://192.0.2.1") for name in ("ours", "theirs"))
+    ours, theirs = (
+        Upstream.objects.create(name=name, base_url="https://192.0.2.1")
+        for name in ("ours", "theirs")
+    )
     group = Group.objects.create(name="Research")
-    places = ({"upstream": ours.pk, "prompt_price": "2.5"}, {"upstream": theirs.pk, "upstream_model": "f-2"}, {"upstream": ""})
+    places = (
+        {"upstream": ours.pk, "prompt_price": "2.5"},
+        {"upstream": theirs.pk, "upstream_model": "f-2"},
+        {"upstream": ""},
+    )
     assert admin.post(f"{MODELS}add/", model_form(*places, groups=[group.pk])).status_code == 302
     model = Model.objects.get()
     assert [str(route) for route in model.routes.all()] == ["ours", "theirs (f-2)", "LLM_ENDPOINT"]
@@ -140,14 +207,22 @@ def test_a_model_with_its_chain(admin):
     routing.forget()
     alice, bob = User.objects.create_user("alice"), User.objects.create_user("bob")
     alice.groups.add(group)
-    assert [place.upstream for place in routing.find_way("fast", "chat/completions", alice.pk, {}).routes] == ["ours", "LLM_ENDPOINT"]
+    assert [
+        place.upstream
+        for place in routing.find_way("fast", "chat/completions", alice.pk, {}).routes
+    ] == ["ours", "LLM_ENDPOINT"]
     with pytest.raises(routing.Fault):
         routing.find_way("fast", "chat/completions", bob.pk, {})
 
 
 def test_the_pages_offer_what_is_offered(client):
     alice = User.objects.create_user("alice")
-    for name, fields in (("fast", {}), ("hidden", {"offered": False}), ("pictures", {"capabilities": ["images"]}), ("retired", {"enabled": False})):
+    for name, fields in (
+        ("fast", {}),
+        ("hidden", {"offered": False}),
+        ("pictures", {"capabilities": ["images"]}),
+        ("retired", {"enabled": False}),
+    ):
         Model.objects.create(name=name, **fields)
     Model.objects.create(name="secret").groups.add(Group.objects.create(name="Research"))
     client.force_login(alice)
@@ -161,7 +236,10 @@ def test_the_pages_offer_what_is_offered(client):
 def test_an_upstream_in_use_stays(admin):
     row = Upstream.objects.create(name="ours", base_url="https://192.0.2.1")
     Route.objects.create(model=Model.objects.create(name="fast"), upstream=row)
-    assert "would require deleting the following protected" in admin.post(f"{UPSTREAMS}{row.pk}/delete/", {"post": "yes"}).content.decode()
+    assert (
+        "would require deleting the following protected"
+        in admin.post(f"{UPSTREAMS}{row.pk}/delete/", {"post": "yes"}).content.decode()
+    )
     assert Upstream.objects.exists()
 
 

@@ -29,7 +29,14 @@ def spent():
 
 def test_ones_own(spent):
     found = get(person("alice")).json()
-    assert found["total"] == {"calls": 2, "failures": 0, "prompt_tokens": 6, "completion_tokens": 4, "cost_usd": 0.0, "people": 1}
+    assert found["total"] == {
+        "calls": 2,
+        "failures": 0,
+        "prompt_tokens": 6,
+        "completion_tokens": 4,
+        "cost_usd": 0.0,
+        "people": 1,
+    }
     assert [row["name"] for row in found["people"]] == ["alice"]
     assert [row["name"] for row in found["conversations"]] == ["ho", "hi"]
     assert sum(step["calls"] for step in found["steps"]) == 2
@@ -45,30 +52,63 @@ def test_everyones_for_those_who_may_see_it(spent):
     assert found["total"]["calls"] == 3
     assert (found["people"], found["conversations"], found["departments"]) == ([], [], [])
     assert AuditEvent.objects.by(alice).count() == 1
-    alice.user_permissions.add(*Permission.objects.filter(codename__in=["view_usage_by_user", "view_content"]))
+    alice.user_permissions.add(
+        *Permission.objects.filter(codename__in=["view_usage_by_user", "view_content"])
+    )
     found = get(alice, "?of=everyone").json()
     assert {row["name"]: row["calls"] for row in found["people"]} == {"alice": 2, "bob": 1}
-    assert found["history"] == [{"name": "alice", "calls": [0] * 29 + [2]}, {"name": "bob", "calls": [0] * 29 + [1]}]
+    assert found["history"] == [
+        {"name": "alice", "calls": [0] * 29 + [2]},
+        {"name": "bob", "calls": [0] * 29 + [1]},
+    ]
 
 
 def test_what_was_assessed_is_for_those_who_may_see_it_of_so_few(spent):
     alice, bobs = person("alice"), Conversation.objects.get(owner__username="bob")
-    call = CallRequest(owner=bobs.owner_id, kind="metadata", model="m", body={"model": "m"}, about=bobs.id)
-    said = dict.fromkeys(assessments.TEXTS, "x") | dict.fromkeys(assessments.NUMBERS, 6) | {"work_related": True}
-    answer = {"choices": [{"message": {"role": "assistant", "content": orjson.dumps(said).decode()}}]}
+    call = CallRequest(
+        owner=bobs.owner_id, kind="metadata", model="m", body={"model": "m"}, about=bobs.id
+    )
+    said = (
+        dict.fromkeys(assessments.TEXTS, "x")
+        | dict.fromkeys(assessments.NUMBERS, 6)
+        | {"work_related": True}
+    )
+    answer = {
+        "choices": [{"message": {"role": "assistant", "content": orjson.dumps(said).decode()}}]
+    }
     record.close(opened := record.open(call), Outcome(status="ok", response=answer))
     assessments.store_assessments([opened.id])
-    alice.user_permissions.add(*Permission.objects.filter(codename__in=["view_usage", "view_usage_by_user"]))
+    alice.user_permissions.add(
+        *Permission.objects.filter(codename__in=["view_usage", "view_usage_by_user"])
+    )
     assert get(alice, "?of=everyone").json()["assessments"] is None
     alice.user_permissions.add(Permission.objects.get(codename="view_assessments"))
-    worth = {"conversations": 1, "work_related": 1, "satisfaction_of_10": 6.0, "seconds_saved": 6, "assistant_seconds_saved": 6, "worth_usd": 0.01}
+    worth = {
+        "conversations": 1,
+        "work_related": 1,
+        "satisfaction_of_10": 6.0,
+        "seconds_saved": 6,
+        "assistant_seconds_saved": 6,
+        "worth_usd": 0.01,
+    }
     assert get(alice, "?of=everyone").json()["assessments"] == {
-        "total": worth | {"people": 1}, "people": [{"name": "bob"} | worth], "departments": [{"name": "Not known", "people": 1} | worth],
-    }  # fmt: skip
+        "total": worth | {"people": 1},
+        "people": [{"name": "bob"} | worth],
+        "departments": [{"name": "Not known", "people": 1} | worth],
+    }
     assert get(person("bob")).json()["assessments"] is None, "of one's own: /api/metadata_check"
 
 
-@pytest.mark.parametrize("query", ["?since=yesterday", "?since=2026-02-01&until=2026-01-01", "?until=0001-01-05", "?of=bob", "?until=9999-12-31"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?since=yesterday",
+        "?since=2026-02-01&until=2026-01-01",
+        "?until=0001-01-05",
+        "?of=bob",
+        "?until=9999-12-31",
+    ],
+)
 def test_questions_that_make_no_sense(query):
     answer = get(person("alice"), query)
     assert answer.status_code == 400

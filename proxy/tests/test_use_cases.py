@@ -27,7 +27,11 @@ def sent(settings, server):
     """The messages that reached the upstream, in order."""
     settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
     server.seen.clear()
-    return lambda: [seen["body"]["messages"] for seen in server.seen if seen["path"].endswith("/chat/completions")]
+    return lambda: [
+        seen["body"]["messages"]
+        for seen in server.seen
+        if seen["path"].endswith("/chat/completions")
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +69,11 @@ def composer(client: Client, path: str) -> tuple[Html, list[tuple[str, str]]]:
     """The page, and the use cases that it offers: (value, whether it is chosen)."""
     html = Html(client.get(path))
     check(html)
-    values = [option for option in html.all("option") if option["value"] == "" or option["value"].isdigit()]
+    values = [
+        option
+        for option in html.all("option")
+        if option["value"] == "" or option["value"].isdigit()
+    ]
     return html, [(option["value"], "selected" in option) for option in values]
 
 
@@ -97,8 +105,22 @@ def test_the_prompt_is_on_no_page_of_its_owner(hers, alice, marmot):
     [hit] = index.find_conversations("marmot")
     assert hit.conversation == root, "a reviewer's search reads all that was sent"
     prompt = Message.objects.get(role="system")
-    paths = ["/", f"/c/{root}/", f"/c/{root}/?at={prompt.id}", f"/c/{root}/edit/{call.head_id}/", f"/c/{root}/export.md", f"/c/{root}/export.json"]
-    for path in [*paths, "/history/", "/history/?q=whistle", "/api/history", "/api/history_v2", f"/api/conversations/{root}"]:
+    paths = [
+        "/",
+        f"/c/{root}/",
+        f"/c/{root}/?at={prompt.id}",
+        f"/c/{root}/edit/{call.head_id}/",
+        f"/c/{root}/export.md",
+        f"/c/{root}/export.json",
+    ]
+    for path in [
+        *paths,
+        "/history/",
+        "/history/?q=whistle",
+        "/api/history",
+        "/api/history_v2",
+        f"/api/conversations/{root}",
+    ]:
         response = hers.get(path)
         assert response.status_code == 200, path
         assert "eagles" not in response.content.decode(), path
@@ -125,13 +147,17 @@ def test_a_reviewer_reads_the_prompt_and_the_name(hers, marmot):
     assert "Marmot" in page
     for words, found in (("Marmot", True), ("Bear", False)):
         response = client.get("/admin/conversations/snapshot/", {"use_case": words})
-        assert (f"/admin/conversations/snapshot/{call.id}/change/" in response.content.decode()) == found
+        assert (
+            f"/admin/conversations/snapshot/{call.id}/change/" in response.content.decode()
+        ) == found
         assert f"use case {words}" in Html(response).words
 
 
 @pytest.mark.parametrize("chosen", ["999999999", "x", "-1", "1 OR 1"])
 def test_one_that_is_not_offered_is_refused_and_nothing_is_sent(hers, sent, chosen):
-    response = hers.post("/", {"message": "my long question", "model": "gpt-4o", "use_case": chosen})
+    response = hers.post(
+        "/", {"message": "my long question", "model": "gpt-4o", "use_case": chosen}
+    )
     assert response.status_code == 400
     html = Html(response)
     check(html)
@@ -169,7 +195,9 @@ def test_a_model_of_its_own_is_chosen_along_with_it(hers, marmot):
     UseCase.objects.filter(pk=marmot.pk).update(model="gpt-4o-mini", order=0)
     html, _ = composer(hers, "/")
     assert chosen(html, "gpt-4o-mini")
-    assert [option["data-model"] for option in html.all("option") if "data-model" in option] == ["gpt-4o-mini"]
+    assert [option["data-model"] for option in html.all("option") if "data-model" in option] == [
+        "gpt-4o-mini"
+    ]
     ask(hers, "q", use_case=marmot.pk)  # and gpt-4o, which comes before it
     html, _ = composer(hers, "/")
     assert chosen(html, str(marmot.pk))
@@ -192,14 +220,21 @@ def test_a_conversation_goes_on_with_its_use_case(hers, marmot, sent):
     assert [value for value, chosen in offered if chosen] == [str(marmot.pk)]
     assert "" not in dict(offered)
     second = ask(hers, "second", path, use_case=marmot.pk, parent=first.reply_id)
-    assert sent()[1] == [{"role": "system", "content": PROMPT}, user("first"), assistant(first.reply.text), user("second")]
+    assert sent()[1] == [
+        {"role": "system", "content": PROMPT},
+        user("first"),
+        assistant(first.reply.text),
+        user("second"),
+    ]
     assert second.preamble_id == first.preamble_id
 
 
 def test_it_can_be_changed_on_the_way(hers, marmot, sent):
     first = ask(hers, "first", use_case=marmot.pk)
     path = f"/c/{first.conversation_id}/"
-    second = ask(hers, "second", path, use_case=UseCase.objects.get(order=1).pk, parent=first.reply_id)
+    second = ask(
+        hers, "second", path, use_case=UseCase.objects.get(order=1).pk, parent=first.reply_id
+    )
     assert sent()[1] == [user("first"), assistant(first.reply.text), user("second")]
     assert second.conversation_id == first.conversation_id
     words = composer(hers, path)[0].words
@@ -214,7 +249,9 @@ def test_one_that_is_gone_can_be_kept(hers, marmot, sent, gone):
     rows = UseCase.objects.filter(pk=marmot.pk)
     rows.update(**gone) if gone else rows.delete()
     html, offered = composer(hers, path)
-    assert offered[0] == ("", True) or not any(chosen for _, chosen in offered), "the first is shown as chosen"
+    assert offered[0] == ("", True) or not any(chosen for _, chosen in offered), (
+        "the first is shown as chosen"
+    )
     assert "Marmot" in html.words
     second = ask(hers, "second", path, use_case="", parent=first.reply_id)
     assert (second.use_case, second.preamble_id) == ("Marmot", first.preamble_id)
@@ -226,7 +263,10 @@ def test_a_changed_prompt_holds_for_the_next_question_and_the_record_stays(hers,
     UseCase.objects.filter(pk=marmot.pk).update(prompt="Be a bear.")
     ask(hers, "second", f"/c/{first.conversation_id}/", use_case=marmot.pk, parent=first.reply_id)
     assert [messages[0]["content"] for messages in sent()] == [PROMPT, "Be a bear."]
-    assert rebuild.rebuild_request(Snapshot.objects.get(id=first.id))["messages"][0]["content"] == PROMPT
+    assert (
+        rebuild.rebuild_request(Snapshot.objects.get(id=first.id))["messages"][0]["content"]
+        == PROMPT
+    )
 
 
 @pytest.mark.parametrize("route", ["again/", "edit/{message}/"])
@@ -258,14 +298,27 @@ def root() -> Client:
 
 
 def test_admins_edit_them_and_each_change_is_an_audit_event(hers, root):
-    fields = {"name": "Editor", "description": "mends texts", "prompt": "Mend it.", "order": 4, "enabled": "on"}
+    fields = {
+        "name": "Editor",
+        "description": "mends texts",
+        "prompt": "Mend it.",
+        "order": 4,
+        "enabled": "on",
+    }
     assert root.post("/admin/proxy/usecase/add/", fields).status_code == 302
     made = UseCase.objects.get(name="Editor")
     assert "Editor: mends texts" in composer(hers, "/")[0].words
-    assert root.post(f"/admin/proxy/usecase/{made.pk}/change/", fields | {"prompt": "Mend it well."}).status_code == 302
+    assert (
+        root.post(
+            f"/admin/proxy/usecase/{made.pk}/change/", fields | {"prompt": "Mend it well."}
+        ).status_code
+        == 302
+    )
     assert root.post(f"/admin/proxy/usecase/{made.pk}/delete/", {"post": "yes"}).status_code == 302
     events = AuditEvent.objects.filter(kind="usecase").order_by("id")
-    assert [(event.action, event.actor_name, event.subject) for event in events] == [(name, "root", str(made.pk)) for name in ("added", "changed", "deleted")]
+    assert [(event.action, event.actor_name, event.subject) for event in events] == [
+        (name, "root", str(made.pk)) for name in ("added", "changed", "deleted")
+    ]
     assert "Mend" not in "".join(event.detail for event in events)
 
 

@@ -32,7 +32,11 @@ def sent(settings, server):
     settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
     settings.ALLOW_USER_TOKENS, settings.LLM_API_AUTHORIZATION = True, OURS
     server.seen.clear()
-    return lambda: [seen["headers"].get("authorization") for seen in server.seen if seen["path"].endswith("/chat/completions")]
+    return lambda: [
+        seen["headers"].get("authorization")
+        for seen in server.seen
+        if seen["path"].endswith("/chat/completions")
+    ]
 
 
 def signed_in(name: str) -> Client:
@@ -90,10 +94,18 @@ def test_the_cookie_is_sealed_and_out_of_reach(hers, settings):
     response = hers.post("/token/", {"token": TOKEN, "next": "/history/"})
     assert response["Location"] == "/history/"
     made = response.cookies[user_token.COOKIE]
-    assert (made["httponly"], made["samesite"], made["secure"], made["max-age"]) == (True, "Strict", True, "")
+    assert (made["httponly"], made["samesite"], made["secure"], made["max-age"]) == (
+        True,
+        "Strict",
+        True,
+        "",
+    )
     assert TOKEN not in made.value
     assert TOKEN not in str(dict(hers.session))
-    assert hers.post("/token/", {"token": TOKEN, "next": "https://elsewhere.example/"})["Location"] == "/token/"
+    assert (
+        hers.post("/token/", {"token": TOKEN, "next": "https://elsewhere.example/"})["Location"]
+        == "/token/"
+    )
 
 
 def test_the_longest_token_fits_a_cookie(hers, sent):
@@ -104,7 +116,9 @@ def test_the_longest_token_fits_a_cookie(hers, sent):
     assert sent() == [f"Bearer {token}"]
 
 
-@pytest.mark.parametrize("token", ["", "two\nlines", "three words here", "ünlesbar", "x" * (user_token.LONGEST + 1)])
+@pytest.mark.parametrize(
+    "token", ["", "two\nlines", "three words here", "ünlesbar", "x" * (user_token.LONGEST + 1)]
+)
 def test_what_is_no_token_is_not_kept_and_not_shown_again(hers, token):
     response = hers.post("/token/", {"token": token})
     assert response.status_code == 400
@@ -136,7 +150,16 @@ def old(sealed: str) -> str:
     return user_token._seal(alice).encrypt_at_time(f"Bearer {TOKEN}".encode(), long_ago).decode()
 
 
-@pytest.mark.parametrize("spoiled", [tampered, old, lambda sealed: "", lambda sealed: "no token", lambda sealed: urlsafe_b64encode(b"\x80" * 90).decode()])
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        tampered,
+        old,
+        lambda sealed: "",
+        lambda sealed: "no token",
+        lambda sealed: urlsafe_b64encode(b"\x80" * 90).decode(),
+    ],
+)
 def test_a_cookie_that_opens_nothing_is_ignored_and_deleted(hers, sent, spoiled):
     paste(hers)
     hers.cookies[user_token.COOKIE] = spoiled(cookie(hers))
@@ -156,7 +179,9 @@ def test_somebody_elses_cookie_opens_nothing(hers, his, sent):
 def test_without_the_mode_there_is_no_page_and_no_use(hers, settings, sent):
     paste(hers)
     settings.ALLOW_USER_TOKENS = False
-    assert hers.get("/token/").status_code == hers.post("/token/", {"token": TOKEN}).status_code == 404
+    assert (
+        hers.get("/token/").status_code == hers.post("/token/", {"token": TOKEN}).status_code == 404
+    )
     assert not cookie(hers)
     ask(hers)
     assert sent() == [OURS]
@@ -190,9 +215,17 @@ def test_who_pasted_none_is_served_where_the_gateway_has_credentials(hers, setti
             Route.objects.create(model=model, upstream=place, order=order)
     routing.forget()
     call = ask(hers)
-    assert (call.status, call.upstream, call.attempts, sent()) == ("ok", "spare", "", ["Bearer sk-spare"])
+    assert (call.status, call.upstream, call.attempts, sent()) == (
+        "ok",
+        "spare",
+        "",
+        ["Bearer sk-spare"],
+    )
     response = hers.post("/", {"message": "q", "model": "gpt-4"})
-    assert (response.status_code, Snapshot.objects.latest("id").error_code) == (400, "token_missing")
+    assert (response.status_code, Snapshot.objects.latest("id").error_code) == (
+        400,
+        "token_missing",
+    )
     paste(hers)
     ask(hers)
     assert sent()[1:] == [f"Bearer {TOKEN}"]

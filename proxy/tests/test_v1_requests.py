@@ -11,7 +11,21 @@ from django.contrib.auth import get_user_model
 from conversations.models import Snapshot
 from conversations.record.rebuild import rebuild_request
 from proxy.models import ApiKey
-from proxy.tests.gateway import ALICE, BOB, CANARY, CHAT, IMAGES_ONLY, NOTHING, SECRET, Reply, chat, eventually, marked, said, the
+from proxy.tests.gateway import (
+    ALICE,
+    BOB,
+    CANARY,
+    CHAT,
+    IMAGES_ONLY,
+    NOTHING,
+    SECRET,
+    Reply,
+    chat,
+    eventually,
+    marked,
+    said,
+    the,
+)
 from proxy.tests.wire import json_reply
 
 JSON = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "%s"}], "x": %s}'
@@ -43,20 +57,45 @@ def deep(levels: int) -> bytes:
         pytest.param(JSON % (b"hello \xff", b"1"), 400, "not JSON", id="no UTF-8"),
         pytest.param(JSON % (b"hello", deep(100)), 400, "64 levels", id="100 levels"),
         pytest.param(JSON % (b"hello", deep(100_000)), 400, "JSON", id="100,000 levels"),
-        pytest.param(b'{"messages": [{"role": "user", "content": "hello"}]}', 400, "`model` is missing", id="no model"),
-        pytest.param(b'{"model": 5, "messages": [{"role": "user", "content": "hello"}]}', 400, "`model` is missing", id="a model that is a number"),
+        pytest.param(
+            b'{"messages": [{"role": "user", "content": "hello"}]}',
+            400,
+            "`model` is missing",
+            id="no model",
+        ),
+        pytest.param(
+            b'{"model": 5, "messages": [{"role": "user", "content": "hello"}]}',
+            400,
+            "`model` is missing",
+            id="a model that is a number",
+        ),
         pytest.param(chat("hello", model="x" * 201), 400, "`model`", id="a long model"),
         pytest.param(chat("hello", model="a\nb"), 400, "`model`", id="a model of two lines"),
         pytest.param(b'{"model": "gpt-4o"}', 400, "`messages` must be a list", id="no messages"),
         pytest.param(chat(), 400, "at least one message", id="empty messages"),
-        pytest.param({"model": "gpt-4o", "messages": "hello"}, 400, "`messages` must be a list", id="messages that are text"),
+        pytest.param(
+            {"model": "gpt-4o", "messages": "hello"},
+            400,
+            "`messages` must be a list",
+            id="messages that are text",
+        ),
         pytest.param(chat({"content": "hello"}), 400, "with a `role`", id="no role"),
-        pytest.param({"model": "gpt-4o", "messages": ["hello"]}, 400, "with a `role`", id="a message that is text"),
+        pytest.param(
+            {"model": "gpt-4o", "messages": ["hello"]},
+            400,
+            "with a `role`",
+            id="a message that is text",
+        ),
         pytest.param(chat(*["hello"] * 4001), 400, "More than 4,000 messages", id="4,001 messages"),
-        pytest.param(chat("hello", stream=True, stream_options=[1]), 400, "must be an object", id="stream options that are a list"),
+        pytest.param(
+            chat("hello", stream=True, stream_options=[1]),
+            400,
+            "must be an object",
+            id="stream options that are a list",
+        ),
         pytest.param(b'{"x": "' + b"a" * 21_000_000 + b'"}', 413, "larger than 20 MB", id="21 MB"),
     ],
-)  # fmt: skip
+)
 def test_bad_bodies_are_refused_once(gateway, recorded, demo_upstream, body, status, words):
     before = len(demo_upstream.seen)
     reply = gateway.call(CHAT, body, ALICE)
@@ -64,8 +103,16 @@ def test_bad_bodies_are_refused_once(gateway, recorded, demo_upstream, body, sta
     assert words in reply.error["message"]
     [snapshot] = recorded()
     assert snapshot.id == reply.id
-    assert (snapshot.status, snapshot.conversation, snapshot.error) == ("refused", None, reply.error["message"])
-    assert (snapshot.error_code, snapshot.kind, snapshot.key) == (reply.error["code"], "chat", ALICE[:11])
+    assert (snapshot.status, snapshot.conversation, snapshot.error) == (
+        "refused",
+        None,
+        reply.error["message"],
+    )
+    assert (snapshot.error_code, snapshot.kind, snapshot.key) == (
+        reply.error["code"],
+        "chat",
+        ALICE[:11],
+    )
     assert len(demo_upstream.seen) == before
 
 
@@ -100,14 +147,30 @@ def test_bad_bodies_of_other_kinds(gateway, recorded, path, body, words):
     [
         pytest.param("application/json", b'{"prompt": "a"}', 415, id="JSON"),
         pytest.param("multipart/form-data", FILE + PROMPT + b"--b--\r\n", 400, id="no boundary"),
-        pytest.param("multipart/form-data; boundary=", FILE + PROMPT + b"--b--\r\n", 400, id="an empty boundary"),
+        pytest.param(
+            "multipart/form-data; boundary=",
+            FILE + PROMPT + b"--b--\r\n",
+            400,
+            id="an empty boundary",
+        ),
         pytest.param("multipart/form-data; boundary=b", b"garbage", 400, id="garbage"),
         pytest.param("multipart/form-data; boundary=b", FILE + b"--b--\r\n", 400, id="no prompt"),
         pytest.param("multipart/form-data; boundary=b", PROMPT + b"--b--\r\n", 400, id="no file"),
-        pytest.param("multipart/form-data; boundary=b", PROMPT * 2000 + b"--b--\r\n", 400, id="2,000 fields"),
-        pytest.param("multipart/form-data; boundary=b", FILE * 200 + PROMPT + b"--b--\r\n", 400, id="200 files"),
         pytest.param(
-            "multipart/form-data; boundary=b", FILE.replace(b"image/png", b"image/png\r\nContent-Transfer-Encoding: base64") + b"--b--\r\n", 400, id="no base64"
+            "multipart/form-data; boundary=b", PROMPT * 2000 + b"--b--\r\n", 400, id="2,000 fields"
+        ),
+        pytest.param(
+            "multipart/form-data; boundary=b",
+            FILE * 200 + PROMPT + b"--b--\r\n",
+            400,
+            id="200 files",
+        ),
+        pytest.param(
+            "multipart/form-data; boundary=b",
+            FILE.replace(b"image/png", b"image/png\r\nContent-Transfer-Encoding: base64")
+            + b"--b--\r\n",
+            400,
+            id="no base64",
         ),
     ],
 )
@@ -118,16 +181,25 @@ def test_bad_image_edits(gateway, recorded, kind, body, status):
     assert recorded()[0].status == "refused"
 
 
-@pytest.mark.parametrize("name", ["x.png", 'a"b\r\nX-Evil: 1.png', "../../etc/passwd", "ü.png", "..", ""])
+@pytest.mark.parametrize(
+    "name", ["x.png", 'a"b\r\nX-Evil: 1.png', "../../etc/passwd", "ü.png", "..", ""]
+)
 def test_file_names_cannot_add_headers_or_paths(gateway, recorded, demo_upstream, name):
     named = FILE.replace(b"a.png", name.replace("\r\n", "%0D%0A").replace('"', "%22").encode())
-    reply = gateway.call("/v1/images/edits", named + PROMPT + b"--b--\r\n", ALICE, Content_Type="multipart/form-data; boundary=b")
+    reply = gateway.call(
+        "/v1/images/edits",
+        named + PROMPT + b"--b--\r\n",
+        ALICE,
+        Content_Type="multipart/form-data; boundary=b",
+    )
     [snapshot] = recorded()
     if name in ("", ".."):  # a file without a name is no file
         assert (reply.status, snapshot.status) == (400, "refused")
         return
     assert reply.status == 200, reply.body
-    sent = next(request for request in reversed(demo_upstream.seen) if request["path"] == "/v1/images/edits")["body"]["image"]
+    sent = next(
+        request for request in reversed(demo_upstream.seen) if request["path"] == "/v1/images/edits"
+    )["body"]["image"]
     assert sent["filename"] == rebuild_request(snapshot)["image"][0]["filename"]
     assert "/" not in sent["filename"]
 
@@ -141,7 +213,16 @@ def test_what_is_compressed_is_refused(gateway, recorded):
 # Spellings that are good ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8", "multipart/form-data; boundary=b", ""])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "application/json; charset=utf-8",
+        "multipart/form-data; boundary=b",
+        "",
+    ],
+)
 def test_the_content_type_does_not_matter(gateway, kind):
     assert gateway.call(CHAT, chat(marked()), ALICE, Content_Type=kind).status == 200
 
@@ -153,9 +234,18 @@ def test_what_the_caller_would_rather_have_does_not_matter(gateway, accept):
 
 
 def test_a_chunked_body(gateway, recorded):
-    body, connection = json.dumps(chat(marked())).encode(), http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    body, connection = (
+        json.dumps(chat(marked())).encode(),
+        http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30),
+    )
     with closing(connection):
-        connection.request("POST", CHAT, iter([body[:10], body[10:50], body[50:]]), {"Authorization": f"Bearer {ALICE}"}, encode_chunked=True)
+        connection.request(
+            "POST",
+            CHAT,
+            iter([body[:10], body[10:50], body[50:]]),
+            {"Authorization": f"Bearer {ALICE}"},
+            encode_chunked=True,
+        )
         assert Reply(connection.getresponse()).text
     assert recorded()[0].status == "ok"
 
@@ -165,7 +255,13 @@ def test_a_chunked_body_that_is_too_large(gateway, recorded, pieces):
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
     with closing(connection):
         try:
-            connection.request("POST", CHAT, iter([b" " * (1 << 20)] * pieces), {"Authorization": f"Bearer {ALICE}"}, encode_chunked=True)
+            connection.request(
+                "POST",
+                CHAT,
+                iter([b" " * (1 << 20)] * pieces),
+                {"Authorization": f"Bearer {ALICE}"},
+                encode_chunked=True,
+            )
         except (BrokenPipeError, ConnectionResetError):
             assert pieces == 200  # nobody reads so much more
         else:
@@ -175,7 +271,9 @@ def test_a_chunked_body_that_is_too_large(gateway, recorded, pieces):
 
 def test_a_body_that_is_larger_than_anybody_reads_is_refused_before_it_comes(gateway, recorded):
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
-        client.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\nContent-Length: 999999999999\r\n\r\n".encode())
+        client.sendall(
+            f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\nContent-Length: 999999999999\r\n\r\n".encode()
+        )
         assert client.recv(100).startswith(b"HTTP/1.1 413")
     assert recorded()[0].error_code == "request_too_large"
 
@@ -183,16 +281,26 @@ def test_a_body_that_is_larger_than_anybody_reads_is_refused_before_it_comes(gat
 @pytest.mark.parametrize("head", ["Content-Length: 500", "Transfer-Encoding: chunked"])
 def test_a_caller_that_breaks_off_its_request(gateway, recorded, head):
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
-        client.sendall(f'POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n{head}\r\n\r\n9\r\n{{"model":'.encode())
+        client.sendall(
+            f'POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n{head}\r\n\r\n9\r\n{{"model":'.encode()
+        )
     assert recorded()[0].status == "refused"
 
 
 @pytest.mark.parametrize(
-    "framing", ["Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5", "Content-Length: -1", "Content-Length: 1e3"]
+    "framing",
+    [
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: -1",
+        "Content-Length: 1e3",
+    ],
 )
 def test_framing_that_two_servers_could_read_differently_is_refused(gateway, recorded, framing):
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
-        client.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n{framing}\r\n\r\n0\r\n\r\n".encode())
+        client.sendall(
+            f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n{framing}\r\n\r\n0\r\n\r\n".encode()
+        )
         reply = b"".join(iter(lambda: client.recv(65536), b""))
     assert reply[9:12] in (b"400", b"501", b"413", b"415")
     assert b"<html" not in reply.lower()
@@ -221,9 +329,21 @@ def test_what_is_the_callers_own_does_not_travel(gateway, demo_upstream):
         "X-Conversation-Id": "",
         "api-key": ALICE,
     }
-    assert gateway.ask(marked(), headers=hop | {"X-Anything": SECRET, "OpenAI-Organization": SECRET}).status == 200
+    assert (
+        gateway.ask(
+            marked(), headers=hop | {"X-Anything": SECRET, "OpenAI-Organization": SECRET}
+        ).status
+        == 200
+    )
     headers = demo_upstream.seen[-1]["headers"]
-    assert set(headers) <= {"host", "accept-encoding", "user-agent", "content-type", "authorization", "content-length"}
+    assert set(headers) <= {
+        "host",
+        "accept-encoding",
+        "user-agent",
+        "content-type",
+        "authorization",
+        "content-length",
+    }
     assert headers["authorization"] == f"Bearer sk-{SECRET}"
     assert ALICE not in str(headers)
 
@@ -242,7 +362,9 @@ def test_many_calls_over_one_connection(gateway, recorded):
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
     with closing(connection):
         for n in range(6):
-            connection.request("POST", CHAT, json.dumps(chat(marked(), stream=bool(n % 2))), {"x-api-key": ALICE})
+            connection.request(
+                "POST", CHAT, json.dumps(chat(marked(), stream=bool(n % 2))), {"x-api-key": ALICE}
+            )
             assert Reply(connection.getresponse()).status == 200
             connection.request("POST", CHAT, b"{", {"x-api-key": ALICE})
             assert Reply(connection.getresponse()).status == 400
@@ -254,7 +376,17 @@ def test_many_calls_over_one_connection(gateway, recorded):
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize(
-    "path", ["/v1/", "/v1/responses", "/v1/messages", "/v1/chat/completions/", "/v1/models/a/../b", "/v1/%00", "/v1/%ff%fe", "/v1/engines/x/embeddings"]
+    "path",
+    [
+        "/v1/",
+        "/v1/responses",
+        "/v1/messages",
+        "/v1/chat/completions/",
+        "/v1/models/a/../b",
+        "/v1/%00",
+        "/v1/%ff%fe",
+        "/v1/engines/x/embeddings",
+    ],
 )
 def test_paths_that_are_not_there(gateway, recorded, method, path):
     reply = gateway.call(path, b"{}" if method != "GET" else None, ALICE, method=method)
@@ -284,7 +416,19 @@ def test_head_has_no_body(gateway):
     assert (reply.status, reply.body) == (405, b"")
 
 
-@pytest.mark.parametrize("path", ["chat/completions", "images/generations", "images/edits", "embeddings", "models", "models/gpt-4o", "nowhere", ""])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "chat/completions",
+        "images/generations",
+        "images/edits",
+        "embeddings",
+        "models",
+        "models/gpt-4o",
+        "nowhere",
+        "",
+    ],
+)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -300,7 +444,11 @@ def test_head_has_no_body(gateway):
 def test_without_a_good_key_there_is_nothing(gateway, recorded, demo_upstream, path, headers):
     before, get = len(demo_upstream.seen), path.startswith("models") or not path
     reply = gateway.call(f"/v1/{path}", None if get else chat("hello"), **headers)
-    assert (reply.status, reply.error["code"], reply.error["type"]) == (401, "invalid_api_key", "authentication_error")
+    assert (reply.status, reply.error["code"], reply.error["type"]) == (
+        401,
+        "invalid_api_key",
+        "authentication_error",
+    )
     assert reply.headers["www-authenticate"] == "Bearer"
     recorded(0)
     assert len(demo_upstream.seen) == before
@@ -313,15 +461,29 @@ def test_a_key_in_any_of_three_headers(gateway, header):
 
 
 @pytest.mark.parametrize(
-    ("key", "path"), [(IMAGES_ONLY, "chat/completions"), (IMAGES_ONLY, "embeddings"), (NOTHING, "images/generations"), (NOTHING, "chat/completions")]
+    ("key", "path"),
+    [
+        (IMAGES_ONLY, "chat/completions"),
+        (IMAGES_ONLY, "embeddings"),
+        (NOTHING, "images/generations"),
+        (NOTHING, "chat/completions"),
+    ],
 )
 def test_a_key_opens_only_what_it_is_for(gateway, recorded, demo_upstream, key, path):
     before = len(demo_upstream.seen)
     body = chat(marked()) | {"prompt": marked(), "input": marked()}
     reply = gateway.call(f"/v1/{path}", body, key)
-    assert (reply.status, reply.error["type"], reply.error["code"]) == (403, "permission_error", "scope_missing")
+    assert (reply.status, reply.error["type"], reply.error["code"]) == (
+        403,
+        "permission_error",
+        "scope_missing",
+    )
     [snapshot] = recorded()
-    assert (snapshot.status, snapshot.error_code, snapshot.id) == ("refused", "scope_missing", reply.id)
+    assert (snapshot.status, snapshot.error_code, snapshot.id) == (
+        "refused",
+        "scope_missing",
+        reply.id,
+    )
     assert rebuild_request(snapshot) == body
     assert len(demo_upstream.seen) == before
 
@@ -331,19 +493,38 @@ def test_a_revoked_key_and_a_leavers_are_refused_within_seconds(gateway):
     _, leavers = ApiKey.make(leaver, "one")
     revoked, secret = ApiKey.make(stays, "one")
     _, another = ApiKey.make(stays, "two")
-    assert [gateway.ask("hi", key=key).status for key in (leavers, secret, another)] == [200, 200, 200]
+    assert [gateway.ask("hi", key=key).status for key in (leavers, secret, another)] == [
+        200,
+        200,
+        200,
+    ]
     get_user_model().objects.filter(pk=leaver.pk).update(is_active=False)
     revoked.revoke()
-    eventually(lambda: gateway.ask("hi", key=leavers).status == gateway.ask("hi", key=secret).status == 401, within=7)
+    eventually(
+        lambda: (
+            gateway.ask("hi", key=leavers).status == gateway.ask("hi", key=secret).status == 401
+        ),
+        within=7,
+    )
     assert gateway.ask("hi", key=another).status == 200
 
 
-@pytest.mark.parametrize("header", [{"X-Long": "a" * 9000}, {f"X-{n}": "a" for n in range(200)}, {"X_Under": "a"}, {"X-Nul": "a\0b"}])
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"X-Long": "a" * 9000},
+        {f"X-{n}": "a" for n in range(200)},
+        {"X_Under": "a"},
+        {"X-Nul": "a\0b"},
+    ],
+)
 def test_headers_that_the_server_refuses_are_refused_in_the_same_shape(gateway, recorded, header):
     lines = "".join(f"{name}: {value}\r\n" for name, value in header.items())
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
         body = json.dumps(chat("hello"))
-        client.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nx-api-key: {BOB}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{lines}\r\n{body}".encode())
+        client.sendall(
+            f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nx-api-key: {BOB}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{lines}\r\n{body}".encode()
+        )
         reply = b"".join(iter(lambda: client.recv(65536), b""))
     head, _, body = reply.partition(b"\r\n\r\n")
     assert b"<html" not in reply.lower(), reply
@@ -356,7 +537,11 @@ def test_a_body_longer_than_it_says_is_in_no_log(gateway):
     body = json.dumps(chat(marked())).encode()
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
         rest = f"\r\nGET /?{CANARY} {CANARY}\r\n\r\n".encode()
-        client.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nx-api-key: {BOB}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body + rest)
+        client.sendall(
+            f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nx-api-key: {BOB}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+            + rest
+        )
         reply = b"".join(iter(lambda: client.recv(65536), b""))
     assert reply.startswith(b"HTTP/1.1 200 OK")
     assert b"HTTP/1.1 400 Bad Request" in reply
@@ -366,8 +551,13 @@ def test_a_body_longer_than_it_says_is_in_no_log(gateway):
 
 
 def test_models_are_listed_and_found_by_encoded_names(started, wire):
-    models = [{"id": name, "object": "model", "created": 1, "owned_by": "org"} for name in ("plain", "org/name:tag", "a b", "ü")]
-    wire.answer = json_reply(json.dumps({"object": "list", "data": [*models, {"no": "id"}, 5]}).encode())
+    models = [
+        {"id": name, "object": "model", "created": 1, "owned_by": "org"}
+        for name in ("plain", "org/name:tag", "a b", "ü")
+    ]
+    wire.answer = json_reply(
+        json.dumps({"object": "list", "data": [*models, {"no": "id"}, 5]}).encode()
+    )
     gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
     assert gateway.call("/v1/models", key=ALICE).json() == {"object": "list", "data": models}
     for path in ("plain", "org%2Fname:tag", "org/name%3Atag", "org/name:tag", "a%20b", "%C3%BC"):

@@ -83,8 +83,14 @@ class Wire:
                 sock.shutdown(socket.SHUT_RDWR)
 
 
-def json_reply(body: bytes, status: str = "200 OK", kind: str = "application/json", headers: bytes = b"") -> Answer:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n".encode() + headers + b"\r\n"
+def json_reply(
+    body: bytes, status: str = "200 OK", kind: str = "application/json", headers: bytes = b""
+) -> Answer:
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n".encode()
+        + headers
+        + b"\r\n"
+    )
     return lambda sock, request: sock.sendall(head + body)
 
 

@@ -20,10 +20,17 @@ class Body:
 
     def __init__(self, reply: requests.Response):
         self.raw: Any = reply.raw
-        self.left, self.part = 0, b""  # bytes of the chunk under way, its CRLF included; an unfinished size line
+        self.left, self.part = (
+            0,
+            b"",
+        )  # bytes of the chunk under way, its CRLF included; an unfinished size line
         self.ended = self.reusable = False
         plain = self.raw._original_response
-        self.file = plain.fp if plain is not None and plain.chunked and not reply.headers.get("content-encoding") else None
+        self.file = (
+            plain.fp
+            if plain is not None and plain.chunked and not reply.headers.get("content-encoding")
+            else None
+        )
 
     def read(self) -> bytes:
         """What came; empty at the end. Raises Truncated, OSError or urllib3's HTTPError."""

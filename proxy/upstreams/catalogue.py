@@ -27,7 +27,11 @@ def list_models(owner: int, offered: Endpoint | None = None) -> list[Json]:
     found = [
         {"id": model.name, "object": "model", "created": model.made, "owned_by": model.label}
         for model in listed.values()
-        if model.usable_by(owner) and (offered is None or (model.offered and Model.Capability.of(offered) in model.capabilities))
+        if model.usable_by(owner)
+        and (
+            offered is None
+            or (model.offered and Model.Capability.of(offered) in model.capabilities)
+        )
     ]
     if settings.PASS_OTHER_MODELS:
         try:
@@ -68,7 +72,9 @@ def _ask(url: str) -> list[Json] | Fault:
         return fault
     if not isinstance(answer, list):
         return Fault(502, "upstream_bad_reply", "The model's server did not list its models.")
-    return [model for model in answer if isinstance(model, dict) and isinstance(model.get("id"), str)]
+    return [
+        model for model in answer if isinstance(model, dict) and isinstance(model.get("id"), str)
+    ]
 
 
 _lists = AgedCache(_read_list, fresh=KEPT, oldest=inf, release=database.release)

@@ -65,7 +65,9 @@ class Carrier:
         super().connect()  # type: ignore[misc]
         peer = ipaddress.ip_address(self.sock.getpeername()[0].partition("%")[0])
         peer = getattr(peer, "ipv4_mapped", None) or peer
-        if addresses.is_barred(str(peer)) or (getattr(here, "public_only", False) and not peer.is_global):
+        if addresses.is_barred(str(peer)) or (
+            getattr(here, "public_only", False) and not peer.is_global
+        ):
             self.close()  # type: ignore[attr-defined]
             here.barred = True
             raise NewConnectionError(self, "an address that calls may not be sent to")  # type: ignore[arg-type]
@@ -175,7 +177,11 @@ adapter = Adapter(pool_connections=20, pool_maxsize=100)
 
 def headers() -> dict[str, str]:
     """Our own credentials; nothing of the caller's travels."""
-    ours = {"Accept-Encoding": "identity", "User-Agent": "llm-gateway", "Content-Type": settings.LLM_API_CONTENT_TYPE}
+    ours = {
+        "Accept-Encoding": "identity",
+        "User-Agent": "llm-gateway",
+        "Content-Type": settings.LLM_API_CONTENT_TYPE,
+    }
     if settings.LLM_API_AUTHORIZATION and settings.LLM_API_AUTHORIZATION.lower() != "none":
         ours["Authorization"] = settings.LLM_API_AUTHORIZATION
     return ours
@@ -186,18 +192,34 @@ def may_take_token(url: str) -> bool:
     return bool(settings.LLM_ENDPOINT) and urlsplit(url)[:2] == urlsplit(settings.LLM_ENDPOINT)[:2]
 
 
-def send(method: str, url: str, fields: dict[str, str], body: bytes | None = None, *, exchange=None, timeout: float | None = None) -> requests.Response:
+def send(
+    method: str,
+    url: str,
+    fields: dict[str, str],
+    body: bytes | None = None,
+    *,
+    exchange=None,
+    timeout: float | None = None,
+) -> requests.Response:
     """Send once. The response's body is unread; without a timeout the watcher keeps the time. Raises Fault."""
     request = requests.PreparedRequest()
     request.method, request.url, request.body, request.hooks = method, url, body, {}
     request.headers = CaseInsensitiveDict(fields)
     if body is not None:
         request.headers["Content-Length"] = str(len(body))
-    proxies = {"http": settings.LLM_PROXY, "https": settings.LLM_PROXY} if settings.LLM_PROXY else None
+    proxies = (
+        {"http": settings.LLM_PROXY, "https": settings.LLM_PROXY} if settings.LLM_PROXY else None
+    )
     patience: Any = (CONNECT, timeout)
     here.exchange, here.sending, here.barred = exchange, False, False
     try:
-        return adapter.send(request, stream=True, timeout=patience, verify=settings.LLM_CA_BUNDLE or True, proxies=proxies)
+        return adapter.send(
+            request,
+            stream=True,
+            timeout=patience,
+            verify=settings.LLM_CA_BUNDLE or True,
+            proxies=proxies,
+        )
     except framing.BadReply as problem:
         fault = Fault(502, "upstream_bad_reply", str(problem))
     except requests.exceptions.ConnectTimeout:
@@ -207,11 +229,18 @@ def send(method: str, url: str, fields: dict[str, str], body: bytes | None = Non
     except requests.exceptions.SSLError:
         fault = Fault(502, "upstream_tls", "The model's server could not prove who it is.")
     except (requests.exceptions.RequestException, HTTPError, OSError):
-        fault = Fault(502, "upstream_unreachable", "The model's server could not be reached, or hung up.")
+        fault = Fault(
+            502, "upstream_unreachable", "The model's server could not be reached, or hung up."
+        )
     finally:
         here.exchange = None
     if here.barred:
-        fault = Fault(502, "upstream_misconfigured", "The model's server is at an address that calls may not be sent to.", "server_error")
+        fault = Fault(
+            502,
+            "upstream_misconfigured",
+            "The model's server is at an address that calls may not be sent to.",
+            "server_error",
+        )
         fault.ours = True
     fault.unsent = not here.sending
     raise fault
@@ -227,7 +256,9 @@ def read_body(reply: requests.Response, limit: int, exchange=None) -> bytes:
         size += len(piece)
         if size > limit:
             reply.close()
-            raise Fault(502, "upstream_bad_reply", "The model's server sent more than the gateway accepts.")
+            raise Fault(
+                502, "upstream_bad_reply", "The model's server sent more than the gateway accepts."
+            )
     return b"".join(pieces)
 
 
@@ -254,7 +285,9 @@ def fetch_json(url: str, fields: dict[str, str] | None = None) -> Json:
     reply = send("GET", url, headers() if fields is None else fields, timeout=5)
     try:
         if reply.status_code in (401, 403):
-            raise Fault(502, "upstream_credentials", "The model's server refused the gateway's credentials.")
+            raise Fault(
+                502, "upstream_credentials", "The model's server refused the gateway's credentials."
+            )
         if reply.status_code != 200:
             raise Fault(502, "upstream_failed", f"The model's server answered {reply.status_code}.")
         return parse_answer(read_body(reply, 4 << 20), content_type(reply))
@@ -272,14 +305,20 @@ def fetch_picture(url: str, asked: str) -> bytes | None:
         return None
     here.public_only = urlsplit(url)[:2] != ours[:2]
     try:
-        reply = send("GET", url, {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}, timeout=30)
+        reply = send(
+            "GET", url, {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}, timeout=30
+        )
         with reply:
             data = read_body(reply, 20 << 20) if reply.status_code == 200 else b""
     except (Fault, HTTPError, OSError):
         return None
     finally:
         here.public_only = False
-    return data if data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or data[8:12] == b"WEBP" else None
+    return (
+        data
+        if data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or data[8:12] == b"WEBP"
+        else None
+    )
 
 
 def load_json(data: bytes, kind: str) -> Any:
@@ -297,7 +336,11 @@ def parse_answer(data: bytes, kind: str) -> Json:
     """A JSON object that is not an error. Raises Fault."""
     answer = load_json(data, kind)
     if not isinstance(answer, dict):
-        raise Fault(502, "upstream_bad_reply", "The model's server answered with something that is not a JSON object.")
+        raise Fault(
+            502,
+            "upstream_bad_reply",
+            "The model's server answered with something that is not a JSON object.",
+        )
     if error := answer.get("error"):
         raise Fault(502, "upstream_failed", error_words(error))
     return answer

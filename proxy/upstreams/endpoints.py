@@ -10,7 +10,12 @@ CHAT = "/chat/completions"
 def base(chat: str) -> str:
     """An upstream's API root: the address of its chat completions without the last two steps."""
     if not chat:
-        raise Fault(502, "upstream_missing", "This gateway has no upstream: LLM_ENDPOINT is not set.", "server_error")
+        raise Fault(
+            502,
+            "upstream_missing",
+            "This gateway has no upstream: LLM_ENDPOINT is not set.",
+            "server_error",
+        )
     return chat.removesuffix("/").removesuffix(CHAT)
 
 
@@ -36,7 +41,11 @@ def pages_images_url() -> str:
     url = settings.LLM_GATEWAY_URL
     if not url:
         return images_url()
-    return f"{base(url)}/images/generations" if pages_chat_url() == url else url.removesuffix("/") + "/image_gen"
+    return (
+        f"{base(url)}/images/generations"
+        if pages_chat_url() == url
+        else url.removesuffix("/") + "/image_gen"
+    )
 
 
 def edits_url() -> str:

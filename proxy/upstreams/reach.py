@@ -9,7 +9,10 @@ from ..providers.base import Endpoint
 from . import client, endpoints
 from .routing import ENVIRONMENT, Route, Way
 
-QUESTION = {"model": "test", "messages": [{"role": "user", "content": "test"}]}  # never sent: it tells address and credentials
+QUESTION = {
+    "model": "test",
+    "messages": [{"role": "user", "content": "test"}],
+}  # never sent: it tells address and credentials
 
 
 def test_upstream(route: Route) -> str:
@@ -21,7 +24,9 @@ def test_upstream(route: Route) -> str:
     if route.target.kind in ("openai", "azure"):
         fields = {name: value for name, value in sent.headers.items() if name != "Content-Type"}
         return listed(client.fetch_json(address_of_models(sent.url), fields))
-    with client.send("GET", route.target.base_url, base.our_headers("application/json"), timeout=5) as reply:
+    with client.send(
+        "GET", route.target.base_url, base.our_headers("application/json"), timeout=5
+    ) as reply:
         return f"It answers, with status {reply.status_code} to a plain request. Whether it takes the credential, a call will tell."
 
 

@@ -78,7 +78,9 @@ class Way:
     @property
     def address_of_environment(self) -> str:
         """Empty where the call may not go there."""
-        return next((route.target.base_url for route in self.routes if route.upstream == ENVIRONMENT), "")
+        return next(
+            (route.target.base_url for route in self.routes if route.upstream == ENVIRONMENT), ""
+        )
 
     def leave_out(self, upstream: str) -> bool:
         """Send nothing there. False, changing nothing, where there is no other place."""
@@ -89,9 +91,16 @@ class Way:
     def request(self, route: Route) -> Sent:
         """Made once, however often it is sent. Raises Fault where this upstream may not or cannot be asked so."""
         if route.problem:
-            raise Fault(502, "upstream_misconfigured", f"The gateway may not call this model's server. {route.problem}", "server_error")
+            raise Fault(
+                502,
+                "upstream_misconfigured",
+                f"The gateway may not call this model's server. {route.problem}",
+                "server_error",
+            )
         if (sent := self.requests.get(route)) is None:
-            sent = self.requests[route] = kinds.find_kind(route.target, self.endpoint).request(route.target, self.endpoint, self.body)
+            sent = self.requests[route] = kinds.find_kind(route.target, self.endpoint).request(
+                route.target, self.endpoint, self.body
+            )
         return sent
 
     def first(self) -> Sent:
@@ -105,7 +114,9 @@ class Way:
         raise faults[0]
 
 
-def find_way(model: str, endpoint: Endpoint, owner: int, body: Json | Form, *, pages: bool = False) -> Way:
+def find_way(
+    model: str, endpoint: Endpoint, owner: int, body: Json | Form, *, pages: bool = False
+) -> Way:
     """Raises Fault where the caller may not use it so; the same, whether it is unknown or for others only."""
     listed = listed_models()
     found = listed.get(model)
@@ -116,12 +127,31 @@ def find_way(model: str, endpoint: Endpoint, owner: int, body: Json | Form, *, p
     if not found.usable_by(owner):
         raise model_not_found()
     if Model.Capability.of(endpoint) not in found.capabilities:
-        raise Fault(404, "endpoint_not_supported", f"This model cannot be asked at /{endpoint}.", "invalid_request_error", param="model")
-    return Way(endpoint, body, tuple(place if isinstance(place, Route) else environment_route(endpoint, pages, place) for place in found.places))
+        raise Fault(
+            404,
+            "endpoint_not_supported",
+            f"This model cannot be asked at /{endpoint}.",
+            "invalid_request_error",
+            param="model",
+        )
+    return Way(
+        endpoint,
+        body,
+        tuple(
+            place if isinstance(place, Route) else environment_route(endpoint, pages, place)
+            for place in found.places
+        ),
+    )
 
 
 def model_not_found() -> Fault:
-    return Fault(404, "model_not_found", "There is no such model, or it is not for you.", "invalid_request_error", param="model")
+    return Fault(
+        404,
+        "model_not_found",
+        "There is no such model, or it is not for you.",
+        "invalid_request_error",
+        param="model",
+    )
 
 
 # What the environment sets --------------------------------------------------------------------------------------
@@ -130,12 +160,30 @@ def model_not_found() -> Fault:
 def environment_route(endpoint: Endpoint, pages: bool = False, rates: Rates | None = None) -> Route:
     """LLM_ENDPOINT and what goes with it; for the pages, LLM_GATEWAY_URL where it is set. Raises Fault where there is none."""
     url = (OF_PAGES.get(endpoint, ADDRESSES[endpoint]) if pages else ADDRESSES[endpoint])()
-    patience = Patience(settings.LLM_TIMEOUT, settings.LLM_STREAM_TIMEOUT, settings.LLM_LONGEST_CALL)
-    return _environment(endpoint, url, settings.LLM_API_AUTHORIZATION, settings.LLM_LABEL, settings.LLM_API_CONTENT_TYPE, patience, rates or Rates())
+    patience = Patience(
+        settings.LLM_TIMEOUT, settings.LLM_STREAM_TIMEOUT, settings.LLM_LONGEST_CALL
+    )
+    return _environment(
+        endpoint,
+        url,
+        settings.LLM_API_AUTHORIZATION,
+        settings.LLM_LABEL,
+        settings.LLM_API_CONTENT_TYPE,
+        patience,
+        rates or Rates(),
+    )
 
 
 @lru_cache(maxsize=1000)
-def _environment(endpoint: Endpoint, url: str, authorization: str, label: str, content_type: str, patience: Patience, rates: Rates) -> Route:
+def _environment(
+    endpoint: Endpoint,
+    url: str,
+    authorization: str,
+    label: str,
+    content_type: str,
+    patience: Patience,
+    rates: Rates,
+) -> Route:
     target = Target("openai", url, label, authorization, rates.model, {endpoint: url}, content_type)
     return Route(ENVIRONMENT, target, patience, rates, problem=addresses.find_objection(url))
 
@@ -155,7 +203,9 @@ class Listed(NamedTuple):
     places: tuple[Route | Rates, ...]
 
     def usable_by(self, owner: int) -> bool:
-        return bool(self.places) and (not self.groups or not self.groups.isdisjoint(groups_of(owner)))
+        return bool(self.places) and (
+            not self.groups or not self.groups.isdisjoint(groups_of(owner))
+        )
 
 
 def listed_models() -> dict[str, Listed]:
@@ -190,24 +240,52 @@ def _read(model: Model) -> Listed:
     rows = list(model.routes.all())
     places: list[Route | Rates] = []
     for row in rows:
-        rates = Rates(row.upstream_model, _per_token(row.prompt_price), _per_token(row.completion_price))
+        rates = Rates(
+            row.upstream_model, _per_token(row.prompt_price), _per_token(row.completion_price)
+        )
         if row.upstream is None:
             places.append(rates)
         elif row.upstream.enabled:
             places.append(make_route(row.upstream, rates))
     if not rows:
         places.append(Rates())
-    label = places[0].target.label if places and isinstance(places[0], Route) else settings.LLM_LABEL
+    label = (
+        places[0].target.label if places and isinstance(places[0], Route) else settings.LLM_LABEL
+    )
     groups = frozenset(group.pk for group in model.groups.all())
-    return Listed(model.name, int(model.made.timestamp()), label, frozenset(model.capabilities), groups, model.offered, tuple(places) if model.enabled else ())
+    return Listed(
+        model.name,
+        int(model.made.timestamp()),
+        label,
+        frozenset(model.capabilities),
+        groups,
+        model.offered,
+        tuple(places) if model.enabled else (),
+    )
 
 
 def make_route(row: Upstream, rates: Rates = Rates()) -> Route:  # noqa: B008 - immutable
     """The rules of addresses and secrets are looked at here too: a row may have been written by other means than the form."""
-    problem = addresses.find_objection(row.base_url) or row.objection_to_secret or ("" if row.kind in kinds.KINDS else "Its kind is not known here.")
+    problem = (
+        addresses.find_objection(row.base_url)
+        or row.objection_to_secret
+        or ("" if row.kind in kinds.KINDS else "Its kind is not known here.")
+    )
     credential = settings.UPSTREAM_SECRETS.get(row.secret, "")
-    target = Target(row.kind, row.base_url, row.in_record, credential, rates.model, api_version=row.api_version, region=row.region)
-    patience = Patience(row.first_byte or settings.LLM_TIMEOUT, row.silence or settings.LLM_STREAM_TIMEOUT, row.longest or settings.LLM_LONGEST_CALL)
+    target = Target(
+        row.kind,
+        row.base_url,
+        row.in_record,
+        credential,
+        rates.model,
+        api_version=row.api_version,
+        region=row.region,
+    )
+    patience = Patience(
+        row.first_byte or settings.LLM_TIMEOUT,
+        row.silence or settings.LLM_STREAM_TIMEOUT,
+        row.longest or settings.LLM_LONGEST_CALL,
+    )
     return Route(row.name, target, patience, rates, row.most_open, problem)
 
 

@@ -22,7 +22,10 @@ from conversations.imports.sqldump import UnreadableDump as UnreadableInDump
 from conversations.models import Conversation, Snapshot, User
 from conversations.record import place
 
-BATCH, BATCH_SIZE = 100, 16_000_000  # rows, and characters, of one transaction: what a stop loses, and the next run does again
+BATCH, BATCH_SIZE = (
+    100,
+    16_000_000,
+)  # rows, and characters, of one transaction: what a stop loses, and the next run does again
 
 
 Columns = dict[str, str | None]
@@ -50,13 +53,22 @@ class Command(BaseCommand):
                 if log.problem:
                     self.refuse("the rest of the dump", log.problem)
         except KeyboardInterrupt:
-            raise CommandError(f"Stopped. {self.imported:,} rows were imported; run it again to go on.", returncode=130) from None
+            raise CommandError(
+                f"Stopped. {self.imported:,} rows were imported; run it again to go on.",
+                returncode=130,
+            ) from None
         except psycopg.Error as problem:  # the classic one's: ours are Django's
-            raise CommandError(f"The classic database failed: {problem}\n{self.imported:,} rows were imported; run it again to go on.") from None
+            raise CommandError(
+                f"The classic database failed: {problem}\n{self.imported:,} rows were imported; run it again to go on."
+            ) from None
         self.end_line()
-        self.stdout.write(f"Imported {self.imported:,} rows. Already here: {self.known:,}. Not readable: {self.unreadable:,}.")
+        self.stdout.write(
+            f"Imported {self.imported:,} rows. Already here: {self.known:,}. Not readable: {self.unreadable:,}."
+        )
         if self.unreadable:
-            raise CommandError("Not everything could be read; what could is imported.", returncode=1)
+            raise CommandError(
+                "Not everything could be read; what could is imported.", returncode=1
+            )
 
     def bring(self, table: str, batch: list[Found]) -> None:
         ids: dict[UUID, tuple[str, Columns]] = {}
@@ -70,7 +82,9 @@ class Command(BaseCommand):
                 ids.setdefault(id, (where, columns))
             except (UnreadableRow, UnreadableInDump) as why:
                 self.refuse(f"{table}, {where}", why)
-        known = set(Snapshot.objects.filter(classic_id__in=ids).values_list("classic_id", flat=True))
+        known = set(
+            Snapshot.objects.filter(classic_id__in=ids).values_list("classic_id", flat=True)
+        )
         self.known += len(known)
         rows: list[tuple[str, User, ClassicRow]] = []
         for id, (where, columns) in ids.items():
@@ -88,17 +102,29 @@ class Command(BaseCommand):
                     with transaction.atomic():
                         bring(owner, row)
                 except DataError as why:
-                    self.refuse(what, f"PostgreSQL refuses it ({getattr(why.__cause__, 'sqlstate', '')})")
+                    self.refuse(
+                        what, f"PostgreSQL refuses it ({getattr(why.__cause__, 'sqlstate', '')})"
+                    )
                     rows = [one for one in rows if one[0] != what]
         self.imported += len(rows)
 
     def owner(self, row: ClassicRow) -> User:
         user = self.owners.get(row.user_name)
         if user is None:
-            defaults = {"is_active": False, "password": make_password(None), "job_title": row.job_title}
-            user = self.owners[row.user_name] = User.objects.get_or_create(username=row.user_name, defaults=defaults)[0]
-            place.read_thread_key(user.pk)  # kept in memory too: made where no row's failure takes it back
-        ours = not user.is_active and user.last_login is None  # nobody but an import ever used the account
+            defaults = {
+                "is_active": False,
+                "password": make_password(None),
+                "job_title": row.job_title,
+            }
+            user = self.owners[row.user_name] = User.objects.get_or_create(
+                username=row.user_name, defaults=defaults
+            )[0]
+            place.read_thread_key(
+                user.pk
+            )  # kept in memory too: made where no row's failure takes it back
+        ours = (
+            not user.is_active and user.last_login is None
+        )  # nobody but an import ever used the account
         if row.job_title and row.job_title != user.job_title and (ours or not user.job_title):
             user.job_title = row.job_title
             user.save(update_fields=["job_title"])
@@ -112,7 +138,9 @@ class Command(BaseCommand):
     def show_progress(self) -> None:
         if self.stdout.isatty():
             share = self.done / max(self.total, 1)
-            self.stdout.write(f"\r{'█' * int(share * 30):░<30} {self.done:,} of {self.total:,}", ending="")
+            self.stdout.write(
+                f"\r{'█' * int(share * 30):░<30} {self.done:,} of {self.total:,}", ending=""
+            )
             self.stdout.flush()
         elif self.done >= self.told + 1000 or self.done == self.total:
             self.told = self.done
@@ -158,7 +186,12 @@ def conversation_of(owner: User, row: ClassicRow) -> Conversation | None:
     named = Q(upstream_id=row.root)
     if id := as_uuid(row.root):
         named |= Q(classic_id=id)
-    snapshots = Snapshot.objects.filter(named, owner=owner).exclude(conversation=None).select_related("conversation").order_by("id")
+    snapshots = (
+        Snapshot.objects.filter(named, owner=owner)
+        .exclude(conversation=None)
+        .select_related("conversation")
+        .order_by("id")
+    )
     found = next((snapshot.conversation for snapshot in snapshots[:1]), None)
     if found:
         own.filter(id=found.id, classic_root=None).update(classic_root=row.root)
@@ -167,11 +200,20 @@ def conversation_of(owner: User, row: ClassicRow) -> Conversation | None:
 
 def newest_import(conversation: Conversation) -> tuple[Any, str, bool] | None:
     """When its newest imported row was, and the title and shown that this row left it with."""
-    snapshot = conversation.snapshots.exclude(classic=None).order_by("-id").only("classic", "opened").first()
+    snapshot = (
+        conversation.snapshots.exclude(classic=None)
+        .order_by("-id")
+        .only("classic", "opened")
+        .first()
+    )
     if snapshot is None or snapshot.classic is None:
         return None
     said = orjson.loads(snapshot.classic)
-    return snapshot.opened, said.get("conversation_title", said.get("convo_title")), said.get("convo_show") is not False
+    return (
+        snapshot.opened,
+        said.get("conversation_title", said.get("convo_title")),
+        said.get("convo_show") is not False,
+    )
 
 
 def as_uuid(text: str) -> UUID | None:
@@ -185,7 +227,11 @@ def batches(rows: Iterator[Found]) -> Iterator[list[Found]]:
     batch, size = [], 0
     for where, columns in rows:
         batch.append((where, columns))
-        size += 0 if isinstance(columns, Exception) else sum(len(text or "") for text in columns.values())
+        size += (
+            0
+            if isinstance(columns, Exception)
+            else sum(len(text or "") for text in columns.values())
+        )
         if len(batch) == BATCH or size > BATCH_SIZE:
             yield batch
             batch, size = [], 0
@@ -199,13 +245,17 @@ def batches(rows: Iterator[Found]) -> Iterator[list[Found]]:
 @contextmanager
 def log_of(source: str, schema: str) -> Iterator[Any]:
     if source.startswith(("postgresql://", "postgres://")):
-        with psycopg.connect(source, client_encoding="utf8", application_name="import_classic") as connection:
+        with psycopg.connect(
+            source, client_encoding="utf8", application_name="import_classic"
+        ) as connection:
             yield Database(connection, schema)
         return
     try:
         dump = Dump(Path(source), classic.TABLES, classic.order, "response_time")
     except (OSError, BrokenDump) as problem:
-        raise CommandError(f"The dump cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+        raise CommandError(
+            f"The dump cannot be read: {getattr(problem, 'strerror', None) or problem}"
+        ) from None
     if not dump.problem and not any(dump.count(table) for table in classic.TABLES):
         raise CommandError(f"The dump has no row of {', '.join(classic.TABLES)}.")
     yield dump
@@ -218,32 +268,45 @@ class Database:
 
     def __init__(self, connection: psycopg.Connection, schema: str) -> None:
         self.connection, self.schema = connection, schema
-        connection.read_only, connection.isolation_level = True, psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only, connection.isolation_level = (
+            True,
+            psycopg.IsolationLevel.REPEATABLE_READ,
+        )
         connection.execute("SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'")
         self.columns: dict[str, list[str]] = {}
         for table, wanted in classic.TABLES.items():
             found = connection.execute(COLUMNS, [schema, table, list(wanted)]).fetchall()
             if found and found[0][0] not in "rpf":
-                raise CommandError(f"{schema}.{table} is a view there: this is the database of a gateway like this one, not of a classic one.")
+                raise CommandError(
+                    f"{schema}.{table} is a view there: this is the database of a gateway like this one, not of a classic one."
+                )
             if found:
                 self.columns[table] = [name for _, name in found]
                 if missing := [name for name in classic.NEEDED if name not in self.columns[table]]:
                     raise CommandError(f"{schema}.{table} has no column {', '.join(missing)}.")
         if not self.columns:
-            raise CommandError(f"There is no table {', '.join(f'{schema}.{table}' for table in classic.TABLES)}. Another schema? Name it with --schema.")
+            raise CommandError(
+                f"There is no table {', '.join(f'{schema}.{table}' for table in classic.TABLES)}. Another schema? Name it with --schema."
+            )
 
     def count(self, table: str) -> int:
         if table not in self.columns:
             return 0
-        row = self.connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(self.schema, table))).fetchone()
+        row = self.connection.execute(
+            sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(self.schema, table))
+        ).fetchone()
         return row[0] if row else 0
 
     def rows(self, table: str) -> Iterator[Found]:
         columns = self.columns.get(table)
         if not columns:
             return
-        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns)
-        query = sql.SQL("SELECT {} FROM {} ORDER BY response_time, id").format(texts, sql.Identifier(self.schema, table))
+        texts = sql.SQL(", ").join(
+            sql.SQL("{}::text").format(sql.Identifier(name)) for name in columns
+        )
+        query = sql.SQL("SELECT {} FROM {} ORDER BY response_time, id").format(
+            texts, sql.Identifier(self.schema, table)
+        )
         with self.connection.cursor(name=table) as cursor:
             cursor.itersize = BATCH
             for number, row in enumerate(cursor.execute(query), 1):

@@ -12,7 +12,10 @@ from psycopg import sql
 from conversations.models import AuditEvent
 from conversations.people import audit
 
-VIEWS = {"llm_report": ["usage"], "llm_content": ["usage", "chatgpt_logs", "image_logs", "meta_summarizer_log", "messages"]}
+VIEWS = {
+    "llm_report": ["usage"],
+    "llm_content": ["usage", "chatgpt_logs", "image_logs", "meta_summarizer_log", "messages"],
+}
 log = logging.getLogger(__name__)
 
 
@@ -21,7 +24,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--create", action="store_true", help="passwords from LLM_REPORT_PASSWORD and LLM_CONTENT_PASSWORD, or asked for; grants are renewed")
+        what.add_argument(
+            "--create",
+            action="store_true",
+            help="passwords from LLM_REPORT_PASSWORD and LLM_CONTENT_PASSWORD, or asked for; grants are renewed",
+        )
         what.add_argument("--drop", action="store_true")
 
     def handle(self, *, create, **options):
@@ -33,16 +40,29 @@ class Command(BaseCommand):
                         self.create(role, passwords[role])
                     else:
                         self.drop(role)
-                audit.record("manage.py report_roles", AuditEvent.Action.ADDED if create else AuditEvent.Action.DELETED, roles=sorted(VIEWS))
+                audit.record(
+                    "manage.py report_roles",
+                    AuditEvent.Action.ADDED if create else AuditEvent.Action.DELETED,
+                    roles=sorted(VIEWS),
+                )
         except Error as problem:
             raise CommandError(advice(problem)) from None
-        log.warning("the report roles %s were %s", " and ".join(VIEWS), "made" if create else "removed")
+        log.warning(
+            "the report roles %s were %s", " and ".join(VIEWS), "made" if create else "removed"
+        )
 
     def create(self, role: str, password: str) -> None:
         if not exists(role):
-            run("CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS", role)
+            run(
+                "CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
+                role,
+            )
         if password:
-            run("ALTER ROLE {role} LOGIN PASSWORD {password}", role, password=sql.Literal(scrambled(password, role)))
+            run(
+                "ALTER ROLE {role} LOGIN PASSWORD {password}",
+                role,
+                password=sql.Literal(scrambled(password, role)),
+            )
         # jit: the planner thinks a row of the views far dearer than it is.
         run("ALTER ROLE {role} SET default_transaction_read_only = on", role)
         run("ALTER ROLE {role} SET jit = off", role)
@@ -51,7 +71,11 @@ class Command(BaseCommand):
         for view in VIEWS[role]:
             run("GRANT SELECT ON llm_logs.{view} TO {role}", role, view=sql.Identifier(view))
         reads = ", ".join(f"llm_logs.{view}" for view in VIEWS[role])
-        enters = "signs in with its password" if can_sign_in(role) else f"cannot sign in: grant it to people's own roles (GRANT {role} TO …)"
+        enters = (
+            "signs in with its password"
+            if can_sign_in(role)
+            else f"cannot sign in: grant it to people's own roles (GRANT {role} TO …)"
+        )
         self.stdout.write(f"{role} reads {reads}; it {enters}.")
 
     def drop(self, role: str) -> None:
@@ -91,7 +115,9 @@ def password_of(role: str) -> str:
 def scrambled(password: str, role: str) -> str:
     """As PostgreSQL keeps it: the password itself never travels, nor stands in a server's log."""
     connection.ensure_connection()
-    return connection.connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    return connection.connection.pgconn.encrypt_password(
+        password.encode(), role.encode(), b"scram-sha-256"
+    ).decode()
 
 
 def advice(problem: Error) -> str:

@@ -18,5 +18,7 @@ class Command(BaseCommand):
         for each in found[:20]:
             self.stdout.write(f"differs: {each}")
         if found:
-            raise CommandError(f"{len(found)} rows say something else than the log. manage.py rollups --rebuild makes them again from it.")
+            raise CommandError(
+                f"{len(found)} rows say something else than the log. manage.py rollups --rebuild makes them again from it."
+            )
         self.stdout.write("The roll-ups say what the log says.")

@@ -20,5 +20,8 @@ class Command(BaseCommand):
         except (backup.BackupFailed, OSError) as error:
             raise CommandError(str(error)) from None
         if lost:
-            raise CommandError(f"{len(lost):,} attachments are missing from the storage, or damaged. All else is in {folder}.\n" + "\n".join(lost))
+            raise CommandError(
+                f"{len(lost):,} attachments are missing from the storage, or damaged. All else is in {folder}.\n"
+                + "\n".join(lost)
+            )
         self.stdout.write(f"Everything is in {folder}.")

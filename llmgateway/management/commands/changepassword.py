@@ -14,5 +14,7 @@ class Command(changepassword.Command):
     def handle(self, *args, **options):
         said = super().handle(*args, **options)
         changed = User.objects.get_by_natural_key(options["username"] or getpass.getuser())
-        audit.record("manage.py changepassword", AuditEvent.Action.PASSWORD, changed, name=str(changed))
+        audit.record(
+            "manage.py changepassword", AuditEvent.Action.PASSWORD, changed, name=str(changed)
+        )
         return said

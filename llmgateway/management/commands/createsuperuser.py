@@ -13,4 +13,10 @@ class Command(createsuperuser.Command):
         newest = User.objects.order_by("-id").first()
         super().handle(*args, **options)
         for made in User.objects.filter(id__gt=newest.pk if newest else 0):
-            audit.record("manage.py createsuperuser", AuditEvent.Action.ADDED, made, name=str(made), what="Superuser.")
+            audit.record(
+                "manage.py createsuperuser",
+                AuditEvent.Action.ADDED,
+                made,
+                name=str(made),
+                what="Superuser.",
+            )

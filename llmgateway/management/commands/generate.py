@@ -21,9 +21,17 @@ class Command(BaseCommand):
 
     def handle(self, *, calls, people, seed, **options):
         if User.objects.exclude(external_id__startswith=accounts.MARK).exists():
-            raise CommandError("This database holds people's accounts. Give the made-up ones a VAR_DIR or DATABASE_URL of their own.")
+            raise CommandError(
+                "This database holds people's accounts. Give the made-up ones a VAR_DIR or DATABASE_URL of their own."
+            )
         self.began = time.monotonic()
-        company = generated.write(calls, people, seed, datetime.now(UTC).date(), lambda written: self.say(written, "calls written"))
+        company = generated.write(
+            calls,
+            people,
+            seed,
+            datetime.now(UTC).date(),
+            lambda written: self.say(written, "calls written"),
+        )
         self.seal("calls sealed and indexed")
         generated_reviews.write(company.dice, company.words)
         self.seal("decisions and events of the trail sealed")

@@ -21,7 +21,9 @@ class Command(BaseCommand):
 
     def handle(self, **options):
         if not settings.DEMO:
-            raise CommandError("These accounts have passwords that everyone knows: this command runs with DEMO=1 only.")
+            raise CommandError(
+                "These accounts have passwords that everyone knows: this command runs with DEMO=1 only."
+            )
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
@@ -32,10 +34,14 @@ class Command(BaseCommand):
 
 def load() -> str:
     if stranger := accounts.strangers().first():
-        raise CommandError(f"This database holds other people's users, such as {stranger}. Give the demo a VAR_DIR or DATABASE_URL of its own.")
+        raise CommandError(
+            f"This database holds other people's users, such as {stranger}. Give the demo a VAR_DIR or DATABASE_URL of its own."
+        )
     if accounts.accounts().exists():
         if not accounts.active_demo_accounts().exists():
-            raise CommandError("The demo was removed from this database. Give it a VAR_DIR or DATABASE_URL of its own.")
+            raise CommandError(
+                "The demo was removed from this database. Give it a VAR_DIR or DATABASE_URL of its own."
+            )
         return "The demo is loaded already. Nothing was changed."
     password = make_password(accounts.PASSWORD)
     users = {}
@@ -50,11 +56,16 @@ def load() -> str:
     users["rita"].groups.add(*Group.objects.filter(name__in=["Reviewer", "Lead"]))
     now = datetime.now(UTC)
     # The worker draws from the samples as it seals them.
-    SamplingPolicy.objects.create(percent=25, seed=b"the demo's draw", made=now - timedelta(days=365), made_by=users["rita"])
+    SamplingPolicy.objects.create(
+        percent=25, seed=b"the demo's draw", made=now - timedelta(days=365), made_by=users["rita"]
+    )
     UsagePolicy(text=POLICY.read_text("utf-8")).publish()
     ApiKey.make(users["alice"], "Demo key", secret=accounts.API_KEY)
     # What the samples' programs called with; nobody has these secrets.
-    keys = {name: ApiKey.make(users[name], key)[0].prefix for name, key in (("dmitri", "Build scripts"), ("ines", "Notebooks"))}
+    keys = {
+        name: ApiKey.make(users[name], key)[0].prefix
+        for name, key in (("dmitri", "Build scripts"), ("ines", "Notebooks"))
+    }
     count = samples.write({name: user.pk for name, user in users.items()}, keys, now)
     samples.assess(now)
     return f"Loaded {len(users)} demo accounts and {count} sample conversations. The password of {', '.join(accounts.SIGN_IN)} is: {accounts.PASSWORD}"

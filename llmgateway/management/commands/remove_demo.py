@@ -23,9 +23,19 @@ class Command(BaseCommand):
             user.is_active = False
             user.set_unusable_password()
             user.save(update_fields=["is_active", "password"])
-            audit.record("manage.py remove_demo", AuditEvent.Action.CHANGED, user, name=str(user), what="Deactivated, password and keys taken away.")
+            audit.record(
+                "manage.py remove_demo",
+                AuditEvent.Action.CHANGED,
+                user,
+                name=str(user),
+                what="Deactivated, password and keys taken away.",
+            )
         if not deactivated and not revoked:
-            self.stdout.write("There is no active demo account and no demo key. Nothing was changed.")
+            self.stdout.write(
+                "There is no active demo account and no demo key. Nothing was changed."
+            )
             return
-        self.stdout.write(f"Deactivated {len(deactivated)} demo accounts: {', '.join(map(str, deactivated))}. Revoked {len(revoked)} API keys.")
+        self.stdout.write(
+            f"Deactivated {len(deactivated)} demo accounts: {', '.join(map(str, deactivated))}. Revoked {len(revoked)} API keys."
+        )
         self.stdout.write("Their conversations stay in the record.")

@@ -22,5 +22,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         seals = f"{Conversation.objects.count():,} conversations and {Snapshot.objects.count():,} calls, {Seal.objects.count():,} of them sealed"
         if lost:
-            raise CommandError(f"Restored {seals}. {len(lost):,} attachments are not in the backup, or damaged there.\n" + "\n".join(lost))
+            raise CommandError(
+                f"Restored {seals}. {len(lost):,} attachments are not in the backup, or damaged there.\n"
+                + "\n".join(lost)
+            )
         self.stdout.write(f"Restored {seals}. Start it: manage.py serve")

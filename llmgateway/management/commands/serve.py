@@ -27,7 +27,14 @@ from llmgateway.ops.processes import Processes
 SLOWEST_START = 90  # seconds
 LOCK = 0x67775EDB  # of PostgreSQL's advisory locks: of several that start at once, one migrates
 PARTS = {
-    "web": [sys.executable, "-m", "gunicorn", "-c", str(settings.BASE_DIR / "llmgateway" / "server" / "gunicorn.conf.py"), "llmgateway.wsgi"],
+    "web": [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        str(settings.BASE_DIR / "llmgateway" / "server" / "gunicorn.conf.py"),
+        "llmgateway.wsgi",
+    ],
     "worker": [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker", "--skip-checks"],
 }
 
@@ -55,7 +62,12 @@ class Command(BaseCommand):
     help = "Migrates, then runs the web server and the worker until it is stopped. The embedded PostgreSQL too, where DATABASE_URL is not set."
 
     def add_arguments(self, parser):
-        parser.add_argument("part", nargs="?", choices=PARTS, help="only this part, without a supervisor: for containers")
+        parser.add_argument(
+            "part",
+            nargs="?",
+            choices=PARTS,
+            help="only this part, without a supervisor: for containers",
+        )
 
     def handle(self, *, part, **options):
         if part:
@@ -63,7 +75,9 @@ class Command(BaseCommand):
         try:
             self.processes = Processes(settings.VAR_DIR / "serve.json", self.say)
         except BlockingIOError:
-            raise CommandError(f"The gateway runs already with the data of {settings.VAR_DIR}. Stop it, or set VAR_DIR to another folder.") from None
+            raise CommandError(
+                f"The gateway runs already with the data of {settings.VAR_DIR}. Stop it, or set VAR_DIR to another folder."
+            ) from None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup
                 signal.signal(number, self.processes.ask_to_stop)
@@ -91,8 +105,16 @@ class Command(BaseCommand):
         environment = dict(os.environ)
         if settings.DEMO and not settings.LLM_ENDPOINT:
             port = free_port()
-            environment |= {"LLM_ENDPOINT": f"http://127.0.0.1:{port}/v1/chat/completions", "LLM_API_AUTHORIZATION": "none"}
-            self.processes.start("demo upstream", [sys.executable, "-m", "proxy.demo.server", "--port", str(port)], environment, subprocess.DEVNULL)
+            environment |= {
+                "LLM_ENDPOINT": f"http://127.0.0.1:{port}/v1/chat/completions",
+                "LLM_API_AUTHORIZATION": "none",
+            }
+            self.processes.start(
+                "demo upstream",
+                [sys.executable, "-m", "proxy.demo.server", "--port", str(port)],
+                environment,
+                subprocess.DEVNULL,
+            )
         for part in ("worker", "web"):
             self.processes.start(part, PARTS[part], environment)
 
@@ -101,13 +123,19 @@ class Command(BaseCommand):
         while not self.processes.stopping.wait(0.1) and not answers():
             for name in self.processes.children:
                 if how := self.processes.ended(name):
-                    raise CommandError(f"The {name} process ended at once ({how}); what it said is above.")
+                    raise CommandError(
+                        f"The {name} process ended at once ({how}); what it said is above."
+                    )
             if time.monotonic() > latest:
                 raise CommandError(f"The web server did not answer within {SLOWEST_START} s.")
 
     def announce(self) -> None:
         body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "What is an LLM gateway?"}]}'
-        self.say((DEMO if settings.DEMO else PLAIN).format(address=address(), key=accounts.API_KEY, body=body))
+        self.say(
+            (DEMO if settings.DEMO else PLAIN).format(
+                address=address(), key=accounts.API_KEY, body=body
+            )
+        )
 
 
 def become(part: str) -> NoReturn:
@@ -170,11 +198,17 @@ def refuse_the_wrong_people() -> None:
     """The demo's passwords are known to everyone, so its accounts and other people's never share a gateway."""
     if get_user_model()._meta.db_table not in connection.introspection.table_names():
         return
-    if not settings.DEMO and (names := list(accounts.active_demo_accounts().values_list("username", flat=True))):
-        raise CommandError(f"Demo accounts are active here, and everyone knows their password: {', '.join(names)}. Run manage.py remove_demo first.")
+    if not settings.DEMO and (
+        names := list(accounts.active_demo_accounts().values_list("username", flat=True))
+    ):
+        raise CommandError(
+            f"Demo accounts are active here, and everyone knows their password: {', '.join(names)}. Run manage.py remove_demo first."
+        )
     if settings.DEMO and accounts.strangers().exists():
         text = "This database holds other people's users, and everyone knows the demo's passwords."
-        raise CommandError(f"{text} Give the demo a VAR_DIR or DATABASE_URL of its own, or use manage.py serve.")
+        raise CommandError(
+            f"{text} Give the demo a VAR_DIR or DATABASE_URL of its own, or use manage.py serve."
+        )
 
 
 def refuse_a_taken_port() -> None:
@@ -184,7 +218,9 @@ def refuse_a_taken_port() -> None:
             probe.bind((settings.HOST, settings.PORT))
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
-            raise CommandError(f"Cannot listen on {settings.HOST} port {settings.PORT}: {why}. PORT=8001, say, chooses another.") from error
+            raise CommandError(
+                f"Cannot listen on {settings.HOST} port {settings.PORT}: {why}. PORT=8001, say, chooses another."
+            ) from error
 
 
 def free_port() -> int:
@@ -199,7 +235,11 @@ def host() -> str:
 
 
 def address() -> str:
-    return f"http://[{host()}]:{settings.PORT}" if ":" in host() else f"http://{host()}:{settings.PORT}"
+    return (
+        f"http://[{host()}]:{settings.PORT}"
+        if ":" in host()
+        else f"http://{host()}:{settings.PORT}"
+    )
 
 
 def answers() -> bool:

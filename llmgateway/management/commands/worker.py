@@ -47,7 +47,9 @@ class Command(BaseCommand):
                 try:
                     metrics.serve(port)
                 except OSError as problem:
-                    raise CommandError(f"WORKER_METRICS_PORT: a worker cannot listen on port {port}: {problem.strerror}.") from None
+                    raise CommandError(
+                        f"WORKER_METRICS_PORT: a worker cannot listen on port {port}: {problem.strerror}."
+                    ) from None
             try:
                 return asyncio.run(work())
             except Exception:  # Python's own last words would quote what it says
@@ -65,7 +67,9 @@ async def work() -> None:
     """Until SIGTERM or SIGINT."""
     over = threading.Event()
     jobs = asyncio.create_task(keep_doing_jobs())
-    followers = [asyncio.create_task(asyncio.to_thread(each, over)) for each in (follow, submissions.follow)]
+    followers = [
+        asyncio.create_task(asyncio.to_thread(each, over)) for each in (follow, submissions.follow)
+    ]
     for follower in followers:
         follower.add_done_callback(lambda _: jobs.cancel())  # none goes on without the others
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,9 +102,15 @@ def follow(over: threading.Event) -> None:
         except Error as problem:
             log.warning("the database is away: %s", type(problem).__name__)
             connection.close()
-            beaten, swept, sealed = 0.0, time.monotonic() + SWEEP, 0  # nobody could beat meanwhile: who lives may do so first
+            beaten, swept, sealed = (
+                0.0,
+                time.monotonic() + SWEEP,
+                0,
+            )  # nobody could beat meanwhile: who lives may do so first
         database.release()
-        over.wait(0 if sealed == sealing.BATCH else 1.0)  # a second's calls at once: each look has its price
+        over.wait(
+            0 if sealed == sealing.BATCH else 1.0
+        )  # a second's calls at once: each look has its price
     with suppress(Error):
         processes.unregister()
 
@@ -128,7 +138,13 @@ async def do_jobs(*, wait: bool = True) -> None:
     async with app.with_connector(connector).open_async() as jobs:
         watching = asyncio.create_task(watch())
         try:
-            await jobs.run_worker_async(wait=wait, concurrency=4, delete_jobs="successful", install_signal_handlers=False, shutdown_graceful_timeout=LEAVE)
+            await jobs.run_worker_async(
+                wait=wait,
+                concurrency=4,
+                delete_jobs="successful",
+                install_signal_handlers=False,
+                shutdown_graceful_timeout=LEAVE,
+            )
         finally:
             watching.cancel()
             watcher.cut_all()
