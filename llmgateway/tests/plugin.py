@@ -24,7 +24,7 @@ from llmgateway.embedded import postgres
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "var" / "tests"
 MIGRATED = "llmgateway_migrated"  # a database
-SETTINGS = re.findall(r'\benv\.\w+\("(\w+)"', (ROOT / "llmgateway" / "settings.py").read_text())
+SETTINGS = re.findall(r'\benv\.\w+\(\s*"(\w+)"', (ROOT / "llmgateway" / "settings.py").read_text())
 CONTROLLER = "PYTEST_XDIST_WORKER" not in os.environ  # workers inherit the controller's environment
 
 if CONTROLLER:

@@ -281,7 +281,7 @@ def test_every_metric_is_explained():
     text = (settings.BASE_DIR / "docs" / "operations.md").read_text()
     families = [family for family in REGISTRY.collect() if family.name.startswith("llmgateway_")]
     assert {page.REQUESTS, metrics.CALLS} <= set(REGISTRY._collector_to_names)
-    asked = set(re.findall(r'GaugeMetricFamily\("(\w+)"', Path(page.__file__).read_text()))
+    asked = set(re.findall(r'GaugeMetricFamily\(\s*"(\w+)"', Path(page.__file__).read_text()))
     assert asked >= OF_THE_DATABASE
     names = {
         family.name + ("_total" if family.type == "counter" else "") for family in families
