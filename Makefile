@@ -22,6 +22,7 @@ lint: .venv/made-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/typos
 
 bench: .venv/made-test
 	$(BIN)/python benchmarks/run.py $(ARGS)

@@ -180,7 +180,7 @@ def test_accepting_leads_nowhere_else(hers, next):
     assert hers.post("/policy/", {"version": "1", "next": next})["Location"] == "/policy/"
 
 
-def test_the_companys_own_page_replaces_it(hers, alice, settings):
+def test_the_page_of_the_company_replaces_it(hers, alice, settings):
     publish()
     settings.USAGE_POLICY_URL = "https://intranet.example/models"
     assert hers.get("/policy/")["Location"] == "https://intranet.example/models"

@@ -97,7 +97,7 @@ def test_user_messages_alone_never_name_a_conversation(gateway):
     assert gateway.ask({"role": "system", "content": "x"}, opener).root != first.root
 
 
-def test_anothers_history_is_not_ones_own(gateway):
+def test_another_persons_history_is_not_ones_own(gateway):
     opener = marked()
     hers = gateway.ask(opener)
     his = gateway.ask(opener, answer(hers.text), "And then?", key=BOB)
