@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.utils.crypto import salted_hmac
 
-from .faults import Fault
+from . import faults
 from .upstreams import client
 from .upstreams.routing import ENVIRONMENT, Way
 
@@ -46,7 +46,7 @@ def require_token(request, way: Way) -> str:
         return ""
     token = read(request)
     if not token and not settings.LLM_API_AUTHORIZATION and not way.leave_out(ENVIRONMENT):
-        raise Fault(400, "token_missing", MISSING, "invalid_request_error")
+        raise faults.token_missing(MISSING)
     return token
 
 

@@ -34,6 +34,7 @@ from conversations.record import calls, rebuild, threads
 from conversations.record.calls import estimate_tokens
 from conversations.shape import Json
 from proxy import prices
+from proxy.faults import Code
 
 MARK = "generated:"  # begins the external id of each person made up
 DEPARTMENTS = {
@@ -74,10 +75,10 @@ ENDS = {
     Snapshot.Status.INTERRUPTED: 3,
 }
 FAULTS: dict[str, tuple[str, str]] = {
-    Snapshot.Status.FAILED: ("upstream_timeout", "The model's server took too long to answer."),
-    Snapshot.Status.CANCELLED: ("client_gone", "The caller hung up."),
-    Snapshot.Status.REFUSED: ("conversation_not_found", "No such conversation."),
-    Snapshot.Status.INTERRUPTED: ("gateway_stopped", "The gateway was stopped."),
+    Snapshot.Status.FAILED: (Code.UPSTREAM_TIMEOUT, "The model's server took too long to answer."),
+    Snapshot.Status.CANCELLED: (Code.CLIENT_GONE, "The caller hung up."),
+    Snapshot.Status.REFUSED: (Code.CONVERSATION_NOT_FOUND, "No such conversation."),
+    Snapshot.Status.INTERRUPTED: (Code.GATEWAY_STOPPED, "The gateway was stopped."),
 }
 AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",

@@ -10,7 +10,7 @@ from conversations.models import Conversation, Snapshot
 from conversations.reading import history
 from conversations.record import CallRequest, rebuild
 
-from .. import prices
+from .. import faults, prices
 from ..faults import Fault
 from ..jobs import metadata, titles
 from ..models import ApiKey
@@ -50,9 +50,7 @@ class Chat(ChatCompletions):
             else None
         )
         if found is None:
-            raise Fault(
-                404, "conversation_not_found", "No such conversation.", "invalid_request_error"
-            )
+            raise faults.conversation_not_found()
         asked.root = found.id
 
     def pass_on(self, data: bytes, exchange: Exchange) -> bytes:
@@ -72,15 +70,9 @@ class CheckChat(Own):
             request.user.owner, model_of(body), messages_of(body), since=datetime.now(UTC) - POLLED
         )
         if found is None or found.status == Snapshot.Status.PENDING:
-            raise Fault(
-                404,
-                "not_yet",
-                "There is no answer to this request yet.",
-                "invalid_request_error",
-                retry_after="5",
-            )
+            raise faults.not_yet()
         if found.status != Snapshot.Status.OK:
-            raise Fault(502, found.error_code, found.error)
+            raise faults.recorded(found.error_code, found.error)
         return Response(
             (rebuild.rebuild_response(found) or {})
             | history.call_names(found.id, found.conversation_id)
@@ -111,12 +103,7 @@ class UpdateTitleByModel(Own):
         }
         try:
             if ApiKey.Scope.CHAT not in caller.scopes:
-                raise Fault(
-                    403,
-                    "scope_missing",
-                    "This API key may not be used for chat.",
-                    "permission_error",
-                )
+                raise faults.scope_missing("This API key may not be used for chat.")
             conversation = self.conversation(request, body.get("root_id"))
             asked = titles.build_request(conversation, **sent_by)
         except (Fault, Http404) as problem:
@@ -154,12 +141,7 @@ class MetadataCheck(Own):
         try:
             metadata.refuse_unless_on()
             if ApiKey.Scope.CHAT not in caller.scopes:
-                raise Fault(
-                    403,
-                    "scope_missing",
-                    "This API key may not be used for chat.",
-                    "permission_error",
-                )
+                raise faults.scope_missing("This API key may not be used for chat.")
             asked = metadata.build_request(
                 self.conversation(request, body.get("root_id")), **sent_by
             )

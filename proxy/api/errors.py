@@ -12,16 +12,9 @@ from rest_framework.response import Response
 from conversations.people.audit import NotRecorded
 from conversations.shape import Json
 
+from .. import faults
 from ..faults import Fault
-from ..relay import exchange
 
-TYPES = {
-    401: ("authentication_error", "invalid_api_key"),
-    403: ("permission_error", "not_allowed"),
-    404: ("invalid_request_error", "not_found"),
-    405: ("invalid_request_error", "method_not_allowed"),
-    429: ("rate_limit_error", "rate_limit_exceeded"),
-}
 log = logging.getLogger(__name__)
 
 
@@ -29,22 +22,16 @@ def as_fault(problem: Exception) -> Fault:
     if isinstance(problem, Fault):
         return problem
     if isinstance(problem, exceptions.APIException):
-        status = problem.status_code
-        kind, code = TYPES.get(
-            status, ("invalid_request_error" if status < 500 else "server_error", None)
-        )
-        return Fault(status, code, str(problem.detail), kind)
+        return faults.by_status(problem.status_code, str(problem.detail))
     if isinstance(problem, Http404):
-        return Fault(404, "not_found", "There is nothing here.", "invalid_request_error")
+        return faults.not_found()
     if isinstance(problem, PermissionDenied):
-        return Fault(403, "not_allowed", "You may not do that.", "permission_error")
+        return faults.not_allowed()
     if isinstance(problem, InterfaceError | OperationalError | NotRecorded):
         log.error("the database is away: %s", type(problem).__name__)
-        return Fault(
-            503, "record_not_writable", exchange.NOT_RECORDED, "server_error", retry_after="5"
-        )
+        return faults.record_not_writable()
     log.error("a request failed in the gateway", exc_info=problem)
-    return Fault(500, "internal_error", "The gateway failed.", "server_error")
+    return faults.internal_error()
 
 
 def handler(problem, context) -> Response:
@@ -77,11 +64,8 @@ def shape(fault: Fault, path: str) -> Json:
 
 def plain(status: int, text: str) -> HttpResponse:
     """The same shape for what fails outside DRF: an unknown host, a middleware, a path that is not there."""
-    kind, code = TYPES.get(
-        status, ("invalid_request_error" if status < 500 else "server_error", None)
-    )
     return HttpResponse(
-        orjson.dumps({"error": Fault(status, code, text, kind).error}),
+        orjson.dumps({"error": faults.by_status(status, text).error}),
         status=status,
         content_type="application/json",
     )

@@ -23,7 +23,7 @@ from conversations.people import audit
 from conversations.people.access import may, readable
 from conversations.people.identity import Names
 
-from ..faults import Fault
+from .. import faults
 from ..models import ApiKey
 from .conversations import Own
 from .openai import invalid
@@ -56,16 +56,9 @@ class Export(Own):
         caller = request.user
         reader = User.objects.get(id=caller.owner)
         if caller.key and ApiKey.Scope.EXPORT not in caller.scopes:
-            raise Fault(
-                403, "scope_missing", "This key may not export the log.", "permission_error"
-            )
+            raise faults.scope_missing("This key may not export the log.")
         if not (may(reader, "view_content") and may(reader, "export_content")):
-            raise Fault(
-                403,
-                "not_permitted",
-                "The log is exported by those who may export what was said.",
-                "permission_error",
-            )
+            raise faults.not_permitted("The log is exported by those who may export what was said.")
         names = Names(reader)
         pull, made = asked(request, names), self.format(request, names)
         chosen = Selection(pull.calls, pull.after, selection.newest())
@@ -187,12 +180,6 @@ def within_the_day(prefix: str, whole: Selection) -> tuple[Selection, int]:
     chosen, rows = whole.up_to(key.rows_left(today))
     if (chosen.last < whole.last and not rows) or not key.spend(rows, today):
         midnight = datetime.combine(today + timedelta(days=1), time.min, UTC)
-        wait = str(int((midnight - datetime.now(UTC)).total_seconds()) + 1)
-        raise Fault(
-            429,
-            "export_limit_reached",
-            f"This key exports {key.rows_a_day:,} rows a day at most.",
-            "rate_limit_error",
-            retry_after=wait,
-        )
+        wait = int((midnight - datetime.now(UTC)).total_seconds()) + 1
+        raise faults.export_limit_reached(key.rows_a_day, wait)
     return chosen, rows

@@ -18,6 +18,7 @@ from conversations.models import Snapshot
 from conversations.record import CallRequest
 from conversations.shape import Json
 
+from .. import faults
 from ..faults import Fault
 from ..models import ApiKey
 from ..providers.base import Endpoint, Form
@@ -51,12 +52,7 @@ class Passage(APIView):
         try:
             self.read(request, asked)
             if self.scope not in caller.scopes:
-                raise Fault(
-                    403,
-                    "scope_missing",
-                    f"This API key may not be used for {self.scope}.",
-                    "permission_error",
-                )
+                raise faults.scope_missing(f"This API key may not be used for {self.scope}.")
             self.place(request, asked)
             speak_for(caller, asked)
             asked.retried = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0") not in ("", "0")
@@ -85,7 +81,7 @@ class Passage(APIView):
         try:
             data = calls.fetch(exchange)
         except Fault as fault:
-            raise fault.of(exchange.call.id, exchange.call.conversation) from None
+            raise fault.about(exchange.call.id, exchange.call.conversation) from None
         data = self.pass_on(data, exchange)
         return named(
             HttpResponse(
@@ -121,7 +117,7 @@ class ChatCompletions(Passage):
         try:
             stream = Stream(exchange, usage_wanted=self.usage_wanted)
         except Fault as fault:
-            raise fault.of(exchange.call.id, exchange.call.conversation) from None
+            raise fault.about(exchange.call.id, exchange.call.conversation) from None
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
         response["Cache-Control"] = "no-store, no-transform"
         response["X-Accel-Buffering"] = "no"
@@ -146,12 +142,7 @@ class ImageEdits(Passage):
     def read(self, request, asked: CallRequest) -> None:
         body = rest.body_of(request)
         if not request.META.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
-            raise Fault(
-                415,
-                "unsupported_media_type",
-                "Send the images as multipart/form-data.",
-                "invalid_request_error",
-            )
+            raise faults.unsupported_media_type()
         meta = request.META | {"CONTENT_LENGTH": str(len(body))}
         try:
             fields, files = MultiPartParser(meta, BytesIO(body), [InMemory()], "utf-8").parse()
@@ -218,7 +209,7 @@ class Model(APIView):
         for model in catalogue.list_models(request.user.owner):
             if model["id"] == name:
                 return Response(model)
-        raise routing.model_not_found()
+        raise faults.model_not_found()
 
 
 class Nowhere(APIView):
@@ -238,7 +229,7 @@ def named(response: Any, exchange: Exchange) -> Any:
 
 
 def invalid(param: str | None, text: str) -> Fault:
-    return Fault(400, "invalid_request", text, "invalid_request_error", param=param)
+    return faults.invalid_request(param, text)
 
 
 def model_of(body: Json, otherwise: str | None = None) -> str:
@@ -281,9 +272,7 @@ def place(meta: dict, asked: CallRequest) -> None:
         try:
             asked.root = UUID(named)
         except ValueError:
-            raise Fault(
-                404, "conversation_not_found", "No such conversation.", "invalid_request_error"
-            ) from None
+            raise faults.conversation_not_found() from None
         return
     key = meta.get("HTTP_X_SESSION_ID") or meta.get("HTTP_X_CLAUDE_CODE_SESSION_ID")
     if key:

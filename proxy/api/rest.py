@@ -10,7 +10,7 @@ from rest_framework import negotiation, renderers
 from conversations.record import threads
 from conversations.shape import Json
 
-from ..faults import Fault
+from .. import faults
 
 DRAINED = 4  # times the largest body is read, to be refused
 
@@ -36,21 +36,10 @@ def body_of(request) -> bytes:
     """The raw body, capped while it is read; also a chunked one, which Django takes for empty. Raises Fault."""
     http = request._request
     if http.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise Fault(
-            415,
-            "unsupported_encoding",
-            "Send the body without compression.",
-            "invalid_request_error",
-        )
+        raise faults.unsupported_encoding()
     limit, length = settings.MAX_BODY, http.META.get("CONTENT_LENGTH") or "0"
-    too_large = Fault(
-        413,
-        "request_too_large",
-        f"The request is larger than {limit >> 20} MB.",
-        "invalid_request_error",
-    )
     if not length.isdigit() or int(length) > DRAINED * limit:
-        raise too_large
+        raise faults.request_too_large(limit)
     stream = (
         http.META["wsgi.input"]
         if "chunked" in http.META.get("HTTP_TRANSFER_ENCODING", "").lower()
@@ -60,11 +49,9 @@ def body_of(request) -> bytes:
         body = stream.read(limit + 1)
         if len(body) > limit:
             _drain(stream, (DRAINED - 1) * limit)
-            raise too_large
+            raise faults.request_too_large(limit)
     except (OSError, ParseException):
-        raise Fault(
-            400, "body_incomplete", "The request's body ended early.", "invalid_request_error"
-        ) from None
+        raise faults.body_incomplete() from None
     return body
 
 
@@ -79,19 +66,9 @@ def parsed(body: bytes) -> Json:
     try:
         data = orjson.loads(body)
     except ValueError as problem:
-        raise Fault(
-            400,
-            "invalid_json",
-            f"The body is not JSON that can be kept: {problem}.",
-            "invalid_request_error",
-        ) from None
+        raise faults.invalid_json(f"The body is not JSON that can be kept: {problem}.") from None
     if not isinstance(data, dict):
-        raise Fault(400, "invalid_json", "The body must be a JSON object.", "invalid_request_error")
+        raise faults.invalid_json("The body must be a JSON object.")
     if body.count(b"{") + body.count(b"[") > threads.DEEPEST and threads.is_deeper(data):
-        raise Fault(
-            400,
-            "invalid_json",
-            f"The body is nested more than {threads.DEEPEST} levels deep.",
-            "invalid_request_error",
-        )
+        raise faults.invalid_json(f"The body is nested more than {threads.DEEPEST} levels deep.")
     return data

@@ -11,7 +11,7 @@ from conversations.people.identity import Names
 from conversations.report.figures import Assessed, Figures, Period, Report, ReportRow
 from conversations.shape import Json
 
-from ..faults import Fault
+from .. import faults
 from ..models import ApiKey
 from .conversations import Own
 from .openai import invalid
@@ -27,9 +27,7 @@ class Usage(Own):
         given_only(request, "since", "until", "of")
         caller, of = request.user, request.query_params.get("of", "me")
         if ApiKey.Scope.USAGE not in caller.scopes:
-            raise Fault(
-                403, "scope_missing", "This key may not ask for usage figures.", "permission_error"
-            )
+            raise faults.scope_missing("This key may not ask for usage figures.")
         if of not in ("me", "everyone"):
             raise invalid("of", "`of` must be me or everyone.")
         days = days_of(request.query_params)
@@ -37,11 +35,8 @@ class Usage(Own):
             return Response(as_json(Report(days, owner=caller.owner)))
         user = User.objects.get(id=caller.owner)
         if not may(user, "view_usage"):
-            raise Fault(
-                403,
-                "not_permitted",
-                "Everyone's usage is shown to those who may see the usage report.",
-                "permission_error",
+            raise faults.not_permitted(
+                "Everyone's usage is shown to those who may see the usage report."
             )
         by_person = may(user, "view_usage_by_user")
         report = Report(

@@ -13,6 +13,7 @@ from conversations.models import Conversation, Snapshot
 from conversations.record import CallRequest, rebuild, threads
 from conversations.report import assessments
 
+from .. import faults
 from ..faults import Fault
 from ..providers.base import Endpoint
 from ..relay import calls
@@ -34,12 +35,7 @@ def build_request(conversation: Conversation, **caller: Any) -> CallRequest:
     newest = conversation.snapshots.filter(kind=Snapshot.Kind.CHAT).order_by("-id").first()
     said = said_in(newest) if newest else []
     if not newest or not any(message["role"] == "user" for message in said):
-        raise Fault(
-            400,
-            "nothing_to_assess",
-            "Nothing was said in this conversation that could be assessed.",
-            "invalid_request_error",
-        )
+        raise faults.nothing_to_assess()
     model = settings.METADATA_MODEL or newest.model
     messages = [
         {"role": "system", "content": TASK},
@@ -88,16 +84,13 @@ def assess(asked: CallRequest, client: Any = None) -> tuple[str, Exchange]:
             assessments.read(orjson.loads(calls.fetch(exchange)))
         ).decode(), exchange
     except assessments.Unsound:
-        raise Fault(502, "upstream_bad_reply", "The model answered without a sound assessment.").of(
-            exchange.call.id
-        ) from None
+        problem = faults.bad_reply("The model answered without a sound assessment.")
+        raise problem.about(exchange.call.id) from None
     except Fault as fault:
-        raise fault.of(exchange.call.id) from None
+        raise fault.about(exchange.call.id) from None
 
 
 def refuse_unless_on() -> None:
     """Raises Fault."""
     if not settings.METADATA_CHECK:
-        raise Fault(
-            404, "metadata_check_off", "Assessments are switched off here.", "invalid_request_error"
-        )
+        raise faults.assessments_off()

@@ -26,7 +26,7 @@ from conversations.record import rebuild
 from conversations.shape import Json
 
 from .. import addresses
-from ..faults import Fault
+from ..faults import Code, Fault
 from ..models import Submission, SubmissionFeed
 from ..upstreams import client
 from ..upstreams.client import shut_socket
@@ -37,10 +37,10 @@ PARALLEL = 4  # on their way at a time, of one worker
 MARGIN = 5  # seconds that a lease outlasts the longest try
 LONGEST_WISH = 3600.0  # seconds of a Retry-After that are granted
 AGAIN = (408, 425, 429)  # of the 4xx: the same may pass later
-PROBLEMS = {
-    "upstream_timeout": "no connection in time",
-    "upstream_tls": "the receiver could not prove who it is",
-    "upstream_unreachable": "the receiver could not be reached, or hung up",
+PROBLEMS: dict[str, str] = {
+    Code.UPSTREAM_TIMEOUT: "no connection in time",
+    Code.UPSTREAM_TLS: "the receiver could not prove who it is",
+    Code.UPSTREAM_UNREACHABLE: "the receiver could not be reached, or hung up",
 }
 log = logging.getLogger(__name__)
 

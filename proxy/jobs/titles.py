@@ -14,6 +14,7 @@ from conversations.models import Conversation, Message, Snapshot
 from conversations.record import CallRequest, threads
 from conversations.shape import Json
 
+from .. import faults
 from ..faults import Fault
 from ..providers.base import Endpoint
 from ..relay import calls
@@ -40,12 +41,7 @@ def build_request(conversation: Conversation, **caller: Any) -> CallRequest:
     )
     model = settings.TITLE_MODEL or newest
     if not said or not model:
-        raise Fault(
-            400,
-            "nothing_to_title",
-            "Nothing was said in this conversation that a title could be made of.",
-            "invalid_request_error",
-        )
+        raise faults.nothing_to_title()
     question = f"Write a title for the conversation in which a person said this:\n\n{said}"
     body = {
         "model": model,
@@ -74,11 +70,10 @@ def write(
     try:
         title = read(orjson.loads(calls.fetch(exchange)))
     except Fault as fault:
-        raise fault.of(exchange.call.id) from None
+        raise fault.about(exchange.call.id) from None
     if not title:
-        raise Fault(502, "upstream_bad_reply", "The model answered without a title.").of(
-            exchange.call.id
-        )
+        problem = faults.bad_reply("The model answered without a title.")
+        raise problem.about(exchange.call.id)
     if not conversation.name_by_model(title):
         conversation.refresh_from_db(fields=["title"])
     return conversation.title, exchange

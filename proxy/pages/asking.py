@@ -12,7 +12,7 @@ from conversations.people import policy
 from conversations.record import CallRequest
 from conversations.shape import Json
 
-from .. import tasks, user_token
+from .. import faults, tasks, user_token
 from ..faults import Fault
 from ..providers.base import Endpoint
 from ..relay import calls, stream
@@ -75,7 +75,7 @@ def admitted(request, asked: CallRequest, endpoint: Endpoint) -> tuple[Way, str]
     """Where the call goes, and the asker's own token if that goes along. Raises Fault, the refusal recorded."""
     try:
         if policy.pending_policy(request.user):
-            raise Fault(403, "policy_not_accepted", policy.ACCEPT_FIRST, "permission_error")
+            raise faults.policy_not_accepted(policy.ACCEPT_FIRST)
         way = routing.find_way(asked.model, endpoint, asked.owner, asked.body, pages=True)
         return way, user_token.require_token(request, way)
     except Fault as fault:

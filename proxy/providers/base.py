@@ -15,7 +15,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from conversations.shape import Json
 
-from ..faults import Fault
+from .. import faults
 
 Form = list[
     tuple[str, Any]
@@ -111,13 +111,7 @@ def model_of(body: Json | Form) -> str:
 def step(name: str) -> str:
     """One step of a path. Raises Fault for a name that would be no step of its own."""
     if name in ("", ".", ".."):
-        raise Fault(
-            404,
-            "model_not_found",
-            "There is no such model.",
-            "invalid_request_error",
-            param="model",
-        )
+        raise faults.model_not_found("There is no such model.")
     return quote(name, safe="")
 
 

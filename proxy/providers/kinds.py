@@ -1,6 +1,6 @@
 """The kinds of upstreams, by the name that a row has."""
 
-from ..faults import Fault
+from .. import faults
 from . import azure, openai, sagemaker, sagemaker_gateway
 from .base import Endpoint, Kind, Target
 
@@ -16,11 +16,5 @@ def find_kind(target: Target, endpoint: Endpoint) -> Kind:
     """The kind that speaks to it. Raises Fault where that has no such endpoint."""
     kind = KINDS[target.kind]
     if endpoint not in kind.SERVES:
-        raise Fault(
-            404,
-            "endpoint_not_supported",
-            f"This model cannot be asked at /{endpoint}.",
-            "invalid_request_error",
-            param="model",
-        )
+        raise faults.endpoint_not_supported(endpoint)
     return kind

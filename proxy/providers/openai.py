@@ -11,7 +11,7 @@ import orjson
 
 from conversations.shape import Json
 
-from ..faults import Fault, failed
+from .. import faults
 from .base import Endpoint, Form, Sent, Target, encoded, our_headers, renamed, secret
 
 LABEL = "OpenAI, or any server that speaks its API"
@@ -32,15 +32,11 @@ def url(target: Target, endpoint: Endpoint) -> str:
 
 def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
     if not isinstance(answer, dict):
-        raise Fault(
-            502,
-            "upstream_bad_reply",
-            "The model's server answered with something that is not a JSON object.",
-        )
+        raise faults.no_object()
     if (problem := answer.get("error")) and not answer.get("choices"):
-        raise failed(problem)
+        raise faults.failed(problem)
     if not isinstance(answer.get("choices" if endpoint is Endpoint.CHAT else "data"), list):
-        raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
+        raise faults.empty_answer()
     return answer
 
 

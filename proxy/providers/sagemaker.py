@@ -18,8 +18,7 @@ import uuid_utils
 from conversations.record.threads import is_empty
 from conversations.shape import Json
 
-from .. import outcome
-from ..faults import Fault
+from .. import faults, outcome
 from . import openai, sigv4
 from .base import Endpoint, Form, Sent, Target, model_of, our_headers, secret, step
 
@@ -111,11 +110,8 @@ def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
 def keys(target: Target) -> sigv4.Keys:
     parts = secret(target).split(":", 2)
     if len(parts) < 2 or not all(parts):
-        raise Fault(
-            502,
-            "upstream_credentials",
-            "The gateway has no AWS keys for this model: ACCESS_KEY_ID:SECRET_ACCESS_KEY.",
-            "server_error",
+        raise faults.credentials_missing(
+            "The gateway has no AWS keys for this model: ACCESS_KEY_ID:SECRET_ACCESS_KEY."
         )
     return sigv4.Keys(*parts)
 
@@ -125,27 +121,20 @@ def region(target: Target) -> str:
         r"runtime(-fips)?\.sagemaker\.([a-z0-9-]+)\.", urlsplit(target.base_url).hostname or ""
     )
     if not (found := target.region or (named[2] if named else "")):
-        raise Fault(
-            502,
-            "upstream_misconfigured",
-            "The gateway does not know this model's AWS region.",
-            "server_error",
-        )
+        raise faults.upstream_misconfigured("The gateway does not know this model's AWS region.")
     return found
 
 
 def inputs(body: Json | Form) -> Json:
     """What the container reads. Raises Fault for whatever it has no words for."""
     if not isinstance(body, dict):
-        raise Fault(
-            400, "unsupported_parameter", "This model reads no forms.", "invalid_request_error"
-        )
+        raise faults.unsupported_parameter(None, "This model reads no forms.")
     parameters: Json = dict(DEFAULTS)
     for name, value in body.items():
         if name in LABELS or is_empty(value) or (name in NEUTRAL and value == NEUTRAL[name]):
             continue
         if name not in PARAMETERS:
-            raise unsupported(name, f"This model knows no `{name}`.")
+            raise faults.unsupported_parameter(name, f"This model knows no `{name}`.")
         parameters[PARAMETERS[name]] = (
             [value] if name == "stop" and isinstance(value, str) else value
         )
@@ -157,10 +146,14 @@ def inputs(body: Json | Form) -> Json:
 
 def said(message: Json, where: str) -> Json:
     if message["role"] not in ROLES:
-        raise unsupported(f"{where}.role", f"This model knows no role `{message['role']}`.")
+        raise faults.unsupported_parameter(
+            f"{where}.role", f"This model knows no role `{message['role']}`."
+        )
     for name, value in message.items():
         if name not in PAST and not is_empty(value):
-            raise unsupported(f"{where}.{name}", f"This model knows no `{name}` in a message.")
+            raise faults.unsupported_parameter(
+                f"{where}.{name}", f"This model knows no `{name}` in a message."
+            )
     content = message.get("content")
     if isinstance(content, list) and all(
         isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
@@ -168,14 +161,8 @@ def said(message: Json, where: str) -> Json:
     ):
         content = "\n".join(part["text"] for part in content)
     if not isinstance(content, str):
-        raise unsupported(f"{where}.content", "This model reads text only.")
+        raise faults.unsupported_parameter(f"{where}.content", "This model reads text only.")
     return {"role": ROLES[message["role"]], "content": content}
-
-
-def unsupported(param: str, text: str) -> Fault:
-    return Fault(
-        400, "unsupported_parameter", text[:500], "invalid_request_error", param=param[:200]
-    )
 
 
 def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
@@ -186,8 +173,8 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
     text = text.get("content") if isinstance(text, dict) else text
     if not isinstance(text, str):
         if problem := found.get("errorMessage"):  # a Lambda that failed, at 200
-            raise Fault(502, "upstream_failed", str(problem)[:2000])
-        raise Fault(502, "upstream_bad_reply", "The model's server answered without an answer.")
+            raise faults.upstream_failed(str(problem)[:2000])
+        raise faults.empty_answer()
     assert isinstance(body, dict)
     message = {"role": "assistant", "content": text}
     return {

@@ -31,7 +31,7 @@ from ..upstreams import client
 from ..upstreams.body import Truncated
 from ..upstreams.routing import ENVIRONMENT, Route, Way
 from . import metrics, sse
-from .exchange import NOT_RECORDED, Exchange, slots
+from .exchange import Cause, Exchange, slots
 
 TRIES = 2  # at each upstream
 JITTER = (0.1, 0.4)  # seconds between two
@@ -63,18 +63,13 @@ def admit(
         call = record.open(asked)
     except record.UnknownConversation:
         slots.give()
-        raise refuse(
-            asked,
-            Fault(404, "conversation_not_found", "No such conversation.", "invalid_request_error"),
-        ) from None
+        raise refuse(asked, faults.conversation_not_found()) from None
     except BaseException as problem:
         slots.give()
         if not isinstance(problem, Exception):
             raise
         log.exception("a call could not be recorded")
-        raise Fault(
-            503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5"
-        ) from None
+        raise faults.record_not_writable() from None
     finally:
         database.release()
     request_id.current.set(str(call.id))
@@ -87,12 +82,12 @@ def refuse(asked: CallRequest, fault: Fault) -> Fault:
     """The same fault, once the refusal is on record; it then names the snapshot."""
     metrics.refused(asked.kind, fault)
     try:
-        fault.of(record.refuse(asked, fault.code or "", fault.text))
-        request_id.current.set(str(fault.snapshot))
-        return fault
+        snapshot = record.refuse(asked, fault.code or "", fault.text)
+        request_id.current.set(str(snapshot))
+        return fault.about(snapshot)
     except Error:
         log.exception("a refusal could not be recorded")
-        return Fault(503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5")
+        return faults.record_not_writable()
     finally:
         database.release()
 
@@ -113,7 +108,7 @@ def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
                 if others and route.gate.state != "closed":
                     break
                 if not left:
-                    fault.spent = True
+                    fault = fault.after_last_try()
                 elif not pause(exchange, problem, AT_ONCE if others else SOON_ENOUGH):
                     break
     assert fault
@@ -138,15 +133,7 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
     try:
         sent = prepare(exchange.way, route)
         if not exchange.goes_to(route):
-            raise mark_unsent(
-                Fault(
-                    503,
-                    "overloaded",
-                    "Too many calls are open at the model's server. Try again in a moment.",
-                    "server_error",
-                    retry_after="2",
-                )
-            )
+            raise faults.upstream_full()
         token = (
             exchange.token
             if route.upstream == ENVIRONMENT and client.may_take_token(sent.url)
@@ -175,7 +162,7 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
 
 def judge_upstream(exchange: Exchange, fault: Fault) -> bool | None:
     """What a failed try says of its upstream: one that refuses a call is well. None: nothing, as of one that has too many calls."""
-    if fault.ours or fault.answered == 429 or exchange.cause not in (None, "silent"):
+    if fault.ours or fault.answered == 429 or exchange.cause not in (None, Cause.SILENT):
         return None
     return fault.answered in range(400, 500) and fault.answered != 408
 
@@ -184,12 +171,7 @@ def prepare(way: Way, route: Route) -> Sent:
     try:
         return way.request(route)
     except Fault as fault:
-        raise mark_unsent(fault) from None
-
-
-def mark_unsent(fault: Fault) -> Fault:
-    fault.unsent = fault.ours = True
-    return fault
+        raise fault.unsent_by_us() from None
 
 
 def pause(exchange: Exchange, fault: Fault, longest: float) -> bool:
@@ -231,7 +213,7 @@ def read_document(exchange: Exchange, reply: Response) -> tuple[Json, bytes, str
     try:
         answer = translate(exchange, came)
     except Fault as fault:
-        raise mark_senseless(fault) from None
+        raise fault.without_answer() from None
     return (
         answer,
         data if answer is came and not streamed else orjson.dumps(answer),
@@ -246,14 +228,8 @@ def collect_stream(data: bytes) -> Json:
     if streamed.begun and (streamed.error or streamed.bad or not streamed.finished):
         raise Truncated
     if streamed.error:
-        raise mark_senseless(faults.failed(streamed.error))
+        raise faults.failed(streamed.error).without_answer()
     return streamed.completion() or {}
-
-
-def mark_senseless(fault: Fault) -> Fault:
-    """The same, of a reply at 200 that is no answer: one that says by which status it failed stands for that."""
-    fault.answered = fault.answered or 200
-    return fault
 
 
 def translate(exchange: Exchange, answer: Any) -> Json:
@@ -268,6 +244,6 @@ def as_fault(problem: Exception) -> Fault:
     if isinstance(problem, Fault):
         return problem
     if isinstance(problem, OSError | Truncated | HTTPError):
-        return Fault(502, "upstream_truncated", "The model's answer ended before it was complete.")
+        return faults.truncated()
     log.error("a call failed in the gateway", exc_info=problem)
-    return Fault(500, "internal_error", "The gateway failed.", "server_error")
+    return faults.internal_error()

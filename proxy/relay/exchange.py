@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -20,36 +21,30 @@ from conversations.models import Snapshot
 from conversations.record import CallRequest, Outcome
 from conversations.shape import Json
 
-from .. import outcome
-from ..faults import Fault
+from .. import faults, outcome
+from ..faults import Code, Fault
 from ..upstreams.client import shut_socket
 from ..upstreams.routing import Patience, Route, Way
 from . import metrics
 
-CAUSES = {  # what cut a call → its status, and the caller's error
-    "gone": (Snapshot.Status.CANCELLED, 499, "client_gone", "The caller hung up."),
-    "stopped": (Snapshot.Status.CANCELLED, 499, "stopped", "Stopped."),
-    "silent": (
-        Snapshot.Status.FAILED,
-        504,
-        "upstream_timeout",
-        "The model's server was silent for too long.",
-    ),
-    "too_long": (
-        Snapshot.Status.FAILED,
-        504,
-        "upstream_timeout",
-        "The answer took longer than the gateway allows.",
-    ),
-    "interrupted": (
-        Snapshot.Status.INTERRUPTED,
-        503,
-        "gateway_stopped",
-        "The gateway is restarting.",
-    ),
+
+class Cause(StrEnum):
+    """What cut a call."""
+
+    GONE = "gone"  # the caller hung up
+    STOPPED = "stopped"  # a person pressed Stop
+    SILENT = "silent"  # nothing came for too long
+    TOO_LONG = "too_long"
+    INTERRUPTED = "interrupted"  # this process ends
+
+
+ENDINGS = {  # cause → the status that the record gets, and the caller's error
+    Cause.GONE: (Snapshot.Status.CANCELLED, faults.client_gone),
+    Cause.STOPPED: (Snapshot.Status.CANCELLED, faults.stopped),
+    Cause.SILENT: (Snapshot.Status.FAILED, faults.silent),
+    Cause.TOO_LONG: (Snapshot.Status.FAILED, faults.too_long),
+    Cause.INTERRUPTED: (Snapshot.Status.INTERRUPTED, faults.gateway_stopped),
 }
-NOT_RECORDED = "The gateway cannot write its record, so the call did not pass. Nothing is sent that is not recorded."
-NOT_KEPT = "answer_not_kept"
 log = logging.getLogger(__name__)
 
 exchanges: dict[UUID, Exchange] = {}  # all that are open in this process
@@ -67,13 +62,7 @@ class Slots:
     def take(self) -> None:
         with self.lock:
             if self.taken >= settings.OPEN_CALLS:
-                raise Fault(
-                    503,
-                    "overloaded",
-                    "Too many calls are open. Try again in a moment.",
-                    "server_error",
-                    retry_after="2",
-                )
+                raise faults.overloaded()
             self.taken += 1
 
     def give(self) -> None:
@@ -107,7 +96,7 @@ class Exchange:
         self.stoppable = stoppable  # somebody may press Stop
         self.lock = threading.Lock()
         self.sock: Any = None
-        self.cause: str | None = None
+        self.cause: Cause | None = None
         self.closed = self.writing = False
         self.began = self.since = time.monotonic()
         self.first_byte: datetime | None = None
@@ -155,7 +144,7 @@ class Exchange:
     ) -> Outcome:
         return outcome.read_outcome(self.asked, answer, status, pictures, self.route.rates)
 
-    def cut(self, cause: str) -> None:
+    def cut(self, cause: Cause) -> None:
         """From the watcher, or from Stop. The first cause counts; a call that has ended ignores it."""
         with self.lock:
             if not self.closed and not self.cause:
@@ -173,19 +162,14 @@ class Exchange:
     def discreet(self, fault: Fault) -> Fault:
         """Without the asker's token: an upstream may repeat what it was sent."""
         if self.token:
-            secret = self.token.rpartition(" ")[2]
-            fault.text, fault.code = (
-                fault.text.replace(secret, "[your token]"),
-                fault.code and fault.code.replace(secret, "[your token]"),
-            )
+            return fault.without_secret(self.token.rpartition(" ")[2])
         return fault
 
     def fault(self, otherwise: Fault) -> Fault:
         """Why it ended: what cut it comes before what the cut looked like."""
         if not self.cause:
             return otherwise
-        _, status, code, text = CAUSES[self.cause]
-        return Fault(status, code, text, "server_error")
+        return ENDINGS[self.cause][1]()
 
     def close(self, ended: Outcome, fault: Fault | None = None) -> None:
         """Write the outcome. Raises Fault if the record says otherwise, or cannot be written; once, then never again."""
@@ -204,34 +188,25 @@ class Exchange:
             written = record_outcome(self.call, ended)
         except Error:
             log.exception("snapshot %s could not be closed", self.call.id)
-            ended.status, ended.error_code, ended.error = (
-                Snapshot.Status.FAILED,
-                "record_not_writable",
-                NOT_RECORDED,
-            )
+            unwritten = faults.record_not_writable()
+            ended.status = Snapshot.Status.FAILED
+            ended.error_code, ended.error = Code.RECORD_NOT_WRITABLE, unwritten.text
             unclosed[self.call.id] = (self.call, ended)
-            raise Fault(
-                503, "record_not_writable", NOT_RECORDED, "server_error", retry_after="5"
-            ) from None
+            raise unwritten from None
         finally:
             database.release()
             metrics.closed(
                 self.call, ended, self.route.upstream, fault, time.monotonic() - self.began
             )
-        if ended.error_code == NOT_KEPT:
-            raise Fault(502, ended.error_code, ended.error)
+        if ended.error_code == Code.ANSWER_NOT_KEPT:
+            raise faults.answer_not_kept()
         if not written:
-            raise Fault(
-                503,
-                "gateway_stopped",
-                "The gateway took this call for lost. Its record is closed.",
-                "server_error",
-            )
+            raise faults.call_lost()
 
     def fail(self, fault: Fault, answer: Json | None = None) -> Fault:
         """Close as failed, cancelled or interrupted, with what came so far. The fault that the caller is told."""
         fault = self.discreet(self.fault(fault))
-        status = CAUSES[self.cause][0] if self.cause else Snapshot.Status.FAILED
+        status = ENDINGS[self.cause][0] if self.cause else Snapshot.Status.FAILED
         try:
             self.close(self.amounts_to(answer, status), fault)
         except Fault as worse:
@@ -248,10 +223,7 @@ def record_outcome(call: record.Call, ended: record.Outcome) -> bool:
         raise
     except Exception:
         log.exception("the answer of snapshot %s could not be kept", call.id)
-        ended.status, ended.error_code, ended.error = (
-            Snapshot.Status.FAILED,
-            NOT_KEPT,
-            "The model's answer could not be kept, so it was not passed on.",
-        )
+        ended.status = Snapshot.Status.FAILED
+        ended.error_code, ended.error = Code.ANSWER_NOT_KEPT, faults.answer_not_kept().text
         ended.replies, ended.response, ended.cost = [], None, None
         return record.close(call, ended)

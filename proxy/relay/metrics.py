@@ -11,16 +11,11 @@ from conversations.models import Snapshot
 from conversations.record import Call, Outcome
 
 from .. import prices
-from ..faults import Fault
+from ..faults import OUTSIDE_CALLS, Code, Fault
 from ..upstreams import gate, routing
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-CODES = frozenset(  # of ours; an upstream's own may be anything, and counts by its status
-    "answer_not_kept body_incomplete client_gone conversation_not_found endpoint_not_supported gateway_stopped internal_error invalid_json "
-    "invalid_request model_not_found overloaded policy_not_accepted record_not_writable request_too_large scope_missing stopped token_missing "
-    "token_refused unsupported_encoding unsupported_media_type unsupported_parameter upstream_bad_reply upstream_credentials upstream_failed "
-    "upstream_misconfigured upstream_missing upstream_timeout upstream_tls upstream_truncated upstream_unreachable".split()
-)
+CODES = frozenset(Code) - OUTSIDE_CALLS  # an upstream's own may be anything: its status counts
 
 CALLS = Counter("llmgateway_calls", "Calls, by how they ended.", ["kind", "status"])
 FIRST_BYTE = Histogram(

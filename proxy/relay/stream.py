@@ -18,8 +18,8 @@ from ..faults import Fault
 from ..upstreams import client
 from ..upstreams.body import Body, Truncated
 from . import sse
-from .calls import as_fault, log, mark_senseless, post, read_document
-from .exchange import Exchange
+from .calls import as_fault, log, post, read_document
+from .exchange import Cause, Exchange
 
 SAVE_PAGE = 1.0  # seconds between two saves of a growing answer that pages may follow
 SAVE_API = 5.0  # of one that only its caller reads
@@ -64,9 +64,7 @@ class Stream:
                 exchange.since = time.monotonic()
                 self.begun += data
                 if len(self.begun) > LONGEST_EVENT:
-                    raise Fault(
-                        502, "upstream_bad_reply", "The model's server sent an endless event."
-                    )
+                    raise faults.endless_event()
             first = sse.Reply()
             first.feed(sse.mended(self.begun))
             first.digest()
@@ -75,12 +73,10 @@ class Stream:
             if first.error and not first.begun:
                 raise faults.failed(first.error)
             if (first.bad or first.done) and not first.begun:
-                raise Fault(
-                    502, "upstream_bad_reply", "The model's server answered without an answer."
-                )
+                raise faults.empty_answer()
         except Exception as problem:
             self._hang_up()
-            raise mark_senseless(as_fault(problem)) from None
+            raise as_fault(problem).without_answer() from None
 
     def __iter__(self) -> "Stream":
         return self
@@ -110,13 +106,7 @@ class Stream:
             self.exchange.since = time.monotonic()
             self.size += len(data)
             if self.size > settings.MAX_REPLY:
-                return self._end(
-                    Fault(
-                        502,
-                        "upstream_bad_reply",
-                        "The model's server sent more than the gateway accepts.",
-                    )
-                )
+                return self._end(faults.reply_too_large())
             whole = data if not self.rest else self.rest + data
             if not data:
                 self.rest = b""
@@ -124,9 +114,7 @@ class Stream:
             end = len(whole) if whole.endswith(b"\n\n") else sse.whole(whole)
             piece, self.rest = whole[:end], whole[end:]
             if len(self.rest) > LONGEST_EVENT:
-                return self._end(
-                    Fault(502, "upstream_bad_reply", "The model's server sent an endless event.")
-                )
+                return self._end(faults.endless_event())
             if not piece:
                 continue
             self.reply.feed(piece)
@@ -150,25 +138,17 @@ class Stream:
         reply.digest()
         fault: Fault | None = None
         if exchange.cause or problem:
-            fault = problem or Fault(
-                502, "upstream_truncated", "The model's answer ended before it was complete."
-            )
+            fault = problem or faults.truncated()
         elif reply.error:
-            fault = Fault(502, "upstream_failed", faults.error_words(reply.error))
+            fault = faults.upstream_failed(faults.error_words(reply.error))
         elif not reply.done and not reply.finished:
-            fault = Fault(
-                502, "upstream_truncated", "The model's answer ended before it was complete."
-            )
+            fault = faults.truncated()
         elif reply.bad:
-            fault = Fault(
-                502,
-                "upstream_bad_reply",
-                "The model's server sent something that is no part of an answer.",
+            fault = faults.bad_reply(
+                "The model's server sent something that is no part of an answer."
             )
         elif not reply.finished and reply.completion() is None:
-            fault = Fault(
-                502, "upstream_bad_reply", "The model's server answered without an answer."
-            )
+            fault = faults.empty_answer()
         self._hang_up(whole=fault is None)
         if fault is None:
             try:
@@ -226,12 +206,10 @@ class Stream:
         """gunicorn calls it at the end of every response, also of one whose caller has gone."""
         if not self.over:
             self.over = True
-            self.exchange.cut("gone")
+            self.exchange.cut(Cause.GONE)
             self._hang_up()
             self.reply.digest()
-            self.exchange.fail(
-                Fault(499, "client_gone", "The caller hung up."), self.reply.completion()
-            )
+            self.exchange.fail(faults.client_gone(), self.reply.completion())
 
 
 class KeptStream(Stream):

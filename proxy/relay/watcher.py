@@ -19,7 +19,7 @@ from conversations.record import growth, processes
 
 from ..upstreams.client import shut_socket
 from . import metrics
-from .exchange import Exchange, exchanges, record_outcome, slots, unclosed
+from .exchange import Cause, Exchange, exchanges, record_outcome, slots, unclosed
 
 TICK = 0.5  # seconds
 BEAT = 5.0
@@ -56,7 +56,7 @@ def _run() -> None:
                     [id for id, exchange in list(exchanges.items()) if exchange.stoppable]
                 ):
                     if id in exchanges:
-                        exchanges[id].cut("stopped")
+                        exchanges[id].cut(Cause.STOPPED)
                 close_late()
             if now - beaten >= BEAT:
                 processes.beat()
@@ -75,14 +75,14 @@ def look(now: float) -> None:
     for exchange in list(exchanges.values()):
         quiet = now - exchange.since
         if now - exchange.began > exchange.patience.longest:
-            exchange.cut("too_long")
+            exchange.cut(Cause.TOO_LONG)
         elif exchange.writing:
             if quiet > settings.CLIENT_STALL and exchange.client is not None:
                 shut_socket(exchange.client)  # its write fails, and the response is closed
         elif quiet > (
             exchange.patience.silence if exchange.first_byte else exchange.patience.first_byte
         ):
-            exchange.cut("silent")
+            exchange.cut(Cause.SILENT)
         elif (
             exchange.cancellable
             and exchange.client is not None
@@ -91,13 +91,13 @@ def look(now: float) -> None:
             poll.register(fd, GONE)
             silent[fd] = exchange
     for fd, _ in poll.poll(0) if silent else ():
-        silent[fd].cut("gone")
+        silent[fd].cut(Cause.GONE)
 
 
 def cut_all() -> None:
     """This process goes: its calls end now, and say so."""
     for exchange in list(exchanges.values()):
-        exchange.cut("interrupted")
+        exchange.cut(Cause.INTERRUPTED)
 
 
 def close_late() -> None:

@@ -11,6 +11,7 @@ from conversations import database
 from conversations.aged_cache import AgedCache
 from conversations.shape import Json
 
+from .. import faults
 from ..faults import Fault
 from ..models import Model
 from ..providers.base import Endpoint
@@ -48,7 +49,7 @@ def of_environment() -> list[Json]:
     try:
         return _lists.get(endpoints.models_url())
     except Fault as fault:  # one for all who waited: each gets its own
-        raise Fault(fault.status, fault.code, fault.text, fault.type) from None
+        raise fault.copy() from None
 
 
 def forget() -> None:
@@ -71,7 +72,7 @@ def _ask(url: str) -> list[Json] | Fault:
     except Fault as fault:
         return fault
     if not isinstance(answer, list):
-        return Fault(502, "upstream_bad_reply", "The model's server did not list its models.")
+        return faults.bad_reply("The model's server did not list its models.")
     return [
         model for model in answer if isinstance(model, dict) and isinstance(model.get("id"), str)
     ]

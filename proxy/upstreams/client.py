@@ -25,8 +25,8 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from conversations.shape import Json
 
-from .. import addresses
-from ..faults import Fault, error_words, refused, retry_after
+from .. import addresses, faults
+from ..faults import Fault
 from ..providers.base import Kind
 from . import framing
 
@@ -221,29 +221,20 @@ def send(
             proxies=proxies,
         )
     except framing.BadReply as problem:
-        fault = Fault(502, "upstream_bad_reply", str(problem))
+        fault = faults.bad_reply(str(problem))
     except requests.exceptions.ConnectTimeout:
-        fault = Fault(504, "upstream_timeout", "The model's server could not be reached in time.")
+        fault = faults.connect_timeout()
     except requests.exceptions.ReadTimeout:
-        fault = Fault(504, "upstream_timeout", "The model's server took too long to answer.")
+        fault = faults.reply_timeout()
     except requests.exceptions.SSLError:
-        fault = Fault(502, "upstream_tls", "The model's server could not prove who it is.")
+        fault = faults.untrusted()
     except (requests.exceptions.RequestException, HTTPError, OSError):
-        fault = Fault(
-            502, "upstream_unreachable", "The model's server could not be reached, or hung up."
-        )
+        fault = faults.unreachable()
     finally:
         here.exchange = None
     if here.barred:
-        fault = Fault(
-            502,
-            "upstream_misconfigured",
-            "The model's server is at an address that calls may not be sent to.",
-            "server_error",
-        )
-        fault.ours = True
-    fault.unsent = not here.sending
-    raise fault
+        fault = faults.address_barred()
+    raise fault.copy(unsent=not here.sending)
 
 
 def read_body(reply: requests.Response, limit: int, exchange=None) -> bytes:
@@ -256,9 +247,7 @@ def read_body(reply: requests.Response, limit: int, exchange=None) -> bytes:
         size += len(piece)
         if size > limit:
             reply.close()
-            raise Fault(
-                502, "upstream_bad_reply", "The model's server sent more than the gateway accepts."
-            )
+            raise faults.reply_too_large()
     return b"".join(pieces)
 
 
@@ -269,7 +258,8 @@ def read_refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault
     except (Fault, HTTPError, OSError):
         data = b""  # the status alone speaks
     status, error = kind.error(reply.status_code, reply.headers, data)
-    return refused(status, error, token, retry_after(reply))
+    wait = faults.retry_after(reply.headers.get("retry-after", ""))
+    return faults.refused(status, error, token, wait)
 
 
 def content_type(reply: requests.Response) -> str:
@@ -285,14 +275,12 @@ def fetch_json(url: str, fields: dict[str, str] | None = None) -> Json:
     reply = send("GET", url, headers() if fields is None else fields, timeout=5)
     try:
         if reply.status_code in (401, 403):
-            raise Fault(
-                502, "upstream_credentials", "The model's server refused the gateway's credentials."
-            )
+            raise faults.upstream_credentials()
         if reply.status_code != 200:
-            raise Fault(502, "upstream_failed", f"The model's server answered {reply.status_code}.")
+            raise faults.upstream_failed(f"The model's server answered {reply.status_code}.")
         return parse_answer(read_body(reply, 4 << 20), content_type(reply))
     except (HTTPError, OSError):
-        raise Fault(502, "upstream_unreachable", "The model's server hung up.") from None
+        raise faults.unreachable("The model's server hung up.") from None
     finally:
         reply.close()
 
@@ -327,20 +315,16 @@ def load_json(data: bytes, kind: str) -> Any:
         return orjson.loads(data)
     except ValueError:
         what = "a web page" if "html" in kind else "something that is not JSON"
-        fault = Fault(502, "upstream_bad_reply", f"The model's server answered with {what}.")
-        fault.answered = 0 if data.lstrip()[:1] in (b"", b"{", b"[") else 200
-        raise fault from None
+        fault = faults.bad_reply(f"The model's server answered with {what}.")
+        like_json = data.lstrip()[:1] in (b"", b"{", b"[")
+        raise (fault if like_json else fault.without_answer()) from None
 
 
 def parse_answer(data: bytes, kind: str) -> Json:
     """A JSON object that is not an error. Raises Fault."""
     answer = load_json(data, kind)
     if not isinstance(answer, dict):
-        raise Fault(
-            502,
-            "upstream_bad_reply",
-            "The model's server answered with something that is not a JSON object.",
-        )
+        raise faults.no_object()
     if error := answer.get("error"):
-        raise Fault(502, "upstream_failed", error_words(error))
+        raise faults.upstream_failed(faults.error_words(error))
     return answer

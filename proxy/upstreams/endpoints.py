@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from ..faults import Fault
+from .. import faults
 
 CHAT = "/chat/completions"
 
@@ -10,12 +10,7 @@ CHAT = "/chat/completions"
 def base(chat: str) -> str:
     """An upstream's API root: the address of its chat completions without the last two steps."""
     if not chat:
-        raise Fault(
-            502,
-            "upstream_missing",
-            "This gateway has no upstream: LLM_ENDPOINT is not set.",
-            "server_error",
-        )
+        raise faults.upstream_missing()
     return chat.removesuffix("/").removesuffix(CHAT)
 
 

@@ -16,7 +16,7 @@ from conversations import database
 from conversations.aged_cache import AgedCache
 from conversations.shape import Json
 
-from .. import addresses
+from .. import addresses, faults
 from ..faults import Fault
 from ..models import Model, Upstream
 from ..prices import Rates
@@ -91,11 +91,8 @@ class Way:
     def request(self, route: Route) -> Sent:
         """Made once, however often it is sent. Raises Fault where this upstream may not or cannot be asked so."""
         if route.problem:
-            raise Fault(
-                502,
-                "upstream_misconfigured",
-                f"The gateway may not call this model's server. {route.problem}",
-                "server_error",
+            raise faults.upstream_misconfigured(
+                f"The gateway may not call this model's server. {route.problem}"
             )
         if (sent := self.requests.get(route)) is None:
             sent = self.requests[route] = kinds.find_kind(route.target, self.endpoint).request(
@@ -105,13 +102,14 @@ class Way:
 
     def first(self) -> Sent:
         """What is sent if all goes well. Raises Fault where no upstream can be asked."""
-        faults = []
+        first: Fault | None = None
         for route in self.routes:
             try:
                 return self.request(route)
             except Fault as fault:
-                faults.append(fault)
-        raise faults[0]
+                first = first or fault
+        assert first
+        raise first
 
 
 def find_way(
@@ -122,18 +120,12 @@ def find_way(
     found = listed.get(model)
     if found is None:
         if listed and not settings.PASS_OTHER_MODELS:
-            raise model_not_found()
+            raise faults.model_not_found()
         return Way(endpoint, body, (environment_route(endpoint, pages),))
     if not found.usable_by(owner):
-        raise model_not_found()
+        raise faults.model_not_found()
     if Model.Capability.of(endpoint) not in found.capabilities:
-        raise Fault(
-            404,
-            "endpoint_not_supported",
-            f"This model cannot be asked at /{endpoint}.",
-            "invalid_request_error",
-            param="model",
-        )
+        raise faults.endpoint_not_supported(endpoint)
     return Way(
         endpoint,
         body,
@@ -141,16 +133,6 @@ def find_way(
             place if isinstance(place, Route) else environment_route(endpoint, pages, place)
             for place in found.places
         ),
-    )
-
-
-def model_not_found() -> Fault:
-    return Fault(
-        404,
-        "model_not_found",
-        "There is no such model, or it is not for you.",
-        "invalid_request_error",
-        param="model",
     )
 
 
