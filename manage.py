@@ -7,11 +7,11 @@ if __name__ == "__main__":
     try:
         from django.core.management import execute_from_command_line
 
-        from llmgateway.embedded.postgres import Unavailable
+        from llmgateway.embedded.postgres import PostgresUnavailable
 
         try:
             execute_from_command_line(sys.argv)
-        except Unavailable as error:
+        except PostgresUnavailable as error:
             sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
