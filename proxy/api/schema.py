@@ -103,7 +103,7 @@ PATHS: Json = {
     },
     "/v1/embeddings": {
         "post": operation(
-            "Have texts measured",
+            "Create embeddings",
             json_reply("The vectors", ANYTHING),
             tag=OPENAI_API,
             request=body(
