@@ -1,11 +1,12 @@
-"""Who calls: an API key, sent as `Authorization: Bearer`, `api-key` or `x-api-key`. A key that is presented decides, even a wrong one.
+"""Authentication by API key, sent as `Authorization: Bearer`, `api-key` or `x-api-key`.
 
-Look-ups are kept for seconds, in the process: a revoked key, or a deactivated owner, is refused within
-conversations.aged_cache.OLDEST seconds.
+A key that is presented decides, even a wrong one. Look-ups are kept for seconds, in the process: a
+revoked key, or a deactivated owner, is refused within conversations.aged_cache.OLDEST seconds.
 """
 
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from django.contrib.auth import get_user
 from django.contrib.sessions import middleware as sessions
@@ -13,102 +14,122 @@ from django.http import HttpResponse, QueryDict
 from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.request import Request
 
 from conversations import database
 from conversations.aged_cache import AgedCache
 
 from ..models import ApiKey, key
 
-EVERY_SCOPE = frozenset(ApiKey.Scope.values) - {
-    ApiKey.Scope.EXPORT
-}  # of a page's session: an export needs a right of its own
+# An export over a session needs a right of the account's instead.
+SESSION_SCOPES = frozenset(ApiKey.Scope.values) - {ApiKey.Scope.EXPORT}
 
 
 class Caller(NamedTuple):
-    """On whose behalf a request is made."""
+    """The account on whose behalf a request is made, and what its key allows."""
 
     owner: int
-    key: str  # the prefix
+    key: str  # the prefix; empty for a session
     scopes: frozenset[str]
     shared: bool
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()  # that it may be used from; none: any
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()  # the key works from these; empty: any
 
     def may_come_from(self, address: str | None) -> bool:
         if not self.networks:
             return True
         try:
-            here = ip_address(address or "")
+            client = ip_address(address or "")
         except ValueError:
             return False
-        here = getattr(here, "ipv4_mapped", None) or here
-        return any(here in network for network in self.networks)
+        client = getattr(client, "ipv4_mapped", None) or client
+        return any(client in network for network in self.networks)
 
     @property
     def is_authenticated(self) -> bool:
         return True
 
 
-def caller_of(secret: str) -> Caller | None:
+def get_caller(request: Request) -> Caller:
+    """Return what authentication found, which DRF keeps as the request's user."""
+    return cast(Caller, request.user)
+
+
+def client_address(request: Request) -> str | None:
+    """Return the address that the middleware of llmgateway determined."""
+    return getattr(request._request, "client_address", None)
+
+
+def describe_sender(request: Request) -> dict[str, Any]:
+    """Return the fields of a CallRequest that say how the call was sent."""
+    return {
+        "key": get_caller(request).key,
+        "address": client_address(request),
+        "user_agent": request.META.get("HTTP_USER_AGENT", ""),
+    }
+
+
+def find_caller(secret: str) -> Caller | None:
     return callers.get(key.digest_of(secret))
 
 
 def _read_caller(digest: bytes) -> Caller | None:
-    found = ApiKey.objects.usable().with_digest(digest).first()
-    if found is None:
+    row = ApiKey.objects.usable().with_digest(digest).first()
+    if row is None:
         return None
-    found.used(timezone.now())
-    networks = tuple(map(ip_network, found.addresses))
-    return Caller(found.owner_id, found.prefix, frozenset(found.scopes), found.shared, networks)
+    row.used(timezone.now())
+    networks = tuple(map(ip_network, row.addresses))
+    return Caller(row.owner_id, row.prefix, frozenset(row.scopes), row.shared, networks)
 
 
-# By digest, wrong keys among them. The connection is given back: the caller's body may be slow to come.
+# By digest, those of wrong keys too. The connection is given back: the body may be slow to come.
 callers = AgedCache(_read_caller, release=database.release)
 
 
-def presented(meta: dict) -> str:
-    scheme, _, secret = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
+def read_secret(meta: Mapping[str, Any]) -> str:
+    scheme, secret = meta.get("HTTP_AUTHORIZATION", "").partition(" ")[::2]
     if scheme.lower() == "bearer" and secret.strip():
         return secret.strip()
     return (meta.get("HTTP_API_KEY") or meta.get("HTTP_X_API_KEY") or "").strip()
 
 
 class GatewayKey(BaseAuthentication):
-    def authenticate(self, request):
-        secret = presented(request.META)
+    def authenticate(self, request: Request) -> tuple[Caller, None]:
+        secret = read_secret(request.META)
         if not secret:
-            return self.without_key(request)
-        caller = caller_of(secret)
+            return self.authenticate_without_key(request)
+        caller = find_caller(secret)
         if caller is None:
             raise exceptions.AuthenticationFailed(
                 "This API key is not known here, has expired, or was revoked."
             )
-        if not caller.may_come_from(request._request.client_address):
+        if not caller.may_come_from(client_address(request)):
             raise exceptions.PermissionDenied("This API key may not be used from this address.")
         return caller, None
 
-    def without_key(self, request):
+    def authenticate_without_key(self, request: Request) -> tuple[Caller, None]:
         raise exceptions.NotAuthenticated(
             "No API key was sent. Send yours as `Authorization: Bearer gw-…`."
         )
 
-    def authenticate_header(self, request) -> str:  # without it DRF answers 403
+    def authenticate_header(self, request: Request) -> str:  # without it DRF answers 403
         return "Bearer"
 
 
 class KeyOrSession(GatewayKey):
-    """A page's session serves where no key is presented; with its CSRF token, where something is changed."""
+    """A key, or else a page's session, with its CSRF token where the request changes something."""
 
-    def without_key(self, request):
+    def authenticate_without_key(self, request: Request) -> tuple[Caller, None]:
         http = request._request
         sessions.SessionMiddleware(lambda _: HttpResponse()).process_request(http)
         user = get_user(http)
         if not user.is_authenticated:
-            return super().without_key(request)
-        http.POST = QueryDict()  # the token comes in its header: the body is the view's to read
+            return super().authenticate_without_key(request)
+        # The token comes in its header: the body is the view's to read.
+        http.POST = QueryDict()
         check = CSRFCheck(lambda _: HttpResponse())
         check.process_request(http)
         if check.process_view(http, lambda _: HttpResponse(), (), {}):
             raise exceptions.PermissionDenied(
                 "A session needs its CSRF token, in the header X-CSRFToken."
             )
-        return Caller(user.pk, "", EVERY_SCOPE, shared=False), None
+        return Caller(user.pk, "", SESSION_SCOPES, shared=False), None

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import orjson
-from django.http import Http404, HttpResponse
+from django.db.models import QuerySet
+from django.http import Http404
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations.models import Conversation, Snapshot
@@ -17,13 +19,13 @@ from ..models import ApiKey
 from ..relay.calls import refuse
 from ..relay.exchange import Exchange
 from . import rest
-from .authentication import KeyOrSession
-from .conversations import Own
+from .authentication import KeyOrSession, describe_sender, get_caller
+from .conversations import OwnView
 from .errors import as_fault
-from .openai import ChatCompletions, ImageGenerations, invalid, messages_of, model_of, named
-from .params import given_only, limit_of, text_of, uuid_of
+from .openai import ChatCompletions, ImageGenerations, invalid, read_messages, read_model, with_ids
+from .params import read_limit, read_text, read_uuid, refuse_unknown
 
-POLLED = timedelta(minutes=15)  # how old a call may be that checkchat finds
+POLL_AGE = timedelta(minutes=15)  # of the oldest call that checkchat finds
 
 
 class Chat(ChatCompletions):
@@ -31,162 +33,157 @@ class Chat(ChatCompletions):
 
     authentication_classes = [KeyOrSession]
 
-    def read(self, request, asked: CallRequest) -> None:
-        super().read(request, asked)
-        self.root = asked.body.pop("root_id", None)
-        asked.title = (
-            text_of(asked.body.pop("convo_title", None), "convo_title")
-            if asked.body.get("convo_title")
-            else ""
-        )
+    def read(self, request: Request, call_request: CallRequest) -> None:
+        super().read(request, call_request)
+        self.root = call_request.body.pop("root_id", None)
+        if call_request.body.get("convo_title"):
+            call_request.title = read_text(call_request.body.pop("convo_title"), "convo_title")
 
-    def place(self, request, asked: CallRequest) -> None:
-        asked.by_content = False  # without a root id it is a new conversation
+    def set_conversation(self, request: Request, call_request: CallRequest) -> None:
+        call_request.by_content = False  # without a root id it is a new conversation
         if self.root in (None, "", "string"):  # the last: what the old page sends first
             return
-        found = (
-            Conversation.objects.of(asked.owner).named(self.root)
-            if isinstance(self.root, str)
-            else None
-        )
-        if found is None:
+        conversation = None
+        if isinstance(self.root, str):
+            conversation = Conversation.objects.of(call_request.owner).named(self.root)
+        if conversation is None:
             raise faults.conversation_not_found()
-        asked.root = found.id
+        call_request.root = conversation.id
 
     def pass_on(self, data: bytes, exchange: Exchange) -> bytes:
-        return orjson.dumps(
-            orjson.loads(data) | history.call_names(exchange.call.id, exchange.call.conversation)
-        )
+        names = history.call_names(exchange.call.id, exchange.call.conversation)
+        return orjson.dumps(orjson.loads(data) | names)
 
 
-class CheckChat(Own):
-    """For a client whose own connection was cut: the reply to its newest equal request. Never asks the upstream."""
+class CheckChat(OwnView):
+    """The reply to the caller's newest equal request, whose own connection was cut.
+
+    It comes from the record: the upstream is not asked.
+    """
 
     http_method_names = ["post"]
 
-    def post(self, request) -> HttpResponse:
-        body = rest.parsed(rest.body_of(request))
-        found = history.newest_equal(
-            request.user.owner, model_of(body), messages_of(body), since=datetime.now(UTC) - POLLED
+    def post(self, request: Request) -> Response:
+        body = rest.parse_object(rest.read_body(request))
+        call = history.newest_equal(
+            get_caller(request).owner,
+            read_model(body),
+            read_messages(body),
+            since=datetime.now(UTC) - POLL_AGE,
         )
-        if found is None or found.status == Snapshot.Status.PENDING:
+        if call is None or call.status == Snapshot.Status.PENDING:
             raise faults.not_yet()
-        if found.status != Snapshot.Status.OK:
-            raise faults.recorded(found.error_code, found.error)
-        return Response(
-            (rebuild.rebuild_response(found) or {})
-            | history.call_names(found.id, found.conversation_id)
-        )
+        if call.status != Snapshot.Status.OK:
+            raise faults.recorded(call.error_code, call.error)
+        names = history.call_names(call.id, call.conversation_id)
+        return Response((rebuild.rebuild_response(call) or {}) | names)
 
 
-class UpdateTitle(Own):
+class UpdateTitle(OwnView):
     http_method_names = ["post"]
 
-    def post(self, request) -> Response:
-        body = rest.parsed(rest.body_of(request))
-        title = text_of(body.get("convo_title"), "convo_title")
-        self.conversation(request, body.get("root_id")).rename(title)
+    def post(self, request: Request) -> Response:
+        body = rest.parse_object(rest.read_body(request))
+        title = read_text(body.get("convo_title"), "convo_title")
+        self.get_conversation(request, body.get("root_id")).rename(title)
         return Response({"message": "The conversation has a new title.", "new_title": title})
 
 
-class UpdateTitleByModel(Own):
-    """The title that a model makes of what the caller said. The call is on record, in no conversation."""
+class UpdateTitleByModel(OwnView):
+    """The title that a model makes of what the caller said.
+
+    The call is on record, in no conversation.
+    """
 
     http_method_names = ["post"]
 
-    def post(self, request) -> Response:
-        caller, body = request.user, rest.parsed(rest.body_of(request))
-        sent_by = {
-            "key": caller.key,
-            "address": request._request.client_address,
-            "user_agent": request.META.get("HTTP_USER_AGENT", ""),
-        }
+    def post(self, request: Request) -> Response:
+        caller, body = get_caller(request), rest.parse_object(rest.read_body(request))
+        sender = describe_sender(request)
         try:
             if ApiKey.Scope.CHAT not in caller.scopes:
                 raise faults.scope_missing("This API key may not be used for chat.")
-            conversation = self.conversation(request, body.get("root_id"))
-            asked = titles.build_request(conversation, **sent_by)
+            conversation = self.get_conversation(request, body.get("root_id"))
+            call_request = titles.build_request(conversation, **sender)
         except (Fault, Http404) as problem:
             raise refuse(
                 CallRequest(
-                    owner=caller.owner, kind=Snapshot.Kind.TITLE, model="", body=body, **sent_by
+                    owner=caller.owner, kind=Snapshot.Kind.TITLE, model="", body=body, **sender
                 ),
                 as_fault(problem),
             ) from None
-        title, exchange = titles.write(conversation, asked, request.META.get("gunicorn.socket"))
-        return named(
-            Response(
-                {
-                    "message": "The conversation has a new title.",
-                    "new title": title,
-                    "new_title": title,
-                }
-            ),
-            exchange,
+        title, exchange = titles.write(
+            conversation, call_request, request.META.get("gunicorn.socket")
         )
+        message = "The conversation has a new title."
+        response = Response({"message": message, "new title": title, "new_title": title})
+        return with_ids(response, exchange)
 
 
-class MetadataCheck(Own):
-    """What a model says about the caller's conversation, as JSON text. The call is on record, in no conversation."""
+class MetadataCheck(OwnView):
+    """A model's assessment of the caller's conversation, as JSON text.
+
+    The call is on record, in no conversation.
+    """
 
     http_method_names = ["post"]
 
-    def post(self, request) -> Response:
-        caller, body = request.user, rest.parsed(rest.body_of(request))
-        sent_by = {
-            "key": caller.key,
-            "address": request._request.client_address,
-            "user_agent": request.META.get("HTTP_USER_AGENT", ""),
-        }
+    def post(self, request: Request) -> Response:
+        caller, body = get_caller(request), rest.parse_object(rest.read_body(request))
+        sender = describe_sender(request)
         try:
             metadata.refuse_unless_on()
             if ApiKey.Scope.CHAT not in caller.scopes:
                 raise faults.scope_missing("This API key may not be used for chat.")
-            asked = metadata.build_request(
-                self.conversation(request, body.get("root_id")), **sent_by
+            call_request = metadata.build_request(
+                self.get_conversation(request, body.get("root_id")), **sender
             )
         except (Fault, Http404) as problem:
             raise refuse(
                 CallRequest(
-                    owner=caller.owner, kind=Snapshot.Kind.METADATA, model="", body=body, **sent_by
+                    owner=caller.owner, kind=Snapshot.Kind.METADATA, model="", body=body, **sender
                 ),
                 as_fault(problem),
             ) from None
-        text, exchange = metadata.assess(asked, request.META.get("gunicorn.socket"))
-        return named(
-            Response({"message": "The conversation was assessed.", "metadata": text}), exchange
-        )
+        text, exchange = metadata.assess(call_request, request.META.get("gunicorn.socket"))
+        response = Response({"message": "The conversation was assessed.", "metadata": text})
+        return with_ids(response, exchange)
 
 
-class RemoveConversation(Own):
+class RemoveConversation(OwnView):
     http_method_names = ["post"]
 
-    def post(self, request) -> Response:
-        self.conversation(request, rest.parsed(rest.body_of(request)).get("root_id")).hide()
+    def post(self, request: Request) -> Response:
+        body = rest.parse_object(rest.read_body(request))
+        self.get_conversation(request, body.get("root_id")).hide()
         return Response({"message": "The conversation is gone from your history. The log stays."})
 
 
-class History(Own):
-    """All rows of the caller, newest first; a page ends at `limit` rows or 20 MB, and `next` is the `before` of the one after."""
+class History(OwnView):
+    """All rows of the caller, newest first.
+
+    A page ends at `limit` rows or 20 MB, and its `next` is the `before` of the following page.
+    """
 
     http_method_names = ["get"]
     key = "Historical_list"
 
-    def get(self, request) -> Response:
-        given_only(request, "limit", "before")
-        calls = self.calls(
+    def get(self, request: Request) -> Response:
+        refuse_unknown(request, "limit", "before")
+        calls = self.choose(
             Snapshot.objects.filter(
-                owner=request.user.owner,
+                owner=get_caller(request).owner,
                 status=Snapshot.Status.OK,
                 kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.TITLE],
             )
         )
         if (before := request.GET.get("before")) is not None:
-            calls = calls.filter(id__lt=uuid_of(before, "before"))
-        rows, following = history.read_page(calls, limit_of(request, 200))
-        return Response({self.key: rows, "next": following})
+            calls = calls.filter(id__lt=read_uuid(before, "before"))
+        rows, next_before = history.read_page(calls, read_limit(request, 200))
+        return Response({self.key: rows, "next": next_before})
 
-    def calls(self, calls):
+    def choose(self, calls: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
+        """Return those of the caller's calls that are listed."""
         return calls
 
 
@@ -195,13 +192,13 @@ class HistoryOfConversations(History):
 
     key = "Historical_Conversations"
 
-    def calls(self, calls):
-        shown = (
+    def choose(self, calls: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
+        newest = (
             calls.filter(conversation__shown=True)
             .order_by("conversation_id", "-id")
             .distinct("conversation_id")
         )
-        return Snapshot.objects.filter(id__in=shown.values("id"))
+        return Snapshot.objects.filter(id__in=newest.values("id"))
 
 
 class ImageGeneration(ImageGenerations):
@@ -209,9 +206,9 @@ class ImageGeneration(ImageGenerations):
 
     authentication_classes = [KeyOrSession]
 
-    def read(self, request, asked: CallRequest) -> None:
-        super().read(request, asked)
-        if prices.image_cost(asked.body) is None:
+    def read(self, request: Request, call_request: CallRequest) -> None:
+        super().read(request, call_request)
+        if prices.image_cost(call_request.body) is None:
             sizes = ", ".join(prices.IMAGE)
             raise invalid(
                 "size",

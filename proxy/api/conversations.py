@@ -1,9 +1,10 @@
-"""REST for one's own conversations."""
+"""REST for the caller's own conversations."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.http import Http404
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -12,79 +13,85 @@ from conversations.reading import history
 from conversations.shape import Json
 
 from . import rest
-from .authentication import KeyOrSession
-from .params import date_of, flag_of, given_only, limit_of, text_of, uuid_of
+from .authentication import KeyOrSession, get_caller
+from .params import read_date, read_flag, read_limit, read_text, read_uuid, refuse_unknown
 
 
-class Own(APIView):
-    """What an account, by key or by session, does with its own."""
+class OwnView(APIView):
+    """A view of what belongs to the caller, who comes by key or by session."""
 
     authentication_classes = [KeyOrSession]
 
-    def conversation(self, request, name: Any) -> Conversation:
-        """The caller's own, by any of its names. Raises Http404: somebody else's is as unknown as none."""
-        found = (
-            Conversation.objects.of(request.user.owner).named(name)
-            if isinstance(name, str)
-            else None
-        )
-        if found is None:
+    def get_conversation(self, request: Request, name: Any) -> Conversation:
+        """Find a conversation of the caller by any of its names.
+
+        Raises Http404: another owner's conversation is as unknown as none.
+        """
+        if not isinstance(name, str):
             raise Http404
-        return found
+        conversation = Conversation.objects.of(get_caller(request).owner).named(name)
+        if conversation is None:
+            raise Http404
+        return conversation
 
 
-class Conversations(Own):
-    """The caller's conversations, newest first: `before` (an id), `limit`, `since`, `until` (dates), `model`, `shown`."""
+class ConversationList(OwnView):
+    """The caller's conversations, newest first.
+
+    Filters: `before` (an id), `limit`, `since` and `until` (dates), `model`, `shown`.
+    """
 
     http_method_names = ["get"]
 
-    def get(self, request) -> Response:
-        given_only(request, "before", "limit", "since", "until", "model", "shown")
-        given, found = request.GET, Conversation.objects.of(request.user.owner)
-        if (before := given.get("before")) is not None:
-            found = found.filter(id__lt=uuid_of(before, "before"))
-        if (since := given.get("since")) is not None:
-            found = found.filter(last__gte=date_of(since, "since"))
-        if (until := given.get("until")) is not None:
-            found = found.filter(last__lt=date_of(until, "until") + timedelta(days=1))
-        if (shown := given.get("shown")) is not None:
-            found = found.filter(shown=flag_of(shown, "shown"))
-        if (model := given.get("model")) is not None:
-            found = found.with_call(model=model.replace("\0", ""))
-        limit = limit_of(request, 50)
-        rows = list(found.order_by("-id")[: limit + 1])
+    def get(self, request: Request) -> Response:
+        refuse_unknown(request, "before", "limit", "since", "until", "model", "shown")
+        query, owned = request.GET, Conversation.objects.of(get_caller(request).owner)
+        if (before := query.get("before")) is not None:
+            owned = owned.filter(id__lt=read_uuid(before, "before"))
+        if (since := query.get("since")) is not None:
+            owned = owned.filter(last__gte=read_date(since, "since"))
+        if (until := query.get("until")) is not None:
+            owned = owned.filter(last__lt=read_date(until, "until") + timedelta(days=1))
+        if (is_shown := query.get("shown")) is not None:
+            owned = owned.filter(shown=read_flag(is_shown, "shown"))
+        if (model := query.get("model")) is not None:
+            owned = owned.with_call(model=model.replace("\0", ""))
+        limit = read_limit(request, 50)
+        rows = list(owned.order_by("-id")[: limit + 1])
         return Response(
             {
-                "conversations": [summary(row) for row in rows[:limit]],
+                "conversations": [summarize(row) for row in rows[:limit]],
                 "next": str(rows[limit - 1].id) if len(rows) > limit else None,
             }
         )
 
 
-class OneConversation(Own):
+class OneConversation(OwnView):
     http_method_names = ["get", "patch", "delete"]
 
-    def get(self, request, name: str) -> Response:
-        conversation = self.conversation(request, name)
-        return Response(summary(conversation) | history.read_conversation(conversation))
+    def get(self, request: Request, name: str) -> Response:
+        conversation = self.get_conversation(request, name)
+        return Response(summarize(conversation) | history.read_conversation(conversation))
 
-    def patch(self, request, name: str) -> Response:
-        conversation = self.conversation(request, name)
-        conversation.rename(text_of(rest.parsed(rest.body_of(request)).get("title"), "title"))
-        return Response(summary(conversation))
+    def patch(self, request: Request, name: str) -> Response:
+        conversation = self.get_conversation(request, name)
+        conversation.rename(
+            read_text(rest.parse_object(rest.read_body(request)).get("title"), "title")
+        )
+        return Response(summarize(conversation))
 
-    def delete(self, request, name: str) -> Response:
-        self.conversation(request, name).hide()
+    def delete(self, request: Request, name: str) -> Response:
+        self.get_conversation(request, name).hide()
         return Response(status=204)
 
 
-def summary(row: Conversation) -> Json:
+def summarize(row: Conversation) -> Json:
     return {
         "id": str(row.id),
         "title": row.title,
         "shown": row.shown,
-        "started": moment(row.started),
-        "last": moment(row.last),
+        "started": format_time(row.started),
+        "last": format_time(row.last),
         "turns": row.turns,
         "prompt_tokens": row.prompt_tokens,
         "completion_tokens": row.completion_tokens,
@@ -92,5 +99,5 @@ def summary(row: Conversation) -> Json:
     }
 
 
-def moment(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()

@@ -1,15 +1,17 @@
-"""GET /api/export.csv and /api/export.jsonl: the log, for a reviewer's session or a key with the scope `export`.
+"""GET /api/export.csv and /api/export.jsonl: the log, for a reviewer's session or an `export` key.
 
-`after` is a seal number, and `x-next-cursor` the `after` of the next pull. Only calls that were closed and sealed when the pull began are in it:
-one that was open is in the next, once. On the audit trail before the first byte.
+`after` is a seal number, and `x-next-cursor` the `after` of the next pull. A pull holds the calls
+that were closed and sealed when it began; one that was open is in the next pull, once. A pull is on
+the audit trail before its first byte leaves.
 """
 
 from datetime import UTC, datetime, time, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import StreamingHttpResponse
+from rest_framework.request import Request
 
 from conversations import database
 from conversations.exports import selection
@@ -25,160 +27,158 @@ from conversations.people.identity import Names
 
 from .. import faults
 from ..models import ApiKey
-from .conversations import Own
+from .authentication import get_caller
+from .conversations import OwnView
 from .openai import invalid
-from .params import date_of, given_only
+from .params import read_date, refuse_unknown
 
 TABLES: dict[str, type[Format]] = {
     each.name: each for each in (TurnsFormat, FiguresFormat, ClassicFormat)
 }
 FILTERS = ("since", "until", "user", "model", "status", "kind")
-LONGEST = 200  # characters of a purpose
+MAX_PURPOSE = 200  # characters of a purpose
 
 
 class Pull(NamedTuple):
-    """What is asked for."""
+    """The calls that a request asks for, and why."""
 
     calls: QuerySet[Snapshot]
     after: int
-    chosen: dict[str, str]
+    filters: dict[str, str]
     purpose: str
 
 
-class Export(Own):
+class ExportView(OwnView):
     http_method_names = ["get"]
     media_type = ""
 
-    def format(self, request, names: Names) -> Format:
+    def make_format(self, request: Request, names: Names) -> Format:
         raise NotImplementedError
 
-    def get(self, request) -> StreamingHttpResponse:
-        caller = request.user
+    def get(self, request: Request) -> StreamingHttpResponse:
+        caller = get_caller(request)
         reader = User.objects.get(id=caller.owner)
         if caller.key and ApiKey.Scope.EXPORT not in caller.scopes:
             raise faults.scope_missing("This key may not export the log.")
         if not (may(reader, "view_content") and may(reader, "export_content")):
             raise faults.not_permitted("The log is exported by those who may export what was said.")
         names = Names(reader)
-        pull, made = asked(request, names), self.format(request, names)
+        pull, writer = read_pull(request, names), self.make_format(request, names)
         chosen = Selection(pull.calls, pull.after, selection.newest())
-        what = {
+        detail: dict[str, Any] = {
             "via": "API",
             "key": caller.key,
-            "format": made.name,
+            "format": writer.name,
             "purpose": pull.purpose,
-            "filter": pull.chosen,
+            "filter": pull.filters,
         }
         http = request._request
         http.user = reader
         with transaction.atomic():
             if caller.key:
-                chosen, what["rows"] = within_the_day(caller.key, chosen)
+                chosen, detail["rows"] = limit_to_day(caller.key, chosen)
             audit.record(
                 http,
                 AuditEvent.Action.EXPORT,
                 Snapshot,
-                **what,
+                **detail,
                 after=chosen.after,
                 last=chosen.last,
             )
         database.release()
-        response = StreamingHttpResponse(made.stream(chosen), content_type=self.media_type)
+        response = StreamingHttpResponse(writer.stream(chosen), content_type=self.media_type)
         response["x-next-cursor"] = str(chosen.last)
         response["Content-Disposition"] = (
-            f'attachment; filename="calls-{chosen.after + 1}-{chosen.last}.{made.suffix}"'
+            f'attachment; filename="calls-{chosen.after + 1}-{chosen.last}.{writer.suffix}"'
         )
         response["X-Content-Type-Options"] = "nosniff"
         response["Cache-Control"] = "no-store"
         return response
 
 
-class AsCSV(Export):
+class TableExport(ExportView):
     media_type = "text/csv; charset=utf-8"
 
-    def format(self, request, names: Names) -> Format:
-        given_only(request, *FILTERS, "purpose", "after", "of")
-        of = request.GET.get("of", TurnsFormat.name)
-        if of not in TABLES:
+    def make_format(self, request: Request, names: Names) -> Format:
+        refuse_unknown(request, *FILTERS, "purpose", "after", "of")
+        name = request.GET.get("of", TurnsFormat.name)
+        if name not in TABLES:
             raise invalid("of", f"`of` must be one of {', '.join(TABLES)}.")
-        return TABLES[of](names)
+        return TABLES[name](names)
 
 
-class AsLines(Export):
+class LinesExport(ExportView):
     media_type = "application/jsonl"
 
-    def format(self, request, names: Names) -> Format:
-        given_only(request, *FILTERS, "purpose", "after")
+    def make_format(self, request: Request, names: Names) -> Format:
+        refuse_unknown(request, *FILTERS, "purpose", "after")
         return LinesFormat(names)
 
 
-def asked(request, names: Names) -> Pull:
-    reader = names.reader
-    given = {name: value.replace("\0", "") for name, value in request.GET.items()}
-    chosen = {name: given[name] for name in FILTERS if name in given}
-    purpose = " ".join(given.get("purpose", "").split())
-    if not 0 < len(purpose) <= LONGEST:
+def read_pull(request: Request, names: Names) -> Pull:
+    """Read the query. Raises Fault."""
+    query = {name: str(value).replace("\0", "") for name, value in request.GET.items()}
+    filters = {name: query[name] for name in FILTERS if name in query}
+    purpose = " ".join(query.get("purpose", "").split())
+    if not 0 < len(purpose) <= MAX_PURPOSE:
         raise invalid(
             "purpose",
-            f"`purpose` is missing: why the log is exported, in up to {LONGEST} characters.",
+            f"`purpose` is missing: why the log is exported, in up to {MAX_PURPOSE} characters.",
         )
     for name, choices in (("status", Snapshot.Status.values), ("kind", Snapshot.Kind.values)):
-        if name in chosen and chosen[name] not in choices:
+        if name in filters and filters[name] not in choices:
             raise invalid(name, f"`{name}` must be one of {', '.join(choices)}.")
-    after = given.get("after", "0")
+    after = query.get("after", "0")
     if not (after.isascii() and after.isdigit() and len(after) <= 18):
         raise invalid("after", "`after` must be the x-next-cursor of an earlier export, or 0.")
-    calls = readable(reader, Snapshot.objects.all()).filter(
-        **{name: chosen[name] for name in ("model", "status", "kind") if name in chosen}
-    )
+    calls = filter_calls(filters, names)
     begin = int(after)
-    if "since" in chosen:
-        first = day_of(chosen["since"], "since")
+    if "since" in filters:
+        begin = max(begin, selection.before(read_day(filters["since"], "since")))
+    return Pull(calls, begin, filters, purpose)
+
+
+def filter_calls(filters: dict[str, str], names: Names) -> QuerySet[Snapshot]:
+    """Return the calls that the reader may read and the filters let through. Raises Fault."""
+    equal = {name: filters[name] for name in ("model", "status", "kind") if name in filters}
+    calls = readable(names.reader, Snapshot.objects.all()).filter(**equal)
+    if "since" in filters:
+        first = read_day(filters["since"], "since")
         calls = calls.filter(id__gte=make_id(first, first=True))
-        begin = max(begin, selection.before(first))
-    if "until" in chosen:
-        calls = calls.filter(
-            id__lt=make_id(day_of(chosen["until"], "until") + timedelta(days=1), first=True)
-        )
-    if "user" in chosen:
-        calls = calls.filter(owner=owner_of(chosen["user"], names))
-    return Pull(calls, begin, chosen, purpose)
+    if "until" in filters:
+        end = read_day(filters["until"], "until") + timedelta(days=1)
+        calls = calls.filter(id__lt=make_id(end, first=True))
+    if "user" in filters:
+        calls = calls.filter(owner=find_owner(filters["user"], names))
+    return calls
 
 
-def owner_of(name: str, names: Names) -> User:
-    """By user name or external id, exactly; by alias, where people have one."""
+def find_owner(name: str, names: Names) -> User:
+    """Find a person by user name or external id, exactly; or by alias, where names are hidden."""
     people = readable(names.reader, User.objects.all())
-    found = (
-        people.filter(Q(username=name) | Q(external_id=name)).first()
-        if name and names.by_name
-        else None
-    )
-    if found is None and name and names.hidden:
-        found = next(
-            (
-                person
-                for person in people.filter(id__in=names.find(name, 2))
-                if names.name(person) == name
-            ),
-            None,
-        )
-    if found is None:
+    person = None
+    if name and names.by_name:
+        person = people.filter(Q(username=name) | Q(external_id=name)).first()
+    if person is None and name and names.hidden:
+        candidates = people.filter(id__in=names.find(name, 2))
+        person = next((each for each in candidates if names.name(each) == name), None)
+    if person is None:
         raise invalid("user", "There is no such user name.")
-    return found
+    return person
 
 
-def day_of(value: str, name: str) -> datetime:
-    day = date_of(value, name)
+def read_day(value: str, name: str) -> datetime:
+    day = read_date(value, name)
     if not 1970 <= day.year < 9000:
         raise invalid(name, f"`{name}` must be a day that a call can be of.")
     return day
 
 
-def within_the_day(prefix: str, whole: Selection) -> tuple[Selection, int]:
-    """No more than the key may export today; and how many rows that are. Raises Fault."""
+def limit_to_day(prefix: str, wanted: Selection) -> tuple[Selection, int]:
+    """Cut the selection to the rows that the key may export today, and count them. Raises Fault."""
     key, today = ApiKey.objects.get(prefix=prefix), datetime.now(UTC).date()
-    chosen, rows = whole.up_to(key.rows_left(today))
-    if (chosen.last < whole.last and not rows) or not key.spend(rows, today):
+    chosen, rows = wanted.up_to(key.rows_left(today))
+    if (chosen.last < wanted.last and not rows) or not key.spend(rows, today):
         midnight = datetime.combine(today + timedelta(days=1), time.min, UTC)
         wait = int((midnight - datetime.now(UTC)).total_seconds()) + 1
         raise faults.export_limit_reached(key.rows_a_day, wait)

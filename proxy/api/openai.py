@@ -1,16 +1,21 @@
-"""/v1: OpenAI's API. Few fields are read, all others travel as they came."""
+"""/v1: OpenAI's API. Few fields are read; all others travel as they came."""
 
 import base64
+from collections.abc import Mapping
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple, NoReturn, TypeVar
 from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
+from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import MemoryFileUploadHandler
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.http.response import HttpResponseBase
+from django.utils.datastructures import MultiValueDict
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -27,92 +32,89 @@ from ..relay.exchange import Exchange
 from ..relay.stream import Stream
 from ..upstreams import catalogue, routing
 from . import rest
+from .authentication import Caller, describe_sender, get_caller
+
+DEFAULT_IMAGE_MODEL = "dall-e-2"
+R = TypeVar("R", bound=HttpResponseBase)
 
 
-class Passage(APIView):
-    """A call that is recorded and forwarded: what its kinds share."""
+class CallView(APIView):
+    """A call that is recorded and forwarded; a subclass for each kind."""
 
     http_method_names = ["post"]
     kind: str
     scope: str
     endpoint: Endpoint
-    form: Form | None = None  # what is sent, where it is no JSON
+    form: Form | None = None  # the body as it is sent, where it is not JSON
 
-    def post(self, request) -> HttpResponse:
-        caller = request.user
-        asked = CallRequest(
-            owner=caller.owner,
-            kind=self.kind,
-            model="",
-            body={},
-            key=caller.key,
-            address=request._request.client_address,
+    def post(self, request: Request) -> HttpResponseBase:
+        caller = get_caller(request)
+        call_request = CallRequest(
+            owner=caller.owner, kind=self.kind, model="", body={}, **describe_sender(request)
         )
-        asked.user_agent = request.META.get("HTTP_USER_AGENT", "")
         try:
-            self.read(request, asked)
+            self.read(request, call_request)
             if self.scope not in caller.scopes:
                 raise faults.scope_missing(f"This API key may not be used for {self.scope}.")
-            self.place(request, asked)
-            speak_for(caller, asked)
-            asked.retried = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0") not in ("", "0")
+            self.set_conversation(request, call_request)
+            set_end_user(caller, call_request)
+            retries = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0")
+            call_request.retried = retries not in ("", "0")
             self.way = routing.find_way(
-                asked.model, self.endpoint, caller.owner, self.form or asked.body
+                call_request.model, self.endpoint, caller.owner, self.form or call_request.body
             )
         except Fault as fault:
-            raise calls.refuse(asked, fault) from None
-        return self.forward(request, asked)
+            raise calls.refuse(call_request, fault) from None
+        return self.forward(request, call_request)
 
-    def read(self, request, asked: CallRequest) -> None:
+    def read(self, request: Request, call_request: CallRequest) -> None:
         """Fill in body, model and messages. Raises Fault."""
-        asked.body = rest.parsed(rest.body_of(request))
-        asked.model = model_of(asked.body)
+        call_request.body = rest.parse_object(rest.read_body(request))
+        call_request.model = read_model(call_request.body)
 
-    def place(self, request, asked: CallRequest) -> None:
-        """The conversation that the caller names, if any. Raises Fault."""
-        place(request.META, asked)
+    def set_conversation(self, request: Request, call_request: CallRequest) -> None:
+        """Fill in the conversation that the caller names, if any. Raises Fault."""
+        set_conversation(request.META, call_request)
 
     def pass_on(self, data: bytes, exchange: Exchange) -> bytes:
-        """The upstream's document as the caller gets it."""
+        """Return the upstream's document as the caller gets it."""
         return data
 
-    def forward(self, request, asked: CallRequest) -> HttpResponse:
-        exchange = calls.admit(asked, self.way, request.META.get("gunicorn.socket"))
+    def forward(self, request: Request, call_request: CallRequest) -> HttpResponseBase:
+        exchange = calls.admit(call_request, self.way, request.META.get("gunicorn.socket"))
         try:
             data = calls.fetch(exchange)
         except Fault as fault:
             raise fault.about(exchange.call.id, exchange.call.conversation) from None
         data = self.pass_on(data, exchange)
-        return named(
-            HttpResponse(
-                data, content_type="application/json", headers={"Content-Length": len(data)}
-            ),
-            exchange,
+        response = HttpResponse(
+            data, content_type="application/json", headers={"Content-Length": len(data)}
         )
+        return with_ids(response, exchange)
 
 
-class ChatCompletions(Passage):
-    kind, scope, endpoint = Snapshot.Kind.CHAT, ApiKey.Scope.CHAT, Endpoint.CHAT
-    usage_wanted = False
+class ChatCompletions(CallView):
+    kind = Snapshot.Kind.CHAT
+    scope = ApiKey.Scope.CHAT
+    endpoint = Endpoint.CHAT
+    usage_wanted = False  # by the caller; the record counts in any case
 
-    def read(self, request, asked: CallRequest) -> None:
-        super().read(request, asked)
-        body = asked.body
-        asked.messages = messages_of(body)
+    def read(self, request: Request, call_request: CallRequest) -> None:
+        super().read(request, call_request)
+        body = call_request.body
+        call_request.messages = read_messages(body)
         if body.get("stream"):
             options = body.get("stream_options") or {}
             if not isinstance(options, dict):
                 raise invalid("stream_options", "`stream_options` must be an object.")
             self.usage_wanted = bool(options.get("include_usage"))
-            asked.body = body | {
-                "stream_options": options | {"include_usage": True}
-            }  # the record counts, whether the caller does or not
+            call_request.body = body | {"stream_options": options | {"include_usage": True}}
 
-    def forward(self, request, asked: CallRequest) -> HttpResponse:
-        if not asked.body.get("stream"):
-            return super().forward(request, asked)
+    def forward(self, request: Request, call_request: CallRequest) -> HttpResponseBase:
+        if not call_request.body.get("stream"):
+            return super().forward(request, call_request)
         exchange = calls.admit(
-            asked, self.way, request.META.get("gunicorn.socket"), cancellable=True
+            call_request, self.way, request.META.get("gunicorn.socket"), cancellable=True
         )
         try:
             stream = Stream(exchange, usage_wanted=self.usage_wanted)
@@ -121,107 +123,128 @@ class ChatCompletions(Passage):
         response = StreamingHttpResponse(stream, content_type="text/event-stream")
         response["Cache-Control"] = "no-store, no-transform"
         response["X-Accel-Buffering"] = "no"
-        return named(response, exchange)
+        return with_ids(response, exchange)
 
 
-class ImageGenerations(Passage):
-    kind, scope, endpoint = Snapshot.Kind.IMAGE, ApiKey.Scope.IMAGES, Endpoint.IMAGES
+class ImageGenerations(CallView):
+    kind = Snapshot.Kind.IMAGE
+    scope = ApiKey.Scope.IMAGES
+    endpoint = Endpoint.IMAGES
 
-    def read(self, request, asked: CallRequest) -> None:
-        asked.body = rest.parsed(rest.body_of(request))
-        asked.model = model_of(asked.body, "dall-e-2")
-        asked.messages = [{"role": "user", "content": prompt_of(asked.body)}]
-        whole(asked.body)
+    def read(self, request: Request, call_request: CallRequest) -> None:
+        call_request.body = rest.parse_object(rest.read_body(request))
+        call_request.model = read_model(call_request.body, DEFAULT_IMAGE_MODEL)
+        call_request.messages = [{"role": "user", "content": read_prompt(call_request.body)}]
+        refuse_streaming(call_request.body)
 
 
-class ImageEdits(Passage):
-    """Multipart: fields and files are parsed, recorded, and written anew for the upstream."""
+class ImageEdits(CallView):
+    """A multipart call: its parts are parsed, recorded, and written anew for the upstream."""
 
-    kind, scope, endpoint = Snapshot.Kind.IMAGE, ApiKey.Scope.IMAGES, Endpoint.EDITS
+    kind = Snapshot.Kind.IMAGE
+    scope = ApiKey.Scope.IMAGES
+    endpoint = Endpoint.EDITS
 
-    def read(self, request, asked: CallRequest) -> None:
-        body = rest.body_of(request)
+    def read(self, request: Request, call_request: CallRequest) -> None:
+        body = rest.read_body(request)
         if not request.META.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
             raise faults.unsupported_media_type()
-        meta = request.META | {"CONTENT_LENGTH": str(len(body))}
-        try:
-            fields, files = MultiPartParser(meta, BytesIO(body), [InMemory()], "utf-8").parse()
-        except (MultiPartParserError, SuspiciousOperation):
-            raise invalid(None, "The multipart body cannot be read.") from None
-        parts: Form = [(name, value) for name, values in fields.lists() for value in values]
-        asked.body = {
+        fields, files = parse_multipart(request, body)
+        call_request.body = {
             name: values[0] if len(values) == 1 else values for name, values in fields.lists()
         }
-        pictures = []
+        parts: Form = [(name, value) for name, values in fields.lists() for value in values]
+        content: list[Json] = []
         for name, uploads in files.lists():
-            urls = []
-            for upload in uploads:
-                data = upload.read()
-                parts.append((name, (upload.name, data, upload.content_type)))
-                urls.append(
-                    {
-                        "filename": upload.name,
-                        "url": f"data:{upload.content_type or 'application/octet-stream'};base64,{base64.b64encode(data).decode()}",
-                    }
-                )
-            asked.body[name] = urls
-            pictures += [{"type": "image_url", "image_url": {"url": url["url"]}} for url in urls]
-        asked.model = model_of(asked.body, "dall-e-2")
-        asked.messages = [
-            {
-                "role": "user",
-                "content": [{"type": "text", "text": prompt_of(asked.body)}, *pictures],
-            }
-        ]
-        if not pictures:
+            pictures = [read_picture(upload) for upload in uploads]
+            parts += [(name, picture.part) for picture in pictures]
+            call_request.body[name] = [
+                {"filename": picture.name, "url": picture.url} for picture in pictures
+            ]
+            content += [
+                {"type": "image_url", "image_url": {"url": picture.url}} for picture in pictures
+            ]
+        call_request.model = read_model(call_request.body, DEFAULT_IMAGE_MODEL)
+        prompt = {"type": "text", "text": read_prompt(call_request.body)}
+        call_request.messages = [{"role": "user", "content": [prompt, *content]}]
+        if not content:
             raise invalid("image", "Send at least one file as `image` or `image[]`.")
-        whole(asked.body)
+        refuse_streaming(call_request.body)
         self.form = parts
 
 
-class InMemory(MemoryFileUploadHandler):
-    """Django would put larger files on disk; a request is smaller than MAX_BODY, and evidence goes to its own storage."""
+class InMemoryUpload(MemoryFileUploadHandler):
+    """Uploads in memory, however large: MAX_BODY limits them, and the record keeps them."""
 
-    def handle_raw_input(self, *args, **kwargs) -> None:
+    def handle_raw_input(self, *args: Any, **kwargs: Any) -> None:
         self.activated = True
 
 
-class Embeddings(Passage):
-    kind, scope, endpoint = Snapshot.Kind.EMBEDDING, ApiKey.Scope.EMBEDDINGS, Endpoint.EMBEDDINGS
+class Picture(NamedTuple):
+    """An uploaded file: for the record, and as the part that is sent."""
 
-    def read(self, request, asked: CallRequest) -> None:
-        super().read(request, asked)
-        if not asked.body.get("input"):
+    name: str | None
+    url: str
+    part: tuple[str | None, bytes, str | None]  # file name, bytes, content type
+
+
+def parse_multipart(request: Request, body: bytes) -> tuple[QueryDict, MultiValueDict]:
+    """Parse fields and files. Raises Fault."""
+    meta = request.META | {"CONTENT_LENGTH": str(len(body))}
+    try:
+        return MultiPartParser(meta, BytesIO(body), [InMemoryUpload()], "utf-8").parse()
+    except (MultiPartParserError, SuspiciousOperation):
+        raise invalid(None, "The multipart body cannot be read.") from None
+
+
+def read_picture(upload: UploadedFile) -> Picture:
+    data = upload.read()
+    content_type = upload.content_type or "application/octet-stream"
+    url = f"data:{content_type};base64,{base64.b64encode(data).decode()}"
+    return Picture(upload.name, url, (upload.name, data, upload.content_type))
+
+
+class Embeddings(CallView):
+    kind = Snapshot.Kind.EMBEDDING
+    scope = ApiKey.Scope.EMBEDDINGS
+    endpoint = Endpoint.EMBEDDINGS
+
+    def read(self, request: Request, call_request: CallRequest) -> None:
+        super().read(request, call_request)
+        if not call_request.body.get("input"):
             raise invalid("input", "`input` is missing: a text, or a list of texts.")
 
 
-class Models(APIView):
+class ModelList(APIView):
     http_method_names = ["get"]
 
-    def get(self, request) -> Response:
-        return Response({"object": "list", "data": catalogue.list_models(request.user.owner)})
+    def get(self, request: Request) -> Response:
+        return Response(
+            {"object": "list", "data": catalogue.list_models(get_caller(request).owner)}
+        )
 
 
-class Model(APIView):
+class OneModel(APIView):
     http_method_names = ["get"]
 
-    def get(self, request, name: str) -> Response:
-        for model in catalogue.list_models(request.user.owner):
+    def get(self, request: Request, name: str) -> Response:
+        for model in catalogue.list_models(get_caller(request).owner):
             if model["id"] == name:
                 return Response(model)
         raise faults.model_not_found()
 
 
-class Nowhere(APIView):
-    """A path of OpenAI's that we do not have, or nobody has."""
+class UnknownPath(APIView):
+    """A path that has no endpoint here."""
 
-    def http_method_not_allowed(self, request, *args, **kwargs):
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:
         raise exceptions.NotFound("There is no such endpoint here.")
 
     options = http_method_not_allowed
 
 
-def named(response: Any, exchange: Exchange) -> Any:
+def with_ids(response: R, exchange: Exchange) -> R:
+    """Name the snapshot and its conversation in the response's headers."""
     response["x-request-id"] = str(exchange.call.id)
     if exchange.call.conversation:
         response["x-conversation-id"] = str(exchange.call.conversation)
@@ -232,15 +255,15 @@ def invalid(param: str | None, text: str) -> Fault:
     return faults.invalid_request(param, text)
 
 
-def model_of(body: Json, otherwise: str | None = None) -> str:
+def read_model(body: Json, default: str | None = None) -> str:
     model = body.get("model")
-    model = otherwise if model is None else model
+    model = default if model is None else model
     if not isinstance(model, str) or not 0 < len(model) <= 200 or not model.isprintable():
         raise invalid("model", "`model` is missing: name the model that you want to ask.")
     return model
 
 
-def messages_of(body: Json) -> list[Json]:
+def read_messages(body: Json) -> list[Json]:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise invalid("messages", "`messages` must be a list with at least one message.")
@@ -254,23 +277,26 @@ def messages_of(body: Json) -> list[Json]:
     return messages
 
 
-def prompt_of(body: Json) -> str:
+def read_prompt(body: Json) -> str:
     prompt = body.get("prompt")
     if not isinstance(prompt, str) or not prompt:
         raise invalid("prompt", "`prompt` is missing: say what the picture shall show.")
     return prompt
 
 
-def whole(body: Json) -> None:
+def refuse_streaming(body: Json) -> None:
     if body.get("stream") not in (None, False, "false"):
         raise invalid("stream", "Images are not streamed here: leave `stream` out.")
 
 
-def place(meta: dict, asked: CallRequest) -> None:
-    """The conversation that the caller names, or the caller's own name for one."""
-    if named := meta.get("HTTP_X_CONVERSATION_ID", ""):
+def set_conversation(meta: Mapping[str, Any], call_request: CallRequest) -> None:
+    """Fill in the conversation that the headers name, or the caller's own name for one.
+
+    Raises Fault.
+    """
+    if root := meta.get("HTTP_X_CONVERSATION_ID", ""):
         try:
-            asked.root = UUID(named)
+            call_request.root = UUID(root)
         except ValueError:
             raise faults.conversation_not_found() from None
         return
@@ -278,13 +304,13 @@ def place(meta: dict, asked: CallRequest) -> None:
     if key:
         if len(key) > 200 or not key.isprintable():
             raise invalid("x-session-id", "A session id has at most 200 printable characters.")
-        asked.session_key = key
+        call_request.session_key = key
 
 
-def speak_for(caller, asked: CallRequest) -> None:
-    """A shared key speaks for many: the body says for whom, or nothing is threaded by content."""
+def set_end_user(caller: Caller, call_request: CallRequest) -> None:
+    """Fill in for whom a shared key speaks, as the body says; else do not thread by content."""
     if not caller.shared:
         return
-    end_user = asked.body.get("user") or asked.body.get("safety_identifier") or ""
-    asked.end_user = end_user[:200] if isinstance(end_user, str) else ""
-    asked.by_content = bool(asked.end_user)
+    end_user = call_request.body.get("user") or call_request.body.get("safety_identifier") or ""
+    call_request.end_user = end_user[:200] if isinstance(end_user, str) else ""
+    call_request.by_content = bool(call_request.end_user)

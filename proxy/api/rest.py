@@ -1,44 +1,63 @@
-"""As little of DRF as an OpenAI-shaped API needs: JSON in, JSON out, whatever Accept and Content-Type say."""
+"""As little of DRF as the API needs: JSON in, JSON out, whatever Accept and Content-Type say."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 from django.conf import settings
 from gunicorn.http.errors import ParseException
-from rest_framework import negotiation, renderers
+from rest_framework import negotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 from conversations.record import threads
 from conversations.shape import Json
 
 from .. import faults
 
-DRAINED = 4  # times the largest body is read, to be refused
+DRAIN_FACTOR = 4  # times the largest body: so much of a larger one is read before its refusal
 
 
-class AsJSON(renderers.BaseRenderer):
-    media_type, format, charset = "application/json", "json", None
+class AsJSON(BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None
 
-    def render(self, data, media_type=None, context=None):
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
         return orjson.dumps(data)
 
 
 class AlwaysJSON(negotiation.BaseContentNegotiation):
-    """An SDK asks for */*, a browser for HTML, and both get JSON."""
+    """Negotiation without a choice: an SDK asks for */*, a browser for HTML, and both get JSON."""
 
-    def select_parser(self, request, parsers):
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> None:
         return None
 
-    def select_renderer(self, request, renderers, format_suffix=None):
-        return renderers[0], "application/json"
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        return next(iter(renderers)), "application/json"
 
 
-def body_of(request) -> bytes:
-    """The raw body, capped while it is read; also a chunked one, which Django takes for empty. Raises Fault."""
+def read_body(request: Request) -> bytes:
+    """Read the raw body, capped while it comes; a chunked one too, which Django takes for empty.
+
+    Raises Fault.
+    """
     http = request._request
     if http.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise faults.unsupported_encoding()
     limit, length = settings.MAX_BODY, http.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdigit() or int(length) > DRAINED * limit:
+    if not length.isdigit() or int(length) > DRAIN_FACTOR * limit:
         raise faults.request_too_large(limit)
     stream = (
         http.META["wsgi.input"]
@@ -48,21 +67,21 @@ def body_of(request) -> bytes:
     try:
         body = stream.read(limit + 1)
         if len(body) > limit:
-            _drain(stream, (DRAINED - 1) * limit)
+            _drain(stream, (DRAIN_FACTOR - 1) * limit)
             raise faults.request_too_large(limit)
     except (OSError, ParseException):
         raise faults.body_incomplete() from None
     return body
 
 
-def _drain(stream: Any, most: int) -> None:
-    """Most callers read no answer before they have sent everything."""
-    while most > 0 and (piece := stream.read(1 << 16)):
-        most -= len(piece)
+def _drain(stream: Any, limit: int) -> None:
+    """Read up to `limit` bytes more: most callers read no answer before they have sent all."""
+    while limit > 0 and (chunk := stream.read(1 << 16)):
+        limit -= len(chunk)
 
 
-def parsed(body: bytes) -> Json:
-    """A JSON object: no NaN, no half of a surrogate pair, not deeper than 64 levels. Raises Fault."""
+def parse_object(body: bytes) -> Json:
+    """Parse a JSON object: no NaN, no half of a surrogate pair, at most 64 levels. Raises Fault."""
     try:
         data = orjson.loads(body)
     except ValueError as problem:

@@ -1,7 +1,13 @@
-"""GET /api/usage: what was spent, from the same roll-ups as the report. One's own for everyone; everyone's with the right to see it."""
+"""GET /api/usage: what was spent, from the same roll-ups as the report.
 
+Callers see their own figures; those of the company need the right to see the report.
+"""
+
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations.models import AuditEvent, User
@@ -13,26 +19,30 @@ from conversations.shape import Json
 
 from .. import faults
 from ..models import ApiKey
-from .conversations import Own
+from .authentication import get_caller
+from .conversations import OwnView
 from .openai import invalid
-from .params import date_of, given_only
+from .params import read_date, refuse_unknown
 
 
-class Usage(Own):
-    """`since` and `until` are days of UTC, the last 30 unless given; `of=everyone` asks for the whole company's."""
+class UsageView(OwnView):
+    """The figures of a period: `since` and `until` are days of UTC, by default the last 30.
+
+    `of=everyone` asks for the whole company's.
+    """
 
     http_method_names = ["get"]
 
-    def get(self, request) -> Response:
-        given_only(request, "since", "until", "of")
-        caller, of = request.user, request.query_params.get("of", "me")
+    def get(self, request: Request) -> Response:
+        refuse_unknown(request, "since", "until", "of")
+        caller, of_whom = get_caller(request), request.query_params.get("of", "me")
         if ApiKey.Scope.USAGE not in caller.scopes:
             raise faults.scope_missing("This key may not ask for usage figures.")
-        if of not in ("me", "everyone"):
+        if of_whom not in ("me", "everyone"):
             raise invalid("of", "`of` must be me or everyone.")
-        days = days_of(request.query_params)
-        if of == "me":
-            return Response(as_json(Report(days, owner=caller.owner)))
+        period = read_period(request.query_params)
+        if of_whom == "me":
+            return Response(report_to_json(Report(period, owner=caller.owner)))
         user = User.objects.get(id=caller.owner)
         if not may(user, "view_usage"):
             raise faults.not_permitted(
@@ -40,7 +50,7 @@ class Usage(Own):
             )
         by_person = may(user, "view_usage_by_user")
         report = Report(
-            days,
+            period,
             by_person=by_person,
             titles=reads_everything(user),
             assessments=may(user, "view_assessments"),
@@ -51,30 +61,28 @@ class Usage(Own):
             AuditEvent.Action.LIST,
             of="usage report",
             via="API",
-            since=days.since,
-            until=days.until,
+            since=period.since,
+            until=period.until,
             by_person=by_person,
         )
-        return Response(as_json(report))
+        return Response(report_to_json(report))
 
 
-def days_of(query) -> Period:
-    until = (
-        date_of(query["until"], "until").date() if "until" in query else datetime.now(UTC).date()
-    )
+def read_period(query: Mapping[str, str]) -> Period:
+    """Read the days, both included. Raises Fault."""
+    until = datetime.now(UTC).date()
+    if "until" in query:
+        until = read_date(query["until"], "until").date()
     try:
-        return Period(
-            date_of(query["since"], "since").date()
-            if "since" in query
-            else until - timedelta(days=29),
-            until,
-        )
+        if "since" in query:
+            return Period(read_date(query["since"], "since").date(), until)
+        return Period(until - timedelta(days=29), until)
     except (ValueError, OverflowError) as problem:
         raise invalid("since", str(problem)) from None
 
 
-def as_json(report: Report) -> Json:
-    """Lists are the report's: by tokens, what is past their end in one row."""
+def report_to_json(report: Report) -> Json:
+    """Write the report as JSON: lists by tokens, with one row for what is past their end."""
     lists = {
         "people": report.persons,
         "models": report.models,
@@ -85,26 +93,28 @@ def as_json(report: Report) -> Json:
         "since": report.days.since,
         "until": report.days.until,
         "days_in_a_step": report.days.step,
-        "total": figures(report.total) | {"people": report.people},
-        "before": figures(report.total_before) | {"people": report.people_before},
-        "steps": [{"from": bucket} | figures(spent) for bucket, spent in report.buckets],
+        "total": figures_to_json(report.total) | {"people": report.people},
+        "before": figures_to_json(report.total_before) | {"people": report.people_before},
+        "steps": [{"from": bucket} | figures_to_json(spent) for bucket, spent in report.buckets],
         "history": [{"name": name, "calls": calls} for name, calls in report.history],
-        "conversations": [named(row) for row in report.conversations],
-        "assessments": report.assessed
-        and {"total": worth(report.assessed) | {"people": report.people_assessed}}
-        | assessed_by(report),
-    } | {name: [named(row) for row in rows] for name, rows in lists.items()}
+        "conversations": [row_to_json(row) for row in report.conversations],
+        "assessments": assessments_to_json(report),
+    } | {name: [row_to_json(row) for row in rows] for name, rows in lists.items()}
 
 
-def assessed_by(report: Report) -> Json:
+def assessments_to_json(report: Report) -> Json | None:
+    if report.assessed is None:
+        return None
     lists = {"people": report.assessed_persons, "departments": report.assessed_departments}
-    return {
-        name: [{"name": row.name} | worth(row.figures) | people(row) for row in rows]
+    return {"total": assessed_to_json(report.assessed) | {"people": report.people_assessed}} | {
+        name: [
+            {"name": row.name} | assessed_to_json(row.figures) | people_to_json(row) for row in rows
+        ]
         for name, rows in lists.items()
     }
 
 
-def worth(assessed: Assessed) -> Json:
+def assessed_to_json(assessed: Assessed) -> Json:
     return {
         "conversations": assessed.conversations,
         "work_related": assessed.work_related,
@@ -115,15 +125,15 @@ def worth(assessed: Assessed) -> Json:
     }
 
 
-def named(row: ReportRow) -> Json:
-    return {"name": row.name} | figures(row.figures) | people(row)
+def row_to_json(row: ReportRow[Figures]) -> Json:
+    return {"name": row.name} | figures_to_json(row.figures) | people_to_json(row)
 
 
-def people(row: ReportRow) -> Json:
+def people_to_json(row: ReportRow[Any]) -> Json:
     return {} if row.people is None else {"people": row.people}
 
 
-def figures(spent: Figures) -> Json:
+def figures_to_json(spent: Figures) -> Json:
     return {
         "calls": spent.calls,
         "failures": spent.failures,
