@@ -40,7 +40,7 @@ urlpatterns = [
     path("sign-out/", sign_out, name="sign-out"),
     path("theme/", theme.choose, name="theme"),
     path("admin/password_change/", accounts.password_change),
-    path("admin/assess/<uuid:id>/", admin.site.admin_view(assessment.ask), name="assess"),
+    path("admin/assess/<uuid:pk>/", admin.site.admin_view(assessment.start), name="assess"),
     path("admin/", admin.site.urls),
     *PAGES,
 ]

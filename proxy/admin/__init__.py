@@ -1,4 +1,4 @@
-"""What Gateway admins set and watch: who may speak to a model, what for, where models are found, and what the receiver of submissions has yet to take."""
+"""What Gateway admins set and watch: API keys, use cases, upstreams and models, submissions."""
 
 from . import key, submission, upstream, use_case
 

@@ -1,4 +1,7 @@
-"""The button beside a transcript that has a model assess the conversation. The worker does it: a model takes its time."""
+"""The button beside a transcript that has a model assess the conversation.
+
+The worker makes the call: a model takes its time.
+"""
 
 from uuid import UUID
 
@@ -8,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 from procrastinate.exceptions import AlreadyEnqueued
 
@@ -19,14 +23,12 @@ from .. import tasks
 
 
 @require_POST
-def ask(request: HttpRequest, id: UUID) -> HttpResponse:
+def start(request: HttpRequest, pk: UUID) -> HttpResponse:
     if not may(request.user, "view_assessments"):
         raise PermissionDenied
-    conversation = (
-        readable(request.user, Conversation.objects.filter(id=id)).first()
-        if settings.METADATA_CHECK
-        else None
-    )
+    if not settings.METADATA_CHECK:
+        raise Http404
+    conversation = readable(request.user, Conversation.objects.filter(id=pk)).first()
     if conversation is None:
         raise Http404
     try:
@@ -34,12 +36,11 @@ def ask(request: HttpRequest, id: UUID) -> HttpResponse:
             audit.record(request, AuditEvent.Action.ASSESSMENT, conversation)
             tasks.assess_later(conversation.id)
     except AlreadyEnqueued:
-        messages.info(request, "A model is being asked already.")
+        messages.info(request, _("An assessment of this conversation is already under way."))
     else:
         messages.success(
             request,
-            "A model is asked. What it says will stand here: open the page again in a moment.",
+            _("The assessment has started. Reload this page in a moment to see the result."),
         )
-    return HttpResponseRedirect(
-        f"{reverse('admin:conversations_conversation_change', args=[id])}#assessments"
-    )
+    page = reverse("admin:conversations_conversation_change", args=[pk])
+    return HttpResponseRedirect(f"{page}#assessments")

@@ -1,32 +1,41 @@
-"""API keys: made and revoked, never changed. A key's secret is shown once, to who made it; its digest never."""
+"""API keys: created and revoked, never changed.
 
-from datetime import timedelta
+A key's secret is shown once, to the admin who created it; its digest never.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from conversations.admin.rights import Administered
 
 from ..models import ApiKey, default_scopes, latest_expiry
-from ..models.key import is_network
+from ..models.key import validate_network
 
 LINES = forms.Textarea(attrs={"rows": 3, "cols": 40})
 
 
 class ApiKeyForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(
-        choices=ApiKey.Scope, widget=forms.CheckboxSelectMultiple, initial=default_scopes
+        label=_("Permissions"),
+        choices=ApiKey.Scope,
+        widget=forms.CheckboxSelectMultiple,
+        initial=default_scopes,
     )
 
     addresses = SimpleArrayField(
-        forms.CharField(max_length=50, validators=[is_network]),
+        forms.CharField(max_length=50, validators=[validate_network]),
         delimiter="\n",
         required=False,
         widget=LINES,
@@ -36,26 +45,22 @@ class ApiKeyForm(forms.ModelForm):
     def clean_addresses(self) -> list[str]:
         return [address for address in self.cleaned_data["addresses"] if address]
 
-    def clean(self):
-        given = super().clean()
-        if (
-            given
-            and ApiKey.Scope.EXPORT in given.get("scopes", ())
-            and not given.get("addresses")
-            and "addresses" not in self.errors
-        ):
+    def clean(self) -> dict[str, Any] | None:
+        data = super().clean()
+        if data is None or "addresses" in self.errors:
+            return data
+        if ApiKey.Scope.EXPORT in data.get("scopes", ()) and not data.get("addresses"):
             self.add_error(
                 "addresses",
-                "A key that exports the log needs the addresses that it may be used from.",
+                gettext("A key that may export the log needs the addresses that it is used from."),
             )
-        return given
+        return data
 
-    def clean_expires(self):
+    def clean_expires(self) -> datetime:
         expires = self.cleaned_data["expires"]
         if not timezone.now() < expires <= latest_expiry() + timedelta(days=1):
-            raise ValidationError(
-                f"A key lasts {settings.API_KEY_MAX_DAYS} days at most, and expires in the future."
-            )
+            text = gettext("A key expires in the future, and is valid for %(days)s days at most.")
+            raise ValidationError(text % {"days": settings.API_KEY_MAX_DAYS})
         return min(expires, latest_expiry())
 
 
@@ -80,73 +85,72 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
     ordering = ("-id",)
     actions = ("revoke",)
 
-    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
-        """The record names keys by their prefix: they stay, revoked."""
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        """Keep revoked keys too: the record names keys by their prefix."""
         return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "change")
 
-    def get_fields(self, request: HttpRequest, obj=None):
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
         return ("prefix", *self.fields, "created", "last_used", "revoked") if obj else self.fields
 
     def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context=None
+        self,
+        request: HttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        return super().add_view(
-            request,
-            form_url,
-            {"show_save_and_add_another": False, "show_save_and_continue": False}
-            | (extra_context or {}),
-        )
+        buttons = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, buttons | (extra_context or {}))
 
-    def formfield_for_dbfield(self, db_field, request: HttpRequest, **kwargs):
+    def formfield_for_dbfield(
+        self, db_field: Field, request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if field and db_field.name == "owner":
-            field.widget.can_add_related = field.widget.can_change_related = (
-                field.widget.can_view_related
-            ) = False
+            for action in ("add", "change", "view"):
+                setattr(field.widget, f"can_{action}_related", False)
         return field
 
-    @admin.display(description="may call")
+    @admin.display(description=_("permissions"))
     def may_do(self, key: ApiKey) -> str:
         return ", ".join(key.scopes)
 
     @admin.display(description="state")
     def state(self, key: ApiKey) -> str:
-        return (
-            "owner deactivated" if key.state == "in use" and not key.owner.is_active else key.state
-        )
+        if key.state == ApiKey.State.IN_USE and not key.owner.is_active:
+            return "owner deactivated"
+        return key.state
 
-    @admin.action(description="Revoke the selected keys, for good", permissions=["revoke"])
+    @admin.action(description=_("Revoke the selected keys permanently"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
         usable = [key for key in keys if key.revoked is None]
         for key in usable:
             key.revoke()
             self.log_change(request, key, "Revoked.")
-        self.message_user(
-            request,
-            f"{len(usable)} revoked. Within seconds they open nothing any more.",
-            messages.SUCCESS,
-        )
+        message = gettext("%(count)s revoked. Within seconds they stop working.")
+        self.message_user(request, message % {"count": len(usable)}, messages.SUCCESS)
 
-    def save_model(self, request: HttpRequest, key: ApiKey, form, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, key: ApiKey, form: ApiKeyForm, *change: bool
+    ) -> None:
         made, key.secret = ApiKey.make(**{name: form.cleaned_data[name] for name in self.fields})  # type: ignore[attr-defined]
         key.__dict__ |= {
             field.attname: getattr(made, field.attname) for field in made._meta.concrete_fields
         }
 
     def response_add(
-        self, request: HttpRequest, key: ApiKey, post_url_continue=None
+        self, request: HttpRequest, key: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """The page with the secret, at once: it lies in no session and no message, and going back to it shows nothing."""
+        """Show the secret in this very response: it lies in no session and no message."""
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": "API key made",
+            "title": gettext("API key created"),
             "key": key,
             "secret": key.secret,  # type: ignore[attr-defined]
         }

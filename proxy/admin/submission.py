@@ -1,4 +1,10 @@
-"""The calls that the receiver of submissions has not taken: those that wait, and the dead-letter list. Ids only; what was said is in the log."""
+"""The calls that the receiver of submissions has not taken: the waiting and the given-up ones.
+
+Ids only; what was said is in the log.
+"""
+
+from datetime import datetime
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -10,6 +16,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from conversations.admin.rights import Administered
 from conversations.models import AuditEvent
@@ -17,18 +25,26 @@ from conversations.people import audit
 
 from ..jobs import submissions
 from ..models import Submission
+from ..models.submission import SubmissionQuerySet
 
 
 class StateFilter(admin.SimpleListFilter):
-    title, parameter_name = "state", "state"
+    title = "state"
+    parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         return [("given_up", "given up"), ("waiting", "waiting")]
 
-    def queryset(self, request: HttpRequest, rows):
-        return {"given_up": rows.given_up, "waiting": rows.waiting}.get(
-            self.value() or "", rows.all
-        )()
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Submission]
+    ) -> QuerySet[Submission]:
+        rows = cast(SubmissionQuerySet, queryset)
+        match self.value():
+            case "given_up":
+                return rows.given_up()
+            case "waiting":
+                return rows.waiting()
+        return rows
 
 
 @admin.register(Submission)
@@ -50,23 +66,26 @@ class SubmissionAdmin(Administered, admin.ModelAdmin):
     show_full_result_count = False
     actions = ("resend",)
 
-    def get_ordering(self, request: HttpRequest):
+    def get_ordering(self, request: HttpRequest) -> tuple[Any, str]:  # an OrderBy, unknown to stubs
         return (F("given_up").desc(nulls_last=True), "number")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Submission | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Submission | None = None) -> bool:
         return False
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "change")
 
-    def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
-        return super().changelist_view(request, {"subtitle": backlog()} | (extra_context or {}))
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"subtitle": describe_backlog()} | (extra_context or {})
+        return super().changelist_view(request, context)
 
     @admin.display(description="call")
     def call(self, submission: Submission) -> SafeString:
@@ -74,27 +93,30 @@ class SubmissionAdmin(Administered, admin.ModelAdmin):
         return format_html('<a href="{}">{}</a>', address, submission.snapshot)
 
     @admin.display(description="next try")
-    def next_try(self, submission: Submission):
+    def next_try(self, submission: Submission) -> datetime | None:
         return None if submission.given_up else submission.due
 
-    @admin.action(description="Send those given up again", permissions=["resend"])
-    def resend(self, request: HttpRequest, chosen: QuerySet[Submission]) -> None:
+    @admin.action(
+        description=_("Send the selected submissions again, if given up"), permissions=["resend"]
+    )
+    def resend(self, request: HttpRequest, selected: SubmissionQuerySet) -> None:
         with transaction.atomic():
-            calls = list(chosen.given_up().values_list("pk", flat=True))  # type: ignore[attr-defined]
+            calls = list(selected.given_up().values_list("pk", flat=True))
             if calls:
                 audit.record(
                     request,
                     AuditEvent.Action.RESENT,
-                    chosen.model(),
+                    selected.model(),
                     count=len(calls),
                     seals=[min(calls), max(calls)],
                 )
             Submission.objects.filter(pk__in=calls).resend()
-        self.message_user(request, f"{len(calls):,} will be sent again.", messages.SUCCESS)
+        message = gettext("%(count)s will be sent again.") % {"count": f"{len(calls):,}"}
+        self.message_user(request, message, messages.SUCCESS)
 
 
-def backlog() -> str:
-    """In a line, how far behind the receiver is."""
+def describe_backlog() -> str:
+    """Say in a line how far behind the receiver is."""
     if not settings.ENABLE_SUBMISSIONS_API:
         return "Submissions are switched off (ENABLE_SUBMISSIONS_API)."
     waiting, since = submissions.backlog(), timesince(timezone.now() - submissions.age())

@@ -1,4 +1,4 @@
-"""Use cases: what is changed here holds for the next question; what was asked before stays as it was."""
+"""Use cases. A change holds for the next question; earlier questions stay as they were."""
 
 from django.contrib import admin
 

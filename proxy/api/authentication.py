@@ -76,7 +76,7 @@ def _read_caller(digest: bytes) -> Caller | None:
     row = ApiKey.objects.usable().with_digest(digest).first()
     if row is None:
         return None
-    row.used(timezone.now())
+    row.mark_used(timezone.now())
     networks = tuple(map(ip_network, row.addresses))
     return Caller(row.owner_id, row.prefix, frozenset(row.scopes), row.shared, networks)
 

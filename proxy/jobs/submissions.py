@@ -224,9 +224,9 @@ def deliver(submission: Submission) -> None:
                 return
             answer = _post(submission, snapshot, attempt)
         if not answer.problem:
-            submission.taken()
+            submission.mark_taken()
             return
-        given_up = submission.failed(
+        given_up = submission.mark_failed(
             answer.problem, refused=answer.refused, retry_after=answer.retry_after
         )
         if given_up or submission.tries == 1:

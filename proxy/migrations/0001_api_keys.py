@@ -58,7 +58,9 @@ class Migration(migrations.Migration):
                     "shared",
                     models.BooleanField(
                         default=False,
-                        help_text="used on behalf of several people: the request's `user` says for whom",
+                        help_text=(
+                            "used on behalf of several people: the request's `user` says for whom"
+                        ),
                     ),
                 ),
                 (

@@ -27,7 +27,10 @@ class Migration(migrations.Migration):
                     "prompt",
                     models.TextField(
                         blank=True,
-                        help_text="sent ahead of the question, and never shown on a page; empty: nothing is",
+                        help_text=(
+                            "sent ahead of the question, and never shown on a page; empty: nothing "
+                            "is"
+                        ),
                         max_length=20000,
                         verbose_name="system prompt",
                     ),

@@ -54,7 +54,9 @@ class Migration(migrations.Migration):
                     models.CharField(
                         max_length=40,
                         blank=True,
-                        help_text="the provider's name in the record, such as OPEN_AI; empty: the name",
+                        help_text=(
+                            "the provider's name in the record, such as OPEN_AI; empty: the name"
+                        ),
                     ),
                 ),
                 (
@@ -62,7 +64,10 @@ class Migration(migrations.Migration):
                     models.CharField(
                         "address",
                         max_length=500,
-                        help_text="the root of its API, such as https://api.openai.com/v1; https, or http to a host of UPSTREAM_HTTP_HOSTS",
+                        help_text=(
+                            "the root of its API, such as https://api.openai.com/v1; https, or http"
+                            " to a host of UPSTREAM_HTTP_HOSTS"
+                        ),
                     ),
                 ),
                 (
@@ -71,7 +76,10 @@ class Migration(migrations.Migration):
                         "credential",
                         max_length=100,
                         blank=True,
-                        help_text="the environment variable that holds it, one of UPSTREAM_SECRETS; the value is never stored here",
+                        help_text=(
+                            "the environment variable that holds it, one of UPSTREAM_SECRETS; the "
+                            "value is never stored here"
+                        ),
                     ),
                 ),
                 (
@@ -115,7 +123,9 @@ class Migration(migrations.Migration):
                         null=True,
                         blank=True,
                         validators=POSITIVE,
-                        help_text="seconds of a whole call, every try counted; empty: LLM_LONGEST_CALL",
+                        help_text=(
+                            "seconds of a whole call, every try counted; empty: LLM_LONGEST_CALL"
+                        ),
                     ),
                 ),
                 (
@@ -124,7 +134,10 @@ class Migration(migrations.Migration):
                         null=True,
                         blank=True,
                         validators=[MinValueValidator(1)],
-                        help_text="calls that each web process has open there at a time; empty: any number",
+                        help_text=(
+                            "calls that each web process has open there at a time; empty: any "
+                            "number"
+                        ),
                     ),
                 ),
                 (
@@ -167,7 +180,10 @@ class Migration(migrations.Migration):
                     models.BooleanField(
                         "on the pages",
                         default=True,
-                        help_text="whether the gateway's own pages offer it; programs may use it either way",
+                        help_text=(
+                            "whether the gateway's own pages offer it; programs may use it either "
+                            "way"
+                        ),
                     ),
                 ),
                 (
@@ -180,7 +196,10 @@ class Migration(migrations.Migration):
                     models.ManyToManyField(
                         "auth.group",
                         blank=True,
-                        help_text="who may use it; nobody chosen: everyone. For all others it does not exist",
+                        help_text=(
+                            "who may use it; nobody chosen: everyone. For all others it does not "
+                            "exist"
+                        ),
                     ),
                 ),
             ],

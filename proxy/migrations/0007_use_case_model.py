@@ -10,7 +10,10 @@ class Migration(migrations.Migration):
             models.CharField(
                 blank=True,
                 db_default="",
-                help_text="chosen along with it, where the person may use it; empty: the one that was chosen before stays",
+                help_text=(
+                    "chosen along with it, where the person may use it; empty: the one that was "
+                    "chosen before stays"
+                ),
                 max_length=200,
             ),
         ),

@@ -13,12 +13,15 @@ class Migration(migrations.Migration):
             "apikey",
             "addresses",
             django.contrib.postgres.fields.ArrayField(
-                models.CharField(max_length=50, validators=[proxy.models.key.is_network]),
+                models.CharField(max_length=50, validators=[proxy.models.key.validate_network]),
                 blank=True,
                 default=list,
                 db_default=[],
                 size=None,
-                help_text="one a line, such as 192.0.2.0/24: from anywhere else the key opens nothing; empty: anywhere",
+                help_text=(
+                    "one a line, such as 192.0.2.0/24: from anywhere else the key opens nothing; "
+                    "empty: anywhere"
+                ),
             ),
         ),
         migrations.AddField(

@@ -1,4 +1,4 @@
-"""Who may speak to a model, what for, and where models are found; and what of it the receiver of submissions has yet to take."""
+"""API keys, use cases, upstreams with their models and routes, and undelivered submissions."""
 
 from .key import ApiKey, default_scopes, latest_expiry
 from .submission import Submission, SubmissionFeed

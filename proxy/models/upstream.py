@@ -1,7 +1,8 @@
-"""What may be asked, and where it is sent: upstreams, the models that people know by name, and the routes between the two.
+"""Upstreams, the models that people know by name, and the routes between the two.
 
-While there is no Model, every name passes to what the environment sets. As soon as there is one, these rows say what may be used.
-proxy.upstreams.routing reads them every few seconds. Credentials are in the environment; a row only names one.
+While there is no Model, every name passes to what the environment sets. As soon as there is one,
+these rows say what may be used. proxy.upstreams.routing reads them every few seconds. Credentials
+are in the environment; a row only names one.
 """
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from .. import addresses
 from ..providers.base import Endpoint
@@ -30,75 +32,89 @@ def default_capabilities() -> list[str]:
 class Upstream(models.Model):
     name = models.CharField(max_length=60, unique=True)
     kind = models.CharField(
-        max_length=40, choices=kinds, default="openai", help_text="what it speaks"
+        max_length=40, choices=kinds, default="openai", help_text=_("The API that it offers.")
     )
     label = models.CharField(
         max_length=40,
         blank=True,
-        help_text="the provider's name in the record, such as OPEN_AI; empty: the name",
+        help_text=_("The provider's name in the record, such as OPEN_AI. Empty: the name above."),
     )
     base_url = models.CharField(
-        "address",
+        _("address"),
         max_length=500,
-        help_text="the root of its API, such as https://api.openai.com/v1; https, or http to a host of UPSTREAM_HTTP_HOSTS",
+        help_text=_(
+            "Root of the API, such as https://api.openai.com/v1. "
+            "Plain http is allowed for hosts in UPSTREAM_HTTP_HOSTS only."
+        ),
     )
     secret = models.CharField(
-        "credential",
+        _("credential"),
         max_length=100,
         blank=True,
-        help_text="the environment variable that holds it, one of UPSTREAM_SECRETS; the value is never stored here",
+        help_text=_(
+            "The environment variable that holds it, one of UPSTREAM_SECRETS. "
+            "The value itself is never stored here."
+        ),
     )
     api_version = models.CharField(
-        "API version", max_length=40, blank=True, help_text="Azure's, such as 2024-10-21"
+        _("API version"),
+        max_length=40,
+        blank=True,
+        help_text=_("For Azure only, such as 2024-10-21."),
     )
     region = models.CharField(
-        max_length=40, blank=True, help_text="SageMaker's, where the address does not say it"
+        max_length=40,
+        blank=True,
+        help_text=_("For SageMaker only, if the address does not contain it."),
     )
     first_byte = models.FloatField(
         null=True,
         blank=True,
         validators=POSITIVE,
-        help_text="seconds to its first byte; empty: LLM_TIMEOUT",
+        help_text=_("Longest wait for the first byte, in seconds. Empty: LLM_TIMEOUT."),
     )
     silence = models.FloatField(
+        _("longest silence"),
         null=True,
         blank=True,
         validators=POSITIVE,
-        help_text="seconds of silence in an answer; empty: LLM_STREAM_TIMEOUT",
+        help_text=_("Longest silence during an answer, in seconds. Empty: LLM_STREAM_TIMEOUT."),
     )
     longest = models.FloatField(
+        _("longest call"),
         null=True,
         blank=True,
         validators=POSITIVE,
-        help_text="seconds of a whole call, every try counted; empty: LLM_LONGEST_CALL",
+        help_text=_("Longest call including all tries, in seconds. Empty: LLM_LONGEST_CALL."),
     )
     most_open = models.PositiveIntegerField(
+        _("open calls"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="calls that each web process has open there at a time; empty: any number",
+        help_text=_("The most calls that each web process has open at once. Empty: no limit."),
     )
-    enabled = models.BooleanField(default=True, help_text="whether calls are sent there")
+    enabled = models.BooleanField(default=True, help_text=_("Calls may be sent to this upstream."))
 
     def __str__(self) -> str:
         return self.name
 
     def clean(self) -> None:
         self.base_url = self.base_url.strip()
-        if said := addresses.find_objection_resolved(self.base_url):
-            raise ValidationError({"base_url": said})
-        if said := self.objection_to_secret:
-            raise ValidationError({"secret": said})
+        if objection := addresses.find_objection_resolved(self.base_url):
+            raise ValidationError({"base_url": objection})
+        if objection := self.objection_to_secret:
+            raise ValidationError({"secret": objection})
 
     @property
     def objection_to_secret(self) -> str:
-        """Empty: it is one that may be used."""
+        """Why the credential may not be used; empty if it may."""
         if not self.secret or self.secret in settings.UPSTREAM_SECRETS:
             return ""
         return "UPSTREAM_SECRETS does not name this variable, so it is no credential."
 
     @property
-    def in_record(self) -> str:
+    def recorded_name(self) -> str:
         return self.label or self.name
 
 
@@ -111,19 +127,21 @@ class ModelQuerySet(models.QuerySet["Model"]):
 
 
 class Model(models.Model):
+    """A model by the name that people and programs use."""
+
     class Capability(models.TextChoices):
-        CHAT = "chat", "chat completions"
-        IMAGES = "images", "images"
-        EMBEDDINGS = "embeddings", "embeddings"
+        CHAT = "chat", _("Chat completions")
+        IMAGES = "images", _("Images")
+        EMBEDDINGS = "embeddings", _("Embeddings")
 
         @classmethod
-        def of(cls, endpoint: Endpoint) -> "Model.Capability":
+        def for_endpoint(cls, endpoint: Endpoint) -> "Model.Capability":
             return {Endpoint.CHAT: cls.CHAT, Endpoint.EMBEDDINGS: cls.EMBEDDINGS}.get(
                 endpoint, cls.IMAGES
             )
 
     name = models.CharField(
-        max_length=200, unique=True, help_text="what people and programs call it"
+        max_length=200, unique=True, help_text=_("The name that people and programs use.")
     )
     capabilities = ArrayField(
         models.CharField(max_length=20, choices=Capability), default=default_capabilities
@@ -131,14 +149,17 @@ class Model(models.Model):
     groups = models.ManyToManyField(
         Group,
         blank=True,
-        help_text="who may use it; nobody chosen: everyone. For all others it does not exist",
+        help_text=_(
+            "Groups that may use this model; it does not exist for anyone else. "
+            "None selected: everyone may use it."
+        ),
     )
     offered = models.BooleanField(
-        "on the pages",
+        _("on the pages"),
         default=True,
-        help_text="whether the gateway's own pages offer it; programs may use it either way",
+        help_text=_("The gateway's own pages offer it. Programs may use it in any case."),
     )
-    enabled = models.BooleanField(default=True, help_text="whether it may be used at all")
+    enabled = models.BooleanField(default=True, help_text=_("It may be used."))
     made = models.DateTimeField(auto_now_add=True)
 
     objects = ModelQuerySet.as_manager()
@@ -148,43 +169,46 @@ class Model(models.Model):
 
 
 class Route(models.Model):
-    """One place where a model is found. The first by order is asked; the next where the one before fails before its first byte."""
+    """An upstream that serves a model.
+
+    Routes are tried in order: the next one when one fails before its first byte.
+    """
 
     model = models.ForeignKey(Model, models.CASCADE, related_name="routes")
-    order = models.PositiveSmallIntegerField(default=1, help_text="1 is asked first")
+    order = models.PositiveSmallIntegerField(default=1, help_text=_("1 is tried first."))
     upstream = models.ForeignKey(
         Upstream,
         models.PROTECT,
         null=True,
         blank=True,
         related_name="routes",
-        help_text="empty: LLM_ENDPOINT of the environment",
+        help_text=_("Empty: LLM_ENDPOINT from the environment."),
     )
     upstream_model = models.CharField(
-        "its name there", max_length=200, blank=True, help_text="empty: the same"
+        _("name at the upstream"), max_length=200, blank=True, help_text=_("Empty: the same name.")
     )
     prompt_price = models.DecimalField(
-        "price of input",
+        _("input price"),
         max_digits=12,
         decimal_places=6,
         null=True,
         blank=True,
         validators=NOT_NEGATIVE,
-        help_text="US$ a million tokens; empty: list price",
+        help_text=_("US$ per million tokens. Empty: list price."),
     )
     completion_price = models.DecimalField(
-        "price of output",
+        _("output price"),
         max_digits=12,
         decimal_places=6,
         null=True,
         blank=True,
         validators=NOT_NEGATIVE,
-        help_text="US$ a million tokens; empty: list price",
+        help_text=_("US$ per million tokens. Empty: list price."),
     )
 
     class Meta:
         ordering = ("order", "id")
 
     def __str__(self) -> str:
-        there = f" ({self.upstream_model})" if self.upstream_model else ""
-        return f"{self.upstream.name if self.upstream else 'LLM_ENDPOINT'}{there}"
+        name = self.upstream.name if self.upstream else "LLM_ENDPOINT"
+        return f"{name} ({self.upstream_model})" if self.upstream_model else name

@@ -1,6 +1,10 @@
-"""Use cases: what a person may choose to have a model do. Each is a system prompt, which goes ahead of the question and stays on the server."""
+"""Use cases: what a person may choose to have a model do.
+
+Each is a system prompt, which goes ahead of the question and stays on the server.
+"""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from conversations import database
 from conversations.aged_cache import AgedCache
@@ -10,28 +14,34 @@ ALL = "all"  # the one key under which they are kept
 
 
 class UseCase(models.Model):
-    """A call keeps the name, and the prompt as its system message: what is changed or deleted here changes no record."""
+    """A system prompt to choose by name.
+
+    A call keeps the name, and the prompt as its system message: a change here changes no record.
+    """
 
     name = models.CharField(max_length=60, unique=True)
     description = models.CharField(
-        max_length=80, blank=True, help_text="what people read beside the name"
+        max_length=80, blank=True, help_text=_("People read it beside the name.")
     )
     prompt = models.TextField(
-        "system prompt",
+        _("system prompt"),
         max_length=20_000,
         blank=True,
-        help_text="sent ahead of the question, and never shown on a page; empty: nothing is",
+        help_text=_("Sent before the question and never shown to the person asking. May be empty."),
     )
     model = models.CharField(
         max_length=200,
         blank=True,
         db_default="",
-        help_text="chosen along with it, where the person may use it; empty: the one that was chosen before stays",
+        help_text=_(
+            "Selected together with the use case, if the person may use it. "
+            "Empty: the model that was selected before stays."
+        ),
     )
     order = models.PositiveSmallIntegerField(
-        default=0, help_text="place in the list; the first is chosen at the start"
+        default=0, help_text=_("Position in the list. The first is the default.")
     )
-    enabled = models.BooleanField(default=True, help_text="whether it can be chosen")
+    enabled = models.BooleanField(default=True, help_text=_("People can choose it."))
 
     def __str__(self) -> str:
         return self.name
@@ -41,12 +51,12 @@ class UseCase(models.Model):
         return [{"role": "system", "content": self.prompt}] if self.prompt.strip() else []
 
 
-def offered() -> list[UseCase]:
-    """Those that can be chosen, as they were at most conversations.aged_cache.OLDEST seconds ago."""
+def list_offered() -> list[UseCase]:
+    """Return those to choose from, at most conversations.aged_cache.OLDEST seconds old."""
     return cached.get(ALL)
 
 
-def _read(_: str) -> list[UseCase]:
+def _read(key: str) -> list[UseCase]:
     return list(UseCase.objects.filter(enabled=True).order_by("order", "name"))
 
 

@@ -77,7 +77,7 @@ class AskForm(forms.Form):
     def __init__(self, *args: Any, models: list[str], **kwargs: Any) -> None:
         """With no models to choose from, the name is typed."""
         super().__init__(*args, **kwargs)
-        self.use_cases = cases.offered()
+        self.use_cases = cases.list_offered()
         if not self.initial.get("model") and (preset := self._preset()) in models:
             self.initial["model"] = preset
         chosen = self.data.get("model") or self.initial.get("model")

@@ -1,6 +1,6 @@
 """A person's own API keys: listed, made, revoked. A secret is shown on the page that answers the form, and nowhere again.
 
-Every key is reached through ApiKey.objects.of(request.user), so a stranger's is not there at all.
+Every key is reached through ApiKey.objects.owned_by(request.user), so a stranger's is not there at all.
 """
 
 import json
@@ -43,7 +43,7 @@ def keys(request) -> HttpResponse:
             "key_made.html",
             {"key": key, "secret": secret, "example": example(request, key, secret)},
         )
-    mine = ApiKey.objects.of(request.user).newest_first()
+    mine = ApiKey.objects.owned_by(request.user).newest_first()
     return render(
         request, "keys.html", {"keys": mine, "form": form}, status=400 if form.errors else 200
     )
@@ -51,7 +51,7 @@ def keys(request) -> HttpResponse:
 
 @render_page
 def revoke(request, number: int) -> HttpResponse:
-    key = get_object_or_404(ApiKey.objects.of(request.user), pk=number)
+    key = get_object_or_404(ApiKey.objects.owned_by(request.user), pk=number)
     if request.method != "POST":
         return render(request, "revoke_key.html", {"key": key})
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""API keys in the admin: made there, shown once, revoked there; never changed, never readable again."""
+"""API keys in the admin: created, shown once, revoked; never changed, never readable again."""
 
 from datetime import timedelta
 from hashlib import sha256
@@ -69,7 +69,10 @@ def test_a_new_keys_secret_is_shown_this_once(admin, alice):
         ({"scopes": []}, "required"),
         ({"scopes": ["root"]}, "Select a valid choice"),
         ({"scopes": ["export"]}, "needs the addresses"),
-        ({"scopes": ["export"], "addresses": "192.0.2.1\nmy office"}, "no address and no network"),
+        (
+            {"scopes": ["export"], "addresses": "192.0.2.1\nmy office"},
+            "is not an address or a network",
+        ),
         ({"expires_0": "2020-01-01"}, "expires in the future"),
         ({"expires_0": "2999-01-01"}, "365 days at most"),
     ],

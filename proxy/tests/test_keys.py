@@ -58,7 +58,7 @@ def test_a_key_is_made_and_its_secret_shown_this_once(hers, alice):
 
 def test_the_list_says_what_there_is(hers, alice):
     key, _ = ApiKey.make(alice, "nightly job", scopes=["chat", "images"])
-    key.used(timezone.now())
+    key.mark_used(timezone.now())
     ApiKey.make(alice, "old one", expires=timezone.now() - timedelta(days=1))
     ApiKey.make(alice, "lost one")[0].revoke()
     ApiKey.make(person("bob"), "bob's own")

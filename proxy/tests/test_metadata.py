@@ -264,8 +264,10 @@ def test_a_lead_has_it_assessed_and_reads_it_and_a_reviewer_does_neither(upstrea
     )
     assert not ProcrastinateJob.objects.exists()
     answer = lea.post(f"/admin/assess/{hers.id}/", follow=True)
-    assert "A model is asked." in answer.content.decode()
-    assert "asked already" in lea.post(f"/admin/assess/{hers.id}/", follow=True).content.decode()
+    assert "The assessment has started." in answer.content.decode()
+    assert (
+        "already under way" in lea.post(f"/admin/assess/{hers.id}/", follow=True).content.decode()
+    )
     assert AuditEvent.objects.doing("assessment").get().conversation == hers.id
     do_jobs()
     while sealing.seal():

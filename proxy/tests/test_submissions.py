@@ -30,7 +30,7 @@ from conversations.record import attachments
 from conversations.tests.calls import answer, person, turn, user
 from proxy.jobs import submissions
 from proxy.models import Submission, SubmissionFeed
-from proxy.models.submission import FAILURES, REFUSALS, pause
+from proxy.models.submission import FAILURES, REFUSALS, pause_after
 from proxy.tests.gateway import (
     ALICE,
     CANARY,
@@ -415,7 +415,7 @@ def test_retry_after_holds_for_all(on, receiver, wish):
 def test_pauses_double_and_end():
     with override_settings(SUBMISSIONS_PAUSE=2, SUBMISSIONS_LONGEST_PAUSE=300):
         for tries, most in ((1, 2), (2, 4), (5, 32), (9, 300), (10_000, 300)):
-            found = {pause(tries) for _ in range(20)}
+            found = {pause_after(tries) for _ in range(20)}
             assert most / 2 <= min(found) < max(found) <= most
     assert [
         submissions.seconds(text)

@@ -1,4 +1,7 @@
-"""Upstreams and models in the admin: the rules hold in the form, changes are evidence, and what the environment sets is shown."""
+"""Upstreams and models in the admin.
+
+The form holds the rules, changes are evidence, and what the environment sets is shown.
+"""
 
 import json
 import socket
@@ -74,7 +77,7 @@ def test_an_upstream_is_made_and_changed_and_both_are_evidence(admin):
         == 302
     )
     row = Upstream.objects.get()
-    assert (row.in_record, row.first_byte, row.silence, row.most_open) == ("OURS", 20, None, 8)
+    assert (row.recorded_name, row.first_byte, row.silence, row.most_open) == ("OURS", 20, None, 8)
     assert (
         admin.post(
             f"{UPSTREAMS}{row.pk}/change/", form(base_url="https://192.0.2.2/v1")

@@ -31,7 +31,7 @@ def list_models(owner: int, offered: Endpoint | None = None) -> list[Json]:
         if model.usable_by(owner)
         and (
             offered is None
-            or (model.offered and Model.Capability.of(offered) in model.capabilities)
+            or (model.offered and Model.Capability.for_endpoint(offered) in model.capabilities)
         )
     ]
     if settings.PASS_OTHER_MODELS:

@@ -124,7 +124,7 @@ def find_way(
         return Way(endpoint, body, (environment_route(endpoint, pages),))
     if not found.usable_by(owner):
         raise faults.model_not_found()
-    if Model.Capability.of(endpoint) not in found.capabilities:
+    if Model.Capability.for_endpoint(endpoint) not in found.capabilities:
         raise faults.endpoint_not_supported(endpoint)
     return Way(
         endpoint,
@@ -257,7 +257,7 @@ def make_route(row: Upstream, rates: Rates = Rates()) -> Route:  # noqa: B008 - 
     target = Target(
         row.kind,
         row.base_url,
-        row.in_record,
+        row.recorded_name,
         credential,
         rates.model,
         api_version=row.api_version,
