@@ -1,4 +1,4 @@
-"""/api: the classic gateway's calls as its own clients make them, and REST for one's own conversations."""
+"""/api: the classic gateway's calls as its own clients make them, and REST for conversations."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""The old page, as it behaves behind a cloud gateway that cuts calls: what it lost, it polls for."""
+"""The old page behind a cloud gateway that cuts calls: it polls for what it lost."""
 
 from conversations.models import Conversation, Snapshot, User
 from proxy.models import ApiKey

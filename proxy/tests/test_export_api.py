@@ -1,4 +1,4 @@
-"""GET /api/export.csv and .jsonl: who may, which rows, once each, and what stands on the audit trail before them."""
+"""GET /api/export.csv and .jsonl: rights, rows, each once, and the audit event before them."""
 
 import csv
 import io
@@ -66,7 +66,7 @@ def seal() -> None:
         pass
 
 
-# Who ------------------------------------------------------------------------------------------------------------
+# Who ----------------------------------------------------------------------------------------------
 
 
 def refused(response) -> tuple[int, str]:
@@ -115,7 +115,7 @@ def test_departments_hold(rita, bearer):
     assert refused(pull(bearer, user="alice")) == (400, "invalid_request")
 
 
-# Which rows -----------------------------------------------------------------------------------------------------
+# Which rows ---------------------------------------------------------------------------------------
 
 
 def test_the_filter(bearer):
@@ -227,7 +227,7 @@ def test_no_more_rows_than_the_key_may_have_in_a_day(rita):
     ] == [3, 2]
 
 
-# What is said of it ---------------------------------------------------------------------------------------------
+# What is said of it -------------------------------------------------------------------------------
 
 
 def test_the_event_comes_before_the_first_byte(rita, bearer):

@@ -1,4 +1,7 @@
-"""openai-python against the gateway: the current one and the last 1.x. Each asserts what the caller got, and the row."""
+"""openai-python against the gateway: the current one and the last 1.x.
+
+Each test asserts what the caller got, and the row.
+"""
 
 import base64
 import json
@@ -90,7 +93,7 @@ def png(*, noise: int = 0) -> bytes:
     )
 
 
-# What works -----------------------------------------------------------------------------------------------------
+# What works ---------------------------------------------------------------------------------------
 
 
 def test_a_chat(use):
@@ -241,7 +244,7 @@ def test_models(use):
     assert use("model", model_name="gpt-4o-mini") == "gpt-4o-mini"
 
 
-# What does not --------------------------------------------------------------------------------------------------
+# What does not ------------------------------------------------------------------------------------
 
 ELSEWHERE = {"x-conversation-id": "0199a8f0-0000-7000-8000-000000000000"}
 

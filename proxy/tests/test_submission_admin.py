@@ -1,4 +1,7 @@
-"""The dead-letter list: seen with its backlog, sent again, on the audit trail; no secret and no word of a call is in it."""
+"""The dead-letter list: seen with its backlog, sent again, on the audit trail.
+
+No secret and no word of a call is in it.
+"""
 
 import pytest
 from django.contrib.auth.models import Permission

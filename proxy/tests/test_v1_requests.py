@@ -1,4 +1,7 @@
-"""What a program may send to /v1: every bad request gets the one error shape, and one refused snapshot where the caller is known."""
+"""What a program may send to /v1.
+
+Every bad request gets the one error shape, and one refused snapshot where the caller is known.
+"""
 
 import http.client
 import json
@@ -29,7 +32,10 @@ from proxy.tests.gateway import (
 from proxy.tests.wire import json_reply
 
 JSON = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "%s"}], "x": %s}'
-FILE = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n\r\n'
+FILE = (
+    b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n'
+    b"Content-Type: image/png\r\n\r\n\x89PNG\r\n\r\n"
+)
 PROMPT = b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nMore sky\r\n'
 
 
@@ -37,7 +43,7 @@ def deep(levels: int) -> bytes:
     return b"[" * levels + b"]" * levels
 
 
-# Bodies ---------------------------------------------------------------------------------------------------------
+# Bodies -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -210,7 +216,7 @@ def test_what_is_compressed_is_refused(gateway, recorded):
     assert recorded()[0].status == "refused"
 
 
-# Spellings that are good ----------------------------------------------------------------------------------------
+# Spellings that are good --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -272,7 +278,10 @@ def test_a_chunked_body_that_is_too_large(gateway, recorded, pieces):
 def test_a_body_that_is_larger_than_anybody_reads_is_refused_before_it_comes(gateway, recorded):
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
         client.sendall(
-            f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\nContent-Length: 999999999999\r\n\r\n".encode()
+            (
+                f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n"
+                "Content-Length: 999999999999\r\n\r\n"
+            ).encode()
         )
         assert client.recv(100).startswith(b"HTTP/1.1 413")
     assert recorded()[0].error_code == "request_too_large"
@@ -282,7 +291,10 @@ def test_a_body_that_is_larger_than_anybody_reads_is_refused_before_it_comes(gat
 def test_a_caller_that_breaks_off_its_request(gateway, recorded, head):
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
         client.sendall(
-            f'POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n{head}\r\n\r\n9\r\n{{"model":'.encode()
+            (
+                f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n"
+                f'{head}\r\n\r\n9\r\n{{"model":'
+            ).encode()
         )
     assert recorded()[0].status == "refused"
 
@@ -299,7 +311,10 @@ def test_a_caller_that_breaks_off_its_request(gateway, recorded, head):
 def test_framing_that_two_servers_could_read_differently_is_refused(gateway, recorded, framing):
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
         client.sendall(
-            f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n{framing}\r\n\r\n0\r\n\r\n".encode()
+            (
+                f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n"
+                f"{framing}\r\n\r\n0\r\n\r\n"
+            ).encode()
         )
         reply = b"".join(iter(lambda: client.recv(65536), b""))
     assert reply[9:12] in (b"400", b"501", b"413", b"415")
@@ -314,7 +329,10 @@ def test_stream_false_is_no_stream(gateway, recorded, demo_upstream, stream):
 
 
 def test_a_key_twice_cannot_smuggle(gateway, demo_upstream):
-    body = b'{"model": "gpt-4", "model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}'
+    body = (
+        b'{"model": "gpt-4", "model": "gpt-4o-mini", '
+        b'"messages": [{"role": "user", "content": "hi"}]}'
+    )
     assert gateway.call(CHAT, body, ALICE).status == 200
     assert demo_upstream.seen[-1]["raw"].count(b'"model"') == 1
     assert demo_upstream.seen[-1]["body"]["model"] == "gpt-4o-mini"
@@ -371,7 +389,7 @@ def test_many_calls_over_one_connection(gateway, recorded):
     assert sorted(snapshot.status for snapshot in recorded(12)) == ["ok"] * 6 + ["refused"] * 6
 
 
-# Paths, methods and keys ----------------------------------------------------------------------------------------
+# Paths, methods and keys --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -523,7 +541,10 @@ def test_headers_that_the_server_refuses_are_refused_in_the_same_shape(gateway, 
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
         body = json.dumps(chat("hello"))
         client.sendall(
-            f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nx-api-key: {BOB}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{lines}\r\n{body}".encode()
+            (
+                f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nx-api-key: {BOB}\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n{lines}\r\n{body}"
+            ).encode()
         )
         reply = b"".join(iter(lambda: client.recv(65536), b""))
     head, _, body = reply.partition(b"\r\n\r\n")
@@ -533,12 +554,18 @@ def test_headers_that_the_server_refuses_are_refused_in_the_same_shape(gateway, 
 
 
 def test_a_body_longer_than_it_says_is_in_no_log(gateway):
-    """What follows would be the next request's first line. The log of each gateway is searched when it has ended."""
+    """What follows would be the next request's first line.
+
+    The log of each gateway is searched when it has ended.
+    """
     body = json.dumps(chat(marked())).encode()
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
         rest = f"\r\nGET /?{CANARY} {CANARY}\r\n\r\n".encode()
         client.sendall(
-            f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nx-api-key: {BOB}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            (
+                f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nx-api-key: {BOB}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n"
+            ).encode()
             + body
             + rest
         )
@@ -547,7 +574,7 @@ def test_a_body_longer_than_it_says_is_in_no_log(gateway):
     assert b"HTTP/1.1 400 Bad Request" in reply
 
 
-# Models ---------------------------------------------------------------------------------------------------------
+# Models -------------------------------------------------------------------------------------------
 
 
 def test_models_are_listed_and_found_by_encoded_names(started, wire):

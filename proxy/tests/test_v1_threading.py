@@ -1,4 +1,7 @@
-"""Which conversation a call belongs to, as programs see it: by its history, by a name for it, and never another person's."""
+"""Which conversation a call belongs to, as programs see it.
+
+By its history, or by a name for it; never another person's.
+"""
 
 import json
 from uuid import UUID
@@ -17,7 +20,7 @@ def answer(text):
     return {"role": "assistant", "content": text}
 
 
-# By its history -------------------------------------------------------------------------------------------------
+# By its history -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -136,7 +139,7 @@ def test_a_turn_that_was_cut_off_is_continued_too(gateway):
     assert second.root == cut.root
 
 
-# By name --------------------------------------------------------------------------------------------------------
+# By name ------------------------------------------------------------------------------------------
 
 
 def test_a_conversation_that_the_caller_names(gateway, demo_upstream):
@@ -251,7 +254,7 @@ def test_a_session_of_embeddings_has_no_messages(gateway):
     assert again.root == root
 
 
-# A key that speaks for many -------------------------------------------------------------------------------------
+# A key that speaks for many -----------------------------------------------------------------------
 
 
 def test_a_shared_key_threads_only_by_whom_it_speaks_for(gateway, demo_upstream):
@@ -289,7 +292,7 @@ def test_odd_names_of_end_users(gateway, user):
     assert rebuild.rebuild_request(the(reply))["user"] == user
 
 
-# Growth ---------------------------------------------------------------------------------------------------------
+# Growth -------------------------------------------------------------------------------------------
 
 
 def test_a_conversation_of_many_turns_grows_by_a_turn_at_a_time(gateway):
