@@ -18,6 +18,7 @@ from rest_framework.request import Request
 
 from conversations import database
 from conversations.aged_cache import AgedCache
+from conversations.gateway_request import GatewayRequest
 
 from ..models import ApiKey, key
 
@@ -56,7 +57,7 @@ def get_caller(request: Request) -> Caller:
 
 def client_address(request: Request) -> str | None:
     """Return the address that the middleware of llmgateway determined."""
-    return getattr(request._request, "client_address", None)
+    return cast(GatewayRequest, request._request).client_address
 
 
 def describe_sender(request: Request) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from . import rest
 from .authentication import KeyOrSession, describe_sender, get_caller
 from .conversations import OwnView
 from .errors import as_fault
-from .openai import ChatCompletions, ImageGenerations, invalid, read_messages, read_model, with_ids
+from .openai import ChatCompletions, ImageGenerations, read_messages, read_model, with_ids
 from .params import read_limit, read_text, read_uuid, refuse_unknown
 
 POLL_AGE = timedelta(minutes=15)  # of the oldest call that checkchat finds
@@ -210,7 +210,7 @@ class ImageGeneration(ImageGenerations):
         super().read(request, call_request)
         if prices.image_cost(call_request.body) is None:
             sizes = ", ".join(prices.IMAGE)
-            raise invalid(
+            raise faults.invalid_request(
                 "size",
                 f"There is no price for a picture of this size by this model. Sizes: {sizes}.",
             )

@@ -29,7 +29,6 @@ from .. import faults
 from ..models import ApiKey
 from .authentication import get_caller
 from .conversations import OwnView
-from .openai import invalid
 from .params import read_date, refuse_unknown
 
 TABLES: dict[str, type[Format]] = {
@@ -103,7 +102,7 @@ class TableExport(ExportView):
         refuse_unknown(request, *FILTERS, "purpose", "after", "of")
         name = request.GET.get("of", TurnsFormat.name)
         if name not in TABLES:
-            raise invalid("of", f"`of` must be one of {', '.join(TABLES)}.")
+            raise faults.invalid_request("of", f"`of` must be one of {', '.join(TABLES)}.")
         return TABLES[name](names)
 
 
@@ -121,16 +120,18 @@ def read_pull(request: Request, names: Names) -> Pull:
     filters = {name: query[name] for name in FILTERS if name in query}
     purpose = " ".join(query.get("purpose", "").split())
     if not 0 < len(purpose) <= MAX_PURPOSE:
-        raise invalid(
+        raise faults.invalid_request(
             "purpose",
             f"`purpose` is missing: why the log is exported, in up to {MAX_PURPOSE} characters.",
         )
     for name, choices in (("status", Snapshot.Status.values), ("kind", Snapshot.Kind.values)):
         if name in filters and filters[name] not in choices:
-            raise invalid(name, f"`{name}` must be one of {', '.join(choices)}.")
+            raise faults.invalid_request(name, f"`{name}` must be one of {', '.join(choices)}.")
     after = query.get("after", "0")
     if not (after.isascii() and after.isdigit() and len(after) <= 18):
-        raise invalid("after", "`after` must be the x-next-cursor of an earlier export, or 0.")
+        raise faults.invalid_request(
+            "after", "`after` must be the x-next-cursor of an earlier export, or 0."
+        )
     calls = filter_calls(filters, names)
     begin = int(after)
     if "since" in filters:
@@ -163,14 +164,14 @@ def find_owner(name: str, names: Names) -> User:
         candidates = people.filter(id__in=names.find(name, 2))
         person = next((each for each in candidates if names.name(each) == name), None)
     if person is None:
-        raise invalid("user", "There is no such user name.")
+        raise faults.invalid_request("user", "There is no such user name.")
     return person
 
 
 def read_day(value: str, name: str) -> datetime:
     day = read_date(value, name)
     if not 1970 <= day.year < 9000:
-        raise invalid(name, f"`{name}` must be a day that a call can be of.")
+        raise faults.invalid_request(name, f"`{name}` must be a day that a call can be of.")
     return day
 
 

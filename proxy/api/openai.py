@@ -106,7 +106,9 @@ class ChatCompletions(CallView):
         if body.get("stream"):
             options = body.get("stream_options") or {}
             if not isinstance(options, dict):
-                raise invalid("stream_options", "`stream_options` must be an object.")
+                raise faults.invalid_request(
+                    "stream_options", "`stream_options` must be an object."
+                )
             self.usage_wanted = bool(options.get("include_usage"))
             call_request.body = body | {"stream_options": options | {"include_usage": True}}
 
@@ -168,7 +170,7 @@ class ImageEdits(CallView):
         prompt = {"type": "text", "text": read_prompt(call_request.body)}
         call_request.messages = [{"role": "user", "content": [prompt, *content]}]
         if not content:
-            raise invalid("image", "Send at least one file as `image` or `image[]`.")
+            raise faults.invalid_request("image", "Send at least one file as `image` or `image[]`.")
         refuse_streaming(call_request.body)
         self.form = parts
 
@@ -194,7 +196,7 @@ def parse_multipart(request: Request, body: bytes) -> tuple[QueryDict, MultiValu
     try:
         return MultiPartParser(meta, BytesIO(body), [InMemoryUpload()], "utf-8").parse()
     except (MultiPartParserError, SuspiciousOperation):
-        raise invalid(None, "The multipart body cannot be read.") from None
+        raise faults.invalid_request(None, "The multipart body cannot be read.") from None
 
 
 def read_picture(upload: UploadedFile) -> Picture:
@@ -212,7 +214,7 @@ class Embeddings(CallView):
     def read(self, request: Request, call_request: CallRequest) -> None:
         super().read(request, call_request)
         if not call_request.body.get("input"):
-            raise invalid("input", "`input` is missing: a text, or a list of texts.")
+            raise faults.invalid_request("input", "`input` is missing: a text, or a list of texts.")
 
 
 class ModelList(APIView):
@@ -251,42 +253,46 @@ def with_ids(response: R, exchange: Exchange) -> R:
     return response
 
 
-def invalid(param: str | None, text: str) -> Fault:
-    return faults.invalid_request(param, text)
-
-
 def read_model(body: Json, default: str | None = None) -> str:
     model = body.get("model")
     model = default if model is None else model
     if not isinstance(model, str) or not 0 < len(model) <= 200 or not model.isprintable():
-        raise invalid("model", "`model` is missing: name the model that you want to ask.")
+        raise faults.invalid_request(
+            "model", "`model` is missing: name the model that you want to ask."
+        )
     return model
 
 
 def read_messages(body: Json) -> list[Json]:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise invalid("messages", "`messages` must be a list with at least one message.")
+        raise faults.invalid_request(
+            "messages", "`messages` must be a list with at least one message."
+        )
     if len(messages) > settings.MAX_MESSAGES:
-        raise invalid(
+        raise faults.invalid_request(
             "messages", f"More than {settings.MAX_MESSAGES:,} messages: begin a new conversation."
         )
     for i, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise invalid(f"messages[{i}]", "Each message must be an object with a `role`.")
+            raise faults.invalid_request(
+                f"messages[{i}]", "Each message must be an object with a `role`."
+            )
     return messages
 
 
 def read_prompt(body: Json) -> str:
     prompt = body.get("prompt")
     if not isinstance(prompt, str) or not prompt:
-        raise invalid("prompt", "`prompt` is missing: say what the picture shall show.")
+        raise faults.invalid_request(
+            "prompt", "`prompt` is missing: say what the picture shall show."
+        )
     return prompt
 
 
 def refuse_streaming(body: Json) -> None:
     if body.get("stream") not in (None, False, "false"):
-        raise invalid("stream", "Images are not streamed here: leave `stream` out.")
+        raise faults.invalid_request("stream", "Images are not streamed here: leave `stream` out.")
 
 
 def set_conversation(meta: Mapping[str, Any], call_request: CallRequest) -> None:
@@ -303,7 +309,9 @@ def set_conversation(meta: Mapping[str, Any], call_request: CallRequest) -> None
     key = meta.get("HTTP_X_SESSION_ID") or meta.get("HTTP_X_CLAUDE_CODE_SESSION_ID")
     if key:
         if len(key) > 200 or not key.isprintable():
-            raise invalid("x-session-id", "A session id has at most 200 printable characters.")
+            raise faults.invalid_request(
+                "x-session-id", "A session id has at most 200 printable characters."
+            )
         call_request.session_key = key
 
 

@@ -21,7 +21,6 @@ from .. import faults
 from ..models import ApiKey
 from .authentication import get_caller
 from .conversations import OwnView
-from .openai import invalid
 from .params import read_date, refuse_unknown
 
 
@@ -39,7 +38,7 @@ class UsageView(OwnView):
         if ApiKey.Scope.USAGE not in caller.scopes:
             raise faults.scope_missing("This key may not ask for usage figures.")
         if of_whom not in ("me", "everyone"):
-            raise invalid("of", "`of` must be me or everyone.")
+            raise faults.invalid_request("of", "`of` must be me or everyone.")
         period = read_period(request.query_params)
         if of_whom == "me":
             return Response(report_to_json(Report(period, owner=caller.owner)))
@@ -78,7 +77,7 @@ def read_period(query: Mapping[str, str]) -> Period:
             return Period(read_date(query["since"], "since").date(), until)
         return Period(until - timedelta(days=29), until)
     except (ValueError, OverflowError) as problem:
-        raise invalid("since", str(problem)) from None
+        raise faults.invalid_request("since", str(problem)) from None
 
 
 def report_to_json(report: Report) -> Json:
