@@ -1,4 +1,4 @@
-"""The admin site: the pages of its models, and the desk's own beside them, in the index for those who may open them."""
+"""The admin site: pages of models, and the desk's own pages for accounts that may open them."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -12,37 +12,32 @@ class Desk(admin.AdminSite):
     index_title = "Review and administration"
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        from .admin import (
-            export,
-            queue,
-            report,
-            reveal,  # they need the site
-        )
+        from .admin import export, queue, report, reveal  # they need the site
 
+        view = self.admin_view
         return [
-            path("usage/", self.admin_view(report.page), name="usage-report"),
-            path("usage/<slug:panel>.csv", self.admin_view(report.csv), name="usage-csv"),
-            path("exports/", self.admin_view(export.listed), name="exports"),
-            path("exports/new/", self.admin_view(export.new), name="export-new"),
-            path("exports/<uuid:id>/", self.admin_view(export.page), name="export"),
+            path("usage/", view(report.page), name="usage-report"),
+            path("usage/<slug:panel>.csv", view(report.download_csv), name="usage-csv"),
+            path("exports/", view(export.list_page), name="exports"),
+            path("exports/new/", view(export.new_page), name="export-new"),
+            path("exports/<uuid:pk>/", view(export.page), name="export"),
+            path("exports/<uuid:pk>/progress/", view(export.progress), name="export-progress"),
+            path("exports/<uuid:pk>/cancel/", view(export.cancel), name="export-cancel"),
+            path("exports/<uuid:pk>/all.zip", view(export.download_zip), name="export-zip"),
             path(
-                "exports/<uuid:id>/progress/",
-                self.admin_view(export.progress),
-                name="export-progress",
-            ),
-            path("exports/<uuid:id>/cancel/", self.admin_view(export.cancel), name="export-cancel"),
-            path("exports/<uuid:id>/all.zip", self.admin_view(export.whole), name="export-zip"),
-            path(
-                "exports/<uuid:id>/files/<str:name>",
-                self.admin_view(export.one),
+                "exports/<uuid:pk>/files/<str:name>",
+                view(export.download_file),
                 name="export-file",
             ),
-            path("reveal/", self.admin_view(reveal.page), name="search-by-name"),
-            path("reveal/<uuid:id>/", self.admin_view(reveal.page), name="reveal"),
-            path("queue/", self.admin_view(queue.page), name="review-queue"),
-            path("queue/next/", self.admin_view(queue.claim_next), name="review-next"),
-            path("queue/no-issue/", self.admin_view(queue.in_bulk), name="review-bulk"),
-            path("queue/<uuid:id>/<slug:what>/", self.admin_view(queue.act), name="review-act"),
+            path("reveal/", view(reveal.page), name="search-by-name"),
+            path("reveal/<uuid:pk>/", view(reveal.page), name="reveal"),
+            path("queue/", view(queue.page), name="review-queue"),
+            path("queue/next/", view(queue.claim_next), name="review-next"),
+            path("queue/no-issue/", view(queue.decide_many), name="review-bulk"),
+            path("queue/<uuid:pk>/claim/", view(queue.claim), name="review-claim"),
+            path("queue/<uuid:pk>/release/", view(queue.release), name="review-release"),
+            path("queue/<uuid:pk>/assign/", view(queue.assign), name="review-assign"),
+            path("queue/<uuid:pk>/decide/", view(queue.decide), name="review-decide"),
             *super().get_urls(),
         ]
 
@@ -52,14 +47,14 @@ class Desk(admin.AdminSite):
         return super().index(request, {"tiles": home.tiles(request)} | (extra_context or {}))
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list:
-        """With the pages that belong to no model, where this person may open them."""
+        """Add the pages that belong to no model, where the account may open them."""
         apps = super().get_app_list(request, app_label)
         pages = [
             ("Review queue", "admin:review-queue", "decide"),
             ("Exports", "admin:exports", "export_content"),
             ("Usage report", "admin:usage-report", "view_usage"),
         ]
-        found = [
+        entries = [
             {
                 "name": name,
                 "object_name": name,
@@ -70,15 +65,15 @@ class Desk(admin.AdminSite):
             for name, url, right in pages
             if may(request.user, right)
         ]
-        if found and app_label is None:
+        if entries and app_label is None:
             apps.insert(
                 0,
                 {
                     "name": "Review desk",
                     "app_label": "desk",
-                    "app_url": found[0]["admin_url"],
+                    "app_url": entries[0]["admin_url"],
                     "has_module_perms": True,
-                    "models": found,
+                    "models": entries,
                 },
             )
         return apps

@@ -11,11 +11,13 @@ def count(value: int | None) -> str:
 def dollars(value: Decimal | None) -> str:
     if value is None:
         return "–"
-    return "$0" if not value else "< $0.0001" if value < Decimal("0.0001") else f"${value:,.4f}"
+    if not value:
+        return "$0"
+    return "< $0.0001" if value < Decimal("0.0001") else f"${value:,.4f}"
 
 
 def short(value: float) -> str:
-    """To three digits: 12, 12.3k, 1.23M."""
+    """Round to three digits: 12, 12.3k, 1.23M."""
     for size, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g}{name}"
@@ -23,19 +25,17 @@ def short(value: float) -> str:
 
 
 def money(value: Decimal) -> str:
-    """A sum: to the cent, where there are cents."""
+    """Round a sum to the cent, where there are cents."""
     return f"${value:,.2f}" if value >= 1 else dollars(value)
 
 
 def spent(seconds: float) -> str:
-    """Work, roughly: 40 s, 12 min, 3.5 h."""
-    return (
-        f"{seconds:.0f}\xa0s"
-        if seconds < 60
-        else f"{seconds / 60:.0f}\xa0min"
-        if seconds < 3600
-        else f"{seconds / 3600:,.1f}\xa0h"
-    )
+    """Round hours of work: 40 s, 12 min, 3.5 h."""
+    if seconds < 60:
+        return f"{seconds:.0f}\xa0s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f}\xa0min"
+    return f"{seconds / 3600:,.1f}\xa0h"
 
 
 def lasting(value: timedelta | None) -> str:

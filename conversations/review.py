@@ -1,6 +1,7 @@
-"""The review of conversations: into the queue, claimed for a while, decided, and back when they go on.
+"""The review of conversations: how they enter the queue, are claimed, decided, and come back.
 
-Every change is one transaction with its event on the audit trail. A claim is a lease: who walks away holds nothing for long.
+Every change is one transaction with its event on the audit trail. A claim is a lease, so a reviewer
+who walks away holds nothing for long.
 """
 
 import hmac
@@ -10,11 +11,15 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import AnonymousUser
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, Snapshot, User
+from .models.review import ReviewQuerySet
 from .people import audit
 from .people.access import may, readable
 
@@ -25,34 +30,41 @@ DUE = {
     Review.Severity.HIGH: timedelta(days=1),
 }
 BULK = 200  # conversations that one decision in bulk is about, at most
-Action, Source, State, Severity = AuditEvent.Action, Review.Source, Review.State, Review.Severity
+Action = AuditEvent.Action
+Source = Review.Source
+State = Review.State
+Severity = Review.Severity
 
 
 class ReviewRefused(Exception):
-    """What a reviewer may not do, or not now; the text is fit to show."""
+    """A change that a reviewer may not make, or not now; the text is fit to show."""
 
 
-OWN = "This is your own conversation: somebody else reviews it."
+OWN = gettext_lazy("This is your own conversation, so another reviewer must review it.")
 TAKEN = "{} is reviewing this conversation."
-WENT_ON = "The conversation went on since you opened it. Read what is new, then decide."
+WENT_ON = gettext_lazy(
+    "This conversation has continued since you opened it. Read the new messages, then decide."
+)
 
-# What is said after a decision has not been reviewed.
+# A decision does not cover calls that come after it.
 REOPEN = """
     UPDATE conversations_review review
-    SET state = 'waiting', source = 'reopened', severity = greatest(severity, 2), entered = now(), due = now() + %s, assignee_id = NULL, lease = NULL
+    SET state = 'waiting', source = 'reopened', severity = greatest(severity, 2),
+        entered = now(), due = now() + %s, assignee_id = NULL, lease = NULL
     FROM conversations_decision decision, conversations_snapshot call
-    WHERE call.id = ANY(%s) AND review.conversation_id = call.conversation_id AND review.state = 'decided'
+    WHERE call.id = ANY(%s) AND review.conversation_id = call.conversation_id
+        AND review.state = 'decided'
         AND decision.id = review.decision_id AND call.id > decision.newest"""
 
 
-# The queue ------------------------------------------------------------------------------------------------------
+# The queue ----------------------------------------------------------------------------------------
 
 
-def claim_next(request, among: QuerySet[Review]) -> Review | None:
-    """The gravest that is free, now this reviewer's. Two who ask at once get two."""
+def claim_next(request: HttpRequest, among: ReviewQuerySet) -> Review | None:
+    """Claim the gravest free review. Reviewers who ask at the same time get different ones."""
     now = timezone.now()
     with transaction.atomic():
-        free = among.free(now).not_of(request.user).gravest_first()  # type: ignore[attr-defined]
+        free = among.free(now).not_of(request.user).gravest_first()
         if not may(request.user, "lead"):
             free = free.exclude(source=Source.ESCALATED)
         review = free.select_for_update(skip_locked=True, of=("self",)).first()
@@ -61,99 +73,111 @@ def claim_next(request, among: QuerySet[Review]) -> Review | None:
     return review
 
 
-def claim(request, conversation: Conversation) -> Review:
-    """This one, in the queue or not. Raises Refused."""
-    _not_own(request.user, conversation)
+def claim(request: HttpRequest, conversation: Conversation) -> Review:
+    """Claim a conversation, in the queue or not. Raises ReviewRefused."""
+    _refuse_own(request.user, conversation)
     with transaction.atomic():
-        review, now = _entered(conversation, Source.CHOSEN), timezone.now()
-        _free_for(request.user, review, now)
+        review, now = _lock(conversation, Source.CHOSEN), timezone.now()
+        _refuse_held(request.user, review, now)
         _lease(request, review, now)
     return review
 
 
-def release(request, conversation: Conversation) -> None:
-    """Back into the queue, by who held it or by a Lead."""
+def release(request: HttpRequest, conversation: Conversation) -> None:
+    """Put a conversation back into the queue. Raises ReviewRefused."""
     with transaction.atomic():
         review = Review.objects.select_for_update().get(conversation=conversation)
         if review.assignee_id != request.user.pk and not may(request.user, "lead"):
-            raise ReviewRefused("Who holds it, or a Lead, gives it back.")
+            raise ReviewRefused(
+                _("Only the reviewer it is assigned to, or a Lead, can release this conversation.")
+            )
         review.assignee = review.lease = None
         review.save(update_fields=["assignee", "lease"])
         audit.record(request, Action.ASSIGNMENT, conversation, to=None)
 
 
-def assign(request, conversation: Conversation, to: User) -> Review:
-    """To somebody who may decide, for as long as it takes. Raises Refused."""
-    if not may(to, "decide"):
-        raise ReviewRefused(f"{to} does not review.")
-    _not_own(to, conversation)
-    if not readable(to, Conversation.objects.filter(pk=conversation.pk)).exists():
-        raise ReviewRefused(f"{to} reads other departments.")
+def assign(request: HttpRequest, conversation: Conversation, reviewer: User) -> Review:
+    """Assign a conversation to a reviewer, for as long as it takes. Raises ReviewRefused."""
+    if not may(reviewer, "decide"):
+        raise ReviewRefused(_("%(user)s is not a reviewer.") % {"user": reviewer})
+    _refuse_own(reviewer, conversation)
+    if not readable(reviewer, Conversation.objects.filter(pk=conversation.pk)).exists():
+        text = _("%(user)s may not read conversations of this department.")
+        raise ReviewRefused(text % {"user": reviewer})
     with transaction.atomic():
-        review = _entered(conversation, Source.ASSIGNED, Severity.RAISED)
-        review.state, review.assignee, review.lease = State.WAITING, to, None
+        review = _lock(conversation, Source.ASSIGNED, Severity.RAISED)
+        review.state, review.assignee = State.WAITING, reviewer
+        review.lease = None
         review.save(update_fields=["state", "assignee", "lease"])
-        audit.record(request, Action.ASSIGNMENT, conversation, to=to.get_username())
+        audit.record(request, Action.ASSIGNMENT, conversation, to=reviewer.get_username())
     return review
 
 
-def decide(
-    request,
-    conversation: Conversation,
-    disposition: str,
-    seen: UUID,
-    *,
-    reason: str = "",
-    note: str = "",
-) -> Decision:
-    """About all up to the call `seen`. Raises Refused: for one's own, for somebody else's claim, and where the conversation went on."""
-    _not_own(request.user, conversation)
-    if disposition == Decision.Disposition.VIOLATION and not reason.strip():
+def decide(request: HttpRequest, decision: Decision) -> None:
+    """Save a reviewer's decision about all calls up to `decision.newest`.
+
+    Raises ReviewRefused: about one's own conversation, about another reviewer's claim, and where
+    the conversation has gone on.
+    """
+    conversation = decision.conversation
+    _refuse_own(request.user, conversation)
+    if decision.disposition == Decision.Disposition.VIOLATION and not decision.reason.strip():
         raise ReviewRefused("A violation needs a reason.")
     with transaction.atomic():
-        review = _entered(conversation, Source.CHOSEN)
-        _free_for(request.user, review, timezone.now())
-        if newest(conversation) != seen:
+        review = _lock(conversation, Source.CHOSEN)
+        _refuse_held(request.user, review, timezone.now())
+        if newest(conversation) != decision.newest:
             raise ReviewRefused(WENT_ON)
-        decision = _decided(request, review, disposition, seen, reason, note)
+        _save(request, review, decision)
         audit.record(
-            request, Action.DECISION, conversation, decision=decision.pk, disposition=disposition
+            request,
+            Action.DECISION,
+            conversation,
+            decision=decision.pk,
+            disposition=decision.disposition,
         )
-    return decision
 
 
-def no_issue(request, conversations: Iterable[Conversation], reason: str) -> int:
-    """The Lead's decision about many, each a row of its own. How many: not those of their own, nor what others hold. Raises Refused."""
+def no_issue(request: HttpRequest, conversations: Iterable[Conversation], reason: str) -> int:
+    """Decide “no issue” about many conversations as a Lead, and return how many were decided.
+
+    Each decision is a row. The Lead's own conversations and those that other reviewers hold are
+    left out. Raises ReviewRefused.
+    """
     conversations = list(conversations)
     if len(conversations) > BULK:
-        raise ReviewRefused(f"At most {BULK} at once.")
+        text = _("You can decide at most %(number)d conversations at once.")
+        raise ReviewRefused(text % {"number": BULK})
     if not reason.strip():
-        raise ReviewRefused("A decision about many needs a reason.")
-    made, now = [], timezone.now()
+        raise ReviewRefused(_("Enter a reason for these decisions."))
+    decisions, now = [], timezone.now()
     with transaction.atomic():
         for conversation in sorted(conversations, key=lambda each: each.pk):
-            review, seen = _entered(conversation, Source.CHOSEN), newest(conversation)
-            if (
-                seen
-                and conversation.owner_id != request.user.pk
-                and not review.held_by_another(request.user, now)
-            ):
-                made.append(
-                    _decided(request, review, Decision.Disposition.NO_ISSUE, seen, reason, "")
-                )
+            review, seen = _lock(conversation, Source.CHOSEN), newest(conversation)
+            own = conversation.owner_id == request.user.pk
+            if own or not seen or review.held_by_another(request.user, now):
+                continue
+            decision = Decision(
+                conversation=conversation,
+                disposition=Decision.Disposition.NO_ISSUE,
+                newest=seen,
+                reason=reason,
+            )
+            _save(request, review, decision)
+            decisions.append(decision.pk)
         audit.record(
             request,
             Action.DECISION,
             of="many at once",
             disposition="no_issue",
             reason=reason,
-            decisions=[each.pk for each in made],
+            decisions=decisions,
         )
-    return len(made)
+    return len(decisions)
 
 
 def newest(conversation: Conversation) -> UUID | None:
-    """Its newest closed call."""
+    """Return the id of the newest closed call."""
     return (
         conversation.snapshots.exclude(status=Snapshot.Status.PENDING)
         .order_by("-id")
@@ -162,36 +186,24 @@ def newest(conversation: Conversation) -> UUID | None:
     )
 
 
-def _decided(
-    request, review: Review, disposition: str, seen: UUID, reason: str, note: str
-) -> Decision:
-    """Escalated means that it waits for a Lead."""
-    decision = Decision.objects.create(
-        conversation_id=review.conversation_id,
-        reviewer=request.user,
-        disposition=disposition,
-        reason=reason,
-        note=note,
-        newest=seen,
-    )
-    review.decision, review.assignee, review.lease = decision, None, None
-    if disposition == Decision.Disposition.ESCALATED:
-        review.state, review.source, review.severity = (
-            State.WAITING,
-            Source.ESCALATED,
-            Severity.HIGH,
-        )
+def _save(request: HttpRequest, review: Review, decision: Decision) -> None:
+    """Save the decision, and its review: decided, or waiting for a Lead if it was escalated."""
+    decision.reviewer = request.user  # type: ignore[assignment]
+    decision.save(force_insert=True)
+    review.decision = decision
+    review.assignee = review.lease = None
+    review.state = State.DECIDED
+    if decision.disposition == Decision.Disposition.ESCALATED:
+        review.state, review.source = State.WAITING, Source.ESCALATED
+        review.severity = Severity.HIGH
         review.entered, review.due = decision.made, decision.made + DUE[Severity.HIGH]
-    else:
-        review.state = State.DECIDED
     review.save()
-    return decision
 
 
-def _entered(
+def _lock(
     conversation: Conversation, source: str, severity: Review.Severity = Severity.ROUTINE
 ) -> Review:
-    """Its row, locked; made, if it was not in the queue."""
+    """Lock the review of a conversation; enter it into the queue first if it has none."""
     now = timezone.now()
     new: dict[str, Any] = {
         "source": source,
@@ -203,8 +215,9 @@ def _entered(
     return Review.objects.select_for_update().get(conversation=conversation)
 
 
-def _lease(request, review: Review, now: datetime) -> None:
-    review.state, review.assignee, review.lease = State.WAITING, request.user, now + LEASE
+def _lease(request: HttpRequest, review: Review, now: datetime) -> None:
+    review.state, review.assignee = State.WAITING, request.user  # type: ignore[assignment]
+    review.lease = now + LEASE
     review.save(update_fields=["state", "assignee", "lease"])
     audit.record(
         request,
@@ -215,33 +228,36 @@ def _lease(request, review: Review, now: datetime) -> None:
     )
 
 
-def _not_own(reviewer: User, conversation: Conversation) -> None:
+def _refuse_own(reviewer: User | AnonymousUser, conversation: Conversation) -> None:
     if conversation.owner_id == reviewer.pk:
         raise ReviewRefused(OWN)
 
 
-def _free_for(reviewer: User, review: Review, now: datetime) -> None:
-    """A Lead takes whatever there is."""
+def _refuse_held(reviewer: User | AnonymousUser, review: Review, now: datetime) -> None:
+    """Refuse what another reviewer holds, or a Lead must decide. A Lead is refused nothing."""
     if may(reviewer, "lead"):
         return
     if review.state == State.WAITING and review.source == Source.ESCALATED:
-        raise ReviewRefused("This was escalated: a Lead decides.")
+        raise ReviewRefused(_("This conversation was escalated. Only a Lead can decide it."))
     if review.held_by_another(reviewer, now):
         raise ReviewRefused(TAKEN.format(review.assignee))
 
 
-# What comes into it by itself -----------------------------------------------------------------------------------
+# Conversations that enter it by themselves --------------------------------------------------------
 
 
 def reopen(calls: list[UUID]) -> int:
-    """Of newly sealed calls: those of decided conversations bring them back. How many."""
+    """Bring decided conversations with newly sealed calls back, and return how many."""
     with connection.cursor() as cursor:
         cursor.execute(REOPEN, [DUE[Severity.RAISED], calls])  # type: ignore[list-item]
         return cursor.rowcount
 
 
 def sample(calls: list[UUID]) -> int:
-    """Of newly sealed calls: the conversations that a policy draws, each once, and only those begun since the policy was made. How many."""
+    """Enter conversations of newly sealed calls that a policy draws, and return how many.
+
+    Each enters once, and only if it began since the policy was made.
+    """
     policies = list(SamplingPolicy.objects.filter(active=True))
     if not policies:
         return 0
@@ -269,7 +285,7 @@ def sample(calls: list[UUID]) -> int:
 
 
 def drawn(seed: bytes, conversation: UUID, percent: Decimal) -> bool:
-    """Whether a policy draws this conversation. Whoever has the seed comes to the same."""
+    """Return whether a policy draws this conversation: the same for all who know the seed."""
     return (
         int.from_bytes(hmac.digest(seed, conversation.bytes, "sha256")[:8]) * 100 < percent * 2**64
     )

@@ -1,4 +1,7 @@
-"""The review desk: what compliance staff see in Django's admin. Evidence is read-only there, for everyone."""
+"""The review desk in Django's admin, for compliance staff. Evidence is read-only for everyone.
+
+It may import every other folder of conversations.
+"""
 
 from . import audit, conversation, decision, policy, sampling, snapshot, user
 

@@ -1,6 +1,7 @@
-"""The audit trail, for Auditors: who looked at what, exported what, decided what. Nobody changes it, and looking at it is on it too.
+"""The audit trail, for Auditors: who read, exported, decided or changed what.
 
-It shows no content: no titles, and the words of a search (which may quote what was said) only to those who may read that.
+Nobody changes it, and reading it is an audit event too. It shows no content: no titles, and the
+words of a search (which may quote a message) only to accounts that may read every conversation.
 """
 
 import json
@@ -9,10 +10,12 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Model, Q
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ..exports.audit import AuditTable
 from ..models import AuditEvent, User
@@ -23,17 +26,29 @@ from ..people.identity import Names
 from ..search.choices import DaysForm
 from ..search.filters import ACCOUNTS
 from ..templatetags.review import moment, visible
-from .changelist import Action, Log
+from .changelist import Action, EvidenceAdmin
+from .parameters import parse_uuid
 
-ABOUT = forms.TextInput(attrs={"placeholder": "Any id"})
 READING = "reading"
 NOTHING: tuple[Any, ...] = (None, "", {})
+FIELDS = (
+    "id",
+    "time",
+    "who",
+    "did",
+    "about",
+    "conversation",
+    "details",
+    "address",
+    "user_agent",
+)
 
 
 class AuditFilter(DaysForm):
-    """An id looks at all days unless some are chosen."""
+    """An id is looked for in all days unless some are chosen."""
 
     who = forms.CharField(
+        label=gettext_lazy("User"),
         required=False,
         max_length=150,
         widget=forms.TextInput(attrs={"placeholder": "Name begins with"}),
@@ -42,86 +57,84 @@ class AuditFilter(DaysForm):
         required=False,
         choices=[
             ("", "Any"),
-            (READING, "Read what was said"),
+            (READING, gettext_lazy("Read conversations, calls or files")),
             *((action.value, action.label.capitalize()) for action in Action),
         ],
     )
-    about = forms.CharField(required=False, max_length=100, widget=ABOUT)
+    about = forms.CharField(
+        required=False, max_length=100, widget=forms.TextInput(attrs={"placeholder": "Any id"})
+    )
     field_order = ("who", "action", "about", "since", "until")
 
-    def __init__(self, query, reader) -> None:
-        everywhere = {"since": ""} if query.get("about") and "since" not in query else {}
-        super().__init__({**query.dict(), **everywhere}, reader)
+    def __init__(self, query: QueryDict, reader: Any) -> None:
+        all_days = {"since": ""} if query.get("about") and "since" not in query else {}
+        super().__init__({**query.dict(), **all_days}, reader)
 
     def events(self) -> AuditEventQuerySet:
         if not self.is_valid():
             return AuditEvent.objects.none()
-        events, chosen = AuditEvent.objects.all(), self.cleaned_data
+        events, values = AuditEvent.objects.all(), self.cleaned_data
         if self.first_id:
             events = events.filter(id__gte=self.first_id)
         if self.end_id:
             events = events.filter(id__lt=self.end_id)
-        if chosen["who"]:
-            events = events.filter(
-                Q(actor__in=self.actors(chosen["who"]))
-                | Q(actor=None, actor_name__istartswith=chosen["who"])
-            )
-        if chosen["action"]:
-            events = events.doing(
-                *(AuditEvent.READING if chosen["action"] == READING else [chosen["action"]])
-            )
-        if chosen["about"]:
-            events = (
-                events.filter(Q(subject=chosen["about"]) | Q(conversation=self.id))
-                if self.id
-                else events.filter(subject=chosen["about"])
-            )
+        if values["who"]:
+            unknown_actor = Q(actor=None, actor_name__istartswith=values["who"])
+            events = events.filter(Q(actor__in=self.find_actors(values["who"])) | unknown_actor)
+        if values["action"]:
+            reading = values["action"] == READING
+            events = events.doing(*(AuditEvent.READING if reading else [values["action"]]))
+        if values["about"]:
+            subject = Q(subject=values["about"])
+            if self.subject_id:
+                subject |= Q(conversation=self.subject_id)
+            events = events.filter(subject)
         return events
 
-    def actors(self, name: str) -> set[int]:
-        """Staff by name; others too, where people have no aliases for this reader."""
-        people, names = User.objects.filter(username__istartswith=name), self.names
+    def find_actors(self, name: str) -> set[int]:
+        """Find staff by name; other accounts too, where the reader sees people by name."""
+        accounts, names = User.objects.filter(username__istartswith=name), self.names
         if not names.hidden:
-            return set(people.values_list("id", flat=True))
+            return set(accounts.values_list("id", flat=True))
         return {
-            *people.filter(is_staff=True).values_list("id", flat=True),
+            *accounts.filter(is_staff=True).values_list("id", flat=True),
             *names.find(name, ACCOUNTS),
         }
 
     @property
-    def id(self) -> UUID | None:
-        try:
-            return UUID(self.cleaned_data["about"])
-        except ValueError:
-            return None
+    def subject_id(self) -> UUID | None:
+        return parse_uuid(self.cleaned_data["about"])
 
     def words(self) -> str:
-        """As it goes on after “12 audit events”."""
+        """Describe the filter, as it goes on after “12 audit events”."""
         if not self.is_valid():
             return "until the filter is corrected"
-        chosen, actions = self.cleaned_data, dict(self.fields["action"].choices)  # type: ignore[attr-defined]
-        said = [self.days()]
-        said += [f"by “{chosen['who']}”"] if chosen["who"] else []
-        said += [f"{actions[chosen['action']].lower()}"] if chosen["action"] else []
-        said += [f"about {chosen['about']}"] if chosen["about"] else []
-        return ", ".join(said)
+        values, actions = self.cleaned_data, dict(self.fields["action"].choices)  # type: ignore[attr-defined]
+        parts = [self.days()]
+        if values["who"]:
+            parts.append(f"by “{values['who']}”")
+        if values["action"]:
+            parts.append(actions[values["action"]].lower())
+        if values["about"]:
+            parts.append(f"about {values['about']}")
+        return ", ".join(parts)
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(Log):
+class AuditEventAdmin(EvidenceAdmin):
     right = "view_audit"
     filter_form = AuditFilter
     list_display = ("time", "who", "did", "about", "details", "address")
     list_display_links = ("time",)
-    rows_of_csv = "one row an event"
+    csv_rows = gettext_lazy("one row per event")
 
-    def filtered(self, chosen: AuditFilter) -> AuditEventQuerySet:
-        return chosen.events()
+    def get_rows(self, form: AuditFilter) -> AuditEventQuerySet:
+        return form.events()
 
-    def columns(self, rows: AuditEventQuerySet) -> Any:
+    def select_columns(self, rows: AuditEventQuerySet) -> AuditEventQuerySet:
         return rows.defer("user_agent")
 
-    def named(self, rows: list[AuditEvent], names: Names) -> list[AuditEvent]:
+    def with_names(self, rows: list[AuditEvent], names: Names) -> list[AuditEvent]:
         return [names.event(event) for event in rows]
 
     def get_object(
@@ -130,36 +143,30 @@ class AuditEventAdmin(Log):
         event = super().get_object(request, object_id, from_field)
         return Names(request.user).event(event) if event else None
 
-    def download(self, request: HttpRequest, chosen: AuditFilter) -> AuditTable:
-        return AuditTable(chosen.events(), chosen.names, with_terms=reads_everything(request.user))
+    def make_csv(self, request: HttpRequest, form: AuditFilter) -> AuditTable:
+        return AuditTable(form.events(), form.names, with_terms=reads_everything(request.user))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)
 
-    def get_list_display(self, request: HttpRequest):
-        return (
-            (*self.list_display, "words") if reads_everything(request.user) else self.list_display
-        )
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        shows_words = reads_everything(request.user)
+        return (*self.list_display, "words") if shows_words else self.list_display
 
-    def get_fields(self, request: HttpRequest, obj=None):
-        fields = (
-            "id",
-            "time",
-            "who",
-            "did",
-            "about",
-            "conversation",
-            "details",
-            "address",
-            "user_agent",
-        )
-        return (*fields, "words") if reads_everything(request.user) else fields
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        return (*FIELDS, "words") if reads_everything(request.user) else FIELDS
 
-    def get_readonly_fields(self, request: HttpRequest, obj=None):
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> tuple[str, ...]:
         return self.get_fields(request, obj)
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         event = self.get_object(request, object_id)
         if event is not None and self.has_view_permission(request):
@@ -170,45 +177,41 @@ class AuditEventAdmin(Log):
     def time(self, event: AuditEvent) -> SafeString | str:
         return moment(event.at)
 
-    @admin.display(description="who")
+    @admin.display(description=gettext_lazy("user"))
     def who(self, event: AuditEvent) -> SafeString:
-        return visible(event.actor_name or "nobody known")
+        return visible(event.actor_name or _("unknown"))
 
-    @admin.display(description="did")
+    @admin.display(description=gettext_lazy("action"))
     def did(self, event: AuditEvent) -> str:
         return event.said
 
-    @admin.display(description="with")
+    @admin.display(description=gettext_lazy("about"))
     def about(self, event: AuditEvent) -> SafeString | str:
-        return (
-            format_html("{} <code>{}</code>", event.kind, visible(event.subject))
-            if event.subject
-            else event.kind or "–"
-        )
+        if event.subject:
+            return format_html("{} <code>{}</code>", event.kind, visible(event.subject))
+        return event.kind or "–"
 
     @admin.display(description="details")
     def details(self, event: AuditEvent) -> SafeString | str:
-        return (
-            visible(
-                "; ".join(
-                    f"{name} {in_words(value)}"
-                    for name, value in json.loads(event.detail).items()
-                    if value not in NOTHING
-                )
-            )
-            or "–"
+        parts = (
+            f"{name} {describe_detail(value)}"
+            for name, value in json.loads(event.detail).items()
+            if value not in NOTHING
         )
+        return visible("; ".join(parts)) or "–"
 
-    @admin.display(description="words")
+    @admin.display(description=gettext_lazy("search terms"))
     def words(self, event: AuditEvent) -> SafeString | str:
         return visible(event.terms) or "–"
 
 
-def in_words(value: Any) -> str:
+def describe_detail(value: Any) -> str:
+    """Write a value of an event's details in words."""
     if isinstance(value, dict):
-        return ", ".join(
-            f"{name} {in_words(each)}" for name, each in value.items() if each not in NOTHING
-        )
+        parts = (f"{name} {describe_detail(v)}" for name, v in value.items() if v not in NOTHING)
+        return ", ".join(parts)
     if isinstance(value, list):
-        return ", ".join(map(in_words, value)) or "none"
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+        return ", ".join(map(describe_detail, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

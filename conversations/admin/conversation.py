@@ -1,5 +1,6 @@
 """Conversations: a list, and the transcript of each."""
 
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ..figures import count, dollars
 from ..models import Attachment, AuditEvent, Conversation, Review, Snapshot
@@ -24,15 +27,34 @@ from ..reading import attachment_response
 from ..search.filters import ConversationFilter
 from ..templatetags.review import minute, visible
 from . import queue, transcript
-from .changelist import Count, Log
+from .changelist import EvidenceAdmin, RowCount
+from .parameters import parse_uuid
 
 MODELS = 3  # of a conversation, in the list
 NEW = 99  # calls since a decision that are counted
 ASSESSMENTS = 10  # of one conversation, beside it
+COLUMNS = (
+    "title",
+    "shown",
+    "started",
+    "last",
+    "turns",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost",
+    "owner__username",
+    "owner__department",
+    "owner__job_title",
+    "review__state",
+    "review__source",
+    "review__lease",
+    "review__assignee__username",
+    "review__decision__disposition",
+)
 
 
 @admin.register(Conversation)
-class ConversationAdmin(Log):
+class ConversationAdmin(EvidenceAdmin):
     list_display = (
         "name",
         "who",
@@ -47,56 +69,34 @@ class ConversationAdmin(Log):
     list_display_links = ("name",)
     filter_form = ConversationFilter
     exported = "conversations"
-    rows_of_csv = "one row a call of these conversations"
+    csv_rows = gettext_lazy("one row per call in these conversations")
     with_calls = "with calls"
 
-    def filtered(self, chosen: ConversationFilter) -> QuerySet[Conversation]:
-        return chosen.conversations()
+    def get_rows(self, form: ConversationFilter) -> QuerySet[Conversation]:
+        return form.conversations()
 
-    def calls(self, chosen: ConversationFilter) -> QuerySet[Snapshot]:
-        return chosen.calls_of_conversations()
+    def get_calls(self, form: ConversationFilter) -> QuerySet[Snapshot]:
+        return form.calls_of_conversations()
 
-    def columns(self, rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
-        mine = (
-            "title",
-            "shown",
-            "started",
-            "last",
-            "turns",
-            "prompt_tokens",
-            "completion_tokens",
-            "cost",
-        )
+    def select_columns(self, rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
         models = (
             Snapshot.objects.filter(conversation=OuterRef("pk"))
             .order_by()
             .values_list("model")
             .distinct()[: MODELS + 1]
         )
-        owners = ("owner__username", "owner__department", "owner__job_title")
-        review = (
-            "review__state",
-            "review__source",
-            "review__lease",
-            "review__assignee__username",
-            "review__decision__disposition",
-        )
-        new = Count(calls_since("review__decision__newest", of="pk").values("pk")[: NEW + 1])
-        rows = rows.select_related("owner", "review__assignee", "review__decision").only(
-            *mine, *owners, *review
-        )
+        new = RowCount(calls_since("review__decision__newest", of="pk").values("pk")[: NEW + 1])
+        rows = rows.select_related("owner", "review__assignee", "review__decision").only(*COLUMNS)
         return rows.annotate(models=ArraySubquery(models), new=new)
 
     @admin.display(description="conversation")
     def name(self, conversation: Conversation) -> SafeString:
-        removed = (
-            ""
-            if conversation.shown
-            else format_html(' <span class="gw-note">removed by its owner</span>')
-        )
-        return format_html("{}{}", visible(conversation.title or "Untitled"), removed)
+        title = visible(conversation.title or "Untitled")
+        if conversation.shown:
+            return title
+        return format_html('{} <span class="gw-note">removed by its owner</span>', title)
 
-    @admin.display(description="who")
+    @admin.display(description=gettext_lazy("user"))
     def who(self, conversation: Conversation) -> SafeString:
         names: Names = conversation.names  # type: ignore[attr-defined]
         owner = conversation.owner
@@ -106,14 +106,13 @@ class ConversationAdmin(Log):
             visible(names.job_title(owner)),
         )
 
-    @admin.display(description="began, and last")
+    @admin.display(description=gettext_lazy("started, last active"))
     def when(self, conversation: Conversation) -> SafeString:
-        last = (
-            format_html('<span class="gw-line gw-quiet">{}</span>', minute(conversation.last))
-            if conversation.last != conversation.started
-            else ""
-        )
-        return format_html("{}{}", minute(conversation.started), last)
+        started = minute(conversation.started)
+        if conversation.last == conversation.started:
+            return started
+        last = minute(conversation.last)
+        return format_html('{}<span class="gw-line gw-quiet">{}</span>', started, last)
 
     @admin.display(description="turns")
     def count_of_turns(self, conversation: Conversation) -> str:
@@ -122,14 +121,10 @@ class ConversationAdmin(Log):
     @admin.display(description="models")
     def models_used(self, conversation: Conversation) -> SafeString | str:
         models = sorted(filter(None, conversation.models))  # type: ignore[attr-defined]
-        lines = [visible(model) for model in models[:MODELS]] + ["and more"] * (
-            len(models) > MODELS
-        )
-        return (
-            format_html_join("", '<span class="gw-line">{}</span>', ((line,) for line in lines))
-            if lines
-            else "–"
-        )
+        lines = [visible(model) for model in models[:MODELS]]
+        if len(models) > MODELS:
+            lines.append(visible("and more"))
+        return join_lines("gw-line", lines) or "–"
 
     @admin.display(description="tokens")
     def tokens(self, conversation: Conversation) -> str:
@@ -144,45 +139,27 @@ class ConversationAdmin(Log):
         review, new = getattr(conversation, "review", None), conversation.new  # type: ignore[attr-defined]
         if review is None:
             return format_html('<span class="gw-quiet">{}</span>', "not reviewed")
-        said = (
-            [review.decision.get_disposition_display()]
-            if review.state == Review.State.DECIDED
-            else ["waiting", review.get_source_display()]
-        )
-        if (
-            review.decision
-            and review.state == Review.State.WAITING
-            and review.source != Review.Source.ESCALATED
-        ):
-            said.append(f"was: {review.decision.get_disposition_display()}")
-        lines = format_html_join(
-            "", '<span class="gw-line gw-quiet">{}</span>', ((line,) for line in said[1:])
-        )
-        mark = (
-            format_html(
-                '<span class="gw-mark">{} new since the review</span>',
-                f"{NEW}+" if new > NEW else new,
-            )
-            if new
-            else ""
-        )
-        return format_html("{}{}{}", said[0], lines, mark)
+        first, *others = describe_review(review)
+        lines = join_lines("gw-line gw-quiet", others)
+        if not new:
+            return format_html("{}{}", first, lines)
+        number = f"{NEW}+" if new > NEW else new
+        mark = '{}{}<span class="gw-mark">{} new since the review</span>'
+        return format_html(mark, first, lines, number)
 
-    @admin.display(description="with")
+    @admin.display(description=gettext_lazy("assigned to"))
     def assigned(self, conversation: Conversation) -> SafeString | str:
         review = getattr(conversation, "review", None)
-        return (
-            "–"
-            if review is None or review.free(timezone.now())
-            else visible(review.assignee.username)
-        )
+        if review is None or review.free(timezone.now()):
+            return "–"
+        return visible(review.assignee.username)
 
-    # One conversation -----------------------------------------------------------------------------------------------
+    # One conversation -----------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
         return [
             path(
-                "<uuid:id>/a/<int:file>",
+                "<uuid:pk>/a/<int:file>",
                 self.admin_site.admin_view(self.file_view),
                 name="conversations_conversation_file",
             ),
@@ -190,33 +167,36 @@ class ConversationAdmin(Log):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        return transcript.with_files(
-            queue.beside(
-                request,
-                readable(request.user, super().get_queryset(request)).select_related("owner"),
-            )
-        )
+        rows = readable(request.user, super().get_queryset(request)).select_related("owner")
+        return transcript.with_files(queue.with_review(request, rows))
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
             raise PermissionDenied
         conversation = self.get_object(request, object_id)
         if conversation is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
-        asked, names = request.GET.get("from", ""), Names(request.user, about=conversation.pk)
-        first = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else None
-        read = transcript.read(
-            conversation, names, at=_id(request, "at"), call=_id(request, "call"), first=first
+        names = Names(request.user, about=conversation.pk)
+        page = transcript.read(
+            conversation,
+            names,
+            at=parse_uuid(request.GET.get("at", "")),
+            call=parse_uuid(request.GET.get("call", "")),
+            first=parse_number(request.GET.get("from", "")),
         )
         audit.record(
             request,
             AuditEvent.Action.TRANSCRIPT,
             conversation,
-            at=read.at,
-            first=read.first,
-            length=read.length,
+            at=page.at,
+            first=page.first,
+            length=page.length,
         )
         context = {
             **self.admin_site.each_context(request),
@@ -225,24 +205,25 @@ class ConversationAdmin(Log):
             "conversation": conversation,
             "names": names,
             "tokens": conversation.prompt_tokens + conversation.completion_tokens,
-            "transcript": read,
-            "review": queue.panel(request, conversation, read.newest),
-            "assessments": read.asked_about_it[:ASSESSMENTS]
-            if may(request.user, "view_assessments")
-            else None,
+            "transcript": page,
+            "review": queue.describe_panel(request, conversation, page.newest),
+            "assessments": None,
             "may_assess": settings.METADATA_CHECK,
-            "readers": f"{reverse('admin:conversations_auditevent_changelist')}?about={conversation.id}"
-            if may(request.user, "view_audit")
-            else "",
+            "readers": "",
             "preserved_filters": self.get_preserved_filters(request),
         }
+        if may(request.user, "view_assessments"):
+            context["assessments"] = page.assessments[:ASSESSMENTS]
+        if may(request.user, "view_audit"):
+            trail = reverse("admin:conversations_auditevent_changelist")
+            context["readers"] = f"{trail}?about={conversation.id}"
         return TemplateResponse(request, "admin/conversations/transcript.html", context)
 
-    def file_view(self, request: HttpRequest, id: UUID, file: int) -> FileResponse:
+    def file_view(self, request: HttpRequest, pk: UUID, file: int) -> FileResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         attachment = Attachment.objects.filter(
-            conversation__in=readable(request.user, Conversation.objects.filter(id=id)), id=file
+            conversation__in=readable(request.user, Conversation.objects.filter(id=pk)), id=file
         ).first()
         if attachment is None:
             raise Http404
@@ -250,8 +231,21 @@ class ConversationAdmin(Log):
         return attachment_response.file_response(attachment)
 
 
-def _id(request: HttpRequest, name: str) -> UUID | None:
-    try:
-        return UUID(request.GET.get(name, ""))
-    except ValueError:
-        return None
+def describe_review(review: Review) -> list[str]:
+    """Say where a review stands: a word, then lines."""
+    if review.state == Review.State.DECIDED:
+        return [review.decision.get_disposition_display()]  # type: ignore[union-attr]
+    lines = ["waiting", review.get_source_display()]
+    if review.decision and review.source != Review.Source.ESCALATED:
+        lines.append(
+            _("previously: %(decision)s") % {"decision": review.decision.get_disposition_display()}
+        )
+    return lines
+
+
+def join_lines(css_class: str, lines: list[Any]) -> SafeString:
+    return format_html_join("", '<span class="{}">{}</span>', ((css_class, line) for line in lines))
+
+
+def parse_number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None

@@ -1,14 +1,18 @@
-"""The evidence of review, for Leads and Auditors: who decided what, when. No title, and no reason or note but for who may read what was said."""
+"""The evidence of review, for Leads and Auditors: each decision, its reviewer and its time.
+
+It shows no titles; reasons and notes only to accounts that may read every conversation.
+"""
 
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 
 from ..exports.decisions import DecisionTable
 from ..models import Decision, User
@@ -16,7 +20,7 @@ from ..people import audit
 from ..people.access import may, reads_everything
 from ..search.choices import DaysForm
 from ..templatetags.review import moment, visible
-from .changelist import Action, Log
+from .changelist import Action, EvidenceAdmin
 
 DISPOSITIONS = [
     ("", "Any"),
@@ -36,59 +40,57 @@ class DecisionFilter(DaysForm):
     def decisions(self) -> QuerySet[Decision]:
         if not self.is_valid():
             return Decision.objects.none()
-        decisions, chosen = Decision.objects.all(), self.cleaned_data
+        decisions, values = Decision.objects.all(), self.cleaned_data
         if self.first_id:
             decisions = decisions.filter(id__gte=self.first_id)
         if self.end_id:
             decisions = decisions.filter(id__lt=self.end_id)
-        if chosen["reviewer"]:
-            decisions = decisions.filter(
-                reviewer__in=User.objects.filter(username__istartswith=chosen["reviewer"]).values(
-                    "id"
-                )
-            )
-        if chosen["disposition"]:
-            decisions = decisions.filter(disposition=chosen["disposition"])
+        if values["reviewer"]:
+            reviewers = User.objects.filter(username__istartswith=values["reviewer"])
+            decisions = decisions.filter(reviewer__in=reviewers.values("id"))
+        if values["disposition"]:
+            decisions = decisions.filter(disposition=values["disposition"])
         return decisions
 
     def words(self) -> str:
-        """As it goes on after “12 decisions”."""
+        """Describe the filter, as it goes on after “12 decisions”."""
         if not self.is_valid():
             return "until the filter is corrected"
-        chosen = self.cleaned_data
-        said = [self.days()]
-        said += [f"by “{chosen['reviewer']}”"] if chosen["reviewer"] else []
-        said += [dict(DISPOSITIONS)[chosen["disposition"]].lower()] if chosen["disposition"] else []
-        return ", ".join(said)
+        values, parts = self.cleaned_data, [self.days()]
+        if values["reviewer"]:
+            parts.append(f"by “{values['reviewer']}”")
+        if values["disposition"]:
+            parts.append(dict(DISPOSITIONS)[values["disposition"]].lower())
+        return ", ".join(parts)
 
 
 @admin.register(Decision)
-class DecisionAdmin(Log):
+class DecisionAdmin(EvidenceAdmin):
     right = "view_audit"
     filter_form = DecisionFilter
     change_list_template = "admin/conversations/decisions.html"
-    list_display = ("time", "who", "came_to", "about")
+    list_display = ("time", "who", "disposition_label", "about")
     list_display_links = ("time",)
     list_select_related = ("reviewer",)
-    rows_of_csv = "one row a decision"
+    csv_rows = gettext_lazy("one row per decision")
 
-    def filtered(self, chosen: DecisionFilter) -> QuerySet[Decision]:
-        return chosen.decisions()
+    def get_rows(self, form: DecisionFilter) -> QuerySet[Decision]:
+        return form.decisions()
 
-    def columns(self, rows: QuerySet[Decision]) -> QuerySet[Decision]:
+    def select_columns(self, rows: QuerySet[Decision]) -> QuerySet[Decision]:
         return rows.select_related("reviewer")
 
-    def download(self, request: HttpRequest, chosen: DecisionFilter) -> DecisionTable:
-        return DecisionTable(chosen.decisions(), with_words=reads_everything(request.user))
+    def make_csv(self, request: HttpRequest, form: DecisionFilter) -> DecisionTable:
+        return DecisionTable(form.decisions(), with_words=reads_everything(request.user))
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)
 
-    def around(self, request: HttpRequest) -> dict[str, Any]:
-        return {"title": "Decisions", "summary": self.summary(request)}
+    def more_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {"title": "Decisions", "summary": self.count_by_reviewer(request)}
 
-    def summary(self, request: HttpRequest) -> list[tuple[str, list[int]]]:
-        """Of each reviewer, how many of each disposition; a row of the sums first."""
+    def count_by_reviewer(self, request: HttpRequest) -> list[tuple[str, list[int]]]:
+        """Count each reviewer's decisions by disposition; a row of the sums first."""
         if not self.has_view_permission(request):
             return []
         counts: dict[str, dict[str, int]] = {}
@@ -97,31 +99,34 @@ class DecisionAdmin(Log):
             .decisions()
             .values_list("reviewer__username", "disposition")
         )
-        for who, what, number in decided.annotate(Count("pk")).order_by():
-            counts.setdefault(who, {})[what] = number
+        for reviewer, disposition, number in decided.annotate(Count("pk")).order_by():
+            counts.setdefault(reviewer, {})[disposition] = number
         rows = [
-            (who, [found.get(each, 0) for each in Decision.Disposition.values])
-            for who, found in sorted(counts.items())
+            (reviewer, [numbers.get(each, 0) for each in Decision.Disposition.values])
+            for reviewer, numbers in sorted(counts.items())
         ]
         sums = [sum(column) for column in zip(*(numbers for _, numbers in rows), strict=True)]
-        return [("Everybody", sums), *rows] if len(rows) > 1 else rows
+        return [(gettext("All reviewers"), sums), *rows] if len(rows) > 1 else rows
 
-    def get_list_display(self, request: HttpRequest):
-        return (
-            (*self.list_display, "reasoned")
-            if reads_everything(request.user)
-            else self.list_display
-        )
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        shows_reasons = reads_everything(request.user)
+        return (*self.list_display, "reasoned") if shows_reasons else self.list_display
 
-    def get_fields(self, request: HttpRequest, obj=None):
-        fields = ("id", "time", "who", "came_to", "about", "newest")
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        fields = ("id", "time", "who", "disposition_label", "about", "newest")
         return (*fields, "reasoned") if reads_everything(request.user) else fields
 
-    def get_readonly_fields(self, request: HttpRequest, obj=None):
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> tuple[str, ...]:
         return self.get_fields(request, obj)
 
     def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context=None
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         decision = self.get_object(request, object_id)
         if decision is not None and self.has_view_permission(request):
@@ -136,8 +141,8 @@ class DecisionAdmin(Log):
     def who(self, decision: Decision) -> SafeString:
         return visible(decision.reviewer.get_username())
 
-    @admin.display(description="came to")
-    def came_to(self, decision: Decision) -> str:
+    @admin.display(description=gettext_lazy("decision"))
+    def disposition_label(self, decision: Decision) -> str:
         return decision.get_disposition_display()
 
     @admin.display(description="conversation")

@@ -1,7 +1,10 @@
-"""Exports as pages: one's own, a new one from a list's filter, how far one has come, its files. Every file that leaves is on the audit trail."""
+"""Exports as pages: a reader's own, a new one from a list's filter, progress, files.
+
+Every file that leaves is on the audit trail.
+"""
 
 from datetime import datetime, time
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -9,11 +12,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import (
     FileResponse,
     Http404,
     HttpRequest,
     HttpResponse,
+    HttpResponseBase,
     HttpResponseRedirect,
     JsonResponse,
     QueryDict,
@@ -24,15 +29,17 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from .. import tasks
 from ..exports import archive, selection
 from ..exports.formats import FORMATS
-from ..models import AuditEvent, Export
+from ..models import AuditEvent, Export, Snapshot
 from ..people import audit
-from ..people.access import may
 from ..search.filters import CallFilter, ConversationFilter
+from .rights import require_rights
 
 SHOWN = 100  # exports in the list
 CAP = 10_000  # calls that are counted
@@ -48,216 +55,204 @@ class ExportForm(forms.Form):
     )
     purpose = forms.CharField(
         max_length=500,
-        help_text="Why: it stands on the audit trail and in the manifest.",
-        error_messages={"required": "Say what the export is for."},
+        help_text=gettext_lazy(
+            "Why you need this export. Recorded on the audit trail and in the manifest."
+        ),
+        error_messages={"required": gettext_lazy("Enter the purpose of this export.")},
     )
 
 
-def exporters_only(view):
-    def checked(request: HttpRequest, *args, **kwargs) -> HttpResponse:
-        if not (may(request.user, "view_content") and may(request.user, "export_content")):
-            raise PermissionDenied
-        return view(request, *args, **kwargs)
-
-    return checked
+exporters_only = require_rights("view_content", "export_content")
+Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 @exporters_only
-def listed(request: HttpRequest) -> HttpResponse:
+def list_page(request: HttpRequest) -> HttpResponse:
     rows = list(Export.objects.of(request.user).newest_first()[:SHOWN])
     return _page(
         request,
         "admin/exports.html",
         title="Exports",
-        rows=[_shown(row) for row in rows],
+        rows=[_with_labels(row) for row in rows],
         shown=SHOWN,
     )
 
 
 @exporters_only
-def new(request: HttpRequest) -> HttpResponse:
-    """From the filter of a list, which is in the query string."""
-    of = request.GET.get("of", "")
-    if of not in FORMS:
+def new_page(request: HttpRequest) -> HttpResponse:
+    """Start an export of the list and the filter that the query string names."""
+    kind = request.GET.get("of", "")
+    if kind not in FORMS:
         raise Http404
-    chosen = FORMS[of](request.GET, request.user)
+    chosen = FORMS[kind](request.GET, request.user)
     if not chosen.is_valid() or chosen.cut_short:
-        return HttpResponseRedirect(f"{_list_of(of)}?{_fields(request.GET)}")
+        return HttpResponseRedirect(_list_url(kind, request.GET))
     form = ExportForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        made = _freeze(request, of, chosen, form.cleaned_data)
-        return HttpResponseRedirect(reverse("admin:export", args=[made.id]))
-    calls = (
-        chosen.calls_of_conversations()
-        if isinstance(chosen, ConversationFilter)
-        else chosen.calls()
-    ).order_by()
-    count = calls[: CAP + 1].count()
+        export = _freeze(request, kind, chosen, form.cleaned_data)
+        return HttpResponseRedirect(reverse("admin:export", args=[export.id]))
+    count = _calls_of(chosen).order_by()[: CAP + 1].count()
     audit.record(
         request,
         AuditEvent.Action.LIST,
         Export,
         terms=chosen.terms,
         filter=chosen.chosen,
-        of=of,
+        of=kind,
         calls=count,
     )
-    formats = [(choice, FORMATS[str(choice.data["value"])].says) for choice in form["format"]]
     context: dict[str, Any] = {
         "form": form,
-        "formats": formats,
+        "formats": [(choice, FORMATS[str(choice.data["value"])].says) for choice in form["format"]],
         "count": count,
         "cap": CAP,
         "chosen": chosen,
-        "back": f"{_list_of(of)}?{_fields(request.GET)}",
+        "back": _list_url(kind, request.GET),
     }
-    return _page(
-        request,
-        "admin/export_new.html",
-        title="Export",
-        status=400 if form.errors else 200,
-        **context,
-    )
+    status = 400 if form.errors else 200
+    return _page(request, "admin/export_new.html", title="Export", status=status, **context)
 
 
-def _freeze(request: Any, of: str, chosen: CallFilter, given: dict[str, Any]) -> Export:
-    """The filter and the newest seal, as they are now."""
+def _calls_of(chosen: CallFilter) -> QuerySet[Snapshot]:
+    if isinstance(chosen, ConversationFilter):
+        return chosen.calls_of_conversations()
+    return chosen.calls()
+
+
+def _freeze(request: Any, kind: str, chosen: CallFilter, values: dict[str, Any]) -> Export:
+    """Keep the filter and the newest seal as they are now, and begin the job."""
     first = chosen.cleaned_data["since"] if chosen.id_prefix is None else None
-    zone = timezone.get_current_timezone_name()
-    query = {name: str(value) for name, value in chosen.data.items()}
     after = selection.before(timezone.make_aware(datetime.combine(first, time.min))) if first else 0
+    query = {name: str(value) for name, value in chosen.data.items()}
     with transaction.atomic():
-        made = Export.objects.create(
+        export = Export.objects.create(
             owner=request.user,
             departments=request.user.reviews_departments,
-            format=given["format"],
-            purpose=given["purpose"],
-            of=of,
+            format=values["format"],
+            purpose=values["purpose"],
+            of=kind,
             query=orjson.dumps(query).decode(),
             words=chosen.words(),
-            zone=zone,
+            zone=timezone.get_current_timezone_name(),
             after=after,
             last=selection.newest(),
         )
         detail = {
-            "format": made.format,
-            "purpose": made.purpose,
-            "of": of,
+            "format": export.format,
+            "purpose": export.purpose,
+            "of": kind,
             "filter": chosen.chosen,
-            "after": made.after,
-            "last": made.last,
+            "after": export.after,
+            "last": export.last,
         }
-        audit.record(request, AuditEvent.Action.EXPORT, made, terms=chosen.terms, **detail)
-        tasks.begin_export(made)
-    return made
+        audit.record(request, AuditEvent.Action.EXPORT, export, terms=chosen.terms, **detail)
+        tasks.begin_export(export)
+    return export
 
 
 @exporters_only
-def page(request: HttpRequest, id: UUID) -> HttpResponse:
-    made = _own(request, id)
+def page(request: HttpRequest, pk: UUID) -> HttpResponse:
+    export = _get_own(request, pk)
     return _page(
         request,
         "admin/export.html",
         title="Export",
-        made=_shown(made),
-        query=orjson.loads(made.query),
+        export=_with_labels(export),
+        query=orjson.loads(export.query),
     )
 
 
 @exporters_only
-def progress(request: HttpRequest, id: UUID) -> HttpResponse:
-    made = _own(request, id)
+def progress(request: HttpRequest, pk: UUID) -> HttpResponse:
+    export = _get_own(request, pk)
     return JsonResponse(
         {
-            "state": made.state,
-            "percent": made.percent,
-            "taken": made.taken,
-            "total": made.total,
-            "bytes": made.bytes,
+            "state": export.state,
+            "percent": export.percent,
+            "taken": export.taken,
+            "total": export.total,
+            "bytes": export.bytes,
         }
     )
 
 
 @exporters_only
 @require_POST
-def cancel(request: HttpRequest, id: UUID) -> HttpResponse:
-    made = _own(request, id)
+def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
+    export = _get_own(request, pk)
     with transaction.atomic():
-        cancelled = made.cancel()
+        cancelled = export.cancel()
         if cancelled:
-            audit.record(request, AuditEvent.Action.CHANGED, made, what="Cancelled.")
+            audit.record(request, AuditEvent.Action.CHANGED, export, what="Cancelled.")
     if not cancelled:
-        messages.info(request, "It had ended already.")
-    return HttpResponseRedirect(reverse("admin:export", args=[id]))
+        messages.info(request, _("This export had already ended."))
+    return HttpResponseRedirect(reverse("admin:export", args=[pk]))
 
 
 @exporters_only
-def one(request: HttpRequest, id: UUID, name: str) -> HttpResponse:
-    made = _ready(request, id)
-    if name not in {file["name"] for file in made.files if "sha256" in file}:
+def download_file(request: HttpRequest, pk: UUID, name: str) -> FileResponse:
+    export = _get_ready(request, pk)
+    if name not in {file["name"] for file in export.files if "sha256" in file}:
         raise Http404
-    audit.record(request, AuditEvent.Action.EXPORT, made, file=name)
+    audit.record(request, AuditEvent.Action.EXPORT, export, file=name)
     try:
         response = FileResponse(
-            open(made.folder / name, "rb"),  # noqa: SIM115
+            open(export.folder / name, "rb"),  # noqa: SIM115
             as_attachment=True,
             filename=name,
             content_type="application/octet-stream",
         )
     except FileNotFoundError:
         raise Http404 from None
-    return _guarded(response)
+    return _harden(response)
 
 
 @exporters_only
-def whole(request: HttpRequest, id: UUID) -> HttpResponse:
-    made = _ready(request, id)
-    name = f"{slugify(made.format)}-{made.asked:%Y-%m-%d-%H%M%S}"
-    audit.record(request, AuditEvent.Action.EXPORT, made, file="all of them")
+def download_zip(request: HttpRequest, pk: UUID) -> StreamingHttpResponse:
+    export = _get_ready(request, pk)
+    name = f"{slugify(export.format)}-{export.asked:%Y-%m-%d-%H%M%S}"
+    audit.record(request, AuditEvent.Action.EXPORT, export, file="all of them")
     response = StreamingHttpResponse(
-        archive.stream_archive(made.folder, name), content_type="application/zip"
+        archive.stream_archive(export.folder, name), content_type="application/zip"
     )
     response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
-    return _guarded(response)
+    return _harden(response)
 
 
-def _guarded(response):
+def _harden(response: Response) -> Response:
+    """Let no browser run, guess or keep what is downloaded."""
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "no-store"
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return response
 
 
-def _own(request: HttpRequest, id: UUID) -> Export:
-    return get_object_or_404(Export.objects.of(request.user), pk=id)
+def _get_own(request: HttpRequest, pk: UUID) -> Export:
+    return get_object_or_404(Export.objects.of(request.user), pk=pk)
 
 
-def _ready(request: HttpRequest, id: UUID) -> Export:
-    """One whose files may leave: rights that were narrowed since hold for them too."""
-    made = _own(request, id)
-    if not made.downloadable:
+def _get_ready(request: HttpRequest, pk: UUID) -> Export:
+    """Get an export whose files may leave: rights narrowed since then hold for them too."""
+    export = _get_own(request, pk)
+    if not export.downloadable:
         raise Http404
-    if made.departments != request.user.reviews_departments:  # type: ignore[union-attr]
+    if export.departments != request.user.reviews_departments:  # type: ignore[union-attr]
         raise PermissionDenied
-    return made
+    return export
 
 
-def _shown(made: Export) -> Export:
-    made.label = FORMATS[made.format].label  # type: ignore[attr-defined]
-    made.what = f"{WHAT[made.of]} {made.words}"  # type: ignore[attr-defined]
-    return made
+def _with_labels(export: Export) -> Export:
+    export.label = FORMATS[export.format].label  # type: ignore[attr-defined]
+    export.what = f"{WHAT[export.of]} {export.words}"  # type: ignore[attr-defined]
+    return export
 
 
-def _fields(query: QueryDict) -> str:
+def _list_url(kind: str, query: QueryDict) -> str:
+    """Return the list of this kind, with the filter of the query string."""
     fields = query.copy()
     fields.pop("of", None)
-    return fields.urlencode()
-
-
-def _list_of(of: str) -> str:
-    return reverse(
-        f"admin:conversations_{'conversation' if of == 'conversations' else 'snapshot'}_changelist"
-    )
+    model = "conversation" if kind == "conversations" else "snapshot"
+    return f"{reverse(f'admin:conversations_{model}_changelist')}?{fields.urlencode()}"
 
 
 def _page(

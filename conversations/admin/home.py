@@ -1,4 +1,4 @@
-"""The numbers of the morning, above the index: what waits, what was decided this month, and whether the record was found whole."""
+"""The figures above the index: the queue, this month's decisions, the state of the record."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,6 +7,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from .. import ids
 from ..figures import count, lasting
@@ -27,16 +28,19 @@ class Tile:
 
 
 def tiles(request: HttpRequest) -> list[Tile]:
+    """Return the tiles that the account may see."""
     user = request.user
-    found = queue(request) if may(user, "decide") and may(user, "view_content") else []
+    found: list[Tile] = []
+    if may(user, "decide") and may(user, "view_content"):
+        found += queue_tiles(request)
     if may(user, "view_audit"):
-        found.append(decided())
+        found.append(decisions_tile())
     if found or user.is_superuser:
-        found += [integrity(), backlog()]
+        found += [integrity_tile(), backlog_tile()]
     return found
 
 
-def queue(request: HttpRequest) -> list[Tile]:
+def queue_tiles(request: HttpRequest) -> list[Tile]:
     user, now = request.user, timezone.now()
     others = ~Q(conversation__owner=user)
     free = others & (Q(assignee=None) | Q(lease__lt=now))
@@ -54,16 +58,16 @@ def queue(request: HttpRequest) -> list[Tile]:
     waits = [(level.label, counted[f"free{level.value}"]) for level in reversed(Review.Severity)]
     url = reverse("admin:review-queue")
     return [
-        Tile("My queue", count(counted["mine"]), "with you", f"{url}?of=mine"),
+        Tile("My queue", count(counted["mine"]), _("assigned to you"), f"{url}?of=mine"),
         Tile(
             "Overdue",
             count(counted["overdue"]),
-            "whoever has them",
+            _("assigned or not"),
             f"{url}?of=overdue",
             bool(counted["overdue"]),
         ),
         Tile(
-            "Free",
+            _("Unassigned"),
             count(sum(number for _, number in waits)),
             ", ".join(f"{number:,} {name}" for name, number in waits if number),
             url,
@@ -71,14 +75,14 @@ def queue(request: HttpRequest) -> list[Tile]:
         Tile(
             "Escalated",
             count(counted["escalated"]),
-            "for a Lead",
+            _("for a Lead to decide"),
             f"{url}?of=escalated",
             bool(counted["escalated"]),
         ),
     ]
 
 
-def decided() -> Tile:
+def decisions_tile() -> Tile:
     first = timezone.localtime().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     rows = (
         Decision.objects.filter(id__gte=ids.make_id(first, first=True))
@@ -86,35 +90,34 @@ def decided() -> Tile:
         .annotate(Count("pk"))
         .order_by()
     )
-    found = dict(rows)
+    counts = dict(rows)
     says = ", ".join(
-        f"{found[each.value]:,} {each.label}"
+        f"{counts[each.value]:,} {each.label}"
         for each in Decision.Disposition
-        if each.value in found
+        if each.value in counts
     )
     return Tile(
         "Decided this month",
-        count(sum(found.values())),
+        count(sum(counts.values())),
         says,
         reverse("admin:conversations_decision_changelist"),
     )
 
 
-def integrity() -> Tile:
+def integrity_tile() -> Tile:
     last = Verification.objects.order_by("-ended").first()
     if last is None:
         return Tile("Integrity", "never checked", "manage.py verify")
     says = f"{last.seals:,} seals, {timezone.localtime(last.ended):%Y-%m-%d %H:%M}"
-    return Tile(
-        "Integrity", "not whole" if last.problem else "whole", says, alarming=bool(last.problem)
-    )
+    if last.problem:
+        return Tile("Integrity", _("problem found"), says, alarming=True)
+    return Tile("Integrity", _("intact"), says)
 
 
-def backlog() -> Tile:
+def backlog_tile() -> Tile:
     waiting, age = sealing.measure_backlog()
-    waiting *= age > USUAL  # the opening of this page is on the trail, and waits itself
-    return Tile(
-        "Waiting for a seal",
-        count(waiting),
-        f"the oldest for {lasting(age)}" if waiting else "search and seals are up to date",
-    )
+    if waiting and age > USUAL:
+        oldest = _("the oldest for %(duration)s") % {"duration": lasting(age)}
+        return Tile("Waiting for a seal", count(waiting), oldest)
+    # The opening of this page is on the trail, and waits for its own seal.
+    return Tile("Waiting for a seal", count(0), "search and seals are up to date")

@@ -1,4 +1,7 @@
-"""A list that takes too long is stopped: its reader is told how to ask for less, and it holds no connection for minutes."""
+"""Lists that take too long are stopped.
+
+The reader is told how to ask for less, and no connection is held for minutes.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,17 +12,22 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from psycopg.pq import TransactionStatus
 
+from ..search.choices import DaysForm
+
 SECONDS = 5.0
 CANCELLED = "57014"  # PostgreSQL's
 
 
 class TookTooLong(Exception):
-    """Nothing was found out, so there is nothing to show."""
+    """A statement was stopped, so there is nothing to show."""
 
 
 @contextmanager
-def patience() -> Iterator[None]:
-    """No statement within takes longer. Two commands on the wire, which are no queries. Raises TookTooLong."""
+def limit_statements() -> Iterator[None]:
+    """Stop each statement within that takes longer than SECONDS. Raises TookTooLong.
+
+    Costs two commands on the wire, which are no queries.
+    """
     connection.ensure_connection()
     wire = connection.connection
     with connection.wrap_database_errors:
@@ -31,20 +39,24 @@ def patience() -> Iterator[None]:
             raise TookTooLong from problem
         raise
     finally:
-        # A transaction that failed takes it back by itself, a connection that is gone had it alone.
+        # A failed transaction takes the setting back by itself, a lost connection had it alone.
         if wire.info.transaction_status in (TransactionStatus.IDLE, TransactionStatus.INTRANS):
             with connection.wrap_database_errors:
                 wire.execute("RESET statement_timeout")
 
 
-def stopped(request: HttpRequest, title: str, filter=None, list_url: str = "") -> HttpResponse:
-    """The page instead, with the filter of a list to be narrowed and no row; its attempt is on the trail already. 503: nothing was found out, which must not
-    pass for an empty list with a program that asks, nor for the reader's mistake, since it may do at another hour. Without Retry-After, since the
-    same again helps nobody."""
+def show_stopped(
+    request: HttpRequest, title: str, form: DaysForm | None = None, list_url: str = ""
+) -> HttpResponse:
+    """Show the filter to be narrowed in place of the rows; the caller has recorded the attempt.
+
+    503: a program must not take it for an empty list, nor is it the reader's mistake, since the
+    same filter may do at another hour. No Retry-After, since asking again at once does not help.
+    """
     context = {
         **admin.site.each_context(request),
         "title": title,
-        "filter": filter,
+        "filter": form,
         "list_url": list_url,
         "seconds": f"{SECONDS:g}",
     }

@@ -1,6 +1,11 @@
-"""The queue as pages: what waits, claiming the next, and what is said about a conversation beside its transcript. Every change is a POST."""
+"""The review queue as pages: the list, claims, and the panel beside a transcript.
 
+Every change is a POST.
+"""
+
+from collections.abc import Callable
 from datetime import datetime
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -14,25 +19,32 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from .. import review
 from ..models import AuditEvent, Conversation, Decision, Review, User
+from ..models.review import ReviewQuerySet
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import Names
-from .changelist import Count
-from .patience import TookTooLong, patience, stopped
+from .changelist import RowCount
+from .parameters import parse_uuid
+from .patience import TookTooLong, limit_statements, show_stopped
+from .rights import require_rights
 
 SHOWN = 50  # rows of the queue
-CAP = 1000  # that are counted
-WHICH = {
-    "free": "Free",
-    "mine": "Mine",
+CAP = 1000  # rows that are counted
+TABS = {
+    "free": gettext_lazy("Unassigned"),
+    "mine": gettext_lazy("Assigned to me"),
     "overdue": "Overdue",
     "escalated": "Escalated",
-    "all": "All that waits",
+    "all": gettext_lazy("All waiting"),
 }
+# A reviewer who decides must be able to read.
+reviewers_only = require_rights("view_content", "decide")
 
 
 class DecisionForm(forms.Form):
@@ -40,7 +52,7 @@ class DecisionForm(forms.Form):
     reason = forms.CharField(
         required=False,
         max_length=500,
-        widget=forms.TextInput(attrs={"placeholder": "Needed for a violation"}),
+        widget=forms.TextInput(attrs={"placeholder": gettext_lazy("Required for a violation")}),
     )
     note = forms.CharField(
         required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3})
@@ -48,47 +60,34 @@ class DecisionForm(forms.Form):
     seen = forms.UUIDField(widget=forms.HiddenInput)
 
 
-def reviewers_only(view):
-    """Whoever decides must be able to read."""
-
-    def checked(request: HttpRequest, *args, **kwargs) -> HttpResponse:
-        if not (may(request.user, "view_content") and may(request.user, "decide")):
-            raise PermissionDenied
-        return view(request, *args, **kwargs)
-
-    return checked
-
-
-# The list -------------------------------------------------------------------------------------------------------
+# The list -----------------------------------------------------------------------------------------
 
 
 @reviewers_only
 def page(request: HttpRequest) -> HttpResponse:
-    which = chosen(request)
-    rows = waiting(request, which)
-    counts = [Count(waiting(request, name).order_by().values("pk")[: CAP + 1]) for name in WHICH]
+    tab = chosen_tab(request)
+    rows = waiting(request, tab)
+    counts = [RowCount(waiting(request, name).order_by().values("pk")[: CAP + 1]) for name in TABS]
+    me = User.objects.filter(username=request.user.get_username())
     try:
-        with patience():
-            [counted] = User.objects.filter(username=request.user.get_username()).values_list(
-                *counts
-            )  # one row to hang them on
-            gravest = rows.gravest_first()  # type: ignore[attr-defined]
+        with limit_statements():
+            [counted] = me.values_list(*counts)  # one row to hang them on
             shown = list(
-                gravest.select_related("conversation__owner", "assignee", "decision", "policy")[
-                    :SHOWN
-                ]
+                rows.gravest_first().select_related(
+                    "conversation__owner", "assignee", "decision", "policy"
+                )[:SHOWN]
             )
     except TookTooLong:
-        audit.record(request, AuditEvent.Action.LIST, of="review queue", which=which, stopped=True)
-        return stopped(request, "Review queue")
-    audit.record(request, AuditEvent.Action.LIST, of="review queue", which=which, rows=len(shown))
+        audit.record(request, AuditEvent.Action.LIST, of="review queue", which=tab, stopped=True)
+        return show_stopped(request, "Review queue")
+    audit.record(request, AuditEvent.Action.LIST, of="review queue", which=tab, rows=len(shown))
     context = {
         **admin.site.each_context(request),
         "title": "Review queue",
-        "which": which,
+        "which": tab,
         "tabs": [
             (name, title, number)
-            for (name, title), number in zip(WHICH.items(), counted, strict=True)
+            for (name, title), number in zip(TABS.items(), counted, strict=True)
         ],
         "rows": shown,
         "names": Names(request.user),
@@ -100,71 +99,71 @@ def page(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/queue.html", context)
 
 
-def chosen(request: HttpRequest) -> str:
-    which = request.POST.get("of") or request.GET.get("of", "")
-    return which if which in WHICH else "free"
+def chosen_tab(request: HttpRequest) -> str:
+    tab = request.POST.get("of") or request.GET.get("of", "")
+    return tab if tab in TABS else "free"
 
 
-def waiting(request: HttpRequest, which: str) -> QuerySet[Review]:
+def waiting(request: HttpRequest, tab: str) -> ReviewQuerySet:
+    """Return the reviews of a tab that this reviewer may read."""
     rows, now = readable(request.user, Review.objects.all()).waiting(), timezone.now()  # type: ignore[attr-defined]
-    if which == "mine":
+    if tab == "mine":
         return rows.held_by(request.user, now)
     rows = rows.not_of(request.user)
-    return {
-        "free": rows.free(now),
-        "overdue": rows.overdue(now),
-        "escalated": rows.filter(source=Review.Source.ESCALATED),
-    }.get(which, rows)
+    if tab == "free":
+        return rows.free(now)
+    if tab == "overdue":
+        return rows.overdue(now)
+    if tab == "escalated":
+        return rows.filter(source=Review.Source.ESCALATED)
+    return rows
 
 
 @require_POST
 @reviewers_only
 def claim_next(request: HttpRequest) -> HttpResponse:
-    which = chosen(request)
-    held = waiting(request, "mine").gravest_first().first() if which == "mine" else None  # type: ignore[attr-defined]
-    found = held or review.claim_next(request, waiting(request, which))
-    if found is None:
-        messages.info(request, "Nothing of these waits for you.")
-        return HttpResponseRedirect(f"{reverse('admin:review-queue')}?of={which}")
-    return HttpResponseRedirect(transcript_of(found.conversation_id, which))
+    tab = chosen_tab(request)
+    held = waiting(request, "mine").gravest_first().first() if tab == "mine" else None
+    claimed = held or review.claim_next(request, waiting(request, tab))
+    if claimed is None:
+        messages.info(request, _("No conversations left in this queue."))
+        return HttpResponseRedirect(queue_url(tab))
+    return HttpResponseRedirect(transcript_url(claimed.conversation_id, tab))
 
 
 @require_POST
 @reviewers_only
-def in_bulk(request: HttpRequest) -> HttpResponse:
-    """The Lead's “no issue” about those that were ticked."""
+def decide_many(request: HttpRequest) -> HttpResponse:
+    """Decide “no issue” about the selected conversations, as a Lead."""
     if not may(request.user, "lead"):
         raise PermissionDenied
-    ids = [
-        id
-        for id in (
-            as_uuid(each) for each in request.POST.getlist("conversation")[: review.BULK + 1]
-        )
-        if id
-    ]
+    selected = map(parse_uuid, request.POST.getlist("conversation")[: review.BULK + 1])
+    ids = [each for each in selected if each]
+    conversations = readable(request.user, Conversation.objects.filter(id__in=ids))
     try:
-        count = review.no_issue(
-            request,
-            readable(request.user, Conversation.objects.filter(id__in=ids)),
-            request.POST.get("reason", "")[:500],
-        )
+        count = review.no_issue(request, conversations, request.POST.get("reason", "")[:500])
     except review.ReviewRefused as problem:
         messages.error(request, str(problem))
     else:
-        left = (
-            f" {len(ids) - count} were left: your own, or in somebody's hands."
-            if count < len(ids)
-            else ""
-        )
-        messages.success(request, f"No issue: {count} decided.{left}")
-    return HttpResponseRedirect(f"{reverse('admin:review-queue')}?of={chosen(request)}")
+        messages.success(request, describe_many(count, len(ids) - count))
+    return HttpResponseRedirect(queue_url(chosen_tab(request)))
 
 
-# One conversation -----------------------------------------------------------------------------------------------
+def describe_many(decided: int, skipped: int) -> str:
+    text = _("Decided as “no issue”: %(decided)d.") % {"decided": decided}
+    if skipped > 0:
+        skips = _("Skipped: %(skipped)d, your own or assigned to another reviewer.")
+        text += " " + skips % {"skipped": skipped}
+    return text
 
 
-def beside(request: HttpRequest, conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
-    """With what the panel shows at hand: one query instead of three."""
+# One conversation ---------------------------------------------------------------------------------
+
+
+def with_review(
+    request: HttpRequest, conversations: QuerySet[Conversation]
+) -> QuerySet[Conversation]:
+    """Load what the panel shows: one query instead of three."""
     columns = JSONObject(
         disposition="disposition",
         reason="reason",
@@ -177,37 +176,42 @@ def beside(request: HttpRequest, conversations: QuerySet[Conversation]) -> Query
         .newest_first()
         .values_list(columns)[:20]
     )
-    found = conversations.select_related(
+    rows = conversations.select_related(
         "review__assignee", "review__policy", "review__decision"
     ).annotate(decided=ArraySubquery(decisions))
-    return (
-        found.annotate(reviewers=ArraySubquery(reviewers().values("username")))
-        if may(request.user, "lead")
-        else found
-    )
+    if may(request.user, "lead"):
+        rows = rows.annotate(reviewers=ArraySubquery(reviewers().values("username")))
+    return rows
 
 
-def panel(request: HttpRequest, conversation: Conversation, seen: UUID | None) -> dict[str, Any]:
-    """What stands beside a transcript, whose newest closed call is `seen`: where the review stands, what was decided, and the forms. Of a row of `beside`."""
+def describe_panel(
+    request: HttpRequest, conversation: Conversation, newest: UUID | None
+) -> dict[str, Any]:
+    """Describe the review, its decisions and the forms beside a transcript.
+
+    `conversation` is a row of `with_review`, `newest` its newest closed call.
+    """
     row = getattr(conversation, "review", None)
     leads = may(request.user, "lead")
+    held = bool(row and row.assignee and not row.free(timezone.now()))
+    form = None
+    if newest and may(request.user, "decide"):
+        form = DecisionForm(initial={"seen": newest}, auto_id="review-%s", label_suffix="")
     return {
         "row": row,
-        "decisions": [said(decision) for decision in conversation.decided],  # type: ignore[attr-defined]
+        "decisions": [with_label(decision) for decision in conversation.decided],  # type: ignore[attr-defined]
         "own": conversation.owner_id == request.user.pk,
-        "held": bool(row and row.assignee and not row.free(timezone.now())),
-        "mine": bool(row and row.assignee_id == request.user.pk and not row.free(timezone.now())),
-        "form": DecisionForm(initial={"seen": seen}, auto_id="review-%s", label_suffix="")
-        if seen and may(request.user, "decide")
-        else None,
-        "which": chosen(request),
+        "held": held,
+        "mine": held and row.assignee_id == request.user.pk,  # type: ignore[union-attr]
+        "form": form,
+        "which": chosen_tab(request),
         "leads": leads,
         "reviewers": conversation.reviewers if leads else [],  # type: ignore[attr-defined]
     }
 
 
-def said(decision: dict[str, Any]) -> dict[str, Any]:
-    """As `beside` reads it, with its disposition in words."""
+def with_label(decision: dict[str, Any]) -> dict[str, Any]:
+    """Add the disposition in words to a decision that `with_review` read."""
     return decision | {
         "label": Decision.Disposition(decision["disposition"]).label,
         "made": datetime.fromisoformat(decision["made"]),
@@ -219,66 +223,75 @@ def reviewers() -> QuerySet[User]:
     return User.objects.filter(may_decide, is_active=True).distinct().order_by("username")[:200]
 
 
-@require_POST
-@reviewers_only
-def act(request: HttpRequest, id: UUID, what: str) -> HttpResponse:
-    conversation = readable(request.user, Conversation.objects.filter(id=id)).first()
-    if conversation is None:
-        raise Http404
-    which, here = chosen(request), transcript_of(id, chosen(request))
-    try:
-        if what == "claim":
-            review.claim(request, conversation)
-        elif what == "release":
-            review.release(request, conversation)
-        elif what == "assign":
-            assign(request, conversation)
-        elif what == "decide":
-            return decide(request, conversation, which)
-        else:
+def on_conversation(
+    change: Callable[[HttpRequest, Conversation], HttpResponse | None],
+) -> Callable[[HttpRequest, UUID], HttpResponse]:
+    """Make a view of a change to one conversation, which ends at its transcript.
+
+    404 for a conversation that the reviewer may not read. A refusal becomes a message.
+    """
+
+    @require_POST
+    @reviewers_only
+    @wraps(change)
+    def view(request: HttpRequest, pk: UUID) -> HttpResponse:
+        conversation = readable(request.user, Conversation.objects.filter(id=pk)).first()
+        if conversation is None:
             raise Http404
-    except review.ReviewRefused as problem:
-        messages.error(request, str(problem))
-    return HttpResponseRedirect(here)
+        response = None
+        try:
+            response = change(request, conversation)
+        except review.ReviewRefused as problem:
+            messages.error(request, str(problem))
+        return response or HttpResponseRedirect(transcript_url(pk, chosen_tab(request)))
+
+    return view
 
 
+@on_conversation
+def claim(request: HttpRequest, conversation: Conversation) -> None:
+    review.claim(request, conversation)
+
+
+@on_conversation
+def release(request: HttpRequest, conversation: Conversation) -> None:
+    review.release(request, conversation)
+
+
+@on_conversation
 def assign(request: HttpRequest, conversation: Conversation) -> None:
     if not may(request.user, "lead"):
         raise PermissionDenied
-    to = User.objects.filter(username=request.POST.get("to", ""), is_active=True).first()
-    if to is None:
-        raise review.ReviewRefused("Nobody has that name.")
-    review.assign(request, conversation, to)
-    messages.success(request, f"Assigned to {to}.")
+    reviewer = User.objects.filter(username=request.POST.get("to", ""), is_active=True).first()
+    if reviewer is None:
+        raise review.ReviewRefused(_("There is no user with that name."))
+    review.assign(request, conversation, reviewer)
+    messages.success(request, f"Assigned to {reviewer}.")
 
 
-def decide(request: HttpRequest, conversation: Conversation, which: str) -> HttpResponse:
-    """Then on to the next of the same kind; to the queue where there is none."""
+@on_conversation
+def decide(request: HttpRequest, conversation: Conversation) -> HttpResponse | None:
+    """Decide, then go on to the next of the same tab; to the queue where there is none."""
     form = DecisionForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "Choose what it comes to.")
-        return HttpResponseRedirect(transcript_of(conversation.pk, which))
-    said = form.cleaned_data
-    decision = review.decide(
-        request,
-        conversation,
-        said["disposition"],
-        said["seen"],
-        reason=said["reason"],
-        note=said["note"],
-    )
-    messages.success(request, f"Decided: {decision.get_disposition_display()}.")
-    if "next" not in request.POST:
-        return HttpResponseRedirect(transcript_of(conversation.pk, which))
-    return claim_next(request)
-
-
-def transcript_of(id: UUID, which: str) -> str:
-    return f"{reverse('admin:conversations_conversation_change', args=[id])}?of={which}"
-
-
-def as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
+        messages.error(request, _("Choose a decision."))
         return None
+    values = form.cleaned_data
+    decision = Decision(
+        conversation=conversation,
+        disposition=values["disposition"],
+        newest=values["seen"],
+        reason=values["reason"],
+        note=values["note"],
+    )
+    review.decide(request, decision)
+    messages.success(request, f"Decided: {decision.get_disposition_display()}.")
+    return claim_next(request) if "next" in request.POST else None
+
+
+def queue_url(tab: str) -> str:
+    return f"{reverse('admin:review-queue')}?of={tab}"
+
+
+def transcript_url(pk: UUID, tab: str) -> str:
+    return f"{reverse('admin:conversations_conversation_change', args=[pk])}?of={tab}"

@@ -1,4 +1,4 @@
-"""The usage report as a page: the figures of conversations.report.figures, drawn and in tables, and each table as a CSV."""
+"""The usage report: figures of conversations.report.figures drawn, in tables, and as CSV."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,10 +8,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from ..exports.table import BOM, csv_line
 from ..figures import count, money, short, spent
@@ -21,12 +22,13 @@ from ..people.access import may, reads_everything
 from ..people.identity import Names
 from ..report import charts
 from ..report.figures import Assessed, Figures, Period, Report, ReportRow
+from .rights import require_rights
 
 RANGES = {7: "7 days", 30: "30 days", 91: "Quarter", 365: "Year"}
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
-class DaysForm(forms.Form):
+class PeriodForm(forms.Form):
     since = forms.DateField(label="From", widget=DAY)
     until = forms.DateField(label="To", widget=DAY)
 
@@ -40,7 +42,7 @@ class DaysForm(forms.Form):
 
 @dataclass
 class Bar:
-    """A row as it is drawn, and what stands beside it."""
+    """A row as it is drawn, with the cells beside it."""
 
     row: ReportRow
     picture: SafeString
@@ -53,19 +55,18 @@ class Panel:
     title: str
     heads: Sequence[str]
     rows: list[tuple[Any, ...]] = field(default_factory=list)
-    says: str = ""  # the figures in a sentence, for whoever does not see the picture
+    says: str = ""  # the figures in a sentence, for readers who do not see the picture
     picture: SafeString | None = None
     bars: list[Bar] = field(default_factory=list)  # instead of the rows, on the page
-    drawn: Sequence[str] = ()  # what stands beside the bars
+    drawn: Sequence[str] = ()  # heads of the cells beside the bars
     legend: list[tuple[int, str]] = field(default_factory=list)
     missing: str = ""  # why there is nothing to show
 
 
+@require_rights("view_usage")
 def page(request: HttpRequest) -> HttpResponse:
-    if not may(request.user, "view_usage"):
-        raise PermissionDenied
-    form, days = chosen(request)
-    report = read(request, days)
+    form, days = choose_period(request)
+    report = make_report(request, days)
     audit.record(
         request,
         AuditEvent.Action.LIST,
@@ -80,30 +81,24 @@ def page(request: HttpRequest) -> HttpResponse:
         "form": form,
         "days": days,
         "ranges": [
-            (
-                f"?since={today() - timedelta(days=n - 1)}&until={today()}",
-                said,
-                days == Period(today() - timedelta(days=n - 1), today()),
-            )
-            for n, said in RANGES.items()
+            (query_of(last_days(number)), label, days == last_days(number))
+            for number, label in RANGES.items()
         ],
-        "query": f"?since={days.since}&until={days.until}",
+        "query": query_of(days),
         "tiles": tiles(report),
         "panels": panels(report),
         "fewest": report.fewest if report.fewest > 1 else 0,
     }
-    return TemplateResponse(
-        request, "admin/usage.html", context, status=200 if form.is_valid() else 400
-    )
+    status = 200 if form.is_valid() else 400
+    return TemplateResponse(request, "admin/usage.html", context, status=status)
 
 
-def csv(request: HttpRequest, panel: str) -> HttpResponse:
-    if not may(request.user, "view_usage"):
-        raise PermissionDenied
-    form, days = chosen(request)
-    report = read(request, days)
-    found = next((each for each in panels(report) if each.name == panel), None)
-    if found is None or found.missing or not form.is_valid():
+@require_rights("view_usage")
+def download_csv(request: HttpRequest, panel: str) -> HttpResponse:
+    form, days = choose_period(request)
+    report = make_report(request, days)
+    table = next((each for each in panels(report) if each.name == panel), None)
+    if table is None or table.missing or not form.is_valid():
         raise Http404
     audit.record(
         request,
@@ -114,20 +109,20 @@ def csv(request: HttpRequest, panel: str) -> HttpResponse:
         until=days.until,
         by_person=report.by_person,
     )
-    body = BOM + b"".join(
-        csv_line(tuple(str(value) for value in row)) for row in (found.heads, *found.rows)
-    )
+    lines = (csv_line(tuple(str(value) for value in row)) for row in (table.heads, *table.rows))
+    name = f"usage-{panel}-{days.since}-{days.until}.csv"
     headers = {
-        "Content-Disposition": f'attachment; filename="usage-{panel}-{days.since}-{days.until}.csv"',
+        "Content-Disposition": f'attachment; filename="{name}"',
         "X-Content-Type-Options": "nosniff",
     }
+    body = BOM + b"".join(lines)
     return HttpResponse(body, content_type="text/csv; charset=utf-8", headers=headers)
 
 
-def chosen(request: HttpRequest) -> tuple[DaysForm, Period]:
-    """The last 30 days unless chosen, or where the choice is none."""
-    usual = Period(today() - timedelta(days=29), today())
-    form = DaysForm(
+def choose_period(request: HttpRequest) -> tuple[PeriodForm, Period]:
+    """Read the form; the period is the last 30 days unless it chooses a valid one."""
+    usual = last_days(30)
+    form = PeriodForm(
         {
             "since": request.GET.get("since", usual.since),
             "until": request.GET.get("until", usual.until),
@@ -138,15 +133,23 @@ def chosen(request: HttpRequest) -> tuple[DaysForm, Period]:
     return form, form.days if form.is_valid() else usual
 
 
-def read(request: HttpRequest, days: Period) -> Report:
-    who = request.user
-    by_person, assessments = may(who, "view_usage_by_user"), may(who, "view_assessments")
+def last_days(number: int) -> Period:
+    return Period(today() - timedelta(days=number - 1), today())
+
+
+def query_of(days: Period) -> str:
+    return f"?since={days.since}&until={days.until}"
+
+
+def make_report(request: HttpRequest, days: Period) -> Report:
+    """Make the report with the figures that the reader may see."""
+    reader = request.user
     return Report(
         days,
-        by_person=by_person,
-        titles=reads_everything(who),
-        assessments=assessments,
-        names=Names(who),
+        by_person=may(reader, "view_usage_by_user"),
+        titles=reads_everything(reader),
+        assessments=may(reader, "view_assessments"),
+        names=Names(reader),
     )
 
 
@@ -154,11 +157,11 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-# What stands on it ----------------------------------------------------------------------------------------------
+# Tiles and panels ---------------------------------------------------------------------------------
 
 
 def tiles(report: Report) -> list[tuple[str, str, str]]:
-    """Name, figure, and how it compares with as many days before."""
+    """Return name, figure, and the change against as many days before."""
     now, then = report.total, report.total_before
     pairs: list[tuple[str, str, float | Decimal, float | Decimal]] = [
         ("Calls", count(now.calls), now.calls, then.calls),
@@ -168,93 +171,108 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
         ("Not answered", count(now.failures), now.failures, then.failures),
     ]
     return [
-        (name, said, change(float(value), float(before))) for name, said, value, before in pairs
+        (name, figure, describe_change(float(value), float(before)))
+        for name, figure, value, before in pairs
     ]
 
 
-def change(value: float, before: float) -> str:
+def describe_change(value: float, before: float) -> str:
     if not before:
         return "none before" if value else ""
     percent = round(100 * (value - before) / before)
-    return "as before" if not percent else f"{'+' if percent > 0 else '−'}{abs(percent):,} %"
+    if not percent:
+        return _("unchanged")
+    return f"{'+' if percent > 0 else '−'}{abs(percent):,} %"
 
 
 def panels(report: Report) -> list[Panel]:
-    whose, shown = ("person", "people") if report.by_person else ("department", "departments")
-    few = f"Fewer than {report.fewest} people called in these days." if report.fewest > 1 else ""
+    few = _too_few(report)
+    if report.by_person:
+        people = bars("people", "Tokens by person", "Person", report.persons)
+        departments = [departments_panel(report, "departments")]
+    else:
+        people, departments = departments_panel(report, "people"), []
     return [
-        history(report, shown),
+        history(report),
         shares(report),
         cost(report),
-        bars(
-            "people",
-            f"Tokens by {whose}",
-            whose.capitalize(),
-            report.persons if report.by_person else report.departments,
-            "" if report.by_person else few,
-        ),
+        people,
         bars("models", "Tokens by model", "Model", report.models),
         bars(
             "conversations",
             "Tokens by conversation",
             "Conversation begun in these days",
             report.conversations,
-            titles(report),
+            hidden_titles(report),
         ),
-        *(
-            [bars("departments", "Tokens by department", "Department", report.departments, few)]
-            if report.by_person
-            else []
-        ),
+        *departments,
         bars("job-titles", "Tokens by job title", "Job title", report.job_titles, few),
-        *assessed(report),
+        *assessments(report),
     ]
 
 
-def titles(report: Report) -> str:
-    """Why conversations are not named here."""
-    return (
-        ""
-        if report.titles and report.by_person
-        else "Titles are content and belong to people: shown to those who may read both."
+def departments_panel(report: Report, name: str) -> Panel:
+    return bars(name, "Tokens by department", "Department", report.departments, _too_few(report))
+
+
+def _too_few(report: Report) -> str:
+    if report.fewest <= 1:
+        return ""
+    text = _("Fewer than %(number)d people made calls in this period.")
+    return text % {"number": report.fewest}
+
+
+def hidden_titles(report: Report) -> str:
+    """Say why conversations are not named here."""
+    if report.titles and report.by_person:
+        return ""
+    return _(
+        "Titles are shown only to readers who may see all conversations and the usage by person."
     )
 
 
-def history(report: Report, shown: str) -> Panel:
+def history(report: Report) -> Panel:
     series, buckets = report.history, report.days.buckets
-    rows = (
-        [
-            (bucket, *values)
-            for bucket, *values in zip(buckets, *(values for _, values in series), strict=True)
-        ]
-        if series
-        else []
-    )
-    most = max(rows, key=lambda row: sum(row[1:]), default=None)
+    columns = zip(*(values for _name, values in series), strict=True)
+    rows = [(bucket, *values) for bucket, values in zip(buckets, columns, strict=bool(series))]
     return Panel(
         "history",
         "Calls over time",
-        ("Day" if report.days.step == 1 else "Seven days from", *(name for name, _ in series)),
+        (first_head(report), *(name for name, _values in series)),
         rows,
-        says=f"Calls by {shown} who made most. The highest is {count(sum(most[1:]))}, {said(most[0])}."
-        if most
-        else "",
+        says=describe_peak(report, rows),
         picture=charts.area(buckets, series),
-        legend=list(enumerate(name for name, _ in series)),
+        legend=list(enumerate(name for name, _values in series)),
         missing="" if series else "No calls.",
     )
+
+
+def first_head(report: Report) -> str:
+    return "Day" if report.days.step == 1 else "Seven days from"
+
+
+def describe_peak(report: Report, rows: list[tuple[Any, ...]]) -> str:
+    if not rows:
+        return ""
+    first, *numbers = max(rows, key=lambda row: sum(row[1:]))
+    if report.by_person:
+        text = _("Calls of the people with the most calls. The peak was %(peak)s, %(day)s.")
+    else:
+        text = _("Calls of the departments with the most calls. The peak was %(peak)s, %(day)s.")
+    return text % {"peak": count(sum(numbers)), "day": write_day(first)}
 
 
 def shares(report: Report) -> Panel:
     prompt, completion = report.total.prompt_tokens, report.total.completion_tokens
     rows = [("Prompt", prompt), ("Completion", completion)]
     percent = round(100 * prompt / (prompt + completion)) if prompt + completion else 0
+    text = _("%(prompt)d %% of all tokens were in prompts, %(completion)d %% in completions.")
     return Panel(
         "tokens",
         "Prompt and completion tokens",
         ("Tokens", "Number"),
         rows,
-        says=f"{percent} % of all tokens were sent, {100 - percent} % came back.",
+        says=text % {"prompt": percent, "completion": 100 - percent},
         picture=charts.ring([prompt, completion]),
         legend=[(n, f"{name} {short(value)}") for n, (name, value) in enumerate(rows)],
         missing="" if prompt + completion else "No tokens.",
@@ -266,57 +284,53 @@ def cost(report: Report) -> Panel:
     return Panel(
         "cost",
         "Cost over time",
-        ("Day" if report.days.step == 1 else "Seven days from", "Calls", "Tokens", "Cost in USD"),
+        (first_head(report), "Calls", "Tokens", "Cost in USD"),
         rows,
-        says=f"{money(report.total.cost)} in all.",
+        says=_("%(cost)s in total.") % {"cost": money(report.total.cost)},
         picture=charts.columns([row[0] for row in rows], [float(row[3]) for row in rows], "$"),
-        missing="" if report.total.cost else "Nothing that has a price.",
+        missing="" if report.total.cost else _("No calls with a price."),
     )
 
 
-def assessed(report: Report) -> list[Panel]:
-    """None where nobody was assessed."""
-    whole, people = report.assessed, report.people_assessed
-    if not people:
+def assessments(report: Report) -> list[Panel]:
+    """Return no panel where no conversation was assessed."""
+    if not report.people_assessed:
         return []
-    few = (
-        f"Conversations of fewer than {report.fewest_assessed} people were assessed in these days."
-        if report.fewest_assessed > 1
-        else ""
+    by_department = worth(
+        "assessments", "Assessments by department", "Department", report.assessed_departments
     )
-    says = whole and (
-        f"{count(whole.conversations)} conversations of {count(people)} people: {whole.percent:.0f} % work-related, satisfaction {whole.mean:.1f} of 10, "
-        f"{spent(whole.seconds)} saved, and {spent(whole.assistant_seconds)} of assistants, worth {money(Decimal(whole.worth))}. A model’s estimates."
-    )
-    found = [
-        worth(
-            "assessments",
-            "Assessments by department",
-            "Department",
-            report.assessed_departments,
-            few,
-            says or "",
-        )
-    ]
-    return found + (
-        [worth("assessed-people", "Assessments by person", "Person", rows)]
-        if (rows := report.assessed_persons)
-        else []
-    )
+    by_department.says = describe_worth(report)
+    if not by_department.bars and report.fewest_assessed > 1:
+        text = _("Conversations of fewer than %(number)d people were assessed in this period.")
+        by_department.missing = text % {"number": report.fewest_assessed}
+    if not report.assessed_persons:
+        return [by_department]
+    by_person = worth("assessed-people", "Assessments by person", "Person", report.assessed_persons)
+    return [by_department, by_person]
 
 
-def worth(
-    name: str,
-    title: str,
-    head: str,
-    rows: list[ReportRow[Assessed]],
-    missing: str = "",
-    says: str = "",
-) -> Panel:
-    longest, counted = (
-        max((row.figures.conversations for row in rows), default=0),
-        any(row.people is not None for row in rows),
+def describe_worth(report: Report) -> str:
+    total, people = report.assessed, report.people_assessed
+    if not total:
+        return ""
+    text = _(
+        "%(conversations)s conversations of %(people)s people: %(percent)s %% work-related, "
+        "satisfaction %(satisfaction)s of 10, %(time)s saved, and %(assistants)s of assistants, "
+        "worth %(worth)s. These are a model’s estimates."
     )
+    return text % {
+        "conversations": count(total.conversations),
+        "people": count(people),
+        "percent": f"{total.percent:.0f}",
+        "satisfaction": f"{total.mean:.1f}",
+        "time": spent(total.seconds),
+        "assistants": spent(total.assistant_seconds),
+        "worth": money(Decimal(total.worth)),
+    }
+
+
+def worth(name: str, title: str, head: str, rows: list[ReportRow[Assessed]]) -> Panel:
+    longest = max((row.figures.conversations for row in rows), default=0)
     heads = (
         "Conversations",
         "Work-related",
@@ -325,89 +339,72 @@ def worth(
         "Assistants’ seconds saved",
         "Worth in USD",
     )
-    cells = [
-        (
-            row.name,
-            *((row.people,) if counted else ()),
-            row.figures.conversations,
-            row.figures.work_related,
-            round(row.figures.mean, 2),
-            round(row.figures.seconds),
-            round(row.figures.assistant_seconds),
-            f"{row.figures.worth:.2f}",
-        )
-        for row in rows
-    ]
-    drawn = [
-        Bar(
-            row,
-            charts.bar(
-                [row.figures.work_related, row.figures.conversations - row.figures.work_related],
-                longest,
-            ),
-            (f"{row.figures.percent:.0f} %", f"{row.figures.mean:.1f}", spent(row.figures.seconds)),
-        )
-        for row in rows
-    ]
     return Panel(
         name,
         title,
-        (head, "People", *heads) if counted else (head, *heads),
-        cells,
-        says=says,
-        bars=drawn,
+        (*first_heads(head, rows), *heads),
+        [(*first_cells(row), *worth_cells(row.figures)) for row in rows],
+        bars=[draw_worth(row, longest) for row in rows],
         drawn=("Work-related", "Satisfaction", "Time saved"),
         legend=[(0, "Work-related"), (1, "Other conversations")],
-        missing="" if rows else missing,
     )
+
+
+def worth_cells(figures: Assessed) -> tuple[Any, ...]:
+    return (
+        figures.conversations,
+        figures.work_related,
+        round(figures.mean, 2),
+        round(figures.seconds),
+        round(figures.assistant_seconds),
+        f"{figures.worth:.2f}",
+    )
+
+
+def draw_worth(row: ReportRow[Assessed], longest: int) -> Bar:
+    figures = row.figures
+    other = figures.conversations - figures.work_related
+    picture = charts.bar([figures.work_related, other], longest)
+    cells = (f"{figures.percent:.0f} %", f"{figures.mean:.1f}", spent(figures.seconds))
+    return Bar(row, picture, cells)
 
 
 def bars(
     name: str, title: str, head: str, rows: list[ReportRow[Figures]], missing: str = ""
 ) -> Panel:
     longest = max((row.figures.tokens for row in rows), default=0)
-    heads, counted = (
-        ("Calls", "Prompt tokens", "Completion tokens", "Cost in USD"),
-        any(row.people is not None for row in rows),
-    )
+    heads = ("Calls", "Prompt tokens", "Completion tokens", "Cost in USD")
     return Panel(
         name,
         title,
-        (head, "People", *heads) if counted else (head, *heads),
-        [cells(row) for row in rows],
-        bars=[
-            Bar(
-                row,
-                charts.bar([row.figures.prompt_tokens, row.figures.completion_tokens], longest),
-                beside(row.figures),
-            )
-            for row in rows
-        ],
+        (*first_heads(head, rows), *heads),
+        [(*first_cells(row), *usage_cells(row.figures)) for row in rows],
+        bars=[draw_usage(row, longest) for row in rows],
         drawn=("Prompt + completion", "Calls", "Cost"),
         legend=[(0, "Prompt"), (1, "Completion")],
         missing="" if rows else missing or "No calls.",
     )
 
 
-def beside(figures: Figures) -> tuple[str, ...]:
-    return (
-        f"{short(figures.prompt_tokens)} + {short(figures.completion_tokens)}",
-        count(figures.calls),
-        money(figures.cost),
-    )
+def usage_cells(figures: Figures) -> tuple[Any, ...]:
+    return figures.calls, figures.prompt_tokens, figures.completion_tokens, figures.cost
 
 
-def cells(row: ReportRow[Figures]) -> tuple[Any, ...]:
-    people = () if row.people is None else (row.people,)
-    return (
-        row.name,
-        *people,
-        row.figures.calls,
-        row.figures.prompt_tokens,
-        row.figures.completion_tokens,
-        row.figures.cost,
-    )
+def draw_usage(row: ReportRow[Figures], longest: int) -> Bar:
+    figures = row.figures
+    picture = charts.bar([figures.prompt_tokens, figures.completion_tokens], longest)
+    tokens = f"{short(figures.prompt_tokens)} + {short(figures.completion_tokens)}"
+    return Bar(row, picture, (tokens, count(figures.calls), money(figures.cost)))
 
 
-def said(day: date) -> str:
+def first_heads(head: str, rows: Sequence[ReportRow]) -> tuple[str, ...]:
+    """Return the heads of `first_cells`: groups count their people, people do not."""
+    return (head, "People") if any(row.people is not None for row in rows) else (head,)
+
+
+def first_cells(row: ReportRow) -> tuple[Any, ...]:
+    return (row.name,) if row.people is None else (row.name, row.people)
+
+
+def write_day(day: date) -> str:
     return f"{day.day} {day:%B %Y}"

@@ -1,61 +1,64 @@
-"""Asking for a person's name: a reason, and back to where it was asked for. It is given by conversations.people.identity."""
+"""Reveal a person's name: the reader gives a reason and returns to the page.
+
+conversations.people.identity decides and records.
+"""
 
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 
-from ..models import Conversation, Snapshot
+from ..models import Conversation, Snapshot, User
 from ..people import identity
-from ..people.access import may, readable
+from ..people.access import readable
+from .rights import require_rights
 
 
-def page(request: HttpRequest, id: UUID | None = None) -> HttpResponse:
-    """Who is behind a conversation, or a call in none; without an id, whose names may be searched for."""
-    if not (may(request.user, "view_content") and may(request.user, "reveal_identity")):
-        raise PermissionDenied
+@require_rights("view_content", "reveal_identity")
+def page(request: HttpRequest, pk: UUID | None = None) -> HttpResponse:
+    """Reveal the owner of a conversation, or of a call outside one; without an id, let names be
+    searched for."""
     if not identity.hides_people(request.user):
         raise Http404
-    subject = found(request.user, id) if id else None
-    next, problem = way_back(request, subject), ""
+    subject = find_subject(request.user, pk) if pk else None
+    next_url, problem = return_url(request, subject), ""
     if request.method == "POST":
         try:
             identity.reveal(request, subject, request.POST.get("reason", "")[:500])
-            return HttpResponseRedirect(next)
+            return HttpResponseRedirect(next_url)
         except identity.RevealRefused as refused:
             problem = str(refused)
-    title, button = (
-        ("Reveal who it is", "Reveal") if subject else ("Search by name", "Search by name")
-    )
     context = {
         **admin.site.each_context(request),
-        "title": title,
-        "button": button,
+        "title": _("Reveal the user’s name") if subject else "Search by name",
+        "button": "Reveal" if subject else "Search by name",
         "subject": subject,
-        "next": next,
+        "next": next_url,
         "problem": problem,
     }
     return TemplateResponse(request, "admin/reveal.html", context, status=400 if problem else 200)
 
 
-def found(reader, id: UUID) -> Conversation | Snapshot:
-    one = (
-        readable(reader, Conversation.objects.filter(id=id)).first()
-        or readable(reader, Snapshot.objects.filter(id=id, conversation=None)).first()
+def find_subject(reader: User | AnonymousUser, pk: UUID) -> Conversation | Snapshot:
+    subject = (
+        readable(reader, Conversation.objects.filter(id=pk)).first()
+        or readable(reader, Snapshot.objects.filter(id=pk, conversation=None)).first()
     )
-    if one is None:
+    if subject is None:
         raise Http404
-    return one
+    return subject
 
 
-def way_back(request: HttpRequest, subject: Conversation | Snapshot | None) -> str:
-    asked = request.POST.get("next", "")
-    if url_has_allowed_host_and_scheme(asked, allowed_hosts=None):
-        return asked
+def return_url(request: HttpRequest, subject: Conversation | Snapshot | None) -> str:
+    """Return the address that the form names, if it is of this site; else the subject's page."""
+    wanted = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+        return wanted
     if subject is None:
         return reverse("admin:conversations_conversation_changelist")
     return reverse(f"admin:conversations_{subject._meta.model_name}_change", args=[subject.pk])

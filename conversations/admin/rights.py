@@ -1,9 +1,13 @@
-"""What the admin's own questions about rights mean here: two mixins, one for evidence, one for everything else."""
+"""Rights in the admin: a mixin for evidence, a mixin for everything else, a decorator for pages."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.forms import BaseFormSet, Form
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.text import capfirst
 
 from ..models import AuditEvent
@@ -22,48 +26,71 @@ RIGHTS = (
     "reviews_departments",
 )
 PASSWORD = [{"changed": {"fields": ["password"]}}]  # what Django's own form says
+Parameters = ParamSpec("Parameters")
+Response = TypeVar("Response", bound=HttpResponseBase)
+View = Callable[Concatenate[HttpRequest, Parameters], Response]
+
+
+def require_rights(
+    *rights: str,
+) -> Callable[[View[Parameters, Response]], View[Parameters, Response]]:
+    """Answer 403 to accounts that lack one of the rights."""
+
+    def decorate(view: View[Parameters, Response]) -> View[Parameters, Response]:
+        @wraps(view)
+        def checked(
+            request: HttpRequest, *args: Parameters.args, **kwargs: Parameters.kwargs
+        ) -> Response:
+            if not all(may(request.user, right) for right in rights):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 class Evidence:
-    """Read by those who hold one right, changed by nobody: is_superuser opens nothing here."""
+    """Rows that an account with the right reads and that none changes, whether superuser or not."""
 
     right = "view_content"
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)
 
-    def has_view_permission(self, request: HttpRequest, obj=None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return may(request.user, self.right)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
 
 class Administered:
-    """For superusers and groups that hold the model's permissions, as in Django; asked through `may`, which reads all rights at once.
+    """Rows for superusers and for groups that hold the model's permissions, as in Django.
 
-    Every change is an audit event of the same transaction.
+    Permissions are checked by `may`, which reads all of them in one query. Every change is an audit
+    event of the same transaction.
     """
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "view", "change", "add", "delete")
 
-    def has_view_permission(self, request: HttpRequest, obj=None) -> bool:
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self._may(request, "view", "change")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "add")
 
-    def has_change_permission(self, request: HttpRequest, obj=None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self._may(request, "change")
 
-    def has_delete_permission(self, request: HttpRequest, obj=None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self._may(request, "delete")
 
     def _may(self, request: HttpRequest, *actions: str) -> bool:
@@ -73,21 +100,30 @@ class Administered:
             may(user, f"{opts.app_label}.{action}_{opts.model_name}") for action in actions
         )
 
-    def changelist_view(self, request: HttpRequest, extra_context=None) -> HttpResponse:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         title = capfirst(str(self.opts.verbose_name_plural))  # type: ignore[attr-defined]
         return super().changelist_view(request, {"title": title} | (extra_context or {}))  # type: ignore[misc]
 
     def construct_change_message(
-        self, request: HttpRequest, form, formsets, add: bool = False
+        self,
+        request: HttpRequest,
+        form: Form,
+        formsets: Iterable[BaseFormSet],
+        *add: bool,
     ) -> list[dict[str, Any]]:
-        """As in Django; and of rights, what they were and what they are."""
-        said = super().construct_change_message(request, form, formsets, add)  # type: ignore[misc]
-        changed = [name for name in form.changed_data if name in RIGHTS]
+        """Describe a change as Django does, and each changed right with its old and new value."""
+        message = super().construct_change_message(request, form, formsets, *add)  # type: ignore[misc]
         values = {
-            name: {"was": readable(form.initial.get(name)), "is": readable(form.cleaned_data[name])}
-            for name in changed
+            name: {
+                "was": describe_value(form.initial.get(name)),
+                "is": describe_value(form.cleaned_data[name]),
+            }
+            for name in form.changed_data
+            if name in RIGHTS
         }
-        return [*said, {"rights": values}] if values else said
+        return [*message, {"rights": values}] if values else message
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         audit.record(request, Action.ADDED, obj, name=str(obj), what=message)
@@ -103,12 +139,12 @@ class Administered:
         )
         return super().log_change(request, obj, message)  # type: ignore[misc]
 
-    def log_deletions(self, request: HttpRequest, queryset) -> Any:
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet) -> Any:
         for obj in queryset:
             audit.record(request, Action.DELETED, obj, name=str(obj))
         return super().log_deletions(request, queryset)  # type: ignore[misc]
 
 
-def readable(value: Any) -> Any:
-    """A flag as it is; groups and permissions by their names."""
+def describe_value(value: Any) -> bool | list[str]:
+    """Keep a flag; name groups and permissions."""
     return value if isinstance(value, bool) else sorted(str(each) for each in value or [])

@@ -1,12 +1,13 @@
-"""Sampling policies, for Leads. What a policy drew depends on it, so it is switched off, never changed."""
+"""Sampling policies, for Leads. A draw depends on its policy: switched off, never changed."""
 
 import secrets
 
 from django import forms
 from django.contrib import admin
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 
 from ..figures import count
 from ..models import Review, SamplingPolicy
@@ -21,7 +22,7 @@ class PolicyForm(forms.ModelForm):
         max_digits=5,
         decimal_places=2,
         validators=SENSIBLE,
-        help_text="of the conversations that begin from now on",
+        help_text=gettext_lazy("of the conversations that start from now on"),
     )
 
 
@@ -37,24 +38,30 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
     def _may(self, request: HttpRequest, *actions: str) -> bool:
         return actions != ("delete",) and may(request.user, "lead")
 
-    def get_readonly_fields(self, request: HttpRequest, obj=None):
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: SamplingPolicy | None = None
+    ) -> tuple[str, ...]:
         return ("percent", "department", "model", "seed_in_hex", "made_by", "made") if obj else ()
 
-    def get_fields(self, request: HttpRequest, obj=None):
+    def get_fields(
+        self, request: HttpRequest, obj: SamplingPolicy | None = None
+    ) -> tuple[str, ...]:
         return (*self.fields, "seed_in_hex", "made_by", "made") if obj else self.fields
 
-    def get_queryset(self, request: HttpRequest):
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SamplingPolicy]:
         self.counts = dict(
             Review.objects.exclude(policy=None).values_list("policy").annotate(Count("pk"))
         )
         return super().get_queryset(request)
 
-    def save_model(self, request: HttpRequest, obj: SamplingPolicy, form, change: bool) -> None:
-        if not change:
+    def save_model(
+        self, request: HttpRequest, obj: SamplingPolicy, form: PolicyForm, *change: bool
+    ) -> None:
+        if obj.pk is None:
             obj.seed, obj.made_by = secrets.token_bytes(32), request.user  # type: ignore[assignment]
-        super().save_model(request, obj, form, change)
+        super().save_model(request, obj, form, *change)
 
-    @admin.display(description="drawn")
+    @admin.display(description=gettext_lazy("conversations selected"))
     def drawn(self, policy: SamplingPolicy) -> str:
         return count(self.counts.get(policy.pk, 0))
 

@@ -1,6 +1,7 @@
-"""People and groups. Who has calls on record is deactivated, not deleted."""
+"""Users and groups. A user with calls on record is deactivated, not deleted."""
 
 import zoneinfo
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -10,9 +11,12 @@ from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ..imports import people
 from ..models import AuditEvent, Conversation, Decision, Snapshot, Usage, User
@@ -37,7 +41,10 @@ class UserForm(UserChangeForm):
         name = self.cleaned_data["time_zone"]
         if name and name not in zoneinfo.available_timezones():
             raise ValidationError(
-                "No such time zone. Write it as Europe/Berlin, America/New_York or Asia/Tokyo."
+                _(
+                    "This is not a known time zone. "
+                    "Examples: Europe/Berlin, America/New_York, Asia/Tokyo."
+                )
             )
         return name
 
@@ -73,7 +80,7 @@ class UserAdmin(Administered, auth.UserAdmin):
             },
         ),
         (
-            "Rights",
+            gettext_lazy("Permissions"),
             {
                 "fields": (
                     "is_active",
@@ -106,7 +113,7 @@ class UserAdmin(Administered, auth.UserAdmin):
         ]
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
-        """Job titles and departments from a file, shown first or written down."""
+        """Import job titles and departments from a file, or preview what would change."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         context: dict[str, Any] = {
@@ -136,23 +143,18 @@ class UserAdmin(Administered, auth.UserAdmin):
             status=400 if "error" in context else 200,
         )
 
-    def get_deleted_objects(self, objs, request: HttpRequest):
-        """Who is on record stays. Said without walking through their conversations, whose titles are content."""
-        kept = [user for user in objs if on_record(user)]
+    def get_deleted_objects(
+        self, objs: Sequence[User] | QuerySet[User], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Protect users on record, without a look at their conversations: titles are content."""
+        kept = [user for user in objs if is_on_record(user)]
         if not kept:
             return super().get_deleted_objects(objs, request)
-        return (
-            [str(user) for user in objs],
-            {},
-            set(),
-            [
-                f"What {user} did, which stays on record. Deactivate the account instead."
-                for user in kept
-            ],
-        )
+        reason = _("the records of %(user)s, which are kept. Deactivate the account instead.")
+        return [str(user) for user in objs], {}, set(), [reason % {"user": user} for user in kept]
 
 
-def on_record(user: User) -> bool:
+def is_on_record(user: User) -> bool:
     owns = any(rows.objects.filter(owner=user).exists() for rows in (Snapshot, Conversation, Usage))
     return (
         owns

@@ -11,6 +11,8 @@ from django.utils.safestring import SafeString
 from .. import figures
 from .. import visible as text
 from ..figures import count, dollars
+from ..models import User
+from ..people.identity import Names
 
 register = template.Library()
 for each in (
@@ -25,52 +27,49 @@ for each in (
 
 
 @register.filter
-def visible(value) -> SafeString:
+def visible(value: object) -> SafeString:
     return text.show_hidden("" if value is None else str(value))
 
 
 @register.filter
-def named(user, names) -> SafeString:
-    """A person, as the reader of the page is told (conversations.people.identity)."""
+def named(user: User, names: Names) -> SafeString:
+    """Name a person as conversations.people.identity names them to the reader of the page."""
     return text.show_hidden(names.name(user))
 
 
 @register.filter
-def full_name(user, names) -> SafeString:
+def full_name(user: User, names: Names) -> SafeString:
     return text.show_hidden(names.full_name(user))
 
 
 @register.filter
-def job_title(user, names) -> SafeString:
+def job_title(user: User, names: Names) -> SafeString:
     return text.show_hidden(names.job_title(user))
 
 
 @register.filter
 def moment(value: datetime | None) -> SafeString | str:
-    """In the reader's time zone, to the second."""
-    if value is None:
-        return "–"
-    local = timezone.localtime(value)
-    return format_html(
-        '<time datetime="{}">{}</time>',
-        local.isoformat(timespec="milliseconds"),
-        f"{local:%Y-%m-%d %H:%M:%S}",
-    )
+    """Show a time in the reader's time zone, to the second."""
+    return "–" if value is None else _time(value, "%Y-%m-%d %H:%M:%S")
 
 
 @register.filter
 def minute(value: datetime) -> SafeString:
+    return _time(value, "%Y-%m-%d %H:%M")
+
+
+def _time(value: datetime, style: str) -> SafeString:
     local = timezone.localtime(value)
     return format_html(
         '<time datetime="{}">{}</time>',
         local.isoformat(timespec="milliseconds"),
-        f"{local:%Y-%m-%d %H:%M}",
+        local.strftime(style),
     )
 
 
 @register.filter
-def figure(value) -> SafeString | str:
-    """A cell of a table: a day, a number, money, or somebody's text."""
+def figure(value: object) -> SafeString | str:
+    """Show a cell of a table: a day, an amount of money, a number, or a text of a user."""
     if isinstance(value, date):
         return f"{value.day} {value:%b %Y}"
     if isinstance(value, Decimal):

@@ -23,7 +23,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from conversations import record
-from conversations.admin.snapshot import GROUPS, PAYLOAD
+from conversations.admin.call_fields import GROUPS, PAYLOAD
 from conversations.models import (
     Attachment,
     AuditEvent,
@@ -500,7 +500,7 @@ def test_a_search_that_finds_too_much_says_so_and_is_not_exported(desk, alice, m
     calls = made(alice, 3)
     index.index_messages(calls)
     response = desk.get(CALLS, {"q": "question"})
-    assert "only the newest 2 were looked at. Narrow your search" in text(response)
+    assert "only the newest 2 were searched. Narrow your search" in text(response)
     assert ids(response) == calls[:0:-1]
     assert b"Download CSV" not in response.content
     assert desk.get(f"{CALLS}csv/", {"q": "question"})["location"] == f"{CALLS}?q=question"
@@ -532,7 +532,7 @@ def test_days_are_the_readers_own(rita, alice):
     response = client.get(CALLS, {"since": "2026-03-11", "until": "2026-03-11"})
     assert ids(response) == [call.id]
     assert "2026-03-11 00:30:00" in text(response)
-    assert "times are Europe/Berlin" in text(response)
+    assert "Times are in Europe/Berlin" in text(response)
 
 
 def test_the_values_to_choose_from_are_those_on_record(desk, rita, alice):
@@ -655,7 +655,7 @@ def test_the_list_says_where_each_review_stands(desk, reviewed):
         "fine": ["no issue", "–"],
         "bad": ["violation", "–"],
         "escalated": ["waiting escalated", "–"],
-        "went on": ["waiting went on after a decision was: no issue 2 new since the review", "–"],
+        "went on": ["waiting went on after a decision previously: no issue 2 new since the review", "–"],
     }
 
 
@@ -779,7 +779,7 @@ def test_what_takes_too_long_is_stopped_said_and_on_the_trail(desk, alice, monke
     slow = RawSQL("pg_sleep(60)::text", [])
     monkeypatch.setattr("conversations.admin.patience.SECONDS", 0.2)
     monkeypatch.setattr(
-        "conversations.admin.snapshot.SnapshotAdmin.columns",
+        "conversations.admin.snapshot.SnapshotAdmin.select_columns",
         lambda self, rows: rows.annotate(slow=slow),
     )
     monkeypatch.setattr(
@@ -1170,7 +1170,7 @@ def test_a_file_that_storage_lost_takes_no_page_down(desk, call):
     assert desk.get(transcript_of(call)).status_code == 200
     assert desk.get(page_of(call)).status_code == 200
     response = desk.get(f"{CALLS}{call.id}/request.json", follow=True)
-    assert "storage has lost a file" in text(response)
+    assert "one of its files is missing from storage" in text(response)
 
 
 # One call -------------------------------------------------------------------------------------------------------
@@ -1236,8 +1236,8 @@ def test_a_refused_call_shows_what_was_asked_and_why_not(desk, alice):
     shown = text(desk.get(f"{CALLS}{id}/change/"))
     assert "let me in" in shown
     assert "Not this. blocked" in shown
-    assert "in no conversation" in shown
-    assert "None came." in shown
+    assert "not part of a conversation" in shown
+    assert "Nothing was received." in shown
     assert desk.get(f"{CALLS}{id}/response.json").status_code == 404
     assert "blocked" in text(desk.get(CALLS))
 
@@ -1279,7 +1279,7 @@ def test_a_persons_columns_are_kept_and_a_time_zone_is_one(alice):
         "time_zone": "Mars/Olympus",
         "is_active": "on",
     }
-    assert "No such time zone" in text(root.post(path, form))
+    assert "not a known time zone" in text(root.post(path, form))
     assert root.post(path, form | {"time_zone": "Asia/Tokyo"}).status_code == 302
     alice.refresh_from_db()
     assert (alice.job_title, alice.department, alice.external_id, alice.time_zone) == (

@@ -411,7 +411,7 @@ def test_only_those_who_may_see_the_trail_do(trail, desk):
         for path in (AUDIT, f"{AUDIT}csv/", f"{AUDIT}{newest().pk}/change/"):
             assert client.get(path).status_code == 403
     assert (
-        b"Who read this" not in desk.get(f"{CONVERSATIONS}{trail.conversation_id}/change/").content
+        b"Audit trail of this conversation" not in desk.get(f"{CONVERSATIONS}{trail.conversation_id}/change/").content
     )
     lead = auditor("Lead")
     assert (

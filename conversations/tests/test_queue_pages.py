@@ -58,7 +58,7 @@ def test_claim_next_read_decide_and_on_to_the_next(rita):
         opened.redirect_chain[-1][0]
         == f"{reverse('admin:conversations_conversation_change', args=[first.pk])}?of=free"
     )
-    assert "You hold it" in opened.content.decode()
+    assert "Assigned to you" in opened.content.decode()
     on = act(
         rita,
         first,
@@ -80,7 +80,7 @@ def test_claim_next_read_decide_and_on_to_the_next(rita):
         next="1",
         of="free",
     )
-    assert said(over) == ["Decided: false positive.", "Nothing of these waits for you."]
+    assert said(over) == ["Decided: false positive.", "No conversations left in this queue."]
     assert not Review.objects.waiting().exists()
     assert (
         "read it"
@@ -92,17 +92,17 @@ def test_claim_next_read_decide_and_on_to_the_next(rita):
 
 def test_what_may_not_be_is_said_and_not_done(rita):
     talked, own = talk(), talk("rita")
-    assert "Choose what it comes to." in said(
+    assert "Choose a decision." in said(
         act(rita, talked, "decide", disposition="fine", seen=review.newest(talked))
     )
-    assert "Choose what it comes to." in said(
+    assert "Choose a decision." in said(
         act(rita, talked, "decide", disposition="no_issue", seen="nonsense")
     )
     assert "A violation needs a reason." in said(
         act(rita, talked, "decide", disposition="violation", seen=review.newest(talked))
     )
     assert (
-        "somebody else reviews it"
+        "another reviewer must review it"
         in said(act(rita, own, "decide", disposition="no_issue", seen=review.newest(own)))[0]
     )
     assert (
@@ -129,9 +129,9 @@ def test_a_lead_assigns_and_decides_about_many(rita):
     lea = client_of("lea", "Lead")
     assert said(act(lea, talks[0], "assign", to="rita")) == ["Assigned to rita."]
     assert said(act(lea, talks[1], "assign", to=person("alice").username)) == [
-        "alice does not review."
+        "alice is not a reviewer."
     ]
-    assert said(act(lea, talks[1], "assign", to="nobody")) == ["Nobody has that name."]
+    assert said(act(lea, talks[1], "assign", to="nobody")) == ["There is no user with that name."]
     mine = rita.get(QUEUE, {"of": "mine"}).content.decode()
     assert "matter 0" in mine
     assert "matter 1" not in mine
@@ -140,7 +140,9 @@ def test_a_lead_assigns_and_decides_about_many(rita):
         {"conversation": [str(each.pk) for each in talks] + ["nonsense"], "reason": "routine"},
         follow=True,
     )
-    assert said(done) == ["No issue: 2 decided. 1 were left: your own, or in somebody's hands."]
+    assert said(done) == [
+        "Decided as “no issue”: 2. Skipped: 1, your own or assigned to another reviewer."
+    ]
     assert Decision.objects.filter(reason="routine").count() == 2
 
 
@@ -193,7 +195,7 @@ def test_the_evidence_of_review_names_who_and_what_and_no_content(rita):
     auditor = client_of("ada", "Auditor")
     path = "/admin/conversations/decision/"
     page = auditor.get(path).content.decode()
-    for word in ("rita", "lea", "escalated", str(talked.pk), "Everybody"):
+    for word in ("rita", "lea", "escalated", str(talked.pk), "All reviewers"):
         assert word in page
     csv = b"".join(auditor.get(f"{path}csv/")).decode("utf-8-sig").splitlines()
     assert csv[0] == '"id","made","reviewer","conversation","disposition","newest_call"'
@@ -205,7 +207,7 @@ def test_the_evidence_of_review_names_who_and_what_and_no_content(rita):
     assert '"\'=fine()"' in b"".join(client_of("lea", "Lead").get(f"{path}csv/")).decode()
     assert (
         "rita"
-        not in auditor.get(path, {"reviewer": "le"}).content.decode().partition("Everybody")[2]
+        not in auditor.get(path, {"reviewer": "le"}).content.decode().partition("All reviewers")[2]
     )
     for others in (("Reviewer",), ("Gateway admin",), ()):
         assert client_of("gus", *others).get(path).status_code == 403
@@ -222,7 +224,7 @@ def test_the_morning_in_eight_queries(rita, django_assert_max_num_queries):
     tiles = {tile.name: (tile.figure, tile.says) for tile in home.context["tiles"]}
     assert tiles["My queue"][0] == "1"
     assert tiles["Overdue"][0] == "4"
-    assert tiles["Free"] == ("3", "3 routine")
+    assert tiles["Unassigned"] == ("3", "3 routine")
     assert tiles["Integrity"] == ("never checked", "manage.py verify")
     Verification.objects.create(began=timezone.now(), seals=1234)
     assert re.fullmatch(

@@ -88,8 +88,8 @@ def test_the_four_panels_and_the_rest_as_added_up_by_hand(logs):
         "Not answered 1 none before",
     ):
         assert tile in said
-    assert "60 % of all tokens were sent, 40 % came back." in said
-    assert "The highest is 2, 1 September 2026." in said
+    assert "60 % of all tokens were in prompts, 40 % in completions." in said
+    assert "The peak was 2, 1 September 2026." in said
     assert "<script>contract" not in page.content.decode()
     history = lines(lead, "history")
     assert history[0] == '"Day","alice","bob","carol"'
@@ -135,7 +135,7 @@ def test_people_and_titles_are_for_those_who_may_see_them(logs):
     page = admin.get(f"/admin/usage/?{SEPTEMBER}").content.decode()
     for secret in ("alice", "bob", "carol", "forecast", "invoices", "Finance", "Legal", "Analyst"):
         assert secret not in page, secret
-    assert "Fewer than 5 people called in these days." in page
+    assert "Fewer than 5 people made calls in this period." in page
     assert admin.get(f"/admin/usage/people.csv?{SEPTEMBER}").status_code == 404
     assert admin.get(f"/admin/usage/conversations.csv?{SEPTEMBER}").status_code == 404
     for stranger in (client_of("sam"), client_of("rex", "Nobody")):
@@ -248,7 +248,7 @@ def test_what_was_assessed_is_added_up_each_conversation_once(assessed):
 def test_what_was_assessed_of_few_people_is_for_those_who_may_see_it(assessed):
     admin = client_of("gus", "Gateway admin")
     page = admin.get(f"/admin/usage/?{SEPTEMBER}").content.decode()
-    assert "Conversations of fewer than 5 people were assessed in these days." in page
+    assert "Conversations of fewer than 5 people were assessed in this period." in page
     assert "satisfaction" not in page
     assert admin.get(f"/admin/usage/assessments.csv?{SEPTEMBER}").status_code == 404
     night = datetime(2026, 9, 4, 1, 30, tzinfo=UTC)

@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Group
@@ -31,6 +32,14 @@ def talk(owner: str = "alice", text: str = "hi") -> Conversation:
     return turn(person(owner), [user(text)], "hello").conversation
 
 
+def decision(
+    conversation: Conversation, disposition: str = NO_ISSUE, newest: UUID | None = None, **words
+) -> Decision:
+    """Of all that was said, unless up to `newest`."""
+    newest = newest or review.newest(conversation)
+    return Decision(conversation=conversation, disposition=disposition, newest=newest, **words)
+
+
 def waiting(*conversations: Conversation) -> None:
     now = timezone.now()
     Review.objects.bulk_create(
@@ -47,8 +56,8 @@ def test_claim_decide_and_the_next():
     assert review.claim_next(as_("rolf"), Review.objects.all()).conversation == second
     assert review.claim_next(as_("rosa"), Review.objects.all()) is None
     with pytest.raises(ReviewRefused, match="rita is reviewing"):
-        review.decide(as_("rolf"), first, NO_ISSUE, review.newest(first))
-    review.decide(rita, first, NO_ISSUE, review.newest(first), note="fine")
+        review.decide(as_("rolf"), decision(first))
+    review.decide(rita, decision(first, note="fine"))
     row = Review.objects.get(conversation=first)
     assert (row.state, row.assignee, row.decision.note) == ("decided", None, "fine")
     assert list(
@@ -64,7 +73,7 @@ def test_nobody_reviews_their_own():
     assert review.claim_next(rita, Review.objects.all()) is None
     for attempt in (
         lambda: review.claim(rita, own),
-        lambda: review.decide(rita, own, NO_ISSUE, review.newest(own)),
+        lambda: review.decide(rita, decision(own)),
         lambda: review.assign(lea, own, rita.user),
     ):
         with pytest.raises(ReviewRefused, match="your own conversation"):
@@ -86,7 +95,7 @@ def test_a_lease_ends_and_an_assignment_does_not():
         review.release(as_("rita"), one)
     review.release(as_("rita"), two)
     assert review.claim_next(as_("rosa"), Review.objects.all()).conversation == two
-    with pytest.raises(ReviewRefused, match="does not review"):
+    with pytest.raises(ReviewRefused, match="is not a reviewer"):
         review.assign(as_("lea", "Lead"), two, person("alice"))
 
 
@@ -95,9 +104,9 @@ def test_what_was_not_seen_is_not_decided_and_a_later_turn_reopens():
     talked = talk()
     rita, seen = as_("rita"), review.newest(talked)
     turn(person("alice"), [user("hi"), assistant("hello"), user("and now the secret")], "no")
-    with pytest.raises(ReviewRefused, match="went on"):
-        review.decide(rita, talked, NO_ISSUE, seen)
-    review.decide(rita, talked, NO_ISSUE, review.newest(talked))
+    with pytest.raises(ReviewRefused, match="has continued"):
+        review.decide(rita, decision(talked, newest=seen))
+    review.decide(rita, decision(talked))
     sealing.seal()
     assert Review.objects.get(conversation=talked).state == "decided"
     turn(
@@ -114,17 +123,14 @@ def test_what_was_not_seen_is_not_decided_and_a_later_turn_reopens():
 @pytest.mark.django_db
 def test_an_escalation_waits_for_a_lead():
     talked = talk()
-    review.decide(as_("rita"), talked, ESCALATED, review.newest(talked), reason="names a client")
+    review.decide(as_("rita"), decision(talked, ESCALATED, reason="names a client"))
     assert review.claim_next(as_("rolf"), Review.objects.all()) is None
-    with pytest.raises(ReviewRefused, match="a Lead decides"):
-        review.decide(as_("rita"), talked, NO_ISSUE, review.newest(talked))
+    with pytest.raises(ReviewRefused, match="Only a Lead can decide"):
+        review.decide(as_("rita"), decision(talked))
     assert review.claim_next(as_("lea", "Lead"), Review.objects.all()).conversation == talked
     review.decide(
         as_("lea", "Lead"),
-        talked,
-        Decision.Disposition.VIOLATION,
-        review.newest(talked),
-        reason="a client is named",
+        decision(talked, Decision.Disposition.VIOLATION, reason="a client is named"),
     )
     assert [each.disposition for each in Decision.objects.order_by("id")] == [
         "escalated",
@@ -139,7 +145,7 @@ def test_many_at_once_are_the_leads_with_a_reason_and_a_cap():
     lea = as_("lea", "Lead")
     with pytest.raises(ReviewRefused, match="reason"):
         review.no_issue(lea, talks, " ")
-    with pytest.raises(ReviewRefused, match="At most"):
+    with pytest.raises(ReviewRefused, match="at most"):
         review.no_issue(lea, talks * 100, "routine")
     assert review.no_issue(lea, talks, "routine") == 2
     assert Decision.objects.filter(reviewer=lea.user, reason="routine").count() == 2

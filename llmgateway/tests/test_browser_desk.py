@@ -71,7 +71,7 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     expect(page.get_by_role("status")).to_contain_text("1 conversation")
     expect(page.get_by_label("User")).to_have_value("carla")
     page.locator("summary", has_text="Saved filters").press("Enter")
-    page.get_by_label("Save what is chosen now as").fill("Carla’s")
+    page.get_by_label("Save the current filter as").fill("Carla’s")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Saved: Carla’s.")).to_be_visible()
     page.goto("/admin/conversations/conversation/")
@@ -102,22 +102,22 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     page.keyboard.press("?")
     expect(page.locator("#review-keys dl")).to_be_visible()
     page.keyboard.press("c")
-    expect(page.locator("#review [role=status]")).to_contain_text("You hold it")
+    expect(page.locator("#review [role=status]")).to_contain_text("Assigned to you")
     page.keyboard.press(
         "3"
     )  # a violation needs a reason: the focus is there, and keys are letters again
     page.keyboard.type("1 client named, ck")
     expect(page.get_by_label("Violation")).to_be_checked()
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Decide, and next").focus()
+    page.get_by_role("button", name="Decide and go to next").focus()
     page.keyboard.press("Enter")
 
     arrived(page, "Another matter")
     expect(page.get_by_text("Decided: violation.")).to_be_visible()
     page.keyboard.press("1")
-    expect(page.get_by_role("button", name="Decide, and next")).to_be_focused()
+    expect(page.get_by_role("button", name="Decide and go to next")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Nothing of these waits for you.")).to_be_visible()
+    expect(page.get_by_text("No conversations left in this queue.")).to_be_visible()
     assert list(Decision.objects.order_by("id").values_list("disposition", "reason")) == [
         ("violation", "1 client named, ck"),
         ("no_issue", ""),

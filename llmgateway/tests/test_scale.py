@@ -15,7 +15,7 @@ from django.test import Client
 
 from conversations import review
 from conversations.admin import queue
-from conversations.admin.changelist import Log
+from conversations.admin.changelist import EvidenceAdmin
 from conversations.models import AuditEvent, Decision, Review, Unsealed, User
 from conversations.search import index
 from llmgateway.demo import generated, generated_reviews
@@ -71,7 +71,7 @@ def year(django_db_setup, django_db_blocker) -> Iterator[None]:
 
 @pytest.fixture
 def lead(year, monkeypatch) -> Client:
-    monkeypatch.setattr(Log, "list_per_page", ROWS)
+    monkeypatch.setattr(EvidenceAdmin, "list_per_page", ROWS)
     monkeypatch.setattr(queue, "SHOWN", ROWS)  # how many wait is drawn anew each time
     user = User.objects.create_user("lead", is_staff=True, is_superuser=True)
     user.groups.add(Group.objects.get(name="Lead"))
