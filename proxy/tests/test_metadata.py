@@ -165,7 +165,7 @@ def test_an_unsound_one_is_an_error_and_no_row(upstream, hers, text):
         .get(f"/admin/conversations/conversation/{hers.id}/change/")
         .content.decode()
     )
-    assert "No sound assessment came" in page
+    assert "returned no usable assessment" in page
 
 
 def test_a_strangers_conversation_is_unknown(upstream, hers):
@@ -291,7 +291,7 @@ def test_a_lead_has_it_assessed_and_reads_it_and_a_reviewer_does_neither(upstrea
         .partition("<tbody>")[2]
     )
     turn(hers.owner, [user("And then?")], "b", root=hers.id)
-    assert "The conversation went on since." in lea.get(page).content.decode()
+    assert "The conversation has continued since this assessment." in lea.get(page).content.decode()
 
 
 def test_a_failed_try_is_said(upstream, hers):

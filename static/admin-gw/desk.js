@@ -1,5 +1,5 @@
 // A call: Copy takes what is shown of its request and of its reply; where the clipboard is closed (plain http) it selects that.
-// A transcript by keyboard: j k from turn to turn, c claims, 1–5 choose what it comes to, n goes on to the next, ? tells the keys.
+// A transcript by keyboard: j k from turn to turn, c claims, 1–5 choose a decision, n goes on to the next, ? shows the keys.
 // A decision is evidence, so a number only chooses: Enter, on the button that then has the focus, decides.
 
 const turns = [...document.querySelectorAll(".gw-turn")];
@@ -55,7 +55,7 @@ for (const payload of document.querySelectorAll(".gw-payload:has(pre)")) {
       status.textContent = payload.querySelector(".gw-notice") ? "Copied what is shown" : "Copied";
     } catch {
       getSelection().selectAllChildren(text);
-      status.textContent = "Selected: copy it";
+      status.textContent = "Selected. Copy it with your keyboard.";
     }
   });
   payload.querySelector(".gw-copy").prepend(button);

@@ -9,9 +9,9 @@ async function look() {
     if (now.state !== "waiting" && now.state !== "running") return location.reload();
     place.querySelector("progress").value = now.percent;
     place.querySelector("[data-says]").textContent =
-      now.total === null ? "Choosing what is in it…"
+      now.total === null ? "Selecting rows…"
       : now.taken < now.total ? `${now.taken.toLocaleString("en")} of ${now.total.toLocaleString("en")} rows`
-      : "All rows are there. Writing what proves them…";
+      : "All rows are written. Creating the integrity files…";
   }
   setTimeout(look, 1000);
 }
