@@ -1,4 +1,4 @@
-"""The review desk: who sees what, lists that page by id, transcripts that show everything and obey nothing."""
+"""The review desk: rights, lists that page by id, transcripts that show all and obey nothing."""
 
 import base64
 import csv
@@ -115,7 +115,7 @@ def made(owner: User, count: int, **how) -> list[UUID]:
     ]
 
 
-# Who sees what --------------------------------------------------------------------------------------------------
+# Who sees what ------------------------------------------------------------------------------------
 
 
 def content_pages(call: Snapshot, file: Attachment) -> list[str]:
@@ -227,7 +227,7 @@ def test_an_id_that_does_not_exist_leads_home_with_a_word(desk):
             assert "doesn’t exist" in text(response)
 
 
-# Lists ----------------------------------------------------------------------------------------------------------
+# Lists --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("base", [CONVERSATIONS, CALLS])
@@ -275,7 +275,10 @@ def test_a_page_costs_eight_queries_at_most_and_reads_no_payload(desk, alice):
     Review.objects.bulk_create(
         Review(conversation=each, source="sampled", due=due) for each in Conversation.objects.all()
     )
-    chosen = "user=ali&model=m&status=pending&kind=chat&source=page&job_title=Clerk&department=Sales&review=waiting&assignee=nobody"
+    chosen = (
+        "user=ali&model=m&status=pending&kind=chat&source=page&job_title=Clerk&department=Sales"
+        "&review=waiting&assignee=nobody"
+    )
     for path in (
         base + query
         for base in (CONVERSATIONS, CALLS)
@@ -307,7 +310,7 @@ def test_no_lookup_can_be_smuggled_in(desk, alice, call):
     assert ids(response) == [call.id]
 
 
-# Filters --------------------------------------------------------------------------------------------------------
+# Filters ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -557,7 +560,7 @@ def test_the_values_to_choose_from_are_those_on_record(desk, rita, alice):
     assert b"Counsel" not in desk.get(CALLS).content
 
 
-# Where reviews stand --------------------------------------------------------------------------------------------
+# Where reviews stand ------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -655,7 +658,10 @@ def test_the_list_says_where_each_review_stands(desk, reviewed):
         "fine": ["no issue", "–"],
         "bad": ["violation", "–"],
         "escalated": ["waiting escalated", "–"],
-        "went on": ["waiting went on after a decision previously: no issue 2 new since the review", "–"],
+        "went on": [
+            "waiting went on after a decision previously: no issue 2 new since the review",
+            "–",
+        ],
     }
 
 
@@ -684,7 +690,7 @@ def test_what_is_new_is_counted_up_to_a_hundred(desk, reviewed, alice, monkeypat
     assert "1+ new since the review" in text(desk.get(CONVERSATIONS, {"review": "new"}))
 
 
-# Saved filters --------------------------------------------------------------------------------------------------
+# Saved filters ------------------------------------------------------------------------------------
 
 
 def saved(response) -> dict[str, str]:
@@ -769,7 +775,7 @@ def test_what_cannot_be_saved_is_said_and_not_saved(desk, rita, call, monkeypatc
     )
 
 
-# A list that takes too long -------------------------------------------------------------------------------------
+# A list that takes too long -----------------------------------------------------------------------
 
 
 @pytest.mark.django_db(transaction=True)
@@ -820,7 +826,7 @@ def test_what_takes_too_long_is_stopped_said_and_on_the_trail(desk, alice, monke
     assert ids(desk.get(f"{CALLS}?q=secret")) == [call.id]
 
 
-# Transcripts ----------------------------------------------------------------------------------------------------
+# Transcripts --------------------------------------------------------------------------------------
 
 
 def said(response) -> list[str]:
@@ -951,7 +957,10 @@ def test_a_long_text_is_all_there(desk, alice):
     assert "44,000 more characters" in body
 
 
-HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> [a](javascript:alert(1)) {{ request }}"
+HOSTILE = (
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> [a](javascript:alert(1)) "
+    "{{ request }}"
+)
 HOSTILE += " \u202egnp.exe\u202c\u200b\u2066\x07\x1b[31m\ufeff\U000e0041"
 
 
@@ -1109,7 +1118,7 @@ def test_pieces_show_every_value_of_a_message(message):
             assert str(value).replace("\0", "u0000") in shown.replace("\0", "u0000"), value
 
 
-# Files ----------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def test_an_image_is_shown_from_our_own_storage(desk, call):
@@ -1173,7 +1182,7 @@ def test_a_file_that_storage_lost_takes_no_page_down(desk, call):
     assert "one of its files is missing from storage" in text(response)
 
 
-# One call -------------------------------------------------------------------------------------------------------
+# One call -----------------------------------------------------------------------------------------
 
 
 def test_every_column_of_a_call_is_on_its_page(desk, alice):
@@ -1242,7 +1251,7 @@ def test_a_refused_call_shows_what_was_asked_and_why_not(desk, alice):
     assert "blocked" in text(desk.get(CALLS))
 
 
-# People ---------------------------------------------------------------------------------------------------------
+# People -------------------------------------------------------------------------------------------
 
 
 def test_who_is_on_record_cannot_be_deleted_and_titles_stay_private(alice, call):

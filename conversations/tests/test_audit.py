@@ -27,11 +27,12 @@ def no_audit_store(db):
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(
-            "ALTER TABLE conversations_auditevent ADD CONSTRAINT none_fits CHECK (action IS NULL) NOT VALID"
+            "ALTER TABLE conversations_auditevent "
+            "ADD CONSTRAINT none_fits CHECK (action IS NULL) NOT VALID"
         )
 
 
-# One event ------------------------------------------------------------------------------------------------------
+# One event ----------------------------------------------------------------------------------------
 
 
 def test_an_event_says_who_did_what_with_which_row(rf):
@@ -77,7 +78,7 @@ def test_what_cannot_be_written_is_an_error(no_audit_store):
         audit.record(person("alice"), Action.LIST)
 
 
-# Reading --------------------------------------------------------------------------------------------------------
+# Reading ------------------------------------------------------------------------------------------
 
 CONVERSATIONS, CALLS = "/admin/conversations/conversation/", "/admin/conversations/snapshot/"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 12
@@ -179,7 +180,7 @@ def test_an_owner_opens_a_file_of_his_own_without_an_event(call):
     assert not AuditEvent.objects.exists()
 
 
-# Rights, accounts, keys -----------------------------------------------------------------------------------------
+# Rights, accounts, keys ---------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -319,7 +320,7 @@ def test_commands(monkeypatch):
     )
 
 
-# The trail, for Auditors ------------------------------------------------------------------------------------------
+# The trail, for Auditors --------------------------------------------------------------------------
 
 AUDIT = "/admin/conversations/auditevent/"
 
@@ -369,7 +370,10 @@ def test_details_are_words():
         },
     ]
     audit.record("manage.py something", Action.CHANGED, person("alice"), what=what, at=None, rows=0)
-    said = "what changed fields Groups, rights is_staff was no, is yes, groups was none, is Reviewer; rows 0"
+    said = (
+        "what changed fields Groups, rights is_staff was no, is yes, groups was none, is Reviewer; "
+        "rows 0"
+    )
     assert said in auditor().get(AUDIT).content.decode()
 
 
@@ -410,9 +414,8 @@ def test_only_those_who_may_see_the_trail_do(trail, desk):
     for client in (desk, root):
         for path in (AUDIT, f"{AUDIT}csv/", f"{AUDIT}{newest().pk}/change/"):
             assert client.get(path).status_code == 403
-    assert (
-        b"Audit trail of this conversation" not in desk.get(f"{CONVERSATIONS}{trail.conversation_id}/change/").content
-    )
+    transcript = desk.get(f"{CONVERSATIONS}{trail.conversation_id}/change/").content
+    assert b"Audit trail of this conversation" not in transcript
     lead = auditor("Lead")
     assert (
         f'href="{AUDIT}?about={trail.conversation_id}"'

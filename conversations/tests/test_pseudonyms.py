@@ -1,4 +1,4 @@
-"""Aliases tell people apart and say nothing of them; a request without its sender still says all that was asked."""
+"""Aliases tell people apart and say nothing of them; a request without its sender says the rest."""
 
 import csv
 import io

@@ -173,7 +173,7 @@ def test_days_that_make_no_sense(logs):
     assert "Seven days from" in year.content.decode()
 
 
-# Assessments ----------------------------------------------------------------------------------------------------
+# Assessments --------------------------------------------------------------------------------------
 
 
 def assess(
@@ -231,8 +231,8 @@ def test_what_was_assessed_is_added_up_each_conversation_once(assessed):
     lead = client_of("lea", "Lead")
     said = cells(lead.get(f"/admin/usage/?{SEPTEMBER}").content.decode())
     assert (
-        "3 conversations of 3 people: 67 % work-related, satisfaction 6.0 of 10, 35 min saved, and 1.2 h of assistants, worth $42.00."
-        in said
+        "3 conversations of 3 people: 67 % work-related, satisfaction 6.0 of 10, 35 min saved, "
+        "and 1.2 h of assistants, worth $42.00." in said
     )
     assert lines(lead, "assessments")[1:] == [
         '"Finance","2","2","2","7.0","1800","3600","36.00"',

@@ -1,4 +1,6 @@
-"""The pages of the review desk, by name, as a reviewer opens them in a made-up year: each list, filter, search, transcript and call, the queue and the trail.
+"""The pages of the review desk, by name, as a reviewer opens them in a made-up year.
+
+Each list, filter, search, transcript and call, the queue and the trail.
 
 For the test that holds their queries and plans, and for benchmarks/desk.py.
 """

@@ -1,4 +1,4 @@
-"""Every page of the admin opens, or refuses politely: for whoever registers a model, without a test of its own."""
+"""Every page of the admin opens, or refuses politely: each registered model is tested here."""
 
 import pytest
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""The review desk in a real browser: rita filters, opens, reads by keyboard, decides, and goes on to the next."""
+"""The review desk in a real browser: rita filters, opens, reads by keyboard, decides, goes on."""
 
 import json
 

@@ -1,4 +1,7 @@
-"""One gate on every path: what was said is found by nobody without clearance, nor beyond the departments that an account reviews."""
+"""One gate on every path: no account finds content without clearance for it.
+
+Nor does it beyond the departments that it reviews.
+"""
 
 import base64
 from collections.abc import Iterator
@@ -57,15 +60,15 @@ def names(resolver=None, space: str = "") -> Iterator[tuple[str, list[str]]]:
 
 
 def paths(call: Snapshot) -> list[str]:
-    """Every URL that can be made of the rows there are, and every page of every registered model."""
+    """Every URL that the rows there are make, and every page of every registered model."""
     known = {
         "id": [call.id, call.conversation_id],
+        "pk": [call.id, call.conversation_id],
         "root": [call.conversation_id],
         "file": [Attachment.objects.get().pk],
         "n": [Attachment.objects.get().pk],
     }
     known |= {
-        "what": ["claim", "decide"],
         "panel": ["conversations"],
         "app_label": ["conversations", "proxy"],
     }

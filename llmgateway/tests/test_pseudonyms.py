@@ -1,4 +1,7 @@
-"""Under PSEUDONYMS a reviewer finds nobody's name on any path, until a reason is on record: then of one conversation, and for half an hour."""
+"""Under PSEUDONYMS a reviewer finds no name on any path, until a reason is on record.
+
+Then it is the name behind one conversation, for half an hour.
+"""
 
 import json
 import re
@@ -103,7 +106,7 @@ def call(settings) -> Snapshot:
 
 
 def swept(call: Snapshot) -> list[str]:
-    """Every path of the clearance sweep, and each list by what a reviewer without a reason may choose."""
+    """Every path of the clearance sweep, and each list by what a reviewer may choose by alias."""
     more = [
         reverse("admin:usage-csv", args=[panel])
         for panel in ("people", "history", "departments", "job-titles")
@@ -151,7 +154,7 @@ def shows(client: Client, path: str) -> str:
     return response.getvalue().decode()
 
 
-# Nobody is found ------------------------------------------------------------------------------------------------
+# Nobody is found ----------------------------------------------------------------------------------
 
 
 def test_without_aliases_the_sweep_finds_the_person_wherever_people_stand(call, settings):
@@ -224,7 +227,7 @@ def test_no_format_of_an_export_names_the_person(call, settings, tmp_path):
     } == FORMATS.keys() - {"attachments"}
 
 
-# A reveal -------------------------------------------------------------------------------------------------------
+# A reveal -----------------------------------------------------------------------------------------
 
 
 def later(monkeypatch, minutes: float) -> None:
@@ -321,7 +324,8 @@ def test_nobody_is_revealed_without_reason_right_reach_or_record(call, settings)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(
-            "ALTER TABLE conversations_auditevent ADD CONSTRAINT none_fits CHECK (action IS NULL) NOT VALID"
+            "ALTER TABLE conversations_auditevent "
+            "ADD CONSTRAINT none_fits CHECK (action IS NULL) NOT VALID"
         )
     rita.raise_request_exception = False
     for address in (path, "/admin/reveal/"):
@@ -342,7 +346,7 @@ def test_who_loses_the_right_loses_what_was_revealed(call):
     assert not finds(rita, transcript_of(call))
 
 
-# Searching ------------------------------------------------------------------------------------------------------
+# Searching ----------------------------------------------------------------------------------------
 
 
 def found(client: Client, **chosen: str) -> list[str]:
@@ -408,7 +412,7 @@ def test_a_lead_finds_staff_on_the_audit_trail_by_name_and_others_by_alias(call)
     )
 
 
-# Figures --------------------------------------------------------------------------------------------------------
+# Figures ------------------------------------------------------------------------------------------
 
 
 def test_who_reads_content_sees_usage_by_alias_and_who_does_not_by_name(call):

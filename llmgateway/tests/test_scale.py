@@ -1,6 +1,7 @@
-"""The review desk at size: each page in eight queries at most, each of them by an index and within so many buffers.
+"""The review desk at size: each page in eight queries at most, each by an index, within buffers.
 
-With 20,000 calls here; by hand with a million (benchmarks/desk.py). No time is held: what is held does not depend on the machine.
+With 20,000 calls here; by hand with a million (benchmarks/desk.py). No time is held: what is held
+does not depend on the machine.
 """
 
 import json
@@ -36,8 +37,9 @@ LARGE = {
 }
 QUERIES, OF_REPORT = 8, 10  # at most; the usage report adds up roll-ups of several kinds
 ROWS = 10  # of a list's page: more cost time, and tell no more
-# Pages of 8 KB that the statements of a page of the desk may read, by its kind, where no large table may be read from end to end. About 1.6 times what the
-# costliest read in three runs on 2026-11-25; of conversations, what one look for a call costs in each of them, which planners choose now and then.
+# Pages of 8 KB that the statements of a page of the desk may read, by its kind; no large table may
+# be read from end to end. About 1.6 times what the costliest read in three runs on 2026-11-25; of
+# conversations, what one look for a call costs in each of them, which planners choose at times.
 BUFFERS = {
     "conversations": 25_000,
     "calls": 3700,
@@ -52,8 +54,10 @@ BUFFERS = {
 
 @pytest.fixture(scope="module")
 def year(django_db_setup, django_db_blocker) -> Iterator[None]:
-    """Made once, and taken back. Messages of one sentence, since words cost most; without seals, which no list reads: what sealing does for the desk is
-    done at once."""
+    """Made once, and taken back. Messages of one sentence, since words cost most.
+
+    Without seals, which no list reads: what sealing does for the desk is done at once.
+    """
     with django_db_blocker.unblock(), transaction.atomic(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(generated.Company, "text", lambda company, mean: company.sentence())
         company = generated.write(20_000, 400, 1, datetime.now(UTC).date(), lambda written: None)
@@ -63,7 +67,8 @@ def year(django_db_setup, django_db_blocker) -> Iterator[None]:
         generated_reviews.write(company.dice, company.words)
         with connection.cursor() as cursor:
             cursor.execute(
-                "SET CONSTRAINTS ALL IMMEDIATE; DELETE FROM conversations_unsealed; ANALYZE; SET LOCAL enable_seqscan = off"
+                "SET CONSTRAINTS ALL IMMEDIATE; DELETE FROM conversations_unsealed; ANALYZE; "
+                "SET LOCAL enable_seqscan = off"
             )
         yield
         transaction.set_rollback(True)
@@ -116,7 +121,10 @@ def nodes(plan: dict):
 
 
 def read_whole(plan: dict, rows: dict[str, int]) -> set[str]:
-    """Large tables that were read from end to end: no index leads to what was asked. (A count that is capped may begin so, where most rows are meant.)"""
+    """Large tables that were read from end to end: no index leads to what was asked.
+
+    (A count that is capped may begin so, where most rows are meant.)
+    """
     scans = [
         node
         for node in nodes(plan)
@@ -153,10 +161,11 @@ def fault(lead: Client, name: str, address: str, rows: dict[str, int]) -> str:
         and buffers <= BUFFERS.get(kind, 0)
         and not whole
     )
+    if fits:
+        return ""
     return (
-        ""
-        if fits
-        else f"{name}: {page.status}, {len(page.asked)} queries, {buffers} buffers, read whole: {', '.join(whole) or 'none'}"
+        f"{name}: {page.status}, {len(page.asked)} queries, {buffers} buffers, "
+        f"read whole: {', '.join(whole) or 'none'}"
     )
 
 
