@@ -84,20 +84,20 @@ def new_page(request: HttpRequest) -> HttpResponse:
     kind = request.GET.get("of", "")
     if kind not in FORMS:
         raise Http404
-    chosen = FORMS[kind](request.GET, request.user)
-    if not chosen.is_valid() or chosen.cut_short:
+    filters = FORMS[kind](request.GET, request.user)
+    if not filters.is_valid() or filters.cut_short:
         return HttpResponseRedirect(_list_url(kind, request.GET))
     form = ExportForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        export = _freeze(request, kind, chosen, form.cleaned_data)
+        export = _freeze(request, kind, filters, form.cleaned_data)
         return HttpResponseRedirect(reverse("admin:export", args=[export.id]))
-    count = _calls_of(chosen).order_by()[: CAP + 1].count()
+    count = _calls_of(filters).order_by()[: CAP + 1].count()
     audit.record(
         request,
         AuditEvent.Action.LIST,
         Export,
-        terms=chosen.terms,
-        filter=chosen.chosen,
+        terms=filters.terms,
+        filter=filters.chosen,
         of=kind,
         calls=count,
     )
@@ -106,24 +106,24 @@ def new_page(request: HttpRequest) -> HttpResponse:
         "formats": [(choice, FORMATS[str(choice.data["value"])].says) for choice in form["format"]],
         "count": count,
         "cap": CAP,
-        "chosen": chosen,
+        "chosen": filters,
         "back": _list_url(kind, request.GET),
     }
     status = 400 if form.errors else 200
     return _page(request, "admin/export_new.html", title="Export", status=status, **context)
 
 
-def _calls_of(chosen: CallFilter) -> QuerySet[Snapshot]:
-    if isinstance(chosen, ConversationFilter):
-        return chosen.calls_of_conversations()
-    return chosen.calls()
+def _calls_of(filters: CallFilter) -> QuerySet[Snapshot]:
+    if isinstance(filters, ConversationFilter):
+        return filters.calls_of_conversations()
+    return filters.calls()
 
 
-def _freeze(request: Any, kind: str, chosen: CallFilter, values: dict[str, Any]) -> Export:
+def _freeze(request: Any, kind: str, filters: CallFilter, values: dict[str, Any]) -> Export:
     """Keep the filter and the newest seal as they are now, and begin the job."""
-    first = chosen.cleaned_data["since"] if chosen.id_prefix is None else None
+    first = filters.cleaned_data["since"] if filters.id_prefix is None else None
     after = selection.before(timezone.make_aware(datetime.combine(first, time.min))) if first else 0
-    query = {name: str(value) for name, value in chosen.data.items()}
+    query = {name: str(value) for name, value in filters.data.items()}
     with transaction.atomic():
         export = Export.objects.create(
             owner=request.user,
@@ -132,7 +132,7 @@ def _freeze(request: Any, kind: str, chosen: CallFilter, values: dict[str, Any])
             purpose=values["purpose"],
             of=kind,
             query=orjson.dumps(query).decode(),
-            words=chosen.words(),
+            words=filters.words(),
             zone=timezone.get_current_timezone_name(),
             after=after,
             last=selection.newest(),
@@ -141,11 +141,11 @@ def _freeze(request: Any, kind: str, chosen: CallFilter, values: dict[str, Any])
             "format": export.format,
             "purpose": export.purpose,
             "of": kind,
-            "filter": chosen.chosen,
+            "filter": filters.chosen,
             "after": export.after,
             "last": export.last,
         }
-        audit.record(request, AuditEvent.Action.EXPORT, export, terms=chosen.terms, **detail)
+        audit.record(request, AuditEvent.Action.EXPORT, export, terms=filters.terms, **detail)
         tasks.begin_export(export)
     return export
 

@@ -30,14 +30,14 @@ class Tile:
 def tiles(request: HttpRequest) -> list[Tile]:
     """Return the tiles that the account may see."""
     user = request.user
-    found: list[Tile] = []
+    result: list[Tile] = []
     if may(user, "decide") and may(user, "view_content"):
-        found += queue_tiles(request)
+        result += queue_tiles(request)
     if may(user, "view_audit"):
-        found.append(decisions_tile())
-    if found or user.is_superuser:
-        found += [integrity_tile(), backlog_tile()]
-    return found
+        result.append(decisions_tile())
+    if result or user.is_superuser:
+        result += [integrity_tile(), backlog_tile()]
+    return result
 
 
 def queue_tiles(request: HttpRequest) -> list[Tile]:

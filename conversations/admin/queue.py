@@ -72,7 +72,7 @@ def page(request: HttpRequest) -> HttpResponse:
     try:
         with limit_statements():
             [counted] = me.values_list(*counts)  # one row to hang them on
-            shown = list(
+            top_rows = list(
                 rows.gravest_first().select_related(
                     "conversation__owner", "assignee", "decision", "policy"
                 )[:SHOWN]
@@ -80,7 +80,7 @@ def page(request: HttpRequest) -> HttpResponse:
     except TookTooLong:
         audit.record(request, AuditEvent.Action.LIST, of="review queue", which=tab, stopped=True)
         return show_stopped(request, "Review queue")
-    audit.record(request, AuditEvent.Action.LIST, of="review queue", which=tab, rows=len(shown))
+    audit.record(request, AuditEvent.Action.LIST, of="review queue", which=tab, rows=len(top_rows))
     context = {
         **admin.site.each_context(request),
         "title": "Review queue",
@@ -89,7 +89,7 @@ def page(request: HttpRequest) -> HttpResponse:
             (name, title, number)
             for (name, title), number in zip(TABS.items(), counted, strict=True)
         ],
-        "rows": shown,
+        "rows": top_rows,
         "names": Names(request.user),
         "cap": CAP,
         "now": timezone.now(),

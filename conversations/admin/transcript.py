@@ -156,8 +156,8 @@ def _branch(grown: tree.Tree, calls: dict[UUID, Snapshot], at: UUID | None) -> l
 
 def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> None:
     """Read the texts and files of a page."""
-    shown = [node.message.id for turn in page for node in (turn.node, *turn.prompt)]
-    texts = Message.objects.in_bulk(shown)
+    ids = [node.message.id for turn in page for node in (turn.node, *turn.prompt)]
+    texts = Message.objects.in_bulk(ids)
     decision = conversation.review.decision if hasattr(conversation, "review") else None
     for turn in page:
         turn.new = decision is not None and turn.first_call.id > decision.newest

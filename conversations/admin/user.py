@@ -130,11 +130,11 @@ class UserAdmin(Administered, auth.UserAdmin):
             except people.UnreadableDirectory as problem:
                 context["error"] = str(problem)
             else:
-                shown = [entry for entry in entries if entry.status != people.SAME]
+                differing = [entry for entry in entries if entry.status != people.SAME]
                 context |= {
                     "counted": people.counted(entries),
-                    "entries": shown[:SHOWN],
-                    "more": len(shown[SHOWN:]),
+                    "entries": differing[:SHOWN],
+                    "more": len(differing[SHOWN:]),
                 }
         return TemplateResponse(
             request,
