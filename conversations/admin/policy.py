@@ -56,9 +56,9 @@ class UsagePolicyAdmin(Administered, admin.ModelAdmin):
         return self._may(request, "view", "change")
 
     def save_model(
-        self, request: HttpRequest, obj: UsagePolicy, form: UsagePolicyForm, *change: bool
+        self, request: HttpRequest, obj: UsagePolicy, form: UsagePolicyForm, change: bool
     ) -> None:
-        super().save_model(request, obj, form, *change)
+        super().save_model(request, obj, form, change)
         if form.cleaned_data["publish"]:
             obj.publish()
 

@@ -111,10 +111,10 @@ class Administered:
         request: HttpRequest,
         form: Form,
         formsets: Iterable[BaseFormSet],
-        *add: bool,
+        add: bool = False,
     ) -> list[dict[str, Any]]:
         """Describe a change as Django does, and each changed right with its old and new value."""
-        message = super().construct_change_message(request, form, formsets, *add)  # type: ignore[misc]
+        message = super().construct_change_message(request, form, formsets, add)  # type: ignore[misc]
         values = {
             name: {
                 "was": describe_value(form.initial.get(name)),

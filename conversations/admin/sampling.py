@@ -55,11 +55,11 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
         return super().get_queryset(request)
 
     def save_model(
-        self, request: HttpRequest, obj: SamplingPolicy, form: PolicyForm, *change: bool
+        self, request: HttpRequest, obj: SamplingPolicy, form: PolicyForm, change: bool
     ) -> None:
         if obj.pk is None:
             obj.seed, obj.made_by = secrets.token_bytes(32), request.user  # type: ignore[assignment]
-        super().save_model(request, obj, form, *change)
+        super().save_model(request, obj, form, change)
 
     @admin.display(description=gettext_lazy("conversations selected"))
     def drawn(self, policy: SamplingPolicy) -> str:

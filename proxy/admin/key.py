@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import ValidationError
-from django.db.models import Field, QuerySet
+from django.db.models import Field, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -85,17 +85,17 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
     ordering = ("-id",)
     actions = ("revoke",)
 
-    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Keep revoked keys too: the record names keys by their prefix."""
         return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "change")
 
-    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return ("prefix", *self.fields, "created", "last_used", "revoked") if obj else self.fields
 
     def add_view(
@@ -135,9 +135,7 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
         message = gettext("%(count)s revoked. Within seconds they stop working.")
         self.message_user(request, message % {"count": len(usable)}, messages.SUCCESS)
 
-    def save_model(
-        self, request: HttpRequest, key: ApiKey, form: ApiKeyForm, *change: bool
-    ) -> None:
+    def save_model(self, request: HttpRequest, key: ApiKey, form: ApiKeyForm, change: bool) -> None:
         made, key.secret = ApiKey.make(**{name: form.cleaned_data[name] for name in self.fields})  # type: ignore[attr-defined]
         key.__dict__ |= {
             field.attname: getattr(made, field.attname) for field in made._meta.concrete_fields

@@ -115,13 +115,13 @@ class UpstreamAdmin(Administered, admin.ModelAdmin):
         request: HttpRequest,
         form: forms.Form,
         formsets: Iterable[forms.BaseFormSet],
-        *add: bool,
+        add: bool = False,
     ) -> list[dict[str, Any]]:
         """Add the values before and after: where calls go is evidence. No field holds a secret."""
         from_to = {
             name: [form.initial.get(name), form.cleaned_data[name]] for name in form.changed_data
         }
-        message = super().construct_change_message(request, form, formsets, *add)
+        message = super().construct_change_message(request, form, formsets, add)
         return [*message, {"from_to": from_to}]
 
     # Test ---------------------------------------------------------------------------------------
