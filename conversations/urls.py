@@ -1,10 +1,10 @@
 from django.urls import path
 
-from .reading import pages, policy_page
+from .reading import history_page, pages, policy_page
 
 # The page of one conversation is proxy's: it can ask.
 urlpatterns = [
-    path("history/", pages.history, name="history"),
+    path("history/", history_page.history, name="history"),
     path("policy/", policy_page.policy, name="policy"),
     path("c/<uuid:root>/rename/", pages.rename, name="rename"),
     path("c/<uuid:root>/remove/", pages.remove, name="remove"),

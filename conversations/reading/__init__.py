@@ -1,4 +1,4 @@
-"""A conversation as a person reads it: pages, turns, Markdown, files, and what its owner takes along.
+"""A conversation as a person reads it: pages, turns, Markdown, files, and its owner's download.
 
 Imports the record, search and people; knows no exports and no review desk.
 """

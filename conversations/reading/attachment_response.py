@@ -1,4 +1,4 @@
-"""A stored file on its way to a browser: never a page, a script or a style, whatever it was called when it came in."""
+"""The response that sends a stored file: never a page, a script or a style, whatever its name."""
 
 import logging
 
@@ -9,16 +9,12 @@ from ..models import Attachment
 from ..record import attachments
 
 log = logging.getLogger(__name__)
-RASTER = (
-    "image/png",
-    "image/jpeg",
-    "image/gif",
-    "image/webp",
-)  # the only types that a browser may show by itself
+# The only types that a browser may show by itself.
+RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 def file_response(attachment: Attachment) -> FileResponse:
-    """The caller has checked that this person may have it. A file that storage lost is a 404."""
+    """Open the file for a person whose access the caller has checked; a lost file is a 404."""
     digest = bytes(attachment.sha256)
     try:
         file = default_storage.open(attachments.storage_name(digest))
@@ -27,20 +23,17 @@ def file_response(attachment: Attachment) -> FileResponse:
         raise Http404 from None
     media_type = attachments.detect_media_type(file.read(16))
     file.seek(0)
-    shown = media_type in RASTER
-    name = (
-        f"{digest.hex()[:12]}.{media_type.partition('/')[2]}"
-        if shown or media_type == "application/pdf"
-        else f"{digest.hex()[:12]}.bin"
-    )
-    answer = FileResponse(
+    inline = media_type in RASTER
+    has_known_type = inline or media_type == "application/pdf"
+    suffix = media_type.partition("/")[2] if has_known_type else "bin"
+    response = FileResponse(
         file,
-        as_attachment=not shown,
-        filename=name,
-        content_type=media_type if shown else "application/octet-stream",
+        as_attachment=not inline,
+        filename=f"{digest.hex()[:12]}.{suffix}",
+        content_type=media_type if inline else "application/octet-stream",
     )
-    answer["X-Content-Type-Options"] = "nosniff"
-    answer["Content-Security-Policy"] = "sandbox; default-src 'none'"
-    answer["Cache-Control"] = "no-store"
-    answer["Cross-Origin-Resource-Policy"] = "same-origin"
-    return answer
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response["Cache-Control"] = "no-store"
+    response["Cross-Origin-Resource-Policy"] = "same-origin"
+    return response

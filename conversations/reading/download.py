@@ -1,4 +1,7 @@
-"""A conversation for its owner to take along: one branch as Markdown, or everything as JSON. Files are named by their sha256, not contained."""
+"""A conversation for its owner to keep: one branch as Markdown, or everything as JSON.
+
+Files are named by their sha256 and not contained.
+"""
 
 import re
 import unicodedata
@@ -8,55 +11,61 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from ..models import Conversation, Message, Snapshot
 from ..record import attachments, threads
 from ..shape import Json
 from ..visible import HIDDEN
-from . import tree, turns
+from . import lines
+from .call_words import role_name
+from .tree import Node, build_tree
 
 LONGEST = 80  # characters of a file's name
-WHO = {
-    "user": "You",
-    "system": "System prompt",
-    "developer": "System prompt",
-    "tool": "Result of a tool",
-}
 
 
-def name(title: str, suffix: str) -> str:
-    """A file's name from a title: letters, digits, blanks, hyphens and underscores, whatever else somebody wrote there."""
-    words = re.sub(r"[^\w-]+", " ", HIDDEN.sub("", unicodedata.normalize("NFKC", title))).strip(
-        " -_"
-    )
+def make_file_name(title: str, suffix: str) -> str:
+    """Keep letters, digits, blanks, hyphens and underscores of a title that a person wrote."""
+    plain = HIDDEN.sub("", unicodedata.normalize("NFKC", title))
+    words = re.sub(r"[^\w-]+", " ", plain).strip(" -_")
     return f"{words[:LONGEST].strip() or 'conversation'}.{suffix}"
 
 
-def as_markdown(conversation: Conversation, at: UUID | None) -> bytes:
-    """The branch through the message `at`; without one, the newest."""
-    calls = list(_calls(conversation))
-    grown = tree.build_tree(conversation.messages.for_owner(), calls)
-    line = turns.line(grown, at)
-    nodes = grown.path_to(line.call.preamble_id) if line.call else []
+def render_markdown(conversation: Conversation, at: UUID | None) -> bytes:
+    """Write the branch through the message `at`; without one, the newest."""
+    tree = build_tree(conversation.messages.for_owner(), _calls(conversation))
+    line = lines.trace(tree, at)
+    preamble = tree.path_to(line.call.preamble_id) if line.call else []
+    title = " ".join(conversation.title.split()) or _("Untitled conversation")
     parts = [
-        f"# {' '.join(conversation.title.split()) or 'Untitled conversation'}",
-        f"Exported {_moment(timezone.now())}.",
+        f"# {title}",
+        _("Exported %(moment)s.") % {"moment": _format_moment(timezone.now())},
     ]
-    for node in [*nodes, *line.nodes]:
-        row = node.message
-        call = max(
-            (call for call in node.calls if call.reply_id), key=lambda call: call.id, default=None
-        )
-        who = WHO.get(row.role) or (call.model if call else "") or "Assistant"
-        when = f" · {_moment(call.closed)}" if call and call.closed else ""
-        parts += [f"## {' '.join(who.split())}{when}", *_said(_message(row))]
+    for node in [*preamble, *line.nodes]:
+        parts += [_heading(node), *_texts(_message(node.message))]
     return ("\n\n".join(parts) + "\n").encode(errors="replace")
 
 
-def as_json(conversation: Conversation) -> bytes:
+def _heading(node: Node) -> str:
+    answered = (call for call in node.calls if call.reply_id)
+    call = max(answered, key=lambda call: call.id, default=None)
+    name = _speaker(node.message.role, call)
+    moment = f" · {_format_moment(call.closed)}" if call and call.closed else ""
+    return f"## {' '.join(name.split())}{moment}"
+
+
+def _speaker(role: str, call: Snapshot | None) -> str:
+    if role == "tool":
+        return _("Result of a tool")
+    return role_name(role) or (call.model if call else "") or _("Assistant")
+
+
+def render_json(conversation: Conversation) -> bytes:
+    """Write every message and call that the owner may see, messages in the order of sending."""
     rows = conversation.messages.for_owner().order_by("snapshot", "depth", "id")
-    found = {
+    content = {
         "id": conversation.id,
         "title": conversation.title,
         "started": conversation.started,
@@ -90,10 +99,11 @@ def as_json(conversation: Conversation) -> bytes:
             for call in _calls(conversation)
         ],
     }
-    return orjson.dumps(found, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(content, default=str, option=options)
 
 
-def _calls(conversation: Conversation):
+def _calls(conversation: Conversation) -> QuerySet[Snapshot]:
     return (
         conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE])
         .defer("params", "response", "salt", "commitment")
@@ -102,17 +112,16 @@ def _calls(conversation: Conversation):
 
 
 def _message(row: Message) -> Json:
-    return attachments.restore(
-        threads.put_together(row.role, row.text, row.raw), attachments.describe_file
-    )
+    message = threads.put_together(row.role, row.text, row.raw)
+    return attachments.restore(message, attachments.describe_file)
 
 
-def _moment(when: datetime) -> str:
-    return f"{when:%Y-%m-%d %H:%M} UTC"
+def _format_moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def _said(message: Json) -> Iterator[str]:
-    """Text as it was written; what is no text, as JSON in a fence that nothing in it closes."""
+def _texts(message: Json) -> Iterator[str]:
+    """List a message's texts as they are, and all else as JSON in a fence that it cannot close."""
     content = message.get("content")
     for part in content if isinstance(content, list) else [content]:
         text = part.get("text") if isinstance(part, dict) else part

@@ -1,4 +1,4 @@
-"""What people ask of their own conversations: another title, and those that they look for."""
+"""The forms for a person's own conversations: another title, and a search."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
@@ -8,39 +8,49 @@ from uuid import UUID
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.http import QueryDict
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ..ids import make_id
-from ..models import Snapshot
+from ..models import Snapshot, User
 from ..search.index import TERM
 
-KNOWN = 1000  # of the newest calls, whose models and use cases are offered
-IN_AN_ID = [
-    MinValueValidator(date(1970, 1, 2), "Too long ago."),
-    MaxValueValidator(date(9000, 1, 1), "Too far ahead."),
+RECENT_CALLS = 1000  # of a person, whose models and use cases are offered
+ID_RANGE = [
+    MinValueValidator(date(1970, 1, 2), gettext_lazy("This date is too far in the past.")),
+    MaxValueValidator(date(9000, 1, 1), gettext_lazy("This date is too far in the future.")),
 ]
 
 
 class RenameForm(forms.Form):
     title = forms.CharField(
-        max_length=200, error_messages={"required": "Give the conversation a title."}
+        label=gettext_lazy("Title"),
+        max_length=200,
+        error_messages={"required": gettext_lazy("Give the conversation a title.")},
     )
 
 
 class HistoryForm(forms.Form):
-    """Bound to a query string. A conversation is meant if a single call of it fits all that was chosen; days are the viewer's."""
+    """Bound to a query string; days are those of the person's time zone.
+
+    A conversation matches if a single call of it fits all fields together.
+    """
 
     q = forms.CharField(required=False, max_length=TERM)
-    model = forms.CharField(required=False, max_length=500, widget=forms.Select)
-    use_case = forms.CharField(
-        label="Use case", required=False, max_length=500, widget=forms.Select
+    model = forms.CharField(
+        label=gettext_lazy("Model"), required=False, max_length=500, widget=forms.Select
     )
-    since = forms.DateField(label="From", required=False, validators=IN_AN_ID)
-    until = forms.DateField(label="To", required=False, validators=IN_AN_ID)
+    use_case = forms.CharField(
+        label=gettext_lazy("Use case"), required=False, max_length=500, widget=forms.Select
+    )
+    since = forms.DateField(label=gettext_lazy("From"), required=False, validators=ID_RANGE)
+    until = forms.DateField(label=gettext_lazy("To"), required=False, validators=ID_RANGE)
 
     FILTER = ("model", "use_case", "since", "until")
 
-    def __init__(self, query, owner) -> None:
+    def __init__(self, query: QueryDict, owner: User) -> None:
         data = {
             name: " ".join(query.get(name, "").replace("\0", " ").split())
             for name in self.base_fields
@@ -48,28 +58,29 @@ class HistoryForm(forms.Form):
         data["q"] = data["q"][:TERM]
         super().__init__(data, label_suffix="")
         calls = Snapshot.objects.filter(owner=owner, conversation__isnull=False).order_by("-id")
-        known = list(calls.values_list("model", "use_case")[:KNOWN])
-        for place, name in enumerate(("model", "use_case")):
-            values = sorted({data[name], *(call[place] for call in known)} - {""})
-            self.fields[name].widget.choices = [("", "Any"), *((value, value) for value in values)]  # type: ignore[attr-defined]
+        recent = list(calls.values_list("model", "use_case")[:RECENT_CALLS])
+        for column, name in enumerate(("model", "use_case")):
+            values = sorted({data[name], *(call[column] for call in recent)} - {""})
+            choices = [("", _("Any")), *((value, value) for value in values)]
+            self.fields[name].widget.choices = choices  # type: ignore[attr-defined]
         for name in ("since", "until"):
             self.fields[name].widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
-            self.fields[name].error_messages["invalid"] = (
-                f"“{data[name][:40]}” is no day. Write one as {timezone.localdate():%Y-%m-%d}."
-            )
+            self.fields[name].error_messages["invalid"] = _(
+                "“%(text)s” is not a valid date. Enter it as %(today)s."
+            ) % {"text": data[name][:40], "today": f"{timezone.localdate():%Y-%m-%d}"}
 
     def clean(self) -> None:
         since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
         if since and until and since > until:
-            self.add_error("until", "This is before the first day.")
+            self.add_error("until", _("This date is before the first one."))
 
     @property
     def words(self) -> str:
         return self.data["q"]
 
     @property
-    def given(self) -> dict[str, str]:
-        """What was filled in, as it stands in an address."""
+    def parameters(self) -> dict[str, str]:
+        """The fields that were filled in, as an address carries them."""
         return {name: value for name, value in self.data.items() if value}
 
     @property
@@ -82,7 +93,7 @@ class HistoryForm(forms.Form):
 
     @cached_property
     def calls(self) -> dict[str, Any]:
-        """What the call has to be, for ConversationQuerySet.with_call and search.find."""
+        """Conditions on a call, for ConversationQuerySet.with_call and find_conversations."""
         return dict(self._calls())
 
     def _calls(self) -> Iterator[tuple[str, Any]]:
@@ -96,5 +107,5 @@ class HistoryForm(forms.Form):
 
 
 def _first_id(day: date) -> UUID:
-    """The smallest id of a day in the viewer's zone: ids are in the order of time."""
+    """Make the smallest id of a day in the person's time zone: ids are in the order of time."""
     return make_id(timezone.make_aware(datetime.combine(day, time.min)), first=True)

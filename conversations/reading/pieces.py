@@ -1,9 +1,10 @@
-"""One message, taken apart for reading: every field of it is shown, whatever a client put there. Pure."""
+"""A message split for the review desk: each of its fields shows, also unknown ones. Pure."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from django.utils.translation import gettext as _
 
 from ..record import attachments
 from ..shape import Json
@@ -17,7 +18,7 @@ class Piece:
     text: str = ""
     label: str = ""
     file: str = ""  # sha256 (hex)
-    place: int | None = None  # of that file among the conversation's
+    place: int | None = None  # number of that file among the conversation's
 
     @property
     def begins(self) -> str:
@@ -29,26 +30,26 @@ class Piece:
 
 
 def pieces(message: Json) -> list[Piece]:
-    """Of a message, files taken out."""
+    """Split a message whose files were taken out."""
     message = dict(message)
-    found: list[Piece] = []
+    split: list[Piece] = []
     content = message.pop("content", None)
     if isinstance(content, str):
-        found += [Piece("text", content)] if content else []
+        split += [Piece("text", content)] if content else []
     elif isinstance(content, list):
         for part in content:
-            found += _part(part)
+            split += _part(part)
     elif content is not None:
-        found.append(Piece("code", _json(content), "content"))
+        split.append(Piece("code", _json(content), "content"))
     if isinstance(refusal := message.get("refusal"), str):
-        found.append(Piece("refusal", refusal, "refusal"))
+        split.append(Piece("refusal", refusal, "refusal"))
         del message["refusal"]
     if isinstance(calls := message.get("tool_calls"), list):
-        found += [_tool_call(call) for call in calls]
+        split += [_tool_call(call) for call in calls]
         del message["tool_calls"]
     if isinstance(message.get("role"), str):
         del message["role"]
-    return found + [_field(key, value) for key, value in message.items() if value is not None]
+    return split + [_field(key, value) for key, value in message.items() if value is not None]
 
 
 def _field(key: str, value: Any) -> Piece:
@@ -68,7 +69,9 @@ def _part(part: Any) -> list[Piece]:
     files = [Piece("file", file=digest) for digest in attachments.list_references(part)]
     image = part.get("image_url")
     if part.keys() == {"type", "image_url"} and isinstance(image, dict) and image.keys() == {"url"}:
-        return files or [Piece("address", str(image["url"]), "image at an address, not loaded")]
+        return files or [
+            Piece("address", str(image["url"]), _("image at a web address, not loaded"))
+        ]
     return [*files, Piece("code", _json(part), str(part.get("type", "part")))]
 
 
@@ -79,12 +82,12 @@ def _tool_call(call: Any) -> Piece:
         or function.keys() - {"name", "arguments"}
         or call.keys() - {"id", "type", "function", "index"}
     ):
-        return Piece("code", _json(call), "tool call")
+        return Piece("code", _json(call), _("tool call"))
     arguments = function.get("arguments")
-    text = (
-        arguments if isinstance(arguments, str) else _json(arguments)
-    )  # as it came: parsing would hide a repeated key
-    return Piece("code", text, f"tool call: {function.get('name')} ({call.get('id')})")
+    # The text as it came: parsing would hide a repeated key.
+    text = arguments if isinstance(arguments, str) else _json(arguments)
+    label = _("tool call: %(name)s (%(id)s)")
+    return Piece("code", text, label % {"name": function.get("name"), "id": call.get("id")})
 
 
 def _json(value: Any) -> str:

@@ -1,48 +1,64 @@
-"""The page of the usage policy: the text, who reads what people write, how long it is kept, whom to ask, and the form that accepts it."""
+"""The page of the usage policy, and the form that accepts it.
+
+It holds the text, the readers of questions and answers, how long they are kept, and a contact.
+"""
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import Group
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.html import format_html, format_html_join
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ..models import UsagePolicy
 from . import markdown
-from .pages import render_page
+from .pages import PageRequest, render_page
 
-CHANGED = "Meanwhile there is a newer version. Read and accept that one."
+CHANGED = gettext_lazy("There is a newer version of the policy now. Read and accept that one.")
 
 
 @render_page
-def policy(request) -> HttpResponseBase:
-    """By POST, the version that the form names is accepted, if it is the current one."""
+def policy(request: PageRequest) -> HttpResponseBase:
+    """Show the policy; by POST, accept the version of the form, if it is the current one."""
     if settings.USAGE_POLICY_URL:
         return redirect(settings.USAGE_POLICY_URL)
     current = UsagePolicy.objects.current()
     if request.method == "POST" and current:
         if request.POST.get("version") == str(current.version):
             current.accept(request.user)
-            messages.success(
-                request, f"You accepted version {current.version} of the usage policy."
-            )
-            return redirect(_way_back(request))
+            accepted = _("You accepted version %(version)s of the usage policy.")
+            messages.success(request, accepted % {"version": current.version})
+            return redirect(_next_page(request))
         messages.warning(request, CHANGED)
         return redirect("policy")
     readers = Group.objects.filter(
         permissions__content_type__app_label="conversations", permissions__codename="view_content"
     ).order_by("name")
-    shown = {
+    context = {
         "policy": current,
         "text": markdown.html(current.text) if current else "",
         "acceptance": current.accepted_by(request.user) if current else None,
-        "readers": [group.name for group in readers],
+        "readers": _list_names([group.name for group in readers]),
         "contact": settings.USAGE_POLICY_CONTACT,
     }
-    return render(request, "policy.html", shown)
+    return render(request, "policy.html", context)
 
 
-def _way_back(request) -> str:
-    """To the page that asked, if it is one of ours."""
-    way = request.POST.get("next", "")
-    return way if url_has_allowed_host_and_scheme(way, {request.get_host()}) else "policy"
+def _next_page(request: PageRequest) -> str:
+    """Name the page that the form came from, if it is one of ours."""
+    address = request.POST.get("next", "")
+    allowed = url_has_allowed_host_and_scheme(address, {request.get_host()})
+    return address if allowed else "policy"
+
+
+def _list_names(names: list[str]) -> SafeString:
+    """Write names in bold, such as A, B and C; nothing for no names."""
+    last = format_html_join("", "<b>{}</b>", ((name,) for name in names[-1:]))
+    if len(names) < 2:
+        return last
+    others = format_html_join(", ", "<b>{}</b>", ((name,) for name in names[:-1]))
+    return format_html(_("{others} and {last}"), others=others, last=last)

@@ -1,4 +1,4 @@
-"""Markdown that was rendered before: answers do not change, and most pages show the same ones again."""
+"""A cache of rendered Markdown: answers do not change, and most pages show the same ones again."""
 
 import threading
 from collections import OrderedDict
@@ -11,11 +11,16 @@ from . import markdown
 MOST = 16_000_000  # characters of HTML that a process keeps
 
 
-class Kept:
-    """HTML by its text's digest, those looked at last. A process lives no longer than its renderer, so another version of that finds nothing here."""
+class RenderedCache:
+    """HTML by its text's digest, the most recently used.
+
+    A process lives no longer than its renderer, so another version of that finds nothing here.
+    """
 
     def __init__(self, most: int) -> None:
-        self.most, self.size, self.lock = most, 0, threading.Lock()
+        self.most = most  # characters
+        self.size = 0
+        self.lock = threading.Lock()
         self.pages: OrderedDict[bytes, SafeString] = OrderedDict()
 
     def html(self, text: str) -> SafeString:
@@ -25,7 +30,7 @@ class Kept:
                 self.pages.move_to_end(key)
                 return self.pages[key]
         html = markdown.html(text)
-        if not html.startswith("<pre"):  # shown as it is: too long to keep, or too slow this time
+        if not html.startswith("<pre"):  # plain text: too long to keep, or too slow this time
             with self.lock:
                 self.size += len(html) - len(self.pages.pop(key, ""))
                 self.pages[key] = html
@@ -34,4 +39,4 @@ class Kept:
         return html
 
 
-html = Kept(MOST).html
+html = RenderedCache(MOST).html

@@ -1,6 +1,7 @@
 """The rows of one conversation as people see them: turns and branches, each message once. Pure.
 
-Rows are messages exactly as they were sent; spellings of one message share a path hash and are one node here.
+Rows are messages exactly as they were sent; spellings of one message share a path hash and are one
+node here.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from ..models import Message, Snapshot
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A message of the conversation. `calls` are the snapshots that it ends: for a reply those that brought it, for any
-    other message those that were sent with it as their last and have no reply."""
+    """A message of the conversation.
+
+    `calls` are the snapshots that it ends: those that brought it if it is a reply; for any other
+    message, those without a reply whose last message it was.
+    """
 
     message: Message
     parent: Node | None = None
@@ -24,7 +28,7 @@ class Node:
 
     @property
     def path(self) -> list[Node]:
-        """From the root to this one."""
+        """The nodes from the root to this one."""
         path, node = [self], self.parent
         while node:
             path.append(node)
@@ -34,11 +38,9 @@ class Node:
     @property
     def siblings(self) -> list[Node]:
         """All versions of this message, itself included, oldest first; a first message has none."""
-        return (
-            [node for node in self.parent.children if node.message.role == self.message.role]
-            if self.parent
-            else [self]
-        )
+        if self.parent is None:
+            return [self]
+        return [node for node in self.parent.children if node.message.role == self.message.role]
 
     @property
     def version(self) -> int:
@@ -57,12 +59,15 @@ class Tree:
     newest: Node | None
 
     def path_to(self, message: UUID | None) -> list[Node]:
-        """From its root; nothing where it is not here."""
+        """List the nodes from the root to this message; none if it is not in the tree."""
         node = self.nodes.get(message) if message else None
         return node.path if node else []
 
     def line(self, through: UUID | None = None) -> list[Node]:
-        """The turns from a root through this message, and on to the newest; without one, those of the newest call."""
+        """List the turns from a root through this message, and on to the newest.
+
+        Without a message, those of the newest call.
+        """
         node = self.nodes.get(through) if through else self.newest
         if node is None:
             return []
@@ -73,22 +78,14 @@ class Tree:
 
 
 def build_tree(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tree:
-    """From a conversation's messages and snapshots, in any order. Costs no query when `snapshot` payloads are deferred."""
+    """Build it from a conversation's messages and snapshots, in any order.
+
+    Costs no query when `snapshot` payloads are deferred.
+    """
     rows = sorted(
         messages, key=lambda row: (row.snapshot_id, row.depth, row.echo_of_id is not None)
     )
-    by_path: dict[bytes, Node] = {}
-    nodes: dict[UUID, Node] = {}
-    for row in rows:
-        path_hash = bytes(row.path_hash)
-        node = by_path.get(path_hash)
-        if node is None:
-            node = by_path[path_hash] = Node(row)
-        elif node.message.origin != Message.Origin.RELAYED == row.origin or (
-            node.message.echo_of_id and not row.echo_of_id
-        ):
-            node.message = row
-        nodes[row.id] = node
+    nodes = _make_nodes(rows)
     roots: list[Node] = []
     for row in sorted(rows, key=lambda row: (row.snapshot_id, row.depth)):
         node = nodes[row.id]
@@ -106,3 +103,23 @@ def build_tree(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tr
             newest = end
     preambles = [node for node in roots if node.message.role in ("system", "developer")]
     return Tree([node for node in roots if node not in preambles], preambles, nodes, newest)
+
+
+def _make_nodes(rows: list[Message]) -> dict[UUID, Node]:
+    """Make a node for each path, and list it by the id of each of its rows.
+
+    Its message is the row that was relayed, else the first that echoes no other.
+    """
+    by_path: dict[bytes, Node] = {}
+    nodes: dict[UUID, Node] = {}
+    for row in rows:
+        path_hash = bytes(row.path_hash)
+        node = by_path.get(path_hash)
+        if node is None:
+            node = by_path[path_hash] = Node(row)
+        elif node.message.origin != Message.Origin.RELAYED == row.origin or (
+            node.message.echo_of_id and not row.echo_of_id
+        ):
+            node.message = row
+        nodes[row.id] = node
+    return nodes

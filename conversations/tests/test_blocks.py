@@ -1,4 +1,4 @@
-"""However an answer is cut into pieces, its blocks amount to the page that is rendered from the whole of it."""
+"""However an answer is cut into pieces, its blocks equal the page of the complete answer."""
 
 import pytest
 from hypothesis import example, given
@@ -61,7 +61,7 @@ def told(text: str, sizes: list[int]) -> tuple[str, list[tuple[str, str]]]:
         at += size
         seen += [("block", html) for _, html in blocks.close()]
         seen += blocks.tail()
-    seen += [("block", html) for _, html in blocks.close(all=True)]
+    seen += [("block", html) for _, html in blocks.close(to_end=True)]
     assert blocks.closed == len(text)
     return "".join(html for name, html in seen if name == "block"), seen
 
@@ -95,7 +95,8 @@ def test_code_is_told_once_and_coloured_when_it_is_whole():
     )
     shells = [html for name, html in seen if name == "tail" and 'class="code"' in html]
     assert shells == [
-        '<div class="code"><span class="language">python</span><pre tabindex="0"><code></code></pre></div>\n'
+        '<div class="code"><span class="language">python</span>'
+        '<pre tabindex="0"><code></code></pre></div>\n'
     ]
     coloured = [html for name, html in seen if name == "block" and 'class="code"' in html]
     assert len(coloured) == 1
@@ -112,7 +113,10 @@ def test_what_may_become_something_else_is_held_back(text):
 
 
 def test_a_link_may_be_named_before_and_after_it_is_used():
-    text = "[a]: https://one.example/\n\nSee [a] and [b].\n\nMore.\n\n[b]: https://two.example/\n\nSee [b].\n"
+    text = (
+        "[a]: https://one.example/\n\nSee [a] and [b].\n\nMore.\n\n"
+        "[b]: https://two.example/\n\nSee [b].\n"
+    )
     html, _ = told(text, [3] * 40)
     assert html.count("https://one.example/") == 1
     assert (

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from conversations.models import Conversation
-from conversations.reading.download import name
+from conversations.reading.download import make_file_name
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.html import Html
 
@@ -153,7 +153,7 @@ def test_for_a_stranger_and_once_it_is_removed_it_is_not_there(hers, suffix):
     ],
 )
 def test_a_title_makes_a_harmless_name(title, file):
-    assert name(title, "md") == file
+    assert make_file_name(title, "md") == file
 
 
 @pytest.mark.parametrize(

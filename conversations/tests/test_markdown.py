@@ -1,4 +1,4 @@
-"""What a model writes cannot act on a page, whatever it writes; and what it writes well looks well."""
+"""A model's text cannot act on a page, whatever it is; and well-written Markdown looks well."""
 
 import re
 import time
@@ -126,7 +126,8 @@ def test_any_text_is_harmless(text):
 
 def test_a_picture_is_a_link_that_loads_nothing():
     assert markdown.html("![a cat](https://a.example/cat.png)") == (
-        '<p><a href="https://a.example/cat.png" rel="noopener noreferrer nofollow">[image not loaded: a cat]</a></p>\n'
+        '<p><a href="https://a.example/cat.png" rel="noopener noreferrer nofollow">'
+        "[image not loaded: a cat]</a></p>\n"
     )
     assert "[image not loaded: no description]" in markdown.html("![](https://a.example/cat.png)")
     inside = markdown.html("[![a cat](https://a.example/cat.png)](https://b.example)")

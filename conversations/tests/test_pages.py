@@ -1,4 +1,4 @@
-"""A person's own conversations on pages: what alice sees of hers, and that bob, a stranger, sees nothing of them."""
+"""A person's own conversations on pages: alice sees hers; bob, a stranger, sees none of them."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from conversations import record
 from conversations.models import Conversation, Message, Partial, Snapshot, Usage, UsagePolicy
-from conversations.reading import turns
+from conversations.reading import call_words
 from conversations.record import CallRequest, Outcome, attachments, growth
 from conversations.search import index
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
@@ -54,7 +54,7 @@ def his(bob) -> Client:
 @pytest.fixture(autouse=True)
 def no_upstream(monkeypatch):
     """Reading needs none: the list of models is not even asked for."""
-    monkeypatch.setattr("proxy.pages.asking.models", lambda owner: ["m", "n"])
+    monkeypatch.setattr("proxy.pages.asking.list_models", lambda owner: ["m", "n"])
 
 
 def signed_in(someone) -> Client:
@@ -94,7 +94,7 @@ def picture(data: bytes, kind: str = "image/png") -> dict:
     }
 
 
-# One conversation -----------------------------------------------------------------------------------------------
+# One conversation -------------------------------------------------------------------------------
 
 
 def test_questions_are_text_and_answers_are_markdown(alice, hers):
@@ -137,7 +137,7 @@ def test_figures_stand_below_the_answer(alice, hers):
     ],
 )
 def test_money(cost, text):
-    assert turns.money(Decimal(cost)) == text
+    assert call_words.format_cost(Decimal(cost)) == text
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_money(cost, text):
     ],
 )
 def test_money_in_cents(cost, text):
-    assert turns.money(Decimal(cost), in_cents=True) == text
+    assert call_words.format_cost(Decimal(cost), in_cents=True) == text
 
 
 def test_an_estimate_is_called_one(alice, hers):
@@ -561,7 +561,7 @@ def test_pictures_that_a_model_made_are_shown_with_their_prompt(alice, hers):
     assert "Regenerate" not in html.words
 
 
-# Attachments ----------------------------------------------------------------------------------------------------
+# Attachments ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -614,7 +614,7 @@ def test_an_attachment_is_reached_through_its_conversation_only(alice, hers, his
     assert hers.get(f"/c/{second}/a/{row.pk}").status_code == 404
 
 
-# What belongs to the owner --------------------------------------------------------------------------------------
+# What belongs to the owner ----------------------------------------------------------------------
 
 
 def test_rename(alice, hers):
@@ -622,7 +622,7 @@ def test_rename(alice, hers):
     check(Html(hers.get(f"/c/{root}/rename/")))
     response = hers.post(f"/c/{root}/rename/", {"title": "  Better & <b>bolder</b> "}, follow=True)
     assert response.redirect_chain == [(f"/c/{root}/", 302)]
-    assert b"Renamed." in response.content
+    assert b"Conversation renamed." in response.content
     assert b"<h1>Better &amp; &lt;b&gt;bolder&lt;/b&gt;</h1>" in response.content
     assert Conversation.objects.get(id=root).title == "Better & <b>bolder</b>"
 
@@ -648,11 +648,11 @@ def test_a_bad_title_is_refused(alice, hers, title, error):
 def test_remove_hides_and_the_log_stays(alice, hers):
     snapshot = turn(alice, [user("q")], "a")
     root = snapshot.conversation_id
-    assert "The log stays" in Html(hers.get(f"/c/{root}/remove/")).words
+    assert "It stays in the log" in Html(hers.get(f"/c/{root}/remove/")).words
     assert Conversation.objects.get(id=root).shown
     response = hers.post(f"/c/{root}/remove/", follow=True)
     assert response.redirect_chain == [("/history/", 302)]
-    assert "Removed “q” from your history. The log stays." in Html(response).words
+    assert "Removed “q” from your history. It stays in the log." in Html(response).words
     assert not Conversation.objects.get(id=root).shown
     assert Snapshot.objects.get(id=snapshot.id).reply.text == "a"
     for path in ("", "rename/", "remove/"):
@@ -710,7 +710,7 @@ def test_pages_are_for_people_who_are_signed_in(client, path):
     assert response["Location"] == f"/sign-in/?next={path}"
 
 
-# History --------------------------------------------------------------------------------------------------------
+# History ----------------------------------------------------------------------------------------
 
 
 def indexed(*snapshots: Snapshot) -> None:
@@ -909,12 +909,12 @@ def test_models_and_use_cases_of_ones_own_are_offered(alice, hers, bob, calls):
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        ("since=soon", "“soon” is no day. Write one as 20"),
-        ("until=2026-02-30", "“2026-02-30” is no day."),
-        ("since=0001-01-01", "Too long ago."),
-        ("until=9999-12-31", "Too far ahead."),
-        ("since=2026-05-02&until=2026-05-01", "This is before the first day."),
-        ("q=heron&since=%3Cb%3E", "“<b>” is no day."),
+        ("since=soon", "“soon” is not a valid date. Enter it as 20"),
+        ("until=2026-02-30", "“2026-02-30” is not a valid date."),
+        ("since=0001-01-01", "This date is too far in the past."),
+        ("until=9999-12-31", "This date is too far in the future."),
+        ("since=2026-05-02&until=2026-05-01", "This date is before the first one."),
+        ("q=heron&since=%3Cb%3E", "“<b>” is not a valid date."),
         ("model=" + "x" * 501, "at most 500"),
     ],
 )
@@ -980,7 +980,7 @@ def test_an_empty_history_says_what_to_do(alice, hers):
     assert html.all("p", role="status")
 
 
-# The frame ------------------------------------------------------------------------------------------------------
+# The frame --------------------------------------------------------------------------------------
 
 
 def test_the_sidebar_shows_ones_own_newest(alice, hers, bob):
@@ -1011,7 +1011,7 @@ def test_a_frame_that_shows_nothing_of_it_costs_nothing(client, django_assert_nu
         assert client.get("/sign-in/").status_code == 200
 
 
-# Signing in and out ---------------------------------------------------------------------------------------------
+# Signing in and out -----------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The usage policy: published in the admin, version by version; each person accepts each version once."""
+"""The usage policy: published in versions in the admin; each person accepts each version once."""
 
 import pytest
 from django.test import Client
@@ -38,7 +38,7 @@ def publish(text: str = "Be *kind*. <script>alert(1)</script>") -> UsagePolicy:
     return new
 
 
-# Versions -------------------------------------------------------------------------------------------------------
+# Versions ---------------------------------------------------------------------------------------
 
 
 def test_each_publication_is_the_next_version_and_the_old_ones_stay():
@@ -91,7 +91,7 @@ def test_a_draft_can_be_deleted(admin):
     assert not UsagePolicy.objects.exists()
 
 
-# The page -------------------------------------------------------------------------------------------------------
+# The page ---------------------------------------------------------------------------------------
 
 
 def test_the_page_says_what_holds(hers, settings):
@@ -104,7 +104,7 @@ def test_the_page_says_what_holds(hers, settings):
         "Be kind.",
         "Version 1",
         "members of Lead and Reviewer",
-        "No limit is set here",
+        "No limit is set:",
         "compliance@example.com",
         "Accept version 1",
     ):
@@ -115,7 +115,7 @@ def test_the_page_says_what_holds(hers, settings):
 def test_without_a_policy_the_page_still_says_who_reads(hers):
     html = Html(hers.get("/policy/"))
     check(html)
-    assert "No policy has been published here yet." in html.words
+    assert "No policy has been published yet." in html.words
     assert "members of Lead and Reviewer" in html.words
     assert not html.all("form", action="/policy/")
     assert hers.post("/policy/", {"version": "1"}).status_code == 200
@@ -167,7 +167,7 @@ def test_only_the_current_version_is_accepted(hers, alice, version):
     publish("one")
     publish("two")
     response = hers.post("/policy/", {"version": version}, follow=True)
-    assert "Meanwhile there is a newer version." in Html(response).words
+    assert "There is a newer version of the policy now." in Html(response).words
     assert not PolicyAcceptance.objects.exists()
 
 

@@ -1,11 +1,11 @@
 """What was rendered is kept, within bounds."""
 
 from conversations.reading import markdown
-from conversations.reading.rendered import Kept
+from conversations.reading.rendered import RenderedCache
 
 
 def test_a_text_is_rendered_once(monkeypatch):
-    kept, texts = Kept(1000), []
+    kept, texts = RenderedCache(1000), []
     monkeypatch.setattr(markdown, "html", lambda text: texts.append(text) or f"<p>{text}</p>")
     assert [kept.html(text) for text in ("a", "b", "a", "\ud83d", "\ud83d")] == [
         "<p>a</p>",
@@ -18,7 +18,7 @@ def test_a_text_is_rendered_once(monkeypatch):
 
 
 def test_what_was_looked_at_last_is_kept():
-    kept = Kept(20)
+    kept = RenderedCache(20)
     a = kept.html("a")  # nine characters with its newline
     kept.html("b")
     assert kept.html("a") is a
@@ -30,7 +30,7 @@ def test_what_was_looked_at_last_is_kept():
 
 
 def test_a_text_that_took_too_long_is_tried_again(monkeypatch):
-    kept = Kept(1000)
+    kept = RenderedCache(1000)
     monkeypatch.setattr(markdown, "SLOWEST", -1)
     assert kept.html("*a*") == '<pre tabindex="0">*a*</pre>'
     monkeypatch.undo()

@@ -61,7 +61,7 @@ def test_a_request_that_makes_no_sense(hers):
 
 def test_a_failure_of_our_own_shows_nothing_of_it(hers, monkeypatch):
     hers.raise_request_exception = False
-    monkeypatch.setattr("conversations.reading.pages._all", lambda request: 1 / 0)
+    monkeypatch.setattr("conversations.reading.history_page._list", lambda request: 1 / 0)
     html = problem(hers.get("/history/"), 500)
     assert "division" not in html.words
 
@@ -71,7 +71,7 @@ def test_a_database_that_is_away(hers, monkeypatch):
         raise OperationalError("connection to canary failed")
 
     hers.raise_request_exception = False
-    monkeypatch.setattr("conversations.reading.pages._all", away)
+    monkeypatch.setattr("conversations.reading.history_page._list", away)
     response = hers.get("/history/")
     html = problem(response, 503)
     assert response["Retry-After"] == "5"

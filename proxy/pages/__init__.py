@@ -1,4 +1,4 @@
-"""What people ask in the browser: chat, images, their keys, and an answer as it grows.
+"""The browser pages of the passage: chat, images, API keys, and an answer as it grows.
 
 Imports the relay, and the pages of conversations.
 """

@@ -1,6 +1,7 @@
-"""A question from the gateway's own pages. Its answer belongs to the record, not to the connection that asked."""
+"""A question from the gateway's own pages. Its answer is finished whether the page waits or not."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.http import HttpResponseBase, StreamingHttpResponse
@@ -9,6 +10,7 @@ from django.urls import reverse
 from conversations import database
 from conversations.models import Snapshot
 from conversations.people import policy
+from conversations.reading.pages import PageRequest
 from conversations.record import CallRequest
 from conversations.shape import Json
 
@@ -21,79 +23,89 @@ from ..upstreams.routing import Way
 from . import live
 
 
-def models(owner: int) -> list[str]:
-    """Names of the models that this person may ask for a chat on the pages. Raises Fault."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """The content of a chat call; `root` is the conversation that it continues."""
+
+    model: str
+    messages: list[Json]
+    params: Json
+    root: UUID | None = None
+    use_case: str = ""
+
+
+def list_models(owner: int) -> list[str]:
+    """List the models that this person may use for a chat on the pages. Raises Fault."""
     return [model["id"] for model in catalogue.list_models(owner, Endpoint.CHAT)]
 
 
 def ask(
-    request,
-    *,
-    model: str,
-    messages: list[Json],
-    params: Json,
-    root: UUID | None = None,
-    use_case: str = "",
-    shown: live.Shown | None = None,
+    request: PageRequest, question: Question, render_turn: live.RenderTurn | None = None
 ) -> HttpResponseBase:
-    """A redirect to the conversation, behind which the answer grows; with `shown`, the events of its growing. Raises Fault,
-    the refusal recorded; its status is 404 for a conversation that is not the asker's own."""
+    """Answer with a redirect to the conversation, where the answer grows.
+
+    With `render_turn`, with the events of its growth. Raises Fault, the refusal recorded; its
+    status is 404 for a conversation that is not the person's own.
+    """
     body = {
-        "model": model,
-        "messages": messages,
+        "model": question.model,
+        "messages": question.messages,
         "stream": True,
         "stream_options": {"include_usage": True},
-    } | params
-    asked = CallRequest(
+    } | question.params
+    call = CallRequest(
         owner=request.user.id,
         kind=Snapshot.Kind.CHAT,
-        model=model,
+        model=question.model,
         body=body,
-        messages=messages,
-        root=root,
+        messages=question.messages,
+        root=question.root,
         by_content=False,
-        use_case=use_case,
+        use_case=question.use_case,
         address=request.client_address,
         user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )
-    way, token = admitted(request, asked, Endpoint.CHAT)
-    exchange = calls.admit(asked, way, stoppable=True, token=token)
-    if shown:
-        return live.response(live.Asked(exchange, shown, request.META.get("gunicorn.socket")))
-    page = (
-        f"{reverse('conversation', args=[exchange.call.conversation])}?live=0#m{exchange.call.head}"
-    )
+    way, token = find_way(request, call, Endpoint.CHAT)
+    exchange = calls.admit(call, way, stoppable=True, token=token)
+    if render_turn:
+        client = request.META.get("gunicorn.socket")
+        return live.stream_response(live.AskedAnswer(exchange, render_turn, client))
+    opened = exchange.call
+    page = f"{reverse('conversation', args=[opened.conversation])}?live=0#m{opened.head}"
 
     def fetch() -> None:
         stream.KeptStream(exchange, usage_wanted=True).close()
         tasks.title_later(exchange)
 
-    return behind(page, fetch)
+    return redirect_and_fetch(page, fetch)
 
 
-def admitted(request, asked: CallRequest, endpoint: Endpoint) -> tuple[Way, str]:
-    """Where the call goes, and the asker's own token if that goes along. Raises Fault, the refusal recorded."""
+def find_way(request: PageRequest, call: CallRequest, endpoint: Endpoint) -> tuple[Way, str]:
+    """Find the upstream of a call, and the person's own token if it goes along.
+
+    Raises Fault, the refusal recorded.
+    """
     try:
         if policy.pending_policy(request.user):
             raise faults.policy_not_accepted(policy.ACCEPT_FIRST)
-        way = routing.find_way(asked.model, endpoint, asked.owner, asked.body, pages=True)
+        way = routing.find_way(call.model, endpoint, call.owner, call.body, pages=True)
         return way, user_token.require_token(request, way)
     except Fault as fault:
-        raise calls.refuse(asked, fault) from None
+        raise calls.refuse(call, fault) from None
 
 
-def behind(page: str, fetch: Callable[[], object]) -> HttpResponseBase:
-    """A redirect to a page that shows what becomes of the call."""
-    response = StreamingHttpResponse(Behind(fetch), status=303)
+def redirect_and_fetch(page: str, fetch: Callable[[], object]) -> HttpResponseBase:
+    """Redirect to a page that shows the call, and fetch its answer once the response has left."""
+    response = StreamingHttpResponse(FetchOnClose(fetch), status=303)
     response["Location"] = page
     response["Content-Length"] = "0"
     return response
 
 
-class Behind:
-    """A response body of nothing. Once the response has left, it is closed, and by the same thread the answer is fetched."""
+class FetchOnClose:
+    """An empty response body. The thread that closes it after the response fetches the answer."""
 
-    def __init__(self, fetch: Callable[[], object]):
+    def __init__(self, fetch: Callable[[], object]) -> None:
         self.fetch = fetch
 
     def __iter__(self) -> Iterator[bytes]:

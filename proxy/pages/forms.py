@@ -1,31 +1,44 @@
-"""What people fill in: a question (what to send, to which model, with which parameters) and an API key of their own."""
+"""The forms of the pages: a question with its model and parameters, and an API key of one's own."""
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from django import forms
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from conversations.models import Snapshot
 from conversations.shape import Json
 
 from ..models import ApiKey, UseCase
-from ..models import use_case as cases
+from ..models import use_case as use_cases
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 LONGEST = 1_000_000  # characters of a question
-NOTHING = "Write a question first."
+NO_MESSAGE = gettext_lazy("Write a question first.")
 
 
-def number(
-    label: str, least: int, most: int, hint: str, *, whole: bool = False
+def number_field(
+    label: "str | _StrPromise",
+    least: int,
+    most: int,
+    hint: "str | _StrPromise",
+    *,
+    whole: bool = False,
 ) -> forms.IntegerField:
+    """Make an optional field for a number from `least` to `most`."""
     kind = forms.IntegerField if whole else forms.FloatField
     errors = {
-        "min_value": "At least %(limit_value)s.",
-        "max_value": "At most %(limit_value)s.",
-        "invalid": "Write a whole number." if whole else "Write a number.",
+        "min_value": gettext_lazy("At least %(limit_value)s."),
+        "max_value": gettext_lazy("At most %(limit_value)s."),
+        "invalid": gettext_lazy("Enter a whole number.")
+        if whole
+        else gettext_lazy("Enter a number."),
     }
     widget = forms.NumberInput(attrs={"step": 1 if whole else "any"})
     return kind(
@@ -39,14 +52,17 @@ def number(
     )
 
 
-class UseCases(forms.Select):
-    """Each tells the page which model goes with it. What a conversation began with can be kept, if that is `kept`."""
+class UseCaseSelect(forms.Select):
+    """A choice of use cases, each with its model for the page.
+
+    With `kept`, the first choice is the use case that the conversation began with.
+    """
 
     def __init__(self, offered: list[UseCase], kept: str = "") -> None:
-        super().__init__(
-            choices=[("", kept)] * bool(kept)
-            + [(str(use_case.pk), _described(use_case)) for use_case in offered]
-        )
+        choices = [(str(use_case.pk), _describe(use_case)) for use_case in offered]
+        if kept:
+            choices.insert(0, ("", kept))
+        super().__init__(choices=choices)
         self.models = {str(use_case.pk): use_case.model for use_case in offered}
 
     def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -57,27 +73,49 @@ class UseCases(forms.Select):
 
 
 class AskForm(forms.Form):
-    model = forms.CharField(max_length=200, error_messages={"required": "Choose a model."})
+    model = forms.CharField(
+        max_length=200, error_messages={"required": gettext_lazy("Choose a model.")}
+    )
     message = forms.CharField(
         max_length=LONGEST,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 3, "placeholder": "Ask a question"}),
-        error_messages={"required": NOTHING},
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": gettext_lazy("Ask a question")}),
+        error_messages={"required": NO_MESSAGE},
     )
     use_case = forms.CharField(required=False, max_length=20, widget=forms.Select)
     parent = forms.UUIDField(required=False, widget=forms.HiddenInput)
-    temperature = number("Temperature", 0, 2, "0 to 2: lower is more predictable")
-    top_p = number("Top p", 0, 1, "0 to 1: how many of the likely words to choose from")
-    presence_penalty = number("Presence penalty", -2, 2, "−2 to 2: higher brings new subjects")
-    frequency_penalty = number("Frequency penalty", -2, 2, "−2 to 2: higher repeats less")
-    max_tokens = number("Max tokens", 1, 1_000_000, "where the answer is cut off", whole=True)
+    temperature = number_field(
+        gettext_lazy("Temperature"), 0, 2, gettext_lazy("0 to 2: lower is more predictable")
+    )
+    top_p = number_field(
+        gettext_lazy("Top p"),
+        0,
+        1,
+        gettext_lazy("0 to 1: how many of the likely words to choose from"),
+    )
+    presence_penalty = number_field(
+        gettext_lazy("Presence penalty"),
+        -2,
+        2,
+        gettext_lazy("−2 to 2: higher brings up new topics"),
+    )
+    frequency_penalty = number_field(
+        gettext_lazy("Frequency penalty"), -2, 2, gettext_lazy("−2 to 2: higher repeats less")
+    )
+    max_tokens = number_field(
+        gettext_lazy("Max tokens"),
+        1,
+        1_000_000,
+        gettext_lazy("the answer is cut off at this length"),
+        whole=True,
+    )
 
     PARAMETERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tokens")
 
     def __init__(self, *args: Any, models: list[str], **kwargs: Any) -> None:
-        """With no models to choose from, the name is typed."""
+        """Offer `models`; without any, the name is typed."""
         super().__init__(*args, **kwargs)
-        self.use_cases = cases.list_offered()
+        self.use_cases = use_cases.list_offered()
         if not self.initial.get("model") and (preset := self._preset()) in models:
             self.initial["model"] = preset
         chosen = self.data.get("model") or self.initial.get("model")
@@ -85,42 +123,46 @@ class AskForm(forms.Form):
             offered = models if not chosen or chosen in models else [chosen, *models]
             self.fields["model"].widget = forms.Select(choices=[(name, name) for name in offered])
         else:
-            self.fields["model"].help_text = "The models cannot be listed now: type a name."
-        self.fields["use_case"].widget = UseCases(self.use_cases)
+            self.fields["model"].help_text = _(
+                "The list of models is not available right now: type the name of a model."
+            )
+        self.fields["use_case"].widget = UseCaseSelect(self.use_cases)
 
     def _preset(self) -> str:
-        """The model of the use case that is chosen at the start."""
-        chosen = [
-            use_case for use_case in self.use_cases if use_case.pk == self.initial.get("use_case")
-        ] or self.use_cases[:1]
-        return chosen[0].model if chosen else ""
+        """Name the model of the use case that is chosen at the start."""
+        chosen = self.initial.get("use_case")
+        matches = [use_case for use_case in self.use_cases if use_case.pk == chosen]
+        matches = matches or self.use_cases[:1]
+        return matches[0].model if matches else ""
 
     def follow(self, call: Snapshot) -> None:
-        """The use case of this call is chosen; where it is none of those offered, it can be kept as it was."""
-        self.initial["use_case"] = next(
-            (use_case.pk for use_case in self.use_cases if use_case.name == call.use_case), ""
+        """Choose the use case of this call; one that is not offered can be kept as it was."""
+        matches = (use_case.pk for use_case in self.use_cases if use_case.name == call.use_case)
+        self.initial["use_case"] = next(matches, "")
+        if self.initial["use_case"]:
+            return
+        kept = call.use_case or (
+            _("Custom instructions of this conversation") if call.preamble_id else _("No use case")
         )
-        if not self.initial["use_case"]:
-            kept = call.use_case or ("Its own system prompt" if call.preamble_id else "No use case")
-            self.fields["use_case"].widget = UseCases(self.use_cases, kept)
+        self.fields["use_case"].widget = UseCaseSelect(self.use_cases, kept)
 
     def clean_use_case(self) -> UseCase | None:
-        """None: what the conversation began with."""
+        """Find the use case; None is the one that the conversation began with."""
         chosen = self.cleaned_data["use_case"]
-        found = next((use_case for use_case in self.use_cases if str(use_case.pk) == chosen), None)
-        if chosen and not found:
-            raise forms.ValidationError("This use case is no longer offered. Choose another.")
-        return found
+        use_case = next((case for case in self.use_cases if str(case.pk) == chosen), None)
+        if chosen and not use_case:
+            raise forms.ValidationError(_("This use case is no longer offered. Choose another."))
+        return use_case
 
     def clean_message(self) -> str:
         text = self.cleaned_data["message"].replace("\r\n", "\n")
         if not text.strip():
-            raise forms.ValidationError(NOTHING)
+            raise forms.ValidationError(NO_MESSAGE)
         return text
 
     @property
     def params(self) -> Json:
-        """Those that were filled in."""
+        """The parameters that were filled in, as the API names them."""
         return {
             name: value
             for name in self.PARAMETERS
@@ -138,32 +180,33 @@ class AskForm(forms.Form):
         )
 
     @classmethod
-    def as_asked(cls, model: str, params: str) -> Json:
-        """What a call was asked with, as the form's first values."""
-        given = orjson.loads(params)
-        kept = {
-            name: given[name] for name in cls.PARAMETERS if type(given.get(name)) in (int, float)
+    def initial_of(cls, model: str, params: str) -> Json:
+        """Make the form's first values from a call's model and parameters."""
+        values = orjson.loads(params)
+        numbers = {
+            name: values[name] for name in cls.PARAMETERS if type(values.get(name)) in (int, float)
         }
-        return {"model": model} | kept
+        return {"model": model} | numbers
 
 
-def _described(use_case: UseCase) -> str:
+def _describe(use_case: UseCase) -> str:
     return f"{use_case.name}: {use_case.description}" if use_case.description else use_case.name
 
 
 class KeyForm(forms.Form):
-    """Scopes that reach beyond one's own calls are given in the admin only."""
+    """A new key for one's own calls; scopes that reach beyond these are given in the admin only."""
 
     name = forms.CharField(
+        label=gettext_lazy("Name"),
         max_length=100,
-        help_text="What will use it, such as “notebook on my laptop”",
-        error_messages={"required": "Give the key a name."},
+        help_text=gettext_lazy("Where you will use it, such as “notebook on my laptop”"),
+        error_messages={"required": gettext_lazy("Give the key a name.")},
     )
     scopes = forms.MultipleChoiceField(
-        label="It may call",
+        label=gettext_lazy("Permissions"),
         widget=forms.CheckboxSelectMultiple,
         initial=[ApiKey.Scope.CHAT],
-        error_messages={"required": "Choose what it may call."},
+        error_messages={"required": gettext_lazy("Choose at least one permission.")},
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -171,16 +214,17 @@ class KeyForm(forms.Form):
         most = settings.API_KEY_MAX_DAYS
         own = (ApiKey.Scope.CHAT, ApiKey.Scope.IMAGES, ApiKey.Scope.EMBEDDINGS)
         self.fields["scopes"].choices = [(scope.value, scope.label.capitalize()) for scope in own]  # type: ignore[attr-defined]
-        self.fields["days"] = number(
-            "Days until it expires", 1, most, f"{most} at most", whole=True
-        )
-        self.fields["days"].required, self.fields["days"].initial = True, min(90, most)
+        hint = _("at most %(days)s") % {"days": most}
+        days = number_field(_("Days until it expires"), 1, most, hint, whole=True)
+        days.required, days.initial = True, min(90, most)
+        self.fields["days"] = days
 
     @property
-    def fields_of_key(self) -> dict[str, Any]:
-        given = self.cleaned_data
+    def key_fields(self) -> dict[str, Any]:
+        """The new key's fields, for ApiKey.make."""
+        values = self.cleaned_data
         return {
-            "name": given["name"],
-            "scopes": given["scopes"],
-            "expires": timezone.now() + timedelta(days=given["days"]),
+            "name": values["name"],
+            "scopes": values["scopes"],
+            "expires": timezone.now() + timedelta(days=values["days"]),
         }

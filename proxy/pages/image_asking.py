@@ -1,4 +1,4 @@
-"""Images from the gateway's own pages: what they cost before they are made, and the call that makes them."""
+"""Images from the gateway's own pages: their price before they are created, and the call."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -8,6 +8,7 @@ from django.urls import reverse
 from genai_prices import Usage, calc_price
 
 from conversations.models import Snapshot
+from conversations.reading.pages import PageRequest
 from conversations.record import CallRequest
 
 from .. import prices
@@ -19,30 +20,36 @@ from . import asking
 
 MOST = 10  # images of one call
 CLASSIC, COUNTED = "dall-e-2", "gpt-image-1"
-TOKENS = {
-    "1024x1024": 1056,
-    "1024x1536": 1584,
-    "1536x1024": 1568,
-}  # of an image of COUNTED, of medium quality, as its maker publishes them
-SENT_ALONG = {CLASSIC: {"response_format": "b64_json"}, COUNTED: {"quality": "medium"}}
+# Tokens of an image of COUNTED, of medium quality, as its maker publishes them.
+TOKENS = {"1024x1024": 1056, "1024x1536": 1584, "1536x1024": 1568}
+EXTRA_PARAMS = {CLASSIC: {"response_format": "b64_json"}, COUNTED: {"quality": "medium"}}
 
-Offered = dict[str, dict[str, Decimal]]  # model → size → US dollars
+ImagePrices = dict[str, dict[str, Decimal]]  # model → size → US dollars
 
 
-def offered(owner: int) -> Offered:
-    """What has a price that can be said before: of those models the ones that are listed, or all where the upstream lists none of them."""
+def list_prices(owner: int) -> ImagePrices:
+    """List the models whose price is known before a call.
+
+    Of these the ones that are offered, or all where the upstream lists no models.
+    """
     known = {
         CLASSIC: prices.IMAGE,
-        COUNTED: {size: _of_tokens(count) for size, count in TOKENS.items()},
+        COUNTED: {size: _price_of_tokens(count) for size, count in TOKENS.items()},
     }
-    listed = {model: sizes for model, sizes in known.items() if model in _listed(owner)}
+    listed = {model: sizes for model, sizes in known.items() if model in _list_models(owner)}
     return listed if listed or routing.listed_models() else known
 
 
-def ask(request, *, model: str, size: str, count: int, prompt: str) -> HttpResponseBase:
-    """A redirect to the page of the images, which are fetched behind it. Raises Fault, the refusal recorded."""
-    body = {"model": model, "prompt": prompt, "n": count, "size": size} | SENT_ALONG.get(model, {})
-    asked = CallRequest(
+def ask(
+    request: PageRequest, *, model: str, size: str, count: int, prompt: str
+) -> HttpResponseBase:
+    """Redirect to the page of the images, which are fetched once the response has left.
+
+    Raises Fault, the refusal recorded.
+    """
+    params = EXTRA_PARAMS.get(model, {})
+    body = {"model": model, "prompt": prompt, "n": count, "size": size} | params
+    call = CallRequest(
         owner=request.user.id,
         kind=Snapshot.Kind.IMAGE,
         model=model,
@@ -52,18 +59,18 @@ def ask(request, *, model: str, size: str, count: int, prompt: str) -> HttpRespo
         address=request.client_address,
         user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )
-    way, token = asking.admitted(request, asked, Endpoint.IMAGES)
-    exchange = calls.admit(asked, way, stoppable=True, token=token)
-    return asking.behind(reverse("image", args=[exchange.call.id]), lambda: calls.fetch(exchange))
+    way, token = asking.find_way(request, call, Endpoint.IMAGES)
+    exchange = calls.admit(call, way, stoppable=True, token=token)
+    page = reverse("image", args=[exchange.call.id])
+    return asking.redirect_and_fetch(page, lambda: calls.fetch(exchange))
 
 
-def _of_tokens(count: int) -> Decimal:
-    return calc_price(
-        Usage(output_tokens=count), model_ref=COUNTED, provider_id="openai"
-    ).total_price
+def _price_of_tokens(count: int) -> Decimal:
+    usage = Usage(output_tokens=count)
+    return calc_price(usage, model_ref=COUNTED, provider_id="openai").total_price
 
 
-def _listed(owner: int) -> Iterable[str]:
+def _list_models(owner: int) -> Iterable[str]:
     try:
         return [model["id"] for model in catalogue.list_models(owner, Endpoint.IMAGES)]
     except Fault:

@@ -1,6 +1,7 @@
-"""A person's own API keys: listed, made, revoked. A secret is shown on the page that answers the form, and nowhere again.
+"""A person's own API keys: listed, created, revoked.
 
-Every key is reached through ApiKey.objects.owned_by(request.user), so a stranger's is not there at all.
+A secret is shown on the page that answers the form, and nowhere again. Every key is reached through
+ApiKey.objects.owned_by(request.user), so a stranger's is not there at all.
 """
 
 import json
@@ -12,10 +13,11 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 
 from conversations.models import AuditEvent
 from conversations.people import audit
-from conversations.reading.pages import render_page
+from conversations.reading.pages import PageRequest, render_page
 from conversations.shape import Json
 
 from ..faults import Fault
@@ -24,95 +26,106 @@ from . import asking
 from .forms import KeyForm
 
 
-class Example(NamedTuple):
-    """A call that the new key may make, as two people would write it."""
-
-    curl: str
-    python: str
-
-
 @render_page
-def keys(request) -> HttpResponse:
+def keys(request: PageRequest) -> HttpResponse:
+    """List the keys; by POST, create one and show its secret."""
     form = KeyForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
-            key, secret = ApiKey.make(request.user, **form.fields_of_key)
+            key, secret = ApiKey.make(request.user, **form.key_fields)
             audit.record(request, AuditEvent.Action.ADDED, key, name=str(key))
         return render(
             request,
             "key_made.html",
-            {"key": key, "secret": secret, "example": example(request, key, secret)},
+            {"key": key, "secret": secret, "example": make_example(request, key, secret)},
         )
-    mine = ApiKey.objects.owned_by(request.user).newest_first()
+    own = ApiKey.objects.owned_by(request.user).newest_first()
     return render(
-        request, "keys.html", {"keys": mine, "form": form}, status=400 if form.errors else 200
+        request, "keys.html", {"keys": own, "form": form}, status=400 if form.errors else 200
     )
 
 
 @render_page
-def revoke(request, number: int) -> HttpResponse:
+def revoke(request: PageRequest, number: int) -> HttpResponse:
     key = get_object_or_404(ApiKey.objects.owned_by(request.user), pk=number)
     if request.method != "POST":
         return render(request, "revoke_key.html", {"key": key})
     with transaction.atomic():
         key.revoke()
         audit.record(request, AuditEvent.Action.CHANGED, key, name=str(key), what="Revoked.")
-    messages.success(request, f"Revoked “{key.name}”. Within seconds it opens nothing any more.")
+    revoked = _("Revoked “%(name)s”. It stops working within seconds.")
+    messages.success(request, revoked % {"name": key.name})
     return redirect("keys")
 
 
-def example(request, key: ApiKey, secret: str) -> Example:
-    """Of the first thing that the key may do, with a model that this gateway offers where it can say so."""
-    base = f"{'https' if settings.BEHIND_TLS else request.scheme}://{request.get_host()}/v1"
-    offered = _models(request.user.id)
+class KeyExample(NamedTuple):
+    """A call that the new key may make, as code to copy."""
+
+    curl: str
+    python: str
+
+
+class ExampleCall(NamedTuple):
+    path: str
+    method: str  # of openai-python's client
+    result: str  # the expression that prints the answer
+    body: Json
+
+
+def make_example(request: PageRequest, key: ApiKey, secret: str) -> KeyExample:
+    """Write the first call that the key permits, with a model that this gateway offers if known."""
+    scheme = "https" if settings.BEHIND_TLS else request.scheme
+    base = f"{scheme}://{request.get_host()}/v1"
+    call = _example_call(key, _list_models(request.user.id), request.session.get("model"))
+    header = shlex.quote(f"Authorization: Bearer {secret}")
+    curl = (
+        f"curl {shlex.quote(f'{base}/{call.path}')} \\\n"
+        f"  -H {header} \\\n"
+        "  -H 'Content-Type: application/json' \\\n"
+        f"  -d {shlex.quote(json.dumps(call.body))}"
+    )
+    arguments = "".join(f"    {name}={json.dumps(value)},\n" for name, value in call.body.items())
+    python = (
+        "from openai import OpenAI\n\n"
+        f"client = OpenAI(base_url={json.dumps(base)}, api_key={json.dumps(secret)})\n"
+        f"answer = client.{call.method}(\n{arguments})\n"
+        f"print({call.result})"
+    )
+    return KeyExample(curl, python)
+
+
+def _example_call(key: ApiKey, offered: list[str], last_model: str | None) -> ExampleCall:
     if ApiKey.Scope.CHAT in key.scopes:
-        body: Json = {
-            "model": _chosen(offered, request.session.get("model"), "gpt-4o-mini"),
-            "messages": [{"role": "user", "content": "Say hello."}],
-        }
-        path, call, shown = (
+        model = last_model if last_model in offered else _choose(offered, "gpt-4o-mini")
+        return ExampleCall(
             "chat/completions",
             "chat.completions.create",
             "answer.choices[0].message.content",
+            {"model": model, "messages": [{"role": "user", "content": "Say hello."}]},
         )
-    elif ApiKey.Scope.IMAGES in key.scopes:
-        body = {
-            "model": _chosen(
-                [name for name in offered if "image" in name or "dall-e" in name],
-                None,
-                "gpt-image-1",
-            ),
-            "prompt": "A lighthouse",
-        }
-        path, call, shown = (
+    if ApiKey.Scope.IMAGES in key.scopes:
+        makers = [name for name in offered if "image" in name or "dall-e" in name]
+        return ExampleCall(
             "images/generations",
             "images.generate",
             "answer.data[0].url or answer.data[0].b64_json[:60]",
+            {"model": _choose(makers, "gpt-image-1"), "prompt": "A lighthouse"},
         )
-    else:
-        body = {
-            "model": _chosen(
-                [name for name in offered if "embed" in name], None, "text-embedding-3-small"
-            ),
-            "input": "A lighthouse",
-        }
-        path, call, shown = "embeddings", "embeddings.create", "answer.data[0].embedding[:3]"
-    header = shlex.quote(f"Authorization: Bearer {secret}")
-    curl = f"curl {shlex.quote(f'{base}/{path}')} \\\n  -H {header} \\\n  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(json.dumps(body))}"
-    arguments = "".join(f"    {name}={json.dumps(value)},\n" for name, value in body.items())
-    client = f"client = OpenAI(base_url={json.dumps(base)}, api_key={json.dumps(secret)})"
-    return Example(
-        curl,
-        f"from openai import OpenAI\n\n{client}\nanswer = client.{call}(\n{arguments})\nprint({shown})",
+    embedders = [name for name in offered if "embed" in name]
+    return ExampleCall(
+        "embeddings",
+        "embeddings.create",
+        "answer.data[0].embedding[:3]",
+        {"model": _choose(embedders, "text-embedding-3-small"), "input": "A lighthouse"},
     )
 
 
-def _models(owner: int) -> list[str]:
+def _choose(offered: list[str], usual: str) -> str:
+    return usual if usual in offered or not offered else offered[0]
+
+
+def _list_models(owner: int) -> list[str]:
     try:
-        return asking.models(owner)
+        return asking.list_models(owner)
     except Fault:
         return []
-
-
-def _chosen(offered: list[str], used: str | None, usual: str) -> str:
-    return used if used in offered else usual if usual in offered or not offered else offered[0]

@@ -1,9 +1,10 @@
-"""An answer as it grows, in events for a page: turn, full, block, tail, text, and done or problem at the end.
+"""A growing answer in events for a page: turn, full, block, tail, text, and done or problem.
 
-Two tell it, in the same frames: the POST that asked, as the upstream speaks, and any other page, from the record.
-`turn`, `done` and `problem` carry the page of the conversation with its last exchange, as its own template renders it;
-`block` and `full` carry closed blocks, and as their id the characters of the answer that these are made of. While there is nothing to
-tell, a comment says that the stream is alive: what stands in front cuts silent ones.
+Two responses send them, in the same frames: the POST that asked, as the upstream speaks, and any
+other page, from the record. `turn`, `done` and `problem` carry the page of the conversation with
+its last exchange, as its own template renders it. `block` and `full` carry closed blocks, and as
+their id the number of characters of the answer that are in closed blocks so far. In silence, a
+comment says that the stream is alive: proxies cut silent ones.
 """
 
 import socket
@@ -18,7 +19,7 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 
 from conversations import database
 from conversations.models import Snapshot
@@ -32,27 +33,27 @@ from ..relay import watcher
 from ..relay.exchange import Exchange, slots
 from ..relay.stream import KeptStream
 
-SOONEST = 0.08  # seconds between two looks at what has grown
-SHARE = 10  # and so many times as long as the last look took
+SOONEST = 0.08  # seconds between two renderings of what has grown
+SHARE = 10  # and at least so many times as long as the last rendering took
 POLL = 0.7  # seconds
-ALIVE = 15.0  # seconds without a word
+ALIVE = 15.0  # seconds of silence
 COMMENT = b": still there\n\n"
 
-Shown = Callable[[UUID, UUID | None], str]  # (conversation, message) → its page
+RenderTurn = Callable[[UUID, UUID | None], str]  # (conversation, message) → its page
 
 
-def wanted(request) -> bool:
+def accepts_events(request: HttpRequest) -> bool:
     return "text/event-stream" in request.headers.get("Accept", "")
 
 
-def response(events: "Asked | Followed") -> StreamingHttpResponse:
-    response = StreamingHttpResponse(events, content_type="text/event-stream")
+def stream_response(answer: "AskedAnswer | FollowedAnswer") -> StreamingHttpResponse:
+    response = StreamingHttpResponse(answer, content_type="text/event-stream")
     response["Cache-Control"] = "no-store, no-transform"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-def event(name: str, html: str, at: int | None = None) -> bytes:
+def make_event(name: str, html: str, at: int | None = None) -> bytes:
     return b"event: %s\n%sdata: %s\n\n" % (
         name.encode(),
         b"" if at is None else b"id: %d\n" % at,
@@ -60,8 +61,8 @@ def event(name: str, html: str, at: int | None = None) -> bytes:
     )
 
 
-def give_up_on_stalled(client: socket.socket | None) -> None:
-    """A reader that takes no more is gone after CLIENT_STALL seconds."""
+def drop_stalled(client: socket.socket | None) -> None:
+    """Give up on a reader that takes nothing for CLIENT_STALL seconds."""
     if client is not None:
         client.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(settings.CLIENT_STALL), 0)
@@ -69,10 +70,12 @@ def give_up_on_stalled(client: socket.socket | None) -> None:
 
 
 class Growth:
-    """What is told of an answer's text; its open block is looked at no oftener than it is worth."""
+    """The events of a growing text; its open block is rendered no oftener than pays."""
 
     def __init__(self) -> None:
-        self.blocks, self.next, self.fresh = Blocks(), 0.0, False
+        self.blocks = Blocks()
+        self.next = 0.0  # when the open block may be rendered again
+        self.fresh = False  # text came since it was rendered
 
     def feed(self, text: str) -> None:
         self.blocks.feed(text)
@@ -82,98 +85,102 @@ class Growth:
         began = time.monotonic()
         if began < self.next:
             return b""
-        out = [event("block", html, at) for at, html in self.blocks.close()]
-        out += [event(name, html) for name, html in self.blocks.tail()]
+        out = [make_event("block", html, at) for at, html in self.blocks.close()]
+        out += [make_event(name, html) for name, html in self.blocks.tail()]
         now = time.monotonic()
         self.next, self.fresh = now + max(SOONEST, SHARE * (now - began)), False
         return b"".join(out)
 
-    def rest(self) -> bytes:
-        """The blocks that were open to the end."""
-        return b"".join(event("block", html, at) for at, html in self.blocks.close(all=True))
+    def close(self) -> bytes:
+        """Close the blocks that were open to the end."""
+        blocks = self.blocks.close(to_end=True)
+        return b"".join(make_event("block", html, at) for at, html in blocks)
 
 
-def ended(id: UUID, shown: Shown) -> bytes:
-    call = Snapshot.objects.only("status", "conversation", "head").get(id=id)
+def end_event(snapshot: UUID, render_turn: RenderTurn) -> bytes:
+    call = Snapshot.objects.only("status", "conversation", "head").get(id=snapshot)
     assert call.conversation_id
-    return event(
-        "done" if call.status == Snapshot.Status.OK else "problem",
-        shown(call.conversation_id, call.head_id),
-    )
+    name = "done" if call.status == Snapshot.Status.OK else "problem"
+    return make_event(name, render_turn(call.conversation_id, call.head_id))
 
 
-class Asked:
-    """A response body: the answer to the question that this request brought. A thread of its own asks for it, so that this one can tell
-    the page what comes, and that nothing does. It is finished without its reader."""
+class AskedAnswer:
+    """A response body: the answer to the question that this request brought.
 
-    def __init__(self, exchange: Exchange, shown: Shown, client: socket.socket | None):
-        self.exchange, self.shown = exchange, shown
-        self.grown: SimpleQueue[str | None] = (
-            SimpleQueue()
-        )  # what the answer has grown by; None: it has ended
+    A thread of its own reads the answer, so that this one can tell the page of its growth, and of
+    silence. The answer is finished without a reader, too.
+    """
+
+    def __init__(
+        self, exchange: Exchange, render_turn: RenderTurn, client: socket.socket | None
+    ) -> None:
+        self.exchange, self.render_turn = exchange, render_turn
+        self.growth: SimpleQueue[str | None] = SimpleQueue()  # new text; None: the end
         self.asking: Thread | None = None
-        give_up_on_stalled(client)
+        drop_stalled(client)
 
     def __iter__(self) -> Iterator[bytes]:
-        growth, turn = Growth(), self._shown_as_turn()
+        growth, turn = Growth(), self._turn_event()
         asking = Thread(target=copy_context().run, args=[self._ask], daemon=True)
         asking.start()
         self.asking = asking
         yield turn
-        told = time.monotonic()
-        while None not in (pieces := self._come(growth, told)):
-            growth.feed("".join(pieces))  # type: ignore[arg-type]
-            said = growth.events()
-            if not said and time.monotonic() - told > ALIVE:
-                said = COMMENT
-            if said:
-                yield said
-                told = time.monotonic()
+        last_sent = time.monotonic()
+        while None not in (pieces := self._take(growth, last_sent)):
+            growth.feed("".join(filter(None, pieces)))
+            events = growth.events()
+            if not events and time.monotonic() - last_sent > ALIVE:
+                events = COMMENT
+            if events:
+                yield events
+                last_sent = time.monotonic()
         growth.feed("".join(filter(None, pieces)))
-        yield growth.rest() + self._ended()
+        yield growth.close() + self._end_event()
 
-    def _come(self, growth: Growth, told: float) -> list[str | None]:
-        """The next pieces, None at the end; several where more come before the last ones may be told."""
+    def _take(self, growth: Growth, last_sent: float) -> list[str | None]:
+        """Wait for the next pieces, None at the end.
+
+        There are several where more come before the last ones may be sent.
+        """
         now = time.monotonic()
         if growth.fresh:
             time.sleep(min(max(0.0, growth.next - now), SOONEST))
         pieces: list[str | None] = []
         with suppress(Empty):
-            pieces.append(
-                self.grown.get(timeout=0.0 if growth.fresh else max(0.0, told + ALIVE - now))
-            )
+            timeout = 0.0 if growth.fresh else max(0.0, last_sent + ALIVE - now)
+            pieces.append(self.growth.get(timeout=timeout))
             while True:
-                pieces.append(self.grown.get_nowait())
+                pieces.append(self.growth.get_nowait())
         return pieces
 
     def _ask(self) -> None:
         try:
             stream = KeptStream(self.exchange, usage_wanted=True)
             for _ in stream:
-                self.grown.put(stream.new_text())
-            self.grown.put(stream.new_text())
+                self.growth.put(stream.new_text())
+            self.growth.put(stream.new_text())
         except Fault:
             pass  # the record says so, and the page reads it there
         finally:
-            self.grown.put(None)
+            self.growth.put(None)
             database.release()
 
-    def _shown_as_turn(self) -> bytes:
+    def _turn_event(self) -> bytes:
         call = self.exchange.call
         assert call.conversation
         try:
-            return event("turn", self.shown(call.conversation, call.head))
+            return make_event("turn", self.render_turn(call.conversation, call.head))
         finally:
-            database.release()  # also what the session was saved with
+            database.release()  # also the connection that saved the session
 
-    def _ended(self) -> bytes:
+    def _end_event(self) -> bytes:
         try:
-            return ended(self.exchange.call.id, self.shown)
+            return end_event(self.exchange.call.id, self.render_turn)
         finally:
             database.release()
 
     def close(self) -> None:
-        """gunicorn calls it at the end of every response, also of one whose reader has gone."""
+        """Finish the answer. gunicorn calls it also for a response whose reader has gone."""
         database.release()
         if self.asking:
             self.asking.join()
@@ -182,36 +189,42 @@ class Asked:
         tasks.title_later(self.exchange)
 
 
-class Followed:
-    """A response body: a call's answer from the record, however far it is. Takes a slot of the open calls. Raises Fault."""
+class FollowedAnswer:
+    """A response body: a call's answer from the record, at any stage.
 
-    def __init__(self, call: Snapshot, shown: Shown, after: int, client: socket.socket | None):
-        self.call, self.shown, self.after = call, shown, after
+    Takes a slot of the open calls. Raises Fault.
+    """
+
+    def __init__(
+        self, call: Snapshot, render_turn: RenderTurn, after: int, client: socket.socket | None
+    ) -> None:
+        self.call, self.render_turn = call, render_turn
+        self.after = after  # characters of the answer that the page has in closed blocks
         slots.take()
         self.closed = False
-        give_up_on_stalled(client)
+        drop_stalled(client)
 
     def __iter__(self) -> Iterator[bytes]:
-        growth, told = Growth(), time.monotonic()
-        pending = self._grow(growth)
-        yield self._first(growth)
+        growth, last_sent = Growth(), time.monotonic()
+        pending = self._read(growth)
+        yield self._first_events(growth)
         while pending and (watcher.worker is None or watcher.worker.alive):
             time.sleep(POLL)
-            pending = self._grow(growth)
-            said = growth.events()
-            if not said and time.monotonic() - told > ALIVE:
-                said = COMMENT
-            if said:
-                told = time.monotonic()
-                yield said
+            pending = self._read(growth)
+            events = growth.events()
+            if not events and time.monotonic() - last_sent > ALIVE:
+                events = COMMENT
+            if events:
+                last_sent = time.monotonic()
+                yield events
         if not pending:
             try:
-                yield growth.rest() + ended(self.call.id, self.shown)
+                yield growth.close() + end_event(self.call.id, self.render_turn)
             finally:
                 database.release()
 
-    def _grow(self, growth: Growth) -> bool:
-        """Whether it may grow further."""
+    def _read(self, growth: Growth) -> bool:
+        """Read what has grown; True while it may grow further."""
         try:
             self.call.refresh_from_db(fields=["status", "reply"])
             pending = self.call.status == Snapshot.Status.PENDING
@@ -221,19 +234,20 @@ class Followed:
             elif self.call.reply and self.call.reply.role == "assistant":
                 reply = self.call.reply
                 text = threads.plain_text(threads.put_together(reply.role, reply.text, reply.raw))
-                if text.startswith(so_far):  # if not, the page at the end says what there is
+                if text.startswith(so_far):  # if not, the page at the end shows the answer
                     growth.feed(text[len(so_far) :])
             return pending
         finally:
             database.release()
 
-    def _first(self, growth: Growth) -> bytes:
-        """What the page lacks; everything, where its blocks are not ours."""
+    def _first_events(self, growth: Growth) -> bytes:
+        """Send the blocks that the page lacks; all, where its blocks are not ours."""
         blocks = list(growth.blocks.close())
         if self.after and self.after in [at for at, _ in blocks]:
-            out = [event("block", html, at) for at, html in blocks if at > self.after]
+            out = [make_event("block", html, at) for at, html in blocks if at > self.after]
         else:
-            out = [event("full", "".join(html for _, html in blocks), growth.blocks.closed)]
+            all_blocks = "".join(html for _, html in blocks)
+            out = [make_event("full", all_blocks, growth.blocks.closed)]
         return b"".join(out) + growth.events()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a person pastes a token of their own, and forgets it. No page shows it again."""
+"""The page for a person's own upstream token: stored in a cookie, removed, and never shown."""
 
 from django import forms
 from django.conf import settings
@@ -7,46 +7,48 @@ from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from conversations.reading.pages import render_page
+from conversations.reading.pages import PageRequest, render_page
 
 from .. import user_token
 
-ODD = "A token is one line of letters, digits and signs."
+INVALID = gettext_lazy("A token is a single line of letters, digits and symbols.")
 
 
 class TokenForm(forms.Form):
     token = forms.RegexField(
-        label="Your token",
+        label=gettext_lazy("Your token"),
         regex=r"^[!-~]+( [!-~]+)?$",
         max_length=user_token.LONGEST,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        error_messages={"required": "Paste the token first.", "invalid": ODD},
-        help_text="Kept in this browser alone, sealed, until you sign out.",
+        error_messages={"required": gettext_lazy("Paste the token first."), "invalid": INVALID},
+        help_text=gettext_lazy("Stored encrypted in this browser only, until you sign out."),
     )
 
 
 @render_page
-def token(request) -> HttpResponseBase:
-    """By POST it is kept; with `forget`, it is no more."""
+def token(request: PageRequest) -> HttpResponseBase:
+    """Show the form; by POST, store the token, or remove it with `forget`."""
     if not settings.ALLOW_USER_TOKENS:
         raise Http404
     if request.method == "POST" and "forget" in request.POST:
         response = redirect("token")
         user_token.forget_token(response)
         messages.success(
-            request, "Your token is forgotten here. Where you got it, it may still be valid."
+            request,
+            _("Your token was removed from this browser. Its issuer may still accept it."),
         )
         return response
     form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        way = request.POST.get("next", "")
-        response = redirect(
-            way if url_has_allowed_host_and_scheme(way, {request.get_host()}) else "token"
-        )
+        address = request.POST.get("next", "")
+        allowed = url_has_allowed_host_and_scheme(address, {request.get_host()})
+        response = redirect(address if allowed else "token")
         user_token.store_token(request, response, form.cleaned_data["token"])
         messages.success(
-            request, "Your token goes along with what you ask from now on, until you sign out."
+            request, _("From now on your questions are sent with your token, until you sign out.")
         )
         return response
     return render(request, "token.html", {"form": form}, status=400 if form.errors else 200)

@@ -1,4 +1,4 @@
-"""Asking on pages: what is sent, what is kept, and what becomes of a question that is not let through."""
+"""Asking on pages: what is sent, what is recorded, and what happens to a refused question."""
 
 import base64
 from uuid import UUID, uuid4
@@ -86,7 +86,7 @@ def hidden(html: Html, name: str) -> str:
     return html.all("input", name=name)[0]["value"]
 
 
-# A question and its answer --------------------------------------------------------------------------------------
+# A question and its answer ----------------------------------------------------------------------
 
 
 def test_the_first_page(hers):
@@ -165,11 +165,11 @@ def test_where_models_cannot_be_listed_their_name_is_typed(hers, settings):
     check(html)
     assert html.all("select", name="model") == []
     assert html.all("input", name="model", type="text")
-    assert "type a name" in html.words
+    assert "type the name of a model" in html.words
     assert ask(hers, "q").status == "ok"
 
 
-# What follows ---------------------------------------------------------------------------------------------------
+# What follows -----------------------------------------------------------------------------------
 
 
 def test_the_next_question_takes_along_what_came_before(hers, sent):
@@ -294,7 +294,7 @@ def test_edit_makes_a_branch(hers, sent):
     html = Html(response)
     check(html)
     assert "secnod" in html.words
-    assert "Send as a new branch" in html.words
+    assert "The original stays; this starts a second version." in html.words
     assert html.all("input", name="temperature", value="0.2")
     edited = ask(hers, "second", f"/c/{root}/edit/{second.head_id}/", temperature="0.2")
     assert sent()[2]["messages"] == [user("first"), assistant(first.reply.text), user("second")]
@@ -349,7 +349,7 @@ def test_a_link_to_regenerate_leads_to_the_conversation(hers, alice):
     assert (response.status_code, response["Location"]) == (302, f"/c/{root}/")
 
 
-# What is not let through ----------------------------------------------------------------------------------------
+# What is not let through ------------------------------------------------------------------------
 
 WRONG = [
     ({"message": ""}, "Write a question first."),
@@ -359,13 +359,13 @@ WRONG = [
     ({"model": "x" * 201}, "at most 200"),
     ({"temperature": "2.1"}, "At most 2."),
     ({"temperature": "-0.1"}, "At least 0."),
-    ({"temperature": "warm"}, "Write a number."),
-    ({"temperature": "nan"}, "Write a number."),
+    ({"temperature": "warm"}, "Enter a number."),
+    ({"temperature": "nan"}, "Enter a number."),
     ({"top_p": "1.01"}, "At most 1."),
     ({"presence_penalty": "-3"}, "At least -2."),
-    ({"frequency_penalty": "inf"}, "Write a number."),
+    ({"frequency_penalty": "inf"}, "Enter a number."),
     ({"max_tokens": "0"}, "At least 1."),
-    ({"max_tokens": "1.5"}, "Write a whole number."),
+    ({"max_tokens": "1.5"}, "Enter a whole number."),
     ({"parent": "x"}, ""),
 ]
 

@@ -1,4 +1,4 @@
-"""Images on pages: what is sent and kept, what they cost, what becomes of those that fail, and that a stranger sees none."""
+"""Images on pages: sent, recorded, priced, failed; and a stranger sees none of them."""
 
 from decimal import Decimal
 from uuid import uuid4
@@ -92,7 +92,7 @@ def under_way(owner) -> record.Call:
     )
 
 
-# Made -----------------------------------------------------------------------------------------------------------
+# Made -------------------------------------------------------------------------------------------
 
 
 def test_the_form_says_what_each_size_costs(hers):
@@ -107,16 +107,16 @@ def test_only_what_the_upstream_lists_is_offered_if_it_lists_any(hers, monkeypat
     monkeypatch.setattr(
         catalogue, "list_models", lambda *_: [{"id": "gpt-4o"}, {"id": "gpt-image-1"}]
     )
-    assert list(image_asking.offered(0)) == ["gpt-image-1"]
+    assert list(image_asking.list_prices(0)) == ["gpt-image-1"]
     response = hers.post("/images/", {"prompt": "a", "kind": SMALL, "count": 1})
     assert response.status_code == 400
-    assert images.NOT_OFFERED in Html(response).words
+    assert str(images.NOT_OFFERED) in Html(response).words
 
 
 def test_where_none_is_offered_the_page_says_so(hers, monkeypatch, sent):
-    monkeypatch.setattr(image_asking, "offered", lambda *_: {})
+    monkeypatch.setattr(image_asking, "list_prices", lambda *_: {})
     html = shown(hers, "/images/")
-    assert "No model that you may use here" in html.words
+    assert "No model that you may use creates images" in html.words
     assert not html.all("textarea")
     assert hers.post("/images/", {"prompt": "a", "kind": SMALL, "count": 1}).status_code == 400
     assert sent() == []
@@ -168,7 +168,7 @@ def test_a_model_that_counts_tokens_is_recorded_at_what_it_counted(hers, sent):
         "size": "1024x1024",
         "quality": "medium",
     }
-    said_before = image_asking.offered(0)["gpt-image-1"]["1024x1024"]
+    said_before = image_asking.list_prices(0)["gpt-image-1"]["1024x1024"]
     assert 0 <= call.cost - said_before < Decimal("0.001")
 
 
@@ -186,9 +186,9 @@ def test_a_page_of_images_under_way_looks_again_by_itself(hers, alice):
     response = hers.get(f"/images/{call.id}/?live=3")
     assert response["Retry-After"] == "2"
     html = Html(response)
-    assert "Making 2 images…" in html.words
+    assert "Creating 2 images…" in html.words
     assert html.all("meta", content=f"2; url=/images/{call.id}/?live=4")
-    assert "On its way" in shown(hers, "/images/").words
+    assert "In progress" in shown(hers, "/images/").words
     done = make(hers)
     response = hers.get(f"/images/{done.id}/")
     assert "Retry-After" not in response
@@ -210,7 +210,7 @@ def test_twelve_calls_a_page_in_a_few_queries(hers, sent):
     assert not html.all("a", rel="next")
 
 
-# Not made -------------------------------------------------------------------------------------------------------
+# Not made ---------------------------------------------------------------------------------------
 
 
 def test_what_the_provider_refuses_can_be_edited_but_not_retried(hers):
@@ -239,22 +239,22 @@ def test_a_failure_is_named_and_retried(hers, sent, word):
 
 def test_the_upstreams_images_may_be_none(hers, monkeypatch):
     monkeypatch.setattr("proxy.outcome.picture_parts", lambda *_: [])
-    assert "answered without an image" in shown(hers, f"/images/{make(hers).id}/").words
+    assert "The model returned no image." in shown(hers, f"/images/{make(hers).id}/").words
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"prompt": " "}, "Say what the image shall show."),
+        ({"prompt": " "}, "Describe the image first."),
         ({"prompt": "a\0b"}, "Null characters"),
         ({"prompt": "x" * (images.LONGEST + 1)}, "at most 4000"),
-        ({"kind": "dall-e-2 1x1"}, images.NOT_OFFERED),
-        ({"kind": "dall-e-3 1024x1024"}, images.NOT_OFFERED),
+        ({"kind": "dall-e-2 1x1"}, str(images.NOT_OFFERED)),
+        ({"kind": "dall-e-3 1024x1024"}, str(images.NOT_OFFERED)),
         ({"kind": ""}, "Choose a model and a size."),
         ({"count": "0"}, "At least 1."),
         ({"count": "11"}, "At most 10."),
-        ({"count": ""}, "Say how many."),
-        ({"count": "1.5"}, "Write a whole number."),
+        ({"count": ""}, "Enter the number of images."),
+        ({"count": "1.5"}, "Enter a whole number."),
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_sent(hers, sent, wrong, words):
@@ -309,7 +309,7 @@ def test_a_record_that_cannot_be_written_lets_nothing_through(hers, monkeypatch,
     assert sent() == []
 
 
-# Whose ----------------------------------------------------------------------------------------------------------
+# Whose ------------------------------------------------------------------------------------------
 
 
 def test_a_stranger_sees_nothing(hers, his, alice):

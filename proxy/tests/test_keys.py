@@ -1,4 +1,4 @@
-"""A person's own API keys on the page: alice makes, sees and revokes hers; bob, a stranger, meets nothing of them."""
+"""A person's own API keys on the page: alice creates, sees and revokes hers; bob sees none."""
 
 from datetime import timedelta
 from hashlib import sha256
@@ -90,13 +90,13 @@ def test_the_list_says_what_there_is(hers, alice):
     [
         ({"name": ""}, "Give the key a name."),
         ({"name": "x" * 101}, "at most 100 characters"),
-        ({"scopes": []}, "Choose what it may call."),
+        ({"scopes": []}, "Choose at least one permission."),
         ({"scopes": ["chat", "export"]}, "export is not one of the available choices"),
         ({"scopes": ["usage"]}, "usage is not one of the available choices"),
         ({"days": ""}, "required"),
         ({"days": "0"}, "At least 1."),
         ({"days": "366"}, "At most 365."),
-        ({"days": "soon"}, "Write a whole number."),
+        ({"days": "soon"}, "Enter a whole number."),
     ],
 )
 def test_a_wrong_form_makes_no_key(hers, changes, said):
@@ -124,7 +124,7 @@ def test_the_longest_expiry_is_what_the_setting_says(hers, settings):
     html = Html(hers.get("/keys/"))
     [days] = html.all("input", name="days")
     assert (days["max"], days["value"]) == ("7", "7")
-    assert "7 at most" in html.words
+    assert "at most 7" in html.words
     assert hers.post("/keys/", FORM | {"days": "8"}).status_code == 400
     assert hers.post("/keys/", FORM | {"days": "7"}).status_code == 200
 

@@ -1,4 +1,4 @@
-"""The events of a growing answer, as the server tells them: to the page that asked, and to one that comes later."""
+"""The events of a growing answer: for the page that asked, and for one that comes later."""
 
 import re
 from unittest.mock import Mock

@@ -1,4 +1,4 @@
-"""Asking on pages waits for the usage policy; nothing of the question leaves, and it stays in its box."""
+"""Asking on pages waits for the usage policy: the question does not leave, and stays in its box."""
 
 import pytest
 from django.test import Client

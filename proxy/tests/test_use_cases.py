@@ -77,7 +77,7 @@ def composer(client: Client, path: str) -> tuple[Html, list[tuple[str, str]]]:
     return html, [(option["value"], "selected" in option) for option in values]
 
 
-# Choosing -------------------------------------------------------------------------------------------------------
+# Choosing ---------------------------------------------------------------------------------------
 
 
 def test_three_are_offered_to_begin_with(hers):
@@ -210,7 +210,7 @@ def test_a_model_that_the_person_may_not_use_is_not_chosen(hers, marmot):
     assert not html.all("option", value="somebody-elses")
 
 
-# What follows ---------------------------------------------------------------------------------------------------
+# What follows -----------------------------------------------------------------------------------
 
 
 def test_a_conversation_goes_on_with_its_use_case(hers, marmot, sent):
@@ -281,13 +281,13 @@ def test_again_and_edit_keep_it(hers, marmot, sent, route):
 def test_a_programs_own_prompt_is_kept_unless_another_is_chosen(hers, alice, marmot, sent):
     call = turn(alice, [{"role": "system", "content": "Be terse."}, user("q")], "a")
     path = f"/c/{call.conversation_id}/"
-    assert "Its own system prompt" in composer(hers, path)[0].words
+    assert "Custom instructions of this conversation" in composer(hers, path)[0].words
     ask(hers, "and?", path, use_case="", parent=call.reply_id)
     ask(hers, "and?", path, use_case=marmot.pk, parent=call.reply_id)
     assert [messages[0]["content"] for messages in sent()] == ["Be terse.", PROMPT]
 
 
-# In the admin ---------------------------------------------------------------------------------------------------
+# In the admin -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A token of one's own: it goes to LLM_ENDPOINT's origin, for the person who pasted it, and is kept in their browser alone."""
+"""A person's own token: it goes to LLM_ENDPOINT's origin only, and stays in their browser."""
 
 import time
 from base64 import urlsafe_b64encode
@@ -76,7 +76,7 @@ def test_a_pasted_token_is_sent_instead_of_the_gateways(hers, sent):
     ask(hers)
     html = paste(hers)
     check(html)
-    assert "A token of yours is in use." in html.words
+    assert "Your token is in use." in html.words
     call = ask(hers)
     assert b"".join(hers.post(f"/c/{call.conversation_id}/again/", {"call": call.id})) == b""
     ask(hers, "r", f"/c/{call.conversation_id}/edit/{call.head_id}/")
@@ -130,7 +130,8 @@ def test_what_is_no_token_is_not_kept_and_not_shown_again(hers, token):
 
 def test_forget_and_sign_out_delete_it(hers, sent):
     paste(hers)
-    assert "is forgotten here" in Html(hers.post("/token/", {"forget": "1"}, follow=True)).words
+    response = hers.post("/token/", {"forget": "1"}, follow=True)
+    assert "was removed from this browser" in Html(response).words
     assert not cookie(hers)
     ask(hers)
     paste(hers)
@@ -247,7 +248,7 @@ def test_a_refused_token_is_named_as_the_persons(hers):
 
 
 def test_it_goes_to_no_other_origin(hers, settings, server, sent):
-    """Another gateway that the pages ask, or an images' host: the gateway's own credentials serve there."""
+    """Another gateway, or an images' host: there the gateway's own credentials are used."""
     paste(hers)
     settings.LLM_ENDPOINT = "https://models.example/v1/chat/completions"
     settings.LLM_GATEWAY_URL = f"{server.url}/v1/chat/completions"
