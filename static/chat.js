@@ -12,7 +12,7 @@ const RETRY = [500, 1000, 2000, 4000, 8000, 15000];
 
 let live = null; // the answer that grows: {url, stop, article, log, tail, after, ended}
 let sending = false;
-let branch = null; // the question that is asked in other words
+let branch = null; // the question that is being reworded
 let path = location.pathname;
 
 // What the page says of itself
@@ -212,7 +212,7 @@ function toggle(on) {
   send.after(stop);
 }
 
-/** What the composer holds, or `again`: a form that has a question answered once more, or asks it in other words. */
+/** What the composer holds, or `again`: a form that has a question answered once more, or rewords it. */
 async function ask(again) {
   const form = find("form.composer");
   const body = new URLSearchParams(new FormData(again ?? form));
@@ -277,14 +277,14 @@ async function edit(link) {
   form.className = "rewording";
   form.setAttribute("aria-label", "Edit the question");
   box.id = "id_rewording";
-  box.setAttribute("aria-label", "In other words");
+  box.setAttribute("aria-label", "Edited question");
   const buttons = make("div", "buttons", "");
   const cancel = Object.assign(make("button", "button quiet", "Cancel"), { type: "reset" });
   const more = Object.assign(make("a", "action", "Model and parameters"), { href: link.href });
-  buttons.append(more, cancel, Object.assign(make("button", "button", "Send as a new branch"), { type: "submit" }));
+  buttons.append(more, cancel, Object.assign(make("button", "button", "Send"), { type: "submit" }));
   fields.delete("message");
   const hidden = [...fields].map(([name, value]) => Object.assign(document.createElement("input"), { type: "hidden", name, value }));
-  form.replaceChildren(...hidden, box, buttons);
+  form.replaceChildren(...hidden, box, make("p", "hint", "The original stays; this starts a second version."), buttons);
   form.addEventListener("reset", (event) => {
     event.preventDefault();
     form.remove();
@@ -322,7 +322,7 @@ async function halt() {
     const response = await fetch(live.stop.action, { method: "POST", body: new URLSearchParams(new FormData(live.stop)), redirect: "manual" });
     if (response.status >= 400) throw new TypeError("refused");
   } catch {
-    status("It could not be stopped");
+    status("The answer could not be stopped");
     if (button) button.disabled = false;
   }
 }

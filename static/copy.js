@@ -10,7 +10,7 @@ for (const holder of navigator.clipboard ? document.querySelectorAll(".copied") 
       await navigator.clipboard.writeText(holder.querySelector("pre").textContent);
       button.textContent = "Copied";
     } catch {
-      button.textContent = "Not allowed: select the text";
+      button.textContent = "Could not copy: select the text";
     }
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   });

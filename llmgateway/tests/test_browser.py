@@ -1,4 +1,4 @@
-"""The pages in a real Chromium: the whole journey without JavaScript, on a small screen, with nothing that the policy forbids."""
+"""The pages in a real Chromium: all without JavaScript, on a small screen, within the CSP."""
 
 import base64
 import functools
@@ -48,7 +48,8 @@ A [link](https://example.com/), `code` and a picture: ![cat](https://evil.exampl
 | 1 | 2 | some words that fill it | and some more words |
 
 ```python
-def a_function_with_a_long_name(first_parameter: int, second_parameter: int, third_parameter: int) -> None: ...
+def a_function_with_a_long_name(first_parameter: int, second_parameter: int, \
+third_parameter: int) -> None: ...
 ```
 
 <script>document.title = 'owned'</script> <img src=x onerror="document.title='owned'">
@@ -56,7 +57,9 @@ def a_function_with_a_long_name(first_parameter: int, second_parameter: int, thi
 a-word-without-end-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 """
 expect.set_options(timeout=20_000)  # two cores may have four browsers to drive
-VIOLATIONS = "document.addEventListener('securitypolicyviolation', (event) => console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI))"
+VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
+    console.error("CSP " + event.violatedDirective + " " + event.blockedURI)
+)"""
 
 
 @pytest.fixture(scope="module")
@@ -190,14 +193,14 @@ def test_the_journey_without_javascript(page):
     page.get_by_label("Title").fill("Vectors, explained")
     page.get_by_role("button", name="Rename").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Vectors, explained")
-    expect(page.get_by_role("status")).to_have_text("Renamed.")
+    expect(page.get_by_role("status")).to_have_text("Conversation renamed.")
 
     page.get_by_role("button", name="Regenerate").last.click()
     expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
     assert Snapshot.objects.count() == 3
     page.get_by_role("link", name="Edit").first.click()
     page.get_by_label("Your question").fill("What is a graph database?")
-    page.get_by_role("button", name="Send as a new branch").click()
+    page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
     expect(page.get_by_role("navigation", name="Versions")).to_contain_text("2 of 2")
     page.get_by_role("link", name="Earlier version").click()
@@ -221,7 +224,7 @@ def test_the_journey_without_javascript(page):
 
     page.get_by_role("link", name="Remove").click()
     page.get_by_role("button", name="Remove").click()
-    expect(page.get_by_role("status").first).to_contain_text("The log stays.")
+    expect(page.get_by_role("status").first).to_contain_text("It stays in the log.")
     expect(page.locator(".entries")).to_have_count(0)
     assert Snapshot.objects.filter(status="ok").count() == 4
 
@@ -382,16 +385,22 @@ def is_sound(page: Page, name: str) -> None:
 
 
 def fits(page: Page, name: str, width: int) -> None:
-    """Nothing is wider than the screen, what is pressed is 36 pixels high, and the colours are the device's."""
+    """Check widths, that controls are 36 pixels high, and that the colours are the device's."""
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") == width, name
     small = page.evaluate(
-        """[...document.querySelectorAll('button, .button, .action, nav a, summary, .entries a, input:not([type=hidden]), select, textarea')]
-           .filter((element) => element.checkVisibility() && element.getBoundingClientRect().height < 35.9).map((element) => element.outerHTML.slice(0, 90))"""
+        """[...document.querySelectorAll(
+             "button, .button, .action, nav a, summary, .entries a, "
+               + "input:not([type=hidden]), select, textarea"
+           )]
+           .filter((element) => element.checkVisibility())
+           .filter((element) => element.getBoundingClientRect().height < 35.9)
+           .map((element) => element.outerHTML.slice(0, 90))"""
     )
     assert small == [], name
     code = page.evaluate(
-        "getComputedStyle(document.body).colorScheme + getComputedStyle(document.body).backgroundColor"
+        "getComputedStyle(document.body).colorScheme"
+        " + getComputedStyle(document.body).backgroundColor"
     )
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     assert code.endswith("rgb(20, 23, 26)" if dark else "rgb(251, 251, 249)"), name
@@ -401,9 +410,10 @@ def faults(page: Page) -> list[str]:
     """What axe has to say against the page by WCAG 2.2 AA, and by its own best practice."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    page.evaluate(
-        "for (const stuck of document.querySelectorAll('.bar, .composer')) stuck.style.position = 'static'"
-    )  # what scrolls below them is no fault
+    page.evaluate(  # text that scrolls below them is no fault
+        "for (const stuck of document.querySelectorAll('.bar, .composer'))"
+        " stuck.style.position = 'static'"
+    )
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = page.evaluate(
         "rules => axe.run({ runOnly: rules, resultTypes: ['violations'], preload: false })", rules
@@ -458,7 +468,8 @@ def test_the_keyboard_is_enough(chromium, gateway, alice, everything):
     page.keyboard.press("Tab")
     expect(page.get_by_label("Search titles and messages")).to_be_focused()
     outline = page.evaluate(
-        "getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth"
+        "getComputedStyle(document.activeElement).outlineStyle"
+        " + getComputedStyle(document.activeElement).outlineWidth"
     )
     assert outline == "solid2px"
     context.close()

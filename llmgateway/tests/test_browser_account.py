@@ -1,4 +1,4 @@
-"""In a real Chromium: API keys and the other pages about oneself, at both widths, light and dark, with and without JavaScript."""
+"""API keys and the policy in a real Chromium: both widths, light and dark, with and without JS."""
 
 import re
 
@@ -32,7 +32,7 @@ def test_a_key_is_made_and_revoked_without_javascript(page, alice):  # noqa: F81
     expect(page.get_by_text("You have no keys yet.")).to_be_visible()
     page.get_by_label("Name", exact=True).fill("laptop")
     page.get_by_label("Embeddings").check()
-    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Create key").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your new API key")
     secret = page.locator("#secret").inner_text()
     assert ApiKey.objects.usable().presented(secret).get().scopes == ["chat", "embeddings"]
@@ -63,7 +63,7 @@ def test_the_policy_is_accepted_with_one_click_and_asked_again_on_a_new_version(
     assert saved.value.suggested_filename == "What is a mutex.md"
     UsagePolicy(text="Be kinder.").publish()
     page.reload()
-    expect(page.get_by_text("The usage policy is new: version 2.")).to_be_visible()
+    expect(page.get_by_text("The usage policy has changed: version 2.")).to_be_visible()
     page.get_by_role("link", name="usage policy", exact=True).first.click()
     expect(page.get_by_text("Be kinder.")).to_be_visible()
     page.get_by_role("button", name="Accept version 2").click()
@@ -115,7 +115,7 @@ def test_the_pages_are_sound_and_copy(chromium, gateway, alice):  # noqa: F811
         expect(page.get_by_label(label, exact=True)).to_have_attribute("aria-invalid", "true")
         is_sound(page, f"{path} with an error")
     page.get_by_label("Name", exact=True).fill("laptop")
-    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Create key").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your new API key")
     is_sound(page, "made")
     page.get_by_role("button", name="Copy").first.click()

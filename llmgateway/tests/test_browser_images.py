@@ -1,4 +1,4 @@
-"""In a real Chromium: images, and a token of one's own, at both widths, light and dark, with and without JavaScript."""
+"""Images and one's own token in Chromium: both widths, light and dark, with or without JS."""
 
 import re
 from collections.abc import Iterator
@@ -53,20 +53,20 @@ def test_the_journey_without_javascript(page, upstream):  # noqa: F811
         "href", "https://models.example/tokens"
     )
     page.goto("/images/")
-    page.get_by_label("What it shall show").fill("A lighthouse at dusk")
+    page.get_by_label("Describe the image").fill("A lighthouse at dusk")
     page.get_by_label("Model and size").select_option("dall-e-2 256x256")
-    page.get_by_label("How many").fill("2")
-    page.get_by_role("button", name="Make").click()
+    page.get_by_label("Number of images").fill("2")
+    page.get_by_role("button", name="Create").click()
     expect(page.get_by_role("alert")).to_contain_text("Paste it under “Your token”")
     assert Snapshot.objects.get().status == "refused"
     page.get_by_label("Your token", exact=True).fill("sk-own")
     page.get_by_role("button", name="Use this token").click()
     expect(page.get_by_role("button", name="Use this token")).to_have_count(0)
 
-    page.get_by_label("What it shall show").fill("A lighthouse at dusk")
+    page.get_by_label("Describe the image").fill("A lighthouse at dusk")
     page.get_by_label("Model and size").select_option("dall-e-2 256x256")
-    page.get_by_label("How many").fill("2")
-    page.get_by_role("button", name="Make").click()
+    page.get_by_label("Number of images").fill("2")
+    page.get_by_role("button", name="Create").click()
     pictures = page.get_by_role("img", name="A lighthouse at dusk")
     expect(pictures).to_have_count(2)
     assert all(
@@ -80,8 +80,8 @@ def test_the_journey_without_javascript(page, upstream):  # noqa: F811
 
     page.goto("/images/")
     upstream.seen.clear()
-    page.get_by_label("What it shall show").fill("!silent a boat")
-    page.get_by_role("button", name="Make").click()
+    page.get_by_label("Describe the image").fill("!silent a boat")
+    page.get_by_role("button", name="Create").click()
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("Stopped.")).to_be_visible(timeout=15_000)
     expect(page.get_by_role("button", name="Retry")).to_be_visible()
@@ -91,8 +91,8 @@ def test_the_journey_without_javascript(page, upstream):  # noqa: F811
 
     page.goto("/images/")
     page.get_by_role("link", name="A lighthouse at dusk").click()
-    page.get_by_role("link", name="Make another like it").click()
-    expect(page.get_by_label("What it shall show")).to_have_value("A lighthouse at dusk")
+    page.get_by_role("link", name="Create another like it").click()
+    expect(page.get_by_label("Describe the image")).to_have_value("A lighthouse at dusk")
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("button", name="Sign out").click()
     assert [
@@ -117,15 +117,15 @@ def test_the_pages_fit_and_say_the_price(chromium, gateway, alice, scheme, width
     page.get_by_role("button", name="Use this token").click()
     fits(page, "token kept", width)
     for prompt, ending in (
-        ("A lighthouse " + "x" * 300, "Make another like it"),
+        ("A lighthouse " + "x" * 300, "Create another like it"),
         ("!down a boat", "Retry"),
     ):
         page.goto("/images/")
-        page.get_by_label("What it shall show").fill(prompt)
-        page.get_by_label("How many").fill("3")
+        page.get_by_label("Describe the image").fill(prompt)
+        page.get_by_label("Number of images").fill("3")
         page.get_by_label("Model and size").select_option("dall-e-2 512x512")
         expect(page.locator("output")).to_have_text("Costs about $0.0540")
-        page.get_by_role("button", name="Make").click()
+        page.get_by_role("button", name="Create").click()
         expect(page.get_by_text(ending)).to_be_visible()  # the page turned to it by itself
         fits(page, ending, width)
     page.goto("/images/")

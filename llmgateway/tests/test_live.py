@@ -1,4 +1,4 @@
-"""Answers that grow before the reader's eyes, in a real Chromium: streamed, followed, cut, stopped, refused, and hostile ones."""
+"""Growing answers in a real Chromium: streamed, followed, cut, stopped, refused, hostile."""
 
 import re
 
@@ -32,7 +32,8 @@ CODE = (
     + "\n".join(f"line_{n} = {n}  # and a comment" for n in range(60))
     + "\n```\n\nThat was *all*."
 )
-HOSTILE = """!echo <script>document.title='owned'</script> <img src=x onerror="document.title='owned'">
+HOSTILE = """!echo <script>document.title='owned'</script> \
+<img src=x onerror="document.title='owned'">
 
 [click](javascript:document.title='owned') ![pixel](https://evil.example/p.png) \u202ereversed
 
@@ -63,7 +64,7 @@ def context(chromium, gateway) -> BrowserContext:  # noqa: F811
 
 @pytest.fixture
 def page(context, gateway, alice) -> Page:  # noqa: F811
-    """Signed in. In the end nothing broke, no policy was violated and nothing came from elsewhere."""
+    """Sign in; in the end check: no error, no violated policy, no request to elsewhere."""
     page = context.new_page()
     page.set_default_timeout(30_000)
     said, asked = [], []
@@ -93,7 +94,9 @@ def whole(page: Page) -> None:
 def dom(page: Page) -> str:
     """What is said on the page, without what only an address adds."""
     return page.evaluate(
-        "[...document.querySelectorAll('main > .turn')].map((turn) => turn.id + turn.innerHTML.replace(/value=\"[\\w-]{64}\"/g, '')).join('\\n')"
+        """[...document.querySelectorAll("main > .turn")]
+           .map((turn) => turn.id + turn.innerHTML.replace(/value="[\\w-]{64}"/g, ""))
+           .join("\\n")"""
     )
 
 
@@ -271,7 +274,7 @@ def test_each_problem_is_named_with_its_action(page, word, title, action):
 
 
 def test_what_stopped_short_is_asked_again_in_place(page, alice, upstream):  # noqa: F811
-    """Silent, out of turn, failing, killed: each is named, and Retry asks the same once more, on the page that stands there."""
+    """Silent, out of turn, failing, killed: each is named, and Retry asks again on the page."""
     call = calls.ask(
         alice, [calls.user("What is DNS?")], params={"temperature": 0.5}, model="gpt-4o"
     )
@@ -343,7 +346,7 @@ def test_a_question_is_edited_where_it_stands(page, alice):  # noqa: F811
     whole(page)
     page.evaluate("window.stands = true")
     page.get_by_label("Your question").fill("a draft")
-    link, box = page.get_by_role("link", name="Edit").last, page.get_by_label("In other words")
+    link, box = page.get_by_role("link", name="Edit").last, page.get_by_label("Edited question")
     link.press("Enter")
     expect(box).to_be_focused()
     expect(box).to_have_value("Show it as a table")
@@ -356,7 +359,7 @@ def test_a_question_is_edited_where_it_stands(page, alice):  # noqa: F811
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Edit the question").click()  # the provider refused it
     box.fill("Show it as a list")
-    page.get_by_role("button", name="Send as a new branch").click()
+    page.locator("form.rewording").get_by_role("button", name="Send").click()
     whole(page)
     expect(page.locator(".question").last).to_have_text(re.compile("as a list"))
     expect(page.locator(".turn")).to_have_count(4)
@@ -374,9 +377,8 @@ def test_a_question_is_edited_where_it_stands(page, alice):  # noqa: F811
     page.get_by_role("link", name="Edit").last.click()
     expect(box).to_be_focused()
     page.evaluate("document.querySelector('form.rewording [name=use_case]').value = '999'")
-    page.get_by_role(
-        "button", name="Send as a new branch"
-    ).click()  # what is not let through stays where it is written
+    # A question that is refused stays where it is written.
+    page.locator("form.rewording").get_by_role("button", name="Send").click()
     expect(page.get_by_role("alert")).to_contain_text("This use case is no longer offered.")
     expect(box).to_be_focused()
     page.get_by_role("button", name="Cancel").click()
@@ -438,7 +440,8 @@ def test_what_is_not_let_through_stays_in_its_box(page):
     page.get_by_text("Parameters").click()
     page.get_by_label("Temperature").fill("1.5")
     page.evaluate(
-        "document.querySelector('[name=temperature]').max = ''; document.querySelector('[name=temperature]').value = '7'"
+        "document.querySelector('[name=temperature]').max = '';"
+        " document.querySelector('[name=temperature]').value = '7'"
     )
     send(page, "my question")
     expect(page.get_by_text("At most 2.")).to_be_visible()
