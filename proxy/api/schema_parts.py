@@ -4,6 +4,8 @@ from typing import Any
 
 from conversations.shape import Json
 
+from ..faults import Code
+
 ANYTHING: Json = {"type": "object", "additionalProperties": True}
 ID = {"type": "string", "format": "uuid"}
 MODEL = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[!-~]+( [!-~]+)*$"}
@@ -29,6 +31,12 @@ def object_of(required: str = "", **properties: Any) -> Json:
     }
 
 
+CODE = {
+    "type": ["string", "null"],
+    "description": "The gateway's own codes; those of an upstream pass as they came.\n\n"
+    + "\n".join(f"- `{code}`: {code.meaning}" for code in Code),
+    "examples": [code.value for code in Code],
+}
 ERROR = object_of(
     "error",
     message={"type": "string"},
@@ -37,7 +45,7 @@ ERROR = object_of(
         message={"type": "string"},
         type={"type": "string"},
         param={"type": ["string", "null"]},
-        code={"type": ["string", "null"]},
+        code=CODE,
     ),
 )
 CONVERSATION = object_of(

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import StrEnum, auto
 from typing import Any
 from uuid import UUID
 
@@ -31,11 +31,11 @@ from . import metrics
 class Cause(StrEnum):
     """What cut a call."""
 
-    GONE = "gone"  # the caller hung up
-    STOPPED = "stopped"  # a person pressed Stop
-    SILENT = "silent"  # nothing came for too long
-    TOO_LONG = "too_long"
-    INTERRUPTED = "interrupted"  # this process ends
+    GONE = auto()  # the caller hung up
+    STOPPED = auto()  # a person pressed Stop
+    SILENT = auto()  # nothing came for too long
+    TOO_LONG = auto()
+    INTERRUPTED = auto()  # this process ends
 
 
 ENDINGS = {  # cause → the status that the record gets, and the caller's error
