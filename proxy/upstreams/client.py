@@ -11,7 +11,8 @@ import ipaddress
 import socket
 import threading
 import time
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -34,6 +35,39 @@ CONNECT = 10.0  # seconds to connect and to shake hands
 IDLE = 4.0  # seconds: the common servers hang up after 5
 LAST = 1 << 14  # bytes of a request that leave last, after a look for a reply that came too early
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
+
+
+class Watched(Protocol):
+    """What keeps the time of a request and may cut it: it learns which socket is used."""
+
+    since: float  # when something last came, by time.monotonic
+
+    def carried_by(self, sock: Any) -> None:
+        """Note the socket in use, None once it is given back. Raises OSError if it was cut."""
+
+
+@dataclass
+class Sending:
+    """One request on its way, as its connection sees it.
+
+    `send` puts it into `here`, where the connection finds it (urllib3 hands nothing down to one),
+    and reads from it how far the request came.
+    """
+
+    exchange: Watched | None = None
+    public_only: bool = False  # refuse an address that is not public
+    begun: bool = False  # bytes may have left
+    barred: bool = False  # the address is one that calls may not be sent to
+
+
+class Here(threading.local):
+    """What this thread is sending; nothing in particular between two requests."""
+
+    def __init__(self) -> None:
+        self.sending = Sending()
+
+
+here = Here()
 
 
 def shut_socket(sock: socket.socket) -> None:
@@ -65,11 +99,10 @@ class Carrier:
         super().connect()  # type: ignore[misc]
         peer = ipaddress.ip_address(self.sock.getpeername()[0].partition("%")[0])
         peer = getattr(peer, "ipv4_mapped", None) or peer
-        if addresses.is_barred(str(peer)) or (
-            getattr(here, "public_only", False) and not peer.is_global
-        ):
+        sending = here.sending
+        if addresses.is_barred(str(peer)) or (sending.public_only and not peer.is_global):
             self.close()  # type: ignore[attr-defined]
-            here.barred = True
+            sending.barred = True
             raise NewConnectionError(self, "an address that calls may not be sent to")  # type: ignore[arg-type]
         self._hand_over()
 
@@ -79,7 +112,7 @@ class Carrier:
         return self.sock is not None and not framing.is_readable(self.sock)
 
     def request(self, *args, **kwargs):
-        self.exchange = getattr(here, "exchange", None)
+        self.exchange = here.sending.exchange
         if self.sock is not None:
             self._hand_over()
         self.early, self.reply = False, None
@@ -101,12 +134,16 @@ class Carrier:
         super().send(data)  # type: ignore[misc]
 
     def _hand_over(self) -> None:
-        """From here on bytes may leave, and the watcher keeps the time: a socket's own would be for the whole of a body, however large."""
-        here.sending = True
-        if exchange := getattr(here, "exchange", None):
+        """Note that bytes may leave from here on. The watcher keeps the time.
+
+        A socket's own limit would be for the whole of a body, however large.
+        """
+        sending = here.sending
+        sending.begun = True
+        if sending.exchange is not None:
             self.timeout = None  # or urllib3 would set its own again
             self.sock.settimeout(None)
-            exchange.carried_by(self.sock)
+            sending.exchange.carried_by(self.sock)
 
     def getresponse(self):
         """Read up to the body. Raises BadReply for what must be the answer to an earlier call."""
@@ -171,7 +208,6 @@ class Adapter(HTTPAdapter):
         return manager
 
 
-here = threading.local()  # the exchange whose request this thread is sending
 adapter = Adapter(pool_connections=20, pool_maxsize=100)
 
 
@@ -198,8 +234,9 @@ def send(
     fields: dict[str, str],
     body: bytes | None = None,
     *,
-    exchange=None,
+    exchange: Watched | None = None,
     timeout: float | None = None,
+    public_only: bool = False,
 ) -> requests.Response:
     """Send once. The response's body is unread; without a timeout the watcher keeps the time. Raises Fault."""
     request = requests.PreparedRequest()
@@ -211,7 +248,7 @@ def send(
         {"http": settings.LLM_PROXY, "https": settings.LLM_PROXY} if settings.LLM_PROXY else None
     )
     patience: Any = (CONNECT, timeout)
-    here.exchange, here.sending, here.barred = exchange, False, False
+    sending = here.sending = Sending(exchange, public_only)
     try:
         return adapter.send(
             request,
@@ -231,13 +268,13 @@ def send(
     except (requests.exceptions.RequestException, HTTPError, OSError):
         fault = faults.unreachable()
     finally:
-        here.exchange = None
-    if here.barred:
+        here.sending = Sending()
+    if sending.barred:
         fault = faults.address_barred()
-    raise fault.copy(unsent=not here.sending)
+    raise fault.copy(unsent=not sending.begun)
 
 
-def read_body(reply: requests.Response, limit: int, exchange=None) -> bytes:
+def read_body(reply: requests.Response, limit: int, exchange: Watched | None = None) -> bytes:
     """The whole body. Raises Fault past the limit, counted after decompression."""
     pieces, size = [], 0
     while piece := reply.raw.read1(65536, decode_content=True):
@@ -291,17 +328,13 @@ def fetch_picture(url: str, asked: str) -> bytes | None:
     ours = urlsplit(asked)
     if addresses.find_objection(url):
         return None
-    here.public_only = urlsplit(url)[:2] != ours[:2]
+    fields = {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}
     try:
-        reply = send(
-            "GET", url, {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}, timeout=30
-        )
+        reply = send("GET", url, fields, timeout=30, public_only=urlsplit(url)[:2] != ours[:2])
         with reply:
             data = read_body(reply, 20 << 20) if reply.status_code == 200 else b""
     except (Fault, HTTPError, OSError):
         return None
-    finally:
-        here.public_only = False
     return (
         data
         if data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or data[8:12] == b"WEBP"
