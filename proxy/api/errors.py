@@ -1,4 +1,4 @@
-"""The API's one error shape, OpenAI's: {"error": {"message", "type", "param", "code"}}, for whatever goes wrong."""
+"""The API's one error shape, OpenAI's: {"error": {"message", "type", "param", "code"}}."""
 
 import logging
 
@@ -34,12 +34,14 @@ def as_fault(problem: Exception) -> Fault:
     return faults.internal_error()
 
 
-def handler(problem, context) -> Response:
-    """DRF's exception handler. It answers everything, so that no view of the API falls to an HTML page."""
+def handler(problem: Exception, context: Json) -> Response:
+    """Answer every exception of a view, so that none of the API falls to an HTML page.
+
+    DRF calls it.
+    """
     fault = as_fault(problem)
-    response = Response(
-        shape(fault, context["request"].path_info), fault.status if fault.status != 499 else 400
-    )
+    status = 400 if fault.status == 499 else fault.status
+    response = Response(shape(fault, context["request"].path_info), status)
     if fault.spent:
         response["x-should-retry"] = "false"
     if fault.retry_after:
@@ -54,16 +56,14 @@ def handler(problem, context) -> Response:
 
 
 def shape(fault: Fault, path: str) -> Json:
-    """A classic client reads `message`."""
-    return (
-        {"error": fault.error}
-        if path.startswith("/v1/")
-        else {"message": fault.text, "error": fault.error}
-    )
+    error: Json = {"error": fault.error}
+    if path.startswith("/v1/"):
+        return error
+    return {"message": fault.text} | error  # which a classic client reads
 
 
 def plain(status: int, text: str) -> HttpResponse:
-    """The same shape for what fails outside DRF: an unknown host, a middleware, a path that is not there."""
+    """Give what fails outside DRF the same shape: an unknown host, a middleware, a wrong path."""
     return HttpResponse(
         orjson.dumps({"error": faults.by_status(status, text).error}),
         status=status,

@@ -28,7 +28,7 @@ from ..faults import Fault
 from ..models import ApiKey
 from ..providers.base import Endpoint, Form
 from ..relay import calls
-from ..relay.exchange import Exchange
+from ..relay.exchange import CallerLink, Exchange
 from ..relay.stream import Stream
 from ..upstreams import catalogue, routing
 from . import rest
@@ -81,7 +81,9 @@ class CallView(APIView):
         return data
 
     def forward(self, request: Request, call_request: CallRequest) -> HttpResponseBase:
-        exchange = calls.admit(call_request, self.way, request.META.get("gunicorn.socket"))
+        exchange = calls.admit(
+            call_request, self.way, CallerLink(request.META.get("gunicorn.socket"))
+        )
         try:
             data = calls.fetch(exchange)
         except Fault as fault:
@@ -115,9 +117,8 @@ class ChatCompletions(CallView):
     def forward(self, request: Request, call_request: CallRequest) -> HttpResponseBase:
         if not call_request.body.get("stream"):
             return super().forward(request, call_request)
-        exchange = calls.admit(
-            call_request, self.way, request.META.get("gunicorn.socket"), cancellable=True
-        )
+        caller = CallerLink(request.META.get("gunicorn.socket"), cancellable=True)
+        exchange = calls.admit(call_request, self.way, caller)
         try:
             stream = Stream(exchange, usage_wanted=self.usage_wanted)
         except Fault as fault:

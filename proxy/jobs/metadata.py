@@ -17,7 +17,7 @@ from .. import faults
 from ..faults import Fault
 from ..providers.base import Endpoint
 from ..relay import calls
-from ..relay.exchange import Exchange
+from ..relay.exchange import CallerLink, Exchange
 from ..upstreams import routing
 
 ENDS, EACH = 20, 2000  # messages from either end that are read, and characters of each
@@ -78,7 +78,7 @@ def assess(asked: CallRequest, client: Any = None) -> tuple[str, Exchange]:
         way = routing.find_way(asked.model, Endpoint.CHAT, asked.owner, asked.body, pages=True)
     except Fault as fault:
         raise calls.refuse(asked, fault) from None
-    exchange = calls.admit(asked, way, client)
+    exchange = calls.admit(asked, way, CallerLink(client))
     try:
         return orjson.dumps(
             assessments.read(orjson.loads(calls.fetch(exchange)))

@@ -18,7 +18,7 @@ from .. import faults
 from ..faults import Fault
 from ..providers.base import Endpoint
 from ..relay import calls
-from ..relay.exchange import Exchange
+from ..relay.exchange import CallerLink, Exchange
 from ..upstreams import routing
 
 LONGEST = 49  # characters of a title
@@ -66,7 +66,7 @@ def write(
         way = routing.find_way(asked.model, Endpoint.CHAT, asked.owner, asked.body, pages=True)
     except Fault as fault:
         raise calls.refuse(asked, fault) from None
-    exchange = calls.admit(asked, way, client)
+    exchange = calls.admit(asked, way, CallerLink(client))
     try:
         title = read(orjson.loads(calls.fetch(exchange)))
     except Fault as fault:

@@ -18,6 +18,7 @@ from .. import faults, tasks, user_token
 from ..faults import Fault
 from ..providers.base import Endpoint
 from ..relay import calls, stream
+from ..relay.exchange import CallerLink
 from ..upstreams import catalogue, routing
 from ..upstreams.routing import Way
 from . import live
@@ -66,7 +67,7 @@ def ask(
         user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )
     way, token = find_way(request, call, Endpoint.CHAT)
-    exchange = calls.admit(call, way, stoppable=True, token=token)
+    exchange = calls.admit(call, way, CallerLink(stoppable=True, token=token))
     if render_turn:
         client = request.META.get("gunicorn.socket")
         return live.stream_response(live.AskedAnswer(exchange, render_turn, client))

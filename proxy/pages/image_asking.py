@@ -15,6 +15,7 @@ from .. import prices
 from ..faults import Fault
 from ..providers.base import Endpoint
 from ..relay import calls
+from ..relay.exchange import CallerLink
 from ..upstreams import catalogue, routing
 from . import asking
 
@@ -60,7 +61,7 @@ def ask(
         user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )
     way, token = asking.find_way(request, call, Endpoint.IMAGES)
-    exchange = calls.admit(call, way, stoppable=True, token=token)
+    exchange = calls.admit(call, way, CallerLink(stoppable=True, token=token))
     page = reverse("image", args=[exchange.call.id])
     return asking.redirect_and_fetch(page, lambda: calls.fetch(exchange))
 

@@ -30,7 +30,7 @@ from conversations.record.growth import read_growth
 from .. import tasks
 from ..faults import Fault
 from ..relay import watcher
-from ..relay.exchange import Exchange, slots
+from ..relay.exchange import Exchange, process
 from ..relay.stream import KeptStream
 
 SOONEST = 0.08  # seconds between two renderings of what has grown
@@ -200,7 +200,7 @@ class FollowedAnswer:
     ) -> None:
         self.call, self.render_turn = call, render_turn
         self.after = after  # characters of the answer that the page has in closed blocks
-        slots.take()
+        process.slots.take()
         self.closed = False
         drop_stalled(client)
 
@@ -253,4 +253,4 @@ class FollowedAnswer:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            slots.give()
+            process.slots.give()

@@ -1,7 +1,7 @@
 """The script of one call: admit → open → send → pass on → close.
 
-`Exchange.close` runs once, however the call ends. `[DONE]`, or the last byte of a JSON reply, leaves only after the
-record is closed: a caller that saw the end has a row that says so.
+`Exchange.close` runs once, however the call ends. `[DONE]`, or the last byte of a JSON reply,
+leaves only after the record is closed: a caller that saw the end has a row that says so.
 """
 
 import logging
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from django.conf import settings
@@ -31,41 +31,29 @@ from ..upstreams import client
 from ..upstreams.body import Truncated
 from ..upstreams.routing import ENVIRONMENT, Route, Way
 from . import metrics, sse
-from .exchange import Cause, Exchange, slots
+from .causes import Cause
+from .exchange import NO_LINK, CallerLink, Exchange, process
+from .retries import JITTER, TRIES, GiveUp, Retry, Standing, next_step
 
-TRIES = 2  # at each upstream
-JITTER = (0.1, 0.4)  # seconds between two
-AT_ONCE, SOON_ENOUGH = (
-    0.5,
-    5.0,
-)  # seconds that an upstream may ask us to wait, while others are left, and at the last
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def admit(
-    asked: CallRequest,
-    way: Way,
-    client: Any = None,
-    *,
-    cancellable: bool = False,
-    stoppable: bool = False,
-    token: str = "",
-) -> Exchange:
+def admit(request: CallRequest, way: Way, caller: CallerLink = NO_LINK) -> Exchange:
     """Admit and record. Raises Fault, having recorded the refusal; nothing has left."""
-    asked.upstream = way.label
+    request.upstream = way.label
     try:
-        asked.sent = way.first().body
-        slots.take()
+        request.sent = way.first().body
+        process.slots.take()
     except Fault as fault:
-        raise refuse(asked, fault) from None
+        raise refuse(request, fault) from None
     try:
-        call = record.open(asked)
+        call = record.open(request)
     except record.UnknownConversation:
-        slots.give()
-        raise refuse(asked, faults.conversation_not_found()) from None
+        process.slots.give()
+        raise refuse(request, faults.conversation_not_found()) from None
     except BaseException as problem:
-        slots.give()
+        process.slots.give()
         if not isinstance(problem, Exception):
             raise
         log.exception("a call could not be recorded")
@@ -73,16 +61,14 @@ def admit(
     finally:
         database.release()
     request_id.current.set(str(call.id))
-    return Exchange(
-        asked, call, way, client, cancellable=cancellable, stoppable=stoppable, token=token
-    )
+    return Exchange(request, call, way, caller)
 
 
-def refuse(asked: CallRequest, fault: Fault) -> Fault:
-    """The same fault, once the refusal is on record; it then names the snapshot."""
-    metrics.refused(asked.kind, fault)
+def refuse(request: CallRequest, fault: Fault) -> Fault:
+    """Record the refusal. Return the same fault, which then names the snapshot."""
+    metrics.count_refusal(request.kind, fault)
     try:
-        snapshot = record.refuse(asked, fault.code or "", fault.text)
+        snapshot = record.refuse(request, fault.code or "", fault.text)
         request_id.current.set(str(snapshot))
         return fault.about(snapshot)
     except Error:
@@ -92,27 +78,46 @@ def refuse(asked: CallRequest, fault: Fault) -> Fault:
         database.release()
 
 
+# Tries ------------------------------------------------------------------------------------------
+
+
 def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
-    """What `begin` makes of the first reply of status 200 that turns out to be an answer. Until then any of the call's upstreams may fail,
-    for nothing of theirs was passed on. Raises Fault."""
-    fault: Fault | None = None
-    for route, others in order_routes(exchange.way.routes):
-        for left in reversed(range(TRIES)):
-            try:
-                return attempt(exchange, route, begin)
-            except Fault as problem:
-                if exchange.cause or not problem.repeatable:
-                    raise
-                if fault is None or not problem.ours:
-                    fault = problem
-                if others and route.gate.state != "closed":
-                    break
-                if not left:
-                    fault = fault.after_last_try()
-                elif not pause(exchange, problem, AT_ONCE if others else SOON_ENOUGH):
-                    break
-    assert fault
-    raise fault
+    """Return what `begin` makes of the first reply of status 200 that turns out to be an answer.
+
+    Raises Fault: the last one that an upstream gave, or where none did, the gateway's first.
+    """
+    routes = order_routes(exchange.way.routes)
+    route, routes_left = next(routes)
+    tries_left = TRIES - 1
+    reported: Fault | None = None
+    while True:
+        try:
+            return attempt(exchange, route, begin)
+        except Fault as fault:
+            if reported is None or not fault.ours:
+                reported = fault
+            step = next_step(
+                fault,
+                Standing(
+                    is_cut=exchange.cause is not None,
+                    is_failing=route.gate.state != "closed",
+                    tries_left=tries_left,
+                    routes_left=routes_left,
+                    seconds_left=exchange.began + exchange.patience.first_byte - time.monotonic(),
+                ),
+                random.uniform(*JITTER),  # noqa: S311 - no secret hangs on it
+            )
+        if isinstance(step, Retry):
+            tries_left -= 1
+            if pause(exchange, step.seconds):
+                continue
+            raise reported
+        if step.spent:
+            reported = reported.after_last_try()
+        if isinstance(step, GiveUp):
+            raise reported
+        route, routes_left = next(routes)
+        tries_left = TRIES - 1
 
 
 def order_routes(routes: tuple[Route, ...]) -> Iterator[tuple[Route, bool]]:
@@ -127,44 +132,48 @@ def order_routes(routes: tuple[Route, ...]) -> Iterator[tuple[Route, bool]]:
         yield route, i < len(passed)
 
 
+def pause(exchange: Exchange, seconds: float) -> bool:
+    """Wait before the next try. False if the call is cut: there will be none."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not exchange.cause:
+        exchange.since = time.monotonic()
+        time.sleep(min(left, 0.2))
+    return not exchange.cause
+
+
 def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) -> T:
     """Send once. Raises Fault."""
     started = datetime.now(UTC)
     try:
-        sent = prepare(exchange.way, route)
-        if not exchange.goes_to(route):
-            raise faults.upstream_full()
-        token = (
-            exchange.token
-            if route.upstream == ENVIRONMENT and client.may_take_token(sent.url)
-            else ""
-        )
-        headers = sent.headers | {"Authorization": token} if token else sent.headers
-        reply = client.send("POST", sent.url, headers, sent.body, exchange=exchange)
-        exchange.first_byte, exchange.since = datetime.now(UTC), time.monotonic()
-        exchange.request_id = client.request_id(reply)
-        if reply.status_code != 200:
-            with closing(reply):
-                raise client.read_refusal(
-                    reply, kinds.find_kind(route.target, exchange.way.endpoint), token
-                )
-        begun = begin(reply)
+        begun = begin(send(exchange, route))
     except Exception as problem:
-        fault = exchange.discreet(as_fault(problem))
+        fault = exchange.hide_token(as_fault(problem))
         route.gate.judge(judge_upstream(exchange, fault))
         exchange.leave()
-        exchange.tried(route, started, fault)
+        exchange.note_try(route, started, fault)
         raise fault from None
-    route.gate.judge(True)
-    exchange.tried(route, started)
+    route.gate.judge(well=True)
+    exchange.note_try(route, started)
     return begun
 
 
-def judge_upstream(exchange: Exchange, fault: Fault) -> bool | None:
-    """What a failed try says of its upstream: one that refuses a call is well. None: nothing, as of one that has too many calls."""
-    if fault.ours or fault.answered == 429 or exchange.cause not in (None, Cause.SILENT):
-        return None
-    return fault.answered in range(400, 500) and fault.answered != 408
+def send(exchange: Exchange, route: Route) -> Response:
+    """Return a reply of status 200, its body unread. Raises Fault."""
+    sent = prepare(exchange.way, route)
+    if not exchange.enter(route):
+        raise faults.upstream_full()
+    token = ""
+    if route.upstream == ENVIRONMENT and client.may_take_token(sent.url):
+        token = exchange.token
+    headers = sent.headers | {"Authorization": token} if token else sent.headers
+    reply = client.send("POST", sent.url, headers, sent.body, exchange=exchange)
+    exchange.first_byte, exchange.since = datetime.now(UTC), time.monotonic()
+    exchange.request_id = client.request_id(reply)
+    if reply.status_code != 200:
+        kind = kinds.find_kind(route.target, exchange.way.endpoint)
+        with closing(reply):
+            raise client.read_refusal(reply, kind, token)
+    return reply
 
 
 def prepare(way: Way, route: Route) -> Sent:
@@ -174,55 +183,73 @@ def prepare(way: Way, route: Route) -> Sent:
         raise fault.unsent_by_us() from None
 
 
-def pause(exchange: Exchange, fault: Fault, longest: float) -> bool:
-    """Wait before the next try, at least as long as the upstream asks for. False if that is too long, too late, or in vain."""
-    asked = float(fault.retry_after or 0)
-    end = time.monotonic() + max(asked, random.uniform(*JITTER))  # noqa: S311 - no secret hangs on it
-    if fault.ours or asked > longest or end - exchange.began > exchange.patience.first_byte:
-        return False
-    while (left := end - time.monotonic()) > 0 and not exchange.cause:
-        exchange.since = time.monotonic()
-        time.sleep(min(left, 0.2))
-    return not exchange.cause
+def judge_upstream(exchange: Exchange, fault: Fault) -> bool | None:
+    """Say whether its upstream is well after a failed try; one that refuses a call is.
+
+    None: the try says nothing, as of one that has too many calls.
+    """
+    if fault.ours or fault.answered == 429 or exchange.cause not in (None, Cause.SILENT):
+        return None
+    return fault.answered in range(400, 500) and fault.answered != 408
+
+
+# Replies of one JSON document -------------------------------------------------------------------
+
+
+class Document(NamedTuple):
+    """A reply as OpenAI would give it, its bytes, and the URL that it came from."""
+
+    answer: Json
+    data: bytes
+    url: str
 
 
 def fetch(exchange: Exchange) -> bytes:
-    """A call whose reply is one JSON document: its bytes. Raises Fault, always with the record closed."""
+    """Return the bytes of a reply that is one JSON document.
+
+    Raises Fault, always with the record closed.
+    """
     try:
-        answer, data, url = post(exchange, lambda reply: read_document(exchange, reply))
+        document = post(exchange, lambda reply: read_document(exchange, reply))
         pictures = None
-        if exchange.asked.kind == Snapshot.Kind.IMAGE:
-            pictures = outcome.picture_parts(answer, lambda link: client.fetch_picture(link, url))
-        ended = exchange.amounts_to(answer, Snapshot.Status.OK, pictures)
+        if exchange.request.kind == Snapshot.Kind.IMAGE:
+            pictures = outcome.picture_parts(
+                document.answer, lambda link: client.fetch_picture(link, document.url)
+            )
+        ended = exchange.read_outcome(document.answer, Snapshot.Status.OK, pictures)
     except Exception as problem:
         raise exchange.fail(as_fault(problem)) from None
-    exchange.close(ended)
-    return data
+    if fault := exchange.close(ended):
+        raise fault
+    return document.data
 
 
-def read_document(exchange: Exchange, reply: Response) -> tuple[Json, bytes, str]:
-    """A whole reply as OpenAI would give it, its bytes, and where it came from. Raises Fault; one whose end may be missing had been made, and is not asked for
-    again."""
+def read_document(exchange: Exchange, reply: Response) -> Document:
+    """Read a whole reply.
+
+    Raises Fault. An answer whose end may be missing was made once, and is not asked for again.
+    """
     try:
         data = client.read_body(reply, settings.MAX_REPLY, exchange)
     finally:
-        reply.close() if exchange.cause else reply.raw.release_conn()
+        if exchange.cause:
+            reply.close()
+        else:
+            reply.raw.release_conn()
     kind = client.content_type(reply)
-    streamed = kind == "text/event-stream"  # unasked: some do
-    came = collect_stream(data) if streamed else client.load_json(data, kind)
+    is_stream = kind == "text/event-stream"  # unasked: some do
+    came = collect_stream(data) if is_stream else client.load_json(data, kind)
     try:
         answer = translate(exchange, came)
     except Fault as fault:
         raise fault.without_answer() from None
-    return (
-        answer,
-        data if answer is came and not streamed else orjson.dumps(answer),
-        reply.request.url or "",
-    )
+    if answer is not came or is_stream:
+        data = orjson.dumps(answer)
+    return Document(answer, data, reply.request.url or "")
 
 
 def collect_stream(data: bytes) -> Json:
-    streamed = sse.Reply()
+    streamed = sse.StreamedReply()
     streamed.feed(data)
     streamed.digest()
     if streamed.begun and (streamed.error or streamed.bad or not streamed.finished):
@@ -235,9 +262,8 @@ def collect_stream(data: bytes) -> Json:
 def translate(exchange: Exchange, answer: Any) -> Json:
     """As OpenAI would say it. Raises Fault where it is no answer."""
     way = exchange.way
-    return kinds.find_kind(exchange.route.target, way.endpoint).reply(
-        way.endpoint, way.body, answer
-    )
+    kind = kinds.find_kind(exchange.route.target, way.endpoint)
+    return kind.reply(way.endpoint, way.body, answer)
 
 
 def as_fault(problem: Exception) -> Fault:

@@ -1,6 +1,7 @@
-"""One open call, as long as it is open: what its thread, the watcher, the upstream's connection and the record know of it.
+"""One open call, while it is open: what its thread, the watcher and its connection know of it.
 
-Anybody may cut it; only its own thread closes it, once. `exchanges` holds all that are open in this process.
+Any thread may cut it; only its own closes it, once. `process` holds all that are open in this
+process, and what else no other process sees.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum, auto
 from typing import Any
 from uuid import UUID
 
@@ -18,39 +19,18 @@ from django.db import Error, InterfaceError, OperationalError
 
 from conversations import database, record
 from conversations.models import Snapshot
-from conversations.record import CallRequest, Outcome
+from conversations.record import Call, CallRequest, Outcome
 from conversations.shape import Json
 
 from .. import faults, outcome
 from ..faults import Code, Fault
+from ..upstreams import gate
 from ..upstreams.client import shut_socket
 from ..upstreams.routing import Patience, Route, Way
 from . import metrics
+from .causes import ENDINGS, Cause
 
-
-class Cause(StrEnum):
-    """What cut a call."""
-
-    GONE = auto()  # the caller hung up
-    STOPPED = auto()  # a person pressed Stop
-    SILENT = auto()  # nothing came for too long
-    TOO_LONG = auto()
-    INTERRUPTED = auto()  # this process ends
-
-
-ENDINGS = {  # cause → the status that the record gets, and the caller's error
-    Cause.GONE: (Snapshot.Status.CANCELLED, faults.client_gone),
-    Cause.STOPPED: (Snapshot.Status.CANCELLED, faults.stopped),
-    Cause.SILENT: (Snapshot.Status.FAILED, faults.silent),
-    Cause.TOO_LONG: (Snapshot.Status.FAILED, faults.too_long),
-    Cause.INTERRUPTED: (Snapshot.Status.INTERRUPTED, faults.gateway_stopped),
-}
 log = logging.getLogger(__name__)
-
-exchanges: dict[UUID, Exchange] = {}  # all that are open in this process
-unclosed: dict[
-    UUID, tuple[record.Call, record.Outcome]
-] = {}  # ended while the database was away; their rows are pending
 
 
 class Slots:
@@ -60,6 +40,7 @@ class Slots:
         self.lock, self.taken = threading.Lock(), 0
 
     def take(self) -> None:
+        """Raises Fault where all are taken."""
         with self.lock:
             if self.taken >= settings.OPEN_CALLS:
                 raise faults.overloaded()
@@ -70,30 +51,44 @@ class Slots:
             self.taken -= 1
 
 
-slots = Slots()
+class ProcessMemory:
+    """What this process holds in memory. Each process has its own, and it ends with it."""
+
+    def __init__(self) -> None:
+        self.slots = Slots()
+        self.exchanges: dict[UUID, Exchange] = {}  # all that are open
+        # Calls that ended while the database was away: their rows are pending.
+        self.unclosed: dict[UUID, tuple[Call, Outcome]] = {}
+        self.gates = gate.gates  # by the upstream's name in the record
+
+
+process = ProcessMemory()
+
+
+@dataclass(frozen=True)
+class CallerLink:
+    """What ties a call to its caller."""
+
+    socket: Any = None  # that the caller may hang up; None where nothing looks
+    cancellable: bool = False  # hanging up ends the call
+    stoppable: bool = False  # a person may press Stop
+    # The caller's own, for the upstream: an Authorization header that is sent, and written nowhere.
+    token: str = field(default="", repr=False)
+
+
+NO_LINK = CallerLink()
 
 
 class Exchange:
-    """An open call: what the watcher, the upstream's connection and the record know of it."""
+    """A call that has a slot and a pending row."""
 
-    def __init__(
-        self,
-        asked: CallRequest,
-        call: record.Call,
-        way: Way,
-        client: Any,
-        *,
-        cancellable: bool,
-        stoppable: bool,
-        token: str = "",
-    ):
-        self.asked, self.call, self.way, self.client = asked, call, way, client
+    def __init__(self, request: CallRequest, call: Call, way: Way, caller: CallerLink) -> None:
+        self.request, self.call = request, call
+        self.way, self.caller = way, caller
+        self.streams = bool(request.body.get("stream"))
         self.route = way.routes[0]  # where it is, or was last
         self.placed: Route | None = None  # where it takes a place
         self.tries: list[Json] = []  # those that failed, and what came after one
-        self.token = token  # the asker's own, for the upstream: an Authorization header that is sent, and written nowhere
-        self.cancellable = cancellable  # the caller's hanging up ends it
-        self.stoppable = stoppable  # somebody may press Stop
         self.lock = threading.Lock()
         self.sock: Any = None
         self.cause: Cause | None = None
@@ -101,20 +96,21 @@ class Exchange:
         self.began = self.since = time.monotonic()
         self.first_byte: datetime | None = None
         self.request_id = ""
-        exchanges[call.id] = self
+        process.exchanges[call.id] = self
 
     @property
-    def streams(self) -> bool:
-        return bool(self.asked.body.get("stream"))
+    def token(self) -> str:
+        return self.caller.token
 
     @property
     def patience(self) -> Patience:
         return self.route.patience
 
-    def goes_to(self, route: Route) -> bool:
-        """False, having waited, if all places there are taken."""
+    def enter(self, route: Route) -> bool:
+        """Take a place there. False, having waited, if all are taken."""
         self.leave()
-        self.route, self.first_byte, self.request_id = route, None, ""
+        self.route, self.first_byte = route, None
+        self.request_id = ""
         if route.gate.take(route.most_open):
             self.placed = route
         self.since = time.monotonic()
@@ -125,27 +121,26 @@ class Exchange:
             self.placed = None
             placed.gate.give()
 
-    def tried(self, route: Route, started: datetime, fault: Fault | None = None) -> None:
-        """How a try went. A call whose first try went well keeps none."""
+    def note_try(self, route: Route, started: datetime, fault: Fault | None = None) -> None:
+        """Keep how a try went. A call whose first try went well keeps none."""
         if fault or self.tries:
-            took = round((datetime.now(UTC) - started).total_seconds() * 1000)
-            status, error = (fault.answered or None, fault.code or "") if fault else (200, "")
-            told = {
+            took = datetime.now(UTC) - started
+            answered = {
                 "upstream": route.upstream,
                 "started": started.isoformat(timespec="milliseconds"),
-                "ms": took,
-                "status": status,
-                "error": error,
+                "ms": round(took.total_seconds() * 1000),
+                "status": (fault.answered or None) if fault else 200,
+                "error": (fault.code or "") if fault else "",
             }
-            self.tries.append(told | {"request_id": self.request_id})
+            self.tries.append(answered | {"request_id": self.request_id})
 
-    def amounts_to(
+    def read_outcome(
         self, answer: Json | None, status: str, pictures: list[Json] | None = None
     ) -> Outcome:
-        return outcome.read_outcome(self.asked, answer, status, pictures, self.route.rates)
+        return outcome.read_outcome(self.request, answer, status, pictures, self.route.rates)
 
     def cut(self, cause: Cause) -> None:
-        """From the watcher, or from Stop. The first cause counts; a call that has ended ignores it."""
+        """End it from another thread. The first cause counts; a closed call ignores it."""
         with self.lock:
             if not self.closed and not self.cause:
                 self.cause = cause
@@ -159,71 +154,68 @@ class Exchange:
                 raise OSError("cut before it was sent")
             self.sock = sock
 
-    def discreet(self, fault: Fault) -> Fault:
-        """Without the asker's token: an upstream may repeat what it was sent."""
-        if self.token:
-            return fault.without_secret(self.token.rpartition(" ")[2])
-        return fault
+    def hide_token(self, fault: Fault) -> Fault:
+        return fault.without_secret(self.token.rpartition(" ")[2]) if self.token else fault
 
-    def fault(self, otherwise: Fault) -> Fault:
-        """Why it ended: what cut it comes before what the cut looked like."""
-        if not self.cause:
-            return otherwise
-        return ENDINGS[self.cause][1]()
+    def close(self, ended: Outcome, fault: Fault | None = None) -> Fault | None:
+        """Write the outcome, once. Return what the caller has to be told.
 
-    def close(self, ended: Outcome, fault: Fault | None = None) -> None:
-        """Write the outcome. Raises Fault if the record says otherwise, or cannot be written; once, then never again."""
+        That is `fault`, or a worse one: the record says otherwise, or cannot be written.
+        """
         with self.lock:
             if self.closed:
-                return
+                return fault
             self.closed, self.sock = True, None
-        exchanges.pop(self.call.id, None)
-        slots.give()
+        process.exchanges.pop(self.call.id, None)
+        process.slots.give()
         self.leave()
         if fault:
             ended.error_code, ended.error = fault.code or "", fault.text
         ended.first_byte, ended.upstream_request_id = self.first_byte, self.request_id
         ended.upstream, ended.attempts = self.route.target.label, self.tries
         try:
-            written = record_outcome(self.call, ended)
+            return write_outcome(self.call, ended) or fault
         except Error:
             log.exception("snapshot %s could not be closed", self.call.id)
             unwritten = faults.record_not_writable()
             ended.status = Snapshot.Status.FAILED
             ended.error_code, ended.error = Code.RECORD_NOT_WRITABLE, unwritten.text
-            unclosed[self.call.id] = (self.call, ended)
-            raise unwritten from None
+            process.unclosed[self.call.id] = (self.call, ended)
+            return unwritten
         finally:
             database.release()
-            metrics.closed(
-                self.call, ended, self.route.upstream, fault, time.monotonic() - self.began
-            )
-        if ended.error_code == Code.ANSWER_NOT_KEPT:
-            raise faults.answer_not_kept()
-        if not written:
-            raise faults.call_lost()
+            took = time.monotonic() - self.began
+            metrics.count_close(self.call, ended, self.route.upstream, fault, took)
 
     def fail(self, fault: Fault, answer: Json | None = None) -> Fault:
-        """Close as failed, cancelled or interrupted, with what came so far. The fault that the caller is told."""
-        fault = self.discreet(self.fault(fault))
-        status = ENDINGS[self.cause][0] if self.cause else Snapshot.Status.FAILED
-        try:
-            self.close(self.amounts_to(answer, status), fault)
-        except Fault as worse:
-            return worse
-        return fault
+        """Close as failed, cancelled or interrupted, with what came so far.
+
+        Return what the caller has to be told: what cut it comes before what the cut looked like.
+        """
+        status = Snapshot.Status.FAILED
+        if self.cause:
+            status, make_fault = ENDINGS[self.cause]
+            fault = make_fault()
+        fault = self.hide_token(fault)
+        return self.close(self.read_outcome(answer, status), fault) or fault
 
 
-def record_outcome(call: record.Call, ended: record.Outcome) -> bool:
-    """Where an answer cannot be kept (a full disk for its files, nesting without end), the call is closed without it, and `ended` says so.
-    Raises Error only while the database is away."""
+def write_outcome(call: Call, ended: Outcome) -> Fault | None:
+    """Close the call's row. Return what the caller has to be told where that went otherwise.
+
+    Where an answer cannot be kept (a full disk for its files, nesting without end), the call is
+    closed without it, and `ended` says so. Raises Error only while the database is away.
+    """
     try:
-        return record.close(call, ended)
+        return None if record.close(call, ended) else faults.call_lost()
     except (InterfaceError, OperationalError):
         raise
     except Exception:
         log.exception("the answer of snapshot %s could not be kept", call.id)
+        lost = faults.answer_not_kept()
         ended.status = Snapshot.Status.FAILED
-        ended.error_code, ended.error = Code.ANSWER_NOT_KEPT, faults.answer_not_kept().text
-        ended.replies, ended.response, ended.cost = [], None, None
-        return record.close(call, ended)
+        ended.error_code, ended.error = Code.ANSWER_NOT_KEPT, lost.text
+        ended.replies, ended.response = [], None
+        ended.cost = None
+        record.close(call, ended)
+        return lost

@@ -1,8 +1,12 @@
-"""What is counted of calls, for /metrics: by kind, ending, model and upstream. Never by person, never by what anybody wrote.
+"""What is counted of calls, for /metrics: by kind, ending, model and upstream.
 
-Labels are bounded: a caller's words for a model count only where it is listed here or in the prices, and an upstream's for an error where they are ours.
-A call is counted once, as it closes; what is open is looked at by the watcher, once a second.
+Nothing is counted by person, or by what a person wrote. Labels are bounded: a caller's name for a
+model counts only where it is listed here or in the prices, an upstream's code for an error where it
+is one of ours. A call is counted once, as it closes; the watcher looks at what is open each second.
 """
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from django.db import connection
 from prometheus_client import Counter, Gauge, Histogram
@@ -12,7 +16,8 @@ from conversations.record import Call, Outcome
 
 from .. import prices
 from ..faults import OUTSIDE_CALLS, Code, Fault
-from ..upstreams import gate, routing
+from ..upstreams import routing
+from ..upstreams.gate import Gate
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 CODES = frozenset(Code) - OUTSIDE_CALLS  # an upstream's own may be anything: its status counts
@@ -68,18 +73,27 @@ WAITING = Gauge(
 )
 
 
-def closed(call: Call, ended: Outcome, upstream: str, fault: Fault | None, seconds: float) -> None:
+class OpenCalls(NamedTuple):
+    """What is open in this process: calls that stream, calls that do not, slots in use."""
+
+    streams: int
+    documents: int
+    slots: int
+
+
+def count_close(
+    call: Call, ended: Outcome, upstream: str, fault: Fault | None, seconds: float
+) -> None:
     """Count a call as it closes: at this upstream, so many seconds after it opened."""
     CALLS.labels(call.kind, ended.status).inc()
     LAST_BYTE.labels(call.kind).observe(seconds)
     if ended.first_byte:
         FIRST_BYTE.labels(call.kind).observe((ended.first_byte - call.opened).total_seconds())
-    for tried in ended.attempts:
-        if tried["error"] or tried["status"] != 200:
-            FAILED_TRIES.labels(
-                tried["upstream"],
-                tried["error"] if tried["error"] in CODES else f"http_{tried['status']}",
-            ).inc()
+    for attempt in ended.attempts:
+        code, status = attempt["error"], attempt["status"]
+        if code or status != 200:
+            label = code if code in CODES else f"http_{status}"
+            FAILED_TRIES.labels(attempt["upstream"], label).inc()
     if ended.status != Snapshot.Status.OK:
         FAILURES.labels(upstream, _code(ended.error_code, fault)).inc()
     if ended.prompt_tokens or ended.completion_tokens:
@@ -90,21 +104,18 @@ def closed(call: Call, ended: Outcome, upstream: str, fault: Fault | None, secon
             COST.labels(model).inc(float(ended.cost))
 
 
-def refused(kind: str, fault: Fault) -> None:
+def count_refusal(kind: str, fault: Fault) -> None:
     CALLS.labels(kind, Snapshot.Status.REFUSED.value).inc()
-    FAILURES.labels("", _code(fault.code, fault)).inc()
+    FAILURES.labels("", _code(fault.code or "", fault)).inc()
 
 
-def look(streams: int, whole: int, taken: int) -> None:
-    """What is open in this process: `taken` of its places, of them by calls that stream and calls that do not."""
-    for what, count in (
-        ("stream", streams),
-        ("whole", whole),
-        ("followed", max(0, taken - streams - whole)),
-    ):
-        OPEN.labels(what).set(count)
-    for upstream, its in list(gate.gates.items()):
-        BREAKER.labels(upstream).set({"closed": 0, "half-open": 0.5, "open": 1}[its.state])
+def set_gauges(calls: OpenCalls, gates: Mapping[str, Gate]) -> None:
+    """Show what is open now: the slots that no call takes are those of followed answers."""
+    OPEN.labels("stream").set(calls.streams)
+    OPEN.labels("whole").set(calls.documents)
+    OPEN.labels("followed").set(max(0, calls.slots - calls.streams - calls.documents))
+    for upstream, gate in list(gates.items()):
+        BREAKER.labels(upstream).set({"closed": 0, "half-open": 0.5, "open": 1}[gate.state])
     pool = connection.pool.get_stats()  # type: ignore[attr-defined]
     for state, count in (
         ("open", pool["pool_size"]),
@@ -115,5 +126,7 @@ def look(streams: int, whole: int, taken: int) -> None:
     WAITING.set(pool["requests_waiting"])
 
 
-def _code(code: str | None, fault: Fault | None) -> str:
-    return code if code in CODES else f"http_{fault.status}" if fault else "other"
+def _code(code: str, fault: Fault | None) -> str:
+    if code in CODES:
+        return code
+    return f"http_{fault.status}" if fault else "other"

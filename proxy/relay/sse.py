@@ -1,4 +1,4 @@
-"""Server-sent events of a chat completion. Pure: the bytes of a stream → the reply they amount to, and back."""
+"""Server-sent events of a chat completion: a stream's bytes → its reply, and back. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 DONE = re.compile(rb"data: *\[DONE\]\r?\n\r?\n")
 
 
-def whole(buffer: bytes) -> int:
-    """Length of the part of `buffer` that consists of whole events."""
+def length_of_whole(buffer: bytes) -> int:
+    """Bytes of the part of `buffer` that consists of whole events."""
     return max(
         buffer.rfind(b"\n\n") + 2 if b"\n\n" in buffer else 0,
         buffer.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in buffer else 0,
     )
 
 
-def events(raw: bytes) -> Iterator[bytes]:
-    """The data of each event; comments and other fields are skipped."""
+def read_events(raw: bytes) -> Iterator[bytes]:
+    """Yield the data of each event; skip comments and other fields."""
     for block in raw.replace(b"\r\n", b"\n").split(b"\n\n"):
         if block.startswith(b"data:") and b"\n" not in block:
             yield block[5:].lstrip(b" ")
@@ -32,7 +32,7 @@ def events(raw: bytes) -> Iterator[bytes]:
             yield b"\n".join(lines)
 
 
-def without_usage(piece: bytes) -> bytes:
+def drop_usage(piece: bytes) -> bytes:
     """Drop the events that carry nothing but usage; everything else stays byte for byte."""
     if not NO_CHOICES.search(piece):
         return piece
@@ -43,16 +43,16 @@ def without_usage(piece: bytes) -> bytes:
 
 def _usage_only(block: bytes) -> bool:
     try:
-        event = orjson.loads(b"".join(events(block)))
+        event = orjson.loads(b"".join(read_events(block)))
         return event["choices"] == [] and bool(event.get("usage"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def mended(buffer: bytes) -> bytes:
-    """The end of a stream: its last event gets the blank line that it lacks, half an event is dropped."""
-    end = whole(buffer)
-    data = b"".join(events(buffer[end:]))
+def mend(buffer: bytes) -> bytes:
+    """Give the last event of a stream the blank line that it lacks, or drop half an event."""
+    end = length_of_whole(buffer)
+    data = b"".join(read_events(buffer[end:]))
     try:
         if data != b"[DONE]":
             orjson.loads(data)
@@ -61,12 +61,12 @@ def mended(buffer: bytes) -> bytes:
     return buffer.rstrip(b"\r\n") + b"\n\n"
 
 
-def without_done(piece: bytes) -> bytes:
+def drop_done(piece: bytes) -> bytes:
     return DONE.sub(b"", piece)
 
 
-class Reply:
-    """What a stream says, parsed now and then so that little of it is held."""
+class StreamedReply:
+    """What a stream amounts to so far, parsed now and then so that little of it is held."""
 
     def __init__(self) -> None:
         self._raw: list[bytes] = []
@@ -78,7 +78,7 @@ class Reply:
         self.done = False  # [DONE] was seen
         self.bad = 0  # events that made no sense
         self._choices: dict[int, _Choice] = {}
-        self._told = 0  # pieces of the first choice's text that new_text has given away
+        self._taken = 0  # pieces of the first choice's text that take_text has given away
 
     def feed(self, piece: bytes) -> None:
         self._raw.append(piece)
@@ -88,20 +88,20 @@ class Reply:
             self.digest()
 
     def digest(self) -> None:
-        raw, self._raw, self._size = b"".join(self._raw), [], 0
-        for data in events(raw):
+        raw = b"".join(self._raw)
+        self._raw, self._size = [], 0
+        for data in read_events(raw):
             if data == b"[DONE]":
                 self.done = True
                 continue
             if not data:
                 continue  # a sign of life
             try:
-                event = orjson.loads(data)
-                self._take(event)
+                self._add(orjson.loads(data))
             except (ValueError, AttributeError, TypeError, KeyError):
                 self.bad += 1
 
-    def _take(self, event: Json) -> None:
+    def _add(self, event: Json) -> None:
         if event.get("error"):
             self.error = event["error"]
         if event.get("usage"):
@@ -118,38 +118,40 @@ class Reply:
 
     @property
     def begun(self) -> bool:
-        """Something of an answer came."""
+        """Whether something of an answer came."""
         return bool(self._choices)
 
     @property
     def finished(self) -> bool:
-        """Every choice has said why it ended."""
+        """Whether every choice has said why it ended."""
         return bool(self._choices) and all(
             choice.finish_reason for choice in self._choices.values()
         )
 
-    def new_text(self) -> str:
-        """The first choice's text since the last time."""
+    def take_text(self) -> str:
+        """Return the first choice's text since the last time."""
         self.waiting = 0
         choice = self._choices.get(0)
         if choice is None:
             return ""
-        pieces, self._told = choice.text[self._told :], len(choice.text)
+        pieces, self._taken = choice.text[self._taken :], len(choice.text)
         return "".join(pieces)
 
     def completion(self) -> Json | None:
-        """The JSON that `stream: false` would have given; None before the first choice."""
+        """Return the JSON that `stream: false` would have given; None before the first choice."""
         if not self._choices:
             return None
         choices = [
-            {"index": index} | choice.whole() for index, choice in sorted(self._choices.items())
+            {"index": index} | choice.as_json() for index, choice in sorted(self._choices.items())
         ]
         return self.head | {"object": "chat.completion", "choices": choices, "usage": self.usage}
 
 
 class _Choice:
     def __init__(self) -> None:
-        self.role, self.text, self.finish_reason = "assistant", list[str](), None
+        self.role = "assistant"
+        self.text: list[str] = []
+        self.finish_reason: str | None = None
         self.tools: dict[int, Json] = {}
         self.words: dict[str, list[str]] = {}
         self.more: dict[str, Any] = {}
@@ -163,26 +165,32 @@ class _Choice:
                 self.text.append(str(value))
             elif key == "role":
                 self.role = str(value)
-            elif key == "tool_calls":
-                for part in value:
-                    self._tool(part)
-            elif key == "function_call" and isinstance(value, dict):  # how tools were called once
-                _grow(self.more.setdefault(key, {"name": "", "arguments": ""}), value)
-            elif isinstance(value, str):  # refusal, reasoning_content and whatever comes next
-                self.words.setdefault(key, []).append(value)
-            elif isinstance(value, list):
-                self.more[key] = self.more.get(key, []) + value
             else:
-                self.more[key] = value
+                self._add_field(key, value)
         if isinstance(logprobs := choice.get("logprobs"), dict):
-            for key, value in logprobs.items():
-                self.logprobs = self.logprobs or {}
-                self.logprobs[key] = (
-                    (self.logprobs.get(key) or []) + value if isinstance(value, list) else value
-                )
+            self._add_logprobs(logprobs)
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
 
-    def _tool(self, part: Json) -> None:
+    def _add_field(self, key: str, value: Any) -> None:
+        if key == "tool_calls":
+            for part in value:
+                self._add_tool(part)
+        elif key == "function_call" and isinstance(value, dict):  # how tools were called once
+            _grow(self.more.setdefault(key, {"name": "", "arguments": ""}), value)
+        elif isinstance(value, str):  # refusal, reasoning_content and whatever comes next
+            self.words.setdefault(key, []).append(value)
+        elif isinstance(value, list):
+            self.more[key] = self.more.get(key, []) + value
+        else:
+            self.more[key] = value
+
+    def _add_logprobs(self, logprobs: Json) -> None:
+        for key, value in logprobs.items():
+            self.logprobs = self.logprobs or {}
+            before = self.logprobs.get(key) or []
+            self.logprobs[key] = before + value if isinstance(value, list) else value
+
+    def _add_tool(self, part: Json) -> None:
         index = part.get("index")
         if type(index) is not int:  # some do not count: an id begins a call
             index = len(self.tools) if part.get("id") or not self.tools else max(self.tools)
@@ -193,7 +201,7 @@ class _Choice:
             elif key != "index" and value is not None:
                 call[key] = value
 
-    def whole(self) -> Json:
+    def as_json(self) -> Json:
         text = "".join(self.text)
         message: Json = {"role": self.role, "content": text if text or not self.tools else None}
         message |= {key: "".join(pieces) for key, pieces in self.words.items()} | self.more
@@ -208,11 +216,10 @@ def _grow(function: Json, piece: Json) -> None:
     function["arguments"] += piece.get("arguments") or ""
 
 
-def as_stream(completion: Json) -> bytes:
-    """A JSON reply as the stream that was asked for, usage included."""
-    head = {key: value for key, value in completion.items() if key not in ("choices", "usage")} | {
-        "object": "chat.completion.chunk"
-    }
+def make_stream(completion: Json) -> bytes:
+    """Turn a JSON reply into the stream that the caller wanted, usage included."""
+    head = {key: value for key, value in completion.items() if key not in ("choices", "usage")}
+    head["object"] = "chat.completion.chunk"
     out: list[Json] = []
     for choice in completion.get("choices") or ():
         delta = dict(choice.get("message") or {})
@@ -221,23 +228,13 @@ def as_stream(completion: Json) -> bytes:
                 call | {"index": i} for i, call in enumerate(delta["tool_calls"])
             ]
         index = choice.get("index", 0)
+        reason = choice.get("finish_reason") or "stop"
         out.append(head | {"choices": [{"index": index, "delta": delta, "finish_reason": None}]})
-        out.append(
-            head
-            | {
-                "choices": [
-                    {
-                        "index": index,
-                        "delta": {},
-                        "finish_reason": choice.get("finish_reason") or "stop",
-                    }
-                ]
-            }
-        )
+        out.append(head | {"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
     if completion.get("usage"):
         out.append(head | {"choices": [], "usage": completion["usage"]})
     return b"".join(b"data: %s\n\n" % orjson.dumps(event) for event in out) + b"data: [DONE]\n\n"
 
 
-def problem(error: Json) -> bytes:
+def make_error_event(error: Json) -> bytes:
     return b"data: %s\n\n" % orjson.dumps({"error": error})

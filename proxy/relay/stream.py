@@ -1,4 +1,7 @@
-"""A call whose answer is passed on as it arrives. Only whole events go out, so an error event can always follow."""
+"""A call whose answer is passed on as it arrives.
+
+Only whole events go out, so that an error event can always follow.
+"""
 
 import select
 import time
@@ -19,32 +22,36 @@ from ..upstreams import client
 from ..upstreams.body import Body, Truncated
 from . import sse
 from .calls import as_fault, log, post, read_document
-from .exchange import Cause, Exchange
+from .causes import Cause
+from .exchange import Exchange
 
 SAVE_PAGE = 1.0  # seconds between two saves of a growing answer that pages may follow
 SAVE_API = 5.0  # of one that only its caller reads
 SAVE_SIZE = 16 * 1024  # characters that are saved earlier
 LONGEST_EVENT = 1 << 20  # bytes
-SOON = 100  # milliseconds that an answer waits for its end mark, so that the next call can use the connection
+# Milliseconds that an answer waits for its end mark, so that the next call can use the connection.
+SOON = 100
 
 
 class Stream:
-    """A response body of server-sent events, which go out as they arrive; the last of them after the record is closed.
+    """A response body of server-sent events; the last leaves after the record is closed.
 
-    A class, not a generator: a generator's `finally` never runs when the caller leaves before the first byte."""
+    A class, not a generator: a generator's `finally` never runs when the caller leaves before the
+    first byte.
+    """
 
     save_every = SAVE_API
 
-    def __init__(self, exchange: Exchange, *, usage_wanted: bool):
+    def __init__(self, exchange: Exchange, *, usage_wanted: bool) -> None:
         self.exchange, self.usage_wanted = exchange, usage_wanted
-        self.reply = sse.Reply()
-        self.begun = self.rest = (
-            b""  # read and not passed on yet; of an event that is not whole yet
-        )
+        self.reply = sse.StreamedReply()
+        self.begun = b""  # read and not passed on yet
+        self.rest = b""  # of an event that is not whole yet
         self.over = False
-        self.size = 0  # bytes so far
+        self.size, self.longest = 0, settings.MAX_REPLY  # bytes so far, and at most
         self.body: Body | None = None
-        self.saved, self.saved_at, self.unsaved = 0, time.monotonic(), ""
+        self.saved, self.unsaved = 0, ""
+        self.saved_at = time.monotonic()
         try:
             post(exchange, self._begin)
         except Exception as problem:
@@ -52,31 +59,35 @@ class Stream:
             raise exchange.fail(as_fault(problem)) from None
 
     def _begin(self, reply: Response) -> None:
-        """Up to the first event, which tells whether this is an answer. Raises Fault."""
-        exchange = self.exchange
+        """Read up to the first event, which tells whether this is an answer. Raises Fault."""
         if client.content_type(reply) != "text/event-stream":  # asked for a stream, was given JSON
-            answer, _, _ = read_document(exchange, reply)
-            self.begun = sse.as_stream(answer)
+            self.begun = sse.make_stream(read_document(self.exchange, reply).answer)
             return
         self.body, self.begun = Body(reply), b""
         try:
-            while not sse.whole(self.begun) and (data := self.body.read()):
-                exchange.since = time.monotonic()
-                self.begun += data
-                if len(self.begun) > LONGEST_EVENT:
-                    raise faults.endless_event()
-            first = sse.Reply()
-            first.feed(sse.mended(self.begun))
-            first.digest()
-            if not self.begun.strip():
-                raise Truncated
-            if first.error and not first.begun:
-                raise faults.failed(first.error)
-            if (first.bad or first.done) and not first.begun:
-                raise faults.empty_answer()
+            self._read_first(self.body)
+            self._check_first()
         except Exception as problem:
             self._hang_up()
             raise as_fault(problem).without_answer() from None
+
+    def _read_first(self, body: Body) -> None:
+        while not sse.length_of_whole(self.begun) and (data := body.read()):
+            self.exchange.since = time.monotonic()
+            self.begun += data
+            if len(self.begun) > LONGEST_EVENT:
+                raise faults.endless_event()
+
+    def _check_first(self) -> None:
+        first = sse.StreamedReply()
+        first.feed(sse.mend(self.begun))
+        first.digest()
+        if not self.begun.strip():
+            raise Truncated
+        if first.error and not first.begun:
+            raise faults.failed(first.error)
+        if (first.bad or first.done) and not first.begun:
+            raise faults.empty_answer()
 
     def __iter__(self) -> "Stream":
         return self
@@ -91,12 +102,12 @@ class Stream:
         except Exception as problem:  # of our own making: the record is closed all the same
             self.over = True
             self._hang_up()
-            piece = sse.problem(exchange.fail(as_fault(problem)).error)
+            piece = sse.make_error_event(exchange.fail(as_fault(problem)).error)
         exchange.since, exchange.writing = time.monotonic(), True
         return piece
 
     def _pull(self) -> bytes:
-        """The next whole events."""
+        """Return the next whole events."""
         while True:
             try:
                 data = self.begun or (self.body.read() if self.body else b"")
@@ -105,87 +116,86 @@ class Stream:
                 return self._end(as_fault(problem))
             self.exchange.since = time.monotonic()
             self.size += len(data)
-            if self.size > settings.MAX_REPLY:
+            if self.size > self.longest:
                 return self._end(faults.reply_too_large())
-            whole = data if not self.rest else self.rest + data
+            buffer = data if not self.rest else self.rest + data
             if not data:
                 self.rest = b""
-                return self._end(None, sse.mended(whole))
-            end = len(whole) if whole.endswith(b"\n\n") else sse.whole(whole)
-            piece, self.rest = whole[:end], whole[end:]
+                return self._end(None, sse.mend(buffer))
+            end = len(buffer) if buffer.endswith(b"\n\n") else sse.length_of_whole(buffer)
+            piece, self.rest = buffer[:end], buffer[end:]
             if len(self.rest) > LONGEST_EVENT:
                 return self._end(faults.endless_event())
-            if not piece:
-                continue
-            self.reply.feed(piece)
-            if b"[DONE]" in piece[-64:] or b'"error"' in piece:
-                self.reply.digest()
-                if self.reply.error or self.reply.done:
-                    return self._end(None, piece)
-            if time.monotonic() - self.saved_at > self.save_every or self.reply.waiting > SAVE_SIZE:
-                self._save()
-            if not self.usage_wanted:
-                piece = sse.without_usage(piece)
-            if piece:
+            if piece and ((piece := self._take_in(piece)) or self.over):
                 return piece
 
+    def _take_in(self, piece: bytes) -> bytes:
+        """Parse and save whole events. Return what the caller gets of them."""
+        self.reply.feed(piece)
+        if b"[DONE]" in piece[-64:] or b'"error"' in piece:
+            self.reply.digest()
+            if self.reply.error or self.reply.done:
+                return self._end(None, piece)
+        if time.monotonic() - self.saved_at > self.save_every or self.reply.waiting > SAVE_SIZE:
+            self._save()
+        return piece if self.usage_wanted else sse.drop_usage(piece)
+
     def _end(self, problem: Fault | None, piece: bytes = b"") -> bytes:
-        """The last events. An answer that is not whole, or not on record, ends in an error event instead of [DONE]."""
+        """Close the record and return the last events.
+
+        An answer that is not whole, or not on record, ends in an error event instead of [DONE].
+        """
         self.over = True
         reply, exchange = self.reply, self.exchange
         if not reply.done and not reply.error:
             reply.feed(piece)
         reply.digest()
-        fault: Fault | None = None
-        if exchange.cause or problem:
-            fault = problem or faults.truncated()
-        elif reply.error:
-            fault = faults.upstream_failed(faults.error_words(reply.error))
-        elif not reply.done and not reply.finished:
-            fault = faults.truncated()
-        elif reply.bad:
-            fault = faults.bad_reply(
-                "The model's server sent something that is no part of an answer."
-            )
-        elif not reply.finished and reply.completion() is None:
-            fault = faults.empty_answer()
+        fault = self._find_fault(problem)
         self._hang_up(whole=fault is None)
         if fault is None:
-            try:
-                exchange.close(exchange.amounts_to(reply.completion(), Snapshot.Status.OK))
-            except Fault as unwritten:
-                fault = unwritten
+            outcome = exchange.read_outcome(reply.completion(), Snapshot.Status.OK)
+            fault = exchange.close(outcome)
         else:
             fault = exchange.fail(fault, reply.completion())
         if not self.usage_wanted:
-            piece = sse.without_usage(piece)
-        if fault:
-            return (
-                sse.without_done(piece)
-                if reply.error
-                else sse.without_done(piece) + sse.problem(fault.error)
-            )
-        return (
-            piece if reply.done else piece + b"data: [DONE]\n\n"
-        )  # some servers just stop after the finish reason
+            piece = sse.drop_usage(piece)
+        if fault is None:  # some servers just stop after the finish reason
+            return piece if reply.done else piece + b"data: [DONE]\n\n"
+        piece = sse.drop_done(piece)
+        return piece if reply.error else piece + sse.make_error_event(fault.error)
 
-    def _take(self) -> str:
+    def _find_fault(self, problem: Fault | None) -> Fault | None:
+        """Say why the answer is not whole; None where it is."""
+        reply = self.reply
+        if self.exchange.cause or problem:
+            return problem or faults.truncated()
+        if reply.error:
+            return faults.upstream_failed(faults.error_words(reply.error))
+        if not reply.done and not reply.finished:
+            return faults.truncated()
+        if reply.bad:
+            return faults.bad_reply(
+                "The model's server sent something that is no part of an answer."
+            )
+        if not reply.finished and reply.completion() is None:
+            return faults.empty_answer()
+        return None
+
+    def _take_text(self) -> str:
         self.reply.digest()
-        text = self.reply.new_text()
+        text = self.reply.take_text()
         self.unsaved += text
         return text
 
     def _save(self) -> None:
-        self._take()
+        self._take_text()
         self.saved_at = time.monotonic()
         if not self.unsaved:
             return
         try:
             growth.save_piece(self.exchange.call.id, self.saved, self.unsaved)
-        except Error:
-            log.exception(
-                "a growing answer could not be saved"
-            )  # the next save, or the close, brings it
+        except Error:  # the next save, or the close, brings it
+            log.exception("a growing answer could not be saved")
             return
         finally:
             database.release()
@@ -196,14 +206,19 @@ class Stream:
         if body is None:
             return
         try:
-            if whole and not body.ended and body.file is not None and soon(self.exchange.sock):
+            if (
+                whole
+                and not body.ended
+                and body.file is not None
+                and comes_soon(self.exchange.sock)
+            ):
                 body.read()  # the end mark, which came after [DONE]
             body.close(whole=whole)
         except (HTTPError, OSError, Truncated):
             body.close(whole=False)
 
     def close(self) -> None:
-        """gunicorn calls it at the end of every response, also of one whose caller has gone."""
+        """End it. gunicorn does so after every response, also of one whose caller has gone."""
         if not self.over:
             self.over = True
             self.exchange.cut(Cause.GONE)
@@ -213,19 +228,23 @@ class Stream:
 
 
 class KeptStream(Stream):
-    """A page's answer: it belongs to the record. Saved as it grows, and finished without its reader."""
+    """A page's answer: it belongs to the record.
 
-    save_every, untold = SAVE_PAGE, ""
+    It is saved as it grows, and finished without its reader.
+    """
 
-    def _take(self) -> str:
-        text = super()._take()
-        self.untold += text
+    save_every = SAVE_PAGE
+    unread = ""
+
+    def _take_text(self) -> str:
+        text = super()._take_text()
+        self.unread += text
         return text
 
     def new_text(self) -> str:
-        """What the answer has grown by since the last time."""
-        self._take()
-        text, self.untold = self.untold, ""
+        """Return what the answer has grown by since the last time."""
+        self._take_text()
+        text, self.unread = self.unread, ""
         return text
 
     def close(self) -> None:
@@ -233,7 +252,7 @@ class KeptStream(Stream):
             pass
 
 
-def soon(sock: Any) -> bool:
+def comes_soon(sock: Any) -> bool:
     """Whether something more comes at once."""
     poll = select.poll()
     if sock is not None:

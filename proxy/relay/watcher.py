@@ -1,8 +1,10 @@
-"""One thread a process that ends calls from outside: a caller gone, a silence too long, Stop, a worker that must go.
+"""One thread a process that ends calls from outside.
 
-It only ever shuts a socket down; the thread that owns the call wakes, sees the cause and closes the record. A worker
-notices by itself that a caller has gone only when it next writes, so streams that wait on a silent upstream are looked
-at twice a second. It also beats for the process, and closes what the database would not take when its time came.
+Its causes: a caller gone, a silence too long, Stop, a worker that must go. It only ever shuts a
+socket down; the thread that owns the call wakes, sees the cause and closes the record. A worker
+notices by itself that a caller has gone only when it next writes, so streams that wait on a silent
+upstream are looked at twice a second. The watcher also beats for the process, and closes what the
+database would not take when its time came.
 """
 
 import logging
@@ -19,9 +21,11 @@ from conversations.record import growth, processes
 
 from ..upstreams.client import shut_socket
 from . import metrics
-from .exchange import Cause, Exchange, exchanges, record_outcome, slots, unclosed
+from .causes import Cause
+from .exchange import Exchange, process, write_outcome
 
 TICK = 0.5  # seconds
+LOOK = 1.0  # seconds between two looks at what is open, and at what is to be stopped
 BEAT = 5.0
 GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
@@ -32,76 +36,100 @@ log = logging.getLogger(__name__)
 def start(gunicorn_worker: Any = None) -> None:
     global worker
     worker = gunicorn_worker
-    threading.Thread(target=_run, name="watcher", daemon=True).start()
+    threading.Thread(target=_Watch().run, name="watcher", daemon=True).start()
 
 
-def _run() -> None:
-    beaten = polled = 0.0
-    stopping = None
-    while True:
-        time.sleep(TICK)
-        now = time.monotonic()
-        try:
-            look(now)
-            if worker is not None and not worker.alive:
-                stopping = stopping or now
-                grace = worker.cfg.graceful_timeout
-                if now - stopping > max(grace - 5, grace / 2):
-                    cut_all()
-            if now - polled >= 1.0:
-                polled = now
-                streams = [exchange.streams for exchange in list(exchanges.values())]
-                metrics.look(streams.count(True), streams.count(False), slots.taken)
-                for id in growth.find_stopped(
-                    [id for id, exchange in list(exchanges.items()) if exchange.stoppable]
-                ):
-                    if id in exchanges:
-                        exchanges[id].cut(Cause.STOPPED)
-                close_late()
-            if now - beaten >= BEAT:
-                processes.beat()
-                beaten = now
-        except Error as problem:
-            log.warning("the database is away: %s", type(problem).__name__)
-        except Exception:
-            log.exception("watcher")
-        finally:
-            database.release()
+class _Watch:
+    def __init__(self) -> None:
+        self.beaten = self.looked = 0.0
+        self.stopping: float | None = None  # since when the worker is told to go
+
+    def run(self) -> None:
+        while True:
+            time.sleep(TICK)
+            try:
+                self.tick(time.monotonic())
+            except Error as problem:
+                log.warning("the database is away: %s", type(problem).__name__)
+            except Exception:
+                log.exception("watcher")
+            finally:
+                database.release()
+
+    def tick(self, now: float) -> None:
+        look(now)
+        self.leave_in_time(now)
+        if now - self.looked >= LOOK:
+            self.looked = now
+            count_open()
+            stop_those_asked_to()
+            close_late()
+        if now - self.beaten >= BEAT:
+            processes.beat()
+            self.beaten = now
+
+    def leave_in_time(self, now: float) -> None:
+        """Cut all calls of a worker that is told to go, before it is killed."""
+        if worker is None or worker.alive:
+            return
+        self.stopping = self.stopping or now
+        grace = worker.cfg.graceful_timeout
+        if now - self.stopping > max(grace - 5, grace / 2):
+            cut_all()
 
 
 def look(now: float) -> None:
-    silent: dict[int, Exchange] = {}
+    """Cut the calls whose time is over, and those whose caller has gone."""
+    waiting: dict[int, Exchange] = {}
     poll = select.poll()
-    for exchange in list(exchanges.values()):
-        quiet = now - exchange.since
-        if now - exchange.began > exchange.patience.longest:
-            exchange.cut(Cause.TOO_LONG)
-        elif exchange.writing:
-            if quiet > settings.CLIENT_STALL and exchange.client is not None:
-                shut_socket(exchange.client)  # its write fails, and the response is closed
-        elif quiet > (
-            exchange.patience.silence if exchange.first_byte else exchange.patience.first_byte
-        ):
-            exchange.cut(Cause.SILENT)
-        elif (
-            exchange.cancellable
-            and exchange.client is not None
-            and (fd := exchange.client.fileno()) >= 0
-        ):
+    for exchange in list(process.exchanges.values()):
+        if (fd := watch_time(exchange, now)) >= 0:
             poll.register(fd, GONE)
-            silent[fd] = exchange
-    for fd, _ in poll.poll(0) if silent else ():
-        silent[fd].cut(Cause.GONE)
+            waiting[fd] = exchange
+    for fd, _ in poll.poll(0) if waiting else ():
+        waiting[fd].cut(Cause.GONE)
+
+
+def watch_time(exchange: Exchange, now: float) -> int:
+    """Keep a call's limits. Return the caller's socket if hanging up ends the call, or -1."""
+    patience, quiet = exchange.patience, now - exchange.since
+    sock = exchange.caller.socket
+    if now - exchange.began > patience.longest:
+        exchange.cut(Cause.TOO_LONG)
+    elif exchange.writing:
+        if quiet > settings.CLIENT_STALL and sock is not None:
+            shut_socket(sock)  # its write fails, and the response is closed
+    elif quiet > (patience.silence if exchange.first_byte else patience.first_byte):
+        exchange.cut(Cause.SILENT)
+    elif exchange.caller.cancellable and sock is not None:
+        return sock.fileno()
+    return -1
+
+
+def count_open() -> None:
+    """Set the gauges of /metrics."""
+    streams = [exchange.streams for exchange in list(process.exchanges.values())]
+    open_calls = metrics.OpenCalls(streams.count(True), streams.count(False), process.slots.taken)
+    metrics.set_gauges(open_calls, process.gates)
+
+
+def stop_those_asked_to() -> None:
+    stoppable = [
+        call for call, exchange in list(process.exchanges.items()) if exchange.caller.stoppable
+    ]
+    for call in growth.find_stopped(stoppable):
+        if exchange := process.exchanges.get(call):
+            exchange.cut(Cause.STOPPED)
 
 
 def cut_all() -> None:
-    """This process goes: its calls end now, and say so."""
-    for exchange in list(exchanges.values()):
+    """End the calls of a process that goes; each says so."""
+    for exchange in list(process.exchanges.values()):
         exchange.cut(Cause.INTERRUPTED)
 
 
 def close_late() -> None:
-    """Of calls that ended while the database was away. Raises Error while it still is."""
-    for id, (call, ended) in list(unclosed.items()):
-        record_outcome(call, ended)
-        del unclosed[id]
+    """Close calls that ended while the database was away. Raises Error while it still is."""
+    for call_id, (call, ended) in list(process.unclosed.items()):
+        write_outcome(call, ended)
+        del process.unclosed[call_id]

@@ -18,7 +18,7 @@ from proxy import faults
 from proxy.api.schema import DOCUMENT
 from proxy.faults import OUTSIDE_CALLS, Code, Fault
 from proxy.relay import metrics
-from proxy.relay.exchange import ENDINGS, Cause
+from proxy.relay.causes import ENDINGS, Cause
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAMS_WORDS = "proxy/demo"  # it plays an upstream: its codes are an upstream's

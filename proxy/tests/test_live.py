@@ -87,7 +87,7 @@ def test_what_is_not_let_through_is_answered_with_its_page(hers, settings):  # n
 @asked
 @pytest.mark.parametrize("events", [0, 1, 2])
 def test_an_answer_is_finished_without_its_reader(hers, events):  # noqa: F811
-    before = exchange.slots.taken
+    before = exchange.process.slots.taken
     response = ask(hers, "What is a vector database?")
     pieces = iter(response)
     for _ in range(events):
@@ -96,7 +96,7 @@ def test_an_answer_is_finished_without_its_reader(hers, events):  # noqa: F811
     call = Snapshot.objects.get()
     assert call.status == "ok"
     assert call.reply.text
-    assert exchange.slots.taken == before
+    assert exchange.process.slots.taken == before
 
 
 @asked
@@ -140,14 +140,14 @@ def growing(alice, monkeypatch):  # noqa: F811
 
 
 def test_a_later_page_follows_from_the_record(hers, growing):  # noqa: F811
-    before = exchange.slots.taken
+    before = exchange.process.slots.taken
     events = told(hers.get(f"/c/{growing.conversation}/live/{growing.id}", headers=EVENTS))
     assert events[0][0] == "full"
     assert events[-1][0] == "done"
     assert "".join(html for name, _, html in events if name in ("full", "block")) == markdown.html(
         TEXT
     )
-    assert exchange.slots.taken == before
+    assert exchange.process.slots.taken == before
 
 
 @pytest.mark.parametrize("status", ["ok", "failed", "cancelled", "interrupted"])

@@ -454,7 +454,7 @@ def test_azures_stream_is_openais():
         b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks)
         + b"data: [DONE]\n\n"
     )
-    reply = sse.Reply()
+    reply = sse.StreamedReply()
     reply.feed(raw)
     reply.digest()
     assert (reply.done, reply.bad, reply.finished) == (True, 0, True)
@@ -469,5 +469,5 @@ def test_azures_stream_is_openais():
         ],
         "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
     }
-    assert b"prompt_filter_results" in sse.without_usage(raw)
-    assert b"total_tokens" not in sse.without_usage(raw)
+    assert b"prompt_filter_results" in sse.drop_usage(raw)
+    assert b"total_tokens" not in sse.drop_usage(raw)

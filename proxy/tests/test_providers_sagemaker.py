@@ -506,8 +506,8 @@ def test_an_answer_is_a_completion(wire, kind, answer):
         "total_tokens": 3,
         "estimated": True,
     }
-    streamed = sse.Reply()
-    streamed.feed(sse.as_stream(completion))
+    streamed = sse.StreamedReply()
+    streamed.feed(sse.make_stream(completion))
     streamed.digest()
     assert streamed.completion() == completion | {
         "choices": [{key: value for key, value in choice.items() if key != "logprobs"}]

@@ -51,22 +51,22 @@ def cut(raw: bytes, places: list[int]) -> list[bytes]:
     return [raw[start:end] for start, end in pairwise(edges)]
 
 
-def reply_of(pieces: list[bytes]) -> sse.Reply:
+def reply_of(pieces: list[bytes]) -> sse.StreamedReply:
     """As the relay feeds it: whole events only."""
-    reply, rest = sse.Reply(), b""
+    reply, rest = sse.StreamedReply(), b""
     for piece in pieces:
         rest += piece
-        end = sse.whole(rest)
+        end = sse.length_of_whole(rest)
         reply.feed(rest[:end])
         rest = rest[end:]
-    reply.feed(sse.mended(rest))
+    reply.feed(sse.mend(rest))
     reply.digest()
     return reply
 
 
 @given(completions, st.lists(st.integers(0, 10_000), max_size=20), st.booleans())
 def test_a_stream_amounts_to_the_completion_that_it_was_made_of(completion, places, crlf):
-    raw = sse.as_stream(completion)
+    raw = sse.make_stream(completion)
     raw = raw.replace(b"\n", b"\r\n") if crlf else raw
     reply = reply_of(cut(raw, places))
     assert reply.completion() == completion
@@ -74,20 +74,18 @@ def test_a_stream_amounts_to_the_completion_that_it_was_made_of(completion, plac
     assert reply.finished
     assert (reply.bad, reply.error) == (0, None)
     assert reply.usage == completion["usage"]
-    assert reply.new_text() == completion["choices"][0]["message"]["content"]
-    assert reply.new_text() == ""
+    assert reply.take_text() == completion["choices"][0]["message"]["content"]
+    assert reply.take_text() == ""
 
 
 @given(completions, st.booleans())
 def test_only_events_of_usage_are_dropped(completion, crlf):
-    raw = sse.as_stream(completion)
-    without = sse.without_usage(raw.replace(b"\n", b"\r\n") if crlf else raw).replace(
-        b"\r\n", b"\n"
-    )
+    raw = sse.make_stream(completion)
+    without = sse.drop_usage(raw.replace(b"\n", b"\r\n") if crlf else raw).replace(b"\r\n", b"\n")
     expected = [event for event in events(raw) if event == "[DONE]" or event["choices"]]
     assert list(events(without)) == expected
     assert len(expected) == len(list(events(raw))) - 1
-    assert sse.without_usage(without) == without
+    assert sse.drop_usage(without) == without
 
 
 @pytest.mark.parametrize(
@@ -101,7 +99,7 @@ def test_only_events_of_usage_are_dropped(completion, crlf):
     ],
 )
 def test_what_looks_like_usage_stays(event):
-    assert sse.without_usage(event) == event
+    assert sse.drop_usage(event) == event
 
 
 @pytest.mark.parametrize(
@@ -120,8 +118,8 @@ def test_what_looks_like_usage_stays(event):
 )
 def test_the_end_of_a_stream_is_whole_or_dropped(end, becomes):
     whole = b'data: {"b": 2}\n\n'
-    assert sse.mended(end) == becomes
-    assert sse.mended(whole + end).rstrip(b"\n") == (whole + becomes).rstrip(b"\n")
+    assert sse.mend(end) == becomes
+    assert sse.mend(whole + end).rstrip(b"\n") == (whole + becomes).rstrip(b"\n")
 
 
 @given(
@@ -164,11 +162,11 @@ def body_of(pieces: list[bytes]) -> Body:
 @given(st.binary(max_size=200))
 def test_no_bytes_are_too_odd(raw):
     """A reply never raises; what it cannot read, it counts."""
-    reply = sse.Reply()
+    reply = sse.StreamedReply()
     reply.feed(b"data: " + raw + b"\n\n")
     reply.digest()
-    sse.without_usage(b'"choices": []' + raw)
-    sse.mended(raw)
+    sse.drop_usage(b'"choices": []' + raw)
+    sse.mend(raw)
     assert reply.completion() is None or not reply.bad
 
 
@@ -212,20 +210,20 @@ json = st.recursive(
     )
 )
 def test_no_event_is_too_odd(odd):
-    reply = sse.Reply()
+    reply = sse.StreamedReply()
     for event in odd:
         reply.feed(b"data: %s\n\n" % orjson.dumps(event))
     reply.digest()
-    assert isinstance(reply.new_text(), str)
+    assert isinstance(reply.take_text(), str)
     assert orjson.dumps(reply.completion())
 
 
 def test_text_is_given_away_once():
-    reply = sse.Reply()
+    reply = sse.StreamedReply()
     for text in ("Once ", "upon ", "a time"):
         reply.feed(
             b'data: {"choices": [{"index": 0, "delta": {"content": %s}}]}\n\n' % orjson.dumps(text)
         )
         reply.digest()
-        assert reply.new_text() == text
+        assert reply.take_text() == text
     assert reply.completion()["choices"][0]["message"]["content"] == "Once upon a time"
