@@ -11,7 +11,7 @@ Fault
 ├── the caller's rights and limits (403, 429; permission_error, rate_limit_error)
 │   ├── scope_missing, not_permitted, not_allowed, policy_not_accepted
 │   └── export_limit_reached
-├── the gateway (500 to 503, server_error)
+├── the gateway (500 to 503; server_error, but for answer_not_kept)
 │   ├── overloaded, upstream_full
 │   ├── record_not_writable, answer_not_kept, call_lost, internal_error
 │   └── upstream_missing, upstream_misconfigured, address_barred, credentials_missing
