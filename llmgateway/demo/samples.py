@@ -21,8 +21,10 @@ from conversations.models import Conversation, Snapshot
 from conversations.record import CallRequest, threads
 from conversations.shape import Json
 from proxy import outcome
-from proxy.demo import answers, api
+from proxy.demo import answers, chat
+from proxy.demo.models import CHAT
 from proxy.demo.picture import digest, png
+from proxy.demo.questions import count_tokens
 from proxy.jobs import metadata
 
 FILE = settings.BASE_DIR / "fixtures" / "conversations.json"
@@ -62,11 +64,11 @@ def assess(now: datetime) -> None:
         asked.sent = orjson.dumps(asked.body)
         reply = {"role": "assistant", "content": answers.answer(asked.body["messages"])}
         answer = completed(
-            f"chatcmpl-demo{int(at.timestamp())}", at, api.CHAT.get(asked.model, asked.model), reply
+            f"chatcmpl-demo{int(at.timestamp())}", at, CHAT.get(asked.model, asked.model), reply
         )
-        answer["usage"] = api.counted(
+        answer["usage"] = chat.make_usage(
             *(
-                sum(answers.tokens(threads.searchable_text(each)) for each in said)
+                sum(count_tokens(threads.searchable_text(each)) for each in said)
                 for said in (asked.body["messages"], [reply])
             )
         )
@@ -187,9 +189,9 @@ class Sample:
     ) -> tuple[Json | None, list[Json] | None]:
         """The upstream's JSON, as far as it came, and the pictures in it."""
         complete, created = status == Snapshot.Status.OK, int(turn["opened"].timestamp())
-        served = self.entry.get("served") or api.CHAT.get(asked.model, asked.model)
+        served = self.entry.get("served") or CHAT.get(asked.model, asked.model)
         prompt = sum(
-            4 + answers.tokens(threads.searchable_text(message)) for message in asked.messages
+            4 + count_tokens(threads.searchable_text(message)) for message in asked.messages
         )
         if asked.kind == Snapshot.Kind.IMAGE and complete:
             answer = {
@@ -198,7 +200,7 @@ class Sample:
             }
             return answer, outcome.picture_parts(answer, lambda url: None)
         if asked.kind == Snapshot.Kind.EMBEDDING:
-            used = sum(map(answers.tokens, asked.body["input"]))
+            used = sum(map(count_tokens, asked.body["input"]))
             data = [
                 {"object": "embedding", "index": index}
                 for index, _ in enumerate(asked.body["input"])
@@ -217,8 +219,8 @@ class Sample:
             f"chatcmpl-demo{created}", turn["opened"], served, reply, reason if complete else None
         )
         if complete:
-            answer["usage"] = api.counted(
-                *turn.get("tokens", (3 + prompt, answers.tokens(threads.searchable_text(reply))))
+            answer["usage"] = chat.make_usage(
+                *turn.get("tokens", (3 + prompt, count_tokens(threads.searchable_text(reply))))
             )
         return answer, None
 

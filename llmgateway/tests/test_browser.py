@@ -20,7 +20,7 @@ from conversations.models import Conversation, Snapshot, User
 from conversations.search import index
 from conversations.tests import calls
 from proxy.demo.picture import digest, png
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 from proxy.models import UseCase
 from proxy.tests.conftest import parameters, url_of
 from proxy.tests.gateway import CHAT, Gateway, eventually
@@ -77,8 +77,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[serve]:
-    with serve(pace=0.5) as server:
+def upstream() -> Iterator[DemoServer]:
+    with DemoServer(pace=0.5) as server:
         yield server
 
 

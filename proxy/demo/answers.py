@@ -1,15 +1,16 @@
-"""What the demo upstream says: pleasant, on the subject of the question, the same each time. Pure; no model is behind it.
+"""What the demo upstream says: pleasant, on the subject of the question, the same each time.
 
-The prose is in demo_answers.md beside this file, a section a topic.
+Pure; no model is behind it. The prose is in answers.md beside this file, a section a topic.
 """
 
 import re
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import orjson
+
+from .questions import find_keywords, find_question, find_subject, read_text, remove_triggers
 
 PROSE = {
     name: text.strip("\n")
@@ -20,116 +21,27 @@ PROSE = {
     )
 }
 LANGUAGES = ("german", "french", "spanish", "italian", "japanese")
-TRIGGER = re.compile(  # what each does: proxy.demo.server
-    r"(?<!\S)!(down|silent|slow|stall|cut|400|401|429|500|garbage|html|json|sse|error|nousage|nodone|long|echo)(?:=(\d+(?:\.\d+)?))?(?!\S)"
-)
-# Words that say nothing about a question's subject.
-PLAIN = set(
-    re.findall(
-        r"\w[\w']*",
-        """a an and are as at be been but by can could did do does for from get give got had has have how i if in into is it its just like
-        make may me more my no not of on or our please should show so some such tell than that the their them then there these they this
-        to up us use want was we were what what's when where which who why will with would write you your about explain describe create
-        draft list compare between difference vs versus using short quick simple need help word words sentence now""",
-    )
-)
-# What stands before the subject of a question.
-LEAD = re.compile(
-    r"""^(?:(?:hi|hello|hey|dear)\b[\w\ ]{0,12}[,.!]\s+)?
-    (?:(?:please|kindly|now|ok|so)\b[,\ ]+)*
-    (?:(?:can|could|would|will)\ (?:you|i|we)\ +(?:please\ +)?)?
-    (?:help\ me\ (?:to\ )?)?
-    (?:i\ (?:need|want|would\ like)\ +)?
-    (?:(?:explain|describe|tell\ (?:me|us)(?:\ about)?|write(?:\ me)?|give\ me|make(?:\ me)?|create|show(?:\ me)?|list|draft
-      |compare|summari[sz]e|suggest|translate|what(?:'s|\ is|\ are|\ does|\ do)|how\ many|how\ (?:do|does|can|should|to|is|are)(?:\ (?:i|we|you|one))?
-      |why\ (?:do|does|is|are)|who\ (?:is|are|was))\b)?\ *
-    (?:(?:a|an|the|some|me|my|our|short|quick|brief|few|of|about)\b\ *)*
-    (?:(?:list|table|overview|summary|explanation|example|checklist)s?\ (?:of|for|about)\ +)?
-    (?:(?:\w+\ )?(?:function|script|query|program|class)\ (?:that|which|to|for)\ +)?""",
-    re.I | re.X,
-)
 
 
-def tokens(text: str) -> int:
-    """An estimate: a token for each four bytes of UTF-8, rounded up."""
-    return (len(text.encode(errors="replace")) + 3) // 4
-
-
-def said(content: Any) -> str:
-    """The text of a message's content, be it a string, parts or nothing."""
-    if isinstance(content, list):
-        return "\n".join(
-            str(part.get("text", ""))
-            for part in content
-            if isinstance(part, dict) and part.get("type") == "text"
-        )
-    return content if isinstance(content, str) else ""
-
-
-def asked(messages: list[dict]) -> str:
-    """The last user message's text."""
-    return next(
-        (
-            said(message.get("content"))
-            for message in reversed(messages)
-            if message.get("role") == "user"
-        ),
-        "",
-    )
-
-
-def triggers(text: str) -> dict[str, float | None]:
-    """The words such as !slow or !long=300 in a text, each with its number if it has one."""
-    return {name: float(number) if number else None for name, number in TRIGGER.findall(text)}
-
-
-def pieces(text: str) -> list[str]:
-    """The text cut as a model streams it; joined, the same text."""
+def cut_pieces(text: str) -> list[str]:
+    """Cut the text as a model streams it; joined, the pieces are the same text."""
     return re.findall(r"\s*\S{1,6}|\s+", text)
 
 
-def subject(question: str) -> str:
-    """What the question is about, in at most eight words."""
-    lines = re.sub(r"```.*?(```|$)", " ", question, flags=re.S).strip().splitlines() or [""]
-    first = re.split(r"(?<=[.?!:])\s", lines[0].strip())[0].strip(" .?!:,;\"'")
-    rest = LEAD.sub("", first, count=1)
-    rest = re.split(
-        r" and (?:how|what|why|when|who)\b|, (?:and|but|what|how)\b| (?:do|does|did|can|should) (?:i|we|you)\b",
-        rest,
-        flags=re.I,
-    )[0]
-    rest = re.sub(r"^.*\babout (?:a |an |the |our |my )?", "", rest)
-    if re.match(r"(?:i|we|my|our)\b", rest, re.I):
-        rest = " ".join(keywords(rest))
-    return re.sub(r"\s+works?$", "", " ".join(rest.split()[:8])) or "your question"
-
-
-def keywords(question: str) -> list[str]:
-    """Up to six words that carry the question, in its own order."""
-    return list(
-        dict.fromkeys(
-            word
-            for word in re.findall(r"[^\W\d_][\w'-]{2,}", question)
-            if word.lower() not in PLAIN
-        )
-    )[:6]
-
-
-def filled(text: str, values: dict[str, str]) -> str:
-    """The text with its {names} filled in; other braces stay."""
+def fill(text: str, values: dict[str, str]) -> str:
+    """Return the text with its {names} filled in; other braces stay."""
     return re.sub(r"\{(\w+)\}", lambda name: values.get(name[1], name[0]), text)
 
 
-class Asked:
+class Question:
     """One question, as the composers below need it."""
 
     def __init__(self, messages: list[dict], variant: int) -> None:
-        self.question = TRIGGER.sub(
-            "", asked(messages)[:4000]
-        ).strip()  # enough to see the subject; more costs time
-        self.about, self.words = subject(self.question), keywords(self.question)
+        start = find_question(messages)[:4000]  # enough to see the subject; more costs time
+        self.text = remove_triggers(start).strip()
+        self.about, self.words = find_subject(self.text), find_keywords(self.text)
         self.earlier = "\n".join(
-            said(message.get("content"))
+            read_text(message.get("content"))
             for message in messages
             if message.get("role") == "assistant"
         )
@@ -142,60 +54,58 @@ class Asked:
             "model": PROSE["model"],
         }
         if f"{section}: openings" in PROSE:
-            about["opening"] = filled(self.one_of(f"{section}: openings"), about)
-        return filled(PROSE[section], about | values)
+            about["opening"] = fill(self.choose(f"{section}: openings"), about)
+        return fill(PROSE[section], about | values)
 
-    def one_of(self, section: str) -> str:
+    def choose(self, section: str) -> str:
+        """Return one line of a section: by the question and the variant."""
         options = PROSE[section].splitlines()
-        return options[
-            (sha256(self.question.encode(errors="replace")).digest()[0] + self.variant)
-            % len(options)
-        ]
+        number = sha256(self.text.encode(errors="replace")).digest()[0] + self.variant
+        return options[number % len(options)]
 
 
 def answer(messages: list[dict], variant: int = 0) -> str:
-    """A reply to the whole list; another variant opens in other words."""
-    question = Asked(messages, variant)
+    """Reply to the whole list; another variant opens in other words."""
+    question = Question(messages, variant)
     results: list[str] = []
     for message in reversed(messages):
         if message.get("role") not in ("tool", "function"):
             break
-        results.insert(0, said(message.get("content")).strip()[:600] or "(nothing)")
+        results.insert(0, read_text(message.get("content")).strip()[:600] or "(nothing)")
     if results:
-        return question.prose(
-            "tool", quoted="\n".join("> " + line for line in "\n".join(results).splitlines())
-        )
-    words = question.question.lower()
+        lines = "\n".join(results).splitlines()
+        return question.prose("tool", quoted="\n".join("> " + line for line in lines))
+    words = question.text.lower()
     composed = (compose(question) for pattern, compose in TOPICS if re.search(pattern, words))
-    text = next(filter(None, composed), None) or _general(question)
-    seen = pictures(messages)
-    return f"Thank you, I can see {' and '.join(seen)}.\n\n{text}" if seen else text
+    text = next(filter(None, composed), None) or _compose_general(question)
+    pictures = describe_pictures(messages)
+    return f"Thank you, I can see {' and '.join(pictures)}.\n\n{text}" if pictures else text
 
 
-def pictures(messages: list[dict]) -> list[str]:
-    """Each image part of the last message, in words. Remote pictures are named, never fetched."""
+def describe_pictures(messages: list[dict]) -> list[str]:
+    """Put each image part of the last message in words. Remote pictures are never fetched."""
     content = messages[-1].get("content") if messages else None
-    seen = []
-    for part in content if isinstance(content, list) else []:
-        if isinstance(part, dict) and part.get("type") == "image_url":
-            link = part.get("image_url")
-            url = str(link.get("url", "") if isinstance(link, dict) else link)
-            head, _, data = url.partition(",")
-            if head.startswith("data:"):
-                size = len(data) * 3 // 4 - data[-2:].count("=")
-                seen.append(
-                    f"a picture of {size:,} bytes ({head[5:].partition(';')[0] or 'of no stated type'})"
-                )
-            else:
-                seen.append(
-                    f"a link to a picture at {url.partition('//')[2].partition('/')[0] or 'an unknown place'}"
-                )
-    return seen
+    parts = content if isinstance(content, list) else []
+    return [
+        _describe_picture(part.get("image_url"))
+        for part in parts
+        if isinstance(part, dict) and part.get("type") == "image_url"
+    ]
 
 
-def long(question: str, count: int) -> str:
-    """Exactly this many words, in parts with headings."""
-    lines = filled(PROSE["long"], {"about": subject(question)}).splitlines()
+def _describe_picture(link: object) -> str:
+    url = str(link.get("url", "") if isinstance(link, dict) else link)
+    head, data = url.partition(",")[::2]
+    if head.startswith("data:"):
+        size = len(data) * 3 // 4 - data[-2:].count("=")
+        return f"a picture of {size:,} bytes ({head[5:].partition(';')[0] or 'of no stated type'})"
+    host = url.partition("//")[2].partition("/")[0]
+    return f"a link to a picture at {host or 'an unknown place'}"
+
+
+def write_long(question: str, count: int) -> str:
+    """Write exactly this many words, in parts with headings."""
+    lines = fill(PROSE["long"], {"about": find_subject(question)}).splitlines()
     words: list[str] = []
     for line in range(count):  # every line has a word at least
         if line % 8 == 0:
@@ -206,130 +116,44 @@ def long(question: str, count: int) -> str:
     return " ".join(words[:count]).replace(" \n", "\n").strip()
 
 
-# Tools and structured replies -----------------------------------------------------------------------------------
+# A composer a topic: the first whose pattern matches answers, unless it has nothing to say. -------
 
 
-def tool_for(tools: list[dict], choice: Any, messages: list[dict]) -> dict | None:
-    """The function to call: the one that is forced, else one whose name or description the user's last message touches."""
-    functions = [
-        tool["function"]
-        for tool in tools
-        if isinstance(tool, dict) and isinstance(tool.get("function"), dict)
-    ]
-    if isinstance(choice, dict):
-        name = (choice.get("function") or {}).get("name")
-        return next((function for function in functions if function.get("name") == name), None)
-    if choice == "none" or not functions or messages[-1].get("role") != "user":
-        return None
-    words = {word.lower() for word in re.findall(r"\w+", asked(messages))} - PLAIN
-    for function in functions:
-        named = re.findall(r"[a-z]+|[A-Z][a-z]*", str(function.get("name"))) + re.findall(
-            r"\w{4,}", str(function.get("description", ""))
-        )
-        if words & ({word.lower() for word in named} - PLAIN):
-            return function
-    return functions[0] if choice == "required" else None
+def _compose_from(section: str) -> Callable[[Question], str]:
+    return lambda question: question.prose(section)
 
 
-def example(schema: Any, question: str, name: str = "") -> Any:
-    """A value that fits a JSON schema, with words of the question where it asks for text."""
-    schema = schema if isinstance(schema, dict) else {}
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return next(
-            (value for value in schema["enum"] if str(value).lower() in question.lower()),
-            schema["enum"][0],
-        )
-    for either in ("anyOf", "oneOf"):
-        if schema.get(either):
-            return example(schema[either][0], question, name)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    kind = kind[0] if isinstance(kind, list) else kind
-    number = re.search(r"-?\d+(?:\.\d+)?", question)
-    match kind:
-        case "object":
-            return {
-                key: example(value, question, key)
-                for key, value in (schema.get("properties") or {}).items()
-            }
-        case "array":
-            return [example(schema.get("items"), question, name)]
-        case "integer":
-            return int(float(number[0])) if number else schema.get("minimum", 1)
-        case "number":
-            return float(number[0]) if number else schema.get("minimum", 1.5)
-        case "boolean":
-            return True
-        case "null":
-            return None
-    if schema.get("format") == "date" or "date" in name.lower():
-        dated = re.search(r"\d{4}-\d\d-\d\d", question)
-        return dated[0] if dated else "2026-01-15"
-    place = re.search(r"\b(?:in|at|for|from|to|of) ((?:[A-Z][\w'-]+ ?)+)", question)
-    return place[1].strip() if place else " ".join(keywords(question)[:4]) or "example"
-
-
-# A composer a topic: the first whose pattern matches answers, unless it has nothing to say. ------------------------
-
-
-def _plain(section: str) -> Callable[[Asked], str]:
-    return lambda asked: asked.prose(section)
-
-
-def _title(asked: Asked) -> str:
-    quoted = re.search(r"(?s)[:\n](.+)", asked.question)
-    about = " ".join(keywords(quoted[1] if quoted else asked.question)[:5])
+def _compose_title(question: Question) -> str:
+    quoted = re.search(r"(?s)[:\n](.+)", question.text)
+    about = " ".join(find_keywords(quoted[1] if quoted else question.text)[:5])
     return (about[:1].upper() + about[1:])[:49].strip() or "A short conversation"
 
 
-def _assessment(asked: Asked) -> str:
-    """Of the conversation that stands there as JSON, as far as it could be read: what proxy.jobs.metadata asks for, reckoned from lengths and words."""
-    found = re.findall(r'"role":"(user|assistant)","text":("(?:[^"\\]|\\.)*")', asked.question)
-    said = {
-        who: [str(orjson.loads(text)) for role, text in found if role == who]
-        for who in ("user", "assistant")
-    }
-    about, person, answers = (
-        subject(said["user"][0] if said["user"] else "").strip(" ,"),
-        " ".join(said["user"]).lower(),
-        "\n".join(said["assistant"]),
-    )
-    words, questions = len(answers.split()), len(said["user"])
-    made = next(
-        (
-            name
-            for name, sign in (
-                ("code", "```"),
-                ("a table", "|---"),
-                ("a list", "\n- "),
-                ("a list", "\n1. "),
-            )
-            if sign in answers
-        ),
-        "an explanation",
-    )
-    pleased, displeased = (
-        re.search(r"\b(thanks?|great|perfect|danke|merci|gracias)\b", person),
-        re.search(r"\b(wrong|not what|doesn't|still)\b", person),
-    )
-    language = max(WORDS_OF, key=lambda name: len(re.findall(rf"\b(?:{WORDS_OF[name]})\b", person)))
+def _compose_assessment(question: Question) -> str:
+    """Assess the conversation that stands there as JSON, as far as it could be read.
+
+    It is what proxy.jobs.metadata asks for, reckoned from lengths and words.
+    """
+    found = re.findall(r'"role":"(user|assistant)","text":("(?:[^"\\]|\\.)*")', question.text)
+    questions = [str(orjson.loads(text)) for role, text in found if role == "user"]
+    replies = [str(orjson.loads(text)) for role, text in found if role == "assistant"]
+    about = find_subject(questions[0] if questions else "").strip(" ,")
+    person = " ".join(questions).lower()
+    answers = "\n".join(replies)
+    words = len(answers.split())
     return orjson.dumps(
         {
-            "chat_summary": f"The person asked about {about}"
-            + (
-                f", and went on {questions - 1} times."
-                if questions > 2
-                else ", and went on once."
-                if questions == 2
-                else "."
-            ),
-            "description": f"{questions} messages of a person and {len(said['assistant'])} answers about {about}.",
-            "llm_deliverables": f"{made.capitalize()} of {words} words in all."
+            "chat_summary": f"The person asked about {about}{_further(len(questions))}",
+            "description": f"{len(questions)} messages of a person and {len(replies)} answers "
+            f"about {about}.",
+            "llm_deliverables": f"{_form_of(answers)} of {words} words in all."
             if words
             else "Nothing.",
-            "languages": language,
-            "satisfaction_score": 9 if pleased else 4 if displeased else 7,
+            "languages": max(
+                WORDS_OF,
+                key=lambda name: len(re.findall(rf"\b(?:{WORDS_OF[name]})\b", person)),
+            ),
+            "satisfaction_score": _satisfaction(person),
             "work_related": not re.search(
                 r"\b(horror|birthday|recipe|holiday trip|poem|joke|football|game)\b", person
             ),
@@ -340,39 +164,57 @@ def _assessment(asked: Asked) -> str:
     ).decode()
 
 
-def _greeting(asked: Asked) -> str:
-    return asked.prose("greeting") if len(asked.question.split()) <= 6 else ""
+def _further(questions: int) -> str:
+    if questions < 2:
+        return "."
+    return ", and went on once." if questions == 2 else f", and went on {questions - 1} times."
 
 
-def _thanks(asked: Asked) -> str:
-    return asked.one_of("thanks: openings") if len(asked.question.split()) <= 8 else ""
+def _form_of(answers: str) -> str:
+    for form, sign in (("Code", "```"), ("A table", "|---"), ("A list", "\n- ")):
+        if sign in answers:
+            return form
+    return "A list" if "\n1. " in answers else "An explanation"
 
 
-def _story(asked: Asked) -> str:
+def _satisfaction(person: str) -> int:
+    if re.search(r"\b(thanks?|great|perfect|danke|merci|gracias)\b", person):
+        return 9
+    return 4 if re.search(r"\b(wrong|not what|doesn't|still)\b", person) else 7
+
+
+def _compose_greeting(question: Question) -> str:
+    return question.prose("greeting") if len(question.text.split()) <= 6 else ""
+
+
+def _compose_thanks(question: Question) -> str:
+    return question.choose("thanks: openings") if len(question.text.split()) <= 8 else ""
+
+
+def _compose_story(question: Question) -> str:
     story = PROSE["story"].splitlines()
-    if "another sentence" in asked.question.lower():
-        told = sum(sentence in asked.earlier for sentence in story)
-        return story[told % len(story)] if told else ""
-    if re.search(r"\b(1|one|a single)[ -]sentence\b", asked.question.lower()):
-        return story[asked.variant % len(story)]
+    if "another sentence" in question.text.lower():
+        used = sum(sentence in question.earlier for sentence in story)
+        return story[used % len(story)] if used else ""
+    if re.search(r"\b(1|one|a single)[ -]sentence\b", question.text.lower()):
+        return story[question.variant % len(story)]
     return "\n\n".join(story)
 
 
-def _poem(asked: Asked) -> str:
-    return re.sub(
-        r"(?<=\w[,.])\n(?!\n)", "  \n", asked.prose("poem")
-    )  # Markdown's line break: two blanks
+def _compose_poem(question: Question) -> str:
+    line_break = "  \n"  # as Markdown wants it
+    return re.sub(r"(?<=\w[,.])\n(?!\n)", line_break, question.prose("poem"))
 
 
-def _sum(asked: Asked) -> str:
+def _compose_sum(question: Question) -> str:
     found = re.search(
         r"(-?\d+(?:\.\d+)?)\s*(\+|-|\*|x|/|times|plus|minus|divided by)\s*(-?\d+(?:\.\d+)?)",
-        asked.question.lower(),
+        question.text.lower(),
     )
     if not found:
         return ""
-    one, sign, two = float(found[1]), found[2], float(found[3])
-    match sign:
+    one, two = float(found[1]), float(found[3])
+    match found[2]:
         case "+" | "plus":
             result = one + two
         case "-" | "minus":
@@ -386,16 +228,11 @@ def _sum(asked: Asked) -> str:
     return f"{found[0]} = **{result:,.10g}**"
 
 
-def _code(asked: Asked) -> str:
-    words = asked.question.lower()
-    name = (
-        "_".join(
-            word
-            for word in (re.sub(r"\W", "", word.lower()) for word in asked.words)
-            if not re.match(rf"(?:{CODE})$", word)
-        )[:30].strip("_")
-        or "example"
-    )
+def _compose_code(question: Question) -> str:
+    text = question.text.lower()
+    bare = (re.sub(r"\W", "", word.lower()) for word in question.words)
+    words = [word for word in bare if not re.match(rf"(?:{CODE})$", word)]
+    name = "_".join(words)[:30].strip("_") or "example"
     first, *rest = name.split("_")
     languages = (
         ("sql", r"\bsql|\bquery"),
@@ -403,28 +240,28 @@ def _code(asked: Asked) -> str:
         ("javascript", r"\b(?:java|type)script|\bjs\b|\breact|\bnode"),
     )
     language = next(
-        (language for language, pattern in languages if re.search(pattern, words)), "python"
+        (language for language, pattern in languages if re.search(pattern, text)), "python"
     )
-    code = asked.prose(
+    code = question.prose(
         language, name=name, camel=first + "".join(word.capitalize() for word in rest)
     )
-    return asked.prose("code", language=language, code=code, notes=PROSE[f"{language}: notes"])
+    return question.prose("code", language=language, code=code, notes=PROSE[f"{language}: notes"])
 
 
-def _fault(asked: Asked) -> str:
+def _compose_fault(question: Question) -> str:
     errors = re.findall(
-        r"\b[A-Z]\w*(?:Error|Exception|Warning)\b(?:: [^\n]{1,120})?", asked.question
+        r"\b[A-Z]\w*(?:Error|Exception|Warning)\b(?:: [^\n]{1,120})?", question.text
     )
-    return asked.prose("fault", name=errors[-1] if errors else asked.about)
+    return question.prose("fault", name=errors[-1] if errors else question.about)
 
 
-def _table(asked: Asked) -> str:
+def _compose_table(question: Question) -> str:
     names = [
         word
-        for word in [*asked.words, "Planning", "Delivery", "Review"]
+        for word in [*question.words, "Planning", "Delivery", "Review"]
         if word.lower() not in ("table", "markdown", "columns")
     ]
-    return asked.prose(
+    return question.prose(
         "table",
         **{
             place: name.capitalize()
@@ -433,23 +270,24 @@ def _table(asked: Asked) -> str:
     )
 
 
-def _comparison(asked: Asked) -> str:
+def _compose_comparison(question: Question) -> str:
     found = re.search(
-        r"(?:compare|between)\s+(.+?)\s+(?:and|with|to|against)\s+(.+?)(?:[.?!,:]|\s+(?:for|when|in|on)\b|$)",
-        asked.question,
+        r"(?:compare|between)\s+(.+?)\s+(?:and|with|to|against)\s+(.+?)"
+        r"(?:[.?!,:]|\s+(?:for|when|in|on)\b|$)",
+        question.text,
         re.I,
-    ) or re.search(r"(\S+)\s+(?:vs\.?|versus|or)\s+(\S+?)(?:[.?!,:\s]|$)", asked.question, re.I)
+    ) or re.search(r"(\S+)\s+(?:vs\.?|versus|or)\s+(\S+?)(?:[.?!,:\s]|$)", question.text, re.I)
     if not found:
         return ""
     one, two = (
         " ".join(re.sub(r"^(?:a|an|the)\s+", "", side.strip(), flags=re.I).split()[:5])
         for side in found.groups()
     )
-    return asked.prose("comparison", one=one, two=two)
+    return question.prose("comparison", one=one, two=two)
 
 
-def _summary(asked: Asked) -> str:
-    body = asked.question.partition(":")[2] or asked.question.partition("\n")[2]
+def _compose_summary(question: Question) -> str:
+    body = question.text.partition(":")[2] or question.text.partition("\n")[2]
     sentences = [
         sentence.strip()
         for paragraph in body.split("\n")
@@ -457,29 +295,24 @@ def _summary(asked: Asked) -> str:
         if len(sentence.split()) > 3
     ]
     if sentences:
-        return asked.prose(
+        return question.prose(
             "summary",
             count=str(len(body.split())),
             points="\n".join(f"- {sentence}" for sentence in sentences[:5]),
         )
-    return f"**In short:** {' '.join(asked.earlier.split()[:45])} …" if asked.earlier else ""
+    return f"**In short:** {' '.join(question.earlier.split()[:45])} …" if question.earlier else ""
 
 
-def _translation(asked: Asked) -> str:
+def _compose_translation(question: Question) -> str:
     language = next(
-        (word for word in re.findall(r"\w+", asked.question.lower()) if word in LANGUAGES), "german"
+        (word for word in re.findall(r"\w+", question.text.lower()) if word in LANGUAGES), "german"
     )
-    return asked.prose("translation", language=language.capitalize(), text=PROSE[language])
+    return question.prose("translation", language=language.capitalize(), text=PROSE[language])
 
 
-def _general(asked: Asked) -> str:
-    return asked.prose(
-        "general",
-        extra=next(
-            (word for word in asked.words if word.lower() not in asked.about.lower()),
-            "the key terms",
-        ),
-    )
+def _compose_general(question: Question) -> str:
+    further = (word for word in question.words if word.lower() not in question.about.lower())
+    return question.prose("general", extra=next(further, "the key terms"))
 
 
 WORDS_OF = {
@@ -488,32 +321,37 @@ WORDS_OF = {
     "French": "le|la|les|est|et|une|comment",
     "Spanish": "el|los|las|es|una|cómo|qué",
 }
-CODE = r"python|javascript|typescript|sql|bash|regex|function|script|code|react|shell|query|program|class|method|node"
-TOPICS: list[tuple[str, Callable[[Asked], str]]] = [
-    (r"^assess this conversation\b", _assessment),
+CODE = (
+    "python|javascript|typescript|sql|bash|regex|function|script|code|react|shell|query|program"
+    "|class|method|node"
+)
+TOPICS: list[tuple[str, Callable[[Question], str]]] = [
+    (r"^assess this conversation\b", _compose_assessment),
     (
         r"\btitle\b.*\b(conversation|chat|messages?)\b|\b(conversation|chat|messages?)\b.*\btitle\b",
-        _title,
+        _compose_title,
     ),
-    (r"traceback \(most recent call last\)|\b\w+(error|exception)\b", _fault),
-    (r"horror|another sentence", _story),
-    (r"\b(poem|haiku|limerick|rhyme)\b", _poem),
-    (r"\btranslat\w+|\bin(to)? (german|french|spanish|italian|japanese)\b", _translation),
-    (r"\bsummar\w+|\btl;?dr\b|\bshorter\b", _summary),
+    (r"traceback \(most recent call last\)|\b\w+(error|exception)\b", _compose_fault),
+    (r"horror|another sentence", _compose_story),
+    (r"\b(poem|haiku|limerick|rhyme)\b", _compose_poem),
+    (r"\btranslat\w+|\bin(to)? (german|french|spanish|italian|japanese)\b", _compose_translation),
+    (r"\bsummar\w+|\btl;?dr\b|\bshorter\b", _compose_summary),
     (
-        r"\b(phish\w*|malware|ransomware|password|breach|vulnerab\w+|cve|incident|suspicious|firewall)\b",
-        _plain("security"),
+        r"\b(phish\w*|malware|ransomware|password|breach|vulnerab\w+|cve|incident|suspicious"
+        r"|firewall)\b",
+        _compose_from("security"),
     ),
-    (rf"\b({CODE})\b", _code),
-    (r"\bcompar\w+|\bdifferences?\b|\bvs\.?(\s|$)|\bversus\b", _comparison),
-    (r"\btables?\b", _table),
-    (r"\b(e-?mail|letter|reply to|invitation|memo)\b", _plain("email")),
+    (rf"\b({CODE})\b", _compose_code),
+    (r"\bcompar\w+|\bdifferences?\b|\bvs\.?(\s|$)|\bversus\b", _compose_comparison),
+    (r"\btables?\b", _compose_table),
+    (r"\b(e-?mail|letter|reply to|invitation|memo)\b", _compose_from("email")),
     (
-        r"\b(holiday|vacation|annual leave|parental leave|sick|payroll|remote work|home office|probation|hr)\b",
-        _plain("staff"),
+        r"\b(holiday|vacation|annual leave|parental leave|sick|payroll|remote work|home office"
+        r"|probation|hr)\b",
+        _compose_from("staff"),
     ),
-    (r"\d\s*(\+|-|\*|x|/|times|plus|minus|divided by)\s*-?\d", _sum),
-    (r"\b(list|ideas|steps|checklist|plan|tips|agenda|points)\b", _plain("list")),
-    (r"^\W*(hi|hello|hey|good (morning|afternoon|evening)|hallo)\b", _greeting),
-    (r"\b(thanks|thank you|cheers)\b", _thanks),
+    (r"\d\s*(\+|-|\*|x|/|times|plus|minus|divided by)\s*-?\d", _compose_sum),
+    (r"\b(list|ideas|steps|checklist|plan|tips|agenda|points)\b", _compose_from("list")),
+    (r"^\W*(hi|hello|hey|good (morning|afternoon|evening)|hallo)\b", _compose_greeting),
+    (r"\b(thanks|thank you|cheers)\b", _compose_thanks),
 ]

@@ -14,7 +14,7 @@ from django.db import connection
 
 from conversations.models import Snapshot
 from llmgateway.tests.plugin import MIGRATED
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 from proxy.models import ApiKey
 from proxy.tests import gateway as at
 from proxy.tests.gateway import Gateway, eventually
@@ -98,8 +98,8 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def demo_upstream() -> Iterator[serve]:
-    with serve(pace=0) as upstream:
+def demo_upstream() -> Iterator[DemoServer]:
+    with DemoServer(pace=0) as upstream:
         yield upstream
 
 

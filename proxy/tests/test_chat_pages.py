@@ -12,7 +12,7 @@ from conversations.record import rebuild
 from conversations.tests.calls import assistant, person, turn, user
 from conversations.tests.html import Html, check
 from conversations.tests.unguarded import unguarded
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 from proxy.upstreams import catalogue
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ PICTURE = {
 
 @pytest.fixture(scope="module")
 def server():
-    with serve(pace=0) as server:
+    with DemoServer(pace=0) as server:
         yield server
 
 

@@ -8,7 +8,7 @@ from django.test import Client
 
 from conversations.models import Conversation, Snapshot, User
 from conversations.tests.unguarded import unguarded
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(scope="module")
 def upstream():
-    with serve(pace=0) as server:
+    with DemoServer(pace=0) as server:
         yield server
 
 

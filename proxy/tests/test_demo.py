@@ -18,14 +18,14 @@ from contextlib import closing
 import pytest
 import requests
 
-from proxy.demo import answers, server
+from proxy.demo import questions, server
 
 QUESTION = "What is a vector database?"
 
 
 @pytest.fixture(scope="module")
 def upstream():
-    with server.serve(pace=0) as upstream:
+    with server.DemoServer(pace=0) as upstream:
         yield upstream
 
 
@@ -378,7 +378,7 @@ def test_bad_requests_are_refused_in_openais_shape(upstream, more, status, param
     ],
 )
 def test_wrong_bodies_methods_and_places(method, path, data, status):
-    with server.serve(pace=0) as upstream:
+    with server.DemoServer(pace=0) as upstream:
         upstream.upstream.record = False  # as `make run` has it
         reply = requests.request(method, upstream.url + path, data=data, timeout=5)
         assert upstream.seen == []
@@ -703,7 +703,7 @@ def test_slow_waits_so_long(upstream):
 
 
 def test_every_trigger_is_documented():
-    words = re.findall(r"\(([a-z0-9|]+)\)", answers.TRIGGER.pattern)[0].split("|")
+    words = re.findall(r"\(([a-z0-9|]+)\)", questions.TRIGGER.pattern)[0].split("|")
     assert len(words) == 18
     for word in words:
         assert re.search(rf"!{word}\s\s", server.__doc__), word
@@ -736,7 +736,7 @@ def test_it_tells_what_it_was_sent(upstream):
 @pytest.mark.parametrize("word", ["!stall", "!silent", "!slow=60", "!long"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_it_sees_the_client_leave(word, stream):
-    with server.serve(pace=1) as upstream:
+    with server.DemoServer(pace=1) as upstream:
         client = socket.create_connection(("127.0.0.1", upstream.port))
         body = json.dumps(
             {
@@ -845,7 +845,7 @@ def test_no_http_is_refused(upstream, sent):
 
 
 def test_it_is_paced_like_a_model():
-    with server.serve(pace=1) as upstream:
+    with server.DemoServer(pace=1) as upstream:
         began = time.monotonic()
         chunks = events(ask(upstream, stream=True, max_tokens=40))
         assert time.monotonic() - began > 0.3 + 40 / 60
@@ -925,7 +925,7 @@ def test_its_own_process_says_where_it_listens_records_and_stops(process):
 
 
 def test_a_taken_port_is_one_line(process):
-    with server.serve(pace=0) as upstream:
+    with server.DemoServer(pace=0) as upstream:
         child = process("--port", str(upstream.port))
         assert child.communicate(timeout=5) == (
             "",
@@ -933,7 +933,7 @@ def test_a_taken_port_is_one_line(process):
         )
         assert child.returncode == 1
         with pytest.raises(OSError, match="address already in use"):
-            server.serve(port=upstream.port)
+            server.DemoServer(port=upstream.port)
 
 
 def test_it_needs_no_django():

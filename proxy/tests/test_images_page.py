@@ -15,7 +15,7 @@ from conversations.record import CallRequest, rebuild
 from conversations.tests.calls import person, turn, user
 from conversations.tests.html import Html, check
 from proxy import user_token
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 from proxy.pages import image_asking, images
 from proxy.upstreams import catalogue
 
@@ -26,7 +26,7 @@ SMALL = "dall-e-2 256x256"
 
 @pytest.fixture(scope="module")
 def server():
-    with serve(pace=0) as server:
+    with DemoServer(pace=0) as server:
         yield server
 
 

@@ -362,7 +362,7 @@ def test_the_demo_model_assesses_soundly(settings, hers):
         root=hers.id,
         model="gpt-4o",
     )
-    with server.serve(pace=0) as upstream:
+    with server.DemoServer(pace=0) as upstream:
         settings.LLM_ENDPOINT = f"{upstream.url}/v1/chat/completions"
         answer = check(str(hers.id))
     assert answer.status_code == 200, answer.content

@@ -6,14 +6,14 @@ from django.test import Client
 from conversations.models import Conversation, Snapshot, UsagePolicy
 from conversations.tests.calls import person, turn, user
 from conversations.tests.html import Html, check
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def sent(settings):
-    with serve(pace=0) as server:
+    with DemoServer(pace=0) as server:
         settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
         yield lambda: [seen for seen in server.seen if seen["path"].endswith("/chat/completions")]
 

@@ -13,7 +13,7 @@ from conversations.models import Snapshot, User
 from llmgateway.wsgi import application
 from proxy.api import authentication, urls_api, urls_v1
 from proxy.api.schema import DOCUMENT
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ schema = schemathesis.openapi.from_wsgi("/api/schema/", application)
 
 @pytest.fixture(scope="module")
 def upstream():
-    with serve(pace=0) as server:
+    with DemoServer(pace=0) as server:
         yield server
 
 

@@ -12,7 +12,7 @@ from conversations.tests.calls import ask as begin
 from conversations.tests.calls import person, turn, user
 from proxy import tasks
 from proxy.api import authentication
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 from proxy.jobs import titles
 from proxy.models import ApiKey
 from proxy.tests.wire import Wire, json_reply
@@ -23,7 +23,7 @@ FIRST_WORDS = "How do I rotate the signing keys of our webhooks?"
 
 @pytest.fixture(scope="module")
 def server():
-    with serve(pace=0) as server:
+    with DemoServer(pace=0) as server:
         yield server
 
 

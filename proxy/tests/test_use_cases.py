@@ -9,7 +9,7 @@ from conversations.record import rebuild
 from conversations.search import index
 from conversations.tests.calls import assistant, person, turn, user
 from conversations.tests.html import Html, check
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 from proxy.models import UseCase, use_case
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +18,7 @@ PROMPT = "You are a marmot. Whistle at eagles."
 
 @pytest.fixture(scope="module")
 def server():
-    with serve(pace=0) as server:
+    with DemoServer(pace=0) as server:
         yield server
 
 

@@ -10,7 +10,7 @@ from conversations.models import Snapshot
 from conversations.tests.calls import person
 from conversations.tests.html import Html, check
 from proxy import faults, user_token
-from proxy.demo.server import serve
+from proxy.demo.server import DemoServer
 from proxy.models import Model, Route, Upstream
 from proxy.upstreams import client, routing
 
@@ -22,7 +22,7 @@ OURS = "Bearer sk-gateway"
 
 @pytest.fixture(scope="module")
 def server():
-    with serve(pace=0) as server:
+    with DemoServer(pace=0) as server:
         yield server
 
 
