@@ -1,6 +1,7 @@
-"""What each kind of upstream has: pure translation between OpenAI's API, which callers speak, and an upstream's own.
+"""What each kind of upstream has: pure translation between OpenAI's API and the upstream's own.
 
-A kind is a module of plain functions. The relay and what routes calls ask it; proxy.upstreams.client sends what it made.
+Callers speak OpenAI's. A kind is a module of plain functions: routing has its request made by it,
+proxy.upstreams.client sends that, and the relay has the reply read by it.
 """
 
 from collections.abc import Mapping
@@ -17,13 +18,12 @@ from conversations.shape import Json
 
 from .. import faults
 
-Form = list[
-    tuple[str, Any]
-]  # a multipart body: names with a text, or with (file name, bytes, content type)
+# A multipart body: names with a text, or with (file name, bytes, content type).
+Form = list[tuple[str, Any]]
 
 
 class Endpoint(StrEnum):
-    """What may be asked of an upstream, named by OpenAI's paths."""
+    """A service of an upstream, named by OpenAI's path."""
 
     CHAT = "chat/completions"
     IMAGES = "images/generations"
@@ -38,16 +38,19 @@ class Target:
     kind: str
     base_url: str
     label: str = ""  # the provider's name in records
-    credential: str = field(
-        default="", repr=False
-    )  # as its kind wants it; empty or "none": there is none
-    model: str = ""  # the upstream's name for it; empty: whatever the caller calls it
-    urls: Mapping[Endpoint, str] = field(
-        default_factory=dict, hash=False
-    )  # whole addresses, where they do not derive from base_url
+    # As its kind wants it; empty or "none": there is none.
+    credential: str = field(default="", repr=False)
+    model: str = ""  # the upstream's name for it; empty: the caller's
+    # Full addresses, where they do not derive from base_url.
+    urls: Mapping[Endpoint, str] = field(default_factory=dict, hash=False)
     content_type: str = "application/json"
     api_version: str = ""  # azure
     region: str = ""  # sagemaker, where the host does not name it
+
+    @property
+    def secret(self) -> str:
+        """The credential; empty where there is none."""
+        return "" if self.credential.lower() == "none" else self.credential
 
 
 @dataclass(frozen=True)
@@ -63,23 +66,28 @@ class Kind(Protocol):
     """A module of this folder."""
 
     LABEL: str  # in the admin
-    STREAMS: bool  # whether it can answer in server-sent events; they are OpenAI's then
+    STREAMS: bool  # whether it can answer in server-sent events, which are OpenAI's then
     SERVES: frozenset[Endpoint]
 
     def request(self, target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
-        """A POST. Asks for no stream where it cannot stream. Raises Fault, naming the parameter, where something cannot be said in the
-        upstream's words: nothing is dropped silently."""
+        """Make a POST, of no stream where the upstream cannot stream.
+
+        Raises Fault, naming the parameter, where the upstream has no word for it: nothing is
+        dropped silently.
+        """
 
     def reply(self, endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
-        """The JSON that OpenAI would answer, `choices` or `data` in it; `answer` itself where it is that already. Raises Fault where it
-        is no answer."""
+        """Return the JSON that OpenAI would answer, with `choices` or `data` in it.
+
+        It is `answer` itself where that is OpenAI's already. Raises Fault where it is no answer.
+        """
 
     def error(self, status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:
-        """The status that a reply other than 200 amounts to, and OpenAI's error object."""
+        """Return the status that a reply other than 200 amounts to, and OpenAI's error object."""
 
 
-def our_headers(content_type: str, **more: str) -> dict[str, str]:
-    """Headers: nothing of the caller's travels."""
+def make_headers(content_type: str, **more: str) -> dict[str, str]:
+    """Make our own headers: nothing of the caller's travels."""
     return {
         "Accept-Encoding": "identity",
         "User-Agent": "llm-gateway",
@@ -87,12 +95,8 @@ def our_headers(content_type: str, **more: str) -> dict[str, str]:
     } | more
 
 
-def secret(target: Target) -> str:
-    return "" if target.credential.lower() == "none" else target.credential
-
-
-def renamed(body: Json | Form, model: str) -> Json | Form:
-    """The same, asked of the model by the upstream's name for it."""
+def rename_model(body: Json | Form, model: str) -> Json | Form:
+    """Return the body with the upstream's name for the model; the same where that is empty."""
     if not model:
         return body
     if isinstance(body, dict):
@@ -100,30 +104,28 @@ def renamed(body: Json | Form, model: str) -> Json | Form:
     return [part for part in body if part[0] != "model"] + [("model", model)]
 
 
-def model_of(body: Json | Form) -> str:
-    return str(
-        body["model"]
-        if isinstance(body, dict)
-        else next((value for name, value in body if name == "model"), "")
-    )
+def read_model(body: Json | Form) -> str:
+    if isinstance(body, dict):
+        return str(body["model"])
+    return str(next((value for name, value in body if name == "model"), ""))
 
 
-def step(name: str) -> str:
-    """One step of a path. Raises Fault for a name that would be no step of its own."""
+def quote_step(name: str) -> str:
+    """Escape one step of a path. Raises Fault for a name that would be no step of its own."""
     if name in ("", ".", ".."):
         raise faults.model_not_found("There is no such model.")
     return quote(name, safe="")
 
 
-def encoded(body: Json | Form, content_type: str) -> tuple[bytes, str]:
-    """The bytes, and their content type: the one given if they are JSON."""
+def encode_body(body: Json | Form, content_type: str) -> tuple[bytes, str]:
+    """Return the bytes, and their content type: the one given if they are JSON."""
     if isinstance(body, dict):
         return orjson.dumps(body), content_type
-    return encode_multipart_formdata(body, boundary_of(body))
+    return encode_multipart_formdata(body, make_boundary(body))
 
 
-def boundary_of(parts: Form) -> str:
-    """No part can hold it, for it is made of all of them; and a retry of the same is the same bytes."""
+def make_boundary(parts: Form) -> str:
+    """Hash all parts: none of them can hold it, and a retry of the same is the same bytes."""
     digest = sha256()
     for name, value in parts:
         for piece in (name, *(value if isinstance(value, tuple) else (value,))):

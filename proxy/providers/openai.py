@@ -1,7 +1,8 @@
 """OpenAI itself, and what speaks its API: vLLM, llama.cpp, Ollama, LiteLLM, this gateway.
 
-`base_url` is the API's root, or the whole address of chat completions; the credential is the whole Authorization header.
-Everything passes as it came, also what only one of these servers knows.
+`base_url` is the API's root, or the full address of chat completions; the credential is the value
+of the Authorization header. Everything passes as it came, also what only one of these servers
+knows.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import orjson
 from conversations.shape import Json
 
 from .. import faults
-from .base import Endpoint, Form, Sent, Target, encoded, our_headers, renamed, secret
+from .base import Endpoint, Form, Sent, Target, encode_body, make_headers, rename_model
 
 LABEL = "OpenAI, or any server that speaks its API"
 STREAMS = True
@@ -20,12 +21,12 @@ SERVES = frozenset(Endpoint)
 
 
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
-    data, content_type = encoded(renamed(body, target.model), target.content_type)
-    authorization = {"Authorization": value} if (value := secret(target)) else {}
-    return Sent(url(target, endpoint), our_headers(content_type, **authorization), data)
+    data, content_type = encode_body(rename_model(body, target.model), target.content_type)
+    authorization = {"Authorization": target.secret} if target.secret else {}
+    return Sent(find_url(target, endpoint), make_headers(content_type, **authorization), data)
 
 
-def url(target: Target, endpoint: Endpoint) -> str:
+def find_url(target: Target, endpoint: Endpoint) -> str:
     root = target.base_url.removesuffix("/").removesuffix(f"/{Endpoint.CHAT}")
     return target.urls.get(endpoint) or f"{root}/{endpoint}"
 
@@ -41,20 +42,24 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
 
 
 def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:
-    """OpenAI's shape, or that of what stands before it: {"message"}, {"detail"}. Of any other error the status alone speaks."""
+    """Read OpenAI's shape, or that of a proxy before it: {"message"}, {"detail"}.
+
+    Any other error is told by its status alone.
+    """
     try:
         answer = orjson.loads(data)
     except ValueError:
         answer = None
-    found = (answer.get("error") or answer) if isinstance(answer, dict) else {}
-    said = found if isinstance(found, dict) else {"message": found}
-    message = said.get("message") or said.get("Message") or said.get("detail")
-    kind, param, code = (
-        str(said[name])[:200] if said.get(name) else None for name in ("type", "param", "code")
-    )
+    problem = (answer.get("error") or answer) if isinstance(answer, dict) else {}
+    fields = problem if isinstance(problem, dict) else {"message": problem}
+    message = fields.get("message") or fields.get("Message") or fields.get("detail")
     return status, {
         "message": str(message or f"The model's server answered {status}.")[:2000],
-        "type": kind,
-        "param": param,
-        "code": code,
+        "type": _short(fields.get("type")),
+        "param": _short(fields.get("param")),
+        "code": _short(fields.get("code")),
     }
+
+
+def _short(value: Any) -> str | None:
+    return str(value)[:200] if value else None

@@ -1,8 +1,9 @@
-"""Amazon SageMaker's runtime: a chat model behind an endpoint, which reads a list of messages and writes one answer.
+"""Amazon SageMaker's runtime: a chat model that reads a list of messages and writes one answer.
 
-`base_url` is https://runtime.sagemaker.<region>.amazonaws.com, whose endpoint is the model, or the whole address of one's
-invocations. The credential is `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, or with `:SESSION_TOKEN`. The model is asked for text with a few
-parameters; it cannot stream, counts no tokens and does not say why it stopped.
+`base_url` is https://runtime.sagemaker.<region>.amazonaws.com, whose endpoint is the model, or the
+full address of the invocations of one. The credential is `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, or with
+`:SESSION_TOKEN`. The model is asked for text with a few parameters; it cannot stream, counts no
+tokens and does not say why it stopped.
 """
 
 import re
@@ -20,18 +21,15 @@ from conversations.shape import Json
 
 from .. import faults, outcome
 from . import openai, sigv4
-from .base import Endpoint, Form, Sent, Target, model_of, our_headers, secret, step
+from .base import Endpoint, Form, Sent, Target, make_headers, quote_step, read_model
 
 LABEL = "Amazon SageMaker's runtime, signed"
 STREAMS = False
 SERVES = frozenset({Endpoint.CHAT})
 
-DEFAULTS = {
-    "max_new_tokens": 512,
-    "top_p": 0.9,
-    "temperature": 0.6,
-}  # where the caller says nothing; the containers' own stop after a few words
-PARAMETERS = {  # OpenAI's, or the containers' own → how the containers call them
+# Where the caller says nothing; the containers' own defaults stop after a few words.
+DEFAULTS = {"max_new_tokens": 512, "top_p": 0.9, "temperature": 0.6}
+PARAMETERS = {  # OpenAI's names and the containers' own → the containers' names
     "max_tokens": "max_new_tokens",
     "max_completion_tokens": "max_new_tokens",
     "max_new_tokens": "max_new_tokens",
@@ -42,7 +40,7 @@ PARAMETERS = {  # OpenAI's, or the containers' own → how the containers call t
     "seed": "seed",
     "repetition_penalty": "repetition_penalty",
 }
-LABELS = {
+IGNORED = {  # they change no answer
     "model",
     "messages",
     "stream",
@@ -51,8 +49,8 @@ LABELS = {
     "safety_identifier",
     "metadata",
     "prompt_cache_key",
-}  # they change no answer
-NEUTRAL = {  # what is so anyway
+}
+NEUTRAL = {  # values that ask for what happens anyway
     "n": 1,
     "presence_penalty": 0,
     "frequency_penalty": 0,
@@ -63,15 +61,10 @@ NEUTRAL = {  # what is so anyway
     "modalities": ["text"],
 }
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-PAST = {
-    "role",
-    "content",
-    "annotations",
-    "reasoning",
-    "reasoning_content",
-}  # fields of a message that are said, or are comments on what was
+# Fields of a message that the model reads, or that only comment on an earlier answer.
+MESSAGE_FIELDS = {"role", "content", "annotations", "reasoning", "reasoning_content"}
 
-MEANT = {  # AWS's errors that may come as 400
+STATUSES = {  # of AWS's errors that may come as 400
     "ThrottlingException": 429,
     "AccessDeniedException": 403,
     "NotAuthorized": 403,
@@ -86,29 +79,18 @@ MEANT = {  # AWS's errors that may come as 400
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     address = target.base_url.rstrip("/")
     if not address.endswith("/invocations"):
-        address += f"/endpoints/{step(target.model or model_of(body))}/invocations"
-    headers = our_headers(
+        address += f"/endpoints/{quote_step(target.model or read_model(body))}/invocations"
+    headers = make_headers(
         target.content_type, **{"X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true"}
     )
-    data, now = orjson.dumps(inputs(body)), datetime.now(UTC)
-    return Sent(
-        address,
-        sigv4.signed(
-            "POST",
-            address,
-            headers,
-            data,
-            keys(target),
-            region=region(target),
-            service="sagemaker",
-            now=now,
-        ),
-        data,
-    )
+    data, now = orjson.dumps(make_inputs(body)), datetime.now(UTC)
+    keys, scope = read_keys(target), sigv4.Scope(find_region(target), "sagemaker", now)
+    unsigned = sigv4.Unsigned("POST", address, headers, data)
+    return Sent(address, sigv4.sign(unsigned, keys, scope), data)
 
 
-def keys(target: Target) -> sigv4.Keys:
-    parts = secret(target).split(":", 2)
+def read_keys(target: Target) -> sigv4.Keys:
+    parts = target.secret.split(":", 2)
     if len(parts) < 2 or not all(parts):
         raise faults.credentials_missing(
             "The gateway has no AWS keys for this model: ACCESS_KEY_ID:SECRET_ACCESS_KEY."
@@ -116,41 +98,39 @@ def keys(target: Target) -> sigv4.Keys:
     return sigv4.Keys(*parts)
 
 
-def region(target: Target) -> str:
-    named = re.search(
-        r"runtime(-fips)?\.sagemaker\.([a-z0-9-]+)\.", urlsplit(target.base_url).hostname or ""
-    )
-    if not (found := target.region or (named[2] if named else "")):
+def find_region(target: Target) -> str:
+    host = urlsplit(target.base_url).hostname or ""
+    in_host = re.search(r"runtime(-fips)?\.sagemaker\.([a-z0-9-]+)\.", host)
+    region = target.region or (in_host[2] if in_host else "")
+    if not region:
         raise faults.upstream_misconfigured("The gateway does not know this model's AWS region.")
-    return found
+    return region
 
 
-def inputs(body: Json | Form) -> Json:
-    """What the container reads. Raises Fault for whatever it has no words for."""
+def make_inputs(body: Json | Form) -> Json:
+    """Return what the container reads. Raises Fault for anything it has no word for."""
     if not isinstance(body, dict):
         raise faults.unsupported_parameter(None, "This model reads no forms.")
     parameters: Json = dict(DEFAULTS)
     for name, value in body.items():
-        if name in LABELS or is_empty(value) or (name in NEUTRAL and value == NEUTRAL[name]):
+        if name in IGNORED or is_empty(value) or (name in NEUTRAL and value == NEUTRAL[name]):
             continue
         if name not in PARAMETERS:
             raise faults.unsupported_parameter(name, f"This model knows no `{name}`.")
-        parameters[PARAMETERS[name]] = (
-            [value] if name == "stop" and isinstance(value, str) else value
-        )
-    return {
-        "inputs": [[said(message, f"messages[{i}]") for i, message in enumerate(body["messages"])]],
-        "parameters": parameters,
-    }
+        is_one_stop = name == "stop" and isinstance(value, str)
+        parameters[PARAMETERS[name]] = [value] if is_one_stop else value
+    messages = [make_message(said, f"messages[{n}]") for n, said in enumerate(body["messages"])]
+    return {"inputs": [messages], "parameters": parameters}
 
 
-def said(message: Json, where: str) -> Json:
+def make_message(message: Json, where: str) -> Json:
+    """Return a message of text alone; `where` is the parameter that a Fault names."""
     if message["role"] not in ROLES:
         raise faults.unsupported_parameter(
             f"{where}.role", f"This model knows no role `{message['role']}`."
         )
     for name, value in message.items():
-        if name not in PAST and not is_empty(value):
+        if name not in MESSAGE_FIELDS and not is_empty(value):
             raise faults.unsupported_parameter(
                 f"{where}.{name}", f"This model knows no `{name}` in a message."
             )
@@ -166,13 +146,16 @@ def said(message: Json, where: str) -> Json:
 
 
 def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
-    """[{"generation": {"role", "content"}}], or less wrapped: one object, the text alone, `generated_text`."""
-    found = answer[0] if isinstance(answer, list) and answer else answer
-    found = found if isinstance(found, dict) else {}
-    text = found.get("generation", found.get("generated_text"))
+    """Read [{"generation": {"role", "content"}}], or a less nested form of it.
+
+    That is one object, the text alone in it, or `generated_text`.
+    """
+    first = answer[0] if isinstance(answer, list) and answer else answer
+    fields = first if isinstance(first, dict) else {}
+    text = fields.get("generation", fields.get("generated_text"))
     text = text.get("content") if isinstance(text, dict) else text
     if not isinstance(text, str):
-        if problem := found.get("errorMessage"):  # a Lambda that failed, at 200
+        if problem := fields.get("errorMessage"):  # a Lambda that failed, at 200
             raise faults.upstream_failed(str(problem)[:2000])
         raise faults.empty_answer()
     assert isinstance(body, dict)
@@ -181,22 +164,23 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
         "id": f"chatcmpl-{uuid_utils.uuid7().hex}",
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": model_of(body),
+        "model": read_model(body),
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
         "usage": outcome.estimate_usage(body["messages"], [message]),
     }
 
 
 def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:
-    """AWS's own, and those of the model's container, which come inside a 424."""
-    _, found = openai.error(status, headers, data)
-    found["code"] = headers.get("x-amzn-errortype", "").partition(":")[0][:200] or found["code"]
-    if found["code"] in MEANT:
-        return MEANT[found["code"]], found
+    """Read AWS's own errors, and those of the model's container, which come inside a 424."""
+    _, problem = openai.error(status, headers, data)
+    code = headers.get("x-amzn-errortype", "").partition(":")[0][:200] or problem["code"]
+    problem["code"] = code
+    if code in STATUSES:
+        return STATUSES[code], problem
     try:
         answer = orjson.loads(data)
-        inner, words = answer["OriginalStatusCode"], answer.get("OriginalMessage")
+        inner, message = answer["OriginalStatusCode"], answer.get("OriginalMessage")
     except (ValueError, KeyError, TypeError):
-        return status, found
-    found["message"] = str(words or found["message"])[:2000]
-    return inner if type(inner) is int and 400 <= inner < 600 else status, found
+        return status, problem
+    problem["message"] = str(message or problem["message"])[:2000]
+    return inner if type(inner) is int and 400 <= inner < 600 else status, problem

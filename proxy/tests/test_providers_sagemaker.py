@@ -107,16 +107,8 @@ PUBLISHED = [  # AWS's own test suite and documentation: of requests at THEN wit
 def test_published_signatures(method, host, target, content_type, body, service, signature):
     given = {"Content-Type": content_type} if content_type else {}
     keys = sigv4.Keys(*aws.CREDENTIAL.split(":"))
-    ours = sigv4.signed(
-        method,
-        f"https://{host}{target}",
-        given,
-        body,
-        keys,
-        region="us-east-1",
-        service=service,
-        now=THEN,
-    )
+    unsigned = sigv4.Unsigned(method, f"https://{host}{target}", given, body)
+    ours = sigv4.sign(unsigned, keys, sigv4.Scope("us-east-1", service, THEN))
     names = "content-type;host;x-amz-date" if content_type else "host;x-amz-date"
     claim = f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/{service}/aws4_request, SignedHeaders={names}, Signature={signature}"
     assert ours == given | {"Host": host, "X-Amz-Date": "20150830T123600Z", "Authorization": claim}
@@ -202,12 +194,8 @@ def test_an_endpoint_has_the_address_and_the_proof_that_boto3_gives_it(
     url = find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, QUESTION).url
     assert url == f"https://{HOST}/endpoints/{escaped}/invocations"
     keys = sigv4.Keys(*credential.split(":"))
-    assert (
-        sigv4.signed(
-            "POST", url, given, SPOKEN, keys, region="eu-west-1", service="sagemaker", now=THEN
-        )
-        == theirs
-    )
+    scope = sigv4.Scope("eu-west-1", "sagemaker", THEN)
+    assert sigv4.sign(sigv4.Unsigned("POST", url, given, SPOKEN), keys, scope) == theirs
 
     wire.answer = aws.runtime("So.")
     status, answer, _ = asked(runtime(wire, credential=credential, model=name))

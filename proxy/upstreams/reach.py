@@ -25,7 +25,7 @@ def test_upstream(route: Route) -> str:
         fields = {name: value for name, value in sent.headers.items() if name != "Content-Type"}
         return listed(client.fetch_json(address_of_models(sent.url), fields))
     with client.send(
-        "GET", route.target.base_url, base.our_headers("application/json"), timeout=5
+        "GET", route.target.base_url, base.make_headers("application/json"), timeout=5
     ) as reply:
         return f"It answers, with status {reply.status_code} to a plain request. Whether it takes the credential, a call will tell."
 
