@@ -42,7 +42,7 @@ def read(request) -> str:
 def require_token(request, way: Way) -> str:
     """What a call takes along: the person's token, or none where the gateway's own credentials serve. Where LLM_ENDPOINT has neither, the call
     goes to the other places of its model. Raises Fault where there are none."""
-    if not settings.ALLOW_USER_TOKENS or not client.may_take_token(way.address_of_environment):
+    if not settings.ALLOW_USER_TOKENS or not client.may_take_token(way.environment_url):
         return ""
     token = read(request)
     if not token and not settings.LLM_API_AUTHORIZATION and not way.leave_out(ENVIRONMENT):

@@ -193,7 +193,7 @@ def test_each_upstream_is_asked_and_the_dead_one_named(gateway):
 def test_upstreams_that_the_admin_lists(gateway):
     Upstream.objects.create(name="second", base_url=f"{gateway.url}/v1")
     Upstream.objects.create(name="off", base_url="http://127.0.0.1:9/v1", enabled=False)
-    assert said(0)["upstream second", "It answers, and lists 0 models."] == ("ok", "")
+    assert said(0)["upstream second", "The server answers and lists 0 models."] == ("ok", "")
     Upstream.objects.create(name="third", base_url="http://127.0.0.1:9/v1")
     Upstream.objects.create(name="fourth", base_url=f"{gateway.url}/v1", secret="PATH")
     assert troubles(1).keys() == {("upstream third", "FAIL"), ("upstream fourth", "FAIL")}

@@ -148,11 +148,11 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
         begun = begin(send(exchange, route))
     except Exception as problem:
         fault = exchange.hide_token(as_fault(problem))
-        route.gate.judge(judge_upstream(exchange, fault))
+        route.gate.judge(healthy=judge_upstream(exchange, fault))
         exchange.leave()
         exchange.note_try(route, started, fault)
         raise fault from None
-    route.gate.judge(well=True)
+    route.gate.judge(healthy=True)
     exchange.note_try(route, started)
     return begun
 

@@ -119,7 +119,7 @@ class Exchange:
     def leave(self) -> None:
         if placed := self.placed:
             self.placed = None
-            placed.gate.give()
+            placed.gate.give_back()
 
     def note_try(self, route: Route, started: datetime, fault: Fault | None = None) -> None:
         """Keep how a try went. A call whose first try went well keeps none."""

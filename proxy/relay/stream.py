@@ -213,9 +213,9 @@ class Stream:
                 and comes_soon(self.exchange.sock)
             ):
                 body.read()  # the end mark, which came after [DONE]
-            body.close(whole=whole)
+            body.close(complete=whole)
         except (HTTPError, OSError, Truncated):
-            body.close(whole=False)
+            body.close(complete=False)
 
     def close(self) -> None:
         """End it. gunicorn does so after every response, also of one whose caller has gone."""

@@ -93,7 +93,7 @@ def test_the_first_page(hers):
     html = Html(hers.get("/"))
     check(html)
     assert [option["value"] for option in html.all("option") if not option["value"].isdigit()] == [
-        model["id"] for model in catalogue.of_environment()
+        model["id"] for model in catalogue.list_environment_models()
     ]
     assert "What would you like to ask?" in html.words
     assert "Logged and reviewed" in html.words

@@ -415,22 +415,22 @@ def test_a_breaker(monkeypatch, settings):
     settings.UPSTREAM_PAUSE = 10
     one = gate.Gate()
     for _ in range(gate.FAILURES - 1):
-        one.judge(False)
-    one.judge(None)
+        one.judge(healthy=False)
+    one.judge(healthy=None)
     assert (one.state, one.admits()) == ("closed", True)
-    one.judge(False)
+    one.judge(healthy=False)
     assert (one.state, one.admits()) == ("open", False)
     now[0] += 10
     assert one.state == "half-open"
     assert [one.admits() for _ in range(3)] == [True, False, False]  # one probe
-    one.judge(False)
+    one.judge(healthy=False)
     assert (one.state, one.admits()) == ("open", False)
     now[0] += 10
     assert one.admits()
-    one.judge(None)  # the probe's caller went away: the next may try
+    one.judge(healthy=None)  # the probe's caller went away: the next may try
     assert one.admits()
-    one.judge(True)
+    one.judge(healthy=True)
     assert (one.state, one.admits(), one.admits()) == ("closed", True, True)
     for _ in range(gate.FAILURES - 1):
-        one.judge(False)
+        one.judge(healthy=False)
     assert one.state == "closed"  # a success had ended the row

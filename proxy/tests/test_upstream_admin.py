@@ -155,7 +155,7 @@ def test_a_test_asks_for_models_with_the_credential(admin, wire):
     assert path in admin.get(f"{UPSTREAMS}{row.pk}/change/").content.decode()
     wire.answer = json_reply(b'{"data": [{"id": "m"}]}')
     assert (
-        "“ours”: It answers, and lists 1 model." in admin.post(path, follow=True).content.decode()
+        "“ours”: The server answers and lists 1 model." in admin.post(path, follow=True).content.decode()
     )
     assert (wire.seen[0].line, wire.seen[0].headers["authorization"]) == (
         "GET /v1/models HTTP/1.1",
@@ -183,7 +183,7 @@ def test_the_environment_can_be_tested(admin, wire, settings):
     settings.LLM_ENDPOINT = f"{wire.url}/v1/chat/completions"
     wire.answer = json_reply(b'{"data": []}')
     assert (
-        "“LLM_ENDPOINT”: It answers, and lists 0 models."
+        "“LLM_ENDPOINT”: The server answers and lists 0 models."
         in admin.post(f"{UPSTREAMS}environment/test/", follow=True).content.decode()
     )
 

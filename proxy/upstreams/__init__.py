@@ -1,4 +1,4 @@
-"""Where calls go: the HTTP client, routes and models, and what is known of each upstream.
+"""Where calls go: the HTTP client, routes and models, and the state of each upstream.
 
 Imports providers and models.
 """

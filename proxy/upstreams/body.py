@@ -8,32 +8,28 @@ READ = 1 << 12  # bytes at a time: a waiting read holds them, in every open stre
 
 
 class Truncated(Exception):
-    """The body stopped inside its own framing."""
+    """An end inside the body's own framing."""
 
 
 class Body:
     """A streamed body: each read gives what one system call found, however many chunks that is.
 
-    http.client gives one chunk a call and costs a fifth more CPU; its buffered file is read directly where the body is
-    chunked and not compressed.
+    http.client gives one chunk a call and costs a fifth more CPU; its buffered file is read
+    directly where the body is chunked and not compressed.
     """
 
-    def __init__(self, reply: requests.Response):
+    def __init__(self, reply: requests.Response) -> None:
         self.raw: Any = reply.raw
-        self.left, self.part = (
-            0,
-            b"",
-        )  # bytes of the chunk under way, its CRLF included; an unfinished size line
+        self.left = 0  # bytes of the chunk under way, its CRLF included
+        self.size_line = b""  # as far as it came
         self.ended = self.reusable = False
+        self.file: Any = None  # to be read directly
         plain = self.raw._original_response
-        self.file = (
-            plain.fp
-            if plain is not None and plain.chunked and not reply.headers.get("content-encoding")
-            else None
-        )
+        if plain is not None and plain.chunked and not reply.headers.get("content-encoding"):
+            self.file = plain.fp
 
     def read(self) -> bytes:
-        """What came; empty at the end. Raises Truncated, OSError or urllib3's HTTPError."""
+        """Return what came; empty at the end. Raises Truncated, OSError or urllib3's HTTPError."""
         if self.file is None:
             data = self.raw.read1(65536, decode_content=True)
             self.ended = not data
@@ -42,25 +38,26 @@ class Body:
             data = self.file.read1(READ)
             if not data:
                 raise Truncated
-            if data := self._unframed(data):
+            if data := self._unframe(data):
                 return data
         return b""
 
-    def _unframed(self, data: bytes) -> bytes:
-        if self.part:
-            data, self.part = self.part + data, b""
-        at, out = 0, []
+    def _unframe(self, data: bytes) -> bytes:
+        """Return what chunks hold, without their size lines and ends."""
+        if self.size_line:
+            data, self.size_line = self.size_line + data, b""
+        at, content = 0, []
         while at < len(data):
             if self.left:
                 if self.left > 2:
-                    out.append(data[at : at + self.left - 2])
+                    content.append(data[at : at + self.left - 2])
                 step = min(self.left, len(data) - at)
                 at, self.left = at + step, self.left - step
                 continue
             line = data.find(b"\r\n", at)
             if line < 0:
-                self.part = data[at:]
-                if len(self.part) > 100:
+                self.size_line = data[at:]
+                if len(self.size_line) > 100:
                     raise Truncated
                 break
             try:
@@ -73,13 +70,13 @@ class Body:
                 self.ended, self.reusable = True, data[line:] == b"\r\n\r\n"
                 break
             at = line + 2
-        return out[0] if len(out) == 1 else b"".join(out)
+        return content[0] if len(content) == 1 else b"".join(content)
 
-    def close(self, *, whole: bool) -> None:
+    def close(self, *, complete: bool) -> None:
         """Give the connection back, if the body was read to its end and nothing is left in it."""
-        if whole and self.file is None and self.ended:
+        if complete and self.file is None and self.ended:
             self.raw.release_conn()
-        elif whole and self.reusable:
+        elif complete and self.reusable:
             self.raw._original_response.ended = True
             self.raw._original_response.close()
             self.raw.release_conn()

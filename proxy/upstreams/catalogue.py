@@ -1,6 +1,7 @@
-"""The models that a caller may use: those that admins listed, or else what the environment's upstream offers.
+"""The models that a caller may use: those that admins listed, or else the environment's.
 
-That upstream is asked at most once a minute a process, and not while it just failed to say.
+The environment's upstream is asked for its list at most once a minute a process, and not again
+right after it failed to give one.
 """
 
 from math import inf
@@ -13,39 +14,38 @@ from conversations.shape import Json
 
 from .. import faults
 from ..faults import Fault
-from ..models import Model
 from ..providers.base import Endpoint
 from . import client, endpoints, routing
 
 KEPT = 60.0  # seconds
-PAUSE = 10.0  # seconds before an upstream that could not say is asked again
+PAUSE = 10.0  # seconds before an upstream that failed to give its list is asked again
 
 
 def list_models(owner: int, offered: Endpoint | None = None) -> list[Json]:
-    """As /v1/models lists them; or only those that the pages offer for this endpoint. Raises Fault where the upstream cannot be asked, and never could."""
+    """List them as /v1/models does; or only those that the pages offer for this endpoint.
+
+    Raises Fault where the upstream has no list to give, and never gave one.
+    """
     if not (listed := routing.listed_models()):
-        return of_environment()
-    found = [
-        {"id": model.name, "object": "model", "created": model.made, "owned_by": model.label}
+        return list_environment_models()
+    models = [
+        {"id": model.name, "object": "model", "created": model.created, "owned_by": model.label}
         for model in listed.values()
-        if model.usable_by(owner)
-        and (
-            offered is None
-            or (model.offered and Model.Capability.for_endpoint(offered) in model.capabilities)
-        )
+        if model.is_usable_by(owner) and (offered is None or model.is_offered_for(offered))
     ]
     if settings.PASS_OTHER_MODELS:
         try:
-            found += [model for model in of_environment() if model["id"] not in listed]
+            models += [model for model in list_environment_models() if model["id"] not in listed]
         except Fault:
             pass  # those that are listed may be used all the same
-    return found
+    return models
 
 
-def of_environment() -> list[Json]:
-    """What the upstream offers; where it cannot say now, as it last said, however long ago.
+def list_environment_models() -> list[Json]:
+    """List what the environment's upstream offers; where it gives no list now, its last one.
 
-    Such an old list gives no right to anything. Raises Fault where there is none."""
+    A list may be old, for it gives no right to anything. Raises Fault where there is none.
+    """
     try:
         return _lists.get(endpoints.models_url())
     except Fault as fault:  # one for all who waited: each gets its own
@@ -53,7 +53,7 @@ def of_environment() -> list[Json]:
 
 
 def forget() -> None:
-    """Ask the upstream anew."""
+    """Forget the lists: the next caller has the upstream asked."""
     _lists.forget()
     _answers.forget()
 
@@ -65,18 +65,18 @@ def _read_list(url: str) -> list[Json]:
     return answer
 
 
-def _ask(url: str) -> list[Json] | Fault:
+def _fetch_list(url: str) -> list[Json] | Fault:
     database.release()
     try:
-        answer = client.fetch_json(url).get("data")
+        models = client.fetch_json(url).get("data")
     except Fault as fault:
         return fault
-    if not isinstance(answer, list):
+    if not isinstance(models, list):
         return faults.bad_reply("The model's server did not list its models.")
     return [
-        model for model in answer if isinstance(model, dict) and isinstance(model.get("id"), str)
+        model for model in models if isinstance(model, dict) and isinstance(model.get("id"), str)
     ]
 
 
 _lists = AgedCache(_read_list, fresh=KEPT, oldest=inf, release=database.release)
-_answers = AgedCache(_ask, fresh=PAUSE, oldest=PAUSE, release=database.release)
+_answers = AgedCache(_fetch_list, fresh=PAUSE, oldest=PAUSE, release=database.release)

@@ -8,7 +8,7 @@ CHAT = "/chat/completions"
 
 
 def base(chat: str) -> str:
-    """An upstream's API root: the address of its chat completions without the last two steps."""
+    """Return an upstream's API root: its address of chat completions less the last two steps."""
     if not chat:
         raise faults.upstream_missing()
     return chat.removesuffix("/").removesuffix(CHAT)
@@ -20,7 +20,7 @@ def chat_url() -> str:
 
 
 def pages_chat_url() -> str:
-    """LLM_GATEWAY_URL as it is where it ends like OpenAI's; any other is a classic gateway's base."""
+    """Return LLM_GATEWAY_URL where it ends like OpenAI's; any other is a classic gateway's base."""
     url = settings.LLM_GATEWAY_URL
     if not url:
         return chat_url()
@@ -32,15 +32,13 @@ def images_url() -> str:
 
 
 def pages_images_url() -> str:
-    """Where LLM_GATEWAY_URL is set, that gateway's, by OpenAI's path or a classic gateway's."""
+    """Return that gateway's where LLM_GATEWAY_URL is set, by OpenAI's path or a classic one."""
     url = settings.LLM_GATEWAY_URL
     if not url:
         return images_url()
-    return (
-        f"{base(url)}/images/generations"
-        if pages_chat_url() == url
-        else url.removesuffix("/") + "/image_gen"
-    )
+    if pages_chat_url() == url:
+        return f"{base(url)}/images/generations"
+    return url.removesuffix("/") + "/image_gen"
 
 
 def edits_url() -> str:
@@ -52,6 +50,6 @@ def embeddings_url() -> str:
 
 
 def models_url() -> str:
-    """A classic gateway lists none."""
+    """Return the address of the list of models; a classic gateway has none."""
     gateway = settings.LLM_GATEWAY_URL if pages_chat_url() == settings.LLM_GATEWAY_URL else ""
     return settings.LLM_MODELS_ENDPOINT or base(settings.LLM_ENDPOINT or gateway) + "/models"

@@ -17,25 +17,26 @@ INTERIM_SIZE = 1 << 16  # bytes of their fields, together
 class BadReply(Exception):
     """A reply that is no answer; the text may be shown.
 
-    It is no HTTPException: urllib3 would make a broken connection of it.
+    Not an HTTPException: urllib3 would make a broken connection of it.
     """
 
 
 class FramedReply(http.client.HTTPResponse):
-    """Skips the interim replies, and looks at its end for what came behind it."""
+    """A reply that skips interim ones, and looks at its end for what came behind it."""
 
     sock: Any = None  # of a connection that is to be used again
     interim = False  # whether other replies came before it
     ended = False  # whether its last chunk was read
     alone = False  # whether it was read to its end, with nothing behind it
 
-    def _read_status(self):
+    def _read_status(self) -> tuple[str, int, str]:
         """Read on to the last reply. Raises BadReply if none comes within the bounds."""
         room = INTERIM_SIZE
         for _ in range(INTERIM):
-            version, status, reason = super()._read_status()  # type: ignore[misc]
+            line = super()._read_status()  # type: ignore[misc]
+            status = line[1]
             if status >= 200:
-                return version, status, reason
+                return line
             if status == 101:
                 raise BadReply("The model's server changed to a protocol that was not asked for.")
             self.interim = True
@@ -52,17 +53,17 @@ class FramedReply(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("in an interim reply")
         raise BadReply("The model's server sent an interim reply without end.")
 
-    def _read_and_discard_trailer(self):
+    def _read_and_discard_trailer(self) -> None:
         super()._read_and_discard_trailer()  # type: ignore[misc]
         self.ended = True
 
-    def _close_conn(self):
+    def _close_conn(self) -> None:
         if self.sock is not None and (self.ended or self.length == 0):
             self.alone = self._is_last()
         super()._close_conn()  # type: ignore[misc]
 
     def _is_last(self) -> bool:
-        """Whether neither bytes nor the end wait in the buffer, in TLS or on the socket."""
+        """Return whether neither bytes nor the end wait in the buffer, in TLS or on the socket."""
         try:
             self.sock.settimeout(0)  # the next request sets it anew
             return self.fp.read(1) is None
@@ -73,14 +74,14 @@ class FramedReply(http.client.HTTPResponse):
 
 
 def is_readable(sock: Any) -> bool:
-    """Whether bytes or the end have come, as one stateless poll sees it."""
+    """Return whether bytes or the end have come, as one stateless poll sees it."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def is_clear(reply: Any) -> bool:
-    """Whether a reply of urllib3's says in one way only where it ends.
+    """Return whether a reply of urllib3's says in one way only where it ends.
 
     http.client has found a length or chunks in it, and no word that the connection will close.
     """

@@ -1,7 +1,9 @@
-"""What this process knows of each upstream: how many calls it has open there, and whether it fails. In memory; every process finds out for itself.
+"""The state of each upstream: how many calls this process has open there, and whether it fails.
 
-After FAILURES in a row the breaker is open: calls go to the next upstream of their model, for UPSTREAM_PAUSE seconds. Then it is half open: one call
-tries it, and its success closes the breaker. It never refuses a call by itself: an upstream that is passed over is asked in the end, if all others fail.
+It is kept in memory; every process finds out for itself. After FAILURES in a row the breaker is
+open: calls go to the next upstream of their model, for UPSTREAM_PAUSE seconds. Then it is half
+open: one call tries it, and its success closes the breaker. It never refuses a call by itself: an
+upstream that is passed over is asked in the end, if all others fail.
 """
 
 import threading
@@ -14,6 +16,8 @@ WAIT = 2.0  # seconds that a call waits for a place at an upstream whose places 
 
 
 class Gate:
+    """The places and the breaker of one upstream."""
+
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.open_calls = self.failures = 0
@@ -22,13 +26,16 @@ class Gate:
 
     @property
     def state(self) -> str:
-        """closed, open or half-open."""
+        """Of the breaker: closed, open or half-open."""
         if self.failures < FAILURES:
             return "closed"
         return "open" if time.monotonic() < self.paused_until else "half-open"
 
     def admits(self) -> bool:
-        """Whether the next call should go here rather than elsewhere. A half-open gate admits one, which then has to be judged."""
+        """Return whether the next call should go here rather than elsewhere.
+
+        A half-open gate admits one call, whose end then has to be judged.
+        """
         if self.failures < FAILURES:
             return True
         with self.changed:
@@ -37,34 +44,37 @@ class Gate:
             self.probing = True
             return True
 
-    def judge(self, well: bool | None) -> None:
-        """How a try ended; None: it says nothing about the upstream."""
-        if well and not self.failures:
+    def judge(self, *, healthy: bool | None) -> None:
+        """Note how a try ended; None where it says nothing about the upstream."""
+        if healthy and not self.failures:
             return
         with self.changed:
             self.probing = False
-            if well:
+            if healthy:
                 self.failures = 0
-            elif well is False:
+            elif healthy is False:
                 self.failures += 1
                 self.paused_until = time.monotonic() + settings.UPSTREAM_PAUSE
 
     def take(self, most: int | None) -> bool:
-        """A place; False if there was none in time."""
+        """Take a place; False if none became free in time."""
         with self.changed:
             if most is not None and not self.changed.wait_for(lambda: self.open_calls < most, WAIT):
                 return False
             self.open_calls += 1
             return True
 
-    def give(self) -> None:
+    def give_back(self) -> None:
         with self.changed:
             self.open_calls -= 1
             self.changed.notify()
 
 
-gates: dict[str, Gate] = {}  # by the upstream's name in the record
+class Gates(dict[str, Gate]):
+    """The gates of this process, by the upstream's name in the record."""
+
+    def __missing__(self, name: str) -> Gate:
+        return self.setdefault(name, Gate())
 
 
-def of(name: str) -> Gate:
-    return gates.get(name) or gates.setdefault(name, Gate())
+gates = Gates()

@@ -1,43 +1,55 @@
-"""Whether an upstream answers: it is asked for its models, with the credential that calls go out with. Costs nothing."""
+"""Whether an upstream answers: it is asked for its models, which costs nothing.
 
-from typing import Any
+The request carries the credential that calls go out with.
+"""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from conversations import database
+from conversations.shape import Json
 
 from ..providers import base
 from ..providers.base import Endpoint
 from . import client, endpoints
 from .routing import ENVIRONMENT, Route, Way
 
-QUESTION = {
-    "model": "test",
-    "messages": [{"role": "user", "content": "test"}],
-}  # never sent: it tells address and credentials
+# Never sent: the request that is made of it has the address and the credentials.
+QUESTION = {"model": "test", "messages": [{"role": "user", "content": "test"}]}
 
 
 def test_upstream(route: Route) -> str:
-    """What it says, in a sentence. Raises Fault."""
+    """Return its answer in a sentence. Raises Fault."""
     database.release()
     if route.upstream == ENVIRONMENT:
-        return listed(client.fetch_json(endpoints.models_url()))
-    sent = Way(Endpoint.CHAT, QUESTION, (route,)).first()
+        return describe_models(client.fetch_json(endpoints.models_url()))
+    request = Way(Endpoint.CHAT, QUESTION, (route,)).first()
     if route.target.kind in ("openai", "azure"):
-        fields = {name: value for name, value in sent.headers.items() if name != "Content-Type"}
-        return listed(client.fetch_json(address_of_models(sent.url), fields))
+        headers = request.headers.copy()
+        del headers["Content-Type"]
+        return describe_models(client.fetch_json(find_models_url(request.url), headers))
     with client.send(
         "GET", route.target.base_url, base.make_headers("application/json"), timeout=5
     ) as reply:
-        return f"It answers, with status {reply.status_code} to a plain request. Whether it takes the credential, a call will tell."
+        return _(
+            "The server answers, with status %(status)s to a simple request. Only a real call "
+            "will show whether it accepts the credential."
+        ) % {"status": reply.status_code}
 
 
-def address_of_models(chat: str) -> str:
-    address, _, query = chat.partition("?")
-    root, deployments, _ = address.partition("/openai/deployments/")
-    root = f"{root}/openai" if deployments else address.removesuffix(f"/{Endpoint.CHAT}")
-    return f"{root}/models" + (f"?{query}" if query else "")
+def find_models_url(chat: str) -> str:
+    address, query = chat.partition("?")[::2]
+    resource, deployment = address.partition("/openai/deployments/")[::2]
+    root = f"{resource}/openai" if deployment else address.removesuffix(f"/{Endpoint.CHAT}")
+    return f"{root}/models?{query}" if query else f"{root}/models"
 
 
-def listed(answer: Any) -> str:
+def describe_models(answer: Json) -> str:
     models = answer.get("data")
     count = len(models) if isinstance(models, list) else 0
-    return f"It answers, and lists {count:,} {'model' if count == 1 else 'models'}."
+    text = ngettext(
+        "The server answers and lists %(count)s model.",
+        "The server answers and lists %(count)s models.",
+        count,
+    )
+    return text % {"count": f"{count:,}"}

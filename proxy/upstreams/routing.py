@@ -1,7 +1,8 @@
-"""Which upstreams a call may be sent to, in which order, for whom: a look-up in rows that an AgedCache holds.
+"""Which upstreams a call may be sent to, in which order: a look-up in rows in an AgedCache.
 
-While there is no Model, every name goes to what the environment sets, by its own name. As soon as there is one, a name that is not
-listed, or not for the caller, does not exist; with PASS_OTHER_MODELS a name that is not listed goes to LLM_ENDPOINT still.
+While there is no Model, every name goes to the upstream of the environment, unchanged. As soon as
+there is one, a name that is not listed, or not for the caller, does not exist; with
+PASS_OTHER_MODELS a name that is not listed still goes to LLM_ENDPOINT.
 """
 
 from dataclasses import dataclass
@@ -26,14 +27,17 @@ from . import endpoints, gate
 
 ENVIRONMENT = "LLM_ENDPOINT"
 ALL = "all"  # the one key under which the models are kept
+NO_RATES = Rates()  # the caller's name for the model, and list prices
 ADDRESSES = {
     Endpoint.CHAT: endpoints.chat_url,
     Endpoint.IMAGES: endpoints.images_url,
     Endpoint.EDITS: endpoints.edits_url,
     Endpoint.EMBEDDINGS: endpoints.embeddings_url,
 }
-
-OF_PAGES = {Endpoint.CHAT: endpoints.pages_chat_url, Endpoint.IMAGES: endpoints.pages_images_url}
+PAGES_ADDRESSES = {
+    Endpoint.CHAT: endpoints.pages_chat_url,
+    Endpoint.IMAGES: endpoints.pages_images_url,
+}
 
 
 class Patience(NamedTuple):
@@ -46,7 +50,7 @@ class Patience(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """One place to ask for a model."""
+    """An upstream, and its name for a model."""
 
     upstream: str  # its name, or ENVIRONMENT
     target: Target
@@ -57,7 +61,7 @@ class Route:
 
     @property
     def gate(self) -> gate.Gate:
-        return gate.of(self.upstream)
+        return gate.gates[self.upstream]
 
 
 @dataclass
@@ -76,32 +80,33 @@ class Way:
         return self.routes[0].target.label
 
     @property
-    def address_of_environment(self) -> str:
-        """Empty where the call may not go there."""
-        return next(
-            (route.target.base_url for route in self.routes if route.upstream == ENVIRONMENT), ""
-        )
+    def environment_url(self) -> str:
+        """The address of the environment's upstream; empty where the call may not go there."""
+        urls = (route.target.base_url for route in self.routes if route.upstream == ENVIRONMENT)
+        return next(urls, "")
 
     def leave_out(self, upstream: str) -> bool:
-        """Send nothing there. False, changing nothing, where there is no other place."""
+        """Drop the routes to it. False, changing nothing, where no other route is left."""
         others = tuple(route for route in self.routes if route.upstream != upstream)
         self.routes = others or self.routes
         return bool(others)
 
     def request(self, route: Route) -> Sent:
-        """Made once, however often it is sent. Raises Fault where this upstream may not or cannot be asked so."""
+        """Make the request, once however often it is sent.
+
+        Raises Fault where this upstream may not get it, or has no word for what it asks.
+        """
         if route.problem:
             raise faults.upstream_misconfigured(
                 f"The gateway may not call this model's server. {route.problem}"
             )
-        if (sent := self.requests.get(route)) is None:
-            sent = self.requests[route] = kinds.find_kind(route.target, self.endpoint).request(
-                route.target, self.endpoint, self.body
-            )
-        return sent
+        if route not in self.requests:
+            kind = kinds.find_kind(route.target, self.endpoint)
+            self.requests[route] = kind.request(route.target, self.endpoint, self.body)
+        return self.requests[route]
 
     def first(self) -> Sent:
-        """What is sent if all goes well. Raises Fault where no upstream can be asked."""
+        """Make the request of the first route that has one. Raises Fault where none has."""
         first: Fault | None = None
         for route in self.routes:
             try:
@@ -115,112 +120,125 @@ class Way:
 def find_way(
     model: str, endpoint: Endpoint, owner: int, body: Json | Form, *, pages: bool = False
 ) -> Way:
-    """Raises Fault where the caller may not use it so; the same, whether it is unknown or for others only."""
-    listed = listed_models()
-    found = listed.get(model)
-    if found is None:
-        if listed and not settings.PASS_OTHER_MODELS:
+    """Find where a caller's request may go.
+
+    Raises Fault where the model may not be used so; the same one, whether it is unknown or for
+    other callers only.
+    """
+    models = listed_models()
+    listed = models.get(model)
+    if listed is None:
+        if models and not settings.PASS_OTHER_MODELS:
             raise faults.model_not_found()
-        return Way(endpoint, body, (environment_route(endpoint, pages),))
-    if not found.usable_by(owner):
+        return Way(endpoint, body, (environment_route(endpoint, pages=pages),))
+    if not listed.is_usable_by(owner):
         raise faults.model_not_found()
-    if Model.Capability.for_endpoint(endpoint) not in found.capabilities:
+    if Model.Capability.for_endpoint(endpoint) not in listed.capabilities:
         raise faults.endpoint_not_supported(endpoint)
-    return Way(
-        endpoint,
-        body,
-        tuple(
-            place if isinstance(place, Route) else environment_route(endpoint, pages, place)
-            for place in found.places
-        ),
+    routes = (
+        place if isinstance(place, Route) else environment_route(endpoint, place, pages=pages)
+        for place in listed.places
     )
+    return Way(endpoint, body, tuple(routes))
 
 
-# What the environment sets --------------------------------------------------------------------------------------
+# What the environment sets ----------------------------------------------------------------------
 
 
-def environment_route(endpoint: Endpoint, pages: bool = False, rates: Rates | None = None) -> Route:
-    """LLM_ENDPOINT and what goes with it; for the pages, LLM_GATEWAY_URL where it is set. Raises Fault where there is none."""
-    url = (OF_PAGES.get(endpoint, ADDRESSES[endpoint]) if pages else ADDRESSES[endpoint])()
-    patience = Patience(
-        settings.LLM_TIMEOUT, settings.LLM_STREAM_TIMEOUT, settings.LLM_LONGEST_CALL
-    )
-    return _environment(
-        endpoint,
-        url,
+class Environment(NamedTuple):
+    """The settings that make a route."""
+
+    authorization: str
+    label: str
+    content_type: str
+    patience: Patience
+
+
+def environment_route(endpoint: Endpoint, rates: Rates = NO_RATES, *, pages: bool = False) -> Route:
+    """Make the route to LLM_ENDPOINT; for the pages, to LLM_GATEWAY_URL where it is set.
+
+    Raises Fault where there is no such address.
+    """
+    find_url = ADDRESSES[endpoint]
+    if pages:
+        find_url = PAGES_ADDRESSES.get(endpoint, find_url)
+    environment = Environment(
         settings.LLM_API_AUTHORIZATION,
         settings.LLM_LABEL,
         settings.LLM_API_CONTENT_TYPE,
-        patience,
-        rates or Rates(),
+        Patience(settings.LLM_TIMEOUT, settings.LLM_STREAM_TIMEOUT, settings.LLM_LONGEST_CALL),
     )
+    return _environment_route(endpoint, find_url(), environment, rates)
 
 
 @lru_cache(maxsize=1000)
-def _environment(
-    endpoint: Endpoint,
-    url: str,
-    authorization: str,
-    label: str,
-    content_type: str,
-    patience: Patience,
-    rates: Rates,
+def _environment_route(
+    endpoint: Endpoint, url: str, environment: Environment, rates: Rates
 ) -> Route:
-    target = Target("openai", url, label, authorization, rates.model, {endpoint: url}, content_type)
-    return Route(ENVIRONMENT, target, patience, rates, problem=addresses.find_objection(url))
+    target = Target(
+        "openai",
+        url,
+        environment.label,
+        environment.authorization,
+        rates.model,
+        {endpoint: url},
+        environment.content_type,
+    )
+    problem = addresses.find_objection(url)
+    return Route(ENVIRONMENT, target, environment.patience, rates, problem=problem)
 
 
-# What the rows say ----------------------------------------------------------------------------------------------
+# What the rows say ------------------------------------------------------------------------------
 
 
-class Listed(NamedTuple):
-    """A model that there is a row for. A place that is no route is the environment's, with these rates."""
+class ListedModel(NamedTuple):
+    """A model that has a row. A place that is no route is the environment's, with these rates."""
 
     name: str
-    made: int  # seconds since 1970
+    created: int  # seconds since 1970
     label: str
     capabilities: frozenset[str]
     groups: frozenset[int]
     offered: bool
     places: tuple[Route | Rates, ...]
 
-    def usable_by(self, owner: int) -> bool:
-        return bool(self.places) and (
-            not self.groups or not self.groups.isdisjoint(groups_of(owner))
-        )
+    def is_usable_by(self, owner: int) -> bool:
+        if not self.places:
+            return False
+        return not self.groups or not self.groups.isdisjoint(_groups.get(owner))
+
+    def is_offered_for(self, endpoint: Endpoint) -> bool:
+        """Return whether the pages offer it."""
+        return self.offered and Model.Capability.for_endpoint(endpoint) in self.capabilities
 
 
-def listed_models() -> dict[str, Listed]:
-    """By name, those included that are disabled or for some people only; empty where there is no row at all."""
+def listed_models() -> dict[str, ListedModel]:
+    """Return them by name, also those that are disabled or not for all; empty without any row."""
     return _models.get(ALL)
 
 
 def is_listed(model: str) -> bool:
-    """As the rows were last read: asks nobody."""
+    """Return whether it was listed when the rows were last read; it does not read them."""
     return model in (_models.last(ALL) or {})
 
 
-def groups_of(owner: int) -> frozenset[int]:
-    return _groups.get(owner)
-
-
 def forget() -> None:
-    """Read the rows anew. Other processes do so within conversations.aged_cache.OLDEST."""
+    """Have the rows read anew. Other processes do so within conversations.aged_cache.OLDEST."""
     _models.forget()
     _groups.forget()
 
 
-def _read_models(_: str) -> dict[str, Listed]:
-    return {model.name: _read(model) for model in Model.objects.with_routes()}
+def _read_models(_: str) -> dict[str, ListedModel]:
+    return {model.name: _read_model(model) for model in Model.objects.with_routes()}
 
 
 def _read_groups(owner: int) -> frozenset[int]:
     return frozenset(get_user_model().objects.filter(pk=owner).values_list("groups", flat=True))
 
 
-def _read(model: Model) -> Listed:
+def _read_model(model: Model) -> ListedModel:
     rows = list(model.routes.all())
-    places: list[Route | Rates] = []
+    places: list[Route | Rates] = [] if rows else [NO_RATES]
     for row in rows:
         rates = Rates(
             row.upstream_model, _per_token(row.prompt_price), _per_token(row.completion_price)
@@ -229,25 +247,24 @@ def _read(model: Model) -> Listed:
             places.append(rates)
         elif row.upstream.enabled:
             places.append(make_route(row.upstream, rates))
-    if not rows:
-        places.append(Rates())
-    label = (
-        places[0].target.label if places and isinstance(places[0], Route) else settings.LLM_LABEL
-    )
-    groups = frozenset(group.pk for group in model.groups.all())
-    return Listed(
+    first = places[0] if places else NO_RATES
+    return ListedModel(
         model.name,
         int(model.made.timestamp()),
-        label,
+        first.target.label if isinstance(first, Route) else settings.LLM_LABEL,
         frozenset(model.capabilities),
-        groups,
+        frozenset(group.pk for group in model.groups.all()),
         model.offered,
         tuple(places) if model.enabled else (),
     )
 
 
-def make_route(row: Upstream, rates: Rates = Rates()) -> Route:  # noqa: B008 - immutable
-    """The rules of addresses and secrets are looked at here too: a row may have been written by other means than the form."""
+def make_route(row: Upstream, rates: Rates = NO_RATES) -> Route:
+    """Make the route to an upstream's row.
+
+    The rules of addresses and secrets are applied here too: a row may have been written by other
+    means than the form.
+    """
     problem = (
         addresses.find_objection(row.base_url)
         or row.objection_to_secret
