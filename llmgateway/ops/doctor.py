@@ -217,7 +217,7 @@ def upstreams() -> Iterator[Finding]:
         asked.add(url[:2])
         about = f"upstream {url.netloc.rpartition('@')[2]}"
         try:
-            reply = client.send("GET", where, client.headers(), timeout=5)
+            reply = client.get(where, client.make_environment_headers(), timeout=5)
         except Fault as fault:
             yield Finding(
                 FAIL,

@@ -28,8 +28,9 @@ from conversations.shape import Json
 from .. import addresses
 from ..faults import Code, Fault
 from ..models import Submission, SubmissionFeed
-from ..upstreams import client
-from ..upstreams.client import shut_socket
+from ..providers.base import Sent
+from ..upstreams import client, replies
+from ..upstreams.connections import shut_socket
 
 KINDS = (Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE)
 WINDOW = 500  # calls that have rows while they wait; the others wait in the log
@@ -168,7 +169,7 @@ def given_up() -> int:
 class Try:
     """What the connection tells its socket to: nothing leaves after the end of a try, and nothing is waited for."""
 
-    since = 0.0  # proxy.upstreams.client notes here when something came
+    since = 0.0  # proxy.upstreams.replies notes here when something came
 
     def __init__(self) -> None:
         self.lock, self.sock = threading.Lock(), None
@@ -257,13 +258,8 @@ def _post(submission: Submission, snapshot: Snapshot, attempt: Try) -> Answer:
     try:
         body = orjson.dumps(fields(snapshot, submission.sealed))
         database.release()
-        reply = client.send(
-            "POST",
-            settings.SUBMISSIONS_API_URL,
-            headers(snapshot, body, int(time.time())),
-            body,
-            exchange=attempt,
-        )
+        sent = Sent(settings.SUBMISSIONS_API_URL, headers(snapshot, body, int(time.time())), body)
+        reply = client.post(sent, exchange=attempt)
     except Fault as fault:
         return Answer(
             "no answer in time" if attempt.over else PROBLEMS.get(fault.code or "", "failed")
@@ -286,7 +282,7 @@ def _post(submission: Submission, snapshot: Snapshot, attempt: Try) -> Answer:
 def _drain(reply: Any, attempt: Try) -> None:
     """The status is the answer; its body is read only so that the connection can be used again."""
     try:
-        client.read_body(reply, 65536, attempt)
+        replies.read_body(reply, 65536, attempt)
         reply.raw.release_conn()
     except (Fault, HTTPError, OSError):
         reply.close()

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,7 +28,7 @@ from .. import faults, outcome, request_id
 from ..faults import Fault
 from ..providers import kinds
 from ..providers.base import Sent
-from ..upstreams import client
+from ..upstreams import client, replies
 from ..upstreams.body import Truncated
 from ..upstreams.routing import ENVIRONMENT, Route, Way
 from . import metrics, sse
@@ -165,14 +166,15 @@ def send(exchange: Exchange, route: Route) -> Response:
     token = ""
     if route.upstream == ENVIRONMENT and client.may_take_token(sent.url):
         token = exchange.token
-    headers = sent.headers | {"Authorization": token} if token else sent.headers
-    reply = client.send("POST", sent.url, headers, sent.body, exchange=exchange)
+    if token:
+        sent = replace(sent, headers=sent.headers | {"Authorization": token})
+    reply = client.post(sent, exchange=exchange)
     exchange.first_byte, exchange.since = datetime.now(UTC), time.monotonic()
-    exchange.request_id = client.request_id(reply)
+    exchange.request_id = replies.read_request_id(reply)
     if reply.status_code != 200:
         kind = kinds.find_kind(route.target, exchange.way.endpoint)
         with closing(reply):
-            raise client.read_refusal(reply, kind, token)
+            raise replies.read_refusal(reply, kind, token)
     return reply
 
 
@@ -230,15 +232,15 @@ def read_document(exchange: Exchange, reply: Response) -> Document:
     Raises Fault. An answer whose end may be missing was made once, and is not asked for again.
     """
     try:
-        data = client.read_body(reply, settings.MAX_REPLY, exchange)
+        data = replies.read_body(reply, settings.MAX_REPLY, exchange)
     finally:
         if exchange.cause:
             reply.close()
         else:
             reply.raw.release_conn()
-    kind = client.content_type(reply)
+    kind = replies.read_content_type(reply)
     is_stream = kind == "text/event-stream"  # unasked: some do
-    came = collect_stream(data) if is_stream else client.load_json(data, kind)
+    came = collect_stream(data) if is_stream else replies.load_json(data, kind)
     try:
         answer = translate(exchange, came)
     except Fault as fault:

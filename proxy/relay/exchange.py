@@ -25,7 +25,7 @@ from conversations.shape import Json
 from .. import faults, outcome
 from ..faults import Code, Fault
 from ..upstreams import gate
-from ..upstreams.client import shut_socket
+from ..upstreams.connections import shut_socket
 from ..upstreams.routing import Patience, Route, Way
 from . import metrics
 from .causes import ENDINGS, Cause

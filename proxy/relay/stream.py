@@ -18,7 +18,7 @@ from conversations.record import growth
 
 from .. import faults
 from ..faults import Fault
-from ..upstreams import client
+from ..upstreams import replies
 from ..upstreams.body import Body, Truncated
 from . import sse
 from .calls import as_fault, log, post, read_document
@@ -60,7 +60,8 @@ class Stream:
 
     def _begin(self, reply: Response) -> None:
         """Read up to the first event, which tells whether this is an answer. Raises Fault."""
-        if client.content_type(reply) != "text/event-stream":  # asked for a stream, was given JSON
+        # asked for a stream, was given JSON
+        if replies.read_content_type(reply) != "text/event-stream":
             self.begun = sse.make_stream(read_document(self.exchange, reply).answer)
             return
         self.body, self.begun = Body(reply), b""

@@ -19,7 +19,7 @@ from django.db import Error
 from conversations import database
 from conversations.record import growth, processes
 
-from ..upstreams.client import shut_socket
+from ..upstreams.connections import shut_socket
 from . import metrics
 from .causes import Cause
 from .exchange import Exchange, process, write_outcome

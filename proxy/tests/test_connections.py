@@ -12,11 +12,12 @@ import pytest
 
 from conversations.models import Conversation
 from conversations.record import rebuild
+from proxy.providers.base import Sent
 from proxy.tests.gateway import ALICE, BOB, CHAT, chat, events, eventually, marked, said, the
 from proxy.tests.test_endings import ANSWER, DONE, Held, word, words
 from proxy.tests.wire import SSE, Wire, chunk, document, exactly, json_reply
 from proxy.upstreams import client
-from proxy.upstreams.client import read_body, send
+from proxy.upstreams.replies import read_body
 
 DOCUMENT = json.dumps(ANSWER).encode()
 PEM = Path(__file__).with_name("wire.pem")  # of 127.0.0.1, signed by itself
@@ -250,7 +251,7 @@ def test_a_kept_connection_sends_for_longer_than_it_takes_to_connect(wire, monke
     monkeypatch.setattr(client, "CONNECT", 0.5)
     wire.answer, before = answer, wire.accepted
     for size in (1, 20_000_000):
-        reply = send("POST", wire.url, {}, b"x" * size, exchange=Watched())
+        reply = client.post(Sent(wire.url, {}, b"x" * size), exchange=Watched())
         assert read_body(reply, 1000)
     assert wire.accepted == before + 1
 

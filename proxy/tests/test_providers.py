@@ -13,7 +13,7 @@ from proxy.providers.base import Endpoint, Target
 from proxy.providers.kinds import KINDS, find_kind
 from proxy.relay import sse
 from proxy.tests.wire import json_reply
-from proxy.upstreams.client import send
+from proxy.upstreams.client import post
 
 QUESTION = {
     "model": "house",
@@ -47,7 +47,7 @@ def arrived(wire, target, endpoint, body):
     """What the server got: method and path, headers, body."""
     sent = find_kind(target, endpoint).request(target, endpoint, body)
     before = len(wire.seen)
-    reply = send("POST", sent.url, sent.headers, sent.body, timeout=5)
+    reply = post(sent, timeout=5)
     reply.close()
     [request] = wire.seen[before:]
     return request

@@ -32,7 +32,7 @@ def lambda_(wire, **more):
 
 def asked(target, body=QUESTION):
     sent = find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, body)
-    with client.send("POST", sent.url, sent.headers, sent.body, timeout=5) as reply:
+    with client.post(sent, timeout=5) as reply:
         return reply.status_code, json.loads(reply.content), reply.headers
 
 

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group
 
 from proxy import addresses, faults
 from proxy.models import Model, Route, Upstream
+from proxy.providers.base import Sent
 from proxy.tests.gateway import ALICE, BOB, CHAT, SECRET, Gateway, marked
 from proxy.tests.wire import Wire, json_reply
 from proxy.upstreams import client
@@ -231,7 +232,7 @@ def test_a_name_that_turns_out_to_be_a_barred_address_gets_nothing(wire, monkeyp
     monkeypatch.setattr(addresses, "is_barred", lambda host: host == "127.0.0.1")
     before = len(wire.seen)
     with pytest.raises(faults.Fault) as caught:
-        client.send("POST", f"http://localhost:{wire.port}/v1", {}, b"{}", timeout=5)
+        client.post(Sent(f"http://localhost:{wire.port}/v1", {}, b"{}"), timeout=5)
     assert (caught.value.code, caught.value.repeatable) == ("upstream_misconfigured", True)
     assert len(wire.seen) == before
 

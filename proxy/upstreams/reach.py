@@ -28,9 +28,8 @@ def test_upstream(route: Route) -> str:
         headers = request.headers.copy()
         del headers["Content-Type"]
         return describe_models(client.fetch_json(find_models_url(request.url), headers))
-    with client.send(
-        "GET", route.target.base_url, base.make_headers("application/json"), timeout=5
-    ) as reply:
+    headers = base.make_headers("application/json")
+    with client.get(route.target.base_url, headers, timeout=5) as reply:
         return _(
             "The server answers, with status %(status)s to a simple request. Only a real call "
             "will show whether it accepts the credential."

@@ -1,0 +1,77 @@
+"""What an upstream replied: its body within limits, its JSON, its error."""
+
+import time
+from typing import Any
+
+import orjson
+import requests
+from urllib3.exceptions import HTTPError
+
+from conversations.shape import Json
+
+from .. import faults
+from ..faults import Fault
+from ..providers.base import Kind
+from .connections import Watched
+
+REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
+
+
+def read_body(reply: requests.Response, limit: int, exchange: Watched | None = None) -> bytes:
+    """Read all of the body. Raises Fault past the limit, counted after decompression."""
+    pieces, size = [], 0
+    while piece := reply.raw.read1(65536, decode_content=True):
+        if exchange is not None:
+            exchange.since = time.monotonic()
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            reply.close()
+            raise faults.reply_too_large()
+    return b"".join(pieces)
+
+
+def read_refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault:
+    """Read the upstream's own error as the caller's.
+
+    A 4xx passes with its status and words, except one about the gateway's own credentials.
+    """
+    try:
+        data = read_body(reply, 65536)
+    except (Fault, HTTPError, OSError):
+        data = b""  # the status has to do
+    status, error = kind.error(reply.status_code, reply.headers, data)
+    wait = faults.retry_after(reply.headers.get("retry-after", ""))
+    return faults.refused(status, error, token, wait)
+
+
+def read_content_type(reply: requests.Response) -> str:
+    return reply.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def read_request_id(reply: requests.Response) -> str:
+    return next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), "")
+
+
+def load_json(data: bytes, content_type: str) -> Any:
+    """Parse a body.
+
+    Raises Fault, as one without an answer unless the body looks like JSON that was cut or misspelt.
+    """
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        what = "a web page" if "html" in content_type else "something that is not JSON"
+        fault = faults.bad_reply(f"The model's server answered with {what}.")
+        like_json = data.lstrip()[:1] in (b"", b"{", b"[")
+        raise (fault if like_json else fault.without_answer()) from None
+
+
+def parse_answer(data: bytes, content_type: str) -> Json:
+    """Parse a JSON object that is not an error. Raises Fault."""
+    answer = load_json(data, content_type)
+    if not isinstance(answer, dict):
+        raise faults.no_object()
+    if error := answer.get("error"):
+        raise faults.upstream_failed(faults.error_words(error))
+    return answer
