@@ -108,9 +108,9 @@ class Record(Collector):
         try:
             (unsealed, age), beaten = sealing.measure_backlog(), processes.measure_silence()
             undelivered, undelivered_age, given_up = (
-                submissions.backlog(),
-                submissions.age(),
-                submissions.given_up(),
+                submissions.count_backlog(),
+                submissions.measure_age(),
+                submissions.count_given_up(),
             )
         except Error:
             yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 0)

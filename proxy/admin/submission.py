@@ -119,6 +119,9 @@ def describe_backlog() -> str:
     """Say in a line how far behind the receiver is."""
     if not settings.ENABLE_SUBMISSIONS_API:
         return "Submissions are switched off (ENABLE_SUBMISSIONS_API)."
-    waiting, since = submissions.backlog(), timesince(timezone.now() - submissions.age())
+    waiting, since = (
+        submissions.count_backlog(),
+        timesince(timezone.now() - submissions.measure_age()),
+    )
     behind = f"{waiting:,} waiting, the oldest for {since}" if waiting else "None waiting"
-    return f"{behind} · {submissions.given_up():,} given up"
+    return f"{behind} · {submissions.count_given_up():,} given up"

@@ -28,7 +28,7 @@ from conversations.models import Seal, Snapshot, Unsealed, User
 from conversations.proof import sealing
 from conversations.record import attachments
 from conversations.tests.calls import answer, person, turn, user
-from proxy.jobs import submissions
+from proxy.jobs import delivery, submissions
 from proxy.models import Submission, SubmissionFeed
 from proxy.models.submission import FAILURES, REFUSALS, pause_after
 from proxy.tests.gateway import (
@@ -238,7 +238,7 @@ def test_the_classic_fields_of_a_json_call_a_stream_and_an_image(started, wire, 
 
 def test_nothing_of_ours_travels_that_was_not_asked_for(on, receiver):
     closed()
-    submissions.once()
+    submissions.deliver_due()
     assert receiver.seen[0].headers.keys() == {
         "host",
         "accept-encoding",
@@ -296,7 +296,7 @@ def test_a_fault_that_passes(on, receiver, answer, problem):
     ids = closed(2)
     receiver.answer = answer
     for tries in range(1, FAILURES + 5):
-        submissions.once()
+        submissions.deliver_due()
         assert [(one.tries, one.given_up) for one in Submission.objects.order_by("number")] == [
             (tries, None)
         ] * 2
@@ -304,7 +304,7 @@ def test_a_fault_that_passes(on, receiver, answer, problem):
         later()
     receiver.answer = json_reply(b"{}")
     sent = len(receiver.seen)
-    submissions.once()
+    submissions.deliver_due()
     assert keys(receiver)[sent:] == ids
     assert not Submission.objects.exists()
 
@@ -322,7 +322,7 @@ def test_a_slow_receiver_is_cut(on, receiver, slowly):
     receiver.answer = lambda sock, request: slowly(sock)
     with override_settings(SUBMISSIONS_TIMEOUT=0.3):
         began = time.monotonic()
-        submissions.once()
+        submissions.deliver_due()
     assert time.monotonic() - began < 5
     assert Submission.objects.get().problem == "no answer in time"
 
@@ -339,7 +339,7 @@ def test_the_status_is_the_answer(on, receiver):
         until_closed(sock),
     )
     with override_settings(SUBMISSIONS_TIMEOUT=0.3):
-        submissions.once()
+        submissions.deliver_due()
     assert not Submission.objects.exists()
     assert len(receiver.seen) == 1
 
@@ -355,17 +355,21 @@ def test_what_is_refused_is_given_up_and_holds_nobody_up(on, receiver, status):
         no if request.headers["idempotency-key"] == first else fine
     )(sock, request)
     for _ in range(REFUSALS + 2):
-        submissions.once()
+        submissions.deliver_due()
         later()
     assert sorted(keys(receiver)) == sorted([second] + [first] * REFUSALS)
     assert {request.line for request in receiver.seen} == {"POST /submissions HTTP/1.1"}
     dead = Submission.objects.given_up().get()
     assert (str(dead.snapshot), dead.tries) == (first, REFUSALS)
-    assert (submissions.backlog(), submissions.age(), submissions.given_up()) == (0, timedelta(), 1)
+    assert (
+        submissions.count_backlog(),
+        submissions.measure_age(),
+        submissions.count_given_up(),
+    ) == (0, timedelta(), 1)
 
     receiver.answer = fine
     assert Submission.objects.all().resend() == 1
-    submissions.once()
+    submissions.deliver_due()
     assert keys(receiver)[-1] == first
     assert not Submission.objects.exists()
 
@@ -376,13 +380,13 @@ def test_one_that_fails_while_others_pass_is_given_up(on, receiver):
     receiver.answer = lambda sock, request: (
         no if request.headers["idempotency-key"] == bad else fine
     )(sock, request)
-    submissions.once()
+    submissions.deliver_due()
     for left in reversed(range(FAILURES)):
         closed()
-        submissions.once()
+        submissions.deliver_due()
         later()
         assert Submission.objects.waiting().count() == 1
-        submissions.once()
+        submissions.deliver_due()
         assert Submission.objects.waiting().count() == bool(left)
     assert keys(receiver).count(bad) == FAILURES + 1
 
@@ -399,16 +403,16 @@ def test_retry_after_holds_for_all(on, receiver, wish):
     ids = closed(3)
     receiver.answer = json_reply(b"", "429 Later", headers=f"Retry-After: {wish()}\r\n".encode())
     with override_settings(SUBMISSIONS_PAUSE=0):
-        submissions.once()
+        submissions.deliver_due()
     assert keys(receiver) == ids[:1]
     waits = SubmissionFeed.objects.get().resumes - datetime.now(UTC)
     assert timedelta(seconds=60) < waits < timedelta(seconds=141)
     assert Submission.objects.get(snapshot=ids[0]).due > datetime.now(UTC) + timedelta(seconds=60)
     receiver.answer = json_reply(b"{}")
-    submissions.once()
+    submissions.deliver_due()
     assert len(receiver.seen) == 1
     later()
-    submissions.once()
+    submissions.deliver_due()
     assert keys(receiver)[1:] == ids
 
 
@@ -418,7 +422,7 @@ def test_pauses_double_and_end():
             found = {pause_after(tries) for _ in range(20)}
             assert most / 2 <= min(found) < max(found) <= most
     assert [
-        submissions.seconds(text)
+        delivery.read_seconds(text)
         for text in ("7", "", "soon", "-3", "999999999", "Mon, 01 Jan 2001 00:00:00 GMT")
     ] == [7, 0, 0, 0, 3600, 0]
 
@@ -436,7 +440,7 @@ def test_addresses_that_nothing_is_sent_to(on, receiver):
             SUBMISSIONS_TIMEOUT=1,
             UPSTREAM_HTTP_HOSTS=["127.0.0.1", "169.254.169.254", "::ffff:169.254.169.254"],
         ):
-            submissions.once()
+            submissions.deliver_due()
         one = Submission.objects.get()
         assert problem in one.problem
         later()
@@ -463,7 +467,7 @@ def test_a_call_that_cannot_be_read_back_holds_nobody_up(on, receiver):
     default_storage.delete(attachments.storage_name(sha256(base64.b64decode(picture)).digest()))
     [fine] = closed()
     for _ in range(REFUSALS):
-        submissions.once()
+        submissions.deliver_due()
         later()
     assert keys(receiver) == [fine]
     assert str(Submission.objects.given_up().get().snapshot) == broken
@@ -473,7 +477,7 @@ def test_an_erased_call_is_not_sent(on, receiver):
     [id] = closed()
     submissions.take_up()
     Submission.objects.filter(snapshot=id).update(snapshot="00000000-0000-7000-8000-000000000000")
-    submissions.once()
+    submissions.deliver_due()
     assert not receiver.seen
     assert not Submission.objects.exists()
 
@@ -484,23 +488,23 @@ def test_an_erased_call_is_not_sent(on, receiver):
 def test_the_first_switch_on_begins_with_what_comes(on, receiver, feed):
     ids = closed(3)
     SubmissionFeed.objects.all().delete()
-    submissions.once()
+    submissions.deliver_due()
     assert not receiver.seen
     new = closed()
-    submissions.once()
+    submissions.deliver_due()
     assert keys(receiver) == new
     SubmissionFeed.objects.all().delete()
     with override_settings(SUBMISSIONS_FROM=Seal.objects.get(subject=ids[1]).number):
-        submissions.once()
+        submissions.deliver_due()
     assert keys(receiver) == new + ids[1:] + new
 
 
 def test_switched_off_nothing_is_sent_and_nothing_forgotten(on, receiver):
     with override_settings(ENABLE_SUBMISSIONS_API=False):
         ids = closed(2)
-        submissions.once()
+        submissions.deliver_due()
     assert not receiver.seen
-    submissions.once()
+    submissions.deliver_due()
     assert keys(receiver) == ids
 
 
@@ -508,17 +512,17 @@ def test_a_dead_receiver_costs_a_window_of_rows(on, receiver, monkeypatch):
     monkeypatch.setattr(submissions, "WINDOW", 3)
     ids = closed(8)
     receiver.answer = json_reply(b"", "503 Away")
-    submissions.once()
+    submissions.deliver_due()
     assert Submission.objects.count() == 3
-    assert submissions.backlog() == 8
-    assert submissions.age() >= datetime.now(UTC) - Seal.objects.get(
+    assert submissions.count_backlog() == 8
+    assert submissions.measure_age() >= datetime.now(UTC) - Seal.objects.get(
         subject=ids[0]
     ).sealed - timedelta(seconds=1)
     receiver.answer = json_reply(b"{}")
     later()
-    submissions.once()
+    submissions.deliver_due()
     assert keys(receiver)[3:] == ids
-    assert (submissions.backlog(), Submission.objects.count()) == (0, 0)
+    assert (submissions.count_backlog(), Submission.objects.count()) == (0, 0)
 
 
 def test_a_claim_is_nobody_elses(on, receiver):
@@ -546,7 +550,7 @@ def test_a_claim_is_nobody_elses(on, receiver):
 def test_imported_calls_are_not_sent(on, receiver):
     turn(person(), [user(marked())], "Fine.", classic_id=uuid4())
     [id] = closed()
-    submissions.once()
+    submissions.deliver_due()
     assert keys(receiver) == [id]
 
 
@@ -558,7 +562,7 @@ def test_other_kinds_are_not_sent(on, receiver):
         "A title",
     )
     closed(0)
-    submissions.once()
+    submissions.deliver_due()
     assert not receiver.seen
 
 
@@ -632,7 +636,7 @@ def test_nothing_is_lost_when_everything_is_killed(started, wire):
         Submission.objects.update(due=Now())  # the leases of the dead have ended
         with worker(gateway), worker(gateway):
             eventually(
-                lambda: set(keys(receiver)) == closed_calls and submissions.backlog() == 0, 30
+                lambda: set(keys(receiver)) == closed_calls and submissions.count_backlog() == 0, 30
             )
         twice = keys(receiver)[len(once) :]
         assert sorted(twice) == sorted(

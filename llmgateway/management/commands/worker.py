@@ -60,7 +60,7 @@ class Command(BaseCommand):
         while sealing.seal():
             pass
         checkpoints.write_checkpoint()
-        submissions.once()
+        submissions.deliver_due()
 
 
 async def work() -> None:
