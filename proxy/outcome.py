@@ -1,6 +1,7 @@
-"""What a reply amounts to: the upstream's JSON → how the call ended. Pure."""
+"""How a call ended, from the JSON of its upstream. Pure."""
 
 import base64
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -13,69 +14,73 @@ from conversations.shape import Json
 from . import prices
 from .prices import Rates
 
-DEAREST = Decimal(
-    999_999
-)  # US dollars that a snapshot's column holds: an upstream may claim any number of tokens
+# US dollars that a snapshot's column holds: an upstream may claim any number of tokens.
+DEAREST = Decimal(999_999)
 
 
 def read_outcome(
-    asked: CallRequest,
+    request: CallRequest,
     answer: Json | None,
     status: str,
     pictures: list[Json] | None = None,
     rates: Rates | None = None,
 ) -> Outcome:
-    """`answer` is a completion (also one that a stream amounts to so far), a list of images, or one of embeddings; `rates` come before list prices."""
+    """Read how a call ended.
+
+    `answer` is a completion (also one that a stream amounts to so far), a list of images, or one of
+    embeddings; `rates` come before list prices.
+    """
     answer = answer or {}
-    usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
-    assert usage is not None
-    prompt, completion = (
-        _count(usage, "prompt_tokens", "input_tokens"),
-        _count(usage, "completion_tokens", "output_tokens"),
-    )
     outcome = Outcome(
         status=status,
         response=answer or None,
         served_model=_text(answer.get("model")),
         upstream_id=_text(answer.get("id")),
     )
-    if asked.kind in Snapshot.COMPLETIONS:
-        choices = [choice for choice in answer.get("choices") or [] if isinstance(choice, dict)]
-        outcome.replies = [_message(choice.get("message")) for choice in choices]
-        outcome.finish_reason = _text(choices[0].get("finish_reason")) if choices else ""
-        if outcome.response is not None:
-            outcome.response = answer | {"choices": choices}
-    elif asked.kind == Snapshot.Kind.IMAGE and pictures:
-        outcome.replies = [{"role": "assistant", "content": pictures}]
-    elif asked.kind == Snapshot.Kind.EMBEDDING and answer:
-        outcome.response = answer | {
-            "data": [_without_vector(item) for item in answer.get("data") or []]
-        }
+    _read_replies(outcome, request, answer, pictures)
+    usage = answer.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
     outcome.estimated = usage.get("estimated") is True
-    if (
-        prompt is None
-        and status != Snapshot.Status.REFUSED
-        and (answer or status != Snapshot.Status.FAILED)
-        and asked.kind != Snapshot.Kind.IMAGE
-    ):
+    if _count(usage, "prompt_tokens", "input_tokens") is None and _is_countable(request, outcome):
         outcome.estimated = True
+        messages = request.messages or request.body.get("messages")
         usage = estimate_usage(
-            asked.messages or asked.body.get("messages") or [{"content": _input(asked.body)}],
-            outcome.replies,
+            messages or [{"content": _input_text(request.body)}], outcome.replies
         )
-        prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
-    outcome.prompt_tokens, outcome.completion_tokens = prompt, completion
-    cost = _cost(asked, usage, prompt, completion or 0, status, rates)
+    outcome.prompt_tokens = _count(usage, "prompt_tokens", "input_tokens")
+    outcome.completion_tokens = _count(usage, "completion_tokens", "output_tokens")
+    cost = _cost(request, outcome, usage, rates)
     outcome.cost = None if cost is None else min(cost, DEAREST)
     return outcome
 
 
+def _read_replies(
+    outcome: Outcome, request: CallRequest, answer: Json, pictures: list[Json] | None
+) -> None:
+    if request.kind in Snapshot.COMPLETIONS:
+        choices = [choice for choice in answer.get("choices") or [] if isinstance(choice, dict)]
+        outcome.replies = [_message(choice.get("message")) for choice in choices]
+        outcome.finish_reason = _text(choices[0].get("finish_reason")) if choices else ""
+        if answer:
+            outcome.response = answer | {"choices": choices}
+    elif request.kind == Snapshot.Kind.IMAGE and pictures:
+        outcome.replies = [{"role": "assistant", "content": pictures}]
+    elif request.kind == Snapshot.Kind.EMBEDDING and answer:
+        items = [threads.without(item, "embedding") for item in answer.get("data") or []]
+        outcome.response = answer | {"data": items}
+
+
+def _is_countable(request: CallRequest, outcome: Outcome) -> bool:
+    """Return whether tokens may be estimated: a model has read the request, and it is text."""
+    if request.kind == Snapshot.Kind.IMAGE or outcome.status == Snapshot.Status.REFUSED:
+        return False
+    return outcome.response is not None or outcome.status != Snapshot.Status.FAILED
+
+
 def estimate_usage(messages: list[Json], replies: list[Json]) -> Json:
-    """Usage that nobody counted."""
-    prompt, completion = (
-        estimate_tokens("".join(map(threads.searchable_text, messages))),
-        sum(estimate_tokens(threads.searchable_text(reply)) for reply in replies),
-    )
+    """Estimate the tokens that an upstream did not count."""
+    prompt = estimate_tokens("".join(map(threads.searchable_text, messages)))
+    completion = sum(estimate_tokens(threads.searchable_text(reply)) for reply in replies)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -84,20 +89,28 @@ def estimate_usage(messages: list[Json], replies: list[Json]) -> Json:
     }
 
 
-def picture_parts(answer: Json, fetch) -> list[Json]:
-    """The images of a reply as parts of a message; `fetch(url)` gives the bytes of one that is only named, or None."""
-    parts = []
-    for item in answer.get("data") or []:
-        encoded, url = (
-            (item.get("b64_json"), item.get("url")) if isinstance(item, dict) else (None, None)
-        )
-        if not isinstance(encoded, str) and isinstance(url, str) and (data := fetch(url)):
-            encoded = base64.b64encode(data).decode()
-        if isinstance(encoded, str):
-            url = f"data:{detect_media_type(_start(encoded))};base64,{encoded}"
-        if isinstance(url, str):
-            parts.append({"type": "image_url", "image_url": {"url": url}})
-    return parts
+def read_pictures(answer: Json, fetch: Callable[[str], bytes | None]) -> list[Json]:
+    """Return the images of a reply as parts of a message.
+
+    `fetch` gives the bytes behind the address of an image that did not come itself, or None.
+    """
+    items = [item for item in answer.get("data") or [] if isinstance(item, dict)]
+    addresses = [_picture_address(item, fetch) for item in items]
+    return [
+        {"type": "image_url", "image_url": {"url": address}}
+        for address in addresses
+        if isinstance(address, str)
+    ]
+
+
+def _picture_address(item: Json, fetch: Callable[[str], bytes | None]) -> Any:
+    """Return the image as a data: URL; where it cannot be had, its address or what it is."""
+    encoded, url = item.get("b64_json"), item.get("url")
+    if not isinstance(encoded, str) and isinstance(url, str) and (data := fetch(url)):
+        encoded = base64.b64encode(data).decode()
+    if isinstance(encoded, str):
+        return f"data:{detect_media_type(_start(encoded))};base64,{encoded}"
+    return url
 
 
 def _start(encoded: str) -> bytes:
@@ -108,29 +121,22 @@ def _start(encoded: str) -> bytes:
 
 
 def _cost(
-    asked: CallRequest,
-    usage: Json,
-    prompt: int | None,
-    completion: int,
-    status: str,
-    rates: Rates | None,
+    request: CallRequest, outcome: Outcome, usage: Json, rates: Rates | None
 ) -> Decimal | None:
-    listed = (
-        prices.image_cost(asked.body)
-        if asked.kind == Snapshot.Kind.IMAGE and status == Snapshot.Status.OK
-        else None
-    )
-    if listed is not None:
-        return listed
-    if prompt is None:
+    if request.kind == Snapshot.Kind.IMAGE and outcome.status == Snapshot.Status.OK:
+        listed = prices.image_cost(request.body)
+        if listed is not None:
+            return listed
+    if outcome.prompt_tokens is None:
         return None
     details = usage.get("prompt_tokens_details")
     cached = _count(details, "cached_tokens") if isinstance(details, dict) else None
-    return prices.token_cost(asked.model, prompt, completion, cached or 0, rates)
+    completion = outcome.completion_tokens or 0
+    return prices.token_cost(request.model, outcome.prompt_tokens, completion, cached or 0, rates)
 
 
 def _count(usage: Json, *names: str) -> int | None:
-    """A token count that fits its column; an upstream may send anything."""
+    """Return a token count that fits its column; an upstream may send anything."""
     value = next((usage[name] for name in names if usage.get(name) is not None), None)
     return value if type(value) is int and 0 <= value < 2**31 else None
 
@@ -140,19 +146,12 @@ def _text(value: Any) -> str:
 
 
 def _message(value: Any) -> Json:
-    return (
-        {"role": "assistant", "content": None} | value
-        if isinstance(value, dict)
-        else {"role": "assistant", "content": None}
-    )
+    message: Json = {"role": "assistant", "content": None}
+    return message | value if isinstance(value, dict) else message
 
 
-def _without_vector(item: Any) -> Any:
-    return threads.without(item, "embedding")
-
-
-def _input(body: Json) -> str:
-    asked = body.get("input")
-    return "".join(
-        part for part in (asked if isinstance(asked, list) else [asked]) if isinstance(part, str)
-    )
+def _input_text(body: Json) -> str:
+    """Return the text of an embedding's input."""
+    value = body.get("input")
+    parts = value if isinstance(value, list) else [value]
+    return "".join(part for part in parts if isinstance(part, str))

@@ -1,4 +1,7 @@
-"""What x-request-id will carry: the request's own id, and its snapshot's once there is one. This thread's log lines carry it too."""
+"""The value of x-request-id: the request's own id, or its snapshot's once there is one.
+
+The log lines of this thread carry it too.
+"""
 
 from contextvars import ContextVar
 

@@ -1,6 +1,7 @@
-"""What is left to the worker: a title for a new conversation, and what a model says about one as a whole.
+"""Jobs of the worker: a title for a new conversation, and an assessment of one by a model.
 
-Read at the start of every process, also of those that pass on nothing: the passage is imported where it is used.
+Every process imports this at its start, also one that passes on no calls: the relay is imported
+where it is used.
 """
 
 from __future__ import annotations
@@ -26,22 +27,24 @@ from .faults import Fault
 if TYPE_CHECKING:
     from .relay.exchange import Exchange
 
-AT_ONCE = 2  # titles that are asked for at a time, by however many workers: a silent model must not keep them from other jobs
+# Titles under way at a time, whatever the number of workers: other jobs get past a silent model.
+AT_ONCE = 2
 SAMPLE = "nightly sample"  # on the audit trail
 log = logging.getLogger(__name__)
 
 
 @app.task
 def title(conversation: str) -> None:
-    """Once, and not again where that fails. Safe to run twice: what has a title of its own is left alone."""
+    """Write a title, and not again where that fails.
+
+    Safe to run twice: a title of the conversation's own is left alone.
+    """
     from .jobs import titles
 
+    untitled = Conversation.objects.filter(titled_by=Conversation.TitledBy.WORDS)
     try:
-        found = Conversation.objects.filter(
-            id=conversation, titled_by=Conversation.TitledBy.WORDS
-        ).first()
-        if found:
-            titles.write(found, titles.build_request(found))
+        if row := untitled.filter(id=conversation).first():
+            titles.write(row, titles.build_request(row))
     except Fault as fault:
         log.info(
             "conversation %s keeps its first words for a title: %s", conversation, fault.status
@@ -51,11 +54,9 @@ def title(conversation: str) -> None:
 
 
 def title_later(exchange: Exchange) -> None:
-    """A page's call has ended: if it was the first answer of its conversation, a title is asked for. Never fails."""
+    """Ask for a title after a page's call, if it was the first of its conversation. Never fails."""
     call = exchange.call
-    if (
-        not settings.TITLES or call.head_depth or exchange.token
-    ):  # a person's own token goes into no job
+    if not settings.TITLES or call.head_depth or exchange.token:  # a token goes into no job
         return
     try:
         answered = Snapshot.objects.filter(
@@ -77,18 +78,21 @@ def title_later(exchange: Exchange) -> None:
         database.release()
 
 
-# Assessments ----------------------------------------------------------------------------------------------------
+# Assessments ------------------------------------------------------------------------------------
 
 
-@app.task(lock="assess")  # one at a time, by however many workers, as titles
-def assess(conversation: str, if_due: bool) -> None:
-    """Not tried again where it fails. With `if_due` only where something was answered since the last time, so it is safe to run twice."""
+@app.task(lock="assess")  # one at a time, whatever the number of workers, as titles
+def assess(conversation: str, *, if_due: bool) -> None:
+    """Assess it, and not again where that fails.
+
+    With `if_due` only where something was answered since the last time: it is safe to run twice.
+    """
     from .jobs import metadata
 
     try:
-        found = Conversation.objects.filter(id=conversation).first()
-        if found and settings.METADATA_CHECK and (not if_due or assessments.due(found)):
-            metadata.assess(metadata.build_request(found))
+        row = Conversation.objects.filter(id=conversation).first()
+        if row and settings.METADATA_CHECK and (not if_due or assessments.due(row)):
+            metadata.assess(metadata.build_request(row))
     except Fault as fault:
         log.info("conversation %s was not assessed: %s", conversation, fault.status)
     finally:
@@ -96,7 +100,7 @@ def assess(conversation: str, if_due: bool) -> None:
 
 
 def assess_later(conversation: UUID, *, if_due: bool = False) -> None:
-    """Raises AlreadyEnqueued where it waits for that."""
+    """Have it assessed by the worker. Raises AlreadyEnqueued where it waits for that."""
     assess.configure(queueing_lock=f"assess {conversation}").defer(
         conversation=str(conversation), if_due=if_due
     )
@@ -105,25 +109,17 @@ def assess_later(conversation: UUID, *, if_due: bool = False) -> None:
 @app.periodic(cron="30 1 * * *")
 @app.task(queueing_lock="draw")
 def draw(timestamp: int) -> None:
-    """A sample of the day before (UTC). What is drawn is on the audit trail, before any of it is asked."""
-    percent, day = (
-        settings.METADATA_SAMPLE,
-        datetime.fromtimestamp(timestamp, UTC).date() - timedelta(days=1),
-    )
+    """Draw a sample of the day before (UTC), each conversation first onto the audit trail."""
+    day = datetime.fromtimestamp(timestamp, UTC).date() - timedelta(days=1)
+    percent = settings.METADATA_SAMPLE if settings.METADATA_CHECK else 0
     try:
-        for id in (
-            assessments.sample(day, percent, settings.METADATA_SAMPLE_MOST)
-            if settings.METADATA_CHECK and percent
-            else []
-        ):
+        drawn = assessments.sample(day, percent, settings.METADATA_SAMPLE_MOST) if percent else []
+        for key in drawn:
             with suppress(AlreadyEnqueued), transaction.atomic():  # it waits for that already
+                subject = Conversation(id=key)
                 audit.record(
-                    SAMPLE,
-                    AuditEvent.Action.ASSESSMENT,
-                    Conversation(id=id),
-                    day=day,
-                    percent=percent,
+                    SAMPLE, AuditEvent.Action.ASSESSMENT, subject, day=day, percent=percent
                 )
-                assess_later(id, if_due=True)
+                assess_later(key, if_due=True)
     finally:
         database.release()

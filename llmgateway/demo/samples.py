@@ -198,7 +198,7 @@ class Sample:
                 "created": created,
                 "data": [{"b64_json": picture(asked.body["prompt"], asked.body["size"])}],
             }
-            return answer, outcome.picture_parts(answer, lambda url: None)
+            return answer, outcome.read_pictures(answer, lambda url: None)
         if asked.kind == Snapshot.Kind.EMBEDDING:
             used = sum(map(count_tokens, asked.body["input"]))
             data = [

@@ -46,7 +46,7 @@ def token(request: PageRequest) -> HttpResponseBase:
         address = request.POST.get("next", "")
         allowed = url_has_allowed_host_and_scheme(address, {request.get_host()})
         response = redirect(address if allowed else "token")
-        user_token.store_token(request, response, form.cleaned_data["token"])
+        user_token.store_token(request.user, response, form.cleaned_data["token"])
         messages.success(
             request, _("From now on your questions are sent with your token, until you sign out.")
         )

@@ -215,7 +215,7 @@ def fetch(exchange: Exchange) -> bytes:
         document = post(exchange, lambda reply: read_document(exchange, reply))
         pictures = None
         if exchange.request.kind == Snapshot.Kind.IMAGE:
-            pictures = outcome.picture_parts(
+            pictures = outcome.read_pictures(
                 document.answer, lambda link: client.fetch_picture(link, document.url)
             )
         ended = exchange.read_outcome(document.answer, Snapshot.Status.OK, pictures)

@@ -97,7 +97,7 @@ def count_close(
     if ended.status != Snapshot.Status.OK:
         FAILURES.labels(upstream, _code(ended.error_code, fault)).inc()
     if ended.prompt_tokens or ended.completion_tokens:
-        model = call.model if routing.is_listed(call.model) else prices.known(call.model)
+        model = call.model if routing.is_listed(call.model) else prices.find_table_name(call.model)
         TOKENS.labels(model, "prompt").inc(ended.prompt_tokens or 0)
         TOKENS.labels(model, "completion").inc(ended.completion_tokens or 0)
         if ended.cost:

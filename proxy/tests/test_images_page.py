@@ -238,7 +238,7 @@ def test_a_failure_is_named_and_retried(hers, sent, word):
 
 
 def test_the_upstreams_images_may_be_none(hers, monkeypatch):
-    monkeypatch.setattr("proxy.outcome.picture_parts", lambda *_: [])
+    monkeypatch.setattr("proxy.outcome.read_pictures", lambda *_: [])
     assert "The model returned no image." in shown(hers, f"/images/{make(hers).id}/").words
 
 
