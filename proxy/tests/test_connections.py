@@ -1,4 +1,7 @@
-"""How calls reach an upstream: connections kept and given up, TLS, a proxy, sizes and times; and never a POST twice."""
+"""How calls reach an upstream: connections kept and given up, TLS, a proxy, sizes and times.
+
+And never a POST twice.
+"""
 
 import gzip
 import json
@@ -31,7 +34,7 @@ def tls():
         yield wire
 
 
-# Connections ----------------------------------------------------------------------------------------------------
+# Connections -------------------------------------------------------------------------------------
 
 
 def keeps(sock, request):
@@ -72,7 +75,7 @@ def test_one_that_was_hung_up_is_not_used_again(wired, wire):
 
 
 def test_a_call_is_never_sent_twice(started, wire, recorded):
-    """An upstream that closes a kept connection while the next request is on its way may have begun to work on it."""
+    """An upstream that hangs up while the next request is on its way may have begun on it."""
     gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
     wire.answer = json_reply(DOCUMENT)
     assert gateway.ask(marked()).status == 200
@@ -85,7 +88,7 @@ def test_a_call_is_never_sent_twice(started, wire, recorded):
     assert [snapshot.status for snapshot in recorded(3)] == ["ok", "failed", "failed"]
 
 
-# TLS and proxies ------------------------------------------------------------------------------------------------
+# TLS and proxies ---------------------------------------------------------------------------------
 
 
 def test_calls_over_tls(started, tls, recorded):
@@ -185,7 +188,7 @@ def test_addresses_that_nobody_is_sent_to(started, recorded, address):
     assert recorded()[0].status == "refused"
 
 
-# Sizes and times ------------------------------------------------------------------------------------------------
+# Sizes and times ---------------------------------------------------------------------------------
 
 
 def test_compressed_replies(wired, wire, recorded):
@@ -266,7 +269,7 @@ def test_a_call_that_takes_too_long_altogether(started, wire, recorded):
     assert snapshot.reply.text == said(reply.events) != ""
 
 
-# Callers --------------------------------------------------------------------------------------------------------
+# Callers -----------------------------------------------------------------------------------------
 
 
 def raw(gateway, request: bytes) -> bytes:
@@ -289,7 +292,10 @@ def test_an_old_client_reads_a_stream_until_it_ends(gateway):
 
 def test_a_client_that_asks_before_it_sends(gateway):
     body = json.dumps(chat(marked())).encode()
-    head = b"POST %s HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    head = (
+        b"POST %s HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Length: %d\r\n"
+        b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
         client.sendall(head % (CHAT.encode(), ALICE.encode(), len(body)))
         assert client.recv(100).startswith(b"HTTP/1.1 100")

@@ -1,4 +1,4 @@
-"""The demo upstream, asked over real sockets: OpenAI's shapes, its faults, and what it says it saw."""
+"""The demo upstream over real sockets: OpenAI's shapes, its faults, and what it says it saw."""
 
 import asyncio
 import base64
@@ -67,7 +67,7 @@ def eventually(true):
     return False
 
 
-# Chat -----------------------------------------------------------------------------------------------------------
+# Chat --------------------------------------------------------------------------------------------
 
 
 def test_a_completion_has_the_shape_of_openais(upstream):
@@ -151,7 +151,8 @@ def test_the_readmes_conversation(upstream):
     ]
     assert (
         said(ask(upstream, messages=messages))
-        == "I turned around but no one was there, just a feeling of icy breath on the back of my neck."
+        == "I turned around but no one was there, just a feeling of icy breath on the back of my "
+        "neck."
     )
 
 
@@ -181,7 +182,8 @@ def test_the_readmes_conversation(upstream):
             "```text\nValueError: bad literal\n```",
         ),
         (
-            "Give this conversation a title of at most 49 characters:\nHow do I repair a bicycle chain?",
+            "Give this conversation a title of at most 49 characters:\n"
+            "How do I repair a bicycle chain?",
             "Repair bicycle chain",
         ),
     ],
@@ -218,7 +220,8 @@ def test_pictures_in_a_message_are_acknowledged(upstream):
         {"type": "image_url", "image_url": {"url": "https://pictures.example.com/cat.png"}},
     ]
     assert said(ask(upstream, parts)).startswith(
-        "Thank you, I can see a picture of 1,000 bytes (image/png) and a link to a picture at pictures.example.com."
+        "Thank you, I can see a picture of 1,000 bytes (image/png) and a link to a picture at "
+        "pictures.example.com."
     )
 
 
@@ -240,7 +243,7 @@ def test_structured_answers_are_json(upstream):
     assert answer == {"mood": "happy", "score": 8, "tags": ["happy"]}
 
 
-# Tools ----------------------------------------------------------------------------------------------------------
+# Tools -------------------------------------------------------------------------------------------
 
 WEATHER = {
     "type": "function",
@@ -326,7 +329,7 @@ def test_tool_choice_decides(upstream):
     )
 
 
-# Complaints -----------------------------------------------------------------------------------------------------
+# Complaints --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -386,7 +389,7 @@ def test_wrong_bodies_methods_and_places(method, path, data, status):
     assert reply.json()["error"].keys() == {"message", "type", "param", "code"}
 
 
-# Models, images, embeddings -------------------------------------------------------------------------------------
+# Models, images, embeddings ----------------------------------------------------------------------
 
 
 def test_models(upstream):
@@ -559,7 +562,7 @@ def test_bad_embedding_requests(upstream, more):
     assert embed(upstream, **more).status_code == 400
 
 
-# Faults ---------------------------------------------------------------------------------------------------------
+# Faults ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -709,11 +712,14 @@ def test_every_trigger_is_documented():
         assert re.search(rf"!{word}\s\s", server.__doc__), word
 
 
-# What it saw ----------------------------------------------------------------------------------------------------
+# What it saw -------------------------------------------------------------------------------------
 
 
 def test_it_tells_what_it_was_sent(upstream):
-    raw = b'{"model": "gpt-4o",  "messages": [{"role": "user", "content": "hi"}], "x": 12345678901234567890}'
+    raw = (
+        b'{"model": "gpt-4o",  "messages": [{"role": "user", "content": "hi"}], '
+        b'"x": 12345678901234567890}'
+    )
     requests.post(
         f"{upstream.url}/v1/chat/completions?a=b",
         data=raw,
@@ -762,7 +768,7 @@ def test_it_sees_the_client_leave(word, stream):
         assert eventually(lambda: upstream.seen[0]["closed_early"])
 
 
-# As an HTTP server ----------------------------------------------------------------------------------------------
+# As an HTTP server -------------------------------------------------------------------------------
 
 
 def talk(upstream, *sent):
@@ -822,8 +828,8 @@ def test_older_clients_and_expectations(upstream):
     assert old.endswith(b"data: [DONE]\n\n")
     expecting = talk(
         upstream,
-        b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: %d\r\n\r\n"
-        % len(body),
+        b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\n"
+        b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(body),
         body,
     )
     assert expecting.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
@@ -883,7 +889,7 @@ def test_hundreds_of_streams_at_once(upstream):
     assert all(asyncio.run(streams()))
 
 
-# As a process ---------------------------------------------------------------------------------------------------
+# As a process ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -937,5 +943,8 @@ def test_a_taken_port_is_one_line(process):
 
 
 def test_it_needs_no_django():
-    check = "import sys, proxy.demo.server; sys.exit(any(name.startswith('django') for name in sys.modules))"
+    check = (
+        "import sys, proxy.demo.server; "
+        "sys.exit(any(name.startswith('django') for name in sys.modules))"
+    )
     subprocess.run([sys.executable, "-c", check], check=True, timeout=20)

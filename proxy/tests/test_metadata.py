@@ -1,4 +1,7 @@
-"""Assessments by a model: by /api/metadata_check, by the button beside a transcript, by the night's sample; and what is kept of them."""
+"""Assessments by a model: by the API, by the button beside a transcript, by the night's sample.
+
+And what is kept of them.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -187,7 +190,7 @@ def test_it_is_off_unless_switched_on(upstream, hers, settings):
     assert not ProcrastinateJob.objects.exists()
 
 
-# What is kept ---------------------------------------------------------------------------------------------------
+# What is kept ------------------------------------------------------------------------------------
 
 
 def test_what_is_kept_is_a_view_of_sealed_calls_and_made_again_from_them(upstream, hers, capsys):
@@ -245,7 +248,7 @@ def test_the_seal_covers_what_a_call_is_about(upstream, hers, settings, tmp_path
     assert "was changed" in verify().problem
 
 
-# Beside the transcript --------------------------------------------------------------------------------------------
+# Beside the transcript ---------------------------------------------------------------------------
 
 
 def test_a_lead_has_it_assessed_and_reads_it_and_a_reviewer_does_neither(upstream, hers):
@@ -303,7 +306,7 @@ def test_a_failed_try_is_said(upstream, hers):
     assert "Failed: &lt;i&gt;too long" in shown
 
 
-# The night's sample -----------------------------------------------------------------------------------------------
+# The night's sample ------------------------------------------------------------------------------
 
 
 def test_a_sample_is_drawn_recorded_capped_and_never_twice_without_new_turns(upstream, settings):
@@ -349,7 +352,7 @@ def test_no_percent_draws_nothing_and_half_draws_about_half(upstream, settings):
     assert 5 < AuditEvent.objects.count() < 35
 
 
-# The demo's model -------------------------------------------------------------------------------------------------
+# The demo's model --------------------------------------------------------------------------------
 
 
 def test_the_demo_model_assesses_soundly(settings, hers):

@@ -1,4 +1,7 @@
-"""Each kind of upstream on the wire: what arrives at a server of its kind, and what its answers amount to. No database."""
+"""Each kind of upstream on the wire: what arrives at it, and what its answers amount to.
+
+No database.
+"""
 
 import json
 import re
@@ -53,7 +56,7 @@ def arrived(wire, target, endpoint, body):
     return request
 
 
-# all kinds ------------------------------------------------------------------------------------------------------
+# all kinds ---------------------------------------------------------------------------------------
 
 jsons = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -93,7 +96,7 @@ def test_whatever_comes_is_an_answer_or_a_fault(kind, answer, status, headers, r
     assert {type(error[name]) for name in ("type", "param", "code")} <= {str, type(None)}
 
 
-# openai ---------------------------------------------------------------------------------------------------------
+# openai ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("base", ["/v1", "/v1/", "/v1/chat/completions", "/v1/chat/completions/"])
@@ -190,7 +193,8 @@ def test_openais_answer_is_none(answer, code, text):
     ("data", "expected"),
     [
         (
-            b'{"error": {"message": "No", "type": "invalid_request_error", "param": "n", "code": 7}}',
+            b'{"error": {"message": "No", "type": "invalid_request_error", "param": "n", '
+            b'"code": 7}}',
             {"message": "No", "type": "invalid_request_error", "param": "n", "code": "7"},
         ),
         (
@@ -238,7 +242,7 @@ def test_openais_errors(data, expected):
     assert find_kind(Target("openai", ""), Endpoint.CHAT).error(404, {}, data) == (404, expected)
 
 
-# azure ----------------------------------------------------------------------------------------------------------
+# azure -------------------------------------------------------------------------------------------
 
 FILTERED = {
     "error": {

@@ -1,4 +1,7 @@
-"""openai-python before upstreams of every kind, through the gateway as it is served: what it gets, what arrives there, what is on record."""
+"""openai-python before upstreams of every kind, through the gateway as it is served.
+
+What it gets, what arrives there, what is on record.
+"""
 
 import json
 
@@ -25,13 +28,17 @@ UPSTREAMS = {  # kind → its row, and what it calls the model
 }
 LINES = {
     "openai": "POST /v1/chat/completions HTTP/1.1",
-    "azure": "POST /openai/deployments/gpt-4o%20eu/chat/completions?api-version=2024-10-21 HTTP/1.1",
+    "azure": "POST /openai/deployments/gpt-4o%20eu/chat/completions?api-version=2024-10-21 "
+    "HTTP/1.1",
     "sagemaker": "POST /endpoints/llama%2F2/invocations HTTP/1.1",
     "sagemaker_gateway": "POST /prod/chat HTTP/1.1",
 }
 COUNTED = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "served"}
-FILTERS = b'data: {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}\n\n'
+FILTERS = (
+    b'data: {"id": "", "object": "", "created": 0, "model": "", "choices": [], '
+    b'"prompt_filter_results": [{"prompt_index": 0}]}\n\n'
+)
 
 
 def completion(text):

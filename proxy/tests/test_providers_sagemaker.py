@@ -1,4 +1,7 @@
-"""SageMaker on the wire, in both ways: what its container reads, whom the runtime believes, and what an answer amounts to. No database."""
+"""SageMaker on the wire, in both ways: what its container reads, whom the runtime believes.
+
+And what an answer amounts to. No database.
+"""
 
 import json
 from dataclasses import replace
@@ -41,9 +44,11 @@ def reads(target, body):
     return json.loads(find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, body).body)
 
 
-# Signatures -----------------------------------------------------------------------------------------------------
+# Signatures --------------------------------------------------------------------------------------
 
-PUBLISHED = [  # AWS's own test suite and documentation: of requests at THEN with the pair of aws.KEYS, in us-east-1
+# AWS's own test suite and documentation: of requests at THEN with the pair of aws.KEYS, in
+# us-east-1.
+PUBLISHED = [
     (
         "GET",
         "example.amazonaws.com",
@@ -110,7 +115,10 @@ def test_published_signatures(method, host, target, content_type, body, service,
     unsigned = sigv4.Unsigned(method, f"https://{host}{target}", given, body)
     ours = sigv4.sign(unsigned, keys, sigv4.Scope("us-east-1", service, THEN))
     names = "content-type;host;x-amz-date" if content_type else "host;x-amz-date"
-    claim = f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/{service}/aws4_request, SignedHeaders={names}, Signature={signature}"
+    claim = (
+        f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/{service}/aws4_request, "
+        f"SignedHeaders={names}, Signature={signature}"
+    )
     assert ours == given | {"Host": host, "X-Amz-Date": "20150830T123600Z", "Authorization": claim}
     arrived = {"host": host, "x-amz-date": "20150830T123600Z", "authorization": claim} | (
         {"content-type": content_type} if content_type else {}
@@ -126,7 +134,9 @@ def test_published_signatures(method, host, target, content_type, body, service,
 
 HOST = "runtime.sagemaker.eu-west-1.amazonaws.com"
 SPOKEN = '{"inputs": "Wärum?"}'.encode()
-BOTO = [  # what boto3 1.44.5 made of invoke_endpoint at THEN: endpoint, session token → step of the path, signature
+# What boto3 1.44.5 made of invoke_endpoint at THEN: endpoint, session token → step of the path,
+# signature.
+BOTO = [
     (
         "llama-2-7b",
         "",
@@ -171,8 +181,12 @@ def test_an_endpoint_has_the_address_and_the_proof_that_boto3_gives_it(
     wire, name, token, escaped, signature
 ):
     credential = f"{aws.CREDENTIAL}:{token}" if token else aws.CREDENTIAL
-    names = f"content-type;host;x-amz-date;{'x-amz-security-token;' if token else ''}x-amzn-sagemaker-custom-attributes"
-    claim = f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/eu-west-1/sagemaker/aws4_request, SignedHeaders={names}, Signature={signature}"
+    security_token = "x-amz-security-token;" if token else ""
+    names = f"content-type;host;x-amz-date;{security_token}x-amzn-sagemaker-custom-attributes"
+    claim = (
+        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/eu-west-1/sagemaker/aws4_request, "
+        f"SignedHeaders={names}, Signature={signature}"
+    )
     given = {
         "Content-Type": "application/json",
         "X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true",
@@ -313,7 +327,7 @@ def test_credentials_do_not_show(wire):
     assert "AKID" not in repr(target) + repr(sent)
 
 
-# What the container reads ---------------------------------------------------------------------------------------
+# What the container reads ------------------------------------------------------------------------
 
 
 def test_behind_an_api_gateway_nothing_proves_anything(wire):
@@ -460,7 +474,7 @@ def test_it_only_chats(wire, kind, endpoint):
     )
 
 
-# What an answer amounts to --------------------------------------------------------------------------------------
+# What an answer amounts to -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

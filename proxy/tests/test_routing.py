@@ -1,4 +1,7 @@
-"""Models that admins listed: which upstream is asked, by which name, with which credential, for whom; and what does not exist."""
+"""Models that admins listed: which upstream is asked, by which name and credential, for whom.
+
+And what does not exist.
+"""
 
 import json
 from urllib.parse import quote

@@ -1,4 +1,7 @@
-"""Where words and secrets may be: words in the record's own columns and nowhere else, secrets in no row and no log."""
+"""Where words and secrets may be: words in the record's own columns and nowhere else.
+
+Secrets in no row and no log.
+"""
 
 import json
 import os
@@ -41,12 +44,12 @@ SAID = {  # the columns that are for what people and models say, and what they c
     "conversations_usage": {"model"},
 }
 REPLY = (
-    b'{"id": "%s", "model": "%s", "choices": [{"message": {"role": "assistant", "content": "%s"}, "finish_reason": "%s"}]}'
-    % ((CANARY.encode(),) * 4)
+    b'{"id": "%s", "model": "%s", "choices": [{"message": {"role": "assistant", "content": "%s"}, '
+    b'"finish_reason": "%s"}]}' % ((CANARY.encode(),) * 4)
 )
 EVENT = (
-    b'data: {"id": "%s", "choices": [{"index": 0, "delta": {"content": "%s"}, "finish_reason": null}]}\n\n'
-    % ((CANARY.encode(),) * 2)
+    b'data: {"id": "%s", "choices": [{"index": 0, "delta": {"content": "%s"}, '
+    b'"finish_reason": null}]}\n\n' % ((CANARY.encode(),) * 2)
 )
 ODD = f"X-Odd: {CANARY} {SECRET}\r\nX-Request-Id: {CANARY}\r\nSet-Cookie: a={SECRET}\r\nLocation: http://{CANARY}.example/\r\n".encode()
 
@@ -55,7 +58,8 @@ def found(word: str) -> set[tuple[str, str]]:
     """(table, column) of each value that holds it, whatever its type."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "WHERE table_schema = 'public'"
         )
         columns, places = cursor.fetchall(), set()
         for table, column in columns:
@@ -85,7 +89,7 @@ def logging(request, committed, folder, wire):
 
 @pytest.fixture
 def spread(database, logging, wire, recorded):
-    """Calls that end in every way, with the canaries wherever an upstream or a caller can put them: the worker's log."""
+    """Calls that end in every way, with canaries wherever they can be put: the worker's log."""
     wired = logging
     error = (
         f'{{"error": {{"message": "{CANARY}", "code": "{CANARY}", "param": "{CANARY}"}}}}'.encode()

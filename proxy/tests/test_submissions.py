@@ -1,4 +1,7 @@
-"""Closed calls to the receiver of submissions: what it is sent, whatever it does, and whoever is killed meanwhile."""
+"""Closed calls to the receiver of submissions: what it is sent, whatever it does.
+
+And whichever process is killed meanwhile.
+"""
 
 import base64
 import hmac
@@ -117,7 +120,7 @@ def to(gateway, url: str, **more: object) -> dict[str, object]:
     return {"ENABLE_SUBMISSIONS_API": "true", "SUBMISSIONS_API_URL": url} | more
 
 
-# What is sent ---------------------------------------------------------------------------------------------------
+# What is sent ------------------------------------------------------------------------------------
 
 
 def test_the_classic_fields_of_a_json_call_a_stream_and_an_image(started, wire, receiver, recorded):
@@ -279,7 +282,7 @@ def test_which_endings_are_sent(started, wire, receiver):
     ]
 
 
-# Whatever the receiver does -------------------------------------------------------------------------------------
+# Whatever the receiver does ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -482,7 +485,7 @@ def test_an_erased_call_is_not_sent(on, receiver):
     assert not Submission.objects.exists()
 
 
-# The log is the queue -------------------------------------------------------------------------------------------
+# The log is the queue ----------------------------------------------------------------------------
 
 
 def test_the_first_switch_on_begins_with_what_comes(on, receiver, feed):
@@ -566,7 +569,7 @@ def test_other_kinds_are_not_sent(on, receiver):
     assert not receiver.seen
 
 
-# Whoever is killed ----------------------------------------------------------------------------------------------
+# Whoever is killed -------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -622,9 +625,8 @@ def test_nothing_is_lost_when_everything_is_killed(started, wire):
     assert len(closed_calls) == 14
     with Wire(port=port) as receiver:
         receiver.answer = lambda sock, request: until_closed(sock)
-        with worker(
-            gateway
-        ):  # killed with calls on their way; and a receiver that hangs holds up neither calls nor seals
+        # killed with calls on their way; a receiver that hangs holds up neither calls nor seals
+        with worker(gateway):
             eventually(lambda: len(receiver.seen) == submissions.PARALLEL, 30)
             wire.answer = json_reply(json.dumps(ANSWER).encode())
             closed_calls.add(str(the(gateway.ask(marked())).id))

@@ -1,4 +1,7 @@
-"""Titles by a model: in the background after the first answer of a page's conversation, and at once by /api/update_title_openai."""
+"""Titles by a model: in the background after the first answer of a page's conversation.
+
+And at once by /api/update_title_openai.
+"""
 
 import orjson
 import pytest
@@ -83,7 +86,7 @@ def saying(text: str) -> bytes:
     )
 
 
-# In the background ----------------------------------------------------------------------------------------------
+# In the background -------------------------------------------------------------------------------
 
 
 STREAMED = pytest.param(
@@ -313,7 +316,7 @@ def test_what_is_a_title_of_what_a_model_says(said, title):
     assert len(title) <= 49
 
 
-# At once --------------------------------------------------------------------------------------------------------
+# At once -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
