@@ -176,8 +176,8 @@ def test_openais_answer_is_left_alone():
     [
         ([], "upstream_bad_reply", "not a JSON object"),
         (None, "upstream_bad_reply", "not a JSON object"),
-        ({"data": []}, "upstream_bad_reply", "without an answer"),
-        ({"choices": {}}, "upstream_bad_reply", "without an answer"),
+        ({"data": []}, "upstream_bad_reply", "empty answer"),
+        ({"choices": {}}, "upstream_bad_reply", "empty answer"),
         ({"error": {"message": "Broken"}}, "upstream_failed", "Broken"),
         ({"error": "Broken"}, "upstream_failed", "Broken"),
     ],

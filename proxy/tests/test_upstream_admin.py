@@ -155,7 +155,8 @@ def test_a_test_asks_for_models_with_the_credential(admin, wire):
     assert path in admin.get(f"{UPSTREAMS}{row.pk}/change/").content.decode()
     wire.answer = json_reply(b'{"data": [{"id": "m"}]}')
     assert (
-        "“ours”: The server answers and lists 1 model." in admin.post(path, follow=True).content.decode()
+        "“ours”: The server answers and lists 1 model."
+        in admin.post(path, follow=True).content.decode()
     )
     assert (wire.seen[0].line, wire.seen[0].headers["authorization"]) == (
         "GET /v1/models HTTP/1.1",
