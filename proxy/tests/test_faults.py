@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conversations.models import Snapshot
-from conversations.reading import turns
+from conversations.reading import call_words
 from proxy import faults
 from proxy.api.schema import DOCUMENT
 from proxy.faults import OUTSIDE_CALLS, Code, Fault
@@ -84,7 +84,7 @@ def is_described(code):
 def has_words(code):
     """Whether a page says the fault's own words, and offers to ask again: no provider refused it."""
     call = Snapshot(status=Snapshot.Status.FAILED, error_code=code, error="Words.")
-    problem = turns.problem(call)
+    problem = call_words.describe_problem(call)
     return problem and (problem.title, problem.text, problem.action) == (
         "No answer",
         "Words.",
