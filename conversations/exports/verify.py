@@ -40,7 +40,7 @@ APART = {
     "about",
 }  # compared by themselves, or not at all
 FILE, NAMED = "$attachment", "$message"  # how a kept text names a file, and a reply's message
-Broken = ledger.Broken
+Broken = ledger.BrokenChain
 
 
 def check(folder: Path, keys: list[str]) -> Iterator[str]:
