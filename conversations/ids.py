@@ -1,9 +1,10 @@
 """Ids in the order of time (UUIDv7): rows, pages and exports are paged by them."""
 
-from datetime import datetime
+from datetime import date, datetime, time, tzinfo
 from uuid import UUID
 
 import uuid_utils
+from django.utils import timezone
 
 
 def make_id(at: datetime, *, first: bool = False) -> UUID:
@@ -11,3 +12,16 @@ def make_id(at: datetime, *, first: bool = False) -> UUID:
     if first:
         return UUID(int=int(at.timestamp() * 1000) << 80)
     return UUID(int=uuid_utils.uuid7(nanoseconds=int(at.timestamp() * 1_000_000) * 1000).int)
+
+
+def first_id_of(day: date, zone: tzinfo | None = None) -> UUID:
+    """The smallest id of a day in `zone`, or else in the current time zone."""
+    return make_id(timezone.make_aware(datetime.combine(day, time.min), zone), first=True)
+
+
+def parse_id(text: str | None) -> UUID | None:
+    """The id that `text` spells, or None."""
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None

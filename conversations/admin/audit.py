@@ -23,8 +23,8 @@ from ..models.audit import AuditEventQuerySet
 from ..people import audit
 from ..people.access import may, reads_everything
 from ..people.identity import Names
-from ..search.choices import DaysForm
-from ..search.filters import ACCOUNTS
+from ..search.calls import MOST_PEOPLE
+from ..search.days import DaysFilter
 from ..templatetags.review import moment, visible
 from .changelist import Action, EvidenceAdmin
 from .parameters import parse_uuid
@@ -44,7 +44,7 @@ FIELDS = (
 )
 
 
-class AuditFilter(DaysForm):
+class AuditFilter(DaysFilter):
     """An id is looked for in all days unless some are chosen."""
 
     who = forms.CharField(
@@ -98,7 +98,7 @@ class AuditFilter(DaysForm):
             return set(accounts.values_list("id", flat=True))
         return {
             *accounts.filter(is_staff=True).values_list("id", flat=True),
-            *names.find(name, ACCOUNTS),
+            *names.find(name, MOST_PEOPLE),
         }
 
     @property

@@ -28,8 +28,8 @@ from ..people import audit
 from ..people.access import may
 from ..people.identity import Names
 from ..search import index
-from ..search.choices import DaysForm
-from ..search.filters import CallFilter
+from ..search.calls import CallFilter
+from ..search.days import DaysFilter
 from . import patience
 from .rights import Evidence
 
@@ -153,7 +153,7 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    filter_form: type[DaysForm] = CallFilter
+    filter_form: type[DaysFilter] = CallFilter
     exported = ""  # what the page of exports calls this list
     csv_rows: str | Promise = ""  # what a row of the CSV is, in words
     with_calls = ""  # stands before the filter's words
@@ -249,10 +249,10 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
             request, self.plural.capitalize(), form, self.url("changelist")
         )
 
-    def record_reading(self, request: HttpRequest, form: DaysForm, **detail: Any) -> None:
+    def record_reading(self, request: HttpRequest, form: DaysFilter, **detail: Any) -> None:
         self.record(request, Action.SEARCH if form.terms else Action.LIST, form, **detail)
 
-    def record(self, request: HttpRequest, action: str, form: DaysForm, **detail: Any) -> None:
+    def record(self, request: HttpRequest, action: str, form: DaysFilter, **detail: Any) -> None:
         audit.record(request, action, self.model, terms=form.terms, filter=form.chosen, **detail)
 
     def history_view(

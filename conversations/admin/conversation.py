@@ -24,7 +24,7 @@ from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import Names
 from ..reading import attachment_response
-from ..search.filters import ConversationFilter
+from ..search.conversations import ConversationFilter
 from ..templatetags.review import minute, visible
 from . import queue, transcript
 from .changelist import EvidenceAdmin, RowCount

@@ -18,7 +18,7 @@ from ..exports.decisions import DecisionTable
 from ..models import Decision, User
 from ..people import audit
 from ..people.access import may, reads_everything
-from ..search.choices import DaysForm
+from ..search.days import DaysFilter
 from ..templatetags.review import moment, visible
 from .changelist import Action, EvidenceAdmin
 
@@ -28,7 +28,7 @@ DISPOSITIONS = [
 ]
 
 
-class DecisionFilter(DaysForm):
+class DecisionFilter(DaysFilter):
     reviewer = forms.CharField(
         required=False,
         max_length=150,

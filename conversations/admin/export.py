@@ -38,7 +38,8 @@ from ..exports import archive, selection
 from ..exports.formats import FORMATS
 from ..models import AuditEvent, Export, Snapshot
 from ..people import audit
-from ..search.filters import CallFilter, ConversationFilter
+from ..search.calls import CallFilter
+from ..search.conversations import ConversationFilter
 from .rights import require_rights
 
 SHOWN = 100  # exports in the list

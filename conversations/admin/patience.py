@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from psycopg.pq import TransactionStatus
 
-from ..search.choices import DaysForm
+from ..search.days import DaysFilter
 
 SECONDS = 5.0
 CANCELLED = "57014"  # PostgreSQL's
@@ -46,7 +46,7 @@ def limit_statements() -> Iterator[None]:
 
 
 def show_stopped(
-    request: HttpRequest, title: str, form: DaysForm | None = None, list_url: str = ""
+    request: HttpRequest, title: str, form: DaysFilter | None = None, list_url: str = ""
 ) -> HttpResponse:
     """Show the filter to be narrowed in place of the rows; the caller has recorded the attempt.
 

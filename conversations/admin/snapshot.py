@@ -25,7 +25,7 @@ from ..people.identity import Names
 from ..reading import attachment_response
 from ..record import growth, rebuild
 from ..record.rebuild import Messages
-from ..search.filters import CallFilter
+from ..search.calls import CallFilter
 from ..templatetags.review import moment, visible
 from .call_fields import GROUPS, show_duration, show_field, show_status
 from .changelist import EvidenceAdmin

@@ -19,7 +19,8 @@ from ..models import Conversation, Export, Snapshot, User
 from ..people.access import may
 from ..people.identity import Names
 from ..proof import checkpoints
-from ..search.filters import CallFilter, ConversationFilter
+from ..search.calls import CallFilter
+from ..search.conversations import ConversationFilter
 from . import proof
 from .format import Format
 from .formats import FORMATS

@@ -1,11 +1,12 @@
 """The audit trail, and its one rule: what cannot be recorded does not happen.
 
-Reading is recorded before anything is rendered; a change, in its own transaction. Changes are the rows of other models, made
-by their own code: `record` only says who, what and when.
+Reading is recorded before anything is rendered; a change, in its own transaction. Changes are the
+rows of other models, made by their own code: `record` only says who, what and when.
 """
 
 import json
 from typing import Any
+from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error
@@ -18,37 +19,36 @@ LONGEST = 500  # characters of a name or a header that are kept
 
 
 class NotRecorded(Exception):
-    """There is no audit event, so there must be no page either: it becomes an error without content."""
+    """There is no audit event, so there must be no page either: an error without content."""
 
 
 def record(
-    who: Any,
+    actor: Any,
     action: str,
     subject: Model | type[Model] | None = None,
     *,
     terms: str = "",
     **detail: Any,
 ) -> AuditEvent:
-    """One event, committed when this returns unless a transaction is open. `who` is a request, a user, or the name of a command;
-    `subject` a row, or the model whose rows were listed.
+    """Record one event, committed when this returns unless a transaction is open.
 
-    `detail` holds filters, counts and reasons, and is shown to Auditors: nothing that quotes what was said. Words that were searched for are `terms`.
-    Raises NotRecorded.
+    `actor` is a request, a user, or the name of a command; `subject` a row, or the model whose rows
+    were listed. `terms` are words that were searched. `detail` holds filters, counts and reasons,
+    and Auditors see it: it quotes no content. Raises NotRecorded.
     """
-    request = who if isinstance(who, HttpRequest) else None
-    actor: Any = getattr(request, "user", None) if request else who
-    known = getattr(actor, "pk", None)
+    request = actor if isinstance(actor, HttpRequest) else None
+    if request:
+        actor = getattr(request, "user", None)
+    account = getattr(actor, "pk", None)
     event = AuditEvent(
-        actor_id=known,
-        actor_name=clean(
-            actor if isinstance(actor, str) else actor.get_username() if known else ""
-        ),
+        actor_id=account,
+        actor_name=clean(_name_of(actor)),
         address=getattr(request, "client_address", None),
         user_agent=clean(request.headers.get("User-Agent", "")) if request else "",
         action=action,
         kind=(subject._meta.model_name or "") if subject else "",
         subject=str(subject.pk) if isinstance(subject, Model) else "",
-        conversation=conversation_of(subject),
+        conversation=_conversation_of(subject),
         terms=clean(terms),
         detail=json.dumps(detail, cls=DjangoJSONEncoder),
     )
@@ -59,14 +59,16 @@ def record(
     return event
 
 
-def conversation_of(subject: Any) -> Any:
-    if not isinstance(subject, Model):
-        return None
-    return (
-        subject.pk
-        if isinstance(subject, Conversation)
-        else getattr(subject, "conversation_id", None)
-    )
+def _name_of(actor: Any) -> str:
+    if isinstance(actor, str):
+        return actor
+    return actor.get_username() if getattr(actor, "pk", None) else ""
+
+
+def _conversation_of(subject: Model | type[Model] | None) -> UUID | None:
+    if isinstance(subject, Conversation):
+        return subject.pk
+    return getattr(subject, "conversation_id", None) if isinstance(subject, Model) else None
 
 
 def clean(text: str) -> str:

@@ -1,7 +1,9 @@
-"""What is typed into the search box: words, and fields by their prefixes (user:, model:, id:). Pure."""
+"""Parses the search box: words, and fields by their prefixes (user:, model:, id:). Pure."""
 
 import re
 from dataclasses import dataclass, field
+
+from django.utils.translation import gettext as _
 
 # A phrase hides what is in it; a value of several words is quoted; a blank may follow the colon.
 PREFIX = "(?:user|model|id):"
@@ -12,26 +14,29 @@ TOKEN = re.compile(
 
 
 @dataclass(slots=True)
-class Typed:
+class SearchBox:
     words: str = ""
     fields: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)  # fit to show
 
 
-def read(text: str) -> Typed:
-    typed, words = Typed(), []
+def parse_box(text: str) -> SearchBox:
+    box, words = SearchBox(), []
     for token in TOKEN.finditer(text):
         if not token["prefix"]:
             words.append(token[0])
             continue
         prefix, value = token["prefix"].lower().removesuffix(":"), token["value"].strip('"').strip()
         if token["minus"]:
-            typed.problems.append(f"Only words are left out with a minus, not {prefix}:.")
+            box.problems.append(
+                _("A minus leaves out words. It cannot stand before %(prefix)s:.")
+                % {"prefix": prefix}
+            )
         elif not value:
-            typed.problems.append(f"After {prefix}: a value is missing.")
-        elif typed.fields.setdefault(prefix, value) != value:
-            typed.problems.append(f"{prefix}: is there twice.")
-    typed.words = " ".join(words)
-    if "id" in typed.fields and words:
-        typed.problems.append("An id is looked for by itself, without words beside it.")
-    return typed
+            box.problems.append(_("Type a value after %(prefix)s:.") % {"prefix": prefix})
+        elif box.fields.setdefault(prefix, value) != value:
+            box.problems.append(_("Use %(prefix)s: only once.") % {"prefix": prefix})
+    box.words = " ".join(words)
+    if "id" in box.fields and words:
+        box.problems.append(_("Search for an id by itself, without other words."))
+    return box

@@ -1,8 +1,11 @@
-"""Full text over messages: a side table that the worker fills, so that no call pays for it. It lags the record by seconds."""
+"""Full text over messages, in a side table that the worker fills: no call pays for it.
+
+It lags the record by seconds.
+"""
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import DataError, OperationalError, connection, transaction
@@ -26,62 +29,94 @@ class Hit:
     snippet: list[tuple[str, bool]]  # runs of text, and whether the run matched
 
 
+class Matches(NamedTuple):
+    """Calls that brought a message with the words, and their conversations."""
+
+    pairs: set[tuple[UUID, UUID]]  # conversation, call
+    has_more: bool  # than were looked at
+
+    @property
+    def conversations(self) -> set[UUID]:
+        return {conversation for conversation, _ in self.pairs}
+
+    @property
+    def calls(self) -> set[UUID]:
+        return {call for _, call in self.pairs}
+
+
 INDEX = """
     INSERT INTO conversations_searchentry (message_id, part, conversation_id, call, words)
     SELECT id, part, conversation, call, to_tsvector('simple', words)
-    FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::uuid[], %s::text[]) AS entry (id, part, conversation, call, words)
+    FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::uuid[], %s::text[])
+        AS entry (id, part, conversation, call, words)
     ON CONFLICT DO NOTHING"""
 
-# Most messages are a text and nothing else: their words need not come here first. (Found by their conversation: calls have no index there.)
+# Most messages are a text and nothing else: their words need not come here first. They are found by
+# their conversation: calls have no index there.
 INDEX_PLAIN = """
     INSERT INTO conversations_searchentry (message_id, part, conversation_id, call, words)
-    SELECT id, 0, conversation_id, snapshot_id, to_tsvector('simple', translate(text, U&'\\0001\\0002', '  ')) FROM conversations_message
+    SELECT id, 0, conversation_id, snapshot_id,
+        to_tsvector('simple', translate(text, U&'\\0001\\0002', '  '))
+    FROM conversations_message
     WHERE conversation_id = ANY(%(conversations)s) AND snapshot_id = ANY(%(snapshots)s)
         AND echo_of_id IS NULL AND raw IS NULL AND text <> '' AND length(text) <= %(stretch)s
     ON CONFLICT DO NOTHING"""
 
-# Match first, without an order; sort what matched. The system prompts of use cases (MessageQuerySet.for_owner) are found by reviewers only.
+# Match first, without an order; sort what matched. The system prompts of use cases
+# (MessageQuerySet.for_owner) are found by reviewers only.
 FIND = f"""
     WITH matched AS MATERIALIZED (
         SELECT e.message_id, e.part, e.conversation_id FROM conversations_searchentry e
         JOIN conversations_conversation c ON c.id = e.conversation_id
         WHERE e.words @@ websearch_to_tsquery('simple', %(query)s)
             AND (%(owner)s::bigint IS NULL OR (c.owner_id = %(owner)s AND c.shown AND (
-                SELECT s.preamble_id IS DISTINCT FROM m.id OR s.use_case = '' FROM conversations_message m
-                JOIN conversations_snapshot s ON s.id = m.snapshot_id WHERE m.id = e.message_id)))
+                SELECT s.preamble_id IS DISTINCT FROM m.id OR s.use_case = ''
+                FROM conversations_message m JOIN conversations_snapshot s ON s.id = m.snapshot_id
+                WHERE m.id = e.message_id)))
             AND (%(before)s::uuid IS NULL OR e.conversation_id < %(before)s)
-            AND {{chosen}}
+            AND {{with_call}}
         LIMIT {CAP})
     SELECT DISTINCT ON (conversation_id) conversation_id, message_id, part FROM matched
     ORDER BY conversation_id DESC, message_id DESC LIMIT %(limit)s"""
 
-WITH_CALL = "EXISTS (SELECT FROM conversations_snapshot s WHERE s.conversation_id = e.conversation_id AND {})"
-CHOSEN = {
+WITH_CALL = """EXISTS (
+    SELECT FROM conversations_snapshot s WHERE s.conversation_id = e.conversation_id AND {})"""
+CONDITIONS = {
     "model": "s.model = %(model)s",
     "use_case": "s.use_case = %(use_case)s",
     "id__gte": "s.id >= %(id__gte)s",
     "id__lt": "s.id < %(id__lt)s",
 }
 
-# The same within what a reviewer chose, newest calls first, up to a cap that counts only what matched there. A common word meets the cap soon on
-# the way back through the index of calls; a rare one is looked up in the index of words, and the few that it has are sorted.
+# The same within what a reviewer chose, newest calls first, up to a cap that counts only what
+# matched there. A common word meets the cap soon on the way back through the index of calls; a rare
+# one is looked up in the index of words, and the few that it has are sorted.
 MATCHING = """
-    SELECT e.conversation_id, e.call FROM conversations_searchentry e {of}
-    WHERE e.words @@ websearch_to_tsquery('simple', %(query)s) AND e.call >= %(since)s AND e.call < %(until)s
+    SELECT e.conversation_id, e.call FROM conversations_searchentry e {join}
+    WHERE e.words @@ websearch_to_tsquery('simple', %(query)s)
+        AND e.call >= %(since)s AND e.call < %(until)s
     ORDER BY e.call DESC LIMIT %(most)s"""
-OF_OWNERS = "JOIN conversations_conversation c ON c.id = e.conversation_id AND c.owner_id = ANY(%(owners)s::bigint[])"
+OF_OWNERS = """
+    JOIN conversations_conversation c
+        ON c.id = e.conversation_id AND c.owner_id = ANY(%(owners)s::bigint[])"""
 
-# What a worker of an older version left out.
+# Entries that a worker of an older version wrote have no call.
 FILL = """
-    UPDATE conversations_searchentry e SET call = m.snapshot_id FROM conversations_message m WHERE e.call IS NULL AND m.id = e.message_id"""
+    UPDATE conversations_searchentry e SET call = m.snapshot_id
+    FROM conversations_message m WHERE e.call IS NULL AND m.id = e.message_id"""
 
 HEADLINE = """
-    SELECT ts_headline('simple', said, websearch_to_tsquery('simple', %s), U&'StartSel=\\0001, StopSel=\\0002, MaxWords=24, MinWords=8, MaxFragments=1')
-    FROM unnest(%s::text[]) WITH ORDINALITY AS page (said, place) ORDER BY place"""
+    SELECT ts_headline(
+        'simple', text, websearch_to_tsquery('simple', %s),
+        U&'StartSel=\\0001, StopSel=\\0002, MaxWords=24, MinWords=8, MaxFragments=1')
+    FROM unnest(%s::text[]) WITH ORDINALITY AS page (text, place) ORDER BY place"""
 
 
 def index_calls(snapshots: list[UUID]) -> None:
-    """Index what these calls brought, all at once; one by one where one of them is too much for PostgreSQL's text search: no seal waits for a word."""
+    """Index what these calls brought: all at once, or else one by one.
+
+    A call that is too much for PostgreSQL's text search is left out: no seal waits for a word.
+    """
     try:
         with transaction.atomic():
             index_messages(snapshots)
@@ -96,7 +131,7 @@ def index_calls(snapshots: list[UUID]) -> None:
 
 
 def index_messages(snapshots: list[UUID]) -> None:
-    """The messages that these calls brought; echoes stand for words that are there already. Idempotent."""
+    """Index the messages that these calls brought; echoes bring no new words. Idempotent."""
     conversations = list(
         Snapshot.objects.filter(id__in=snapshots)
         .exclude(conversation=None)
@@ -127,62 +162,71 @@ def find_conversations(
     owner: int | None = None,
     limit: int = 25,
     before: UUID | None = None,
-    **chosen: Any,
+    **conditions: Any,
 ) -> list[Hit]:
-    """The newest conversations in which a message matches (words, "phrase", -word, or): one hit each. With an owner: among the owner's shown ones;
-    with `before`, those begun before that one; with more (of CHOSEN), those with at least one such call."""
-    query = query[:TERM].replace("\0", "").strip()
+    """Find the newest conversations in which a message matches (words, "phrase", -word, or).
+
+    One hit for each. With an owner, only the owner's shown ones; with `before`, only those begun
+    before that one; with conditions (of CONDITIONS), only those with at least one such call.
+    """
+    query = _as_query(query)
     if not query:
         return []
+    with_call = "true"
+    if conditions:
+        with_call = WITH_CALL.format(" AND ".join(CONDITIONS[name] for name in conditions))
     with connection.cursor() as cursor:
-        call = WITH_CALL.format(" AND ".join(CHOSEN[name] for name in chosen)) if chosen else "true"
         cursor.execute(
-            FIND.format(chosen=call),
-            {"query": query, "owner": owner, "limit": limit, "before": before, **chosen},
+            FIND.format(with_call=with_call),
+            {"query": query, "owner": owner, "limit": limit, "before": before, **conditions},
         )
-        found = cursor.fetchall()
-        messages = Message.objects.in_bulk([message for _, message, _ in found])
-        texts = [_stretches(messages[message])[part] for _, message, part in found]
+        rows = cursor.fetchall()
+        messages = Message.objects.in_bulk([message for _, message, _ in rows])
+        texts = [_stretches(messages[message])[part] for _, message, part in rows]
         cursor.execute(HEADLINE, [query, texts])
         return [
             Hit(conversation, message, _runs(snippet))
-            for (conversation, message, _), (snippet,) in zip(found, cursor.fetchall(), strict=True)
+            for (conversation, message, _), (snippet,) in zip(rows, cursor.fetchall(), strict=True)
         ]
 
 
 def find_calls(
     query: str, *, owners: list[int] | None, since: UUID | None, until: UUID | None
-) -> tuple[set[tuple[UUID, UUID]], bool]:
-    """The newest calls that brought a matching message, with their conversations, of these owners and ids; and whether there are more."""
-    chosen = {
-        "query": query[:TERM].replace("\0", "").strip(),
+) -> Matches:
+    """Find the newest calls of these owners and ids that brought a matching message."""
+    parameters = {
+        "query": _as_query(query),
         "owners": owners,
         "since": since or FIRST,
         "until": until or LAST,
         "most": CAP + 1,
     }
     with connection.cursor() as cursor:
-        cursor.execute(MATCHING.format(of="" if owners is None else OF_OWNERS), chosen)
-        found = cursor.fetchall()
-    return set(found[:CAP]), len(found) > CAP
+        cursor.execute(MATCHING.format(join="" if owners is None else OF_OWNERS), parameters)
+        rows = cursor.fetchall()
+    return Matches(set(rows[:CAP]), has_more=len(rows) > CAP)
 
 
 def fill_calls() -> None:
-    """Where there is nothing to fill this costs one look into an index."""
+    """Add the call to entries without one. With nothing to fill it costs one look into an index."""
     with connection.cursor() as cursor:
         cursor.execute(FILL)
 
 
+def _as_query(text: str) -> str:
+    return text[:TERM].replace("\0", "").strip()
+
+
 def _stretches(message: Message) -> list[str]:
-    said = threads.searchable_text(
-        threads.put_together(message.role, message.text, message.raw)
-    ).translate({0: " ", 1: " ", 2: " "})
-    return [said[at : at + STRETCH] for at in range(0, len(said), STRETCH)]
+    whole = threads.put_together(message.role, message.text, message.raw)
+    text = threads.searchable_text(whole).translate({0: " ", 1: " ", 2: " "})
+    return [text[at : at + STRETCH] for at in range(0, len(text), STRETCH)]
 
 
 def _runs(snippet: str) -> list[tuple[str, bool]]:
-    runs = []
-    for i, piece in enumerate(snippet.split("\1")):
-        marked, _, rest = piece.partition("\2") if i else ("", "", piece)
-        runs += [(marked, True), (rest, False)]
-    return [run for run in runs if run[0]]
+    before, *pieces = snippet.split("\1")
+    runs = [(before, False)]
+    for piece in pieces:
+        marked, *rest = piece.split("\2", 1)
+        runs += [(marked, True), ("".join(rest), False)]
+    return [(text, matched) for text, matched in runs if text]

@@ -300,7 +300,7 @@ def test_nobody_is_revealed_without_reason_right_reach_or_record(call, settings)
     rita, path = client_of("rita", "Reviewer"), f"/admin/reveal/{call.conversation_id}/"
     for reason in ("", "   "):
         response = rita.post(path, {"reason": reason})
-        assert (response.status_code, b"Say why" in response.content) == (400, True)
+        assert (response.status_code, b"Give a reason" in response.content) == (400, True)
     assert rita.post("/admin/reveal/").status_code == 400
     assert (
         client_of("legal", "Reviewer", departments=["Legal"])
@@ -380,7 +380,7 @@ def test_an_alias_is_always_searched_for_and_a_name_for_a_reason(call, monkeypat
     ]
     for chosen in by_person:
         [error] = found(rita, **chosen)
-        assert error.endswith("To search by name, say why below."), chosen
+        assert error.endswith("To search by name, give a reason below."), chosen
         assert rita.get(f"{CALLS}csv/", chosen).status_code == 302
     page = rita.get(CALLS, {"user": WHO}).content.decode()
     assert '<details class="gw-reveal" open>' in page

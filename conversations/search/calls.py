@@ -1,0 +1,329 @@
+"""Which calls a reviewer looks at: one form, what it means in words, and the rows it stands for."""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django import forms
+from django.db.models import Model, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from ..figures import lasting
+from ..models import Snapshot, User
+from ..people.access import Account, readable, reviews_departments
+from ..people.identity import hides_people
+from ..visible import HIDDEN
+from . import index
+from .box import parse_box
+from .choices import LAG, MODELS, NO_LAG, UPSTREAMS, VALUES_OF_PEOPLE
+from .days import DaysFilter
+
+MOST_CALLS = 1000  # that the beginning of an id may stand for, and as many conversations' calls
+MOST_PEOPLE = 100  # that the beginning of a name may stand for
+OF_PEOPLE = ("department", "job_title")
+OFFERED = ("model", "upstream", *OF_PEOPLE)  # fields whose values come from the record
+ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
+COLUMNS = {  # fields that are a column's value
+    "job_title": "owner__job_title",
+    "department": "owner__department",
+    "model": "model",
+    "upstream": "upstream",
+    "status": "status",
+    "kind": "kind",
+    "use_case": "use_case",
+}
+COLUMNS_OF_PEOPLE = {name: COLUMNS[name] for name in OF_PEOPLE}
+COLUMNS_OF_CALLS = {name: column for name, column in COLUMNS.items() if name not in OF_PEOPLE}
+BY_PAGE, BY_KEY = "page", "key"  # sources besides the beginning of one key
+ANY = ("", gettext_lazy("Any"))
+Rows = TypeVar("Rows", bound=Model)
+
+
+def _text_input(placeholder: Any, **attributes: str) -> forms.TextInput:
+    return forms.TextInput(attrs={"placeholder": placeholder, **attributes})
+
+
+def _with_any(choices: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    return [ANY, *((value, label.capitalize()) for value, label in choices)]
+
+
+class CallFilter(DaysFilter):
+    """Calls by day, person, model and what else is known of them; by words; or by id.
+
+    An id is searched everywhere, whatever else is chosen. A prefix in the search box is another way
+    to write into a field: what is typed wins, and the form that comes back has it in the field.
+    """
+
+    q = forms.CharField(
+        label=gettext_lazy("Search"),
+        required=False,
+        max_length=index.TERM,
+        widget=_text_input(
+            gettext_lazy("Words, “a phrase”, -without, user: model: id:"), type="search"
+        ),
+    )
+    user = forms.CharField(
+        label=gettext_lazy("User"),
+        required=False,
+        max_length=150,
+        widget=_text_input(gettext_lazy("Name begins with")),
+    )
+    department = forms.CharField(
+        label=gettext_lazy("Department"), required=False, max_length=150, widget=forms.Select
+    )
+    job_title = forms.CharField(
+        label=gettext_lazy("Job title"), required=False, max_length=150, widget=forms.Select
+    )
+    model = forms.CharField(
+        label=gettext_lazy("Model"), required=False, max_length=500, widget=forms.Select
+    )
+    upstream = forms.CharField(
+        label=gettext_lazy("Upstream"), required=False, max_length=500, widget=forms.Select
+    )
+    status = forms.ChoiceField(
+        label=gettext_lazy("Status"), required=False, choices=_with_any(Snapshot.Status.choices)
+    )
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"), required=False, choices=_with_any(Snapshot.Kind.choices)
+    )
+    source = forms.CharField(
+        label=gettext_lazy("Source"), required=False, max_length=20, widget=forms.Select
+    )
+    use_case = forms.CharField(
+        label=gettext_lazy("Use case"),
+        required=False,
+        max_length=60,
+        widget=_text_input(gettext_lazy("Full name")),
+    )
+    folded = (*OF_PEOPLE, "model", "upstream", "status", "kind", "source", "use_case")
+    field_order: tuple[str, ...] = ("q", "user", "since", "until")
+
+    def __init__(self, query: Mapping[str, Any], reader: Account) -> None:
+        super().__init__(query, reader)
+        self._fill_in_prefixed_fields()
+        if hides_people(reader):
+            self.fields["user"].widget.attrs["placeholder"] = (
+                _("Alias or name begins with") if self.names.by_name else _("Alias begins with")
+            )
+        if not self.names.by_name:
+            for name in OF_PEOPLE:
+                self.fields[name].widget.attrs["disabled"] = True
+        self._offer_sources()
+        self._offer_values({})
+
+    def _fill_in_prefixed_fields(self) -> None:
+        """Move what the search box has under a prefix into the field of that name."""
+        self.box = parse_box(self.data["q"][: index.TERM + 1])
+        if self.box.problems:
+            return
+        fields = dict(self.box.fields)
+        typed_id = fields.pop("id", "")
+        self.data = {**self.data, **fields, "q": f"id:{typed_id}" if typed_id else self.box.words}
+
+    def _offer_sources(self) -> None:
+        source = self.data["source"]
+        sources = {"": _("Any"), BY_PAGE: _("The gateway’s pages"), BY_KEY: _("API keys")}
+        if source not in sources:
+            sources[source] = _("API key %(prefix)s…") % {"prefix": source}
+        self.fields["source"].widget.choices = [*sources.items()]  # type: ignore[attr-defined]
+
+    def _offer_values(self, offered: dict[str, list]) -> None:
+        """Offer values of the record, beside the chosen one.
+
+        An option cannot name hidden characters: a value that has some is not offered.
+        """
+        for name in OFFERED:
+            values = {
+                value for value in offered.get(name, []) if value and not HIDDEN.search(value)
+            }
+            values = (values | {self.data[name]}) - {""}
+            self.fields[name].widget.choices = [  # type: ignore[attr-defined]
+                ANY,
+                *((value, value) for value in sorted(values)),
+            ]
+
+    def load(self, page: str) -> None:
+        super().load(page)
+        self._offer_values(self.choices)
+        waiting, seconds = self.choices["lag"]
+        if waiting:
+            lag = {"count": f"{waiting:,}", "lag": lasting(timedelta(seconds=float(seconds)))}
+            text = ngettext(
+                "The newest call is not searchable yet: the search is %(lag)s behind.",
+                "The newest %(count)s calls are not searchable yet: the search is %(lag)s behind.",
+                waiting,
+            )
+            self.lag = text % lag
+
+    def expressions(self) -> dict[str, str]:
+        expressions = super().expressions() | {"model": MODELS, "upstream": UPSTREAMS}
+        expressions["lag"] = LAG if self.searched else NO_LAG
+        if self.names.by_name:
+            expressions |= {name: VALUES_OF_PEOPLE.format(column=name) for name in OF_PEOPLE}
+        return expressions
+
+    def clean(self) -> None:
+        super().clean()
+        for problem in self.box.problems:
+            self.add_error("q", problem)
+        if self.id_prefix is not None and not re.fullmatch(r"[0-9a-f]{8,32}", self.id_prefix):
+            self.add_error(
+                "q", _("After id: type at least the first 8 characters of the id (0–9, a–f).")
+            )
+        if self.owners and len(self.owners) > MOST_PEOPLE:
+            self.add_error(
+                "user",
+                _("More than %(most)d people match. Type more of the name.")
+                % {"most": MOST_PEOPLE},
+            )
+        if not self.names.by_name:
+            self._refuse_fields_about_people()
+
+    def _refuse_fields_about_people(self) -> None:
+        """Refuse what can identify a person, until the reader may search by name."""
+        give_reason = _("To search by name, give a reason below.")
+        if self.owners == []:
+            self.add_error("user", _("No alias begins with that.") + f" {give_reason}")
+        if self.cleaned_data.get("source") not in ("", BY_PAGE, BY_KEY):
+            self.add_error("source", _("An API key can identify a person.") + f" {give_reason}")
+        for name in OF_PEOPLE:
+            if self.cleaned_data.get(name):
+                self.add_error(name, _("This can identify a person.") + f" {give_reason}")
+
+    # What was chosen --------------------------------------------------------------------------
+
+    @property
+    def terms(self) -> str:
+        return self.cleaned_data.get("q", "") if self.is_valid() else ""
+
+    @property
+    def searched(self) -> bool:
+        """Whether words are searched, and not an id."""
+        return bool(self.terms) and self.id_prefix is None
+
+    @property
+    def few(self) -> bool:
+        return bool(self.terms)
+
+    @property
+    def cut_short(self) -> bool:
+        return self.searched and self.matches.has_more
+
+    @cached_property
+    def id_prefix(self) -> str | None:
+        """The digits of the id in the search box, lower case and without dashes."""
+        q = self.cleaned_data.get("q", "")
+        if q.lower().startswith("id:"):
+            return re.sub(r"[\s-]", "", q[3:]).lower()
+        return q.replace("-", "").lower() if ID.fullmatch(q) else None
+
+    @cached_property
+    def owners(self) -> list[int] | None:
+        """The people whose names begin so, or the one whose name it is; None: of anyone."""
+        name = self.cleaned_data.get("user")
+        return None if not name or self.id_prefix else self.names.find(name, MOST_PEOPLE + 1)
+
+    @cached_property
+    def calls_of_id(self) -> list[UUID]:
+        """Calls whose ids begin with the prefix, and those of conversations whose ids do.
+
+        They are selected first and by themselves: a planner knows nothing of how ids are spread.
+        """
+        assert self.id_prefix
+        low, high = UUID(self.id_prefix.ljust(32, "0")), UUID(self.id_prefix.ljust(32, "f"))
+        calls = Snapshot.objects.order_by().values_list("id", flat=True)
+        of_conversations = calls.filter(conversation__gte=low, conversation__lte=high)
+        return list(
+            calls.filter(id__range=(low, high))[:MOST_CALLS].union(of_conversations[:MOST_CALLS])
+        )
+
+    @cached_property
+    def matches(self) -> index.Matches:
+        """Calls that brought the words."""
+        return index.find_calls(
+            self.cleaned_data["q"],
+            owners=self._owners_to_search(),
+            since=self.first_id,
+            until=self.end_id,
+        )
+
+    def _owners_to_search(self) -> list[int] | None:
+        """The cap of a search is spent on people that its reader may read, and chose."""
+        chosen = {name: self.cleaned_data[name] for name in OF_PEOPLE if self.cleaned_data[name]}
+        if self.owners is None and (chosen or reviews_departments(self.reader)):
+            people = readable(self.reader, User.objects.filter(**chosen))
+            return list(people.values_list("id", flat=True))
+        return self.owners
+
+    # The rows ---------------------------------------------------------------------------------
+
+    def calls(self) -> QuerySet[Snapshot]:
+        if not self.is_valid():
+            return Snapshot.objects.none()
+        if self.id_prefix is not None:
+            return readable(self.reader, Snapshot.objects.all()).filter(id__in=self.calls_of_id)
+        calls = self.calls_before_words()
+        return calls.filter(id__in=self.matches.calls) if self.cleaned_data["q"] else calls
+
+    def calls_before_words(self) -> QuerySet[Snapshot]:
+        """By every field but the words."""
+        return self.restrict_owners(self.restrict_calls(Snapshot.objects.all()))
+
+    def restrict_owners(self, rows: QuerySet[Rows]) -> QuerySet[Rows]:
+        """Of conversations or calls, those of the chosen people, where the reader may read them."""
+        rows = readable(self.reader, rows)
+        if self.owners is not None:
+            rows = rows.filter(owner__in=self.owners)
+        return rows.filter(**self._column_values(COLUMNS_OF_PEOPLE))
+
+    def restrict_calls(self, calls: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
+        """By what a call is, of any owner."""
+        if self.first_id:
+            calls = calls.filter(id__gte=self.first_id)
+        if self.end_id:
+            calls = calls.filter(id__lt=self.end_id)
+        calls = calls.filter(**self._column_values(COLUMNS_OF_CALLS))
+        source = self.cleaned_data["source"]
+        if source == BY_KEY:
+            return calls.exclude(key="")
+        if source:
+            return calls.filter(key="" if source == BY_PAGE else source)
+        return calls
+
+    def _column_values(self, columns: dict[str, str]) -> dict[str, str]:
+        chosen = self.cleaned_data
+        return {column: chosen[name] for name, column in columns.items() if chosen[name]}
+
+    # In words ---------------------------------------------------------------------------------
+
+    def words(self) -> str:
+        """The filter as it goes on after “12 calls”, or after “12 conversations with calls”."""
+        if not self.is_valid():
+            return "until the filter is corrected"
+        if self.id_prefix is not None:
+            return f"under ids that begin with {self.id_prefix}, on any day"
+        return ", ".join(self._phrases())
+
+    def _phrases(self) -> list[str]:
+        chosen, phrases = self.cleaned_data, [self.days()]
+        if self.owners is not None:
+            phrases.append(f"by “{chosen['user']}”{_count_in_brackets(self.owners)}")
+        phrases += [
+            f"{self[name].label.lower()} {chosen[name]}" for name in COLUMNS if chosen[name]
+        ]
+        if source := chosen["source"]:
+            sources = {BY_PAGE: "the gateway’s pages", BY_KEY: "API keys"}
+            phrases.append(f"through {sources.get(source, f'API key {source}…')}")
+        if chosen["q"]:
+            phrases.append(f"with the words “{chosen['q']}”")
+        return phrases
+
+
+def _count_in_brackets(people: list[int]) -> str:
+    if not people:
+        return " (nobody)"
+    return "" if len(people) == 1 else f" ({len(people)} people)"

@@ -1,0 +1,110 @@
+"""Which conversations a reviewer looks at: those with such calls, and with such a review."""
+
+from django import forms
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy
+
+from ..models import Conversation, Decision, Review, Snapshot
+from .calls import ANY, MOST_CALLS, CallFilter
+
+NOT_REVIEWED = "none"
+ME, UNASSIGNED = "me", "nobody"
+DISPOSITIONS = Decision.Disposition.choices
+REVIEW_STATES = [
+    ANY,
+    (NOT_REVIEWED, gettext_lazy("Not reviewed")),
+    ("waiting", gettext_lazy("Waiting")),
+    ("new", gettext_lazy("New since the review")),
+    ("decided", gettext_lazy("Decided")),
+    (
+        gettext_lazy("Last decision"),
+        [(value, label.capitalize()) for value, label in DISPOSITIONS],
+    ),
+]
+ASSIGNEES = [
+    ("", gettext_lazy("Anyone")),
+    (ME, gettext_lazy("Me")),
+    (UNASSIGNED, gettext_lazy("Waiting, unassigned")),
+]
+REVIEW_IN_WORDS = {
+    NOT_REVIEWED: "not reviewed",
+    "waiting": "waiting for a review",
+    "new": "with calls that are new since their review",
+    "decided": "decided",
+} | {value: f"last decided “{label}”" for value, label in DISPOSITIONS}
+ASSIGNEE_IN_WORDS = {ME: "assigned to you", UNASSIGNED: "waiting and unassigned"}
+
+
+class ConversationFilter(CallFilter):
+    """Conversations that have a call of the filter, by where their review stands."""
+
+    review = forms.ChoiceField(label=gettext_lazy("Review"), required=False, choices=REVIEW_STATES)
+    assignee = forms.ChoiceField(
+        label=gettext_lazy("Assigned to"), required=False, choices=ASSIGNEES
+    )
+    field_order = ("q", "user", "since", "until", "review", "assignee")
+
+    def conversations(self) -> QuerySet[Conversation]:
+        """Conversations of the filter; its days are those of their calls.
+
+        The rows come in the order of their ids, from an index of reviews where one is chosen. One
+        look into the index of its calls tells whether a conversation has a call of the days.
+        """
+        if not self.is_valid():
+            return Conversation.objects.none()
+        if self.id_prefix is not None:
+            ids = self.calls().values_list("conversation_id", flat=True)[:MOST_CALLS]
+            return Conversation.objects.filter(id__in={each for each in ids if each})
+        conversations = self.restrict_owners(Conversation.objects.all())
+        calls = self.restrict_calls(Snapshot.objects.all())
+        if calls.query.has_filters():  # each has a call: no look where any call will do
+            conversations = conversations.filter(Exists(calls.filter(conversation=OuterRef("pk"))))
+        if self.end_id:  # it began with its first call: one that began later has none before
+            conversations = conversations.filter(id__lt=self.end_id)
+        if self.cleaned_data["review"] == NOT_REVIEWED:
+            conversations = conversations.filter(review=None)
+        if (reviews := self._reviews()) is not None:
+            conversations = conversations.filter(id__in=reviews.values("conversation"))
+        if self.cleaned_data["q"]:
+            conversations = conversations.filter(id__in=self.matches.conversations)
+        return conversations
+
+    def calls_of_conversations(self) -> QuerySet[Snapshot]:
+        """The calls of the filter that belong to conversations of the list."""
+        if self.id_prefix is not None or not self.is_valid():
+            return self.calls().exclude(conversation=None)
+        calls = self.calls_before_words().exclude(conversation=None)
+        if self.cleaned_data["review"] == NOT_REVIEWED:
+            calls = calls.filter(conversation__review=None)
+        if (reviews := self._reviews()) is not None:
+            calls = calls.filter(conversation__in=reviews.values("conversation"))
+        if self.cleaned_data["q"]:
+            calls = calls.filter(conversation__in=self.matches.conversations)
+        return calls
+
+    def _reviews(self) -> QuerySet[Review] | None:
+        """Reviews that stand so; None where no review need be looked at."""
+        state, assignee = self.cleaned_data["review"], self.cleaned_data["assignee"]
+        if state in ("", NOT_REVIEWED) and not assignee:
+            return None
+        reviews, now = Review.objects.all(), timezone.now()
+        if state == "waiting":
+            reviews = reviews.waiting()
+        elif state == "new":
+            reviews = reviews.gone_on()
+        elif state == "decided":
+            reviews = reviews.decided()
+        elif state in Decision.Disposition.values:
+            reviews = reviews.last_decided(state)
+        if assignee == ME:
+            return reviews.held_by(self.reader, now)
+        return reviews.free(now) if assignee else reviews
+
+    def _phrases(self) -> list[str]:
+        chosen, phrases = self.cleaned_data, super()._phrases()
+        if chosen["review"]:
+            phrases.append(REVIEW_IN_WORDS[chosen["review"]])
+        if chosen["assignee"]:
+            phrases.append(ASSIGNEE_IN_WORDS[chosen["assignee"]])
+        return phrases
