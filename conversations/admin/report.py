@@ -21,7 +21,7 @@ from ..people import audit
 from ..people.access import may, reads_everything
 from ..people.identity import Names
 from ..report import charts
-from ..report.figures import Assessed, Figures, Period, Report, ReportRow
+from ..report.figures import Assessed, Figures, Period, Report, ReportRights, ReportRow
 from .rights import require_rights
 
 RANGES = {7: "7 days", 30: "30 days", 91: "Quarter", 365: "Year"}
@@ -146,10 +146,12 @@ def make_report(request: HttpRequest, days: Period) -> Report:
     reader = request.user
     return Report(
         days,
-        by_person=may(reader, "view_usage_by_user"),
-        titles=reads_everything(reader),
-        assessments=may(reader, "view_assessments"),
-        names=Names(reader),
+        ReportRights(
+            by_person=may(reader, "view_usage_by_user"),
+            titles=reads_everything(reader),
+            assessments=may(reader, "view_assessments"),
+            names=Names(reader),
+        ),
     )
 
 
@@ -224,7 +226,7 @@ def _too_few(report: Report) -> str:
 
 def hidden_titles(report: Report) -> str:
     """Say why conversations are not named here."""
-    if report.titles and report.by_person:
+    if report.rights.titles and report.by_person:
         return ""
     return _(
         "Titles are shown only to readers who may see all conversations and the usage by person."

@@ -92,7 +92,7 @@ def sums(folder: Path, manifest: dict[str, Any]) -> None:
                 raise Broken(f"{said['name']} is not the file that {MANIFEST} means.")
 
 
-# The chain --------------------------------------------------------------------------------------------------------------
+# The chain ------------------------------------------------------------------------------------
 
 
 def range_of(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iterator[str]:

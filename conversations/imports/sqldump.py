@@ -104,7 +104,7 @@ class Dump:
             except UnreadableDump as why:
                 yield where, why
 
-    # Statements ---------------------------------------------------------------------------------------------------
+    # Statements -------------------------------------------------------------------------------
 
     def statement(self) -> bool:
         """Passes one; notes where its rows are. False at the end of the file."""
@@ -234,7 +234,7 @@ class Dump:
             place = 0  # the second pass says why
         self.index[block.table].append(place * PLACE + at)
 
-    # Rows ---------------------------------------------------------------------------------------------------------
+    # Rows -------------------------------------------------------------------------------------
 
     def copied(self, block: Block, wanted: Collection[str] | None = None) -> dict[str, str | None]:
         start, end = self.at, self.line_end(self.at)
@@ -288,7 +288,7 @@ class Dump:
         text = text[text.index(b"'") + 1 : -1].replace(b"''", b"'")
         return decoded(unescaped(text) if texts[0].kind == "e" else text)
 
-    # Tokens -------------------------------------------------------------------------------------------------------
+    # Tokens -----------------------------------------------------------------------------------
 
     def token(self) -> Token:
         data, start = self.data, self.space(self.at)

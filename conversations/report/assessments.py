@@ -1,11 +1,12 @@
-"""Assessments of conversations by a model: which are due, and what the calls that asked for them came to.
+"""Assessments of conversations by a model: which are due, and the answers of the calls for them.
 
-The calls are evidence; an Assessment is a view of one, kept by the worker as it seals the call, and made again from it by `rebuild`. What a
-model answered is somebody's text: only the fields that were asked for are read, each of its type and within bounds, or none.
+The calls are evidence; an Assessment is a view of one, kept by the worker as it seals the call, and
+made again from it by `rebuild`. What a model answered is untrusted text: only the fields of the
+question are read, each of its type and within bounds, or none.
 """
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,97 +15,102 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils.crypto import salted_hmac
 
+from ..ids import first_id_of
 from ..models import Assessment, Conversation, Snapshot, Unsealed
 from ..record import threads
 from ..shape import Json
-from .figures import first_id
 
 LONGEST = 5000  # characters of a text
 TEXTS = ("chat_summary", "description", "llm_deliverables", "languages")
-NUMBERS = {
+NUMBERS = {  # and the most of each
     "satisfaction_score": 10,
     "user_seconds_saved": 10**7,
     "assistant_seconds_saved": 10**7,
     "assistant_wage": 10**5,
-}  # and the most of each
+}
 NAMES = (*TEXTS, *NUMBERS, "work_related")
 
 
 class Unsound(ValueError):
-    """The model answered something else than it was asked for."""
+    """The model's answer is not an assessment."""
 
 
 def read(answer: Any) -> Json:
-    """The fields in a model's reply, and no others. Raises Unsound where one is missing, of another type or out of bounds."""
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    message = (
-        choices[0].get("message")
-        if isinstance(choices, list) and choices and isinstance(choices[0], dict)
-        else None
-    )
+    """Read the fields of an assessment in a model's reply, and no others.
+
+    Raises Unsound where one is missing, of another type or out of bounds.
+    """
     try:
-        found = orjson.loads(
-            _unfenced(threads.plain_text(message) if isinstance(message, dict) else "")
-        )
+        fields = orjson.loads(_unfenced(_text_of(answer)))
     except orjson.JSONDecodeError:
         raise Unsound from None
-    if not isinstance(found, dict) or not _sound(found):
+    if not isinstance(fields, dict) or not _is_sound(fields):
         raise Unsound
     return {
-        name: found[name].replace("\0", "\ufffd") if name in TEXTS else found[name]
+        name: fields[name].replace("\0", "\ufffd") if name in TEXTS else fields[name]
         for name in NAMES
     }
 
 
+def _text_of(answer: Any) -> str:
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return ""
+    message = choices[0].get("message")
+    return threads.plain_text(message) if isinstance(message, dict) else ""
+
+
 def _unfenced(text: str) -> str:
-    """Many models put JSON into a block of code, whatever they are told."""
+    """The text without the block of code that many models put around JSON."""
     text = text.strip()
-    return (
-        text.removeprefix("```json").removeprefix("```").removesuffix("```")
-        if text.startswith("```")
-        else text
+    if not text.startswith("```"):
+        return text
+    return text.removeprefix("```json").removeprefix("```").removesuffix("```")
+
+
+def _is_sound(fields: Json) -> bool:
+    texts = all(
+        isinstance(fields.get(name), str) and len(fields[name]) <= LONGEST for name in TEXTS
     )
-
-
-def _sound(found: Json) -> bool:
-    texts = all(isinstance(found.get(name), str) and len(found[name]) <= LONGEST for name in TEXTS)
     numbers = all(
-        type(found.get(name)) in (int, float) and 0 <= found[name] <= most
+        type(fields.get(name)) in (int, float) and 0 <= fields[name] <= most
         for name, most in NUMBERS.items()
     )
-    return texts and numbers and type(found.get("work_related")) is bool
+    return texts and numbers and type(fields.get("work_related")) is bool
 
 
-# The view of the calls ------------------------------------------------------------------------------------------
+# The view of the calls ------------------------------------------------------------------------
 
 
 def store_assessments(calls: list[UUID]) -> None:
-    """What newly sealed calls came to. Twice is as once."""
-    Assessment.objects.bulk_create(_made(_answered().filter(id__in=calls)), ignore_conflicts=True)
+    """Store the assessments that newly sealed calls made. Idempotent."""
+    Assessment.objects.bulk_create(
+        _read_all(_answered().filter(id__in=calls)), ignore_conflicts=True
+    )
 
 
 def differences() -> list[str]:
     """Each row that its call does not bear out, in words."""
     kept = {row.call_id: row for row in Assessment.objects.all()}
-    made = {row.call_id: row for row in _made(_sealed())}
+    made = {row.call_id: row for row in _read_all(_sealed())}
     fields = [field.attname for field in Assessment._meta.concrete_fields]
 
     def values(row: Assessment | None) -> list:
         return [getattr(row, field) for field in fields] if row else []
 
     return [
-        f"assessment by call {id}"
-        for id in sorted(kept.keys() | made.keys())
-        if values(kept.get(id)) != values(made.get(id))
+        f"assessment by call {call}"
+        for call in sorted(kept.keys() | made.keys())
+        if values(kept.get(call)) != values(made.get(call))
     ]
 
 
 def rebuild() -> None:
-    """From the calls alone."""
+    """Make all assessments again, from the calls alone."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE conversations_assessment IN SHARE ROW EXCLUSIVE MODE")
         Assessment.objects.all().delete()
-        Assessment.objects.bulk_create(_made(_sealed()), batch_size=500)
+        Assessment.objects.bulk_create(_read_all(_sealed()), batch_size=500)
 
 
 def _answered() -> QuerySet[Snapshot]:
@@ -121,27 +127,31 @@ def _sealed() -> QuerySet[Snapshot]:
     return _answered().exclude(Exists(Unsealed.objects.filter(subject=OuterRef("id"))))
 
 
-def _made(calls: QuerySet[Snapshot]) -> Iterator[Assessment]:
-    for call in calls.only(
-        "about", "owner", "response", "model", "served_model", "closed"
-    ).iterator(chunk_size=500):
+def _read_all(calls: QuerySet[Snapshot]) -> Iterator[Assessment]:
+    columns = ("about", "owner", "response", "model", "served_model", "closed")
+    for call in calls.only(*columns).iterator(chunk_size=500):
         try:
-            said = read(orjson.loads(call.response or "{}"))
+            fields = read(orjson.loads(call.response or "{}"))
         except Unsound:
             continue
         assert call.about_id
         assert call.closed
-        whose = {"conversation_id": call.about_id, "owner_id": call.owner_id, "newest": call.newest}  # type: ignore[attr-defined]
         yield Assessment(
-            call=call, made=call.closed, model=call.served_model or call.model, **whose, **said
+            call=call,
+            conversation_id=call.about_id,
+            owner_id=call.owner_id,
+            newest=call.newest,  # type: ignore[attr-defined]
+            made=call.closed,
+            model=call.served_model or call.model,
+            **fields,
         )
 
 
-# What is due ----------------------------------------------------------------------------------------------------
+# What is due ----------------------------------------------------------------------------------
 
 
 def due(conversation: Conversation) -> bool:
-    """Whether something was answered since a model was last asked about it, however that ended."""
+    """Whether the conversation went on since the last call for an assessment of it."""
     newest = (
         conversation.snapshots.filter(kind=Snapshot.Kind.CHAT, status=Snapshot.Status.OK)
         .order_by("-id")
@@ -155,10 +165,13 @@ def due(conversation: Conversation) -> bool:
 
 
 def sample(day: date, percent: float, most: int) -> list[UUID]:
-    """So many of a hundred conversations that were answered on that day (UTC) and are due, at most `most`. The same day draws the same."""
+    """Draw a percentage of the conversations that went on that day (UTC) and are due.
+
+    At most `most`. The same day draws the same.
+    """
     chats = Snapshot.objects.filter(
-        id__gte=first_id(day),
-        id__lt=first_id(day + timedelta(days=1)),
+        id__gte=first_id_of(day, UTC),
+        id__lt=first_id_of(day + timedelta(days=1), UTC),
         kind=Snapshot.Kind.CHAT,
         status=Snapshot.Status.OK,
         conversation__isnull=False,
@@ -168,17 +181,15 @@ def sample(day: date, percent: float, most: int) -> list[UUID]:
         .distinct("conversation_id")
         .values_list("conversation_id", "id")
     )
-    lots = {
-        id: int.from_bytes(
-            salted_hmac("conversations.assessments", f"{day} {id}", algorithm="sha256").digest()[:8]
-        )
-        for id in newest
-    }
-    drawn = sorted(
-        (id for id, lot in lots.items() if lot * 100 < percent * 2**64), key=lots.__getitem__
-    )
-    asked = Snapshot.objects.filter(about__in=drawn, kind=Snapshot.Kind.METADATA).values_list(
-        "about", "id"
-    )
-    done = {about for about, id in asked if id > newest[about]}
-    return [id for id in drawn if id not in done][:most]
+    lots = {conversation: _lot(f"{day} {conversation}") for conversation in newest}
+    drawn = [each for each, lot in lots.items() if lot * 100 < percent * 2**64]
+    drawn.sort(key=lots.__getitem__)
+    calls = Snapshot.objects.filter(about__in=drawn, kind=Snapshot.Kind.METADATA)
+    assessed = {about for about, call in calls.values_list("about", "id") if call > newest[about]}
+    return [each for each in drawn if each not in assessed][:most]
+
+
+def _lot(text: str) -> int:
+    """A number below 2⁶⁴ that only this gateway can tell."""
+    digest = salted_hmac("conversations.assessments", text, algorithm="sha256").digest()
+    return int.from_bytes(digest[:8])

@@ -1,22 +1,23 @@
-"""The usage report: who spent how much on what in a stretch of days, and in the stretch before it; and what models said it was worth.
+"""The usage report: who spent how much on what in some days, and in as many days before them; and
+what models said it was worth.
 
-From the roll-ups alone. Days are UTC's, as theirs are. Figures by person need a right of their own, and so does what was assessed of few people;
-without them no figure is of fewer than FEWEST.
+From the roll-ups alone. Days are UTC's, as theirs are. Figures by person need a right of their own,
+and so does what was assessed of few people; without them no figure is of fewer than FEWEST.
 """
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import astuple, dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import astuple, dataclass, replace
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from functools import cached_property, reduce
-from operator import add
-from typing import Any, Generic, TypeVar
+from operator import add, attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db import connection
 
-from ..ids import make_id
+from ..ids import first_id_of
 from ..models import Conversation, User
 from ..people.identity import FEWEST, Names
 
@@ -24,26 +25,38 @@ LONGEST = 92  # days that are counted one by one; longer stretches, by seven
 MOST = 3660  # days
 LISTED = 15  # rows of a panel; the rest are added up
 SERIES = 7  # of the history, besides the rest
-REST, SMALLER, NONE = "All others", "Smaller groups", "Not known"
+REST = "All others"
+SMALLER, NONE = "Smaller groups", "Not known"
 
 BUCKET = "%(since)s::date + (day - %(since)s::date) / %(step)s * %(step)s"
-OF = "(%(owner)s::bigint IS NULL OR owner_id = %(owner)s)"
-USED = f"FROM conversations_usage WHERE day BETWEEN %(since)s AND %(until)s AND {OF}"
-SUMS = "sum(calls)::bigint, sum(failures)::bigint, sum(prompt_tokens)::bigint, sum(completion_tokens)::bigint, sum(cost)"
+OF_OWNER = "(%(owner)s::bigint IS NULL OR owner_id = %(owner)s)"
+USED = f"FROM conversations_usage WHERE day BETWEEN %(since)s AND %(until)s AND {OF_OWNER}"
+SUMS = """sum(calls)::bigint, sum(failures)::bigint,
+        sum(prompt_tokens)::bigint, sum(completion_tokens)::bigint, sum(cost)"""
 TOTALS = f"""
-    SELECT false, owner_id, model, {BUCKET} AS bucket, {SUMS} {USED} GROUP BY GROUPING SETS ((owner_id), (model), (bucket))
-    UNION ALL SELECT true, owner_id, NULL, NULL, {SUMS} FROM conversations_usage WHERE day >= %(first)s AND day < %(since)s AND {OF} GROUP BY owner_id"""
-HISTORY = f"SELECT {BUCKET} AS bucket, owner_id, sum(calls)::bigint {USED} AND owner_id = ANY(%(owners)s) GROUP BY bucket, owner_id"
+    SELECT false, owner_id, model, {BUCKET} AS bucket, {SUMS} {USED}
+    GROUP BY GROUPING SETS ((owner_id), (model), (bucket))
+    UNION ALL SELECT true, owner_id, NULL, NULL, {SUMS} FROM conversations_usage
+    WHERE day >= %(first)s AND day < %(since)s AND {OF_OWNER} GROUP BY owner_id"""
+HISTORY = f"""
+    SELECT {BUCKET} AS bucket, owner_id, sum(calls)::bigint {USED} AND owner_id = ANY(%(owners)s)
+    GROUP BY bucket, owner_id"""
 HISTORY_OF_GROUPS = f"""
     SELECT bucket, department, sum(calls)::bigint
-    FROM (SELECT {BUCKET} AS bucket, owner_id, sum(calls) AS calls {USED} GROUP BY bucket, owner_id) used JOIN conversations_user u ON u.id = owner_id
+    FROM (
+        SELECT {BUCKET} AS bucket, owner_id, sum(calls) AS calls {USED} GROUP BY bucket, owner_id
+    ) used JOIN conversations_user u ON u.id = owner_id
     GROUP BY bucket, department"""
 # Of a conversation that was assessed again in these days, the last.
 ASSESSED = """
-    SELECT owner_id, count(*), count(*) FILTER (WHERE work_related), sum(satisfaction_score), sum(user_seconds_saved), sum(assistant_seconds_saved),
+    SELECT owner_id, count(*), count(*) FILTER (WHERE work_related), sum(satisfaction_score),
+        sum(user_seconds_saved), sum(assistant_seconds_saved),
         sum(assistant_seconds_saved / 3600 * assistant_wage)
-    FROM (SELECT DISTINCT ON (conversation_id) owner_id, work_related, satisfaction_score, user_seconds_saved, assistant_seconds_saved, assistant_wage
-          FROM conversations_assessment WHERE call_id >= %(first_id)s AND call_id < %(end_id)s ORDER BY conversation_id, call_id DESC) newest
+    FROM (
+        SELECT DISTINCT ON (conversation_id) owner_id, work_related, satisfaction_score,
+            user_seconds_saved, assistant_seconds_saved, assistant_wage
+        FROM conversations_assessment WHERE call_id >= %(first_id)s AND call_id < %(end_id)s
+        ORDER BY conversation_id, call_id DESC) newest
     GROUP BY owner_id"""
 
 
@@ -65,7 +78,7 @@ class Period:
 
     @property
     def before(self) -> date:
-        """The first of as many days just before."""
+        """The first of as many days just before these."""
         return self.since - timedelta(days=self.count)
 
     @property
@@ -104,13 +117,13 @@ NAMES = tuple(Figures.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class Assessed:
-    """What a model said of some conversations, added up."""
+    """What models said of some conversations, added up."""
 
     conversations: int = 0
     work_related: int = 0
     satisfaction: float = 0  # points of ten, added up
-    seconds: float = 0  # saved for those who asked
-    assistant_seconds: float = 0  # of people who could have done it
+    seconds: float = 0  # saved for the users themselves
+    assistant_seconds: float = 0  # saved for people who could have done it
     worth: float = 0  # US dollars, at their wages
 
     def __add__(self, other: "Assessed") -> "Assessed":
@@ -118,7 +131,7 @@ class Assessed:
 
     @property
     def percent(self) -> float:
-        """Of them, work-related."""
+        """The share that is work-related."""
         return 100 * self.work_related / self.conversations
 
     @property
@@ -141,44 +154,49 @@ class ReportRow(Generic[Sums]):
     people: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportRights:
+    """What the reader of a report may see, and how people are named to them."""
+
+    by_person: bool = False
+    titles: bool = False
+    assessments: bool = False
+    names: Names | None = None
+
+
+class _Person(NamedTuple):
+    name: str
+    department: str
+    job_title: str
+
+
 class Report:
-    """With an `owner`: of that person's own calls, and nothing that was assessed. `by_person`, `titles` and `assessments` say what its reader may see,
-    and `names` how people are named to them."""
+    """Figures of some days for a reader with these rights.
+
+    With an `owner`: of that person's own calls, and nothing that was assessed.
+    """
 
     def __init__(
-        self,
-        days: Period,
-        *,
-        owner: int | None = None,
-        by_person: bool = False,
-        titles: bool = False,
-        assessments: bool = False,
-        names: Names | None = None,
-    ):
-        self.days, self.owner, self.by_person, self.titles = (
-            days,
-            owner,
-            by_person or owner is not None,
-            titles or owner is not None,
-        )
-        self.assessments, self.names = assessments, names
+        self, days: Period, rights: ReportRights = ReportRights(), *, owner: int | None = None
+    ) -> None:
+        self.days, self.owner = days, owner
+        self.rights = replace(rights, by_person=True, titles=True) if owner is not None else rights
 
-    # What was spent -------------------------------------------------------------------------------------------------
+    @property
+    def by_person(self) -> bool:
+        return self.rights.by_person
+
+    # What was spent ---------------------------------------------------------------------------
 
     @cached_property
     def _sums(self) -> dict[tuple[bool, str], dict]:
         """(before, what by) → its figures."""
-        found: dict[tuple[bool, str], dict] = defaultdict(dict)
-        for before, owner, model, bucket, *sums in self._rows(TOTALS):
-            by, key = (
-                ("owner", owner)
-                if owner is not None
-                else ("model", model)
-                if model is not None
-                else ("bucket", bucket)
-            )
-            found[before, by][key] = Figures(*sums)
-        return found
+        sums: dict[tuple[bool, str], dict] = defaultdict(dict)
+        for before, owner, model, bucket, *figures in self._rows(TOTALS):
+            keys = {"owner": owner, "model": model, "bucket": bucket}
+            by, key = next((by, key) for by, key in keys.items() if key is not None)
+            sums[before, by][key] = Figures(*figures)
+        return sums
 
     @cached_property
     def total(self) -> Figures:
@@ -209,34 +227,33 @@ class Report:
 
     @property
     def persons(self) -> list[ReportRow[Figures]]:
-        """Nothing where its reader may not see people."""
-        return (
-            largest(
-                ReportRow(self._people[id][0], figures)
-                for id, figures in self._sums[False, "owner"].items()
-            )
-            if self.by_person
-            else []
+        """Empty where the reader may not see people."""
+        if not self.by_person:
+            return []
+        by_owner = self._sums[False, "owner"]
+        return largest(
+            ReportRow(self._people[owner].name, figures) for owner, figures in by_owner.items()
         )
 
     @property
     def departments(self) -> list[ReportRow[Figures]]:
-        return largest(self._grouped(1, self._sums[False, "owner"], self.fewest))
+        return largest(self._grouped("department", self._sums[False, "owner"], self.fewest))
 
     @property
     def job_titles(self) -> list[ReportRow[Figures]]:
-        return largest(self._grouped(2, self._sums[False, "owner"], self.fewest))
+        return largest(self._grouped("job_title", self._sums[False, "owner"], self.fewest))
 
     @cached_property
     def conversations(self) -> list[ReportRow[Figures]]:
-        """Those begun in these days that took the most tokens; nothing where its reader may not see titles and people."""
-        if not (self.titles and self.by_person):
+        """Those begun in these days that took the most tokens.
+
+        Empty where the reader may not see titles and people.
+        """
+        if not (self.rights.titles and self.by_person):
             return []
-        found = Conversation.objects.filter(
-            id__gte=first_id(self.days.since), id__lt=first_id(self.days.until + timedelta(days=1))
-        )
-        found = found.filter(owner=self.owner) if self.owner else found
-        rows = found.only("title", "turns", "prompt_tokens", "completion_tokens", "cost").costliest(
+        begun = Conversation.objects.filter(id__gte=self._first_id, id__lt=self._end_id)
+        begun = begun.filter(owner=self.owner) if self.owner else begun
+        rows = begun.only("title", "turns", "prompt_tokens", "completion_tokens", "cost").costliest(
             LISTED
         )
         return [
@@ -249,18 +266,15 @@ class Report:
 
     @cached_property
     def history(self) -> list[tuple[str, list[int]]]:
-        """Calls by bucket: of each of the people, or groups, who made most, and last of all others."""
+        """Calls by bucket: of each of the people, or groups, with most, and last of all others."""
+        by_owner = self._sums[False, "owner"]
         if self.by_person:
-            most = sorted(self._sums[False, "owner"].items(), key=lambda item: -item[1].calls)[
-                :SERIES
-            ]
-            names: Mapping[Hashable, str] = {id: self._people[id][0] for id, _ in most}
-            rows = self._rows(HISTORY, owners=[id for id, _ in most])
+            most = sorted(by_owner, key=lambda owner: -by_owner[owner].calls)[:SERIES]
+            names: Mapping[Hashable, str] = {owner: self._people[owner].name for owner in most}
+            rows = self._rows(HISTORY, owners=most)
         else:
-            names, rows = (
-                self._group_of(1, self._sums[False, "owner"], self.fewest),
-                self._rows(HISTORY_OF_GROUPS),
-            )
+            names = self._group_names("department", by_owner, self.fewest)
+            rows = self._rows(HISTORY_OF_GROUPS)
         lines: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
         for bucket, key, calls in rows:
             if key in names:
@@ -275,24 +289,23 @@ class Report:
 
     @property
     def fewest(self) -> int:
-        """People in a department or with a job title that is shown: by a smaller one its reader could tell who they are."""
+        """People in a department or with a job title that is shown; fewer could be identified."""
         return 1 if self.by_person and not self._hidden else FEWEST
 
     @property
     def _hidden(self) -> bool:
-        return bool(self.names and self.names.hidden)
+        names = self.rights.names
+        return bool(names and names.hidden)
 
-    # What models said -----------------------------------------------------------------------------------------------
+    # What models said -------------------------------------------------------------------------
 
     @property
     def assessed(self) -> Assessed | None:
-        """Nothing where its reader could tell who they are."""
+        """None where the reader could tell whose conversations were assessed."""
         by_owner = self._assessed
-        return (
-            reduce(add, by_owner.values())
-            if by_owner and len(by_owner) >= self.fewest_assessed
-            else None
-        )
+        if not by_owner or len(by_owner) < self.fewest_assessed:
+            return None
+        return reduce(add, by_owner.values())
 
     @property
     def people_assessed(self) -> int:
@@ -300,70 +313,68 @@ class Report:
 
     @property
     def assessed_departments(self) -> list[ReportRow[Assessed]]:
-        return largest(self._grouped(1, self._assessed, self.fewest_assessed))
+        return largest(self._grouped("department", self._assessed, self.fewest_assessed))
 
     @property
     def assessed_persons(self) -> list[ReportRow[Assessed]]:
-        """Nothing where its reader may not see people, or assessments of one."""
-        shown = self.by_person and self.assessments
-        return (
-            largest(
-                ReportRow(self._people[id][0], assessed) for id, assessed in self._assessed.items()
-            )
-            if shown
-            else []
+        """Empty where the reader may not see people, or assessments of one."""
+        if not (self.by_person and self.rights.assessments):
+            return []
+        return largest(
+            ReportRow(self._people[owner].name, assessed)
+            for owner, assessed in self._assessed.items()
         )
 
     @property
     def fewest_assessed(self) -> int:
-        return 1 if self.assessments and not self._hidden else FEWEST
+        return 1 if self.rights.assessments and not self._hidden else FEWEST
 
     @cached_property
     def _assessed(self) -> dict[int, Assessed]:
         """By owner."""
-        ids = {
-            "first_id": first_id(self.days.since),
-            "end_id": first_id(self.days.until + timedelta(days=1)),
-        }
-        return (
-            {}
-            if self.owner
-            else {owner: Assessed(*sums) for owner, *sums in self._rows(ASSESSED, **ids)}
-        )
+        if self.owner:
+            return {}
+        rows = self._rows(ASSESSED, first_id=self._first_id, end_id=self._end_id)
+        return {owner: Assessed(*sums) for owner, *sums in rows}
 
-    # Who -----------------------------------------------------------------------------------------------------------
+    # People and rows --------------------------------------------------------------------------
 
     @cached_property
-    def _people(self) -> dict[int, tuple[str, str, str]]:
-        """Name, department and job title."""
-        found = User.objects.filter(
-            id__in=self._sums[False, "owner"].keys() | self._assessed.keys()
-        ).only("username", "department", "job_title")
+    def _people(self) -> dict[int, _Person]:
+        owners = self._sums[False, "owner"].keys() | self._assessed.keys()
+        users = User.objects.filter(id__in=owners).only("username", "department", "job_title")
+        names = self.rights.names
         return {
-            user.pk: (
-                self.names.name(user) if self.names else user.username,
-                user.department,
-                user.job_title,
+            user.pk: _Person(
+                names.name(user) if names else user.username, user.department, user.job_title
             )
-            for user in found
+            for user in users
         }
 
-    def _group_of(self, field: int, people: Iterable[int], fewest: int) -> dict[Hashable, str]:
-        """What each department or job title of theirs is shown as."""
-        sizes: dict[str, int] = defaultdict(int)
-        for id in people:
-            sizes[self._people[id][field]] += 1
+    def _group_names(self, field: str, people: Iterable[int], fewest: int) -> dict[Hashable, str]:
+        """The name under which each department or job title of these people is shown."""
+        group_of, sizes = attrgetter(field), defaultdict[str, int](int)
+        for owner in people:
+            sizes[group_of(self._people[owner])] += 1
         return merged(sizes, fewest)
 
     def _grouped(
-        self, field: int, by_owner: Mapping[int, Sums], fewest: int
+        self, field: str, by_owner: Mapping[int, Sums], fewest: int
     ) -> list[ReportRow[Sums]]:
-        shown = self._group_of(field, by_owner, fewest)
-        found: dict[str, list[Sums]] = defaultdict(list)
-        for id, figures in by_owner.items():
-            if name := shown.get(self._people[id][field]):
-                found[name].append(figures)
-        return [ReportRow(name, reduce(add, each), len(each)) for name, each in found.items()]
+        group_of, names = attrgetter(field), self._group_names(field, by_owner, fewest)
+        groups: dict[str, list[Sums]] = defaultdict(list)
+        for owner, figures in by_owner.items():
+            if name := names.get(group_of(self._people[owner])):
+                groups[name].append(figures)
+        return [ReportRow(name, reduce(add, each), len(each)) for name, each in groups.items()]
+
+    @property
+    def _first_id(self) -> UUID:
+        return first_id_of(self.days.since, UTC)
+
+    @property
+    def _end_id(self) -> UUID:
+        return first_id_of(self.days.until + timedelta(days=1), UTC)
 
     def _rows(self, sql: str, **more: Any) -> list[tuple]:
         days = self.days
@@ -379,16 +390,12 @@ class Report:
             return cursor.fetchall()
 
 
-def first_id(day: date) -> UUID:
-    return make_id(datetime.combine(day, time.min, UTC), first=True)
-
-
 def total(figures: Iterable[Figures]) -> Figures:
     return sum(figures, Figures())
 
 
 def largest(rows: Iterable[ReportRow[Sums]]) -> list[ReportRow[Sums]]:
-    """By tokens, then calls, or by conversations; what is past the list in one row."""
+    """Sort by tokens, then calls, or by conversations; add up the rows past the list."""
     ordered = sorted(rows, key=lambda row: (*(-part for part in row.figures.size), row.name))
     rest = ordered[LISTED:]
     if not rest:
@@ -401,8 +408,11 @@ def largest(rows: Iterable[ReportRow[Sums]]) -> list[ReportRow[Sums]]:
 
 
 def merged(sizes: dict[str, int], fewest: int) -> dict[Hashable, str]:
-    """What each group is shown as, so that nothing shown is of fewer people: too small ones together, with the next larger where they are
-    still too few. Empty where all together are."""
+    """The name under which each group is shown, so that nothing shown is of fewer people.
+
+    Too small groups go together, with the next larger where they are still too few. Empty where all
+    together are too few.
+    """
     small: list[str] = []
     for name in sorted(sizes, key=lambda name: (sizes[name], name)):
         together = sum(sizes[each] for each in small)

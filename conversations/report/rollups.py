@@ -1,6 +1,8 @@
-"""The roll-ups, held against the log and made again from it: usage by day, owner and model, the totals of each conversation, and assessments.
+"""The roll-ups, verified against the log and made again from it: usage by day, owner and model, the
+totals of each conversation, and assessments.
 
-Closing a call writes the first two in the statement that closes it, so a statement that reads sees both sides of one moment.
+Closing a call writes the first two in the statement that closes it, so a statement that reads sees
+both sides of one moment.
 """
 
 from django.db import connection, transaction
@@ -8,32 +10,42 @@ from django.db import connection, transaction
 from . import assessments
 
 USED = """
-    SELECT (opened AT TIME ZONE 'UTC')::date AS day, owner_id, model, count(*) AS calls, count(*) FILTER (WHERE status <> 'ok') AS failures,
-        coalesce(sum(prompt_tokens), 0) AS prompt_tokens, coalesce(sum(completion_tokens), 0) AS completion_tokens, coalesce(sum(cost), 0) AS cost
+    SELECT (opened AT TIME ZONE 'UTC')::date AS day, owner_id, model, count(*) AS calls,
+        count(*) FILTER (WHERE status <> 'ok') AS failures,
+        coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
+        coalesce(sum(completion_tokens), 0) AS completion_tokens, coalesce(sum(cost), 0) AS cost
     FROM conversations_snapshot WHERE status <> 'pending' GROUP BY 1, 2, 3"""
 TALKED = """
     SELECT c.id, count(s.reply_id) AS turns, coalesce(sum(s.prompt_tokens), 0) AS prompt_tokens,
         coalesce(sum(s.completion_tokens), 0) AS completion_tokens, coalesce(sum(s.cost), 0) AS cost
-    FROM conversations_conversation c LEFT JOIN conversations_snapshot s ON s.conversation_id = c.id AND s.status <> 'pending' GROUP BY 1"""
+    FROM conversations_conversation c
+    LEFT JOIN conversations_snapshot s ON s.conversation_id = c.id AND s.status <> 'pending'
+    GROUP BY 1"""
 
 # Where one side says something else, or nothing.
 USAGE = f"""
-    SELECT day, owner_id, model FROM ({USED}) log FULL JOIN conversations_usage kept USING (day, owner_id, model)
+    SELECT day, owner_id, model
+    FROM ({USED}) log FULL JOIN conversations_usage kept USING (day, owner_id, model)
     WHERE (log.calls, log.failures, log.prompt_tokens, log.completion_tokens, log.cost)
-        IS DISTINCT FROM (kept.calls, kept.failures, kept.prompt_tokens, kept.completion_tokens, kept.cost)
+        IS DISTINCT FROM
+        (kept.calls, kept.failures, kept.prompt_tokens, kept.completion_tokens, kept.cost)
     ORDER BY 1, 2, 3"""
 CONVERSATIONS = f"""
     SELECT id FROM ({TALKED}) log JOIN conversations_conversation kept USING (id)
-    WHERE (log.turns, log.prompt_tokens, log.completion_tokens, log.cost) IS DISTINCT FROM (kept.turns, kept.prompt_tokens, kept.completion_tokens, kept.cost)
+    WHERE (log.turns, log.prompt_tokens, log.completion_tokens, log.cost)
+        IS DISTINCT FROM (kept.turns, kept.prompt_tokens, kept.completion_tokens, kept.cost)
     ORDER BY 1"""
 
 REBUILD = (
     # Calls that close meanwhile wait.
-    "LOCK TABLE conversations_snapshot, conversations_conversation, conversations_usage IN SHARE ROW EXCLUSIVE MODE",
+    """LOCK TABLE conversations_snapshot, conversations_conversation, conversations_usage
+        IN SHARE ROW EXCLUSIVE MODE""",
     "DELETE FROM conversations_usage",
-    f"INSERT INTO conversations_usage (day, owner_id, model, calls, failures, prompt_tokens, completion_tokens, cost) {USED}",
+    f"""INSERT INTO conversations_usage (
+        day, owner_id, model, calls, failures, prompt_tokens, completion_tokens, cost) {USED}""",
     f"""UPDATE conversations_conversation kept
-        SET turns = log.turns, prompt_tokens = log.prompt_tokens, completion_tokens = log.completion_tokens, cost = log.cost
+        SET turns = log.turns, prompt_tokens = log.prompt_tokens,
+            completion_tokens = log.completion_tokens, cost = log.cost
         FROM ({TALKED}) log WHERE kept.id = log.id AND kept.id IN ({CONVERSATIONS})""",
 )
 
@@ -47,12 +59,15 @@ def differences() -> list[str]:
             for day, owner, model in cursor.fetchall()
         ]
         cursor.execute(CONVERSATIONS)
-        totals = [f"totals of conversation {id}" for (id,) in cursor.fetchall()]
+        totals = [f"totals of conversation {each}" for (each,) in cursor.fetchall()]
     return usage + totals + assessments.differences()
 
 
 def rebuild() -> None:
-    """From the log alone. Nothing is closed while it runs: seconds, for a million calls."""
+    """Make all roll-ups again, from the log alone.
+
+    No call closes while it runs: seconds, for a million calls.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in REBUILD:
             cursor.execute(statement)

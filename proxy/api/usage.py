@@ -14,7 +14,7 @@ from conversations.models import AuditEvent, User
 from conversations.people import audit
 from conversations.people.access import may, reads_everything
 from conversations.people.identity import Names
-from conversations.report.figures import Assessed, Figures, Period, Report, ReportRow
+from conversations.report.figures import Assessed, Figures, Period, Report, ReportRights, ReportRow
 from conversations.shape import Json
 
 from .. import faults
@@ -50,10 +50,12 @@ class UsageView(OwnView):
         by_person = may(user, "view_usage_by_user")
         report = Report(
             period,
-            by_person=by_person,
-            titles=reads_everything(user),
-            assessments=may(user, "view_assessments"),
-            names=Names(user),
+            ReportRights(
+                by_person=by_person,
+                titles=reads_everything(user),
+                assessments=may(user, "view_assessments"),
+                names=Names(user),
+            ),
         )
         audit.record(
             user,

@@ -151,7 +151,7 @@ class Command(BaseCommand):
             self.stdout.write("")
 
 
-# One row --------------------------------------------------------------------------------------------------------
+# One row --------------------------------------------------------------------------------------
 
 
 def bring(owner: User, row: ClassicRow) -> None:
@@ -239,7 +239,7 @@ def batches(rows: Iterator[Found]) -> Iterator[list[Found]]:
         yield batch
 
 
-# Where rows come from -------------------------------------------------------------------------------------------
+# Where rows come from -------------------------------------------------------------------------
 
 
 @contextmanager
