@@ -130,7 +130,7 @@ class UserAdmin(Administered, auth.UserAdmin):
             except people.UnreadableDirectory as problem:
                 context["error"] = str(problem)
             else:
-                differing = [entry for entry in entries if entry.status != people.SAME]
+                differing = [entry for entry in entries if entry.status != people.Status.SAME]
                 context |= {
                     "counted": people.counted(entries),
                     "entries": differing[:SHOWN],

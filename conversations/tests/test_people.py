@@ -33,7 +33,7 @@ def upload(data: bytes, name: str = "root", **fields):
 
 
 def found(data: bytes) -> list[tuple[str, str]]:
-    return [(entry.who, entry.status) for entry in people.read(data)]
+    return [(line.value, line.status) for line in people.read(data)]
 
 
 @pytest.mark.parametrize(
@@ -62,21 +62,21 @@ def test_each_line_comes_to_something():
     long = "x" * 151
     data = f"username,email,job_title\nalice,,Analyst\nnobody,,X\n,bob@EXAMPLE.com,X\n,,X\nbob,,{long}\nbob,,\nbob2,,=cmd()\n".encode()
     assert found(data) == [
-        ("alice", people.SAME),
-        ("nobody", people.UNKNOWN),
-        ("bob@EXAMPLE.com", people.AMBIGUOUS),
-        ("", people.WRONG),
-        ("bob", people.WRONG),
-        ("bob", people.SAME),
-        ("bob2", people.CHANGED),
+        ("alice", people.Status.SAME),
+        ("nobody", people.Status.UNKNOWN),
+        ("bob@EXAMPLE.com", people.Status.AMBIGUOUS),
+        ("", people.Status.WRONG),
+        ("bob", people.Status.WRONG),
+        ("bob", people.Status.SAME),
+        ("bob2", people.Status.CHANGED),
     ]
 
 
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "no column by which people are known"),
-        (b"name,job_title\nalice,X\n", "no column by which people are known"),
+        (b"", "no column that identifies people"),
+        (b"name,job_title\nalice,X\n", "no column that identifies people"),
         (b"username,salary\nalice,X\n", "neither a job title nor a department"),
         ("username,job_title\nalice,Gesch\u00e4ftsf\u00fchrer\n".encode("cp1252"), "not UTF-8"),
         (b"username,job_title\nalice,\0\n", "not text"),
@@ -117,6 +117,6 @@ def test_the_command(tmp_path, capsys):
     assert User.objects.get(username="alice").job_title == "Controller"
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "line 2: 'alice' changed job title 'Analyst' → 'Controller'"
-    assert said[2] == "Nothing was changed yet. 1 changed, 1 unknown."
+    assert said[2] == "Nothing was changed yet. 1 changed, 1 without an account."
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("import_people", tmp_path / "none.csv")
