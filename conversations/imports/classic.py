@@ -1,9 +1,11 @@
 """A row of the classic gateway's log → the call that is recorded of it. Pure.
 
-Snapshot.classic keeps, under the names of the row's columns, what the row said and the record does not say: always title (the job title of that
-day), convo_title, convo_show, root_gpt_id and orig_summarized_id; request, response, usage_info and usage_cost only where the record would give
-back another. Two more keys: `fields`, what a request carried that no model saw (its `headers`), and `conversation_title`, the conversation's where it
-had to differ from convo_title. The views of schema llm_logs show all this in place of ours.
+Snapshot.classic keeps, under the names of the row's columns, what the record does not hold of it:
+always title (the job title of that day), convo_title, convo_show, root_gpt_id and
+orig_summarized_id; request, response, usage_info and usage_cost only where the record would give
+back another. Two more keys: `fields`, what a request carried that no model saw (its `headers`), and
+`conversation_title`, the conversation's where it had to differ from convo_title. The views of
+schema llm_logs show all this in place of ours.
 """
 
 import json
@@ -32,11 +34,12 @@ NEEDED = ("id", "user_name", "response_time")
 NO_ROOT = (None, "", "string")  # "string" was the old page's first root id
 SUMMARIZER = "summarizer"
 SURROGATE = re.compile("[\ud800-\udfff]")
+REPLACED = "_replaced"  # the views' mark of an object that PostgreSQL's json cannot hold
 BOOLEANS = {None: None, "t": True, "true": True, "f": False, "false": False}
 
 
 class UnreadableRow(ValueError):
-    """Why a row cannot be imported: fit to show, without a word of it."""
+    """Why a row cannot be imported: fit to show, without any of its content."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,8 +58,8 @@ class ClassicRow:
     classic: Json
     outcome: Outcome = field(default_factory=lambda: Outcome(status=Snapshot.Status.OK))
 
-    def asked(self, owner: int, root: UUID | None) -> CallRequest:
-        """As a call in that conversation; in a new one without it, or in none where no message is known."""
+    def as_request(self, owner: int, root: UUID | None) -> CallRequest:
+        """The call in that conversation, or in a new one; in none where no message is known."""
         model = self.body.get("model")
         return CallRequest(
             owner=owner,
@@ -76,42 +79,20 @@ class ClassicRow:
 
 
 def read(table: str, columns: dict[str, str | None]) -> ClassicRow:
-    """`columns` as PostgreSQL prints them. Raises Unreadable."""
-    if len(user_name := columns.get("user_name") or "") > 150:
-        raise UnreadableRow("its user_name is longer than the 150 characters of an account's name")
-    if not user_name:
-        raise UnreadableRow("it names no user")
-    id, at = id_of(columns), moment(columns.get("response_time"))
-    request, response, usage = (
-        parsed(name, columns.get(name)) for name in ("request", "response", "usage_info")
-    )
-    convo_title, shown, root = (
-        columns.get("convo_title"),
-        BOOLEANS.get(columns.get("convo_show")),
-        columns.get("root_gpt_id"),
-    )
+    """Read a row's columns as PostgreSQL prints them. Raises UnreadableRow."""
+    user_name = _user_name_of(columns)
+    row_id, at = id_of(columns), moment(columns.get("response_time"))
+    request = parsed("request", columns.get("request"))
+    response = parsed("response", columns.get("response"))
+    usage = parsed("usage_info", columns.get("usage_info"))
+    root = columns.get("root_gpt_id")
     if len(root or "") > 500:
         raise UnreadableRow("its root_gpt_id is longer than 500 characters")
-    classic: Json = {"title": columns.get("title")}
-    kind = {"image_logs": Snapshot.Kind.IMAGE, "meta_summarizer_log": Snapshot.Kind.METADATA}.get(
-        table, Snapshot.Kind.CHAT
-    )
-    if kind == Snapshot.Kind.CHAT:
-        classic |= {"convo_title": convo_title, "convo_show": shown, "root_gpt_id": root}
-        if convo_title == SUMMARIZER and root is None and not shown:
-            kind = Snapshot.Kind.TITLE
-    elif kind == Snapshot.Kind.METADATA:
-        classic["orig_summarized_id"] = columns.get("orig_summarized_id")
-
-    body = request if isinstance(request, dict) else {}
-    if not isinstance(request, dict):
-        classic["request"] = request
-    elif fields := {name: body[name] for name in ("headers", REPLACED) if name in body}:
-        classic["fields"] = fields
-        body = {name: value for name, value in body.items() if name not in fields}
+    kind, shown = _kind_of(table, columns), BOOLEANS.get(columns.get("convo_show"))
+    body, classic = _split_request(request)
     row = ClassicRow(
         kind=kind,
-        id=id,
+        id=row_id,
         user_name=user_name,
         job_title=(columns.get("title") or "")[:150],
         at=at,
@@ -121,17 +102,61 @@ def read(table: str, columns: dict[str, str | None]) -> ClassicRow:
         body=body,
         messages=messages_of(kind, body),
         sent=(columns.get("request") or "").encode(),
-        classic=classic,
+        classic=_own_columns(table, columns) | classic,
     )
     if kind == Snapshot.Kind.CHAT:
+        convo_title = columns.get("convo_title")
         row.title = one_line(convo_title or calls.make_title(row.messages))
         if row.title != convo_title:
-            classic["conversation_title"] = row.title
-    _answered(row, response)
-    _counted(row, usage, response)
+            row.classic["conversation_title"] = row.title
+    _read_response(row, response)
+    _read_usage(row, usage, response)
     if kind == Snapshot.Kind.IMAGE:
-        _paid(row, columns.get("usage_cost"))
+        _read_cost(row, columns.get("usage_cost"))
     return row
+
+
+def _user_name_of(columns: dict[str, str | None]) -> str:
+    user_name = columns.get("user_name") or ""
+    if len(user_name) > 150:
+        raise UnreadableRow("its user_name is longer than the 150 characters of an account's name")
+    if not user_name:
+        raise UnreadableRow("it names no user")
+    return user_name
+
+
+def _kind_of(table: str, columns: dict[str, str | None]) -> str:
+    if table == "image_logs":
+        return Snapshot.Kind.IMAGE
+    if table == "meta_summarizer_log":
+        return Snapshot.Kind.METADATA
+    by_summarizer = columns.get("convo_title") == SUMMARIZER and columns.get("root_gpt_id") is None
+    if by_summarizer and not BOOLEANS.get(columns.get("convo_show")):
+        return Snapshot.Kind.TITLE
+    return Snapshot.Kind.CHAT
+
+
+def _own_columns(table: str, columns: dict[str, str | None]) -> Json:
+    """The columns that only a classic row has."""
+    classic: Json = {"title": columns.get("title")}
+    if table == "chatgpt_logs":
+        classic["convo_title"] = columns.get("convo_title")
+        classic["convo_show"] = BOOLEANS.get(columns.get("convo_show"))
+        classic["root_gpt_id"] = columns.get("root_gpt_id")
+    elif table == "meta_summarizer_log":
+        classic["orig_summarized_id"] = columns.get("orig_summarized_id")
+    return classic
+
+
+def _split_request(request: Any) -> tuple[Json, Json]:
+    """The body that a model saw, and what Snapshot.classic keeps of the rest."""
+    if not isinstance(request, dict):
+        return {}, {"request": request}
+    fields = {name: request[name] for name in ("headers", REPLACED) if name in request}
+    if not fields:
+        return request, {}
+    body = {name: value for name, value in request.items() if name not in fields}
+    return body, {"fields": fields}
 
 
 def id_of(columns: dict[str, str | None]) -> UUID:
@@ -160,11 +185,11 @@ def order(text: str | None) -> int:
         return 0
 
 
-REPLACED = "_replaced"  # as the views say it of what PostgreSQL's json cannot hold
-
-
 def parsed(name: str, text: str | None) -> Any:
-    """The JSON of a column; also of JSON that stands in it as a text. Halves of a surrogate pair, which are no text, become U+FFFD, and an object says so."""
+    """The JSON of a column; also of JSON that is in it as a text.
+
+    Halves of a surrogate pair, which are no text, become U+FFFD, and an object is marked REPLACED.
+    """
     if text is None:
         return None
     try:
@@ -181,49 +206,40 @@ def parsed(name: str, text: str | None) -> Any:
 
 def _mended(name: str, text: str) -> Any:
     try:
-        value = orjson.loads(
-            SURROGATE.sub("\ufffd", json.dumps(json.loads(text), ensure_ascii=False))
-        )
+        mended = SURROGATE.sub("\ufffd", json.dumps(json.loads(text), ensure_ascii=False))
+        value = orjson.loads(mended)
     except (ValueError, RecursionError):
         raise UnreadableRow(f"its {name} is not JSON") from None
     return value | {REPLACED: True} if isinstance(value, dict) else value
 
 
 def messages_of(kind: str, body: Json) -> list[Json]:
-    """What was said, as far as a conversation can hold it: a title's or a summary's call belongs to none."""
+    """The messages that a conversation can hold: the call for a title or a summary has none."""
     if kind == Snapshot.Kind.IMAGE:
-        return (
-            [{"role": "user", "content": body["prompt"]}]
-            if isinstance(body.get("prompt"), str)
-            else []
-        )
+        prompt = body.get("prompt")
+        return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else []
     messages = body.get("messages")
-    whole = (
-        kind == Snapshot.Kind.CHAT
-        and isinstance(messages, list)
-        and all(isinstance(message, dict) for message in messages)
-    )
-    return messages if whole else []  # type: ignore[return-value]
+    if kind != Snapshot.Kind.CHAT or not isinstance(messages, list):
+        return []
+    return messages if all(isinstance(message, dict) for message in messages) else []
 
 
-def _answered(row: ClassicRow, response: Any) -> None:
+def _read_response(row: ClassicRow, response: Any) -> None:
     outcome, choices = row.outcome, None
     outcome.closed = row.at
     if isinstance(response, dict):
         choices = response.get("choices")
         if response.get("error") and not choices and not response.get("data"):
             outcome.status = Snapshot.Status.FAILED
-        outcome.upstream_id, outcome.served_model = (
-            _text(response.get("id")),
-            _text(response.get("model")),
-        )
+        outcome.upstream_id = _text(response.get("id"))
+        outcome.served_model = _text(response.get("model"))
+        outcome.response = response
     elif isinstance(response, list) and row.kind == Snapshot.Kind.CHAT:
         choices = [
             {"message": item["generation"]}
             for item in response
             if isinstance(item, dict) and "generation" in item
         ]  # SageMaker's
-    outcome.response = response if isinstance(response, dict) else None
     if response is not None and outcome.response is None:
         row.classic["response"] = response
     if not row.messages:
@@ -231,70 +247,64 @@ def _answered(row: ClassicRow, response: Any) -> None:
     if row.kind == Snapshot.Kind.IMAGE:
         outcome.replies = _pictures(response)
     elif isinstance(choices, list):
-        said = [
-            choice
-            for choice in choices
-            if isinstance(choice, dict) and isinstance(choice.get("message"), dict)
-        ]
-        outcome.replies = [choice["message"] for choice in said]
-        outcome.finish_reason = _text(said[0].get("finish_reason")) if said else ""
-        if len(said) < len(choices) and outcome.response:
-            row.classic["response"], outcome.response = outcome.response, None
+        _read_choices(row, choices)
+
+
+def _read_choices(row: ClassicRow, choices: list) -> None:
+    outcome = row.outcome
+    readable = [
+        choice
+        for choice in choices
+        if isinstance(choice, dict) and isinstance(choice.get("message"), dict)
+    ]
+    outcome.replies = [choice["message"] for choice in readable]
+    outcome.finish_reason = _text(readable[0].get("finish_reason")) if readable else ""
+    if len(readable) < len(choices) and outcome.response:
+        row.classic["response"], outcome.response = outcome.response, None
 
 
 def _pictures(response: Any) -> list[Json]:
-    items = (
-        response.get("data") if isinstance(response, dict) and "choices" not in response else None
-    )
-    found = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    urls = [
-        f"data:image/png;base64,{item['b64_json']}"
-        if isinstance(item.get("b64_json"), str)
-        else _text(item.get("url"))
-        for item in found
-    ]
-    return (
-        [
-            {
-                "role": "assistant",
-                "content": [
-                    {"type": "image_url", "image_url": {"url": url}} for url in urls if url
-                ],
-            }
-        ]
-        if any(urls)
-        else []
-    )
+    """The one message of the pictures that a response has, if any."""
+    if not isinstance(response, dict) or "choices" in response:
+        return []
+    items = response.get("data")
+    if not isinstance(items, list):
+        return []
+    urls = [_url_of(item) for item in items if isinstance(item, dict)]
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls if url]
+    return [{"role": "assistant", "content": parts}] if parts else []
 
 
-def _counted(row: ClassicRow, usage: Any, response: Any) -> None:
-    told = (
-        usage
-        if isinstance(usage, dict)
-        else response.get("usage")
-        if usage is None and isinstance(response, dict)
-        else None
-    )
-    if isinstance(told, dict):
-        row.outcome.prompt_tokens, row.outcome.completion_tokens = (
-            _count(told.get("prompt_tokens")),
-            _count(told.get("completion_tokens")),
-        )
-    prompt, completion = row.outcome.prompt_tokens, row.outcome.completion_tokens or 0
-    ours = (
-        None
-        if prompt is None
-        else {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "total_tokens": prompt + completion,
-        }
-    )
-    if row.kind != Snapshot.Kind.IMAGE and usage != ours:
+def _url_of(item: Json) -> str:
+    if isinstance(item.get("b64_json"), str):
+        return f"data:image/png;base64,{item['b64_json']}"
+    return _text(item.get("url"))
+
+
+def _read_usage(row: ClassicRow, usage: Any, response: Any) -> None:
+    counts = usage
+    if usage is None and isinstance(response, dict):
+        counts = response.get("usage")
+    if isinstance(counts, dict):
+        row.outcome.prompt_tokens = _count(counts.get("prompt_tokens"))
+        row.outcome.completion_tokens = _count(counts.get("completion_tokens"))
+    if row.kind != Snapshot.Kind.IMAGE and usage != _usage_on_record(row.outcome):
         row.classic["usage_info"] = usage
 
 
-def _paid(row: ClassicRow, text: str | None) -> None:
+def _usage_on_record(outcome: Outcome) -> Json | None:
+    """The usage_info that the record gives back."""
+    prompt, completion = outcome.prompt_tokens, outcome.completion_tokens or 0
+    if prompt is None:
+        return None
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+def _read_cost(row: ClassicRow, text: str | None) -> None:
     if text is None:
         return
     try:

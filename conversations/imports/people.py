@@ -154,7 +154,8 @@ def _find_columns(heads: list[str]) -> dict[str, int]:
     if not columns.keys() & KEYS.keys():
         raise UnreadableDirectory(
             _(
-                "The first line has no column that identifies people: external id, user name or e-mail."
+                "The first line has no column that identifies people:"
+                " external id, user name or e-mail."
             )
         )
     if not columns.keys() & FIELDS.keys():

@@ -1,7 +1,9 @@
-"""Rows of chosen tables out of a plain SQL dump: COPY blocks and INSERT statements, as pg_dump, psql and database tools write them.
+"""Rows of chosen tables out of a plain SQL dump.
 
-Nothing in the file is executed. The file is mapped, not read: memory holds one row, and some 50 bytes for each row that
-the dump has. Two passes, so that rows come in the order of a column. What cannot be read is said with its place, in bytes.
+COPY blocks and INSERT statements are read, as pg_dump, psql and database tools write them.
+Nothing in the file is executed. The file is mapped, not read: memory holds one row, and some 50
+bytes for each row that the dump has. Two passes, so that rows come in the order of a column. What
+cannot be read is reported with its place, in bytes.
 """
 
 import mmap
@@ -16,7 +18,8 @@ from typing import NamedTuple
 LONGEST = 64 * 1024 * 1024  # bytes of a row
 PLACE = 1 << 48  # more than a file has bytes
 NOT_SQL = {
-    b"PGDMP": "This is pg_dump's custom format. `pg_restore --no-owner -f classic.sql THE_FILE` makes SQL of it.",
+    b"PGDMP": "This is pg_dump's custom format. `pg_restore --no-owner -f classic.sql THE_FILE`"
+    " makes SQL of it.",
     b"\x1f\x8b": "The file is compressed. Unpack it first: gunzip -k THE_FILE",
     b"PK\x03\x04": "The file is a ZIP archive. Unpack it first.",
 }
@@ -25,19 +28,20 @@ WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*")
 NUMBER = re.compile(rb"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
 DOLLARS = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$")
 COMMENT = re.compile(rb"/\*|\*/")
-QUOTE, NAME_QUOTE, QUOTE_OR_BACKSLASH = re.compile(rb"'"), re.compile(rb'"'), re.compile(rb"['\\]")
+QUOTE, NAME_QUOTE = re.compile(rb"'"), re.compile(rb'"')
+QUOTE_OR_BACKSLASH = re.compile(rb"['\\]")
 ESCAPED = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
 LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+BEFORE_TABLE = {b"UNLOGGED", b"TEMP", b"TEMPORARY", b"GLOBAL", b"LOCAL", b"FOREIGN"}
 NO_COLUMN = {b"CONSTRAINT", b"PRIMARY", b"UNIQUE", b"CHECK", b"FOREIGN", b"EXCLUDE", b"LIKE"}
-TYPED = re.compile(
-    r"w*t(::w+(\(n\))?w*)?"
-)  # '…', json '…', '…'::timestamp(6) without time zone: one letter for each token
+# '…', json '…', '…'::timestamp(6) without time zone: one letter for each token
+TYPED = re.compile(r"w*t(::w+(\(n\))?w*)?")
 SIMPLE = 12  # tokens of a value
 MOST_COLUMNS = 1600  # of a table, in PostgreSQL
 
 
 class UnreadableDump(ValueError):
-    """Why a row cannot be read: fit to show, without a word of it."""
+    """Why a row cannot be read: fit to show, without any of its content."""
 
 
 class BrokenDump(UnreadableDump):
@@ -45,7 +49,9 @@ class BrokenDump(UnreadableDump):
 
 
 class Token(NamedTuple):
-    kind: str  # w word, q quoted name, t text, e text with backslashes, n number, "" the end; else the character itself
+    # w word, q quoted name, t text, e text with backslashes, n number, "" the end; else the
+    # character itself
+    kind: str
     start: int
     end: int
 
@@ -56,8 +62,8 @@ class Block:
 
     table: str
     columns: list[str]
-    copied: bool
     start: int
+    copied: bool
 
 
 class Dump:
@@ -68,18 +74,19 @@ class Dump:
         order: Callable[[str | None], int],
         column: str,
     ) -> None:
-        """Reads the file once. `order` gives a row's place from its `column`."""
+        """Read the file once. `order` gives a row's place from its `column`."""
         with open(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise BrokenDump("The file is empty.")
             self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        for magic, what in NOT_SQL.items():
+        for magic, advice in NOT_SQL.items():
             if self.data[: len(magic)] == magic:
-                raise BrokenDump(what)
+                raise BrokenDump(advice)
         self.at = 3 if self.data[:3] == b"\xef\xbb\xbf" else 0
-        self.tables, self.order, self.column = tables, order, column
+        self.tables = tables
+        self.order, self.column = order, column
         self.blocks: list[Block] = []
-        self.made: dict[str, list[str]] = {}  # the columns of tables that the dump makes
+        self.created: dict[str, list[str]] = {}  # the columns of tables that the dump creates
         self.index: dict[str, list[int]] = {table: [] for table in tables}
         self.problem = ""  # why the dump could not be read to its end
         try:
@@ -95,19 +102,19 @@ class Dump:
         return len(self.index[table])
 
     def rows(self, table: str) -> Iterator[tuple[str, dict[str, str | None] | UnreadableDump]]:
-        """Where each row is, and its columns, or why it cannot be read."""
+        """Yield the place of each row, and its columns or why it cannot be read."""
         for place in self.index[table]:
             self.at = place % PLACE
             where, block = f"byte {self.at:,}", self.blocks[bisect_right(self.starts, self.at) - 1]
             try:
-                yield where, (self.copied(block) if block.copied else self.inserted(block))
+                yield where, self.read_row(block)
             except UnreadableDump as why:
                 yield where, why
 
     # Statements -------------------------------------------------------------------------------
 
     def statement(self) -> bool:
-        """Passes one; notes where its rows are. False at the end of the file."""
+        """Pass one statement and note where its rows are. False at the end of the file."""
         first = self.token()
         if not first.kind:
             return False
@@ -131,14 +138,14 @@ class Dump:
         table = self.name()
         if not table:
             return self.skip()
-        columns = self.names() if self.peek().kind == "(" else self.made.get(table, [])
+        columns = self.names() if self.peek().kind == "(" else self.created.get(table, [])
         if [self.upper(self.token()), self.upper(self.token())] != [b"FROM", b"STDIN"]:
             return self.skip()
         self.skip()
         self.at = self.line_end(self.at) + 1
         wanted = table in self.tables
         if wanted:
-            self.blocks.append(Block(table, columns, True, self.at))
+            self.blocks.append(Block(table, columns, self.at, copied=True))
         while True:
             start, end = self.at, self.line_end(self.at)
             if self.data[start : min(end, start + 3)].rstrip(b"\r") == b"\\.":
@@ -154,12 +161,12 @@ class Dump:
         table = self.name() if self.upper(self.token()) == b"INTO" else ""
         if table not in self.tables:
             return self.skip()
-        columns = self.names() if self.peek().kind == "(" else self.made.get(table, [])
+        columns = self.names() if self.peek().kind == "(" else self.created.get(table, [])
         while (token := self.token()).kind == "w" and self.upper(token) != b"VALUES":
             pass  # OVERRIDING SYSTEM VALUE
         if token.kind != "w" or self.peek().kind != "(":
             raise BrokenDump(f"an INSERT INTO {table} that is not a list of VALUES")
-        self.blocks.append(Block(table, columns, False, self.peek().start))
+        self.blocks.append(Block(table, columns, self.peek().start, copied=False))
         while self.peek().kind == "(":
             self.note(self.blocks[-1], self.peek().start)
             if self.peek().kind == ",":
@@ -167,15 +174,8 @@ class Dump:
         return self.skip(end_of_file=True)
 
     def create(self) -> None:
-        """Of a table: its columns, for statements that name none."""
-        while (token := self.token()).kind == "w" and self.upper(token) in (
-            b"UNLOGGED",
-            b"TEMP",
-            b"TEMPORARY",
-            b"GLOBAL",
-            b"LOCAL",
-            b"FOREIGN",
-        ):
+        """Note the columns of a table, for statements that name none."""
+        while (token := self.token()).kind == "w" and self.upper(token) in BEFORE_TABLE:
             pass
         if self.upper(token) != b"TABLE":
             return self.skip(token)
@@ -184,33 +184,35 @@ class Dump:
         table = self.name()
         if table in self.tables and self.peek().kind == "(":
             self.token()
-            columns = []
-            while True:
-                if (token := self.token()).kind == "q" or (
-                    token.kind == "w" and self.upper(token) not in NO_COLUMN
-                ):
-                    columns.append(self.named(token))
-                if token.kind == ")" or self.rest_of_item().kind != ",":
-                    break
-            self.made[table] = columns
+            self.created[table] = self.columns_of_table()
         return self.skip()
 
+    def columns_of_table(self) -> list[str]:
+        columns = []
+        while True:
+            token = self.token()
+            is_word = token.kind == "w" and self.upper(token) not in NO_COLUMN
+            if is_word or token.kind == "q":
+                columns.append(self.identifier(token))
+            if token.kind == ")" or self.rest_of_item().kind != ",":
+                return columns
+
     def set(self) -> None:
-        name, _, value = self.upper(self.token()), self.token(), self.token()
-        if name == b"CLIENT_ENCODING" and self.data[value.start : value.end].strip(
-            b"'\""
-        ).upper().replace(b"-", b"") not in (b"UTF8", b"UNICODE"):
+        name = self.upper(self.token())
+        self.token()  # TO, or =
+        value = self.token()
+        text = self.data[value.start : value.end]
+        encoding, switch = text.strip(b"'\"").upper().replace(b"-", b""), text.strip(b"'").lower()
+        if name == b"CLIENT_ENCODING" and encoding not in (b"UTF8", b"UNICODE"):
             raise BrokenDump("the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8")
-        if name == b"STANDARD_CONFORMING_STRINGS" and self.data[value.start : value.end].strip(
-            b"'"
-        ).lower() not in (b"on", b"true", b"1"):
+        if name == b"STANDARD_CONFORMING_STRINGS" and switch not in (b"on", b"true", b"1"):
             raise BrokenDump(
                 "the dump was made with standard_conforming_strings off. Make it with that on"
             )
         self.skip(value)
 
     def skip(self, token: Token | None = None, *, end_of_file: bool = False) -> None:
-        """To the end of the statement."""
+        """Pass the rest of the statement."""
         while token is None or token.kind != ";":
             token = self.token()
             if not token.kind:
@@ -219,14 +221,10 @@ class Dump:
                 raise BrokenDump("the file ends in the middle of a statement")
 
     def note(self, block: Block, at: int) -> None:
-        """A row begins here: its place among the others; afterwards `self.at` is behind it."""
+        """Note the place of the row that begins here; afterwards `self.at` is behind it."""
         self.at = at
         try:
-            columns = (
-                self.copied(block, {self.column})
-                if block.copied
-                else self.inserted(block, {self.column})
-            )
+            columns = self.read_row(block, {self.column})
             place = self.order(columns.get(self.column))
         except BrokenDump:
             raise
@@ -236,24 +234,31 @@ class Dump:
 
     # Rows -------------------------------------------------------------------------------------
 
-    def copied(self, block: Block, wanted: Collection[str] | None = None) -> dict[str, str | None]:
+    def read_row(
+        self, block: Block, wanted: Collection[str] | None = None
+    ) -> dict[str, str | None]:
+        """Read the wanted columns, or all, of the row at `self.at`."""
+        return self.copied_row(block, wanted) if block.copied else self.inserted_row(block, wanted)
+
+    def copied_row(
+        self, block: Block, wanted: Collection[str] | None = None
+    ) -> dict[str, str | None]:
         start, end = self.at, self.line_end(self.at)
         self.at = end + 1
         check_length(start, end)
         fields = self.data[start:end].removesuffix(b"\r").split(b"\t")
         check_columns(block, len(fields))
         return {
-            name: None
-            if field == b"\\N"
-            else decoded(unescaped(field) if b"\\" in field else field)
+            name: None if field == b"\\N" else decode(unescape(field))
             for name, field in zip(block.columns, fields, strict=True)
             if wanted is None or name in wanted
         }
 
-    def inserted(
+    def inserted_row(
         self, block: Block, wanted: Collection[str] | None = None
     ) -> dict[str, str | None]:
-        start, values, depth = self.token().start, [[]], 0  # type: int, list[list[Token]], int
+        start, depth = self.token().start, 0
+        values: list[list[Token]] = [[]]
         while (token := self.token()).kind != ")" or depth:
             if not token.kind:
                 raise BrokenDump("the file ends in the middle of an INSERT")
@@ -284,9 +289,9 @@ class Dump:
             raise UnreadableDump(f"{column} is an expression, not a value")
         text = self.data[texts[0].start : texts[0].end]
         if text.startswith(b"$"):
-            return decoded(text[text.index(b"$", 1) + 1 :].rpartition(b"$")[0].rpartition(b"$")[0])
+            return decode(text[text.index(b"$", 1) + 1 :].rpartition(b"$")[0].rpartition(b"$")[0])
         text = text[text.index(b"'") + 1 : -1].replace(b"''", b"'")
-        return decoded(unescaped(text) if texts[0].kind == "e" else text)
+        return decode(unescape(text) if texts[0].kind == "e" else text)
 
     # Tokens -----------------------------------------------------------------------------------
 
@@ -324,19 +329,25 @@ class Dump:
         return token
 
     def space(self, at: int) -> int:
-        """Past space and comments."""
+        """The place behind space and comments."""
         while True:
             at = SPACE.match(self.data, at).end()  # type: ignore[union-attr]
             if self.data[at : at + 2] == b"--":
                 at = self.line_end(at)
             elif self.data[at : at + 2] == b"/*":
-                depth, at = 1, at + 2
-                while depth:
-                    if not (mark := COMMENT.search(self.data, at)):
-                        raise BrokenDump("the file ends inside a comment")
-                    depth, at = depth + (1 if mark[0] == b"/*" else -1), mark.end()
+                at = self.comment_end(at + 2)
             else:
                 return at
+
+    def comment_end(self, at: int) -> int:
+        """The place behind a comment that may hold comments."""
+        depth = 1
+        while depth:
+            if not (mark := COMMENT.search(self.data, at)):
+                raise BrokenDump("the file ends inside a comment")
+            depth += 1 if mark[0] == b"/*" else -1
+            at = mark.end()
+        return at
 
     def quote_end(self, at: int, marks: re.Pattern[bytes]) -> int:
         while mark := marks.search(self.data, at):
@@ -364,7 +375,7 @@ class Dump:
         """The last part of a table's name; empty where there is none."""
         last = ""
         while self.peek().kind in ("w", "q"):
-            last = self.named(self.token())
+            last = self.identifier(self.token())
             if self.peek().kind != ".":
                 return last
             self.token()
@@ -372,25 +383,23 @@ class Dump:
 
     def names(self) -> list[str]:
         self.token()
-        found = []
+        names = []
         while (token := self.token()).kind in ("w", "q"):
-            found.append(self.named(token))
+            names.append(self.identifier(token))
             if (token := self.token()).kind != ",":
                 break
         if token.kind != ")":
             raise BrokenDump("a list of columns that is none")
-        return found
+        return names
 
-    def named(self, token: Token) -> str:
+    def identifier(self, token: Token) -> str:
         text = self.data[token.start : min(token.end, token.start + 300)].decode(errors="replace")
         return text[1:-1].replace('""', '"') if token.kind == "q" else text.lower()
 
     def upper(self, token: Token) -> bytes:
-        return (
-            self.data[token.start : min(token.end, token.start + 100)].upper()
-            if token.kind == "w"
-            else b""
-        )
+        if token.kind != "w":
+            return b""
+        return self.data[token.start : min(token.end, token.start + 100)].upper()
 
 
 def check_length(start: int, end: int) -> None:
@@ -401,27 +410,29 @@ def check_length(start: int, end: int) -> None:
 def check_columns(block: Block, count: int) -> None:
     if not block.columns:
         raise UnreadableDump(
-            "the dump names no columns for it. Make it with pg_dump --column-inserts, or without --inserts"
+            "the dump names no columns for it."
+            " Make it with pg_dump --column-inserts, or without --inserts"
         )
     if count != len(block.columns):
         raise UnreadableDump(f"it has {count} values for {len(block.columns)} columns")
 
 
-def decoded(text: bytes) -> str:
+def decode(text: bytes) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError:
         raise UnreadableDump("it is not UTF-8") from None
 
 
-def unescaped(text: bytes) -> bytes:
-    return ESCAPED.sub(_character, text)
+def unescape(text: bytes) -> bytes:
+    return ESCAPED.sub(_character, text) if b"\\" in text else text
 
 
 def _character(match: re.Match[bytes]) -> bytes:
-    octal, byte, other = match.groups()
-    if octal or byte:
-        return bytes([int(octal, 8) & 255 if octal else int(byte, 16)])
-    if other in b"uU":
+    if octal := match[1]:
+        return bytes([int(octal, 8) & 255])
+    if byte := match[2]:
+        return bytes([int(byte, 16)])
+    if match[3] in b"uU":
         raise UnreadableDump("it has escapes of a kind that pg_dump does not write")
-    return LETTERS.get(other, other)
+    return LETTERS.get(match[3], match[3])

@@ -1,9 +1,14 @@
-"""Brings over the log of a classic gateway. May be run again: rows that are here already are passed by, whatever became of them since."""
+"""Imports the log of a classic gateway.
 
+May be run again: rows that are here already are passed by, whatever became of them since.
+"""
+
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -15,6 +20,7 @@ from django.db.models import Q
 from psycopg import sql
 
 from conversations import record
+from conversations.ids import parse_id
 from conversations.imports import classic
 from conversations.imports.classic import ClassicRow, UnreadableRow
 from conversations.imports.sqldump import BrokenDump, Dump
@@ -22,26 +28,33 @@ from conversations.imports.sqldump import UnreadableDump as UnreadableInDump
 from conversations.models import Conversation, Snapshot, User
 from conversations.record import place
 
-BATCH, BATCH_SIZE = (
-    100,
-    16_000_000,
-)  # rows, and characters, of one transaction: what a stop loses, and the next run does again
+# Rows, and characters, of one transaction: what a stop loses, and the next run does again.
+BATCH, BATCH_SIZE = 100, 16_000_000
 
 
 Columns = dict[str, str | None]
-Found = tuple[str, Columns | UnreadableInDump]  # where a row is, and what it says
+LoggedRow = tuple[str, Columns | UnreadableInDump]  # where a row is, and what it says
 
 
 class Command(BaseCommand):
-    help = "Imports the log of a classic gateway, from its database or from an SQL dump of it. May be stopped, and run again."
+    help = (
+        "Imports the log of a classic gateway, from its database or from an SQL dump of it."
+        " May be stopped, and run again."
+    )
 
-    def add_arguments(self, parser):
-        help = "postgresql://user@host:5432/name (its password from PGPASSWORD or ~/.pgpass), or a file"
-        parser.add_argument("source", metavar="DATABASE_URL|FILE.sql", help=help)
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "source",
+            metavar="DATABASE_URL|FILE.sql",
+            help="postgresql://user@host:5432/name (its password from PGPASSWORD or ~/.pgpass),"
+            " or a file",
+        )
         parser.add_argument("--schema", default="llm_logs", help="of the tables, in a database")
 
-    def handle(self, *, source, schema, **options):
-        self.imported = self.known = self.unreadable = self.done = self.told = 0
+    def handle(self, *, source: str, schema: str, **options: object) -> None:
+        self.imported = self.known = 0
+        self.unreadable = self.done = 0
+        self.reported = 0  # rows done when progress was last written
         self.owners: dict[str, User] = {}
         try:
             with log_of(source, schema) as log:
@@ -59,54 +72,66 @@ class Command(BaseCommand):
             ) from None
         except psycopg.Error as problem:  # the classic one's: ours are Django's
             raise CommandError(
-                f"The classic database failed: {problem}\n{self.imported:,} rows were imported; run it again to go on."
+                f"The classic database failed: {problem}\n"
+                f"{self.imported:,} rows were imported; run it again to go on."
             ) from None
         self.end_line()
         self.stdout.write(
-            f"Imported {self.imported:,} rows. Already here: {self.known:,}. Not readable: {self.unreadable:,}."
+            f"Imported {self.imported:,} rows. Already here: {self.known:,}."
+            f" Not readable: {self.unreadable:,}."
         )
         if self.unreadable:
             raise CommandError(
                 "Not everything could be read; what could is imported.", returncode=1
             )
 
-    def bring(self, table: str, batch: list[Found]) -> None:
-        ids: dict[UUID, tuple[str, Columns]] = {}
-        for where, columns in batch:
-            self.done += 1
-            try:
-                if isinstance(columns, Exception):
-                    raise columns
-                id = classic.id_of(columns)
-                self.known += id in ids
-                ids.setdefault(id, (where, columns))
-            except (UnreadableRow, UnreadableInDump) as why:
-                self.refuse(f"{table}, {where}", why)
-        known = set(
-            Snapshot.objects.filter(classic_id__in=ids).values_list("classic_id", flat=True)
-        )
-        self.known += len(known)
-        rows: list[tuple[str, User, ClassicRow]] = []
-        for id, (where, columns) in ids.items():
-            if id not in known:
-                what = f"{table}, row {id} ({where})"
-                try:
-                    row = classic.read(table, columns)
-                except UnreadableRow as why:
-                    self.refuse(what, why)
-                else:
-                    rows.append((what, self.owner(row), row))
+    def bring(self, table: str, batch: list[LoggedRow]) -> None:
+        """Import the rows of a batch that are not here yet, in one transaction."""
+        rows, refused = self.read_new(table, batch), 0
         with transaction.atomic():
             for what, owner, row in rows:
                 try:
                     with transaction.atomic():
                         bring(owner, row)
                 except DataError as why:
-                    self.refuse(
-                        what, f"PostgreSQL refuses it ({getattr(why.__cause__, 'sqlstate', '')})"
-                    )
-                    rows = [one for one in rows if one[0] != what]
-        self.imported += len(rows)
+                    state = getattr(why.__cause__, "sqlstate", "")
+                    self.refuse(what, f"PostgreSQL refuses it ({state})")
+                    refused += 1
+        self.imported += len(rows) - refused
+
+    def read_new(self, table: str, batch: list[LoggedRow]) -> list[tuple[str, User, ClassicRow]]:
+        """Each row that is not here yet: what it is in an error message, its owner, itself."""
+        by_id = self.by_id(table, batch)
+        known = set(
+            Snapshot.objects.filter(classic_id__in=by_id).values_list("classic_id", flat=True)
+        )
+        self.known += len(known)
+        rows: list[tuple[str, User, ClassicRow]] = []
+        for row_id, (where, columns) in by_id.items():
+            if row_id in known:
+                continue
+            what = f"{table}, row {row_id} ({where})"
+            try:
+                row = classic.read(table, columns)
+            except UnreadableRow as why:
+                self.refuse(what, why)
+            else:
+                rows.append((what, self.owner(row), row))
+        return rows
+
+    def by_id(self, table: str, batch: list[LoggedRow]) -> dict[UUID, tuple[str, Columns]]:
+        ids: dict[UUID, tuple[str, Columns]] = {}
+        for where, columns in batch:
+            self.done += 1
+            try:
+                if isinstance(columns, Exception):
+                    raise columns
+                row_id = classic.id_of(columns)
+                self.known += row_id in ids
+                ids.setdefault(row_id, (where, columns))
+            except (UnreadableRow, UnreadableInDump) as why:
+                self.refuse(f"{table}, {where}", why)
+        return ids
 
     def owner(self, row: ClassicRow) -> User:
         user = self.owners.get(row.user_name)
@@ -116,16 +141,13 @@ class Command(BaseCommand):
                 "password": make_password(None),
                 "job_title": row.job_title,
             }
-            user = self.owners[row.user_name] = User.objects.get_or_create(
-                username=row.user_name, defaults=defaults
-            )[0]
-            place.read_thread_key(
-                user.pk
-            )  # kept in memory too: made where no row's failure takes it back
-        ours = (
-            not user.is_active and user.last_login is None
-        )  # nobody but an import ever used the account
-        if row.job_title and row.job_title != user.job_title and (ours or not user.job_title):
+            user, _ = User.objects.get_or_create(username=row.user_name, defaults=defaults)
+            self.owners[row.user_name] = user
+            # Kept in memory too: made where no row's failure takes it back.
+            place.read_thread_key(user.pk)
+        is_imported = not user.is_active and user.last_login is None  # used by imports alone
+        is_newer = row.job_title and row.job_title != user.job_title
+        if is_newer and (is_imported or not user.job_title):
             user.job_title = row.job_title
             user.save(update_fields=["job_title"])
         return user
@@ -142,8 +164,8 @@ class Command(BaseCommand):
                 f"\r{'█' * int(share * 30):░<30} {self.done:,} of {self.total:,}", ending=""
             )
             self.stdout.flush()
-        elif self.done >= self.told + 1000 or self.done == self.total:
-            self.told = self.done
+        elif self.done >= self.reported + 1000 or self.done == self.total:
+            self.reported = self.done
             self.stdout.write(f"{self.done:,} of {self.total:,} rows")
 
     def end_line(self) -> None:
@@ -157,7 +179,7 @@ class Command(BaseCommand):
 def bring(owner: User, row: ClassicRow) -> None:
     conversation = conversation_of(owner, row)
     newest = newest_import(conversation) if conversation else None
-    call = record.open(row.asked(owner.pk, conversation.id if conversation else None))
+    call = record.open(row.as_request(owner.pk, conversation.id if conversation else None))
     record.close(call, row.outcome)
     if call.conversation is None or row.kind != Snapshot.Kind.CHAT:
         return
@@ -168,38 +190,45 @@ def bring(owner: User, row: ClassicRow) -> None:
         if row.at < conversation.started:
             changes["started"] = row.at
         # What the owner did here since the last import stays.
-        at, title, shown = newest
-        if row.at >= at and conversation.title == title:
+        if row.at >= newest.at and conversation.title == newest.title:
             changes["title"] = row.title
-        if row.at >= at and conversation.shown == shown:
+        if row.at >= newest.at and conversation.shown == newest.shown:
             changes["shown"] = row.shown
     Conversation.objects.filter(id=call.conversation).update(**changes)
 
 
 def conversation_of(owner: User, row: ClassicRow) -> Conversation | None:
-    """The one that its root names; or, as the old page did, an earlier row or that one's reply."""
+    """The conversation that the row's root names, or one that an earlier row of that id is in."""
     if row.root is None or not row.messages:
         return None
     own = Conversation.objects.filter(owner=owner)
-    if found := own.filter(classic_root=row.root).first():
-        return found
-    named = Q(upstream_id=row.root)
-    if id := as_uuid(row.root):
-        named |= Q(classic_id=id)
+    if conversation := own.filter(classic_root=row.root).first():
+        return conversation
+    # The old page named a row by its id or by that of its reply.
+    with_root = Q(upstream_id=row.root)
+    if row_id := parse_id(row.root):
+        with_root |= Q(classic_id=row_id)
     snapshots = (
-        Snapshot.objects.filter(named, owner=owner)
+        Snapshot.objects.filter(with_root, owner=owner)
         .exclude(conversation=None)
         .select_related("conversation")
         .order_by("id")
     )
-    found = next((snapshot.conversation for snapshot in snapshots[:1]), None)
-    if found:
-        own.filter(id=found.id, classic_root=None).update(classic_root=row.root)
-    return found
+    conversation = next((snapshot.conversation for snapshot in snapshots[:1]), None)
+    if conversation:
+        own.filter(id=conversation.id, classic_root=None).update(classic_root=row.root)
+    return conversation
 
 
-def newest_import(conversation: Conversation) -> tuple[Any, str, bool] | None:
-    """When its newest imported row was, and the title and shown that this row left it with."""
+class Imported(NamedTuple):
+    """What a row left its conversation with."""
+
+    at: datetime
+    title: str
+    shown: bool
+
+
+def newest_import(conversation: Conversation) -> Imported | None:
     snapshot = (
         conversation.snapshots.exclude(classic=None)
         .order_by("-id")
@@ -208,30 +237,20 @@ def newest_import(conversation: Conversation) -> tuple[Any, str, bool] | None:
     )
     if snapshot is None or snapshot.classic is None:
         return None
-    said = orjson.loads(snapshot.classic)
-    return (
+    classic_row = orjson.loads(snapshot.classic)
+    return Imported(
         snapshot.opened,
-        said.get("conversation_title", said.get("convo_title")),
-        said.get("convo_show") is not False,
+        classic_row.get("conversation_title", classic_row.get("convo_title")),
+        classic_row.get("convo_show") is not False,
     )
 
 
-def as_uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def batches(rows: Iterator[Found]) -> Iterator[list[Found]]:
+def batches(rows: Iterator[LoggedRow]) -> Iterator[list[LoggedRow]]:
     batch, size = [], 0
     for where, columns in rows:
         batch.append((where, columns))
-        size += (
-            0
-            if isinstance(columns, Exception)
-            else sum(len(text or "") for text in columns.values())
-        )
+        if not isinstance(columns, Exception):
+            size += sum(len(text or "") for text in columns.values())
         if len(batch) == BATCH or size > BATCH_SIZE:
             yield batch
             batch, size = [], 0
@@ -262,31 +281,31 @@ def log_of(source: str, schema: str) -> Iterator[Any]:
 
 
 class Database:
-    """A classic gateway's, read in one snapshot of it; nothing is written there."""
+    """A classic gateway's database, read in one snapshot of it; nothing is written there."""
 
     problem = ""
 
     def __init__(self, connection: psycopg.Connection, schema: str) -> None:
         self.connection, self.schema = connection, schema
-        connection.read_only, connection.isolation_level = (
-            True,
-            psycopg.IsolationLevel.REPEATABLE_READ,
-        )
+        connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.execute("SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'")
         self.columns: dict[str, list[str]] = {}
         for table, wanted in classic.TABLES.items():
             found = connection.execute(COLUMNS, [schema, table, list(wanted)]).fetchall()
             if found and found[0][0] not in "rpf":
                 raise CommandError(
-                    f"{schema}.{table} is a view there: this is the database of a gateway like this one, not of a classic one."
+                    f"{schema}.{table} is a view there: this is the database of a gateway like this"
+                    " one, not of a classic one."
                 )
             if found:
                 self.columns[table] = [name for _, name in found]
                 if missing := [name for name in classic.NEEDED if name not in self.columns[table]]:
                     raise CommandError(f"{schema}.{table} has no column {', '.join(missing)}.")
         if not self.columns:
+            tables = ", ".join(f"{schema}.{table}" for table in classic.TABLES)
             raise CommandError(
-                f"There is no table {', '.join(f'{schema}.{table}' for table in classic.TABLES)}. Another schema? Name it with --schema."
+                f"There is no table {tables}. Another schema? Name it with --schema."
             )
 
     def count(self, table: str) -> int:
@@ -297,7 +316,7 @@ class Database:
         ).fetchone()
         return row[0] if row else 0
 
-    def rows(self, table: str) -> Iterator[Found]:
+    def rows(self, table: str) -> Iterator[LoggedRow]:
         columns = self.columns.get(table)
         if not columns:
             return

@@ -1,9 +1,13 @@
-"""Two database roles for reports: llm_report reads llm_logs.usage and not a word of what was said, llm_content reads all views. No table of ours, either."""
+"""Two database roles for reports, neither of which reads a table of the gateway's.
+
+llm_report reads llm_logs.usage and no content, llm_content reads all views.
+"""
 
 import getpass
 import logging
 import os
 import sys
+from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection, transaction
@@ -20,18 +24,22 @@ log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Makes or removes the roles llm_report (usage only) and llm_content (all views of llm_logs). There are none until you make them."
+    help = (
+        "Creates or removes the roles llm_report (usage only) and llm_content (all views of"
+        " llm_logs). There are none until you create them."
+    )
 
-    def add_arguments(self, parser):
-        what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument(
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        action = parser.add_mutually_exclusive_group(required=True)
+        action.add_argument(
             "--create",
             action="store_true",
-            help="passwords from LLM_REPORT_PASSWORD and LLM_CONTENT_PASSWORD, or asked for; grants are renewed",
+            help="passwords from LLM_REPORT_PASSWORD and LLM_CONTENT_PASSWORD, or asked for;"
+            " grants are renewed",
         )
-        what.add_argument("--drop", action="store_true")
+        action.add_argument("--drop", action="store_true")
 
-    def handle(self, *, create, **options):
+    def handle(self, *, create: bool, **options: object) -> None:
         passwords = {role: password_of(role) for role in VIEWS} if create else {}
         try:
             with transaction.atomic():
@@ -54,7 +62,8 @@ class Command(BaseCommand):
     def create(self, role: str, password: str) -> None:
         if not exists(role):
             run(
-                "CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
+                "CREATE ROLE {role}"
+                " NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
                 role,
             )
         if password:
@@ -105,7 +114,7 @@ def can_sign_in(role: str) -> bool | None:
 
 
 def password_of(role: str) -> str:
-    """Empty: as it is; without one a role cannot sign in."""
+    """The password to set; empty: the role keeps the one it has. Without one it cannot sign in."""
     name = f"{role.upper()}_PASSWORD"
     if name in os.environ or not sys.stdin.isatty():
         return os.environ.get(name, "")
@@ -113,7 +122,7 @@ def password_of(role: str) -> str:
 
 
 def scrambled(password: str, role: str) -> str:
-    """As PostgreSQL keeps it: the password itself never travels, nor stands in a server's log."""
+    """The password as PostgreSQL keeps it: in the clear it never travels, nor stands in a log."""
     connection.ensure_connection()
     return connection.connection.pgconn.encrypt_password(
         password.encode(), role.encode(), b"scram-sha-256"
@@ -123,9 +132,15 @@ def scrambled(password: str, role: str) -> str:
 def advice(problem: Error) -> str:
     state = getattr(problem.__cause__, "sqlstate", "")
     if state == "42501":
-        return "The gateway's own database role may not do this. Run the command with the DATABASE_URL of one that may: CREATEROLE, and owner of llm_logs."
+        return (
+            "The gateway's own database role may not do this. Run the command with the DATABASE_URL"
+            " of one that may: CREATEROLE, and owner of llm_logs."
+        )
     if state == "2BP01":
-        return "A role still has rights elsewhere on this server. Take them away (in another gateway's database: with this command), then run it again."
+        return (
+            "A role still has rights elsewhere on this server. Take them away (in another gateway's"
+            " database: with this command), then run it again."
+        )
     if state == "3F000":
         return "There is no schema llm_logs yet. Run manage.py migrate first."
     return f"PostgreSQL refused: {type(problem).__name__} {state}."

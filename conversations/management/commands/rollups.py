@@ -1,4 +1,6 @@
-"""Holds the figures of the usage report against the log."""
+"""Verifies the figures of the usage report against the log."""
+
+from argparse import ArgumentParser
 
 from django.core.management import BaseCommand, CommandError
 
@@ -6,19 +8,23 @@ from conversations.report import rollups
 
 
 class Command(BaseCommand):
-    help = "Verifies the roll-ups behind the usage report, and assessments, against the log; with --rebuild, makes them again from it."
+    help = (
+        "Verifies the roll-ups behind the usage report, and assessments, against the log; with"
+        " --rebuild, makes them again from it."
+    )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--rebuild", action="store_true")
 
-    def handle(self, *, rebuild, **options):
+    def handle(self, *, rebuild: bool, **options: object) -> None:
         if rebuild:
             rollups.rebuild()
-        found = rollups.differences()
-        for each in found[:20]:
-            self.stdout.write(f"differs: {each}")
-        if found:
+        differences = rollups.differences()
+        for difference in differences[:20]:
+            self.stdout.write(f"differs: {difference}")
+        if differences:
             raise CommandError(
-                f"{len(found)} rows say something else than the log. manage.py rollups --rebuild makes them again from it."
+                f"{len(differences)} rows say something else than the log."
+                " manage.py rollups --rebuild makes them again from it."
             )
         self.stdout.write("The roll-ups say what the log says.")

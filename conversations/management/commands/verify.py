@@ -1,6 +1,7 @@
 """The proof that nothing on record was changed, put in, moved or taken away since it was sealed."""
 
 import time
+from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -12,9 +13,12 @@ WIDTH = 30  # characters of the bar
 
 
 class Command(BaseCommand):
-    help = "Holds every row of evidence against its seal, the seals against each other and against the signed checkpoints. Exit code 1 names the first bad row."
+    help = (
+        "Compares every row of evidence with its seal, the seals with each other and with the"
+        " signed checkpoints. Exit code 1 names the first bad row."
+    )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--key",
             action="append",
@@ -26,33 +30,32 @@ class Command(BaseCommand):
         parser.add_argument(
             "--files",
             action="store_true",
-            help="read every attachment too, and hold it against its sha256",
+            help="read every attachment too, and compare it with its sha256",
         )
 
-    def handle(self, *, key, files, **options):
+    def handle(self, *, key: list[str], files: bool, **options: object) -> None:
         began = time.monotonic()
         newest = Seal.objects.order_by("-number").first()
         total = newest.number if newest else 0
 
-        def tell(number: int) -> None:
+        def show_progress(number: int) -> None:
             if self.stdout.isatty():
                 bar = "#" * (WIDTH * number // max(total, number))
                 rate = number / (time.monotonic() - began)
-                self.stdout.write(
-                    f"\r[{bar:{WIDTH}}] {number:,} of {max(total, number):,}, {rate:,.0f} a second ",
-                    ending="",
-                )
+                progress = f"{number:,} of {max(total, number):,}, {rate:,.0f} a second "
+                self.stdout.write(f"\r[{bar:{WIDTH}}] {progress}", ending="")
                 self.stdout.flush()
 
-        found = verify(key, tell, with_files=files)
+        result = verify(key, show_progress, with_files=files)
         if self.stdout.isatty():
             self.stdout.write("")
-        if found.problem:
+        if result.problem:
             raise CommandError(
-                f"{found.problem}\nUp to seal {found.seals:,} the record is whole.", returncode=1
+                f"{result.problem}\nUp to seal {result.seals:,} the record is whole.", returncode=1
             )
         took = time.monotonic() - began
         self.stdout.write(
-            f"The record is whole: {found.seals:,} seals hold ({found.seals / took:,.0f} a second)."
+            f"The record is whole: {result.seals:,} seals hold"
+            f" ({result.seals / took:,.0f} a second)."
         )
         self.stdout.write(f"Its checkpoints are signed by {checkpoints.public_key()}.")
