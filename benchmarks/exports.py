@@ -38,10 +38,10 @@ def measure(name: str, rows: int) -> str:
         folder = Path(place)
         made, chosen = FORMATS[name](Names(User()), folder), Chosen(folder / "selection")
         began = time.monotonic()
-        everything = Selection(Snapshot.objects.all(), 0, selection.newest())
+        everything = Selection(Snapshot.objects.all(), 0, selection.newest_seal())
         total = chosen.write(everything, conversations=made.conversations)
         took_choosing = time.monotonic() - began
-        parts, taken, first = Parts(folder, made, [], made.stem), 0, process.memory_info().rss
+        parts, taken, first = Parts(folder, made, []), 0, process.memory_info().rss
         watcher = threading.Thread(target=watch)
         watcher.start()
         began, cpu = time.monotonic(), time.process_time()

@@ -22,7 +22,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from ..exports.table import CallTable, Stream
+from ..exports.table import CallTable, CsvStream
 from ..models import AuditEvent, SavedFilter
 from ..people import audit
 from ..people.access import may
@@ -176,7 +176,7 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
         """Return the rows of the CSV."""
         raise NotImplementedError
 
-    def make_csv(self, request: HttpRequest, form: Any) -> Stream:
+    def make_csv(self, request: HttpRequest, form: Any) -> CsvStream:
         return CallTable(self.get_calls(form), form.names)
 
     def has_export_permission(self, request: HttpRequest) -> bool:

@@ -104,7 +104,9 @@ def new_page(request: HttpRequest) -> HttpResponse:
     )
     context: dict[str, Any] = {
         "form": form,
-        "formats": [(choice, FORMATS[str(choice.data["value"])].says) for choice in form["format"]],
+        "formats": [
+            (choice, FORMATS[str(choice.data["value"])].description) for choice in form["format"]
+        ],
         "count": count,
         "cap": CAP,
         "chosen": filters,
@@ -123,7 +125,11 @@ def _calls_of(filters: CallFilter) -> QuerySet[Snapshot]:
 def _freeze(request: Any, kind: str, filters: CallFilter, values: dict[str, Any]) -> Export:
     """Keep the filter and the newest seal as they are now, and begin the job."""
     first = filters.cleaned_data["since"] if filters.id_prefix is None else None
-    after = selection.before(timezone.make_aware(datetime.combine(first, time.min))) if first else 0
+    after = (
+        selection.seal_before(timezone.make_aware(datetime.combine(first, time.min)))
+        if first
+        else 0
+    )
     query = {name: str(value) for name, value in filters.data.items()}
     with transaction.atomic():
         export = Export.objects.create(
@@ -136,7 +142,7 @@ def _freeze(request: Any, kind: str, filters: CallFilter, values: dict[str, Any]
             words=filters.words(),
             zone=timezone.get_current_timezone_name(),
             after=after,
-            last=selection.newest(),
+            last=selection.newest_seal(),
         )
         detail = {
             "format": export.format,

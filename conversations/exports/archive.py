@@ -1,4 +1,7 @@
-"""A folder's files as one ZIP, made while it is sent: stored, not pressed again, in memory one piece at a time."""
+"""A folder's files as one ZIP, made while it is sent.
+
+They are stored, not compressed again, and memory holds one piece at a time.
+"""
 
 import zipfile
 from collections.abc import Iterator
@@ -7,28 +10,28 @@ from pathlib import Path
 PIECE = 1 << 18  # bytes
 
 
-class Sink:
-    """What the archive is written into: it gives away what it has taken."""
+class ArchivePieces:
+    """The file that an archive is written into: it keeps pieces until they are taken."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
 
-    def write(self, data) -> int:
+    def write(self, data: bytes) -> int:
         self.pieces.append(bytes(data))
         return len(data)
 
     def flush(self) -> None:
         pass
 
-    def taken(self) -> bytes:
+    def take(self) -> bytes:
         data = b"".join(self.pieces)
         self.pieces.clear()
         return data
 
 
 def stream_archive(folder: Path, name: str) -> Iterator[bytes]:
-    """Everything in it, under one name. `folder` must not change meanwhile."""
-    sink = Sink()
+    """The archive of everything in `folder`, under one name. It must not change meanwhile."""
+    sink = ArchivePieces()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             member = zipfile.ZipInfo(f"{name}/{path.relative_to(folder)}", (1980, 1, 1, 0, 0, 0))
@@ -36,5 +39,5 @@ def stream_archive(folder: Path, name: str) -> Iterator[bytes]:
             with open(path, "rb") as file, archive.open(member, "w", force_zip64=True) as into:
                 while data := file.read(PIECE):
                     into.write(data)
-                    yield sink.taken()
-    yield sink.taken()
+                    yield sink.take()
+    yield sink.take()

@@ -1,11 +1,14 @@
-"""One row an audit event, for spreadsheets: who did what, when, with which row. Words that were searched for are a column for who may read what was said."""
+"""One row an audit event, for spreadsheets: who did what, when, with which row.
+
+Words that were searched are a column for readers of content.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC
 
 from ..models.audit import AuditEvent, AuditEventQuerySet
 from ..people.identity import Names
-from .table import Stream
+from .table import CsvStream
 
 COLUMNS = (
     "id",
@@ -21,7 +24,7 @@ COLUMNS = (
 )
 
 
-class AuditTable(Stream):
+class AuditTable(CsvStream):
     def __init__(self, events: AuditEventQuerySet, names: Names, *, with_terms: bool) -> None:
         self.names = names
         self.with_terms = with_terms
@@ -30,17 +33,14 @@ class AuditTable(Stream):
     def values(self, events: list[AuditEvent]) -> Iterable[tuple[str, ...]]:
         for event in map(self.names.event, events):
             subject = (event.kind, event.subject, str(event.conversation or ""))
-            did = (
+            yield (
                 str(event.id),
                 event.at.astimezone(UTC).isoformat(),
                 event.actor_name,
                 event.action,
                 *subject,
-            )
-            how = (
                 event.address or "",
                 event.user_agent,
                 event.detail,
                 *([event.terms] if self.with_terms else []),
             )
-            yield (*did, *how)

@@ -1,13 +1,17 @@
-"""CSV with a row a conversation: its figures over all calls up to the seal at which the export is frozen, and what was decided about it."""
+"""CSV with a row a conversation: its figures, and what was decided about it.
+
+The figures are over all calls up to the seal at which the export is frozen.
+"""
 
 from collections.abc import Iterator
 from uuid import UUID
 
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Sum
+from django.utils.translation import gettext_lazy as _
 
 from ..models import Conversation, Decision, Seal, Snapshot
-from .calls import SCHEMA_VERSION, Table, text
+from .calls import SCHEMA_VERSION, CsvFormat, as_text
 from .selection import Stretch
 from .table import csv_line
 
@@ -25,9 +29,12 @@ SUMS = {
 MODELS = 20  # of one conversation that are named
 
 
-class ConversationsFormat(Table):
-    name, label = "conversations", "CSV by conversation"
-    says = "One row a conversation: who, when, how many calls, tokens and cost, and the newest decision."
+class ConversationsFormat(CsvFormat):
+    name, label = "conversations", _("CSV by conversation")
+    description = _(
+        "One row per conversation: who, when, how many calls, tokens and cost, and the newest"
+        " decision."
+    )
     stem, conversations = "conversations", True
     columns = (
         "conversation",
@@ -51,27 +58,26 @@ class ConversationsFormat(Table):
     )
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
-        found = Conversation.objects.select_related("owner").in_bulk(list(stretch.seals))
+        conversations = Conversation.objects.select_related("owner").in_bulk(list(stretch.seals))
         figures = _figures(list(stretch.seals), last)
         newest = (
             Decision.objects.filter(conversation__in=stretch.seals)
             .order_by("conversation", "-id")
             .distinct("conversation")
         )
-        decided = {decision.conversation_id: decision for decision in newest}
-        for id in stretch.seals:
-            conversation, (first, closed, *sums, models) = found[id], figures[id]
-            who = self.person(conversation.owner)
-            decision = decided.get(id)
-            said = (decision.disposition, text(decision.made)) if decision else ("", "")
+        decisions = {decision.conversation_id: decision for decision in newest}
+        for root in stretch.seals:
+            conversation, decision = conversations[root], decisions.get(root)
+            *sums, models = figures[root]
             yield csv_line(
                 (
-                    str(id),
+                    str(root),
                     conversation.title,
-                    *who,
-                    *map(text, (first, closed, conversation.shown, *sums)),
-                    _listed(models),
-                    *said,
+                    *self.person(conversation.owner),
+                    *map(as_text, (*sums[:2], conversation.shown, *sums[2:])),
+                    _list_models(models),
+                    decision.disposition if decision else "",
+                    as_text(decision.made) if decision else "",
                     SCHEMA_VERSION,
                 )
             )
@@ -84,8 +90,9 @@ def _figures(conversations: list[UUID], last: int) -> dict[UUID, list]:
         .order_by()
         .values_list("conversation")
     )
-    return {id: figures for id, *figures in summed.annotate(**SUMS)}
+    return {conversation: figures for conversation, *figures in summed.annotate(**SUMS)}
 
 
-def _listed(models: list[str]) -> str:
-    return "; ".join(models[:MODELS]) + ("; …" if len(models) > MODELS else "")
+def _list_models(models: list[str]) -> str:
+    more = ["…"] if len(models) > MODELS else []
+    return "; ".join([*models[:MODELS], *more])

@@ -1,14 +1,17 @@
-"""CSV with a row a call: what was said in this turn, only the figures, or the classic columns.
+"""CSV with a row a call: the texts of this turn, only the figures, or the classic columns.
 
-Rows come in the order of their seals. Names and titles are as they are when they are read; all else never changes.
+Rows come in the order of their seals. Names and titles are as they are when they are read; all else
+never changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext_lazy as _
 
 from ..models import Snapshot, User
 from ..people.identity import alias
@@ -68,19 +71,23 @@ VALUES = (
     "error_code",
 )
 
+FIRST_OF_CALL = VALUES.index("kind")  # what is before it is of people and conversations
+
 # Of each request the messages since the last assistant turn, and the reply.
-SAID = """
-    WITH RECURSIVE said AS (
-        SELECT m.id AS head, m.id, m.parent_id, 0 AS back, m.role, m.text, m.raw FROM conversations_message m
+TURNS = """
+    WITH RECURSIVE turn AS (
+        SELECT m.id AS head, m.id, m.parent_id, 0 AS back, m.role, m.text, m.raw
+        FROM conversations_message m
         WHERE m.id = ANY(%(heads)s) AND m.role <> 'assistant'
         UNION ALL
-        SELECT said.head, m.id, m.parent_id, said.back + 1, m.role, m.text, m.raw FROM said JOIN conversations_message m ON m.id = said.parent_id
+        SELECT turn.head, m.id, m.parent_id, turn.back + 1, m.role, m.text, m.raw
+        FROM turn JOIN conversations_message m ON m.id = turn.parent_id
         WHERE m.role <> 'assistant')
-    SELECT head, role, text, raw FROM said
+    SELECT head, role, text, raw FROM turn
     UNION ALL SELECT id, role, text, raw FROM conversations_message WHERE id = ANY(%(replies)s)"""
 
 
-class Table(Format):
+class CsvFormat(Format):
     suffix = "csv"
     columns: tuple[str, ...] = ()
 
@@ -91,81 +98,76 @@ class Table(Format):
         return self.names.name(user), self.names.job_title(user), self.names.department(user)
 
 
-class Figured(Table):
-    """With FIGURES ahead."""
+class FiguresTable(CsvFormat):
+    """Rows that begin with FIGURES."""
 
     def figures(self, stretch: Stretch) -> Iterator[tuple[tuple[str, ...], UUID]]:
-        found = {
-            id: values
-            for id, *values in Snapshot.objects.filter(id__in=stretch.seals).values_list(*VALUES)
-        }
-        people = {
-            id: self.person(user)
-            for id, user in User.objects.in_bulk(
-                {owner for _, _, owner, *_ in found.values()}
-            ).items()
-        }
-        for id, number in stretch.seals.items():
-            conversation, title, owner, end_user, key, *rest = found[id]
-            who = (
-                *people[owner],
+        """The figures of each call, and its id."""
+        snapshots = Snapshot.objects.filter(id__in=stretch.seals).values(*VALUES)
+        calls = {values["id"]: values for values in snapshots}
+        owners = User.objects.in_bulk({values["owner"] for values in calls.values()})
+        people = {pk: self.person(user) for pk, user in owners.items()}
+        for call, number in stretch.seals.items():
+            values, end_user = calls[call], calls[call]["end_user"]
+            figures = (
+                str(number),
+                str(call),
+                str(values["conversation_id"] or ""),
+                values["conversation__title"] or "",
+                *people[values["owner"]],
                 alias(end_user) if self.names.hidden and end_user else end_user,
-                self.names.clue(key),
+                self.names.clue(values["key"]),
+                *(as_text(values[name]) for name in VALUES[FIRST_OF_CALL:]),
             )
-            yield (
-                (
-                    str(number),
-                    str(id),
-                    str(conversation or ""),
-                    title or "",
-                    *who,
-                    *map(text, rest),
-                ),
-                id,
-            )
+            yield figures, call
 
 
-class FiguresFormat(Figured):
-    name, label = "figures", "CSV of figures"
-    says = "One row a call: who, when, which model, tokens, cost, how it ended. Nothing that was said, no titles."
+class FiguresFormat(FiguresTable):
+    name, label = "figures", _("CSV of figures")
+    description = _(
+        "One row per call: who, when, which model, tokens, cost and how it ended. No content and no"
+        " titles."
+    )
     columns = tuple(name for name in (*FIGURES, "schema_version") if name != "title")
     at_once = 5000
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
-        for figures, _ in self.figures(stretch):
+        for figures, _call in self.figures(stretch):
             yield csv_line((*figures[:3], *figures[4:], SCHEMA_VERSION))
 
 
-class TurnsFormat(Figured):
-    name, label = "turns", "CSV by turn"
-    says = "One row a call: what was newly asked, what was answered, and the figures."
+class TurnsFormat(FiguresTable):
+    name, label = "turns", _("CSV by turn")
+    description = _("One row per call: the new question, the answer, and the figures.")
     columns = (*FIGURES, "asked", "answered", "text_truncated", "text_sha256", "schema_version")
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
+        snapshots = Snapshot.objects.filter(id__in=stretch.seals)
         ends = {
-            id: (head, reply)
-            for id, head, reply in Snapshot.objects.filter(id__in=stretch.seals).values_list(
-                "id", "head_id", "reply_id"
-            )
+            call: (head, reply)
+            for call, head, reply in snapshots.values_list("id", "head_id", "reply_id")
         }
-        said = _said(ends.values())
-        for figures, id in self.figures(stretch):
-            head, reply = ends[id]
-            asked, answered = said.get(head, ""), said.get(reply, "")
+        texts = _texts_of(ends.values())
+        for figures, call in self.figures(stretch):
+            head, reply = ends[call]
+            asked, answered = texts.get(head, ""), texts.get(reply, "")
             yield csv_line(
                 (
                     *figures,
                     asked[:LONGEST],
                     answered[:LONGEST],
-                    *table.cut(asked=asked, answered=answered),
+                    *table.cut_columns(asked=asked, answered=answered),
                     SCHEMA_VERSION,
                 )
             )
 
 
-class ClassicFormat(Table):
-    name, label = "classic", "CSV in the classic columns"
-    says = "One row a call with its whole request and reply as JSON, in the columns of the classic gateway."
+class ClassicFormat(CsvFormat):
+    name, label = "classic", _("CSV in the classic columns")
+    description = _(
+        "One row per call with its complete request and reply as JSON, in the columns of the"
+        " classic gateway."
+    )
     columns = table.COLUMNS
     at_once = table.AT_ONCE
 
@@ -176,34 +178,31 @@ class ClassicFormat(Table):
         messages = Messages(
             (call.conversation_id for call in calls.values() if call.conversation_id), self.names
         )
-        for id in stretch.seals:
-            yield csv_line(
-                table.row(
-                    calls[id], self.names, messages.request(calls[id]), messages.response(calls[id])
-                )
-            )
+        for call in map(calls.__getitem__, stretch.seals):
+            request, response = messages.request(call), messages.response(call)
+            yield csv_line(table.classic_row(call, self.names, request, response))
 
 
-def _said(ends: Any) -> dict[UUID | None, str]:
-    """By the last message of a request: what was newly asked. By a reply: what it says."""
-    heads, replies = zip(*ends, strict=True) if ends else ((), ())
+def _texts_of(ends: Collection[tuple[UUID | None, UUID | None]]) -> dict[UUID | None, str]:
+    """By the last message of a request, its new messages; by a reply, its text."""
+    heads = [head for head, _ in ends if head]
+    replies = [reply for _, reply in ends if reply]
+    texts: dict[UUID | None, list[str]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(
-            SAID, {"heads": [id for id in heads if id], "replies": [id for id in replies if id]}
-        )
-        found: dict[UUID | None, list[str]] = {}
-        for message, role, text, raw in cursor.fetchall():
-            found.setdefault(message, []).append(
-                threads.searchable_text(threads.put_together(role, text, raw))
-            )
-    return {message: "\n\n".join(reversed(texts)) for message, texts in found.items()}
+        cursor.execute(TURNS, {"heads": heads, "replies": replies})
+        for end, role, text, raw in cursor.fetchall():
+            message = threads.put_together(role, text, raw)
+            texts.setdefault(end, []).append(threads.searchable_text(message))
+    return {end: "\n\n".join(reversed(parts)) for end, parts in texts.items()}
 
 
-def text(value: Any) -> str:
+def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "" if value is None else f"{value:f}" if hasattr(value, "normalize") else str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return "" if value is None else str(value)

@@ -1,4 +1,7 @@
-"""One row a decision: who decided what about which conversation, and when. Reasons and notes are columns for who may read what was said."""
+"""One row a decision: who decided what about which conversation, and when.
+
+Reasons and notes are columns for readers of content.
+"""
 
 from collections.abc import Iterable
 from datetime import UTC
@@ -6,12 +9,12 @@ from datetime import UTC
 from django.db.models import QuerySet
 
 from ..models import Decision
-from .table import Stream
+from .table import CsvStream
 
 COLUMNS = ("id", "made", "reviewer", "conversation", "disposition", "newest_call")
 
 
-class DecisionTable(Stream):
+class DecisionTable(CsvStream):
     def __init__(self, decisions: QuerySet[Decision], *, with_words: bool) -> None:
         self.with_words = with_words
         super().__init__(
@@ -21,10 +24,12 @@ class DecisionTable(Stream):
 
     def values(self, decisions: list[Decision]) -> Iterable[tuple[str, ...]]:
         for each in decisions:
-            said = (
+            yield (
                 str(each.id),
                 each.made.astimezone(UTC).isoformat(),
                 each.reviewer.get_username(),
+                str(each.conversation_id),
+                each.disposition,
+                str(each.newest),
+                *([each.reason, each.note] if self.with_words else []),
             )
-            about = (str(each.conversation_id), each.disposition, str(each.newest))
-            yield (*said, *about, *([each.reason, each.note] if self.with_words else []))

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
 from typing import IO
 
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[IO[bytes]]:
-    """A new file for `path`, which takes its place once it is written; after an error it does not."""
+    """A new file that takes the place of `path` once it is written, unless there is an error."""
     draft = path.with_suffix(".new")
     with open_private(draft) as file:
         yield file
@@ -17,7 +18,7 @@ def replace_file(path: Path) -> Iterator[IO[bytes]]:
     os.replace(draft, path)
 
 
-def open_private(path: Path) -> IO[bytes]:
+def open_private(path: Path) -> BufferedRandom:
     """An empty file that its owner alone reads and writes."""
     return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b")
 

@@ -1,6 +1,8 @@
-"""JSON lines, one a call: every field, and request and reply as record.rebuild gives them, files in their places.
+"""JSON lines, one a call: every field, and request and reply as record.rebuild gives them, files in
+their places.
 
-A file that storage has lost is named by its sha256 where it was, and listed as `lost`. Where people have aliases it is no faithful copy.
+A file that storage has lost is named by its sha256 where it was, and listed as `lost`. Where people
+have aliases it is no faithful copy.
 """
 
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from django.utils.translation import gettext_lazy as _
 
 from ..models import Seal, Snapshot
 from ..people.identity import Names
@@ -21,18 +24,18 @@ from .selection import Stretch
 
 # Not here: the parts that request and reply are made of, and what is of the running call.
 LEFT_OUT = ("conversation", "owner", "params", "response", "stop", "process", "classic", "attempts")
-CLUES = (
-    "key",
-    "address",
-    "user_agent",
-    "salt",
-)  # what leads to a person, or proves a guess about what they sent
+# What leads to a person, or proves a guess about what they sent.
+CLUES = ("key", "address", "user_agent", "salt")
 FIELDS = [field for field in Snapshot._meta.concrete_fields if field.name not in LEFT_OUT]
 
 
 class LinesFormat(Format):
-    name, label, suffix = "jsonl", "JSONL, the faithful copy", "jsonl"
-    says = "One line a call: every field, the request and the reply exactly as they were. It can be held against the seals."
+    name, suffix = "jsonl", "jsonl"
+    label = _("JSONL, the faithful copy")
+    description = _(
+        "One line per call: every field, the request and the reply exactly as they were. It can be"
+        " verified against the seals."
+    )
     at_once, whole = 200, True
 
     def __init__(self, names: Names, folder: Path | None = None) -> None:
@@ -43,65 +46,68 @@ class LinesFormat(Format):
         calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(
             list(stretch.seals)
         )
+        seals = Seal.objects.filter(number__in=stretch.seals.values())
         digests = {
             subject: bytes(digest).hex()
-            for subject, digest in Seal.objects.filter(
-                number__in=stretch.seals.values()
-            ).values_list("subject", "digest")
+            for subject, digest in seals.values_list("subject", "digest")
         }
-        files = Files()
+        files = FileRestorer()
         messages = Messages(
             (call.conversation_id for call in calls.values() if call.conversation_id),
             self.names,
             file=files,
         )
-        for id, number in stretch.seals.items():
+        for subject, number in stretch.seals.items():
             files.lost = {}
-            yield orjson.dumps(
-                self.said(calls[id], number, digests[id], messages, files),
-                option=orjson.OPT_APPEND_NEWLINE,
-            )
+            call = calls[subject]
+            response = messages.response(call)
+            line = {
+                "seal": number,
+                "digest": digests[subject],
+                **self.fields(call),
+                "request": orjson.Fragment(messages.request(call)),
+                "response": orjson.Fragment(response) if response else None,
+                **self.identifying(call, files),
+            }
+            if files.lost:
+                line["lost"] = list(files.lost)
+            yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
-    def said(
-        self, call: Snapshot, number: int, digest: str, messages: Messages, files: "Files"
-    ) -> Json:
-        names, owner, conversation = self.names, call.owner, call.conversation
-        response = messages.response(call)
-        said = {
-            "seal": number,
-            "digest": digest,
-            **{
-                field.attname.removesuffix("_id") if field.is_relation else field.name: _plain(
-                    getattr(call, field.attname)
-                )
-                for field in FIELDS
-            },
-            "owner": {
-                "user_name": names.name(owner),
-                "job_title": names.job_title(owner),
-                "department": names.department(owner),
-            },
-            "conversation": None
-            if conversation is None
-            else {"id": conversation.id, "title": conversation.title, "shown": conversation.shown},
-            "attempts": orjson.loads(call.attempts or "[]"),
-            "request": orjson.Fragment(messages.request(call)),
-            "response": orjson.Fragment(response) if response else None,
+    def fields(self, call: Snapshot) -> Json:
+        names, owner = self.names, call.owner
+        conversation = call.conversation
+        fields: Json = {
+            field.attname.removesuffix("_id") if field.is_relation else field.name: _plain(
+                getattr(call, field.attname)
+            )
+            for field in FIELDS
         }
-        if names.hidden:
-            said |= {"end_user": names.end_user(call), "classic": None} | dict.fromkeys(CLUES)
-        else:
-            said["owner"]["id"] = owner.pk
-            said["classic"] = (
-                None
-                if call.classic is None
-                else attachments.restore(orjson.loads(call.classic), files)
-            )
-        return said | ({"lost": list(files.lost)} if files.lost else {})
+        fields["owner"] = {
+            "user_name": names.name(owner),
+            "job_title": names.job_title(owner),
+            "department": names.department(owner),
+        }
+        if not names.hidden:
+            fields["owner"]["id"] = owner.pk
+        fields["conversation"] = conversation and {
+            "id": conversation.id,
+            "title": conversation.title,
+            "shown": conversation.shown,
+        }
+        fields["attempts"] = orjson.loads(call.attempts or "[]")
+        return fields
+
+    def identifying(self, call: Snapshot, files: "FileRestorer") -> Json:
+        """The fields that are others, or empty, where people have aliases."""
+        if self.names.hidden:
+            return {"end_user": self.names.end_user(call), "classic": None} | dict.fromkeys(CLUES)
+        if call.classic is None:
+            return {"classic": None}
+        return {"classic": attachments.restore(orjson.loads(call.classic), files)}
 
 
-class Files:
-    """Puts a file back in its place; or its name, where storage lost it."""
+class FileRestorer:
+    """Puts files back in their places, or their names where storage has lost them."""
 
     def __init__(self) -> None:
         self.lost: dict[str, None] = {}

@@ -1,16 +1,20 @@
-"""The files of calls, each once and under its sha256, with a CSV that says which call named which. They go as they are kept, into a folder."""
+"""The files of calls, each once and under its sha256, with a CSV of which call had which.
 
-import os
+They are copied as they are kept, into a folder.
+"""
+
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 from django.core.files.storage import default_storage
+from django.utils.translation import gettext_lazy as _
 
 from ..models import Attachment, Snapshot
 from ..record import attachments
 from ..record.rebuild import Messages
-from .calls import Table
+from .calls import CsvFormat
+from .durable import replace_file
 from .selection import Stretch
 from .table import csv_line
 
@@ -24,9 +28,12 @@ SUFFIXES = {
 }
 
 
-class FilesFormat(Table):
-    name, label = "attachments", "Attachments"
-    says = "Every picture and file of these calls, once, named by its sha256; and a CSV that says which call named which."
+class FilesFormat(CsvFormat):
+    name, label = "attachments", _("Attachments")
+    description = _(
+        "Every image and file of these calls, once, named by its sha256; and a CSV of which call"
+        " had which."
+    )
     columns = (
         "seal",
         "call",
@@ -44,28 +51,29 @@ class FilesFormat(Table):
         messages = Messages(
             (call.conversation_id for call in calls.values() if call.conversation_id), self.names
         )
-        named = {id: messages.files(calls[id]) for id in stretch.seals}
-        digests = [bytes.fromhex(digest) for found in named.values() for digest in found]
-        sent = (
-            dict(Attachment.objects.filter(sha256__in=digests).values_list("sha256", "media_type"))
-            if digests
-            else {}
-        )
-        sent_as = {bytes(digest).hex(): media_type for digest, media_type in sent.items()}
-        for id, number in stretch.seals.items():
-            for digest in named[id]:
-                file, size = self.kept(digest)
-                said = (
-                    file,
-                    digest,
-                    str(size),
-                    sent_as.get(digest, ""),
-                    "whole" if file else "lost",
+        files = {call: messages.files(calls[call]) for call in stretch.seals}
+        media_types = _media_types({digest for digests in files.values() for digest in digests})
+        for call, number in stretch.seals.items():
+            for digest in files[call]:
+                name, size = self.copy(digest)
+                yield csv_line(
+                    (
+                        str(number),
+                        str(call),
+                        str(calls[call].conversation_id or ""),
+                        name,
+                        digest,
+                        str(size),
+                        media_types.get(digest, ""),
+                        "whole" if name else "lost",
+                    )
                 )
-                yield csv_line((str(number), str(id), str(calls[id].conversation_id or ""), *said))
 
-    def kept(self, digest: str) -> tuple[str, int]:
-        """The name and size of the copy; no name where storage has lost the file, or has another in its place."""
+    def copy(self, digest: str) -> tuple[str, int]:
+        """Copy a file of the storage; its name and size here.
+
+        There is no name where storage has lost the file, or has another in its place.
+        """
         assert self.folder
         try:
             with default_storage.open(attachments.storage_name(bytes.fromhex(digest))) as stored:
@@ -75,18 +83,21 @@ class FilesFormat(Table):
         if sha256(data).hexdigest() != digest:
             return "", 0
         name = f"{FOLDER}/{digest}.{SUFFIXES.get(attachments.detect_media_type(data), 'bin')}"
-        keep(self.folder / name, data)
+        _write_once(self.folder / name, data)
         return name, len(data)
 
 
-def keep(path: Path, data: bytes) -> None:
-    """Whole or not at all, and once."""
+def _media_types(digests: set[str]) -> dict[str, str]:
+    """The media types under which files were sent, by their sha256."""
+    if not digests:
+        return {}
+    sent = Attachment.objects.filter(sha256__in=[bytes.fromhex(digest) for digest in digests])
+    return {bytes(digest).hex(): kind for digest, kind in sent.values_list("sha256", "media_type")}
+
+
+def _write_once(path: Path, data: bytes) -> None:
     if path.exists():
         return
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    new = path.with_suffix(".new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with replace_file(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)

@@ -1,13 +1,13 @@
 """An export as the worker makes it: the selection first, then rows in parts, then what proves them.
 
-Whatever kills the worker, the next one goes on behind the last rows that were durable: nothing is lost, nothing is doubled. One works at an
-export at a time, held by a lock that ends with its process.
+Whatever kills the worker, the next one goes on behind the last rows that were durable: no row is
+lost, none is doubled. One process works at an export at a time, by a lock that ends with it.
 """
 
 import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo
 
@@ -27,22 +27,22 @@ from .formats import FORMATS
 from .parts import Parts
 from .selection import Chosen, Selection, Stretch
 
-EVERY = 1.0  # seconds between two records of what is durable: what a killed worker has to do again
+SECONDS_BETWEEN_SAVES = 1.0  # what a killed worker has to do again
 SELECTION = "selection"
 
 
 class ExportStopped(Exception):
-    """The worker leaves; another goes on."""
+    """The worker stops; another goes on."""
 
 
 class NotPermitted(Exception):
-    """Why there is no export; fit to show."""
+    """Why there is no export; the text is fit to show."""
 
 
 def run_export(export: Export, leaving: Callable[[], bool] = lambda: False) -> None:
-    """To its end, or to nowhere where another worker is at it. Raises Stopped."""
-    with alone(export) as mine:
-        if not mine:
+    """Run it to its end, unless another worker is at it. Raises ExportStopped."""
+    with lock_export(export) as is_mine:
+        if not is_mine:
             return
         export.refresh_from_db()
         try:
@@ -51,52 +51,45 @@ def run_export(export: Export, leaving: Callable[[], bool] = lambda: False) -> N
         except NotPermitted as problem:
             export.fail(str(problem))
         except OSError as problem:
-            export.fail(
-                f"The files could not be written: {os.strerror(problem.errno) if problem.errno else type(problem).__name__}."
-            )
+            reason = os.strerror(problem.errno) if problem.errno else type(problem).__name__
+            export.fail(f"The files could not be written: {reason}.")
     export.refresh_from_db()
     if export.state in (Export.State.CANCELLED, Export.State.FAILED):
         export.clear()
 
 
 def _run(export: Export, leaving: Callable[[], bool]) -> None:
-    made = FORMATS[export.format](Names(permitted(export)), export.folder)
+    layout = FORMATS[export.format](Names(check_permission(export)), export.folder)
     chosen = Chosen(export.folder / SELECTION)
     if export.total is None:
         with timezone.override(ZoneInfo(export.zone)):
-            total = chosen.write(selected(export), conversations=made.conversations)
+            total = chosen.write(select_calls(export), conversations=layout.conversations)
         checkpoints.write_checkpoint(now=True)
         if not export.keep(state=Export.State.RUNNING, began=timezone.now(), total=total):
             return
-    if write(export, made, chosen, leaving):
-        proof.add(export, made, chosen)
+    if write(export, layout, chosen, leaving):
+        proof.add_proof(export, layout, chosen)
         chosen.path.unlink()
         export.finish()
 
 
-def write(export: Export, made: Format, chosen: Chosen, leaving: Callable[[], bool]) -> bool:
-    """The rows that are not durable yet. False where it was cancelled meanwhile."""
-    if (
-        export.files
-        and all("sha256" in file for file in export.files)
-        and export.taken == export.total
-    ):
+def write(export: Export, layout: Format, chosen: Chosen, leaving: Callable[[], bool]) -> bool:
+    """Write the rows that are not durable yet. False where it was cancelled meanwhile."""
+    finished = export.files and all("sha256" in file for file in export.files)
+    if finished and export.taken == export.total:
         return True
-    parts, taken, kept = (
-        Parts(export.folder, made, export.files, made.stem),
-        export.taken,
-        time.monotonic(),
-    )
+    parts, taken = Parts(export.folder, layout, export.files), export.taken
+    saved = time.monotonic()
     try:
-        for stretch in chosen.stretches(made.at_once, taken):
+        for stretch in chosen.stretches(layout.at_once, taken):
             taken += len(stretch.seals)
-            for row in made.rows(still_there(made, stretch), export.last):
+            for row in layout.rows(without_erased(layout, stretch), export.last):
                 parts.write(row)
-            if time.monotonic() - kept > EVERY or leaving():
+            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES or leaving():
                 if not export.keep(taken=taken, files=parts.sync()):
                     return False
-                permitted(export)
-                kept = time.monotonic()
+                check_permission(export)
+                saved = time.monotonic()
                 database.release()
             if leaving():
                 raise ExportStopped
@@ -106,48 +99,48 @@ def write(export: Export, made: Format, chosen: Chosen, leaving: Callable[[], bo
         database.release()
 
 
-def still_there(made: Format, stretch: Stretch) -> Stretch:
-    """Without what was erased since it was chosen."""
-    rows = Conversation.objects if made.conversations else Snapshot.objects
+def without_erased(layout: Format, stretch: Stretch) -> Stretch:
+    """The stretch without rows that were erased since they were chosen."""
+    rows = Conversation.objects if layout.conversations else Snapshot.objects
     there = set(rows.filter(id__in=stretch.seals).values_list("id", flat=True))
-    return Stretch(
-        stretch.position, {id: number for id, number in stretch.seals.items() if id in there}
-    )
+    seals = {row: number for row, number in stretch.seals.items() if row in there}
+    return Stretch(stretch.position, seals)
 
 
-def permitted(export: Export) -> User:
+def check_permission(export: Export) -> User:
     """The owner, whose rights are still those that they were. Raises NotPermitted."""
     owner = User.objects.get(pk=export.owner_id)
-    if (
-        not (may(owner, "view_content") and may(owner, "export_content"))
-        or owner.reviews_departments != export.departments
-    ):
-        raise NotPermitted("The rights of whoever asked for it have changed since.")
+    may_export = may(owner, "view_content") and may(owner, "export_content")
+    if not may_export or owner.reviews_departments != export.departments:
+        raise NotPermitted("The rights of its owner have changed since it was requested.")
     return owner
 
 
-def selected(export: Export) -> Selection:
-    """What the filter means now, up to the seal at which the export is frozen. Raises NotPermitted."""
-    form = (ConversationFilter if export.of == "conversations" else CallFilter)(
-        orjson.loads(export.query), permitted(export)
-    )
+def select_calls(export: Export) -> Selection:
+    """Select what the filter means now, up to the seal at which the export is frozen.
+
+    Raises NotPermitted.
+    """
+    form_class = ConversationFilter if export.of == "conversations" else CallFilter
+    form = form_class(orjson.loads(export.query), check_permission(export))
     if not form.is_valid() or form.cut_short:
-        raise NotPermitted("The filter finds too much by now, or is wrong. Choose again.")
+        raise NotPermitted(
+            "The filter has too many matches by now, or is no longer valid. Choose again."
+        )
     calls = form.calls_of_conversations() if isinstance(form, ConversationFilter) else form.calls()
     return Selection(calls, export.after, export.last)
 
 
 @contextmanager
-def alone(export: Export):
-    """Whether nobody else works at it."""
+def lock_export(export: Export) -> Iterator[bool]:
+    """Lock the export; whether no other process works at it."""
+    path = export.folder.with_suffix(".lock")
     export.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(
-        os.open(export.folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600), "w"
-    ) as lock:
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return
         yield True
-        os.unlink(export.folder.with_suffix(".lock"))
+        os.unlink(path)

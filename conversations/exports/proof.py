@@ -1,10 +1,11 @@
-"""What makes a folder of files an export that proves itself: the range of the chain, a checkpoint, the manifest, its sums and signature, and the
+"""What makes a folder of files an export that proves itself.
+
+These are the range of the chain, a checkpoint, the manifest, its sums and signature, and the
 programs that check them all.
 """
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 from hashlib import file_digest
 from itertools import islice
@@ -20,80 +21,87 @@ from ..ledger import Checkpoint
 from ..models import Export, Seal
 from ..proof import checkpoints, sealing
 from . import files
+from .durable import flush_to_disk, open_private
 from .format import Format
 from .selection import Chosen
 
-MANIFEST, SIGNATURE, SUMS, CHAIN, MARK = (
-    "manifest.json",
-    "manifest.sig",
-    "SHA256SUMS",
-    "range.jsonl",
-    "checkpoint.jsonl",
-)
-PROGRAMS = (
-    Path(ledger.__file__),
-    Path(__file__).with_name("verify.py"),
-)  # the second is for whoever has an export: it is not imported here
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+SUMS = "SHA256SUMS"
+CHAIN, MARK = "range.jsonl", "checkpoint.jsonl"
+# The second is for the holder of an export: it is not imported here.
+PROGRAMS = (Path(ledger.__file__), Path(__file__).with_name("verify.py"))
 AT_ONCE = 200  # calls whose texts are read in one go
 
 
-def add(export: Export, made: Format, chosen: Chosen) -> None:
-    """Written anew as often as it takes: a worker that was killed here leaves half of it."""
-    folder = export.folder
-    listed = [*export.files]
+def add_proof(export: Export, layout: Format, chosen: Chosen) -> None:
+    """Write the proof, again after a worker that was killed here and left half of it."""
+    folder, copies = export.folder, _copied_files(export.folder)
+    size = sum(path.stat().st_size for path in copies)
     first = next(
         (seal for stretch in chosen.stretches(1) for seal in stretch.seals.values()), export.last
     )
-    mark = covering(first, export.last)
+    mark = find_checkpoint(first, export.last)
+    listed = [*export.files, *_write_chain(export, layout, chosen, first, mark)]
+    listed += [write_file(folder, program.name, [program.read_bytes()]) for program in PROGRAMS]
+    manifest = manifest_of(export, layout, first, mark, listed)
+    if copies:
+        manifest["attachments"] = {"files": len(copies), "bytes": size}
+    readme = render_to_string("exports/README.txt", {"export": manifest, "whole": layout.whole})
+    listed.append(write_file(folder, "README.txt", [readme.encode()]))
+    listed += list(_write_signed(folder, manifest, listed))
+    sums = [(file["sha256"], file["name"]) for file in listed]
+    sums += [(path.stem, f"{files.FOLDER}/{path.name}") for path in copies]
+    listed.append(
+        write_file(folder, SUMS, (f"{digest}  {name}\n".encode() for digest, name in sums))
+    )
+    if copies:
+        listed.append({"name": files.FOLDER, "bytes": size, "files": len(copies)})
+    export.keep(files=listed)
+
+
+def _copied_files(folder: Path) -> list[Path]:
+    """The attachments in the export, without a half-written one."""
+    return sorted(path for path in (folder / files.FOLDER).glob("*") if path.suffix != ".new")
+
+
+def _write_chain(
+    export: Export, layout: Format, chosen: Chosen, first: int, mark: Checkpoint | None
+) -> Iterator[dict[str, Any]]:
     if export.last:
         end = max(export.last, mark.number if mark else 0)
-        listed.append(keep(folder, CHAIN, chain(first, end, chosen if made.whole else None)))
+        lines = chain_lines(first, end, chosen if layout.whole else None)
+        yield write_file(export.folder, CHAIN, lines)
     if mark:
-        listed.append(keep(folder, MARK, [json.dumps(mark._asdict()).encode() + b"\n"]))
-    listed += [keep(folder, program.name, [program.read_bytes()]) for program in PROGRAMS]
-    pictures = (
-        sorted(path for path in (folder / files.FOLDER).glob("*") if path.suffix != ".new")
-        if (folder / files.FOLDER).exists()
-        else []
-    )
-    sizes = [path.stat().st_size for path in pictures]
-    said = manifest(export, made, first, mark, listed) | (
-        {"attachments": {"files": len(pictures), "bytes": sum(sizes)}} if pictures else {}
-    )
-    listed.append(
-        keep(
-            folder,
-            "README.txt",
-            [
-                render_to_string(
-                    "exports/README.txt", {"export": said, "whole": made.whole}
-                ).encode()
-            ],
-        )
-    )
-    said["files"] = [
+        yield write_file(export.folder, MARK, [_as_line(mark._asdict())])
+
+
+def _write_signed(
+    folder: Path, manifest: dict[str, Any], listed: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The manifest with all files before it, and its signature."""
+    manifest["files"] = [
         {name: file[name] for name in ("name", "bytes", "rows", "sha256") if name in file}
         for file in listed
     ]
-    text = orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    listed.append(keep(folder, MANIFEST, [text]))
+    text = orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     signature = {
         "key": checkpoints.public_key(),
         "signature": checkpoints.sign(ledger.message_of(text)),
     }
-    listed.append(keep(folder, SIGNATURE, [json.dumps(signature).encode() + b"\n"]))
-    named = [(file["sha256"], file["name"]) for file in listed] + [
-        (path.stem, f"{files.FOLDER}/{path.name}") for path in pictures
-    ]
-    listed.append(keep(folder, SUMS, (f"{digest}  {name}\n".encode() for digest, name in named)))
-    shown = (
-        [{"name": files.FOLDER, "bytes": sum(sizes), "files": len(pictures)}] if pictures else []
-    )
-    export.keep(files=[*listed, *shown])
+    yield write_file(folder, MANIFEST, [text])
+    yield write_file(folder, SIGNATURE, [_as_line(signature)])
 
 
-def manifest(
-    export: Export, made: Format, first: int, mark: Checkpoint | None, listed: list[dict[str, Any]]
+def _as_line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode() + b"\n"
+
+
+def manifest_of(
+    export: Export,
+    layout: Format,
+    first: int,
+    mark: Checkpoint | None,
+    listed: list[dict[str, Any]],
 ) -> dict[str, Any]:
     head = Seal.objects.filter(number=export.last).first()
     return {
@@ -103,9 +111,9 @@ def manifest(
         "by": export.owner.get_username(),
         "asked": export.asked.astimezone(UTC).isoformat(timespec="seconds"),
         "purpose": export.purpose,
-        "format": made.name,
+        "format": layout.name,
         "rows": sum(file.get("rows", 0) for file in listed),
-        "row_is_a": "conversation" if made.conversations else "call",
+        "row_is_a": "conversation" if layout.conversations else "call",
         "filter": {
             "words": export.words,
             "of": export.of,
@@ -117,14 +125,17 @@ def manifest(
         "ledger_head": {"number": head.number, "link": bytes(head.link).hex()} if head else None,
         "checkpoint": mark._asdict() if mark else None,
         "key_of_the_gateway": checkpoints.public_key(),
-        "aliases": bool(made.names.hidden),
-        "whole_requests_and_replies": made.whole,
+        "aliases": bool(layout.names.hidden),
+        "whole_requests_and_replies": layout.whole,
         "files": listed,
     }
 
 
-def covering(first: int, last: int) -> Checkpoint | None:
-    """The first mark at or after the seal at which the export is frozen; else the newest that is in its range."""
+def find_checkpoint(first: int, last: int) -> Checkpoint | None:
+    """The first mark at or after the seal at which the export is frozen.
+
+    Without one, the newest that is in the export's range.
+    """
     newest = None
     for attempt in range(2):
         try:
@@ -142,16 +153,20 @@ def covering(first: int, last: int) -> Checkpoint | None:
     return newest
 
 
-def chain(first: int, last: int, chosen: Chosen | None) -> Iterator[bytes]:
-    """The range; with the sealed texts of the chosen calls, and of the messages that they brought, where the export has all of that anyway."""
+def chain_lines(first: int, last: int, chosen: Chosen | None) -> Iterator[bytes]:
+    """The range of the chain, a line a seal.
+
+    With chosen calls, also their sealed texts, and those of the messages that they brought: for
+    formats that hold all of that anyway.
+    """
     lines = sealing.lines(first, last)
     if chosen is None:
         yield from lines
         return
     rows = (
-        (number, id)
+        (number, call)
         for stretch in chosen.stretches(AT_ONCE)
-        for id, number in stretch.seals.items()
+        for call, number in stretch.seals.items()
     )
     following = next(rows, None)
     while batch := [orjson.loads(line) for line in islice(lines, AT_ONCE)]:
@@ -159,22 +174,21 @@ def chain(first: int, last: int, chosen: Chosen | None) -> Iterator[bytes]:
         while following and following[0] <= batch[-1]["number"]:
             calls[following[0]] = following[1]
             following = next(rows, None)
-        texts = sealing.texts((str(sealing.SNAPSHOT), id) for id in calls.values()) if calls else {}
+        subjects = ((str(sealing.SNAPSHOT), call) for call in calls.values())
+        texts = sealing.texts(subjects) if calls else {}
         brought = sealing.brought(calls.values()) if calls else {}
         for line in batch:
-            if (id := calls.get(line["number"])) in texts:
-                line |= {"text": texts[id], "messages": brought.get(id, [])}
+            if (call := calls.get(line["number"])) in texts:
+                line |= {"text": texts[call], "messages": brought.get(call, [])}
             yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def keep(folder: Path, name: str, pieces) -> dict[str, Any]:
-    """A file of the folder, durable."""
-    path = folder / name
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
+def write_file(folder: Path, name: str, pieces: Iterable[bytes]) -> dict[str, Any]:
+    """Write a durable file into the folder; as the manifest lists it."""
+    with open_private(folder / name) as file:
         size = 0
         for piece in pieces:
             size += file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
+        flush_to_disk(file)
         file.seek(0)
         return {"name": name, "bytes": size, "sha256": file_digest(file, "sha256").hexdigest()}

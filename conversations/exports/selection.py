@@ -1,14 +1,15 @@
-"""What an export holds: the calls of a filter, among those that were sealed up to one seal. Never a live filter.
+"""What an export holds: the calls of a filter, among those that were sealed up to one seal.
 
-The seal number is the cursor. A call that is open has none, so it is in no export; it gets one when it closes, after every seal that was
-there before, so it is in the next export from there, once. Rows come in the order of their seals, in stretches that are read by
-themselves: no connection is held while a slow reader reads.
+The seal number is the cursor. A call that is open has none, so it is in no export; it gets one when
+it closes, after every seal that was there before, so it is in the next export from there, once.
+Rows come in the order of their seals, in stretches that are read by themselves: no connection is
+held while a slow reader reads.
 
-A filter of what never changes may be asked again for each stretch (Selection). A reviewer's filter asks for words, names and review
-states, which do change: its answer is written to a file first, at one moment (Chosen).
+A filter of what never changes may be asked again for each stretch (Selection). A reviewer's filter
+asks for words, names and review states, which do change: its answer is written to a file first, at
+one moment (Chosen).
 """
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,16 +24,19 @@ from django.db.models import Min, OuterRef, QuerySet, Subquery
 from .. import database
 from ..models import Seal, Snapshot
 from ..proof.sealing import SNAPSHOT
+from .durable import replace_file
 
 WINDOW = 5000  # seals that are looked through at a time
-SKEW = timedelta(
-    days=1
-)  # between the clocks of the machines that open calls and of the one that seals them
+# Between the clocks of the machines that open calls and of the one that seals them.
+SKEW = timedelta(days=1)
 
 
 @dataclass(slots=True)
 class Stretch:
-    """Some calls, or conversations, with their seals: in order. No seal up to `position` is left to look at."""
+    """Some calls, or conversations, with their seals, in order.
+
+    No seal up to `position` is left to look at.
+    """
 
     position: int
     seals: dict[UUID, int]
@@ -40,12 +44,12 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    calls: QuerySet[Snapshot]  # of a filter, and readable to whoever asked
+    calls: QuerySet[Snapshot]  # of a filter, and readable to the owner of the export
     after: int  # seals after this one …
     last: int  # … up to this one
 
     def stretches(self, size: int) -> Iterator[Stretch]:
-        """Of at most `size` calls. The last one, perhaps empty, stands at `last`."""
+        """Stretches of at most `size` calls. The last one, perhaps empty, stands at `last`."""
         for end, found in self._windows():
             chosen = list(found.items())
             for start in range(0, len(chosen), size):
@@ -57,7 +61,7 @@ class Selection:
                 yield Stretch(end, {})
 
     def up_to(self, rows: int) -> tuple["Selection", int]:
-        """Cut off behind so many calls; and how many there are."""
+        """The selection cut off behind so many calls; and how many it has."""
         counted, position = 0, self.after
         for end, found in self._windows():
             if counted + len(found) > rows:
@@ -67,7 +71,7 @@ class Selection:
         return self, counted
 
     def seals(self, after: int, until: int) -> QuerySet[Seal]:
-        """Those of its calls, in there."""
+        """The seals of its calls after one seal, up to another."""
         sealed = Seal.objects.filter(number__gt=after, number__lte=until, kind=SNAPSHOT)
         return sealed.filter(subject__in=self.calls.order_by().values("id")).order_by("number")
 
@@ -92,7 +96,11 @@ class Chosen:
         self.path = path
 
     def write(self, selection: Selection, *, conversations: bool) -> int:
-        """How many rows. Of conversations each once, at the first of its calls that was chosen. One statement: it sees one moment."""
+        """Write the rows of a selection, and return how many there are.
+
+        Conversations come once, at the first of their calls that was chosen. One statement selects
+        the rows: it sees one moment.
+        """
         rows: QuerySet[Any, Any]
         if conversations:
             number = Subquery(Seal.objects.filter(subject=OuterRef("pk")).values("number"))
@@ -106,36 +114,33 @@ class Chosen:
             )
         else:
             rows = selection.seals(selection.after, selection.last).values_list("number", "subject")
-        count, new = 0, self.path.with_suffix(".new")
-        with (
-            transaction.atomic(),
-            open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
-        ):
-            for first, id in rows.iterator(chunk_size=WINDOW):
-                file.write(self.ROW.pack(first, id.bytes))
+        count = 0
+        with replace_file(self.path) as file, transaction.atomic():
+            for seal, row in rows.iterator(chunk_size=WINDOW):
+                file.write(self.ROW.pack(seal, row.bytes))
                 count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, self.path)
         return count
 
     def stretches(self, size: int, taken: int = 0) -> Iterator[Stretch]:
-        """Of at most `size` rows, after those that were taken."""
+        """Stretches of at most `size` rows, after those that were taken."""
         with open(self.path, "rb") as file:
             file.seek(taken * self.ROW.size)
             while data := file.read(size * self.ROW.size):
-                seals = {UUID(bytes=id): number for number, id in self.ROW.iter_unpack(data)}
+                seals = {UUID(bytes=row): number for number, row in self.ROW.iter_unpack(data)}
                 yield Stretch(list(seals.values())[-1], seals)
 
 
-def newest() -> int:
+def newest_seal() -> int:
     """The number of the newest seal: where an export freezes."""
     return Seal.objects.order_by("-number").values_list("number", flat=True).first() or 0
 
 
-def before(opened: datetime) -> int:
-    """A seal after which are those of all calls that were opened then or later: seals are made in the order of time."""
-    low, high = 0, newest()
+def seal_before(opened: datetime) -> int:
+    """A seal before those of all calls that were opened then or later.
+
+    Seals are made in the order of time.
+    """
+    low, high = 0, newest_seal()
     while low < high:
         middle = (low + high) // 2
         sealed = (

@@ -1,7 +1,9 @@
-"""One row a call, in the classic columns: for reporting, in a spreadsheet too. JSONL is the faithful copy.
+"""One row a call, in the classic columns: for reporting, in a spreadsheet too.
 
-RFC 4180, everything quoted, UTF-8 with a byte order mark. A cell that a spreadsheet would take for a formula gets an apostrophe in
-front. A longer text than a cell holds is cut, and the sha256 of the whole stands beside it. Files are named by their sha256.
+JSONL is the faithful copy.
+RFC 4180, everything quoted, UTF-8 with a byte order mark. A cell that a spreadsheet would take for
+a formula gets an apostrophe in front. A longer text than a cell holds is cut, and the sha256 of the
+whole stands beside it. Files are named by their sha256.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +42,8 @@ COLUMNS = (
 LONGEST = 32_000  # characters; a spreadsheet's cell ends at 32,767
 BOM = b"\xef\xbb\xbf"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-AT_ONCE = 200  # calls that are read, with their conversations' messages, in one go: what the download holds in memory
+# Calls that are read, with their conversations' messages, in one go: what memory holds.
+AT_ONCE = 200
 
 
 def cell(text: str) -> str:
@@ -53,11 +56,12 @@ def csv_line(values: tuple[str, ...]) -> bytes:
     return (",".join(map(cell, values)) + "\r\n").encode()
 
 
-def row(call: Snapshot, names: Names, request: str, response: str) -> tuple[str, ...]:
-    """`call` with its owner and its conversation at hand."""
-    conversation = (
-        None if call.kind == Snapshot.Kind.TITLE else call.conversation
-    )  # to the classic gateway a title call is of no conversation
+def classic_row(call: Snapshot, names: Names, request: str, response: str) -> tuple[str, ...]:
+    """The columns of a call that has its owner and its conversation at hand."""
+    # To the classic gateway a title call is of no conversation.
+    is_title = call.kind == Snapshot.Kind.TITLE
+    conversation = None if is_title else call.conversation
+    title = conversation.title if conversation else ""
     usage = {
         "prompt_tokens": call.prompt_tokens,
         "completion_tokens": call.completion_tokens,
@@ -71,32 +75,29 @@ def row(call: Snapshot, names: Names, request: str, response: str) -> tuple[str,
         names.name(call.owner),
         names.job_title(call.owner),
         call.closed.astimezone(UTC).replace(tzinfo=None).isoformat(" ") if call.closed else "",
-        conversation.title
-        if conversation
-        else "summarizer"
-        if call.kind == Snapshot.Kind.TITLE
-        else "",
+        "summarizer" if is_title else title,
         "true" if conversation and conversation.shown else "false",
         conversation.classic_root or str(conversation.id) if conversation else "",
         call.model,
         call.status,
         call.kind,
-        *cut(request=request, response=response),
+        *cut_columns(request=request, response=response),
         SCHEMA_VERSION,
     )
 
 
-def cut(**texts: str) -> tuple[str, str]:
-    """Which of them are longer than a cell, and the sha256 of each that is."""
+def cut_columns(**texts: str) -> tuple[str, str]:
+    """The names of the texts that are longer than a cell, and their sha256."""
     longer = {name: text for name, text in texts.items() if len(text) > LONGEST}
     return " ".join(longer), " ".join(sha256(text.encode()).hexdigest() for text in longer.values())
 
 
-class Stream:
-    """The lines of a CSV, as a response streams them. Newest row first, none that came later than the first line.
+class CsvStream:
+    """The lines of a CSV, as a response streams them: newest row first, none later than the first.
 
-    Each stretch is read by itself and its connection given back: a slow reader holds neither a connection nor a
-    transaction. Evidence does not change between them, except that a pending call closes.
+    Each stretch is read by itself and its connection given back: a slow reader holds neither a
+    connection nor a transaction. Evidence does not change between them, except that a pending call
+    closes.
     """
 
     def __init__(self, rows: QuerySet, columns: tuple[str, ...]) -> None:
@@ -118,9 +119,8 @@ class Stream:
             return next(self.waiting)
 
     def stretch(self) -> list[bytes]:
-        rows = list(
-            self.rows.filter(id__lt=self.last)[:AT_ONCE] if self.last else self.rows[:AT_ONCE]
-        )
+        older = self.rows.filter(id__lt=self.last) if self.last else self.rows
+        rows = list(older[:AT_ONCE])
         if not rows:
             return []
         self.last = rows[-1].id
@@ -130,7 +130,7 @@ class Stream:
         raise NotImplementedError
 
 
-class CallTable(Stream):
+class CallTable(CsvStream):
     def __init__(self, calls: QuerySet[Snapshot], names: Names) -> None:
         self.names = names
         super().__init__(calls.select_related("owner", "conversation"), COLUMNS)
@@ -140,5 +140,6 @@ class CallTable(Stream):
             (call.conversation_id for call in calls if call.conversation_id), self.names
         )
         return (
-            row(call, self.names, messages.request(call), messages.response(call)) for call in calls
+            classic_row(call, self.names, messages.request(call), messages.response(call))
+            for call in calls
         )

@@ -1,7 +1,8 @@
-"""Conversations as one page of HTML, made for print: each message once, every branch, with the calls behind it. Nothing in it runs or is loaded.
+"""Conversations as one page of HTML, made for print, in which nothing runs or is loaded.
 
-What was said is text, as on the review desk: no Markdown is rendered, and characters that hide or reorder are named. A conversation is whole
-up to the seal at which the export is frozen.
+Each message is there once, in every branch, with the calls behind it.
+Messages are text, as on the review desk: no Markdown is rendered, and characters that hide or
+reorder are named. A conversation is complete up to the seal at which the export is frozen.
 """
 
 import base64
@@ -17,6 +18,7 @@ from django.core.files.storage import default_storage
 from django.db.models import Exists, OuterRef
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from ..models import Conversation, Message, Seal, Snapshot
 from ..people.identity import Names
@@ -32,63 +34,57 @@ ENOUGH = 5_000_000  # bytes of a picture that is shown; a larger one is named
 
 @dataclass(slots=True)
 class Part:
-    """A piece of a message; of a file, its picture."""
+    """A piece of a message; with its picture, where it is a file that a browser shows."""
 
     piece: Piece
     picture: str = ""
 
 
 @dataclass(slots=True)
-class Turn:
+class TranscriptTurn:
     number: int  # of the message in its line
     message: Message
-    said: datetime
+    at: datetime
     calls: list[Snapshot]
     parts: list[Part]
-    prompt: list[list[Part]] = field(
-        default_factory=list
-    )  # system messages, where the call that follows has others than the call before
+    # System messages, where the call that follows has others than the call before.
+    prompt: list[list[Part]] = field(default_factory=list)
     prompt_change: str = ""
 
 
 @dataclass(slots=True)
-class Line:
+class TranscriptLine:
     """One way through the tree, from where it leaves those before it."""
 
-    turns: list[Turn]
-    instead_of: (
-        int  # the number of the message that it gives another version of; 0: it is the newest line
-    )
+    turns: list[TranscriptTurn]
+    # The number of the message of which it is another version; 0: it is the newest line.
+    instead_of: int
 
 
 class TranscriptsFormat(Format):
-    name, label, suffix = "transcript", "HTML transcripts, for print", "html"
-    says = "Conversations as they read: every message and branch, files shown, one after another. To print, or to keep as a PDF."
+    name, suffix = "transcript", "html"
+    label = _("HTML transcripts, for print")
+    description = _(
+        "Conversations one after another, with every message, branch and file. To print, or to save"
+        " as a PDF."
+    )
     tail = b"</main>\n</body>\n</html>\n"
-    stem, part, at_once, conversations = "transcripts", 200, 20, True
+    stem, conversations = "transcripts", True
+    part, at_once = 200, 20
 
     def __init__(self, names: Names, folder: Path | None = None) -> None:
         super().__init__(names, folder)
         self.head = _head()
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
-        found = Conversation.objects.select_related("owner").in_bulk(list(stretch.seals))
-        for id in stretch.seals:
-            conversation = found[id]
-            owner = conversation.owner
-            who = [
-                said
-                for said in (
-                    self.names.name(owner),
-                    self.names.job_title(owner),
-                    self.names.department(owner),
-                )
-                if said
-            ]
+        conversations = Conversation.objects.select_related("owner").in_bulk(list(stretch.seals))
+        for conversation in map(conversations.__getitem__, stretch.seals):
+            owner, names = conversation.owner, self.names
+            person = (names.name(owner), names.job_title(owner), names.department(owner))
             context = {
                 "conversation": conversation,
-                "who": who,
-                "lines": read(conversation, last, self.names),
+                "person": [part for part in person if part],
+                "lines": read_lines(conversation, last, self.names),
                 "last": last,
             }
             with timezone.override(UTC):
@@ -99,14 +95,14 @@ class TranscriptsFormat(Format):
 @cache
 def _head() -> bytes:
     style = render_to_string("exports/transcript.css")
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{base64.b64encode(sha256(style.encode()).digest()).decode()}'"
-    return render_to_string(
-        "exports/transcript_head.html", {"style": style, "policy": policy}
-    ).encode()
+    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
+    context = {"style": style, "policy": policy}
+    return render_to_string("exports/transcript_head.html", context).encode()
 
 
-def read(conversation: Conversation, last: int, names: Names) -> list[Line]:
-    """The newest line first, then where others left it."""
+def read_lines(conversation: Conversation, last: int, names: Names) -> list[TranscriptLine]:
+    """The lines of a conversation: the newest first, then where others left it."""
     sealed = Exists(Seal.objects.filter(subject=OuterRef("pk"), number__lte=last))
     calls = {
         call.id: call
@@ -121,13 +117,16 @@ def read(conversation: Conversation, last: int, names: Names) -> list[Line]:
             message.text = (texts[message.echo_of_id] or "").strip()
     grown = tree.build_tree(messages, calls.values())
     return [
-        Line(list(_turns(line, number, grown, calls, names)), instead_of)
-        for line, number, instead_of in _unfolded(grown.roots or grown.preambles)
+        TranscriptLine(list(_turns(line, number, grown, calls, names)), instead_of)
+        for line, number, instead_of in _unfold(grown.roots or grown.preambles)
     ]
 
 
-def _unfolded(roots: list[tree.Node]) -> Iterator[tuple[list[tree.Node], int, int]]:
-    """Each message once: lines, the number of their first message, and of the one that they give another version of."""
+def _unfold(roots: list[tree.Node]) -> Iterator[tuple[list[tree.Node], int, int]]:
+    """Yield lines in which each message is once.
+
+    With each the number of its first message, and of the one that it is another version of.
+    """
     waiting = [(root, 1, 1) for root in roots[:-1]]
     following = [(roots[-1], 1, 0)] if roots else []
     while following:
@@ -143,31 +142,40 @@ def _unfolded(roots: list[tree.Node]) -> Iterator[tuple[list[tree.Node], int, in
 
 def _turns(
     line: list[tree.Node], first: int, grown: tree.Tree, calls: dict[UUID, Snapshot], names: Names
-) -> Iterator[Turn]:
+) -> Iterator[TranscriptTurn]:
     prompts = _prompts(line, grown)
     for i, node in enumerate(line):
-        brought = calls[node.message.snapshot_id]
-        said = (
-            brought.closed if node.message.origin == Message.Origin.RELAYED else None
-        ) or brought.opened
         change, prompt = prompts.get(i, ("", []))
-        turn = Turn(first + i, node.message, said, node.calls, _parts(node.message, names))
-        turn.prompt_change, turn.prompt = change, [_parts(each.message, names) for each in prompt]
-        yield turn
+        yield TranscriptTurn(
+            number=first + i,
+            message=node.message,
+            at=_time_of(node.message, calls[node.message.snapshot_id]),
+            calls=node.calls,
+            parts=_parts(node.message, names),
+            prompt=[_parts(each.message, names) for each in prompt],
+            prompt_change=change,
+        )
+
+
+def _time_of(message: Message, call: Snapshot) -> datetime:
+    """When the call that brought the message ended, for an answer; when it began, for others."""
+    is_answer = message.origin == Message.Origin.RELAYED
+    return call.closed if is_answer and call.closed else call.opened
 
 
 def _prompts(line: list[tree.Node], grown: tree.Tree) -> dict[int, tuple[str, list[tree.Node]]]:
     """By the place in the line from which on the calls have other system messages than before."""
-    found: dict[int, tuple[str, list[tree.Node]]] = {}
+    prompts: dict[int, tuple[str, list[tree.Node]]] = {}
     begins, newest = 0, list[tree.Node]()
     for i, node in enumerate(line):
         if not node.calls:
             continue
         prompt = grown.path_to(node.calls[-1].preamble_id)
         if prompt != newest:
-            found[begins] = ("system prompt" if prompt else "no system prompt from here on", prompt)
+            change = "system prompt" if prompt else "no system prompt from here on"
+            prompts[begins] = (change, prompt)
         newest, begins = prompt, i + 1
-    return found
+    return prompts
 
 
 def _parts(message: Message, names: Names) -> list[Part]:
@@ -178,7 +186,7 @@ def _parts(message: Message, names: Names) -> list[Part]:
 
 
 def _picture(digest: str) -> str:
-    """A data: address of what a browser may show; else nothing, and the file is named."""
+    """The data: address of a picture that a browser may show; empty for other files."""
     name = attachments.storage_name(bytes.fromhex(digest))
     try:
         if default_storage.size(name) > ENOUGH:
@@ -188,8 +196,6 @@ def _picture(digest: str) -> str:
     except FileNotFoundError:
         return ""
     media_type = attachments.detect_media_type(data)
-    return (
-        f"data:{media_type};base64,{base64.b64encode(data).decode()}"
-        if media_type in RASTER and sha256(data).hexdigest() == digest
-        else ""
-    )
+    if media_type not in RASTER or sha256(data).hexdigest() != digest:
+        return ""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

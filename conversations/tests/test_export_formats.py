@@ -36,7 +36,7 @@ def export(tmp_path):
         while sealing.seal():
             pass
         made = FORMATS[name](Names(User(username="rita")), tmp_path)
-        everything = Selection(Snapshot.objects.all(), 0, selection.newest())
+        everything = Selection(Snapshot.objects.all(), 0, selection.newest_seal())
         chosen = Chosen(tmp_path / "chosen")
         chosen.write(everything, conversations=made.conversations)
         rows = [

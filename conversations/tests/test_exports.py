@@ -108,7 +108,7 @@ def test_what_is_frozen_is_exported_whatever_happens_then(desk):
         "of": "calls",
         "filter": None,
         "after": 0,
-        "last": selection.newest(),
+        "last": selection.newest_seal(),
     }
     answer(open_one, "at last")
     turn(person("alice"), [user("later")], "ok")
@@ -151,7 +151,7 @@ def test_a_worker_killed_anywhere_loses_nothing_and_doubles_nothing(desk, monkey
     seal()
     monkeypatch.setattr(FORMATS[format], "at_once", 2)
     monkeypatch.setattr(FORMATS[format], "part", 5)
-    monkeypatch.setattr(job, "EVERY", -1)
+    monkeypatch.setattr(job, "SECONDS_BETWEEN_SAVES", -1)
     whole = made(ask_for(desk, format, of="calls"))
     expected = {
         file["name"]: (whole.folder / file["name"]).read_bytes()
@@ -208,7 +208,7 @@ def test_a_worker_that_leaves_hands_over(desk, monkeypatch):
         job.run_export(export, lambda: True)
     export.refresh_from_db()
     assert (export.state, export.taken, export.percent) == (Export.State.RUNNING, 2, 40)
-    with job.alone(export) as mine:
+    with job.lock_export(export) as mine:
         assert mine
         job.run_export(export)  # another has it
         export.refresh_from_db()
@@ -274,7 +274,7 @@ def test_cancelled_expired_and_failed_ones_leave_no_file(desk, rita, monkeypatch
     late.refresh_from_db()
     assert (late.state, late.problem) == (
         Export.State.FAILED,
-        "The rights of whoever asked for it have changed since.",
+        "The rights of its owner have changed since it was requested.",
     )
 
 
@@ -414,10 +414,10 @@ def test_an_export_holds_offline(faithful):
         "rita",
         "case 12",
         7,
-        selection.newest(),
+        selection.newest_seal(),
     )
     assert manifest["filter"]["words"] == "of all time"
-    assert manifest["ledger_head"]["number"] == selection.newest()
+    assert manifest["ledger_head"]["number"] == selection.newest_seal()
     assert "sha256sum -c SHA256SUMS" in (faithful / "README.txt").read_text()
     strange = checked(faithful, "00" * 32)
     assert strange.returncode == 1

@@ -209,7 +209,7 @@ def test_no_format_of_an_export_names_the_person(call, settings, tmp_path):
         chosen, format, last = (
             Chosen(tmp_path / "chosen"),
             made(Names(rita), tmp_path),
-            selection.newest(),
+            selection.newest_seal(),
         )
         chosen.write(Selection(Snapshot.objects.all(), 0, last), conversations=made.conversations)
         return b"".join(

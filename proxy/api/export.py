@@ -63,7 +63,7 @@ class ExportView(OwnView):
             raise faults.not_permitted("The log is exported by those who may export what was said.")
         names = Names(reader)
         pull, writer = read_pull(request, names), self.make_format(request, names)
-        chosen = Selection(pull.calls, pull.after, selection.newest())
+        chosen = Selection(pull.calls, pull.after, selection.newest_seal())
         detail: dict[str, Any] = {
             "via": "API",
             "key": caller.key,
@@ -135,7 +135,7 @@ def read_pull(request: Request, names: Names) -> Pull:
     calls = filter_calls(filters, names)
     begin = int(after)
     if "since" in filters:
-        begin = max(begin, selection.before(read_day(filters["since"], "since")))
+        begin = max(begin, selection.seal_before(read_day(filters["since"], "since")))
     return Pull(calls, begin, filters, purpose)
 
 
