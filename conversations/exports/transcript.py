@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from django.core.files.storage import default_storage
@@ -122,21 +123,29 @@ def read_lines(conversation: Conversation, last: int, names: Names) -> list[Tran
     ]
 
 
+class _Opening(NamedTuple):
+    """The message with which a line begins."""
+
+    node: tree.Node
+    number: int
+    instead_of: int
+
+
 def _unfold(roots: list[tree.Node]) -> Iterator[tuple[list[tree.Node], int, int]]:
     """Yield lines in which each message is once.
 
     With each the number of its first message, and of the one that it is another version of.
     """
-    waiting = [(root, 1, 1) for root in roots[:-1]]
-    following = [(roots[-1], 1, 0)] if roots else []
+    waiting = [_Opening(root, 1, 1) for root in roots[:-1]]
+    following = [_Opening(roots[-1], 1, 0)] if roots else []
     while following:
-        node, number, instead_of = following.pop(0)
-        line, first = [node], number
+        opening, *following = following
+        line, number = [opening.node], opening.number
         while line[-1].children:
             number += 1
-            waiting += [(other, number, number) for other in line[-1].children[:-1]]
+            waiting += [_Opening(other, number, number) for other in line[-1].children[:-1]]
             line.append(line[-1].children[-1])
-        yield line, first, instead_of
+        yield line, opening.number, opening.instead_of
         following, waiting = waiting + following, []
 
 

@@ -1,6 +1,8 @@
-"""Checks an export: python3 verify.py [KEY …], in its folder or from anywhere. Needs Python 3.11 and ledger.py beside it, nothing of the gateway's.
+"""Checks an export: python3 verify.py [KEY …], in its folder or from anywhere.
 
-KEY is the gateway's public key, from wherever you trust: without one, the export is held against the key that it names itself.
+It needs Python 3.11 and ledger.py beside it, nothing of the gateway's. KEY is the gateway's public
+key, from a source that you trust: without one, the export is checked against the key that it names
+itself.
 """
 
 import json
@@ -17,60 +19,47 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent))
 import ledger  # type: ignore[import-not-found]
 
-MANIFEST, SUMS, SIGNATURE, CHAIN, MARK = (
-    "manifest.json",
-    "SHA256SUMS",
-    "manifest.sig",
-    "range.jsonl",
-    "checkpoint.jsonl",
-)
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+SUMS = "SHA256SUMS"
+CHAIN, MARK = "range.jsonl", "checkpoint.jsonl"
 # The places of a call's columns, and of a message's, in what was sealed of it.
-CALL = """id conversation owner key end_user kind status retry_of model served_model upstream params preamble head commitment reply response
-    finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent
-    opened first_byte closed classic_id classic use_case attempts messages about""".split()
+CALL = """id conversation owner key end_user kind status retry_of model served_model upstream params
+    preamble head commitment reply response finish_reason upstream_id upstream_request_id
+    prompt_tokens completion_tokens estimated cost error_code error address user_agent opened
+    first_byte closed classic_id classic use_case attempts messages about""".split()
 MESSAGE = "id conversation parent depth role text raw origin echo_of path_hash".split()
-APART = {
-    "conversation",
-    "owner",
-    "params",
-    "response",
-    "classic",
-    "attempts",
-    "messages",
-    "about",
-}  # compared by themselves, or not at all
+# Columns that are compared by themselves, or not at all.
+APART = set("conversation owner params response classic attempts messages about".split())
 FILE, NAMED = "$attachment", "$message"  # how a kept text names a file, and a reply's message
 Broken = ledger.BrokenChain
 
 
 def check(folder: Path, keys: list[str]) -> Iterator[str]:
-    """What holds, a line each. Raises Broken at the first that does not."""
-    yield files(folder)
+    """Yield what holds, a line each. Raises Broken at the first that does not."""
+    yield check_sums(folder)
     text = (folder / MANIFEST).read_bytes()
     manifest = json.loads(text)
     trusted = keys or [manifest["key_of_the_gateway"]]
     signature = json.loads((folder / SIGNATURE).read_bytes())
-    if signature["key"] not in trusted or not ledger.verified(
-        bytes.fromhex(signature["key"]),
-        bytes.fromhex(signature["signature"]),
-        ledger.message_of(text),
-    ):
+    key, signed = bytes.fromhex(signature["key"]), bytes.fromhex(signature["signature"])
+    is_trusted = signature["key"] in trusted
+    if not is_trusted or not ledger.verified(key, signed, ledger.message_of(text)):
         raise Broken(f"{MANIFEST} is not signed by a key that is trusted here.")
-    yield f"{MANIFEST} is signed by {signature['key']}" + (
-        "."
-        if keys
-        else ", which it names itself: compare it with one that you have from elsewhere."
+    where = (
+        "" if keys else ", which it names itself: compare it with one that you have from elsewhere"
     )
-    sums(folder, manifest)
+    yield f"{MANIFEST} is signed by {signature['key']}{where}."
+    check_listed(folder, manifest)
     yield f"The {len(manifest['files'])} files of {MANIFEST} are those that are here."
     if manifest["ledger_head"]:
-        yield from range_of(folder, manifest, trusted)
+        yield from check_range(folder, manifest, trusted)
 
 
-def files(folder: Path) -> str:
+def check_sums(folder: Path) -> str:
     count = 0
     for line in (folder / SUMS).read_text().splitlines():
-        digest, _, name = line.partition("  ")
+        digest, *rest = line.split("  ", 1)
+        name = "".join(rest)
         if name.startswith(("/", "..")) or "/../" in name:
             raise Broken(f"{SUMS} names {name}, which is outside.")
         try:
@@ -83,146 +72,176 @@ def files(folder: Path) -> str:
     return f"{count} files have the sums of {SUMS}."
 
 
-def sums(folder: Path, manifest: dict[str, Any]) -> None:
-    for said in manifest["files"]:
-        with open(folder / said["name"], "rb") as file:
-            if (folder / said["name"]).stat().st_size != said["bytes"] or file_digest(
-                file, "sha256"
-            ).hexdigest() != said["sha256"]:
-                raise Broken(f"{said['name']} is not the file that {MANIFEST} means.")
+def check_listed(folder: Path, manifest: dict[str, Any]) -> None:
+    for listed in manifest["files"]:
+        path = folder / listed["name"]
+        with open(path, "rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+        if path.stat().st_size != listed["bytes"] or digest != listed["sha256"]:
+            raise Broken(f"{listed['name']} is not the file that {MANIFEST} means.")
 
 
 # The chain ------------------------------------------------------------------------------------
 
 
-def range_of(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iterator[str]:
-    head, kept = manifest["ledger_head"], Kept()
+def check_range(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iterator[str]:
+    head, sealed = manifest["ledger_head"], SealedTexts()
     marks: list[Any] = []
     if (folder / MARK).exists():
         with open(folder / MARK, "rb") as lines:
             marks = list(ledger.checkpoints(lines, keys, ledger.verified))
     with open(folder / CHAIN, "rb") as lines:
-        chain = ledger.check(kept.noted(lines, head), marks)
-    if not kept.head:
+        chain = ledger.check(sealed.keep(lines, head), marks)
+    if not sealed.has_head:
         raise Broken(
-            f"{CHAIN} does not hold seal {head['number']}, at which the export is frozen, as {MANIFEST} has it."
+            f"{CHAIN} does not hold seal {head['number']}, at which the export is frozen,"
+            f" as {MANIFEST} has it."
         )
-    said = (
-        f"the checkpoint of {chain.passed.at} confirms it up to seal {chain.passed.number}"
-        if chain.passed
-        else "no checkpoint confirms it"
-    )
-    yield f"The chain holds from seal {kept.first} to seal {chain.number}; {said}."
-    if not manifest["whole_requests_and_replies"]:
-        yield "What a row says is held by the signature alone: this format has not the whole text that was sealed."
-        return
+    confirmed = "no checkpoint confirms it"
+    if chain.passed:
+        confirmed = (
+            f"the checkpoint of {chain.passed.at} confirms it up to seal {chain.passed.number}"
+        )
+    yield f"The chain holds from seal {sealed.first} to seal {chain.number}; {confirmed}."
+    if manifest["whole_requests_and_replies"]:
+        yield from check_calls(folder, manifest, sealed)
+    else:
+        yield (
+            "What a row says is held by the signature alone: this format has not the whole text"
+            " that was sealed."
+        )
+
+
+def check_calls(folder: Path, manifest: dict[str, Any], sealed: "SealedTexts") -> Iterator[str]:
     parts = [file["name"] for file in manifest["files"] if file["name"].startswith("calls-")]
-    whole, partly = 0, 0
+    complete, partial = 0, 0
     for name in parts:
         with open(folder / name, "rb") as lines:
             for line in lines:
-                found = kept.holds(json.loads(line, parse_float=Decimal))
-                whole, partly = whole + found, partly + (not found)
-    if whole + partly != kept.calls:
+                if sealed.confirms(json.loads(line, parse_float=Decimal)):
+                    complete += 1
+                else:
+                    partial += 1
+    if complete + partial != sealed.texts:
         raise Broken(
-            f"{kept.calls} calls have their text in {CHAIN}, but {whole + partly} are in the export."
+            f"{sealed.texts} calls have their text in {CHAIN},"
+            f" but {complete + partial} are in the export."
         )
-    yield f"{whole:,} calls are, field for field, what was sealed."
-    if partly:
-        yield f"Of {partly:,} more, messages came with earlier calls that are not in this export: those messages are not held against a seal."
-    yield f"The range has seals of {kept.sealed:,} calls; {whole + partly:,} of them are in this export."
+    yield f"{complete:,} calls are, field for field, what was sealed."
+    if partial:
+        yield (
+            f"Of {partial:,} more, messages came with earlier calls that are not in this export:"
+            " those messages are not held against a seal."
+        )
+    yield (
+        f"The range has seals of {sealed.calls:,} calls;"
+        f" {complete + partial:,} of them are in this export."
+    )
 
 
-class Kept:
-    """What was sealed, by its seal, in a file of SQLite that goes with the program."""
+class SealedTexts:
+    """The texts that were sealed, by their seals, in a temporary database of SQLite."""
 
     def __init__(self) -> None:
         self.rows = sqlite3.connect("")
         self.rows.executescript(
-            "CREATE TABLE call (seal INTEGER PRIMARY KEY, text TEXT); CREATE TABLE message (id TEXT PRIMARY KEY, text TEXT);"
+            "CREATE TABLE call (seal INTEGER PRIMARY KEY, text TEXT);"
+            " CREATE TABLE message (id TEXT PRIMARY KEY, text TEXT);"
         )
-        self.calls = self.sealed = self.first = 0
-        self.head = False
+        self.calls = 0  # that have a seal in the range
+        self.texts = 0  # of calls
+        self.first = 0  # seal
+        self.has_head = False
 
-    def noted(self, lines: Iterable[bytes], head: dict[str, Any]) -> Iterator[bytes]:
+    def keep(self, lines: Iterable[bytes], head: dict[str, Any]) -> Iterator[bytes]:
+        """Keep the texts of the chain's lines, and pass the lines on."""
         for raw in lines:
             try:
                 line = json.loads(raw)
-                number, kind, text = line["number"], line["kind"], line.get("text")
+                number, kind = line["number"], line["kind"]
+                text = line.get("text")
             except (ValueError, KeyError, TypeError):
                 yield raw  # ledger.check says what is wrong
                 continue
             self.first = self.first or number
-            self.head = self.head or (number == head["number"] and line.get("link") == head["link"])
-            self.sealed += kind == "snapshot"
+            is_head = number == head["number"] and line.get("link") == head["link"]
+            self.has_head = self.has_head or is_head
+            self.calls += kind == "snapshot"
             if text is not None:
-                self.calls += 1
-                self.rows.execute("INSERT INTO call VALUES (?, ?)", (number, text))
-                digests = call_of(text)["messages"]
-                for message in line["messages"]:
-                    if sha256(message.encode()).hexdigest() not in digests:
-                        raise Broken(f"A message of seal {number} is not what was sealed.")
-                    self.rows.execute(
-                        "INSERT OR REPLACE INTO message VALUES (?, ?)",
-                        (json.loads(message)[0], message),
-                    )
+                self.keep_call(number, text, line["messages"])
             yield raw
 
-    def holds(self, line: dict[str, Any]) -> bool:
-        """False: as far as it can be held. Raises Broken where it says something else."""
-        found = self.rows.execute(
-            "SELECT text FROM call WHERE seal = ?", (line["seal"],)
-        ).fetchone()
-        if found is None:
+    def keep_call(self, number: int, text: str, messages: list[str]) -> None:
+        self.texts += 1
+        self.rows.execute("INSERT INTO call VALUES (?, ?)", (number, text))
+        digests = call_of(text)["messages"]
+        for message in messages:
+            if sha256(message.encode()).hexdigest() not in digests:
+                raise Broken(f"A message of seal {number} is not what was sealed.")
+            row = (json.loads(message)[0], message)
+            self.rows.execute("INSERT OR REPLACE INTO message VALUES (?, ?)", row)
+
+    def confirms(self, line: dict[str, Any]) -> bool:
+        """Whether the whole line is what was sealed; False: as far as it can be checked.
+
+        Raises Broken where it says something else.
+        """
+        row = self.rows.execute("SELECT text FROM call WHERE seal = ?", (line["seal"],)).fetchone()
+        if row is None:
             raise Broken(f"The call {line['id']} has no text in {CHAIN}.")
-        call = call_of(found[0])
+        call, what = call_of(row[0]), f"The call {line['id']} (seal {line['seal']})"
         for name, value in call.items():
             if name not in APART and plain(name, value) != plain(name, line[name]):
-                raise Broken(
-                    f"The call {line['id']} (seal {line['seal']}) says another {name} than what was sealed."
-                )
-        request, response = (
-            json.loads(call["params"], parse_float=Decimal),
-            json.loads(call["response"], parse_float=Decimal) if call["response"] else None,
-        )
-        whole = True
-        if call["kind"] == "chat" and (call["head"] or call["preamble"]):
-            path = [*self.path(call["preamble"]), *self.path(call["head"])]
-            whole = None not in path and (not path or len(path) == len(line["request"]["messages"]))
-            request["messages"] = path if whole else line["request"]["messages"]
-        for choice in (response or {}).get("choices") or [] if call["conversation"] else []:
-            if (
-                isinstance(choice, dict)
-                and isinstance(choice.get("message"), dict)
-                and NAMED in choice["message"]
-            ):
-                message = self.message(choice["message"].pop(NAMED))
-                if message is None:
-                    raise Broken(f"The reply of the call {line['id']} is not in {CHAIN}.")
-                choice["message"] = message | choice["message"]
+                raise Broken(f"{what} says another {name} than what was sealed.")
+        request, is_whole = self.request_of(call, line)
+        response = self.response_of(call, line)
         if not (same(request, line["request"]) and same(response, line["response"])):
-            raise Broken(
-                f"The call {line['id']} (seal {line['seal']}) says another request or reply than what was sealed."
-            )
-        return whole
+            raise Broken(f"{what} says another request or reply than what was sealed.")
+        return is_whole
+
+    def request_of(self, call: dict[str, Any], line: dict[str, Any]) -> tuple[Any, bool]:
+        """The request that was sealed, and whether all of its messages are here."""
+        request = json.loads(call["params"], parse_float=Decimal)
+        if call["kind"] != "chat" or not (call["head"] or call["preamble"]):
+            return request, True
+        messages = line["request"]["messages"]
+        path = [*self.path(call["preamble"]), *self.path(call["head"])]
+        is_whole = None not in path and (not path or len(path) == len(messages))
+        request["messages"] = path if is_whole else messages
+        return request, is_whole
+
+    def response_of(self, call: dict[str, Any], line: dict[str, Any]) -> Any:
+        """The response that was sealed, with its messages. Raises Broken."""
+        if not call["response"]:
+            return None
+        response = json.loads(call["response"], parse_float=Decimal)
+        if not call["conversation"]:
+            return response
+        for choice in (response or {}).get("choices") or []:
+            kept = choice.get("message") if isinstance(choice, dict) else None
+            if not isinstance(kept, dict) or NAMED not in kept:
+                continue
+            message = self.message(kept.pop(NAMED))
+            if message is None:
+                raise Broken(f"The reply of the call {line['id']} is not in {CHAIN}.")
+            choice["message"] = message | kept
+        return response
 
     def path(self, head: str | None) -> list[dict[str, Any] | None]:
-        """From the root on; None for a message that is not here, and for all before it."""
+        """The messages from the root on; None for one that is not here, and for all before it."""
         path: list[dict[str, Any] | None] = []
         while head:
             path.insert(0, self.message(head))
             row = self.row(head)
             head = row["parent"] if row else None
-            if row is None:
-                break
         return path
 
-    def row(self, id: str) -> dict[str, Any] | None:
-        found = self.rows.execute("SELECT text FROM message WHERE id = ?", (id,)).fetchone()
+    def row(self, message_id: str) -> dict[str, Any] | None:
+        found = self.rows.execute("SELECT text FROM message WHERE id = ?", (message_id,)).fetchone()
         return dict(zip(MESSAGE, json.loads(found[0]), strict=True)) if found else None
 
-    def message(self, id: str) -> dict[str, Any] | None:
-        row = self.row(id)
+    def message(self, message_id: str) -> dict[str, Any] | None:
+        row = self.row(message_id)
         if row is None:
             return None
         text = row["text"]
@@ -231,10 +250,10 @@ class Kept:
             if repeated is None:
                 return None
             text = (repeated["text"] or "").strip()
-        said = ({"role": row["role"]} if row["role"] else {}) | (
-            {"content": text} if text is not None else {}
-        )
-        return said | (json.loads(row["raw"], parse_float=Decimal) if row["raw"] else {})
+        message = {"role": row["role"]} if row["role"] else {}
+        if text is not None:
+            message["content"] = text
+        return message | (json.loads(row["raw"], parse_float=Decimal) if row["raw"] else {})
 
 
 def call_of(text: str) -> dict[str, Any]:
@@ -250,7 +269,7 @@ def plain(name: str, value: Any) -> Any:
 
 
 def same(kept: Any, shown: Any) -> bool:
-    """Whether what was kept is what is shown, a file where the kept one has its sha256."""
+    """Whether the kept value is the shown one, a file where the kept one has its sha256."""
     if isinstance(kept, list):
         return isinstance(shown, list) and len(kept) == len(shown) and all(map(same, kept, shown))
     if not isinstance(kept, dict):
@@ -261,25 +280,20 @@ def same(kept: Any, shown: Any) -> bool:
         if not isinstance(shown, str) or not shown.startswith(prefix):
             return False
         rest = shown[len(prefix) :]
-        return (
-            rest == f"[file with sha256 {digest}]" or sha256(b64decode(rest)).hexdigest() == digest
-        )
+        is_lost = rest == f"[file with sha256 {digest}]"
+        return is_lost or sha256(b64decode(rest)).hexdigest() == digest
     kept = inner if isinstance(inner, dict) else kept
-    return (
-        isinstance(shown, dict)
-        and kept.keys() == shown.keys()
-        and all(same(value, shown[name]) for name, value in kept.items())
-    )
+    if not isinstance(shown, dict) or kept.keys() != shown.keys():
+        return False
+    return all(same(value, shown[name]) for name, value in kept.items())
 
 
 if __name__ == "__main__":
     try:
-        for said in check(Path(__file__).resolve().parent, sys.argv[1:]):
-            print(said)  # noqa: T201
+        for confirmation in check(Path(__file__).resolve().parent, sys.argv[1:]):
+            print(confirmation)  # noqa: T201
     except (Broken, OSError, ValueError, KeyError, TypeError) as problem:
-        why = (
-            problem
-            if isinstance(problem, Broken | OSError)
-            else f"A file of it is not what it should be: {problem!r}"
-        )
+        why = str(problem)
+        if not isinstance(problem, Broken | OSError):
+            why = f"A file of it is not what it should be: {problem!r}"
         sys.exit(f"This export does not hold. {why}")
