@@ -7,7 +7,10 @@ from uuid import UUID, uuid5
 
 SPACE = UUID("5a4e9a0c-7a55-4b1e-9d0f-0d9c4f0f3b11")
 BEGAN = datetime(2023, 4, 27, 16, 25, 48, 872857)
-AWKWARD = "tab\there, line\nbreak, back\\slash \\N \\. 'quotes' \"double\" $$ $x$ ; -- no comment /* nor this */ é 漢字 😀 \r\x01"
+AWKWARD = (
+    "tab\there, line\nbreak, back\\slash \\N \\. 'quotes' \"double\" $$ $x$ ; -- no comment"
+    " /* nor this */ é 漢字 😀 \r\x01"
+)
 PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 12).decode()
 
 
@@ -72,7 +75,8 @@ def chats():
     )
     headers = {"headers": {"accept": "application/json, text/plain, */*"}}
     rows = [
-        # One conversation as it should be; its request carries headers, nobody's job title is known. Filed in the wrong order.
+        # One conversation as it should be, filed in the wrong order. Its request carries headers,
+        # and no job title is known.
         chat(2, story[:3], story[3]["content"], title=None),
         chat(1, story[:1], horror, title=None),
         chat(
@@ -82,7 +86,7 @@ def chats():
             request={"model": "gpt-3.5-turbo", "temperature": 0.6} | headers | {"messages": story},
             title=None,
         ),
-        # The same request three times, answered otherwise, and otherwise counted than its reply says.
+        # The same request three times, answered and counted otherwise than its reply says.
         *[
             chat(n, story, f"ending {n}", root_gpt_id="chatcmpl-A", usage_info=usage(n, n))
             for n in (4, 5)
@@ -284,11 +288,12 @@ def tables():
 
 
 TYPES = {"id": "uuid", "response_time": "timestamp", "convo_show": "boolean", "usage_cost": "real"}
+JSON_COLUMNS = ("request", "response", "usage_info")
 
 
 def ddl(table, rows, json_type):
     columns = ", ".join(
-        f"{name} {TYPES.get(name, json_type if name in ('request', 'response', 'usage_info') else 'text')}"
+        f"{name} {TYPES.get(name, json_type if name in JSON_COLUMNS else 'text')}"
         for name in rows[0]
     )
     return f"CREATE TABLE llm_logs.{table} ({columns}, PRIMARY KEY (id), UNIQUE (id, user_name))"

@@ -1,4 +1,4 @@
-"""The CSV: every call of the filter once, equal to the record, and nothing in it that a spreadsheet would run."""
+"""The CSV: every call of the filter once, equal to the record, and inert in a spreadsheet."""
 
 import base64
 import csv
@@ -72,7 +72,7 @@ def download(client: Client, path: str = CALLS, **query: str) -> list[dict[str, 
     return parsed(response.getvalue())
 
 
-# Cells ----------------------------------------------------------------------------------------------------------
+# Cells ----------------------------------------------------------------------------------------
 
 FORMULAS = [
     "=1+1",
@@ -156,7 +156,7 @@ def test_formulas_in_every_column_that_a_person_writes(desk, alice, formula):
     assert not re.search(rb'(^|,)"[=+\-@\t\r\n]', data[3:])
 
 
-# The file -------------------------------------------------------------------------------------------------------
+# The file -------------------------------------------------------------------------------------
 
 
 def test_the_form_of_the_file(desk, alice):
@@ -368,7 +368,7 @@ def test_files_are_named_not_copied(desk, alice):
     ]
 
 
-# Which rows -----------------------------------------------------------------------------------------------------
+# Which rows -----------------------------------------------------------------------------------
 
 
 def test_the_filter_is_carried(desk, alice):
@@ -414,7 +414,7 @@ def test_the_link_on_the_list_is_the_csv_of_its_filter(desk, alice):
     assert link == f"{CALLS}?status=ok&amp;user=alice"
 
 
-# The stream -----------------------------------------------------------------------------------------------------
+# The stream -----------------------------------------------------------------------------------
 
 
 def test_every_call_once_whatever_arrives_and_a_few_queries_a_stretch(alice, monkeypatch):

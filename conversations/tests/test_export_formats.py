@@ -1,4 +1,4 @@
-"""What each format says: equal to the record, inert in a spreadsheet, and nothing in a page that runs."""
+"""What each format says: equal to the record, inert in a spreadsheet and in a page."""
 
 import base64
 import csv
@@ -53,7 +53,7 @@ def table(data: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
 
 
-# Formulas -------------------------------------------------------------------------------------------------------
+# Formulas -------------------------------------------------------------------------------------
 
 
 def test_formulas_are_inert_in_every_csv_and_untouched_in_jsonl(export):
@@ -83,7 +83,7 @@ def test_formulas_are_inert_in_every_csv_and_untouched_in_jsonl(export):
         assert orjson.loads(line)["owner"]["job_title"] == formula
 
 
-# CSV ------------------------------------------------------------------------------------------------------------
+# CSV ------------------------------------------------------------------------------------------
 
 
 def test_a_turn_is_what_was_newly_asked_and_what_was_answered(export):
@@ -168,7 +168,7 @@ def test_a_conversation_once_with_its_sums_up_to_the_freeze(export):
     assert table(export("conversations"))[0]["calls"] == "3"
 
 
-# Files ----------------------------------------------------------------------------------------------------------
+# Files ----------------------------------------------------------------------------------------
 
 
 def picture(text: str = "look") -> dict:
@@ -206,7 +206,7 @@ def test_files_once_by_their_sha256_and_a_lost_one_is_named(export, tmp_path):
         assert f"[file with sha256 {digest}]".encode() in line
 
 
-# Print ----------------------------------------------------------------------------------------------------------
+# Print ----------------------------------------------------------------------------------------
 
 
 class Page(HTMLParser):

@@ -1,4 +1,7 @@
-"""Exports as jobs: frozen, resumed after a kill, cancelled, expired; and each proves itself, offline, or says what is wrong."""
+"""Exports as jobs: frozen, resumed after a kill, cancelled, expired.
+
+Each proves itself, offline, or says what is wrong.
+"""
 
 import csv
 import io
@@ -93,7 +96,7 @@ def talk(count: int) -> None:
         said.append(assistant(f"answer {i}"))
 
 
-# Frozen ---------------------------------------------------------------------------------------------------------
+# Frozen ---------------------------------------------------------------------------------------
 
 
 def test_what_is_frozen_is_exported_whatever_happens_then(desk):
@@ -141,7 +144,7 @@ def test_conversations_of_a_filter_come_whole(desk):
     assert next(file["sha256"] for file in export.files if file["name"] == "manifest.json") in done
 
 
-# Killed ---------------------------------------------------------------------------------------------------------
+# Killed ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", ["turns", "jsonl", "transcript"])
@@ -247,7 +250,7 @@ def test_what_was_erased_meanwhile_is_left_out(desk, tmp_path):
         assert checked(folder).returncode == 0, checked(folder).stderr
 
 
-# Ended ----------------------------------------------------------------------------------------------------------
+# Ended ----------------------------------------------------------------------------------------
 
 
 def test_cancelled_expired_and_failed_ones_leave_no_file(desk, rita, monkeypatch):
@@ -292,7 +295,7 @@ def test_an_export_that_nobody_is_at_is_taken_up(desk):
     assert [each.args for each in jobs] == [{"id": str(export.id)}] * 2
 
 
-# Pages ----------------------------------------------------------------------------------------------------------
+# Pages ----------------------------------------------------------------------------------------
 
 
 def test_exports_are_their_askers_alone(desk):
@@ -353,7 +356,7 @@ def test_the_form_wants_a_purpose_and_keeps_the_filter(desk):
     }
 
 
-# Proof ----------------------------------------------------------------------------------------------------------
+# Proof ----------------------------------------------------------------------------------------
 
 
 def checked(folder: Path, *keys: str) -> subprocess.CompletedProcess:
@@ -389,7 +392,7 @@ def unpacked(desk: Client, export: Export, to: Path) -> Path:
 
 @pytest.fixture
 def faithful(desk, tmp_path) -> Path:
-    """JSONL of all that there is: tools, pictures, formulas, refusals, an image's prompt, echoes."""
+    """JSONL of every kind: tools, pictures, formulas, refusals, an image's prompt, echoes."""
     for formula in FORMULAS[:4]:
         turn(person("alice"), [user(formula)], formula)
     said = [{"role": "system", "content": "Be brief."}, picture()]
@@ -448,7 +451,7 @@ def test_one_flipped_byte_fails(faithful, name):
 
 
 def forged(folder: Path, name: str, old: bytes, new: bytes) -> str:
-    """Changed by somebody who makes the sums anew, and whose manifest is signed: what the chain says then."""
+    """The chain's word on a change by a person who makes the sums anew and signs the manifest."""
     from hashlib import sha256
 
     from conversations import ledger

@@ -1,4 +1,4 @@
-"""The log of a classic gateway comes over whole, whatever its rows look like, and again without change."""
+"""The log of a classic gateway comes over whole, whatever its rows, and again without change."""
 
 import base64
 import json
@@ -92,7 +92,8 @@ class Classic:
 
     def add(self, made, table, content):
         names = list(content[0])
-        query = f"INSERT INTO llm_logs.{table} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})"
+        values = ", ".join(["%s"] * len(names))
+        query = f"INSERT INTO llm_logs.{table} ({', '.join(names)}) VALUES ({values})"
         made.cursor().executemany(
             query, [[classic_rows.stored(name, row[name]) for name in names] for row in content]
         )
@@ -156,7 +157,7 @@ def everything():
     return [sorted(model.objects.values_list(), key=repr) for model in models]
 
 
-# From a database ------------------------------------------------------------------------------------------------
+# From a database ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("json_type", ["text", "jsonb"])
@@ -364,7 +365,8 @@ def test_what_cannot_be_read_is_named_and_all_else_is_imported(gateway):
             )
         made.execute("ALTER TABLE llm_logs.chatgpt_logs ALTER id TYPE text")
         made.execute(
-            "INSERT INTO llm_logs.chatgpt_logs (id, user_name, response_time) VALUES ('UUID', 'ann', now())"
+            "INSERT INTO llm_logs.chatgpt_logs (id, user_name, response_time) VALUES ('UUID',"
+            " 'ann', now())"
         )
     output = bring(url)
     assert "Imported 1 rows. Already here: 0. Not readable: 8." in output
@@ -391,7 +393,10 @@ def test_json_that_is_no_text_is_mended_and_says_so(gateway):
     """Half a pair, as JavaScript's substring leaves it; U+0000; and JSON in a JSON text."""
     url = gateway.make({"chatgpt_logs": [chat(1, said("x"), "x")]})
     with gateway.connect() as made:
-        query = "INSERT INTO llm_logs.chatgpt_logs (id, request, response, user_name, response_time) VALUES (%s, %s, %s, 'ann', %s)"
+        query = (
+            "INSERT INTO llm_logs.chatgpt_logs (id, request, response, user_name, response_time)"
+            " VALUES (%s, %s, %s, 'ann', %s)"
+        )
         made.execute(
             query,
             [
@@ -433,12 +438,13 @@ def test_a_database_that_is_no_classic_one_is_refused(gateway):
     assert "failed: connection failed" in bring("postgresql://127.0.0.1:1/none")
     with gateway.connect() as made:
         made.execute(
-            "DROP SCHEMA IF EXISTS llm_logs CASCADE; CREATE SCHEMA llm_logs; CREATE TABLE llm_logs.chatgpt_logs (id uuid, request text)"
+            "DROP SCHEMA IF EXISTS llm_logs CASCADE; CREATE SCHEMA llm_logs; CREATE TABLE"
+            " llm_logs.chatgpt_logs (id uuid, request text)"
         )
     assert "chatgpt_logs has no column user_name, response_time" in bring(gateway.url)
 
 
-# From a dump ----------------------------------------------------------------------------------------------------
+# From a dump ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -472,7 +478,8 @@ def inserted(row, table='"llm_logs".chatgpt_logs'):
         )
         return "'" + text.replace("'", "''") + "'"
 
-    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(map(literal, row.values()))});\n"
+    values = ", ".join(map(literal, row.values()))
+    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values});\n"
 
 
 def read(tmp_path, text, table="chatgpt_logs"):
@@ -507,13 +514,15 @@ DROP TABLE conversations_message CASCADE;
 CREATE FUNCTION f() RETURNS trigger AS $body$ BEGIN {trap} END $body$ LANGUAGE plpgsql;
 CREATE FUNCTION g() RETURNS text AS 'BEGIN {trap.replace("'", "''")} END' LANGUAGE plpgsql;
 CREATE TABLE llm_logs.chatgpt_logs (
-    id uuid DEFAULT public.uuid_generate_v4() NOT NULL, "request" json, usage_cost numeric(10,2), response_time timestamp(6) without time zone DEFAULT now(),
+    id uuid DEFAULT public.uuid_generate_v4() NOT NULL, "request" json, usage_cost numeric(10,2),
+    response_time timestamp(6) without time zone DEFAULT now(),
     CONSTRAINT x CHECK ((id IS NOT NULL)), PRIMARY KEY (id));
 COPY public.other (a, b) FROM stdin;
 {trap}\tb
 \\.
 {row}
-INSERT INTO llm_logs.chatgpt_logs VALUES (E'2\\n\\'', '{{"a": 1}}'::json, -1.5e2, timestamp '2023-01-02'),
+INSERT INTO llm_logs.chatgpt_logs VALUES
+(E'2\\n\\'', '{{"a": 1}}'::json, -1.5e2, timestamp '2023-01-02'),
     ($x$3$'$x$, NULL, .5, '2023-01-03'::timestamp without time zone)
     ON CONFLICT DO NOTHING;
 INSERT INTO other VALUES ('{trap.replace("'", "''")}');
@@ -566,7 +575,8 @@ HEAD = "INSERT INTO llm_logs.chatgpt_logs (id, request) VALUES "
         (HEAD + "('1', DEFAULT), ('2', '{}');", "request is an expression, not a value"),
         (
             "INSERT INTO llm_logs.chatgpt_logs VALUES ('1', 'x');",
-            "the dump names no columns for it. Make it with pg_dump --column-inserts, or without --inserts",
+            "the dump names no columns for it. Make it with pg_dump --column-inserts, or without"
+            " --inserts",
         ),
         (
             "COPY chatgpt_logs (id, request) FROM stdin;\n1\t2\t3\n2\t{}\n\\.\n",
@@ -669,7 +679,8 @@ def test_a_large_dump_takes_little_memory(tmp_path):
     with path.open("w") as file:
         for n in range(60):
             file.write(
-                f"{HEAD}('{n}', '{text}');\nCOPY chatgpt_logs (id, request) FROM stdin;\n{n}\t{text}\n\\.\n"
+                f"{HEAD}('{n}', '{text}');\nCOPY chatgpt_logs (id, request) FROM"
+                f" stdin;\n{n}\t{text}\n\\.\n"
             )
     tracemalloc.start()
     try:
@@ -687,7 +698,7 @@ def test_a_large_dump_takes_little_memory(tmp_path):
         tracemalloc.stop()
 
 
-# Over the API ---------------------------------------------------------------------------------------------------
+# Over the API ---------------------------------------------------------------------------------
 
 
 def test_the_api_gives_an_imported_row_as_it_was(gateway):

@@ -1,4 +1,4 @@
-"""The SQL views: the classic columns, equal to what was sent and answered; and who may read them."""
+"""The SQL views: the classic columns, equal to what was sent and answered; and their readers."""
 
 import base64
 import re
@@ -85,14 +85,15 @@ def sealed(answered, **how):
     return Snapshot.objects.get(id=call.id)
 
 
-# What the views say ---------------------------------------------------------------------------------------------
+# What the views say ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("view", CLASSIC)
 def test_the_columns_and_types_are_the_classic_ones(view):
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'llm_logs' AND table_name = %s",
+            "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema ="
+            " 'llm_logs' AND table_name = %s",
             [view],
         )
         assert dict(cursor.fetchall()) == CLASSIC[view]
@@ -241,7 +242,7 @@ def test_each_message_is_there_once():
     assert {row["origin"] for row in shown if row["role"] == "assistant"} == {"relayed"}
 
 
-# Whatever is stored ---------------------------------------------------------------------------------------------
+# Whatever is stored ---------------------------------------------------------------------------
 
 
 @settings(
@@ -252,7 +253,7 @@ def test_each_message_is_there_once():
     params=st.dictionaries(texts, values, max_size=2),
 )
 def test_every_row_is_what_was_sent_and_answered(script, params):
-    """Calls that continue, fork, forge and repeat one another, with any replies: the views give back what the record does."""
+    """The views give back what the record does of calls that continue, fork, forge and repeat."""
     with transaction.atomic():
         alice, history = person(), []
         for more, replies, keep in script:
@@ -316,7 +317,8 @@ def test_what_json_cannot_hold_is_replaced_and_says_so(text):
     )
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT request::jsonb, response::jsonb, more::jsonb FROM llm_logs.chatgpt_logs, llm_logs.messages"
+            "SELECT request::jsonb, response::jsonb, more::jsonb FROM llm_logs.chatgpt_logs,"
+            " llm_logs.messages"
         )
         assert len(cursor.fetchall()) == 4
 
@@ -349,7 +351,8 @@ def test_a_limit_rebuilds_no_more_rows_than_it_shows():
         turn(alice, [user(f"hi {i}")], "Hello!")
     with connection.cursor() as cursor:
         cursor.execute(
-            "EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM llm_logs.chatgpt_logs ORDER BY response_time DESC LIMIT 7"
+            "EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM llm_logs.chatgpt_logs ORDER BY"
+            " response_time DESC LIMIT 7"
         )
         plan = cursor.fetchone()[0][0]["Plan"]
 
@@ -363,7 +366,7 @@ def test_a_limit_rebuilds_no_more_rows_than_it_shows():
     ] == [7]
 
 
-# Who may read them ----------------------------------------------------------------------------------------------
+# Who may read them ----------------------------------------------------------------------------
 
 SCHEMAS = [["public", "llm_logs"]]
 MAY = {
@@ -376,7 +379,8 @@ def readable(role):
     """Every table and view of the database that the role can select from, by trying."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND relnamespace::regnamespace::text = ANY(%s)",
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND"
+            " relnamespace::regnamespace::text = ANY(%s)",
             [SCHEMAS],
         )
         names = [name for (name,) in cursor.fetchall()]
@@ -414,7 +418,8 @@ def test_each_role_reads_its_views_and_no_table(monkeypatch, caplog):
         assert readable(role) == {f"llm_logs.{view}" for view in views}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT rolname, rolcanlogin, rolpassword LIKE 'SCRAM-SHA-256$%%' FROM pg_authid WHERE rolname LIKE 'llm\\_%%' ORDER BY 1"
+            "SELECT rolname, rolcanlogin, rolpassword LIKE 'SCRAM-SHA-256$%%' FROM pg_authid"
+            " WHERE rolname LIKE 'llm\\_%%' ORDER BY 1"
         )
         assert cursor.fetchall() == [("llm_content", True, True), ("llm_report", False, None)]
         for write in (
@@ -435,7 +440,7 @@ def test_each_role_reads_its_views_and_no_table(monkeypatch, caplog):
     assert said.getvalue() == "There is no llm_report.\nThere is no llm_content.\n"
 
 
-# The panels of the sample report --------------------------------------------------------------------------------
+# The panels of the sample report --------------------------------------------------------------
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "power-bi.md").read_text()
 
@@ -500,7 +505,8 @@ def test_the_panels_figures_are_those_computed_by_hand():
 def test_the_guide_names_every_view_and_no_column_that_is_none():
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT table_name, array_agg(column_name::text) FROM information_schema.columns WHERE table_schema = 'llm_logs' GROUP BY 1"
+            "SELECT table_name, array_agg(column_name::text) FROM information_schema.columns"
+            " WHERE table_schema = 'llm_logs' GROUP BY 1"
         )
         columns = dict(cursor.fetchall())
     for view in columns.keys() - {"calls"}:

@@ -60,7 +60,10 @@ def test_files_as_directories_and_spreadsheets_write_them(data):
 
 def test_each_line_comes_to_something():
     long = "x" * 151
-    data = f"username,email,job_title\nalice,,Analyst\nnobody,,X\n,bob@EXAMPLE.com,X\n,,X\nbob,,{long}\nbob,,\nbob2,,=cmd()\n".encode()
+    data = (
+        "username,email,job_title\nalice,,Analyst\nnobody,,X\n,bob@EXAMPLE.com,X\n,,X\n"
+        f"bob,,{long}\nbob,,\nbob2,,=cmd()\n"
+    ).encode()
     assert found(data) == [
         ("alice", people.Status.SAME),
         ("nobody", people.Status.UNKNOWN),
