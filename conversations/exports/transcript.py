@@ -84,7 +84,7 @@ class TranscriptsFormat(Format):
             person = (names.name(owner), names.job_title(owner), names.department(owner))
             context = {
                 "conversation": conversation,
-                "person": [part for part in person if part],
+                "who": [part for part in person if part],
                 "lines": read_lines(conversation, last, self.names),
                 "last": last,
             }

@@ -198,9 +198,9 @@ class Names:
         )
         common = people.values_list(JSONObject(department="department", job_title="job_title"))
         assert self.reader.pk
-        row = User.objects.values_list(
-            Subquery(one), Subquery(names), ArraySubquery(common)
-        ).get(pk=self.reader.pk)
+        row = User.objects.values_list(Subquery(one), Subquery(names), ArraySubquery(common)).get(
+            pk=self.reader.pk
+        )
         pairs = {(pair["department"], pair["job_title"]) for pair in row[2]}
         return _Known(row[0], row[1], pairs)
 

@@ -617,7 +617,11 @@ def reviewed(rita, alice) -> dict[str, UUID]:
         ({"review": "escalated"}, {"escalated"}, "last decided “escalated”"),
         ({"review": "false_positive"}, set(), "last decided “false positive”"),
         ({"assignee": "me"}, {"mine"}, "assigned to you"),
-        ({"assignee": "nobody"}, {"waits", "over", "escalated", "went on"}, "waiting and unassigned"),
+        (
+            {"assignee": "nobody"},
+            {"waits", "over", "escalated", "went on"},
+            "waiting and unassigned",
+        ),
         (
             {"review": "new", "assignee": "nobody", "user": "alice", "until": ago(0)},
             {"went on"},
