@@ -19,7 +19,7 @@ def first_id_of(day: date, zone: tzinfo | None = None) -> UUID:
     return make_id(timezone.make_aware(datetime.combine(day, time.min), zone), first=True)
 
 
-def parse_id(text: str | None) -> UUID | None:
+def parse_uuid(text: str | None) -> UUID | None:
     """The id that `text` spells, or None."""
     try:
         return UUID(text or "")

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..exports.audit import AuditTable
+from ..ids import parse_uuid
 from ..models import AuditEvent, User
 from ..models.audit import AuditEventQuerySet
 from ..people import audit
@@ -27,7 +28,6 @@ from ..search.calls import MOST_PEOPLE
 from ..search.days import DaysFilter
 from ..templatetags.review import moment, visible
 from .changelist import Action, EvidenceAdmin
-from .parameters import parse_uuid
 
 READING = "reading"
 NOTHING: tuple[Any, ...] = (None, "", {})

@@ -22,6 +22,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from ..downloads import download_headers
 from ..exports.table import CallTable, CsvStream
 from ..models import AuditEvent, SavedFilter
 from ..people import audit
@@ -285,13 +286,12 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
         if wrong:
             return self.redirect_to_list(request.GET.urlencode())
         self.record(request, Action.EXPORT, form, format="csv")
-        response = StreamingHttpResponse(
-            self.make_csv(request, form), content_type="text/csv; charset=utf-8"
-        )
         name = f"{slugify(self.plural)}-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"
-        response["Content-Disposition"] = f'attachment; filename="{name}"'
-        response["X-Content-Type-Options"] = "nosniff"
-        return response
+        return StreamingHttpResponse(
+            self.make_csv(request, form),
+            content_type="text/csv; charset=utf-8",
+            headers=download_headers(name),
+        )
 
     # Saved filters: each reader's own -------------------------------------------------------------
 

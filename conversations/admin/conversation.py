@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..figures import count, dollars
+from ..ids import parse_uuid
 from ..models import Attachment, AuditEvent, Conversation, Review, Snapshot
 from ..models.review import calls_since
 from ..people import audit
@@ -28,7 +29,6 @@ from ..search.conversations import ConversationFilter
 from ..templatetags.review import minute, visible
 from . import queue, transcript
 from .changelist import EvidenceAdmin, RowCount
-from .parameters import parse_uuid
 
 MODELS = 3  # of a conversation, in the list
 NEW = 99  # calls since a decision that are counted

@@ -24,13 +24,13 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from .. import review
+from ..ids import parse_uuid
 from ..models import AuditEvent, Conversation, Decision, Review, User
 from ..models.review import ReviewQuerySet
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import Names
 from .changelist import RowCount
-from .parameters import parse_uuid
 from .patience import TookTooLong, limit_statements, show_stopped
 from .rights import require_rights
 

@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from ..downloads import download_headers
 from ..exports.table import BOM, csv_line
 from ..figures import count, money, short, spent
 from ..models import AuditEvent
@@ -110,11 +111,7 @@ def download_csv(request: HttpRequest, panel: str) -> HttpResponse:
         by_person=report.by_person,
     )
     lines = (csv_line(tuple(str(value) for value in row)) for row in (table.heads, *table.rows))
-    name = f"usage-{panel}-{days.since}-{days.until}.csv"
-    headers = {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "X-Content-Type-Options": "nosniff",
-    }
+    headers = download_headers(f"usage-{panel}-{days.since}-{days.until}.csv")
     body = BOM + b"".join(lines)
     return HttpResponse(body, content_type="text/csv; charset=utf-8", headers=headers)
 

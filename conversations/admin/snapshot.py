@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..downloads import download_headers
 from ..figures import count, dollars
 from ..models import Attachment, AuditEvent, Seal, Snapshot
 from ..people import audit
@@ -212,10 +213,7 @@ class SnapshotAdmin(EvidenceAdmin):
         if value is None:
             raise Http404
         audit.record(request, Action.EXPORT, call, format=f"{name}.json")
-        headers = {
-            "Content-Disposition": f'attachment; filename="{name}-{pk}.json"',
-            "X-Content-Type-Options": "nosniff",
-        }
+        headers = download_headers(f"{name}-{pk}.json")
         if name == "request":
             value = names_for(request, call).request(value)
         return HttpResponse(orjson.dumps(value), content_type="application/json", headers=headers)

@@ -14,6 +14,7 @@ from django.http import StreamingHttpResponse
 from rest_framework.request import Request
 
 from conversations import database
+from conversations.downloads import download_headers
 from conversations.exports import selection
 from conversations.exports.calls import ClassicFormat, FiguresFormat, TurnsFormat
 from conversations.exports.faithful import LinesFormat
@@ -85,12 +86,11 @@ class ExportView(OwnView):
                 last=chosen.last,
             )
         database.release()
-        response = StreamingHttpResponse(writer.stream(chosen), content_type=self.media_type)
-        response["x-next-cursor"] = str(chosen.last)
-        response["Content-Disposition"] = (
-            f'attachment; filename="calls-{chosen.after + 1}-{chosen.last}.{writer.suffix}"'
+        name = f"calls-{chosen.after + 1}-{chosen.last}.{writer.suffix}"
+        response = StreamingHttpResponse(
+            writer.stream(chosen), content_type=self.media_type, headers=download_headers(name)
         )
-        response["X-Content-Type-Options"] = "nosniff"
+        response["x-next-cursor"] = str(chosen.last)
         response["Cache-Control"] = "no-store"
         return response
 

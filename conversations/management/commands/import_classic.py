@@ -20,7 +20,7 @@ from django.db.models import Q
 from psycopg import sql
 
 from conversations import record
-from conversations.ids import parse_id
+from conversations.ids import parse_uuid
 from conversations.imports import classic
 from conversations.imports.classic import ClassicRow, UnreadableRow
 from conversations.imports.sqldump import BrokenDump, Dump
@@ -206,7 +206,7 @@ def conversation_of(owner: User, row: ClassicRow) -> Conversation | None:
         return conversation
     # The old page named a row by its id or by that of its reply.
     with_root = Q(upstream_id=row.root)
-    if row_id := parse_id(row.root):
+    if row_id := parse_uuid(row.root):
         with_root |= Q(classic_id=row_id)
     snapshots = (
         Snapshot.objects.filter(with_root, owner=owner)
