@@ -4,17 +4,9 @@ import re
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-
-
-def parse_uuid(text: str | None) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None
 
 
 def parse_number(text: str | None, default: int) -> int:

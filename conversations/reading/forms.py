@@ -1,10 +1,9 @@
 """The forms for a person's own conversations: another title, and a search."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -13,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..ids import make_id
+from ..ids import first_id_of
 from ..models import Snapshot, User
 from ..search.index import TERM
 
@@ -101,11 +100,6 @@ class HistoryForm(forms.Form):
             if value := self.cleaned_data[name]:
                 yield name, value
         if since := self.cleaned_data["since"]:
-            yield "id__gte", _first_id(since)
+            yield "id__gte", first_id_of(since)
         if until := self.cleaned_data["until"]:
-            yield "id__lt", _first_id(until + timedelta(days=1))
-
-
-def _first_id(day: date) -> UUID:
-    """Make the smallest id of a day in the person's time zone: ids are in the order of time."""
-    return make_id(timezone.make_aware(datetime.combine(day, time.min)), first=True)
+            yield "id__lt", first_id_of(until + timedelta(days=1))

@@ -11,10 +11,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ..ids import parse_uuid
 from ..models import Conversation
 from ..models.conversation import ConversationQuerySet
 from ..search import index
-from .address import parse_moment, parse_uuid, query_string
+from .address import parse_moment, query_string
 from .call_words import count_tokens, format_cost
 from .forms import HistoryForm
 from .pages import PageRequest, render_page

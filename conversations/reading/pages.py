@@ -18,17 +18,18 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from ..downloads import download_headers
 from ..gateway_request import GatewayRequest
+from ..ids import parse_uuid
 from ..models import Conversation, Message, Snapshot, Usage, User
 from ..people import policy
 from ..record import attachments, growth, threads
 from ..shape import Json
 from . import attachment_response, download, lines
-from .address import parse_number, parse_uuid, query_string
+from .address import parse_number, query_string
 from .call_words import format_cost
 from .forms import RenameForm
 from .tree import Node, Tree, build_tree
@@ -216,13 +217,8 @@ def export(request: PageRequest, root: UUID, suffix: str) -> HttpResponse:
     else:
         data = download.render_markdown(conversation, parse_uuid(request.GET.get("at")))
         content_type = "text/markdown; charset=utf-8"
-    response = HttpResponse(data, content_type=content_type)
-    file_name = download.make_file_name(conversation.title, suffix)
-    response["Content-Disposition"] = (
-        content_disposition_header(as_attachment=True, filename=file_name) or "attachment"
-    )
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+    headers = download_headers(download.make_file_name(conversation.title, suffix))
+    return HttpResponse(data, content_type=content_type, headers=headers)
 
 
 @render_page

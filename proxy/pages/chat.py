@@ -14,9 +14,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
+from conversations.ids import parse_uuid
 from conversations.models import Conversation, Message, Snapshot
 from conversations.reading import pages
-from conversations.reading.address import parse_number, parse_uuid
+from conversations.reading.address import parse_number
 from conversations.reading.pages import PageRequest, render_page
 from conversations.record import attachments, rebuild, threads
 from conversations.shape import Json

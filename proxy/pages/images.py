@@ -19,8 +19,9 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from conversations.ids import parse_uuid
 from conversations.models import Attachment, Message, Snapshot
-from conversations.reading.address import parse_number, parse_uuid
+from conversations.reading.address import parse_number
 from conversations.reading.call_words import CallProblem, describe_problem, format_cost
 from conversations.reading.pages import PageRequest, render_page
 from conversations.reading.turn_pieces import Files, TurnPiece, split_message
