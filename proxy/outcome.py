@@ -66,7 +66,7 @@ def _read_replies(
     elif request.kind == Snapshot.Kind.IMAGE and pictures:
         outcome.replies = [{"role": "assistant", "content": pictures}]
     elif request.kind == Snapshot.Kind.EMBEDDING and answer:
-        items = [threads.without(item, "embedding") for item in answer.get("data") or []]
+        items = [threads.drop_key(item, "embedding") for item in answer.get("data") or []]
         outcome.response = answer | {"data": items}
 
 
@@ -79,8 +79,8 @@ def _is_countable(request: CallRequest, outcome: Outcome) -> bool:
 
 def estimate_usage(messages: list[Json], replies: list[Json]) -> Json:
     """Estimate the tokens that an upstream did not count."""
-    prompt = estimate_tokens("".join(map(threads.searchable_text, messages)))
-    completion = sum(estimate_tokens(threads.searchable_text(reply)) for reply in replies)
+    prompt = estimate_tokens("".join(map(threads.extract_searchable_text, messages)))
+    completion = sum(estimate_tokens(threads.extract_searchable_text(reply)) for reply in replies)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,

@@ -25,7 +25,7 @@ from ..people.access import may, readable
 from ..people.identity import Names
 from ..reading import attachment_response
 from ..record import growth, rebuild
-from ..record.rebuild import Messages
+from ..record.rebuild import Rebuilder
 from ..search.calls import CallFilter
 from ..templatetags.review import moment, visible
 from .call_fields import GROUPS, show_duration, show_field, show_status
@@ -144,7 +144,7 @@ class SnapshotAdmin(EvidenceAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
         audit.record(request, Action.CALL, call)
         names = names_for(request, call)
-        rows = Messages([call.conversation_id] if call.conversation_id else [], names)
+        rows = Rebuilder([call.conversation_id] if call.conversation_id else [], names)
         response = rows.response(call)
         context = {
             **self.admin_site.each_context(request),
@@ -224,7 +224,7 @@ class SnapshotAdmin(EvidenceAdmin):
         if call.conversation_id is not None:
             raise Http404
         attachment = Attachment.objects.filter(conversation=None, id=file).first()
-        if attachment is None or bytes(attachment.sha256).hex() not in Messages([]).files(call):
+        if attachment is None or bytes(attachment.sha256).hex() not in Rebuilder([]).files(call):
             raise Http404
         audit.record(request, Action.ATTACHMENT, attachment, call=call.id)
         return attachment_response.file_response(attachment)

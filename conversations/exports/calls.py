@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Snapshot, User
 from ..people.identity import alias
 from ..record import threads
-from ..record.rebuild import Messages
+from ..record.rebuild import Rebuilder
 from . import table
 from .format import Format
 from .selection import Stretch
@@ -175,7 +175,7 @@ class ClassicFormat(CsvFormat):
         calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(
             list(stretch.seals)
         )
-        messages = Messages(
+        messages = Rebuilder(
             (call.conversation_id for call in calls.values() if call.conversation_id), self.names
         )
         for call in map(calls.__getitem__, stretch.seals):
@@ -192,7 +192,7 @@ def _texts_of(ends: Collection[tuple[UUID | None, UUID | None]]) -> dict[UUID | 
         cursor.execute(TURNS, {"heads": heads, "replies": replies})
         for end, role, text, raw in cursor.fetchall():
             message = threads.put_together(role, text, raw)
-            texts.setdefault(end, []).append(threads.searchable_text(message))
+            texts.setdefault(end, []).append(threads.extract_searchable_text(message))
     return {end: "\n\n".join(reversed(parts)) for end, parts in texts.items()}
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Seal, Snapshot
 from ..people.identity import Names
 from ..record import attachments
-from ..record.rebuild import Messages
+from ..record.rebuild import Rebuilder
 from ..shape import Json
 from .format import Format
 from .selection import Stretch
@@ -52,7 +52,7 @@ class LinesFormat(Format):
             for subject, digest in seals.values_list("subject", "digest")
         }
         files = FileRestorer()
-        messages = Messages(
+        messages = Rebuilder(
             (call.conversation_id for call in calls.values() if call.conversation_id),
             self.names,
             file=files,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Attachment, Snapshot
 from ..record import attachments
-from ..record.rebuild import Messages
+from ..record.rebuild import Rebuilder
 from .calls import CsvFormat
 from .durable import replace_file
 from .selection import Stretch
@@ -48,7 +48,7 @@ class FilesFormat(CsvFormat):
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
         calls = Snapshot.objects.in_bulk(list(stretch.seals))
-        messages = Messages(
+        messages = Rebuilder(
             (call.conversation_id for call in calls.values() if call.conversation_id), self.names
         )
         files = {call: messages.files(calls[call]) for call in stretch.seals}

@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from .. import database
 from ..models import Snapshot
 from ..people.identity import Names
-from ..record.rebuild import Messages
+from ..record.rebuild import Rebuilder
 
 SCHEMA_VERSION = "1"
 COLUMNS = (
@@ -136,7 +136,7 @@ class CallTable(CsvStream):
         super().__init__(calls.select_related("owner", "conversation"), COLUMNS)
 
     def values(self, calls: list[Snapshot]) -> Iterable[tuple[str, ...]]:
-        messages = Messages(
+        messages = Rebuilder(
             (call.conversation_id for call in calls if call.conversation_id), self.names
         )
         return (

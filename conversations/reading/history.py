@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from .. import ids
 from ..models import Conversation, Snapshot
 from ..record import attachments, place, threads
-from ..record.rebuild import Messages
+from ..record.rebuild import Rebuilder
 from ..shape import Json
 from .tree import Node, Tree, build_tree
 
@@ -32,7 +32,7 @@ def read_page(calls: QuerySet[Snapshot], limit: int) -> tuple[list[Json], str | 
     calls = calls.select_related("owner", "conversation").order_by("-id")
     while len(rows) < limit:
         stretch = list((calls.filter(id__lt=last) if last else calls)[:AT_ONCE])
-        messages = Messages(
+        messages = Rebuilder(
             (call.conversation_id for call in stretch if call.conversation_id), for_owner=True
         )
         newest = _newest_imported(stretch)
@@ -136,7 +136,7 @@ def newest_equal(owner: int, model: str, messages: list[Json], since: datetime) 
 
     Its other parameters may differ.
     """
-    preamble, turns = threads.split(messages)
+    preamble, turns = threads.split_preamble(messages)
     recent = Snapshot.objects.filter(
         owner=owner, kind=Snapshot.Kind.CHAT, model=model, id__gte=ids.make_id(since, first=True)
     )
@@ -153,7 +153,11 @@ def newest_equal(owner: int, model: str, messages: list[Json], since: datetime) 
 def _last_id(key: bytes, call: Snapshot, root: bytes, messages: list[Json]) -> UUID | None:
     """Compute the id that the last of these messages has in the call's conversation."""
     assert call.conversation_id
-    return threads.message_ids(key, call.conversation_id, root, messages)[-1] if messages else None
+    return (
+        threads.make_message_ids(key, call.conversation_id, root, messages)[-1]
+        if messages
+        else None
+    )
 
 
 def read_conversation(conversation: Conversation) -> Json:

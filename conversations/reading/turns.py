@@ -144,7 +144,7 @@ def _answer(tree: Tree, node: Node, content: TurnContent) -> PageTurn:
     question = content.messages.get(parent.message.id) if parent else None
     if not question:
         return _describe_images(turn, _("Image in the answer"))
-    return _describe_images(turn, threads.plain_text(question).strip()[:LONGEST_ALT])
+    return _describe_images(turn, threads.extract_text(question).strip()[:LONGEST_ALT])
 
 
 def _describe_images(turn: PageTurn, alt: str) -> PageTurn:

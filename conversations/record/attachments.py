@@ -1,8 +1,9 @@
-"""Files inside JSON: taken out before a row is written, put back when a request is rebuilt. Base64 never lies in a row.
+"""Files inside JSON: taken out before a row is written, put back when a request is rebuilt.
 
-`lighten` replaces a long base64 string, or a data: URL of one, by {"$attachment": [sha256, prefix]}; an object that a
-client itself keyed so is wrapped, and therefore never mistaken for ours. Only strings whose base64 is the one that we
-would make again are taken out: `restore` gives back the same bytes, always.
+Base64 never lies in a row. `lighten` replaces a long base64 string, or a data: URL of one, by
+{"$attachment": [sha256, prefix]}. An object that a client itself keyed so is wrapped, and therefore
+never mistaken for ours. Only strings whose base64 is the one that we would make again are taken
+out: `restore` gives back the same bytes, always.
 """
 
 import base64
@@ -27,15 +28,17 @@ MAGIC = (
 
 
 class Blob(NamedTuple):
+    """A file that was taken out of a message."""
+
     sha256: bytes
     data: bytes
     media_type: str
 
 
 def lighten(value: Any, blobs: list[Blob]) -> Any:
-    """The value without its files, which are added to `blobs`."""
+    """Return the value without its files, which are added to `blobs`."""
     if type(value) is str:
-        return _file(value, blobs) if len(value) >= LONG else value
+        return _take_out(value, blobs) if len(value) >= LONG else value
     if type(value) is list:
         return [lighten(item, blobs) for item in value]
     if type(value) is dict:
@@ -45,17 +48,18 @@ def lighten(value: Any, blobs: list[Blob]) -> Any:
 
 
 def encode_file(digest: str, prefix: str) -> str:
-    """The string that a file was taken from."""
+    """Make the string again that a file was taken from."""
     with default_storage.open(storage_name(bytes.fromhex(digest))) as file:
         return prefix + base64.b64encode(file.read()).decode()
 
 
 def describe_file(digest: str, prefix: str) -> str:
-    """For reading: the file's name in its place."""
+    """Name a file in its place, for a reader."""
     return f"{prefix}[file with sha256 {digest}]"
 
 
 def restore(value: Any, file: Callable[[str, str], str] = encode_file) -> Any:
+    """Return the value with what `file` makes of each file's sha256 (hex) and prefix."""
     if type(value) is list:
         return [restore(item, file) for item in value]
     if type(value) is not dict:
@@ -69,23 +73,19 @@ def restore(value: Any, file: Callable[[str, str], str] = encode_file) -> Any:
 
 
 def list_references(value: Any) -> list[str]:
-    """The sha256 (hex) of each file that a lightened value refers to, in order."""
-    if type(value) is list:
-        return [found for item in value for found in list_references(item)]
-    if type(value) is not dict:
+    """List the sha256 (hex) of each file that a lightened value refers to, in order."""
+    if type(value) is dict:
+        inner = value.get(MARK)
+        if type(inner) is list:
+            return [inner[0]]
+        value = list((inner if type(inner) is dict else value).values())
+    if type(value) is not list:
         return []
-    inner = value.get(MARK)
-    if type(inner) is list:
-        return [inner[0]]
-    return [
-        found
-        for item in (inner if type(inner) is dict else value).values()
-        for found in list_references(item)
-    ]
+    return [digest for item in value for digest in list_references(item)]
 
 
 def store(blobs: list[Blob]) -> None:
-    """Into storage, before any row names them. Content-addressed: the same file is kept once."""
+    """Put files into storage, before any row names them; one file of equal bytes is kept."""
     for blob in blobs:
         path = storage_name(blob.sha256)
         if default_storage.exists(path):
@@ -100,7 +100,7 @@ def storage_name(digest: bytes) -> str:
 
 
 def detect_media_type(data: bytes) -> str:
-    """By its first bytes; whatever a sender says."""
+    """Tell a file's type by its first bytes, whatever the sender claims."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     return next(
@@ -108,7 +108,8 @@ def detect_media_type(data: bytes) -> str:
     )
 
 
-def _file(text: str, blobs: list[Blob]) -> Any:
+def _take_out(text: str, blobs: list[Blob]) -> Any:
+    """Return a reference to the file that a string holds; the string itself where it holds none."""
     url = DATA_URL.match(text)
     prefix = url[0] if url else ""
     encoded = text[len(prefix) :]

@@ -1,4 +1,4 @@
-"""What comes into the record and what goes out of it: a request, an open call, and how it ended."""
+"""What comes into the record and what goes out of it: a request, an open call, and its outcome."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +17,11 @@ class UnknownConversation(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class CallRequest:
-    """A request as it will leave. `body` is what is sent; `messages` what of it is said, in order (for an image: its prompt)."""
+    """A request as it will leave.
+
+    `body` is what is sent; `messages` are those of it that the record threads, in order (for an
+    image: its prompt).
+    """
 
     owner: int
     kind: str
@@ -27,20 +31,20 @@ class CallRequest:
     sent: bytes = b""  # the bytes that leave
     upstream: str = ""
     root: UUID | None = None  # the conversation that the client names
-    session_key: str | None = None  # or its own name for one
+    session_key: str | None = None  # or the client's own name for one
     end_user: str = ""
     use_case: str = ""  # the name of the one whose system prompt leads the messages
-    by_content: bool = True  # may be threaded by what it says
-    retried: bool = False  # the client says that it has sent this before
+    threads_by_content: bool = True  # may continue a conversation that its messages repeat
+    is_retry: bool = False  # the client says that it has sent this before
     title: str = ""
-    key: str = ""
+    key: str = ""  # the prefix of the API key
     address: str | None = None
     user_agent: str = ""
-    at: datetime | None = None
+    opened: datetime | None = None  # none: now
     classic_id: UUID | None = None  # of an imported row: conversations.imports.classic
     classic: Json | None = None
     classic_root: str | None = None  # of the conversation, where this call begins it
-    about: UUID | None = None  # the conversation that it is to title or to assess, in none itself
+    about: UUID | None = None  # the conversation that it titles or assesses, being in none itself
 
 
 @dataclass(slots=True)
@@ -53,15 +57,18 @@ class Call:
     model: str
     kind: str
     opened: datetime
-    key: bytes
-    head: UUID | None = None
+    thread_key: bytes
+    head: UUID | None = None  # the last message of the request, its path hash, its depth
     head_hash: bytes | None = None
     head_depth: int = -1
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """How a call ended. `replies` are the assistant messages of its choices, `response` the rest of the upstream's JSON."""
+    """How a call ended.
+
+    `replies` are the assistant messages of its choices, `response` the upstream's JSON with them.
+    """
 
     status: str
     replies: list[Json] = field(default_factory=list)
@@ -69,8 +76,8 @@ class Outcome:
     served_model: str = ""
     finish_reason: str = ""
     upstream_id: str = ""
-    upstream: str = ""  # that served, where it is not the one that was meant to
-    attempts: list[Json] = field(default_factory=list)  # where the first did not do
+    upstream: str = ""  # that served, where it is not the first that was meant to
+    attempts: list[Json] = field(default_factory=list)  # where the first of them failed
     upstream_request_id: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -83,18 +90,13 @@ class Outcome:
 
 
 def make_title(messages: list[Json]) -> str:
-    """The beginning of the first thing that the user says."""
-    said = next(
-        (
-            text
-            for message in messages
-            if message.get("role") == "user" and (text := threads.plain_text(message).strip())
-        ),
-        "",
-    )
-    return " ".join(said[: 4 * TITLE].split())[:TITLE]
+    """Make a title of the beginning of the first user message that has text."""
+    for message in messages:
+        if message.get("role") == "user" and (text := threads.extract_text(message).strip()):
+            return " ".join(text[: 4 * TITLE].split())[:TITLE]
+    return ""
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens, where nobody counted them: a token for four bytes, which is near for English and high for code."""
+    """Count tokens where no upstream did: one for four bytes, near for English, high for code."""
     return -(-len(text.encode(errors="replace")) // 4)

@@ -7,12 +7,12 @@ from ..models import Partial, Snapshot
 
 
 def save_piece(snapshot: UUID, at: int, text: str) -> None:
-    """Save a piece of an answer that is still on its way; `at` counts the characters before it."""
+    """Save a piece of a growing answer; `at` counts the characters before it."""
     execute(GROW, {"snapshot": snapshot, "at": at, "text": text.replace("\0", "\ufffd")})
 
 
 def read_growth(snapshot: UUID, after: int = 0) -> str:
-    """What was saved of a growing answer; `after`: the characters of an earlier answer of this function."""
+    """Return what was saved of a growing answer after so many characters of it."""
     return "".join(
         Partial.objects.filter(snapshot=snapshot, at__gte=after)
         .order_by("at")
@@ -21,14 +21,16 @@ def read_growth(snapshot: UUID, after: int = 0) -> str:
 
 
 def ask_to_stop(snapshot: UUID) -> None:
-    """Whoever runs the call sees it within a second."""
+    """Mark a pending call as one to stop. The process that runs it reads this within a second."""
     Snapshot.objects.filter(id=snapshot, status=Snapshot.Status.PENDING).update(stop=True)
 
 
 def find_stopped(snapshots: list[UUID]) -> list[UUID]:
+    """Return those of these calls that are to stop."""
     return [row[0] for row in execute(STOPPED, {"ids": snapshots}).fetchall()] if snapshots else []
 
 
 GROW = """
-    INSERT INTO conversations_partial (snapshot, at, text) VALUES (%(snapshot)s, %(at)s, %(text)s) ON CONFLICT DO NOTHING"""
+    INSERT INTO conversations_partial (snapshot, at, text)
+    VALUES (%(snapshot)s, %(at)s, %(text)s) ON CONFLICT DO NOTHING"""
 STOPPED = "SELECT id FROM conversations_snapshot WHERE id = ANY(%(ids)s::uuid[]) AND stop"

@@ -1,4 +1,4 @@
-"""Calls that nobody will close, because their process is dead: closed as interrupted, with the text that was saved."""
+"""Calls whose process died: closed as interrupted, with the text that was saved of the answer."""
 
 import socket
 from datetime import timedelta
@@ -8,6 +8,7 @@ from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterR
 from django.db.models.functions import Now
 
 from ..models import Process, Snapshot
+from ..shape import Json
 from . import processes, threads
 from .calls import Call, Outcome, estimate_tokens
 from .growth import read_growth
@@ -24,7 +25,10 @@ def register() -> None:
 
 
 def close_orphans() -> int:
-    """Close what dead processes left open, with the text that was saved; a late close by one that was only slow finds nothing pending."""
+    """Close the calls of dead processes, and return how many that were.
+
+    A process that was only slow may close its call later: it finds nothing pending.
+    """
     host = socket.gethostname()
     running = Process.objects.annotate(
         silent=ExpressionWrapper(Now() - F("seen"), output_field=DurationField())
@@ -32,27 +36,25 @@ def close_orphans() -> int:
     dead = [
         process.id
         for process in running
-        if process.silent > processes.SILENT or (process.host == host and not _alive(process.pid))
+        if process.silent > processes.SILENT or (process.host == host and not _runs(process.pid))
     ]
     Process.objects.filter(id__in=dead).delete()
-    left = Snapshot.objects.filter(status=Snapshot.Status.PENDING).filter(
+    orphans = Snapshot.objects.filter(status=Snapshot.Status.PENDING).filter(
         Q(process__isnull=False) & ~Exists(Process.objects.filter(id=OuterRef("process")))
         | Q(process=None, opened__lt=Now() - timedelta(hours=1))
     )
-    return sum(interrupt(snapshot) for snapshot in left.order_by("id")[:1000])
+    return sum(interrupt(snapshot) for snapshot in orphans.order_by("id")[:1000])
 
 
 def interrupt(snapshot: Snapshot) -> bool:
+    """Close a pending call with the text so far. False where it was closed meanwhile."""
     text = read_growth(snapshot.id)
-    replies = [{"role": "assistant", "content": text}] if text else []
-    said = "".join(
-        threads.plain_text(message)
-        for message in read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
-    )
+    replies: list[Json] = [{"role": "assistant", "content": text}] if text else []
+    messages = read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
     outcome = Outcome(
         status=Snapshot.Status.INTERRUPTED,
         replies=replies,
-        prompt_tokens=estimate_tokens(said),
+        prompt_tokens=estimate_tokens("".join(map(threads.extract_text, messages))),
         completion_tokens=estimate_tokens(text),
         estimated=True,
         error_code="gateway_stopped",
@@ -62,8 +64,7 @@ def interrupt(snapshot: Snapshot) -> bool:
 
 
 def resume(snapshot: Snapshot) -> Call:
-    """A pending snapshot read from its row, made fit to be closed."""
-    key = read_thread_key(snapshot.owner_id, snapshot.end_user)
+    """Make the call of a pending snapshot again, fit to be closed."""
     call = Call(
         snapshot.id,
         snapshot.conversation_id,
@@ -71,21 +72,16 @@ def resume(snapshot: Snapshot) -> Call:
         snapshot.model,
         snapshot.kind,
         snapshot.opened,
-        key,
+        read_thread_key(snapshot.owner_id, snapshot.end_user),
     )
     if snapshot.head:
-        call.head, call.head_hash, call.head_depth = (
-            snapshot.head.id,
-            bytes(snapshot.head.path_hash),
-            snapshot.head.depth,
-        )
+        call.head, call.head_hash = snapshot.head.id, bytes(snapshot.head.path_hash)
+        call.head_depth = snapshot.head.depth
     return call
 
 
-def _alive(pid: int) -> bool:
+def _runs(pid: int) -> bool:
     try:
-        return (
-            psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-        )  # one that nobody has buried yet runs nothing
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

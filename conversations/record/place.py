@@ -1,10 +1,24 @@
-"""Where a request hangs: the conversation that it continues, and which of its messages are rows already."""
+"""Where a request belongs: the conversation that it continues, and which messages it holds.
+
+A conversation that the client names wins: by its root id, or by the client's own session key. It is
+looked up among the owner's own conversations only, so another's is as unknown as one that does not
+exist. A retry of the same bytes stays with the call that it repeats. Otherwise the longest known
+path that ends in a reply names the conversation. User messages alone never do: many people open
+with "hi". Where none of these applies, the request begins a conversation.
+
+One query answers all of it: the rows of the replies that the request repeats. They tell the
+conversation, how many of the turns are rows already, which replies this gateway relayed (all others
+are claims of the client), and which preamble the conversation has. This module only reads, save
+for the seed of an owner's first call; locating takes no lock.
+"""
 
 import hmac
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import UUID
 
 from ..aged_cache import AgedCache
@@ -18,81 +32,130 @@ from .calls import CallRequest, UnknownConversation
 RETRIED_WITHIN = timedelta(minutes=15)
 
 
+class KnownReply(NamedTuple):
+    """A row of a reply that a request repeats. All but the conversation may be missing."""
+
+    conversation: UUID
+    id: UUID | None
+    path_hash: bytes
+    origin: str
+    echo_of: UUID | None
+    preamble: UUID | None  # of the call that brought the reply
+
+
 @dataclass(slots=True)
 class Place:
-    """A conversation, the ids that a request's turns have in it, and how many of them are rows already."""
+    """A conversation, and the names that the turns of a request have in it."""
 
-    conversation: UUID | None
-    ids: list[UUID]
-    known: int = 0
+    key: bytes  # of the owner's path hashes
+    path: threads.Path
+    conversation: UUID | None = None  # none: a call without messages
+    is_new: bool = False
+    known: int = 0  # so many of the turns are rows already
     preamble: UUID | None = None  # of the call that brought the newest known reply
-    relayed: dict[bytes, UUID] = field(
-        default_factory=dict
-    )  # path hash → the reply as the gateway relayed it
+    relayed: dict[bytes, UUID] = field(default_factory=dict)  # by path hash: the relayed row
+    retry_of: UUID | None = None  # the snapshot that this call repeats
+
+    def enter(self, conversation: UUID, turns: list[Json]) -> None:
+        """Take this conversation for the place, nothing in it being known yet."""
+        ids = threads.make_message_ids(self.key, conversation, threads.TURNS, turns)
+        self.conversation = conversation
+        self.path = self.path._replace(ids=ids)
+        self.preamble = None
 
 
-def locate(
-    asked: CallRequest, key: bytes, turns: list[Json], path: list[bytes], root: UUID | None
-) -> Place | None:
-    """The conversation that the client names; else the longest known path that ends in a reply. None: a new one.
-
-    User messages alone never name a conversation: many people open with "hi"."""
-    replies = [i for i, turn in enumerate(turns) if turn.get("role") == "assistant"]
-    named = bool(root or asked.session_key)
-    if not named and not (replies and asked.by_content):
-        return None
-    sql = NAMED if named else CONTINUED
-    values = {
-        "owner": asked.owner,
-        "root": root,
-        "session_key": None if root else asked.session_key,
-    }
-    place = None
-    # A known path is known from its root on: mostly one of the newest replies is, and the older ones need no look.
-    for wanted in (replies[-4:], replies) if len(replies) > 4 else (replies,):
-        found = execute(sql, values | {"hashes": [path[i] for i in wanted]}).fetchall()
-        if not found:
-            continue
-        if place is None or place.conversation != found[0][0]:
-            place = Place(found[0][0], threads.message_ids(key, found[0][0], threads.TURNS, turns))
-        here = [row for row in found if row[0] == place.conversation and row[1]]
-        if here:
-            place.preamble = here[0][5]
-        place.relayed = {
-            bytes(path_hash): echo_of or id
-            for _, id, path_hash, origin, echo_of, _ in here
-            if origin == Message.Origin.RELAYED
-        }
-        rows = {id for _, id, *_ in here}
-        place.known = next((i + 1 for i in reversed(wanted) if place.ids[i] in rows), 0)
-        if place.known:
-            break
-    if place is None and root:
-        raise UnknownConversation
+def locate(request: CallRequest, opened: datetime) -> Place:
+    """Find the place of a request. Raises UnknownConversation where the owner has no such one."""
+    key = read_thread_key(request.owner, request.end_user)
+    _, turns = threads.split_preamble(request.messages)
+    place = Place(key, threads.Path([], threads.hash_path(key, threads.TURNS, turns)))
+    root = request.root
+    if request.is_retry:
+        place.retry_of, repeated_in = _find_repeated(request, opened)
+        root = root or repeated_in
+    _look_up(place, request, turns, root)
+    if place.conversation is None:
+        if root:
+            raise UnknownConversation
+        if request.messages:
+            place.enter(make_id(opened), turns)
+            place.is_new = True
     return place
 
 
-def retried(asked: CallRequest, now: datetime) -> tuple[UUID | None, UUID | None]:
-    """The snapshot that this call repeats byte for byte, and its conversation."""
-    recent = Snapshot.objects.filter(
-        owner_id=asked.owner,
-        kind=asked.kind,
-        model=asked.model,
-        id__gte=make_id(now - RETRIED_WITHIN, first=True),
-    )
-    recent = recent.exclude(salt=None).order_by("-id")
-    for id, conversation, salt, commitment in recent.values_list(
-        "id", "conversation_id", "salt", "commitment"
-    )[:20]:
-        if salt and sha256(bytes(salt) + asked.sent).digest() == bytes(commitment):
-            return id, conversation
-    return None, None
-
-
 def read_thread_key(owner: int, end_user: str = "") -> bytes:
-    """The key of an owner's path hashes; of one end user's, where an owner speaks for many."""
+    """Return the key of an owner's path hashes; an end user of a shared key has one apart."""
     seed = _seeds.get(owner)
     return hmac.digest(seed, end_user.encode(), "sha256") if end_user else seed
+
+
+def _look_up(place: Place, request: CallRequest, turns: list[Json], root: UUID | None) -> None:
+    """Enter the conversation that is named, or else the one with the longest known path."""
+    replies = [i for i, turn in enumerate(turns) if turn.get("role") == "assistant"]
+    is_named = bool(root or request.session_key)
+    if not is_named and not (replies and request.threads_by_content):
+        return
+    sql = NAMED if is_named else CONTINUED
+    values = {
+        "owner": request.owner,
+        "root": root,
+        "session_key": None if root else request.session_key,
+    }
+    for depths in _list_newest_first(replies):
+        hashes = [place.path.hashes[depth] for depth in depths]
+        rows = execute(sql, values | {"hashes": hashes}).fetchall()
+        repeated = [KnownReply(*row) for row in rows]
+        if not repeated:
+            continue
+        if place.conversation != repeated[0].conversation:
+            place.enter(repeated[0].conversation, turns)
+        _recognise(place, repeated, depths)
+        if place.known:
+            return
+
+
+def _list_newest_first(replies: list[int]) -> Iterator[list[int]]:
+    """Yield the newest replies, and then all, where there are more.
+
+    A known path is known from its root on: mostly one of the newest replies is, and then no
+    query has to carry the older ones.
+    """
+    if len(replies) > 4:
+        yield replies[-4:]
+    yield replies
+
+
+def _recognise(place: Place, repeated: list[KnownReply], depths: list[int]) -> None:
+    """Note what the place holds of the request: its newest preamble, its replies, its turns."""
+    here = [reply for reply in repeated if reply.conversation == place.conversation and reply.id]
+    if here:
+        place.preamble = here[0].preamble
+    place.relayed = {
+        bytes(reply.path_hash): reply.echo_of or reply.id
+        for reply in here
+        if reply.origin == Message.Origin.RELAYED and reply.id
+    }
+    ids = {reply.id for reply in here}
+    place.known = next((i + 1 for i in reversed(depths) if place.path.ids[i] in ids), 0)
+
+
+def _find_repeated(request: CallRequest, now: datetime) -> tuple[UUID | None, UUID | None]:
+    """Find the recent snapshot of the same bytes, and its conversation."""
+    recent = (
+        Snapshot.objects.filter(
+            owner_id=request.owner,
+            kind=request.kind,
+            model=request.model,
+            id__gte=make_id(now - RETRIED_WITHIN, first=True),
+        )
+        .exclude(salt=None)
+        .order_by("-id")
+        .values_list("id", "conversation_id", "salt", "commitment")
+    )
+    for snapshot, conversation, salt, commitment in recent[:20]:
+        if salt and sha256(bytes(salt) + request.sent).digest() == bytes(commitment):
+            return snapshot, conversation
+    return None, None
 
 
 def _read_seed(owner: int) -> bytes:
@@ -102,22 +165,27 @@ def _read_seed(owner: int) -> bytes:
     return bytes(row.seed)
 
 
-# A seed never changes, but it is destroyed on erasure: no process may go on with it for long.
-# The connection is kept: what asks for a seed goes on to write with it.
+# A seed never changes, but erasure destroys it: no process may go on with it for long.
+# The connection is kept, as the thread that reads a seed goes on to write with it.
 _seeds = AgedCache(_read_seed, fresh=8.0, oldest=10.0)
-# The owner is looked up for each message found: as a join it may be planned over all of the owner's conversations.
+# The owner is looked up for each message: a join may be planned over all conversations of
+# the owner instead.
 CONTINUED = """
     SELECT m.conversation_id, m.id, m.path_hash, m.origin, m.echo_of_id, s.preamble_id
     FROM conversations_message m
     JOIN conversations_snapshot s ON s.id = m.snapshot_id
     WHERE m.role = 'assistant' AND m.path_hash = ANY(%(hashes)b::bytea[])
-        AND (SELECT owner_id FROM conversations_conversation WHERE id = m.conversation_id) = %(owner)s
+        AND (
+            SELECT owner_id FROM conversations_conversation WHERE id = m.conversation_id
+        ) = %(owner)s
     ORDER BY m.depth DESC, m.id DESC, m.snapshot_id DESC LIMIT 100"""
 NAMED = """
     SELECT c.id, m.id, m.path_hash, m.origin, m.echo_of_id, s.preamble_id
     FROM conversations_conversation c
     LEFT JOIN conversations_message m
-        ON m.role = 'assistant' AND m.path_hash = ANY(%(hashes)b::bytea[]) AND m.conversation_id = c.id
+        ON m.role = 'assistant' AND m.path_hash = ANY(%(hashes)b::bytea[])
+            AND m.conversation_id = c.id
     LEFT JOIN conversations_snapshot s ON s.id = m.snapshot_id
-    WHERE c.owner_id = %(owner)s AND (c.id = %(root)s::uuid OR c.session_key = %(session_key)s::text)
+    WHERE c.owner_id = %(owner)s
+        AND (c.id = %(root)s::uuid OR c.session_key = %(session_key)s::text)
     ORDER BY m.depth DESC NULLS LAST, m.snapshot_id DESC LIMIT 100"""

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -12,29 +13,39 @@ from ..database import execute
 from ..ids import make_id
 from ..models import Process
 
-SILENT = timedelta(seconds=30)  # a process that has not beaten for longer is taken for dead
-PROCESS: UUID | None = None  # this process's id, once it has begun
+SILENT = timedelta(seconds=30)  # a process without a beat for longer is taken for dead
+
+
+@dataclass(slots=True)
+class CurrentProcess:
+    """This process. It has an id from its first beat on; the calls that it opens carry that."""
+
+    id: UUID | None = None
+
+
+CURRENT = CurrentProcess()
 
 
 def beat(role: str = Process.Role.WEB) -> None:
-    """A sign of life, due every few seconds; by the database's clock."""
-    global PROCESS
-    PROCESS = PROCESS or make_id(datetime.now(UTC))
-    execute(BEAT, {"id": PROCESS, "host": socket.gethostname(), "pid": os.getpid(), "role": role})
+    """Give a sign of life, due every few seconds, by the database's clock."""
+    CURRENT.id = CURRENT.id or make_id(datetime.now(UTC))
+    values = {"id": CURRENT.id, "host": socket.gethostname(), "pid": os.getpid(), "role": role}
+    execute(BEAT, values)
 
 
 def measure_silence() -> timedelta | None:
-    """How long ago a worker last beat. None: never, or it ended as it should."""
-    return Process.objects.filter(role=Process.Role.WORKER).aggregate(silent=Now() - Max("seen"))[
-        "silent"
-    ]
+    """Measure the time since any worker beat. None: none ever did, or all ended as they should."""
+    workers = Process.objects.filter(role=Process.Role.WORKER)
+    silence: timedelta | None = workers.aggregate(silent=Now() - Max("seen"))["silent"]
+    return silence
 
 
 def unregister() -> None:
-    if PROCESS:
-        Process.objects.filter(id=PROCESS).delete()
+    if CURRENT.id:
+        Process.objects.filter(id=CURRENT.id).delete()
 
 
 BEAT = """
-    INSERT INTO conversations_process (id, host, pid, role, started, seen) VALUES (%(id)s, %(host)s, %(pid)s, %(role)s, now(), now())
+    INSERT INTO conversations_process (id, host, pid, role, started, seen)
+    VALUES (%(id)s, %(host)s, %(pid)s, %(role)s, now(), now())
     ON CONFLICT (id) DO UPDATE SET seen = now()"""

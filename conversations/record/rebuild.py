@@ -1,7 +1,16 @@
-"""Requests and replies as they were, made again from their rows: one call's, or those of many from one read."""
+"""Requests and replies as they were, made again from their rows.
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+A request is its params, the path of its preamble and the path of its head; a response names the
+rows of its replies. What comes out is equal as JSON to what left and what came: every field, every
+spelling, every file, checked against the snapshot's commitment by tests.
+
+`rebuild_request` and `rebuild_response` read the rows of one call. A `Rebuilder` reads the messages
+of some conversations once, for the many calls that share them: a call at turn 100 repeats the 99
+turns before it, and each message is made JSON only once.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
@@ -10,69 +19,80 @@ from ..database import execute
 from ..models import Message, Snapshot
 from ..shape import Json
 from . import attachments, threads
+from .rows import MESSAGE
 
 
 def rebuild_request(snapshot: Snapshot) -> Json:
-    """The request as it was sent: equal as JSON, every field and spelling."""
-    params = attachments.restore(orjson.loads(snapshot.params))
-    if (
-        snapshot.head_id is None and snapshot.preamble_id is None
-    ) or snapshot.kind != Snapshot.Kind.CHAT:
+    """Make the request again as it was sent."""
+    params: Json = attachments.restore(orjson.loads(snapshot.params))
+    if not _has_message_rows(snapshot):
         return params
-    return params | {
-        "messages": attachments.restore(
-            read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
-        )
-    }
+    messages = read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
+    return params | {"messages": attachments.restore(messages)}
 
 
 def rebuild_response(snapshot: Snapshot) -> Json | None:
-    """The upstream's reply (a stream's: the completion that it amounts to). None where there was none."""
+    """Make the upstream's reply again; of a stream, the completion that it amounts to.
+
+    None where there was no reply.
+    """
     if not snapshot.response:
         return None
-    response = orjson.loads(snapshot.response)
-    for choice in (response.get("choices") or []) if snapshot.conversation_id else []:
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if isinstance(message, dict) and MESSAGE in message:
-            row = Message.objects.get(id=message.pop(MESSAGE))
-            choice["message"] = threads.put_together(row.role, row.text, row.raw) | message
-    return attachments.restore(response)
+    response: Json = orjson.loads(snapshot.response)
+    for choice, message in _list_kept_replies(snapshot, response):
+        row = Message.objects.get(id=message.pop(MESSAGE))
+        choice["message"] = threads.put_together(row.role, row.text, row.raw) | message
+    restored: Json = attachments.restore(response)
+    return restored
 
 
 def read_path(head: UUID | None) -> list[Json]:
-    """The messages from a root to this one, their files still taken out."""
+    """Read the messages from a root to this one, their files still taken out."""
     if head is None:
         return []
     rows = execute(PATH, {"head": head}).fetchall()
     return [
-        threads.put_together(role, echoed.strip() if echoed is not None else text, raw)
+        threads.put_together(role, text if echoed is None else echoed.strip(), raw)
         for role, text, raw, echoed in rows
     ]
 
 
-MESSAGE = "$message"  # in a kept response, where a message's row is named
 PATH = """
     WITH RECURSIVE walk AS (
-        SELECT id, parent_id, depth, role, text, raw, echo_of_id FROM conversations_message WHERE id = %(head)s
+        SELECT id, parent_id, depth, role, text, raw, echo_of_id
+        FROM conversations_message WHERE id = %(head)s
         UNION ALL
         SELECT m.id, m.parent_id, m.depth, m.role, m.text, m.raw, m.echo_of_id
         FROM walk JOIN conversations_message m ON m.id = walk.parent_id)
     SELECT walk.role, walk.text, walk.raw, echoed.text
     FROM walk LEFT JOIN conversations_message echoed ON echoed.id = walk.echo_of_id
     ORDER BY walk.depth"""
-FIELDS = ("id", "parent_id", "role", "text", "raw", "echo_of_id")
 
 
 class Naming(Protocol):
-    """How one reader is told of people: conversations.people.identity.Names."""
+    """How people are named to one reader: conversations.people.identity.Names."""
 
     def request(self, body: Json) -> Json: ...
 
     def message(self, message: Json) -> Json: ...
 
 
-class Messages:
-    """All messages of some conversations, each made JSON once however many requests it is part of; of people as `names` names them, their own without it."""
+class StoredMessage(NamedTuple):
+    """The columns of a message that a request is made of."""
+
+    parent: UUID | None
+    role: str
+    text: str | None
+    raw: str | None
+    echo_of: UUID | None
+
+
+class Rebuilder:
+    """All messages of some conversations, read once; each is made JSON once.
+
+    `names` names the people in them to a reader; without it they keep their own names. `file` puts
+    something in the place of each file. `for_owner` leaves out the prompts of use cases.
+    """
 
     def __init__(
         self,
@@ -84,71 +104,81 @@ class Messages:
     ) -> None:
         self.names = names
         self.file = file
-        rows = Message.objects.filter(conversation__in=set(conversations))
-        rows = rows.for_owner() if for_owner else rows
-        self.rows = {id: row for id, *row in rows.values_list(*FIELDS)}
-        self.made: dict[UUID, orjson.Fragment] = {}
+        messages = Message.objects.filter(conversation__in=set(conversations))
+        messages = messages.for_owner() if for_owner else messages
+        columns = messages.values_list("id", "parent_id", "role", "text", "raw", "echo_of_id")
+        self.rows = {row[0]: StoredMessage(*row[1:]) for row in columns}
+        self._fragments: dict[UUID, orjson.Fragment] = {}
 
     def request(self, snapshot: Snapshot) -> str:
-        """The JSON text of what record.rebuild gives."""
+        """Return the JSON text of what `rebuild_request` makes."""
         params = attachments.restore(orjson.loads(snapshot.params), self.file)
         params = self.names.request(params) if self.names else params
-        if snapshot.kind == Snapshot.Kind.CHAT and (snapshot.head_id or snapshot.preamble_id):
-            params["messages"] = [
-                self.fragment(id)
-                for id in self.path(snapshot.preamble_id) + self.path(snapshot.head_id)
-            ]
+        if _has_message_rows(snapshot):
+            path = self._list_path(snapshot.preamble_id) + self._list_path(snapshot.head_id)
+            params["messages"] = [self._encode_message(message) for message in path]
         return orjson.dumps(params).decode()
 
     def response(self, snapshot: Snapshot) -> str:
-        """The JSON text of what record.rebuild_response gives; empty where nothing came."""
+        """Return the JSON text of what `rebuild_response` makes; empty where nothing came."""
         if not snapshot.response:
             return ""
         response = orjson.loads(snapshot.response)
-        for choice in (response.get("choices") or []) if snapshot.conversation_id else []:
-            message = choice.get("message") if isinstance(choice, dict) else None
-            if isinstance(message, dict) and MESSAGE in message:
-                choice["message"] = self.message(UUID(message.pop(MESSAGE))) | message
+        for choice, message in _list_kept_replies(snapshot, response):
+            choice["message"] = self._build_message(UUID(message.pop(MESSAGE))) | message
         return orjson.dumps(attachments.restore(response, self.file)).decode()
 
     def files(self, snapshot: Snapshot) -> list[str]:
-        """The sha256 (hex) of each file of the request and of the reply, in order."""
-        ids = [
-            *self.path(snapshot.preamble_id),
-            *self.path(snapshot.head_id),
-            *self.path(snapshot.reply_id)[-1:],
+        """Return the sha256 (hex) of each file of the request and of the reply, in order."""
+        path = [
+            *self._list_path(snapshot.preamble_id),
+            *self._list_path(snapshot.head_id),
+            *self._list_path(snapshot.reply_id)[-1:],
         ]
-        texts = [snapshot.params, *(self.rows[id][3] for id in ids), snapshot.response]
-        return list(
-            dict.fromkeys(
-                digest
-                for text in texts
-                if text
-                for digest in attachments.list_references(orjson.loads(text))
-            )
-        )
+        texts = [snapshot.params, *(self.rows[message].raw for message in path), snapshot.response]
+        references = (attachments.list_references(orjson.loads(text)) for text in texts if text)
+        return list(dict.fromkeys(digest for each in references for digest in each))
 
-    def fragment(self, id: UUID) -> orjson.Fragment:
-        if id in self.made:
-            return self.made[id]
-        made = orjson.Fragment(orjson.dumps(attachments.restore(self.message(id), self.file)))
-        if self.file is attachments.describe_file or attachments.MARK not in (
-            self.rows[id][3] or ""
-        ):  # whole files are not held
-            self.made[id] = made
-        return made
+    def _encode_message(self, message: UUID) -> orjson.Fragment:
+        if message in self._fragments:
+            return self._fragments[message]
+        body = attachments.restore(self._build_message(message), self.file)
+        fragment = orjson.Fragment(orjson.dumps(body))
+        has_files = attachments.MARK in (self.rows[message].raw or "")
+        if self.file is attachments.describe_file or not has_files:  # no file is kept in memory
+            self._fragments[message] = fragment
+        return fragment
 
-    def path(self, head: UUID | None) -> list[UUID]:
-        """From a root to this message."""
+    def _list_path(self, head: UUID | None) -> list[UUID]:
+        """List the messages from a root to this one.
+
+        A prompt that is not its owner's to read is not there.
+        """
         path = []
-        while head and head in self.rows:  # a prompt that is not its owner's to read is not there
+        while head and head in self.rows:
             path.append(head)
-            head = self.rows[head][0]
+            head = self.rows[head].parent
         return path[::-1]
 
-    def message(self, id: UUID) -> Json:
-        _, role, text, raw, echo_of = self.rows[id]
-        message = threads.put_together(
-            role, self.rows[echo_of][2].strip() if echo_of else text, raw
-        )
-        return self.names.message(message) if self.names else message
+    def _build_message(self, message: UUID) -> Json:
+        row = self.rows[message]
+        text = row.text
+        if row.echo_of:
+            text = (self.rows[row.echo_of].text or "").strip()
+        body = threads.put_together(row.role, text, row.raw)
+        return self.names.message(body) if self.names else body
+
+
+def _has_message_rows(snapshot: Snapshot) -> bool:
+    """Tell whether the messages of a request are rows, and not part of its params."""
+    return snapshot.kind == Snapshot.Kind.CHAT and bool(snapshot.head_id or snapshot.preamble_id)
+
+
+def _list_kept_replies(snapshot: Snapshot, response: Any) -> Iterator[tuple[Json, Json]]:
+    """Yield each choice of a kept response whose message names a row, and that message."""
+    if snapshot.conversation_id is None:
+        return
+    for choice in response.get("choices") or []:
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if isinstance(message, dict) and MESSAGE in message:
+            yield choice, message

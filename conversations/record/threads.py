@@ -1,13 +1,21 @@
-"""Which conversation does this list of messages continue, and where in its tree does each message hang? Pure: no row is read here.
+"""Names for messages: which conversation a list of them continues, and where each belongs in it.
 
-Every message has two names. Its *path hash*, HMAC(seed, path hash of its parent, canonical form), is the same for all
-spellings that clients give one history: it finds the conversation and knows a relayed reply when it comes back. Its
-*id*, made from the conversation, the id of its parent and the exact form, names the row: two calls that send the same
-bytes at the same place name the same row, so nobody looks before inserting, and any other byte is another row. The
-folding below can therefore be generous: it decides where a message belongs, never what is recorded.
+A client sends the whole history with every call, and often without an id. So each message gets
+two names that are computed from the messages themselves; no row is read in this module.
 
-The leading system messages are the call's preamble. They hang from a root of their own, so that a prompt with today's
-date in it neither splits a conversation nor stores its history again.
+The *path hash* is HMAC(seed, path hash of the parent + canonical form). All spellings that clients
+give one history share it. It finds the conversation, and it recognises a relayed reply that comes
+back. The seed belongs to one owner: equal words of two owners have no hash in common.
+
+The *id* is made from the conversation, the id of the parent and the exact form. Two calls that
+send the same bytes at the same place name the same row, so a write inserts without looking first,
+and any other byte is another row.
+
+Hence the canonical form may be generous: it decides where a message belongs, never what is
+recorded. And neither form may ever change: both names are stored.
+
+The leading system messages are the call's preamble. They have a root of their own, so that a
+prompt with today's date in it neither splits a conversation nor stores its history again.
 """
 
 import hmac
@@ -16,9 +24,9 @@ from uuid import UUID
 
 import orjson
 
-Json = dict[str, Any]
+from ..shape import Json
 
-# What a reply may carry besides what it says; clients drop, keep or mangle these when they send it back.
+# Fields that clients drop, keep or mangle when they send a reply back.
 DECORATION = {
     "annotations",
     "reasoning",
@@ -27,78 +35,90 @@ DECORATION = {
     "thinking_blocks",
     "provider_specific_fields",
 }
-DEEPEST = 64  # levels of JSON that are taken
+DEEPEST = 64  # levels of JSON in a request
 PREAMBLE, TURNS = b"preamble", b"turns"  # the roots
 
 
-class MessageRow(NamedTuple):
-    """A message as it is inserted."""
+class Position(NamedTuple):
+    """The place of one message in the tree of its conversation."""
 
     id: UUID
     parent: UUID | None
     depth: int
-    role: str
-    text: str | None
-    raw: str | None
-    origin: str
-    echo_of: UUID | None
     path_hash: bytes
 
 
-def split(messages: list[Json]) -> tuple[list[Json], list[Json]]:
-    """The preamble and the turns."""
-    first = next(
-        (
-            i
-            for i, message in enumerate(messages)
-            if message.get("role") not in ("system", "developer")
-        ),
-        len(messages),
-    )
-    return messages[:first], messages[first:]
+class Path(NamedTuple):
+    """Both names of each message below a root, in order."""
+
+    ids: list[UUID]
+    hashes: list[bytes]
+
+    def find_position(self, depth: int) -> Position:
+        parent = self.ids[depth - 1] if depth else None
+        return Position(self.ids[depth], parent, depth, self.hashes[depth])
 
 
-def path_hashes(key: bytes, root: bytes, messages: list[Json]) -> list[bytes]:
-    """The path hash of each message below a root."""
+class Parts(NamedTuple):
+    """What a message is stored as: its role, its text, and the JSON of all else."""
+
+    role: str
+    text: str | None
+    raw: str | None
+
+
+def split_preamble(messages: list[Json]) -> tuple[list[Json], list[Json]]:
+    """Split the messages of a call into its preamble and its turns."""
+    for first, message in enumerate(messages):
+        if message.get("role") not in ("system", "developer"):
+            return messages[:first], messages[first:]
+    return messages, []
+
+
+def hash_path(key: bytes, root: bytes, messages: list[Json]) -> list[bytes]:
+    """Return the path hash of each message below a root."""
     parent = hmac.digest(key, root, "sha256")
     return [
-        parent := hmac.digest(key, parent + canonical_form(message), "sha256")
+        parent := hmac.digest(key, parent + encode_canonical(message), "sha256")
         for message in messages
     ]
 
 
-def next_hash(key: bytes, parent: bytes | None, message: Json) -> bytes:
-    return hmac.digest(
-        key, (parent or hmac.digest(key, TURNS, "sha256")) + canonical_form(message), "sha256"
-    )
+def hash_next(key: bytes, parent: bytes | None, message: Json) -> bytes:
+    """Return the path hash of one message below another, or of a first turn."""
+    if parent is None:
+        parent = hmac.digest(key, TURNS, "sha256")
+    return hmac.digest(key, parent + encode_canonical(message), "sha256")
 
 
-def message_ids(
+def make_message_ids(
     key: bytes, conversation: UUID, parent: UUID | bytes, messages: list[Json]
 ) -> list[UUID]:
-    """The id of each message below another, or below a root. They begin with the conversation's own time: its rows lie together."""
-    prefix, chain, found = (
-        conversation.bytes[:6],
-        (parent.bytes if isinstance(parent, UUID) else parent),
-        [],
-    )
+    """Make the id of each message below another one, or below a root.
+
+    They begin with the time of their conversation, so that its rows lie together on disk.
+    """
+    prefix = conversation.bytes[:6]
+    above = parent.bytes if isinstance(parent, UUID) else parent
+    ids = []
     for message in messages:
-        chain = (
-            prefix
-            + hmac.digest(key, conversation.bytes + chain + exact_form(message), "sha256")[:10]
-        )
-        found.append(UUID(bytes=chain))
-    return found
+        form = conversation.bytes + above + encode_exact(message)
+        above = prefix + hmac.digest(key, form, "sha256")[:10]
+        ids.append(UUID(bytes=above))
+    return ids
 
 
-def exact_form(message: Json) -> bytes:
+def encode_exact(message: Json) -> bytes:
     return orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
 
 
-def canonical_form(message: Json) -> bytes:
-    """The bytes that all spellings of one message share. Spelling is: null and empty fields, one text part for a string,
-    developer for system, cache marks; and in an assistant's message, which clients send back from memory, space around
-    the text or between the tokens of tool arguments, and decoration."""
+def encode_canonical(message: Json) -> bytes:
+    """Return the bytes that all spellings of one message share.
+
+    Spelling is: null and empty fields, one text part instead of a string, developer instead of
+    system, cache marks. In an assistant's message, which clients send back from memory, it is also
+    space around the text, space between the tokens of tool arguments, and decoration.
+    """
     role, content = message.get("role"), message.get("content")
     if len(message) == 2 and type(content) is str and role in ("user", "tool", "system"):
         return orjson.dumps([role, content])
@@ -108,24 +128,21 @@ def canonical_form(message: Json) -> bytes:
         if k not in ("role", "content", "cache_control") and not is_empty(v)
     }
     if type(content) is list:
-        parts = [without(part, "cache_control") for part in content]
-        only = parts[0] if len(parts) == 1 else None
-        content = (
-            only["text"]
-            if type(only) is dict and only.keys() == {"type", "text"} and only["type"] == "text"
-            else parts
-        )
+        content = _fold_parts(content)
     if role == "assistant":
         rest = {k: v for k, v in rest.items() if k not in DECORATION}
         content = content.strip() if type(content) is str else content
         if type(rest.get("tool_calls")) is list:
-            rest["tool_calls"] = [_tool_call(call) for call in rest["tool_calls"]]
+            rest["tool_calls"] = [_fold_tool_call(call) for call in rest["tool_calls"]]
     words = ["system" if role == "developer" else role, "" if is_empty(content) else content]
     return orjson.dumps([*words, rest] if rest else words, option=orjson.OPT_SORT_KEYS)
 
 
 def fold_reply(reply: Json) -> Json:
-    """How most clients return a reply. A relayed row stands for this in a request; any other spelling is an echo of its own."""
+    """Spell a reply as most clients return it.
+
+    Its row holds this spelling; any other that comes back is an echo with a row of its own.
+    """
     return {
         k: v
         for k, v in reply.items()
@@ -134,36 +151,37 @@ def fold_reply(reply: Json) -> Json:
 
 
 def is_echo(message: Json) -> bool:
-    """Its text can be left to the relayed row: canonically equal, and without space that the folding took away."""
+    """Tell whether the text of a returned reply can be read from the row that it repeats.
+
+    It can where the canonical form took away no space around it.
+    """
     content = message.get("content")
     return type(content) is str and content != "" and content == content.strip()
 
 
-def take_apart(message: Json, *, text: bool = True) -> tuple[str, str | None, str | None]:
-    """Role, text, and the JSON of whatever is neither (also of text with a NUL, which PostgreSQL refuses)."""
+def take_apart(message: Json) -> Parts:
+    """Split a message. Text with a NUL goes into `raw`, as PostgreSQL refuses it as text."""
     role, content = message.get("role"), message.get("content")
     plain: Json = {}
     if type(role) is str and role and "\0" not in role:
         plain["role"] = role
     if type(content) is str and "\0" not in content:
         plain["content"] = content
-    rest = {key: value for key, value in message.items() if key not in plain}
-    return (
-        plain.get("role", ""),
-        plain.get("content") if text else None,
-        orjson.dumps(rest).decode() if rest else None,
-    )
+    rest = {name: value for name, value in message.items() if name not in plain}
+    raw = orjson.dumps(rest).decode() if rest else None
+    return Parts(plain.get("role", ""), plain.get("content"), raw)
 
 
 def put_together(role: str, text: str | None, raw: str | None) -> Json:
+    """Make the message again from what `take_apart` returned."""
     message: Json = {"role": role} if role else {}
     if text is not None:
         message["content"] = text
     return message | orjson.loads(raw) if raw else message
 
 
-def plain_text(message: Json) -> str:
-    """What a message says, as far as it is text: the string, or the text parts."""
+def extract_text(message: Json) -> str:
+    """Return the content of a message as far as it is text: the string, or its text parts."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -175,26 +193,19 @@ def plain_text(message: Json) -> str:
     )
 
 
-def searchable_text(message: Json) -> str:
-    """All words of a message that a person may look for: its text, its tool calls, its refusal."""
+def extract_searchable_text(message: Json) -> str:
+    """Return all words of a message that search finds: its text, tool calls and refusal."""
+    words = [extract_text(message), message.get("refusal")]
     calls = message.get("tool_calls")
-    functions = (
-        [call.get("function") for call in calls if isinstance(call, dict)]
-        if isinstance(calls, list)
-        else []
-    )
-    words = [plain_text(message), message.get("refusal")]
-    words += [
-        word
-        for function in functions
-        if isinstance(function, dict)
-        for word in (function.get("name"), function.get("arguments"))
-    ]
+    for call in calls if isinstance(calls, list) else []:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            words += [function.get("name"), function.get("arguments")]
     return "\n".join(word for word in words if isinstance(word, str) and word)
 
 
 def is_deeper(value: Any, levels: int = DEEPEST) -> bool:
-    """Whether arrays and objects are nested more than so many levels."""
+    """Tell whether arrays and objects are nested in more than so many levels."""
     nested = [value] if isinstance(value, dict | list) else []
     while nested and levels:
         levels -= 1
@@ -211,20 +222,33 @@ def is_empty(value: Any) -> bool:
     return value is None or value == "" or value == [] or value == {}
 
 
-def without(value: Any, key: str) -> Any:
+def drop_key(value: Any, key: str) -> Any:
+    """Return an object without one of its keys; anything else as it is."""
     return {k: v for k, v in value.items() if k != key} if type(value) is dict else value
 
 
-def _tool_call(call: Any) -> Any:
-    call = without(call, "index")
+def _fold_parts(parts: list[Any]) -> Any:
+    """Return the text of a single text part, else the parts without their cache marks."""
+    parts = [drop_key(part, "cache_control") for part in parts]
+    only = parts[0] if len(parts) == 1 else None
+    if type(only) is dict and only.keys() == {"type", "text"} and only["type"] == "text":
+        return only["text"]
+    return parts
+
+
+def _fold_tool_call(call: Any) -> Any:
+    call = drop_key(call, "index")
     function = call.get("function") if type(call) is dict else None
     if type(function) is dict and type(function.get("arguments")) is str:
-        return call | {"function": function | {"arguments": _arguments(function["arguments"])}}
+        return call | {"function": function | {"arguments": _fold_arguments(function["arguments"])}}
     return call
 
 
-def _arguments(text: str) -> Any:
-    """Without the space between tokens: equal as JSON, and letter for letter, so that a repeated key cannot hide."""
+def _fold_arguments(text: str) -> Any:
+    """Return JSON arguments without space between their tokens.
+
+    Two forms: equal as JSON, and letter for letter, so that a repeated key cannot hide.
+    """
     try:
         return [orjson.dumps(orjson.loads(text)).decode(), "".join(text.split())]
     except (ValueError, TypeError):  # no JSON, or nested deeper than orjson writes

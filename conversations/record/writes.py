@@ -1,14 +1,29 @@
-"""The two writes of one call: open(asked) → call; close(call, outcome). Evidence is written only here.
+"""The two writes of one call: open(request) → call, and close(call, outcome).
 
-Each is one statement, atomic by itself; no connection is held between them. `open` only inserts. `close` changes the
-snapshot once: whoever closes second changes nothing. Locks are taken in one order: snapshot, conversation, usage.
-Plain SQL, prepared: through the ORM the same two writes cost seven times the CPU.
+The record is complete because of their order. `open` commits before anything leaves, so a call that
+reached a model has a row, whatever dies afterwards; if it fails, nothing leaves. `close` commits
+before the last byte reaches the caller, so a caller that saw the end of an answer has it on record.
+`refuse` does both at once, for a call that may not leave.
+
+Evidence is written here only, and changes once. `open` inserts: the messages that the conversation
+lacks, and a pending snapshot. `close` fills in that snapshot, and only while it is pending; the
+second of two closers changes nothing. Message ids are computed from what the messages say, so
+inserting one again does nothing either, and no write has to look first.
+
+Each write is one statement, atomic by itself. No transaction and no connection is held between
+them, however long the model thinks. Locks are taken in one order: snapshot, conversation, usage.
+Files go to storage before any row names them: a crash between the two leaves a file too many, never
+a row without its file.
+
+The statements are plain SQL, prepared by the server. Through the ORM the same two writes cost
+seven times the CPU.
 """
 
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -16,146 +31,106 @@ from django.db import IntegrityError, transaction
 
 from ..database import execute
 from ..ids import make_id
-from ..models import Message, Snapshot
+from ..models import Snapshot
 from ..shape import Json
-from . import attachments, processes, threads
+from . import attachments, processes
 from .calls import Call, CallRequest, Outcome, make_title
-from .place import Place, locate, read_thread_key, retried
-from .rebuild import MESSAGE
-from .rows import build_rows
+from .place import Place, locate
+from .rows import Rows, build_reply_rows, build_rows, clean, refer_to_rows
 
 
-def open(asked: CallRequest) -> Call:
-    """Make the call durable before it leaves. Raises UnknownConversation, having written nothing; any other error, likewise."""
+def open(request: CallRequest) -> Call:
+    """Make a call durable before it leaves.
+
+    Raises UnknownConversation, having written nothing; so does any other error.
+    """
     try:
-        return _open(asked)
+        return _open(request)
     except IntegrityError:
-        if not asked.session_key:
+        if not request.session_key:
             raise
-        return _open(asked)  # somebody made this session's conversation meanwhile: it is found now
+        return _open(request)  # another call began this session's conversation: now it is there
 
 
-def _open(asked: CallRequest) -> Call:
-    opened = asked.at or datetime.now(UTC)
-    key = read_thread_key(asked.owner, asked.end_user)
-    preamble, turns = threads.split(asked.messages)
-    path = threads.path_hashes(key, threads.TURNS, turns)
-    retry_of, retried_in = retried(asked, opened) if asked.retried else (None, None)
-    place = locate(asked, key, turns, path, asked.root or retried_in)
-    fresh = place is None and bool(asked.messages)
-    if place is None:
-        conversation = make_id(opened) if fresh else None
-        place = Place(
-            conversation,
-            threads.message_ids(key, conversation, threads.TURNS, turns) if conversation else [],
-        )
+def _open(request: CallRequest) -> Call:
+    opened = request.opened or datetime.now(UTC)
+    place = locate(request, opened)
+    rows = build_rows(request.messages, place)
     call = Call(
-        make_id(opened), place.conversation, asked.owner, asked.model, asked.kind, opened, key
+        make_id(opened),
+        place.conversation,
+        request.owner,
+        request.model,
+        request.kind,
+        opened,
+        place.key,
     )
+    if rows.head:
+        call.head, call.head_hash = rows.head.id, rows.head.path_hash
+        call.head_depth = rows.head.depth
+    _insert(request, call, place, rows)
+    return call
 
-    blobs: list[attachments.Blob] = []
-    rows: list[threads.MessageRow] = []
-    preamble_id = None
-    if turns and place.conversation:
-        rows = build_rows(turns, place.ids, path, place.known, place.relayed, blobs)
-        call.head, call.head_hash, call.head_depth = place.ids[-1], path[-1], len(turns) - 1
-    if preamble and place.conversation:
-        ids = threads.message_ids(key, place.conversation, threads.PREAMBLE, preamble)
-        preamble_id = ids[-1]
-        if place.preamble != preamble_id:
-            rows += build_rows(
-                preamble, ids, threads.path_hashes(key, threads.PREAMBLE, preamble), 0, {}, blobs
-            )
-    in_rows = asked.kind == Snapshot.Kind.CHAT and bool(rows or place.known)
-    rest = {k: v for k, v in asked.body.items() if k != "messages"} if in_rows else asked.body
-    params = orjson.dumps(attachments.lighten(rest, blobs)).decode()
-    classic = (
-        None
-        if asked.classic is None
-        else orjson.dumps(attachments.lighten(asked.classic, blobs)).decode()
-    )
-    attachments.store(blobs)
+
+def _insert(request: CallRequest, call: Call, place: Place, rows: Rows) -> None:
+    params = rows.encode(_drop_messages(request, place, rows))
+    classic = None if request.classic is None else rows.encode(request.classic)
     salt = secrets.token_bytes(16)
     values = {
         "id": call.id,
         "conversation": place.conversation,
-        "fresh": fresh,
-        "owner": asked.owner,
-        "session_key": asked.session_key,
-        "title": clean(asked.title or make_title(asked.messages)),
-        "key": asked.key,
-        "end_user": clean(asked.end_user),
-        "use_case": clean(asked.use_case),
-        "kind": asked.kind,
-        "process": processes.PROCESS,
-        "retry_of": retry_of,
-        "model": clean(asked.model),
-        "upstream": asked.upstream,
+        "fresh": place.is_new,
+        "owner": request.owner,
+        "session_key": request.session_key,
+        "title": clean(request.title or make_title(request.messages)),
+        "key": request.key,
+        "end_user": clean(request.end_user),
+        "use_case": clean(request.use_case),
+        "kind": request.kind,
+        "process": processes.CURRENT.id,
+        "retry_of": place.retry_of,
+        "model": clean(request.model),
+        "upstream": request.upstream,
         "params": params,
-        "preamble": preamble_id,
+        "preamble": rows.preamble,
         "head": call.head,
         "salt": salt,
-        "commitment": sha256(salt + asked.sent).digest(),
-        "address": asked.address,
-        "user_agent": clean(asked.user_agent),
-        "opened": opened,
-        "classic_id": asked.classic_id,
+        "commitment": sha256(salt + request.sent).digest(),
+        "address": request.address,
+        "user_agent": clean(request.user_agent),
+        "opened": call.opened,
+        "classic_id": request.classic_id,
         "classic": classic,
-        "classic_root": asked.classic_root,
-        "about": asked.about,
+        "classic_root": request.classic_root,
+        "about": request.about,
     }
-    execute(OPEN, values | _brought(rows, blobs))
-    return call
+    attachments.store(rows.files)
+    execute(OPEN, values | rows.bind())
+
+
+def _drop_messages(request: CallRequest, place: Place, rows: Rows) -> Json:
+    """Return the body without the messages that its rows hold."""
+    if request.kind != Snapshot.Kind.CHAT or not (rows.messages or place.known):
+        return request.body
+    return {name: value for name, value in request.body.items() if name != "messages"}
 
 
 def close(call: Call, outcome: Outcome) -> bool:
-    """Say how the call ended. False, and nothing changes, if that was said before."""
-    blobs: list[attachments.Blob] = []
-    rows: list[threads.MessageRow] = []
-    extras: list[Json] = []  # what a reply carried besides the message that its row is
-    if call.conversation:
-        for reply in outcome.replies:
-            message = threads.fold_reply(reply)
-            [id] = threads.message_ids(
-                call.key, call.conversation, call.head or threads.TURNS, [message]
-            )
-            path_hash = threads.next_hash(call.key, call.head_hash, message)
-            role, text, raw = threads.take_apart(attachments.lighten(message, blobs))
-            rows.append(
-                threads.MessageRow(
-                    id,
-                    call.head,
-                    call.head_depth + 1,
-                    role,
-                    text,
-                    raw,
-                    Message.Origin.RELAYED,
-                    None,
-                    path_hash,
-                )
-            )
-            extras.append({k: v for k, v in reply.items() if k not in message} | {MESSAGE: str(id)})
+    """Record how a call ended. False, and nothing changes, if that was recorded before."""
+    rows = build_reply_rows(outcome.replies, call)
     response = outcome.response
-    if response and rows:
-        choices = [
-            choice | {"message": extra}
-            for choice, extra in zip(response.get("choices") or [], extras, strict=False)
-        ]
-        response = response | {"choices": choices} if choices else response
-    response_text = (
-        orjson.dumps(attachments.lighten(response, blobs)).decode() if response is not None else ""
-    )
-    attachments.store(blobs)
-    values = {
+    if response and rows.messages:
+        response = refer_to_rows(response, outcome.replies, rows)
+    values: dict[str, Any] = {
         "id": call.id,
         "conversation": call.conversation,
         "owner": call.owner,
         "model": clean(call.model),
         "day": call.opened.date(),
         "status": outcome.status,
-        "reply": rows[0].id if rows else None,
-        "response": response_text,
-        "turn": bool(rows),
+        "reply": rows.messages[0].id if rows.messages else None,
+        "response": "" if response is None else rows.encode(response),
+        "turn": bool(rows.messages),
         "failure": outcome.status != Snapshot.Status.OK,
         "served_model": clean(outcome.served_model),
         "finish_reason": clean(outcome.finish_reason),
@@ -172,66 +147,63 @@ def close(call: Call, outcome: Outcome) -> bool:
         "first_byte": outcome.first_byte,
         "closed": outcome.closed or datetime.now(UTC),
     }
-    return execute(CLOSE, values | _brought(rows, blobs)).rowcount == 1
+    attachments.store(rows.files)
+    return execute(CLOSE, values | rows.bind()).rowcount == 1
 
 
-def refuse(asked: CallRequest, code: str, error: str) -> UUID:
-    """A call that did not pass: one closed snapshot of the caller's, in no conversation, with all that was asked. Its id."""
-    asked = replace(asked, messages=[], root=None, session_key=None, retried=False)
+def refuse(request: CallRequest, code: str, error: str) -> UUID:
+    """Record a call that did not pass, and return its id.
+
+    It is one closed snapshot of the caller's, in no conversation, with the whole request in it.
+    """
+    request = replace(request, messages=[], root=None, session_key=None, is_retry=False)
     with transaction.atomic():
-        call = open(asked)
+        call = open(request)
         close(call, Outcome(status=Snapshot.Status.REFUSED, error_code=code, error=error))
     return call.id
 
 
-def clean(text: str, longest: int = 500) -> str:
-    """What PostgreSQL's text can hold, and a log line may show: no NUL, no control characters, no half of a pair."""
-    return "".join(
-        c if c >= " " or c == "\n" else "\ufffd"
-        for c in text[:longest].encode(errors="replace").decode()
-    )
-
-
-def _brought(rows: list[threads.MessageRow], blobs: list[attachments.Blob]) -> dict[str, str]:
-    """Messages and files, each as one parameter: an array a column takes twice the CPU to bind."""
-    messages = [row._asdict() | {"path_hash": row.path_hash.hex()} for row in rows]
-    files = [
-        {"sha256": b.sha256.hex(), "size": len(b.data), "media_type": clean(b.media_type, 100)}
-        for b in {b.sha256: b for b in blobs}.values()
-    ]
-    return {"messages": orjson.dumps(messages).decode(), "files": orjson.dumps(files).decode()}
-
-
 MESSAGES = """
         INSERT INTO conversations_message
-            (conversation_id, snapshot_id, id, parent_id, depth, role, text, raw, origin, echo_of_id, path_hash)
-        SELECT %(conversation)s::uuid, %(id)s::uuid, m.id, m.parent, m.depth, m.role, m.text, m.raw, m.origin, m.echo_of, decode(m.path_hash, 'hex')
+            (conversation_id, snapshot_id, id, parent_id, depth, role, text, raw, origin,
+            echo_of_id, path_hash)
+        SELECT %(conversation)s::uuid, %(id)s::uuid, m.id, m.parent, m.depth, m.role, m.text, m.raw,
+            m.origin, m.echo_of, decode(m.path_hash, 'hex')
         FROM json_to_recordset(%(messages)s::json)
-            AS m (id uuid, parent uuid, depth int, role text, text text, raw text, origin text, echo_of uuid, path_hash text)"""
+            AS m (id uuid, parent uuid, depth int, role text, text text, raw text, origin text,
+                echo_of uuid, path_hash text)"""
 FILES = """
         INSERT INTO conversations_attachment (conversation_id, sha256, size, media_type)
         SELECT %(conversation)s::uuid, decode(f.sha256, 'hex'), f.size, f.media_type
-        FROM json_to_recordset(%(files)s::json) AS f (sha256 text, size bigint, media_type text)"""
+        FROM json_to_recordset(%(files)s::json)
+            AS f (sha256 text, size bigint, media_type text)"""
 OPEN = f"""
     WITH conversation AS (
-        INSERT INTO conversations_conversation (id, owner_id, session_key, classic_root, title, started, last)
-        SELECT %(conversation)s::uuid, %(owner)s, %(session_key)s::text, %(classic_root)s::text, %(title)s, %(opened)s, %(opened)s WHERE %(fresh)s
+        INSERT INTO conversations_conversation
+            (id, owner_id, session_key, classic_root, title, started, last)
+        SELECT %(conversation)s::uuid, %(owner)s, %(session_key)s::text, %(classic_root)s::text,
+            %(title)s, %(opened)s, %(opened)s
+        WHERE %(fresh)s
     ), messages AS ({MESSAGES}
         ON CONFLICT (id) DO NOTHING
     ), files AS ({FILES}
         ON CONFLICT DO NOTHING
     )
-    INSERT INTO conversations_snapshot (id, conversation_id, owner_id, key, end_user, use_case, kind, status, process, retry_of_id, model,
-        upstream, params, preamble_id, head_id, salt, commitment, address, user_agent, opened, classic_id, classic, about_id)
-    VALUES (%(id)s, %(conversation)s, %(owner)s, %(key)s, %(end_user)s, %(use_case)s, %(kind)s, 'pending', %(process)s, %(retry_of)s, %(model)s,
-        %(upstream)s, %(params)s, %(preamble)s, %(head)s, %(salt)s, %(commitment)s, %(address)s::inet, %(user_agent)s, %(opened)s,
+    INSERT INTO conversations_snapshot
+        (id, conversation_id, owner_id, key, end_user, use_case, kind, status, process, retry_of_id,
+        model, upstream, params, preamble_id, head_id, salt, commitment, address, user_agent,
+        opened, classic_id, classic, about_id)
+    VALUES (%(id)s, %(conversation)s, %(owner)s, %(key)s, %(end_user)s, %(use_case)s, %(kind)s,
+        'pending', %(process)s, %(retry_of)s, %(model)s, %(upstream)s, %(params)s, %(preamble)s,
+        %(head)s, %(salt)s, %(commitment)s, %(address)s::inet, %(user_agent)s, %(opened)s,
         %(classic_id)s, %(classic)s, %(about)s::uuid)"""
 CLOSE = f"""
     WITH pending AS (
         SELECT id FROM conversations_snapshot WHERE id = %(id)s AND status = 'pending' FOR UPDATE
     ), conversation AS (
         UPDATE conversations_conversation c
-        SET last = greatest(last, %(closed)s), turns = turns + %(turn)s::int, cost = cost + coalesce(%(cost)s, 0),
+        SET last = greatest(last, %(closed)s), turns = turns + %(turn)s::int,
+            cost = cost + coalesce(%(cost)s, 0),
             prompt_tokens = prompt_tokens + coalesce(%(prompt_tokens)s::int, 0),
             completion_tokens = completion_tokens + coalesce(%(completion_tokens)s::int, 0)
         FROM pending WHERE c.id = %(conversation)s
@@ -240,11 +212,15 @@ CLOSE = f"""
     ), files AS ({FILES}, pending
         ON CONFLICT DO NOTHING
     ), usage AS (
-        INSERT INTO conversations_usage AS u (day, owner_id, model, calls, failures, prompt_tokens, completion_tokens, cost)
-        SELECT %(day)s, %(owner)s, %(model)s, 1, %(failure)s::int, coalesce(%(prompt_tokens)s::int, 0),
-            coalesce(%(completion_tokens)s::int, 0), coalesce(%(cost)s, 0) FROM pending
+        INSERT INTO conversations_usage AS u
+            (day, owner_id, model, calls, failures, prompt_tokens, completion_tokens, cost)
+        SELECT %(day)s, %(owner)s, %(model)s, 1, %(failure)s::int,
+            coalesce(%(prompt_tokens)s::int, 0), coalesce(%(completion_tokens)s::int, 0),
+            coalesce(%(cost)s, 0)
+        FROM pending
         ON CONFLICT (day, owner_id, model) DO UPDATE
-        SET calls = u.calls + 1, failures = u.failures + excluded.failures, cost = u.cost + excluded.cost,
+        SET calls = u.calls + 1, failures = u.failures + excluded.failures,
+            cost = u.cost + excluded.cost,
             prompt_tokens = u.prompt_tokens + excluded.prompt_tokens,
             completion_tokens = u.completion_tokens + excluded.completion_tokens
     ), partial AS (
@@ -253,9 +229,12 @@ CLOSE = f"""
         INSERT INTO conversations_unsealed (subject, closed) SELECT id, %(closed)s FROM pending
     )
     UPDATE conversations_snapshot s
-    SET status = %(status)s, reply_id = %(reply)s, response = %(response)s, served_model = %(served_model)s,
-        finish_reason = %(finish_reason)s, upstream_id = %(upstream_id)s, upstream_request_id = %(upstream_request_id)s,
-        prompt_tokens = %(prompt_tokens)s, completion_tokens = %(completion_tokens)s, estimated = %(estimated)s, cost = %(cost)s,
+    SET status = %(status)s, reply_id = %(reply)s, response = %(response)s,
+        served_model = %(served_model)s, finish_reason = %(finish_reason)s,
+        upstream_id = %(upstream_id)s, upstream_request_id = %(upstream_request_id)s,
+        prompt_tokens = %(prompt_tokens)s, completion_tokens = %(completion_tokens)s,
+        estimated = %(estimated)s, cost = %(cost)s,
         upstream = coalesce(nullif(%(upstream)s, ''), s.upstream), attempts = %(attempts)s,
-        error_code = %(error_code)s, error = %(error)s, first_byte = %(first_byte)s, closed = %(closed)s
+        error_code = %(error_code)s, error = %(error)s, first_byte = %(first_byte)s,
+        closed = %(closed)s
     FROM pending WHERE s.id = pending.id"""

@@ -57,7 +57,7 @@ def _text_of(answer: Any) -> str:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return ""
     message = choices[0].get("message")
-    return threads.plain_text(message) if isinstance(message, dict) else ""
+    return threads.extract_text(message) if isinstance(message, dict) else ""
 
 
 def _unfenced(text: str) -> str:

@@ -219,7 +219,7 @@ def _as_query(text: str) -> str:
 
 def _stretches(message: Message) -> list[str]:
     whole = threads.put_together(message.role, message.text, message.raw)
-    text = threads.searchable_text(whole).translate({0: " ", 1: " ", 2: " "})
+    text = threads.extract_searchable_text(whole).translate({0: " ", 1: " ", 2: " "})
     return [text[at : at + STRETCH] for at in range(0, len(text), STRETCH)]
 
 

@@ -110,7 +110,7 @@ def made(owner: User, count: int, **how) -> list[UUID]:
     """So many calls of one message each, a minute apart, the last one now. Oldest first."""
     now = datetime.now(UTC)
     return [
-        ask(owner, [user(f"question {i}")], at=now - timedelta(minutes=count - i), **how).id
+        ask(owner, [user(f"question {i}")], opened=now - timedelta(minutes=count - i), **how).id
         for i in range(count)
     ]
 
@@ -337,7 +337,7 @@ def varied(alice) -> dict[str, UUID]:
                 body={"model": model, "messages": messages},
                 messages=messages,
                 sent=b"{}",
-                at=at,
+                opened=at,
                 **how,
             )
         )
@@ -410,7 +410,7 @@ def test_filters_of_both_lists(desk, varied, query, expected, words):
 
 
 def test_a_conversation_of_long_ago_is_found_by_its_call_of_today(desk, alice):
-    started = turn(alice, [user("hi")], "hello", at=datetime.now(UTC) - timedelta(days=90))
+    started = turn(alice, [user("hi")], "hello", opened=datetime.now(UTC) - timedelta(days=90))
     assert ids(desk.get(CONVERSATIONS)) == []
     turn(alice, [user("hi"), assistant("hello"), user("again")], "yes?")
     assert ids(desk.get(CONVERSATIONS)) == [started.conversation_id]
@@ -527,7 +527,7 @@ def test_a_search_says_what_is_not_searchable_yet(desk, alice):
 
 def test_days_are_the_readers_own(rita, alice):
     late = datetime(2026, 3, 10, 23, 30, tzinfo=UTC)
-    call = turn(alice, [user("hi")], "hello", at=late)
+    call = turn(alice, [user("hi")], "hello", opened=late)
     client = signed_in(rita)
     assert ids(client.get(CALLS, {"since": "2026-03-10", "until": "2026-03-10"})) == [call.id]
     User.objects.filter(pk=rita.pk).update(time_zone="Europe/Berlin")

@@ -373,7 +373,7 @@ def test_files_are_named_not_copied(desk, alice):
 
 def test_the_filter_is_carried(desk, alice):
     now = datetime.now(UTC)
-    old = turn(alice, [user("needle in spring")], "ok", at=now - timedelta(days=40))
+    old = turn(alice, [user("needle in spring")], "ok", opened=now - timedelta(days=40))
     recent = turn(alice, [user("needle today")], "ok")
     hay = turn(person("bob"), [user("hay")], "ok", key="gw-12345678")
     index.index_messages([old.id, recent.id, hay.id])

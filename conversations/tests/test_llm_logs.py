@@ -467,7 +467,7 @@ def test_the_panels_figures_are_those_computed_by_hand():
             messages=body["messages"],
             session_key=conversation,
             title=conversation,
-            at=at,
+            opened=at,
         )
         record.close(
             record.open(asked),

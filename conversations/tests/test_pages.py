@@ -172,7 +172,7 @@ def test_an_estimate_is_called_one(alice, hers):
 def test_times_are_in_the_viewers_zone(alice, hers):
     alice.time_zone = "Asia/Tokyo"
     alice.save()
-    call = ask(alice, [user("q")], at=datetime(2026, 3, 1, 20, 15, tzinfo=UTC))
+    call = ask(alice, [user("q")], opened=datetime(2026, 3, 1, 20, 15, tzinfo=UTC))
     close(
         call, status="ok", replies=[assistant("a")], closed=datetime(2026, 3, 1, 20, 16, tzinfo=UTC)
     )
@@ -788,7 +788,7 @@ def test_older_pages_show_each_conversation_once(alice, hers, apart):
     began = datetime(2026, 5, 1, tzinfo=UTC)
     made = []
     for i in range(60):
-        call = ask(alice, [user(f"pony {i}")], at=began + i * apart)
+        call = ask(alice, [user(f"pony {i}")], opened=began + i * apart)
         made.append(close(call, status="ok", replies=[assistant("a")], closed=began + i * apart))
     indexed(*made)
     pages = everywhere(hers, "/history/")
@@ -831,7 +831,7 @@ def calls(alice) -> list[Snapshot]:
                 body={},
                 messages=[user(f"heron {day}")],
                 use_case=use_case,
-                at=at,
+                opened=at,
                 title=f"day {day}",
             )
         )
@@ -883,7 +883,7 @@ def test_one_call_has_to_fit_the_whole_filter(alice, hers, calls):
             body={},
             messages=[user("x")],
             root=calls[0].conversation_id,
-            at=at,
+            opened=at,
         )
     )
     close(call, status="ok", replies=[assistant("a")], closed=at)
@@ -933,7 +933,7 @@ def test_a_wrong_filter_is_named_and_nothing_is_listed(hers, calls, query, error
 def test_the_filter_goes_along_to_older_pages(alice, hers, words):
     at = datetime(2026, 5, 1, tzinfo=UTC)
     made = [
-        turn(alice, [user(f"pony {i}")], "a", use_case="Riding" if i % 2 else "", at=at)
+        turn(alice, [user(f"pony {i}")], "a", use_case="Riding" if i % 2 else "", opened=at)
         for i in range(70)
     ]
     indexed(*made)

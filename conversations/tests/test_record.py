@@ -344,7 +344,7 @@ def process(monkeypatch):
     import uuid
 
     id = uuid.uuid4()
-    monkeypatch.setattr(processes, "PROCESS", id)
+    monkeypatch.setattr(processes.CURRENT, "id", id)
     return Process.objects.create(
         id=id, host="elsewhere", pid=1, started=timezone.now(), seen=timezone.now()
     )

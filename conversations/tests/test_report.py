@@ -32,7 +32,7 @@ def client_of(name: str, *groups: str) -> Client:
 def spend(
     owner: User, day: date, words: str, prompt: int, completion: int, cost: str, status: str = "ok"
 ) -> None:
-    call = ask(owner, [user(words)], at=datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
+    call = ask(owner, [user(words)], opened=datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
     ended = Outcome(
         status=status,
         prompt_tokens=prompt,
@@ -198,7 +198,7 @@ def assess(
             model="m",
             body={"model": "m"},
             about=conversation.id,
-            at=at,
+            opened=at,
         )
     )
     record.close(

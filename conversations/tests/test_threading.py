@@ -189,17 +189,20 @@ def test_a_shared_key_threads_for_each_end_user_apart():
     history = [user("hi"), assistant("Hello!"), user("more")]
     assert turn(robot, history, "More.", end_user="ann").conversation_id == ann.conversation_id
     assert turn(robot, history, "More.", end_user="ben").conversation_id != ann.conversation_id
-    assert turn(robot, history, "More.", by_content=False).conversation_id != ann.conversation_id
+    assert (
+        turn(robot, history, "More.", threads_by_content=False).conversation_id
+        != ann.conversation_id
+    )
 
 
 def test_a_retry_is_linked_and_stays_in_its_conversation():
     alice = person()
     call = ask(alice, [user("hi")])
     answer(call, None, status="failed")
-    retry = turn(alice, [user("hi")], "Hello!", retried=True)
+    retry = turn(alice, [user("hi")], "Hello!", is_retry=True)
     assert (retry.retry_of_id, retry.conversation_id) == (call.id, call.conversation)
-    assert turn(alice, [user("hi!")], "Hello!", retried=True).retry_of_id is None
-    assert turn(person("bob"), [user("hi")], "Hello!", retried=True).retry_of_id is None
+    assert turn(alice, [user("hi!")], "Hello!", is_retry=True).retry_of_id is None
+    assert turn(person("bob"), [user("hi")], "Hello!", is_retry=True).retry_of_id is None
 
 
 def test_a_system_prompt_that_changes_neither_splits_nor_repeats():
@@ -264,3 +267,37 @@ def test_taken_apart_and_put_together():
         assistant("x", n=1),
     ):
         assert threads.put_together(*threads.take_apart(message)) == message
+
+
+def test_the_names_of_stored_messages_never_change():
+    """Literal names of rows that exist: with another path hash no history is recognised again."""
+    key, conversation = bytes(range(32)), uuid.UUID("0199a000-0000-7000-8000-000000000001")
+    function = {"name": "f", "arguments": '{"a":  1}'}
+    turns = [
+        user([{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]),
+        assistant(
+            " Hello! ",
+            reasoning="x",
+            refusal=None,
+            tool_calls=[{"index": 0, "id": "c1", "type": "function", "function": function}],
+        ),
+        {"role": "tool", "tool_call_id": "c1", "content": "ü"},
+    ]
+    preamble = [{"role": "developer", "content": "Be brief."}]
+    assert [name.hex() for name in threads.hash_path(key, threads.TURNS, turns)] == [
+        "ba25dd66f5b447364df6e362b3360a12d63115eb8ed0a3b22a7b465d2b3cddd0",
+        "4f917474c7ccbe647972f4d56739551a52f02ba05f68d77e0d4221a2337e08d7",
+        "6e6489d6da56691ed800aab976139731d41ce957f4b57e94f6ca1ae21a3cf7d5",
+    ]
+    assert [str(name) for name in threads.make_message_ids(key, conversation, b"turns", turns)] == [
+        "0199a000-0000-abe0-3175-544e7e621618",
+        "0199a000-0000-cf99-60ce-67fa3c7bc37d",
+        "0199a000-0000-840d-7cf7-d820e92c5896",
+    ]
+    [path_hash] = threads.hash_path(key, threads.PREAMBLE, preamble)
+    assert path_hash.hex() == "21932e686f4c7cb7c19b5ef726d8ff96dc006e57dc81f8efa8892413e4399936"
+    [root] = threads.make_message_ids(key, conversation, threads.PREAMBLE, preamble)
+    assert str(root) == "0199a000-0000-e06c-b018-6d5a6fe1d494"
+    parent = uuid.UUID("0199a000-0000-7000-8000-0000000000aa")
+    [below] = threads.make_message_ids(key, conversation, parent, turns[1:2])
+    assert str(below) == "0199a000-0000-ee9c-5687-76d257f04012"

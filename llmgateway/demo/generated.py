@@ -30,8 +30,9 @@ from conversations.models import (
     Usage,
     User,
 )
-from conversations.record import calls, rebuild, threads
+from conversations.record import calls, threads
 from conversations.record.calls import estimate_tokens
+from conversations.record.rows import MESSAGE
 from conversations.shape import Json
 from proxy import prices
 from proxy.faults import Code
@@ -271,7 +272,7 @@ class Talk:
             reply = self._message(id, {"role": "assistant", "content": self.say(6)}, head)
             choice = {
                 "index": 0,
-                "message": {rebuild.MESSAGE: str(reply["id"])},
+                "message": {MESSAGE: str(reply["id"])},
                 "finish_reason": "stop" if complete else None,
             }
             response = orjson.dumps(
@@ -362,11 +363,13 @@ class Talk:
     def _message(
         self, snapshot: UUID, message: Json, parent: Row | None, root: bytes = threads.TURNS
     ) -> Row:
-        [id] = threads.message_ids(self.key, self.id, parent["id"] if parent else root, [message])
+        [id] = threads.make_message_ids(
+            self.key, self.id, parent["id"] if parent else root, [message]
+        )
         path_hash = (
-            threads.next_hash(self.key, parent["path_hash"], message)
+            threads.hash_next(self.key, parent["path_hash"], message)
             if parent
-            else threads.path_hashes(self.key, root, [message])[0]
+            else threads.hash_path(self.key, root, [message])[0]
         )
         row = {
             "id": id,

@@ -60,7 +60,7 @@ def assess(now: datetime) -> None:
         ) + timedelta(seconds=7 * number)
         if number % 3 or at > now:
             continue
-        asked = metadata.build_request(conversation, at=at, upstream=settings.LLM_LABEL)
+        asked = metadata.build_request(conversation, opened=at, upstream=settings.LLM_LABEL)
         asked.sent = orjson.dumps(asked.body)
         reply = {"role": "assistant", "content": answers.answer(asked.body["messages"])}
         answer = completed(
@@ -68,7 +68,7 @@ def assess(now: datetime) -> None:
         )
         answer["usage"] = chat.make_usage(
             *(
-                sum(count_tokens(threads.searchable_text(each)) for each in said)
+                sum(count_tokens(threads.extract_searchable_text(each)) for each in said)
                 for said in (asked.body["messages"], [reply])
             )
         )
@@ -176,12 +176,12 @@ class Sample:
             sent=orjson.dumps(body),
             upstream=settings.LLM_LABEL,
             root=None if self.key else self.root,
-            by_content=bool(self.key),
+            threads_by_content=bool(self.key),
             title=entry.get("title", ""),
             key=self.key,
             address=self.address,
             user_agent=PROGRAM if self.key else BROWSER,
-            at=turn["opened"],
+            opened=turn["opened"],
         )
 
     def answer(
@@ -191,7 +191,7 @@ class Sample:
         complete, created = status == Snapshot.Status.OK, int(turn["opened"].timestamp())
         served = self.entry.get("served") or CHAT.get(asked.model, asked.model)
         prompt = sum(
-            4 + count_tokens(threads.searchable_text(message)) for message in asked.messages
+            4 + count_tokens(threads.extract_searchable_text(message)) for message in asked.messages
         )
         if asked.kind == Snapshot.Kind.IMAGE and complete:
             answer = {
@@ -220,7 +220,7 @@ class Sample:
         )
         if complete:
             answer["usage"] = chat.make_usage(
-                *turn.get("tokens", (3 + prompt, count_tokens(threads.searchable_text(reply))))
+                *turn.get("tokens", (3 + prompt, count_tokens(threads.extract_searchable_text(reply))))
             )
         return answer, None
 

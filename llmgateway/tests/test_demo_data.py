@@ -348,7 +348,7 @@ class Samples(Loaded):
     def test_answers_are_of_natural_length(self):
         lengths = [
             len(
-                threads.searchable_text(
+                threads.extract_searchable_text(
                     json.loads(message.raw) if message.text is None else {"content": message.text}
                 ).split()
             )

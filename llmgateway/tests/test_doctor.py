@@ -38,7 +38,7 @@ def wire():
 def gateway(db, settings, tmp_path, wire, monkeypatch):
     """In order: every test takes one thing away."""
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "pool", None)
-    monkeypatch.setattr(processes, "PROCESS", None)
+    monkeypatch.setattr(processes.CURRENT, "id", None)
     settings.LLM_ENDPOINT, settings.LLM_API_AUTHORIZATION = f"{wire.url}{CHAT}", f"Bearer {SECRET}"
     settings.VAR_DIR, settings.MEDIA_ROOT = tmp_path, str(tmp_path / "attachments")
     settings.SECRET_KEY = "of fifty different characters, which is what Django wants of one"

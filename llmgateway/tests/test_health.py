@@ -16,7 +16,7 @@ def fresh(db, monkeypatch):
     """A process that was never asked."""
     monkeypatch.setattr(health, "_at", float("-inf"))
     monkeypatch.setattr(health, "_migrated", False)
-    monkeypatch.setattr(processes, "PROCESS", None)
+    monkeypatch.setattr(processes.CURRENT, "id", None)
 
 
 def said(client):

@@ -40,12 +40,12 @@ class Chat(ChatCompletions):
             call_request.title = read_text(call_request.body.pop("convo_title"), "convo_title")
 
     def set_conversation(self, request: Request, call_request: CallRequest) -> None:
-        call_request.by_content = False  # without a root id it is a new conversation
+        call_request.threads_by_content = False  # without a root id it is a new conversation
         if self.root in (None, "", "string"):  # the last: what the old page sends first
             return
         conversation = None
         if isinstance(self.root, str):
-            conversation = Conversation.objects.of(call_request.owner).named(self.root)
+            conversation = Conversation.objects.owned_by(call_request.owner).find_by_name(self.root)
         if conversation is None:
             raise faults.conversation_not_found()
         call_request.root = conversation.id

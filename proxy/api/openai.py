@@ -59,7 +59,7 @@ class CallView(APIView):
             self.set_conversation(request, call_request)
             set_end_user(caller, call_request)
             retries = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0")
-            call_request.retried = retries not in ("", "0")
+            call_request.is_retry = retries not in ("", "0")
             self.way = routing.find_way(
                 call_request.model, self.endpoint, caller.owner, self.form or call_request.body
             )
@@ -322,4 +322,4 @@ def set_end_user(caller: Caller, call_request: CallRequest) -> None:
         return
     end_user = call_request.body.get("user") or call_request.body.get("safety_identifier") or ""
     call_request.end_user = end_user[:200] if isinstance(end_user, str) else ""
-    call_request.by_content = bool(call_request.end_user)
+    call_request.threads_by_content = bool(call_request.end_user)

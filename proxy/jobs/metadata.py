@@ -64,7 +64,7 @@ def read_turns(call: Snapshot) -> list[dict[str, str]]:
     """
     path = rebuild.read_path(call.reply_id or call.head_id)
     turns = [
-        {"role": message["role"], "text": threads.plain_text(message).strip()[:EACH]}
+        {"role": message["role"], "text": threads.extract_text(message).strip()[:EACH]}
         for message in path
         if message.get("role") in ("user", "assistant")
     ]

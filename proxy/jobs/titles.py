@@ -88,7 +88,7 @@ def read(answer: Json) -> str:
     """Read the title in a model's answer: its first line, undecorated, cut at LONGEST."""
     choices = answer.get("choices")
     message = choices[0].get("message") if choices and isinstance(choices[0], dict) else None
-    lines = threads.plain_text(message).splitlines() if isinstance(message, dict) else []
+    lines = threads.extract_text(message).splitlines() if isinstance(message, dict) else []
     title = next(filter(None, map(_undecorate, lines)), "")
     if len(title) <= LONGEST:
         return title
@@ -108,7 +108,7 @@ def read_questions(conversation: Conversation) -> str:
         "snapshot", "depth"
     )
     texts = (
-        threads.plain_text(threads.put_together("user", text, raw)).strip()
+        threads.extract_text(threads.put_together("user", text, raw)).strip()
         for text, raw in rows.values_list("text", "raw")[:MESSAGES]
     )
     return "\n\n".join(text[:EACH] for text in texts if text)

@@ -61,7 +61,7 @@ def ask(
         body=body,
         messages=question.messages,
         root=question.root,
-        by_content=False,
+        threads_by_content=False,
         use_case=question.use_case,
         address=request.client_address,
         user_agent=request.META.get("HTTP_USER_AGENT", ""),

@@ -135,7 +135,7 @@ def edit(request: PageRequest, root: UUID, message: UUID) -> HttpResponseBase:
             fault = refusal
     if form is None:
         initial = AskForm.initial_of(call.model, call.params)
-        initial["message"] = threads.plain_text(content)
+        initial["message"] = threads.extract_text(content)
         form = AskForm(models=_list_models(request.user.id), initial=initial)
     form.follow(call)
     context = {"conversation": row, "form": form, "message": message, "fault": fault}

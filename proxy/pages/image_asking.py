@@ -56,7 +56,7 @@ def ask(
         model=model,
         body=body,
         messages=[{"role": "user", "content": prompt}],
-        by_content=False,
+        threads_by_content=False,
         address=request.client_address,
         user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )

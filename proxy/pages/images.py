@@ -209,7 +209,7 @@ def _read_image_calls(calls: list[Snapshot]) -> list[ImageCall]:
 
 
 def _image_call(call: Snapshot, files: Files) -> ImageCall:
-    prompt = threads.plain_text(_message(call.head)).strip()
+    prompt = threads.extract_text(_message(call.head)).strip()
     params = orjson.loads(call.params)
     pieces = split_message(_message(call.reply), files, as_markdown=False) if call.reply else []
     for piece in pieces:

@@ -233,7 +233,7 @@ class FollowedAnswer:
                 growth.feed(read_growth(self.call.id, len(so_far)))
             elif self.call.reply and self.call.reply.role == "assistant":
                 reply = self.call.reply
-                text = threads.plain_text(threads.put_together(reply.role, reply.text, reply.raw))
+                text = threads.extract_text(threads.put_together(reply.role, reply.text, reply.raw))
                 if text.startswith(so_far):  # if not, the page at the end shows the answer
                     growth.feed(text[len(so_far) :])
             return pending

@@ -120,7 +120,7 @@ def test_departments_hold(rita, bearer):
 
 def test_the_filter(bearer):
     now = datetime.now(UTC)
-    old = turn(person("alice"), [user("old")], "ok", at=now - timedelta(days=40), model="a")
+    old = turn(person("alice"), [user("old")], "ok", opened=now - timedelta(days=40), model="a")
     new = turn(person("alicia"), [user("new")], "ok", model="b")
     failed = ask(person("alice"), [user("failed")], model="a")
     record.close(failed, Outcome(status="failed"))

@@ -311,8 +311,8 @@ def test_a_failed_try_is_said(upstream, hers):
 
 def test_a_sample_is_drawn_recorded_capped_and_never_twice_without_new_turns(upstream, settings):
     settings.METADATA_SAMPLE, settings.METADATA_SAMPLE_MOST = 100, 3
-    calls = [turn(person(f"p{n}"), [user(f"Question {n}")], "a", at=DAY) for n in range(4)]
-    turn(person("p9"), [user("The day before")], "a", at=DAY - timedelta(days=1))
+    calls = [turn(person(f"p{n}"), [user(f"Question {n}")], "a", opened=DAY) for n in range(4)]
+    turn(person("p9"), [user("The day before")], "a", opened=DAY - timedelta(days=1))
     tasks.draw(timestamp=NIGHT)
     drawn = set(
         AuditEvent.objects.filter(actor_name="nightly sample").values_list(
@@ -344,7 +344,7 @@ def test_a_sample_is_drawn_recorded_capped_and_never_twice_without_new_turns(ups
 
 def test_no_percent_draws_nothing_and_half_draws_about_half(upstream, settings):
     for n in range(40):
-        turn(person(f"p{n % 5}"), [user(f"Question {n}")], "a", at=DAY)
+        turn(person(f"p{n % 5}"), [user(f"Question {n}")], "a", opened=DAY)
     tasks.draw(timestamp=NIGHT)
     assert not AuditEvent.objects.exists()
     settings.METADATA_SAMPLE = 50
