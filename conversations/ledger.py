@@ -1,12 +1,17 @@
-"""The arithmetic of the chain, and the program that checks an exported part of it: python ledger.py RANGE.jsonl [CHECKPOINTS.jsonl KEY …]
+"""The arithmetic of the chain, and the program that checks an exported range of it.
 
-The standard library alone, so that whoever receives an export needs nothing of the gateway's. A line of a range:
+    python ledger.py RANGE.jsonl [CHECKPOINTS.jsonl KEY …]
 
-    {"number": 12, "kind": "snapshot", "subject": "0199…", "digest": "…", "sealed": "2026-01-31T12:00:00.000000+00:00", "link": "…"}
+It needs the standard library alone, so that a recipient of an export needs nothing of the gateway.
+A line of a range, here broken in two:
 
-`digest` is the sha256 of what was sealed, its `text` where the line has one. `link` is the sha256 of the link before and of all that
-stands in the line before it; the first line of a range has the link `before` it too. A checkpoint is a link that was signed (Ed25519)
-and kept elsewhere: who rewrites the chain, or cuts its end off, cannot rewrite those.
+    {"number": 12, "kind": "snapshot", "subject": "0199…", "digest": "…",
+     "sealed": "2026-01-31T12:00:00.000000+00:00", "link": "…"}
+
+`digest` is the sha256 of what was sealed, which is the `text` where the line has one. `link` is the
+sha256 of the link before and of all that stands in the line before it; the first line of a range
+also has the link `before` it. A checkpoint is a link that was signed (Ed25519) and kept elsewhere:
+an intruder who rewrites the chain, or cuts its end off, cannot rewrite those.
 """
 
 import json
@@ -17,10 +22,12 @@ from typing import Any, NamedTuple
 
 
 class BrokenChain(Exception):
-    """What is wrong, and with which row."""
+    """The chain does not hold. The text says why, and names the first row that does not fit."""
 
 
 class SealEntry(NamedTuple):
+    """A seal without its link."""
+
     number: int
     kind: str
     subject: str  # the id of the row
@@ -32,6 +39,8 @@ class SealEntry(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
+    """A signed link of the chain."""
+
     number: int
     link: str  # hex, as are key and signature
     at: str
@@ -46,11 +55,11 @@ class Checkpoint(NamedTuple):
 Verify = Callable[[bytes, bytes, bytes], bool]  # public key, signature, message
 
 
-def digest(text: str) -> bytes:
+def compute_digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
 
 
-def link(before: bytes, entry: SealEntry) -> bytes:
+def compute_link(before: bytes, entry: SealEntry) -> bytes:
     return sha256(
         before
         + f"{entry.number} {entry.kind} {entry.subject} {entry.sealed} ".encode()
@@ -58,13 +67,13 @@ def link(before: bytes, entry: SealEntry) -> bytes:
     ).digest()
 
 
-def message_of(manifest: bytes) -> bytes:
-    """What is signed of an export's manifest."""
+def encode_manifest_message(manifest: bytes) -> bytes:
+    """Return the bytes that are signed of an export's manifest."""
     return f"manifest {sha256(manifest).hexdigest()}".encode()
 
 
 class Chain:
-    """Takes entries in order; raises Broken at the first that does not fit."""
+    """Takes entries in order; raises BrokenChain at the first that does not fit."""
 
     def __init__(
         self, checkpoints: Iterable[Checkpoint] = (), *, number: int = 0, link: bytes = b""
@@ -72,42 +81,48 @@ class Chain:
         self.number, self.link = number, link
         self.checkpoints = iter(checkpoints)
         self.passed: Checkpoint | None = None
-        self.next = self._from(number + 1)
+        self.next = self._find_checkpoint(number + 1)
 
     def take(self, entry: SealEntry, claimed: bytes) -> None:
         if entry.number != self.number + 1:
             raise BrokenChain(
                 f"Seal {self.number + 1} is missing: after {self.number} comes {entry.number}."
             )
-        self.number, self.link = entry.number, link(self.link, entry)
+        self.number, self.link = entry.number, compute_link(self.link, entry)
         if claimed != self.link:
             raise BrokenChain(
-                f"The seal of {entry} does not follow from the one before: one of them was changed, moved or put in."
+                f"The seal of {entry} does not follow from the one before: one of them was "
+                "changed, moved or put in."
             )
         while self.next and self.next.number == self.number:
             if self.next.link != self.link.hex():
                 raise BrokenChain(
-                    f"At seal {self.number} the chain is not the one that the checkpoint of {self.next.at} signed: it was written anew."
+                    f"At seal {self.number} the chain is not the one that the checkpoint of "
+                    f"{self.next.at} signed: it was written anew."
                 )
-            self.passed, self.next = self.next, self._from(self.number)
+            self.passed, self.next = self.next, self._find_checkpoint(self.number)
 
     def end(self) -> None:
         if self.next:
             raise BrokenChain(
-                f"The chain ends at seal {self.number}, but the checkpoint of {self.next.at} signed seal {self.next.number}: its end was cut off."
+                f"The chain ends at seal {self.number}, but the checkpoint of {self.next.at} "
+                f"signed seal {self.next.number}: its end was cut off."
             )
 
-    def _from(self, number: int) -> Checkpoint | None:
-        """The next checkpoint that this chain can meet."""
+    def _find_checkpoint(self, number: int) -> Checkpoint | None:
+        """Return the next checkpoint from this number on."""
         return next(
             (checkpoint for checkpoint in self.checkpoints if checkpoint.number >= number), None
         )
 
 
-def checkpoints(
+def read_checkpoints(
     lines: Iterable[bytes], keys: Iterable[str], verify: Verify
 ) -> Iterator[Checkpoint]:
-    """Those of a file, oldest first, each with a signature by one of these keys (hex). Raises Broken."""
+    """Yield the checkpoints of a file, oldest first, each signed by one of these keys (hex).
+
+    Raises BrokenChain.
+    """
     trusted, number = set(keys), 0
     for place, line in enumerate(lines, 1):
         try:
@@ -118,20 +133,22 @@ def checkpoints(
                 checkpoint.message,
             )
         except (ValueError, TypeError):
-            raise BrokenChain(f"Line {place} of the checkpoints is none.") from None
+            raise BrokenChain(f"Line {place} of the checkpoint file is not a checkpoint.") from None
         if not signed:
             raise BrokenChain(
-                f"Line {place} of the checkpoints, of seal {checkpoint.number}, is not signed by a key that is trusted here."
+                f"Line {place} of the checkpoint file, of seal {checkpoint.number}, is not signed "
+                "by a key that is trusted here."
             )
         if checkpoint.number < number:
             raise BrokenChain(
-                f"Line {place} of the checkpoints is of seal {checkpoint.number}, after one of seal {number}."
+                f"Line {place} of the checkpoint file is of seal {checkpoint.number}, after one of "
+                f"seal {number}."
             )
         number = checkpoint.number
         yield checkpoint
 
 
-# Ed25519 (RFC 8032), verifying only -----------------------------------------------------------------------------------
+# Ed25519 (RFC 8032), verifying only ---------------------------------------------------------------
 
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -154,7 +171,8 @@ def _point(encoded: bytes) -> Point | None:
 def _sum(a: Point, b: Point) -> Point:
     minus, plus = (a[1] - a[0]) * (b[1] - b[0]), (a[1] + a[0]) * (b[1] + b[0])
     ts, zs = 2 * D * a[3] * b[3], 2 * a[2] * b[2]
-    e, f, g, h = plus - minus, zs - ts, zs + ts, plus + minus
+    e, f = plus - minus, zs - ts
+    g, h = zs + ts, plus + minus
     return e * f % P, g * h % P, f * g % P, e * h % P
 
 
@@ -167,11 +185,15 @@ def _times(count: int, point: Point) -> Point:
     return total
 
 
-def verified(key: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether this Ed25519 key signed this. Some milliseconds; where there are many, use a library."""
+def is_signature_valid(key: bytes, signature: bytes, message: bytes) -> bool:
+    """Tell whether this Ed25519 key signed this message.
+
+    Takes some milliseconds; where there are many signatures, use a library.
+    """
     if len(key) != 32 or len(signature) != 64:
         return False
-    public, r, s = _point(key), _point(signature[:32]), int.from_bytes(signature[32:], "little")
+    public, r = _point(key), _point(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
     base = _point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
     if public is None or r is None or base is None or s >= ORDER:
         return False
@@ -184,42 +206,45 @@ def verified(key: bytes, signature: bytes, message: bytes) -> bool:
     )
 
 
-# A range ---------------------------------------------------------------------------------------------------------------
+# A range ------------------------------------------------------------------------------------------
 
 
-def entry_of(line: dict[str, Any]) -> SealEntry:
+def read_entry(line: dict[str, Any]) -> SealEntry:
     return SealEntry(
         line["number"], line["kind"], line["subject"], bytes.fromhex(line["digest"]), line["sealed"]
     )
 
 
-def check(lines: Iterable[bytes], marks: Iterable[Checkpoint] = ()) -> Chain:
-    """A range, from its first line to its last. Checkpoints before and after it are passed by. Raises Broken."""
+def check_range(lines: Iterable[bytes], marks: Iterable[Checkpoint] = ()) -> Chain:
+    """Check a range from its first line to its last.
+
+    Checkpoints before and after it are passed over. Raises BrokenChain.
+    """
     chain = None
     for place, raw in enumerate(lines, 1):
         try:
             line = json.loads(raw)
-            entry, claimed = entry_of(line), bytes.fromhex(line["link"])
+            entry, claimed = read_entry(line), bytes.fromhex(line["link"])
             if chain is None:
                 chain = Chain(marks, number=entry.number - 1, link=bytes.fromhex(line["before"]))
         except (ValueError, TypeError, KeyError):
-            raise BrokenChain(f"Line {place} is no entry of a chain.") from None
-        if "text" in line and digest(line["text"]) != entry.digest:
-            raise BrokenChain(f"What was sealed of {entry} is not what its line says.")
+            raise BrokenChain(f"Line {place} is not an entry of a chain.") from None
+        if "text" in line and compute_digest(line["text"]) != entry.digest:
+            raise BrokenChain(f"The text of {entry} is not what was sealed.")
         chain.take(entry, claimed)
     if chain is None:
-        raise BrokenChain("There is not a line.")
+        raise BrokenChain("The file has no lines.")
     return chain
 
 
 def main(range_file: str, checkpoint_file: str = "", *keys: str) -> str:
     with open(range_file, "rb") as lines:
         if not checkpoint_file:
-            chain, marks = check(lines), []
+            chain, marks = check_range(lines), []
         else:
             with open(checkpoint_file, "rb") as file:
-                marks = list(checkpoints(file, keys, verified))
-            chain = check(lines, marks)
+                marks = list(read_checkpoints(file, keys, is_signature_valid))
+            chain = check_range(lines, marks)
     signed = (
         f"the checkpoint of {chain.passed.at} confirms it up to seal {chain.passed.number}"
         if chain.passed

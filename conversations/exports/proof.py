@@ -85,8 +85,8 @@ def _write_signed(
     ]
     text = orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     signature = {
-        "key": checkpoints.public_key(),
-        "signature": checkpoints.sign(ledger.message_of(text)),
+        "key": checkpoints.derive_public_key(),
+        "signature": checkpoints.sign(ledger.encode_manifest_message(text)),
     }
     yield write_file(folder, MANIFEST, [text])
     yield write_file(folder, SIGNATURE, [_as_line(signature)])
@@ -139,7 +139,7 @@ def find_checkpoint(first: int, last: int) -> Checkpoint | None:
     newest = None
     for attempt in range(2):
         try:
-            for mark in checkpoints.read():
+            for mark in checkpoints.read_checkpoints():
                 newest = mark if mark.number >= first else newest
                 if mark.number >= last:
                     return mark

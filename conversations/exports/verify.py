@@ -89,7 +89,7 @@ def check_range(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iter
     marks: list[Any] = []
     if (folder / MARK).exists():
         with open(folder / MARK, "rb") as lines:
-            marks = list(ledger.checkpoints(lines, keys, ledger.verified))
+            marks = list(ledger.read_checkpoints(lines, keys, ledger.is_signature_valid))
     with open(folder / CHAIN, "rb") as lines:
         chain = ledger.check(sealed.keep(lines, head), marks)
     if not sealed.has_head:
@@ -161,7 +161,7 @@ class SealedTexts:
                 number, kind = line["number"], line["kind"]
                 text = line.get("text")
             except (ValueError, KeyError, TypeError):
-                yield raw  # ledger.check says what is wrong
+                yield raw  # ledger.check_range says what is wrong
                 continue
             self.first = self.first or number
             is_head = number == head["number"] and line.get("link") == head["link"]

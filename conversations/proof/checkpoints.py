@@ -1,6 +1,7 @@
-"""Signed marks of how far the chain had come, appended to a file that can be shipped away: what the database can no longer rewrite.
+"""Signed marks of how far the chain had come: what the database alone can no longer rewrite.
 
-The key is made from CHECKPOINT_KEY; the file is CHECKPOINT_FILE, a JSON line a mark (conversations.ledger).
+They are appended to CHECKPOINT_FILE, a JSON line each (conversations.ledger), which can be shipped
+away. The key that signs them is made from CHECKPOINT_KEY.
 """
 
 import fcntl
@@ -20,29 +21,27 @@ from .. import ledger
 from ..ledger import Checkpoint
 from ..models import Seal
 
-EVERY, PERIOD = (
-    1000,
-    timedelta(minutes=10),
-)  # a mark after so many seals, or so long after the last one
+EVERY = 1000  # seals from one mark to the next …
+PERIOD = timedelta(minutes=10)  # … or so long, whichever comes first
 LONGEST = 1000  # bytes of a line
 
 log = logging.getLogger(__name__)
 
 
 def write_checkpoint(*, now: bool = False) -> bool:
-    """Append one, if it is due, or `now`. A file that cannot be written holds no seal up; it stands in the log."""
+    """Append a checkpoint where one is due, or `now`; tell whether it did.
+
+    A file that cannot be written holds no seal up: that is logged.
+    """
     try:
         settings.CHECKPOINT_FILE.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(
-            os.open(settings.CHECKPOINT_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b"
-        ) as file:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        with open(os.open(settings.CHECKPOINT_FILE, flags, 0o600), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            newest, seal = _newest(file), Seal.objects.order_by("-number").first()
-            if seal is None or (
-                newest and not (_due(newest, seal.number) or (now and newest.number < seal.number))
-            ):
+            newest, seal = _read_newest(file), Seal.objects.order_by("-number").first()
+            if seal is None or not _is_wanted(newest, seal.number, now=now):
                 return False
-            file.write(_signed(seal))
+            file.write(_sign_seal(seal))
             file.flush()
             os.fsync(file.fileno())
     except OSError as problem:
@@ -52,27 +51,36 @@ def write_checkpoint(*, now: bool = False) -> bool:
 
 
 def sign(message: bytes) -> str:
-    """By the key of the checkpoints. What is signed begins with a word of its own, so that none is taken for another."""
-    return _key().sign(message).hex()
+    """Sign with the key of the checkpoints.
+
+    Every message begins with a word of its own kind, so that none is taken for another.
+    """
+    return _read_key().sign(message).hex()
 
 
-def read(keys: Iterable[str] = ()) -> Iterator[Checkpoint]:
-    """All of the file, signed by this gateway's key or by one of these. Raises ledger.Broken."""
+def read_checkpoints(keys: Iterable[str] = ()) -> Iterator[Checkpoint]:
+    """Yield all checkpoints of the file, signed by this gateway's key or by one of these.
+
+    Raises ledger.BrokenChain.
+    """
     try:
         with open(settings.CHECKPOINT_FILE, "rb") as file:
-            yield from ledger.checkpoints(file, [public_key(), *keys], verified)
+            trusted = [derive_public_key(), *keys]
+            yield from ledger.read_checkpoints(file, trusted, is_signature_valid)
     except FileNotFoundError:
         if Seal.objects.exists():
             raise ledger.BrokenChain(
-                "The file of checkpoints is gone: without it nobody can tell whether the chain was cut off or written anew."
+                "The checkpoint file is gone: without it, no check can tell whether the chain was "
+                "cut off or written anew."
             ) from None
 
 
-def public_key() -> str:
-    return _key().public_key().public_bytes_raw().hex()
+def derive_public_key() -> str:
+    """Return the key (hex) that checks what `sign` signed."""
+    return _read_key().public_key().public_bytes_raw().hex()
 
 
-def verified(key: bytes, signature: bytes, message: bytes) -> bool:
+def is_signature_valid(key: bytes, signature: bytes, message: bytes) -> bool:
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except InvalidSignature:
@@ -80,39 +88,40 @@ def verified(key: bytes, signature: bytes, message: bytes) -> bool:
     return True
 
 
-def _key() -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(
-        sha256(str(settings.CHECKPOINT_KEY).encode()).digest()
-    )
+def _read_key() -> Ed25519PrivateKey:
+    secret = sha256(str(settings.CHECKPOINT_KEY).encode()).digest()
+    return Ed25519PrivateKey.from_private_bytes(secret)
 
 
-def _signed(seal: Seal) -> bytes:
-    made = Checkpoint(
+def _sign_seal(seal: Seal) -> bytes:
+    """Return the line of a checkpoint at this seal."""
+    unsigned = Checkpoint(
         seal.number,
         bytes(seal.link).hex(),
         datetime.now(UTC).isoformat(timespec="seconds"),
-        public_key(),
+        derive_public_key(),
         "",
     )
-    return (
-        json.dumps(made._replace(signature=_key().sign(made.message).hex())._asdict()).encode()
-        + b"\n"
-    )
+    checkpoint = unsigned._replace(signature=sign(unsigned.message))
+    return json.dumps(checkpoint._asdict()).encode() + b"\n"
 
 
-def _newest(file: IO[bytes]) -> Checkpoint | None:
-    """The last whole line. Half a line, where a write was cut off, is taken away: it was never a mark."""
+def _read_newest(file: IO[bytes]) -> Checkpoint | None:
+    """Read the last complete line. Half a line, left by a broken write, is cut away."""
     end = file.seek(0, os.SEEK_END)
     start = file.seek(max(0, end - 2 * LONGEST))
-    tail = file.read()
-    if whole := tail.rpartition(b"\n")[0]:
-        file.truncate(start + len(whole) + 1)
-        return Checkpoint(**json.loads(whole.rpartition(b"\n")[2]))
-    file.truncate(start)
-    return None
+    complete = file.read().rpartition(b"\n")[0]
+    if not complete:
+        file.truncate(start)
+        return None
+    file.truncate(start + len(complete) + 1)
+    return Checkpoint(**json.loads(complete.rpartition(b"\n")[2]))
 
 
-def _due(newest: Checkpoint, number: int) -> bool:
+def _is_wanted(newest: Checkpoint | None, number: int, *, now: bool) -> bool:
+    """Tell whether this seal gets a checkpoint."""
+    if newest is None or (now and newest.number < number):
+        return True
     return number != newest.number and (
         abs(number - newest.number) >= EVERY
         or datetime.now(UTC) - datetime.fromisoformat(newest.at) >= PERIOD

@@ -1,8 +1,13 @@
-"""The worker follows the log: every closed call, decision and audit event gets a seal, and the calls are handed to FOLLOWERS.
+"""The worker follows the log: each closed call, decision and audit event gets a seal.
 
-A seal is a gapless number and a link: conversations.ledger says how they are made. One writer holds the chain, so nothing
-waits on the path of a call; a dead worker delays seals, and loses none. What is sealed of a row is a text that PostgreSQL
-makes of it, a JSON array of its columns; of a call, with a digest of each message that it brought.
+A seal is a gapless number and a link: conversations.ledger computes them. One writer holds the
+chain, so nothing waits for it on the path of a call; a dead worker delays seals and loses none. The
+calls of a batch are handed to FOLLOWERS in the transaction that seals them.
+
+What is sealed of a row is a text that PostgreSQL makes of it, a JSON array of its columns; that of
+a call has a digest of each message that the call brought. These texts may never change: verifying
+makes them again from the rows. A column that is added later is not in the old seals, and needs a
+kind of its own.
 """
 
 import logging
@@ -18,18 +23,16 @@ from .. import ledger
 from ..models import AuditEvent, Decision, Message, Seal, Snapshot, Unsealed
 
 BATCH = 500
-FOLLOWERS: list[
-    Callable[[list[UUID]], object]
-] = []  # of the calls of a batch, in its transaction: conversations.apps
-LOCK = 0x67775EA1  # of PostgreSQL's advisory locks, ours
-SNAPSHOT = Snapshot._meta.model_name
-NOTHING = ledger.digest("")
+FOLLOWERS: list[Callable[[list[UUID]], object]] = []  # filled by conversations.apps
+LOCK = 0x67775EA1  # our number among PostgreSQL's advisory locks
+SNAPSHOT = str(Snapshot._meta.model_name)
+NOTHING = ledger.compute_digest("")
 
 log = logging.getLogger(__name__)
 
 
 def _columns(model: type[models.Model], table: str, names: str) -> str:
-    """Each in a form that depends on no setting of a session."""
+    """Write each column in a form that depends on no setting of a session."""
     forms = {
         models.DateTimeField: "{} AT TIME ZONE 'UTC'",
         models.BinaryField: "encode({}, 'hex')",
@@ -40,84 +43,109 @@ def _columns(model: type[models.Model], table: str, names: str) -> str:
     return ", ".join(forms.get(kind, "{}").format(f'{table}."{name}"') for kind, name in columns)
 
 
-# What is sealed of each kind. A column that is added later is not in the old seals: it needs a kind of its own.
-# (Not in a call's: `salt`, which goes with an erasure; `stop` and `process`, which are of the running call.)
+# Left out of a call: `salt`, which goes with an erasure; `stop` and `process`, of the running call.
 CALL = _columns(
     Snapshot,
     "c",
     """
-    id conversation owner key end_user kind status retry_of model served_model upstream params preamble head commitment reply response
-    finish_reason upstream_id upstream_request_id prompt_tokens completion_tokens estimated cost error_code error address user_agent
-    opened first_byte closed classic_id classic use_case attempts""",
+    id conversation owner key end_user kind status retry_of model served_model upstream params
+    preamble head commitment reply response finish_reason upstream_id upstream_request_id
+    prompt_tokens completion_tokens estimated cost error_code error address user_agent opened
+    first_byte closed classic_id classic use_case attempts""",
 )
 BROUGHT = "coalesce(brought.digests, '[]')"
-ABOUT = _columns(
-    Snapshot, "c", "about"
-)  # of those that are about a conversation: the seals of all others are as they were before there were any
+# Of calls about a conversation only: all other seals are as they were before there were such calls.
+ABOUT = _columns(Snapshot, "c", "about")
 MESSAGE = _columns(
     Message, "m", "id conversation parent depth role text raw origin echo_of path_hash"
 )
-# Found by their conversation: messages have no index on the call that brought them.
-TEXTS = {
-    SNAPSHOT: f"""
-        WITH calls AS MATERIALIZED (SELECT * FROM conversations_snapshot WHERE id = ANY(%(ids)s::uuid[])),
-        brought AS MATERIALIZED (
-            SELECT m.snapshot_id, json_agg(encode(sha256(convert_to(json_build_array({MESSAGE})::text, 'UTF8')), 'hex') ORDER BY m.id) AS digests
-            FROM conversations_message m
-            WHERE m.conversation_id = ANY(ARRAY(SELECT DISTINCT conversation_id FROM calls)) AND m.snapshot_id = ANY(%(ids)s::uuid[])
-            GROUP BY m.snapshot_id)
-        SELECT c.id, CASE WHEN {ABOUT} IS NULL THEN json_build_array({CALL}, {BROUGHT}) ELSE json_build_array({CALL}, {BROUGHT}, {ABOUT}) END::text
-        FROM calls c LEFT JOIN brought ON brought.snapshot_id = c.id""",
-    **{
-        model._meta.model_name: f"""
-        SELECT id, json_build_array({_columns(model, "e", names)})::text FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s::uuid[])"""
-        for model, names in {
-            Decision: "id conversation reviewer disposition reason note made newest",
-            AuditEvent: "id at actor actor_name address user_agent action kind subject conversation terms detail",
-        }.items()
-    },
-}
-
-BROUGHT_BY = f"""
+# Messages are found by their conversation: no index leads from a call to those that it brought.
+CALL_TEXTS = f"""
+    WITH calls AS MATERIALIZED (
+        SELECT * FROM conversations_snapshot WHERE id = ANY(%(ids)s::uuid[])
+    ),
+    brought AS MATERIALIZED (
+        SELECT m.snapshot_id, json_agg(
+            encode(sha256(convert_to(json_build_array({MESSAGE})::text, 'UTF8')), 'hex')
+            ORDER BY m.id) AS digests
+        FROM conversations_message m
+        WHERE m.conversation_id = ANY(ARRAY(SELECT DISTINCT conversation_id FROM calls))
+            AND m.snapshot_id = ANY(%(ids)s::uuid[])
+        GROUP BY m.snapshot_id
+    )
+    SELECT c.id, CASE
+        WHEN {ABOUT} IS NULL THEN json_build_array({CALL}, {BROUGHT})
+        ELSE json_build_array({CALL}, {BROUGHT}, {ABOUT}) END::text
+    FROM calls c LEFT JOIN brought ON brought.snapshot_id = c.id"""
+MESSAGE_TEXTS = f"""
     SELECT m.snapshot_id, json_build_array({MESSAGE})::text FROM conversations_message m
-    WHERE m.conversation_id = ANY(ARRAY(SELECT DISTINCT conversation_id FROM conversations_snapshot WHERE id = ANY(%(ids)s::uuid[])))
+    WHERE m.conversation_id = ANY(ARRAY(
+            SELECT DISTINCT conversation_id FROM conversations_snapshot
+            WHERE id = ANY(%(ids)s::uuid[])))
         AND m.snapshot_id = ANY(%(ids)s::uuid[])
     ORDER BY m.snapshot_id, m.id"""
 
 
-def texts(subjects: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
-    """What is sealed of each row; nothing of one that is not there."""
-    found: dict[UUID, str] = {}
-    with connection.cursor() as cursor:
-        for kind, ids in _by_kind(subjects).items():
-            cursor.execute(TEXTS[kind], {"ids": ids})
-            found.update(cursor.fetchall())
-    return found
+def _row_texts(model: type[models.Model], names: str) -> str:
+    return f"""
+    SELECT id, json_build_array({_columns(model, "e", names)})::text
+    FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s::uuid[])"""
 
 
-def digests(subjects: Iterable[tuple[str, UUID | str]]) -> dict[str, bytes]:
-    """What ledger.digest makes of each text, by the row's id; PostgreSQL reckons, so that no text has to come here."""
-    found: dict[str, bytes] = {}
+TEXTS = {
+    SNAPSHOT: CALL_TEXTS,
+    str(Decision._meta.model_name): _row_texts(
+        Decision, "id conversation reviewer disposition reason note made newest"
+    ),
+    str(AuditEvent._meta.model_name): _row_texts(
+        AuditEvent,
+        "id at actor actor_name address user_agent action kind subject conversation terms detail",
+    ),
+}
+
+
+def read_texts(subjects: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
+    """Read what is sealed of each row, by its id; rows that are gone are left out."""
+    texts: dict[UUID, str] = {}
     with connection.cursor() as cursor:
-        for kind, ids in _by_kind(subjects).items():
+        for kind, subject_ids in _group_by_kind(subjects).items():
+            cursor.execute(TEXTS[kind], {"ids": subject_ids})
+            texts.update(cursor.fetchall())
+    return texts
+
+
+def read_digests(subjects: Iterable[tuple[str, UUID | str]]) -> dict[str, bytes]:
+    """Read the digest of each text, by the row's id.
+
+    PostgreSQL computes what ledger.compute_digest would, so that no text has to come here.
+    """
+    digests: dict[str, bytes] = {}
+    with connection.cursor() as cursor:
+        for kind, subject_ids in _group_by_kind(subjects).items():
             cursor.execute(
-                f"SELECT id::text, sha256(convert_to(said, 'UTF8')) FROM ({TEXTS[kind]}) AS sealed (id, said)",
-                {"ids": ids},
+                f"""SELECT id::text, sha256(convert_to(sealed_text, 'UTF8'))
+                FROM ({TEXTS[kind]}) AS sealed (id, sealed_text)""",
+                {"ids": subject_ids},
             )
-            found.update(cursor.fetchall())
-    return found
+            digests.update(cursor.fetchall())
+    return digests
 
 
-def _by_kind(subjects: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
-    by_kind: dict[str, list[Any]] = {}
-    for kind, id in subjects:
-        if kind in TEXTS:
-            by_kind.setdefault(kind, []).append(id)
-    return by_kind
+def read_message_texts(calls: Iterable[UUID]) -> dict[UUID, list[str]]:
+    """Read what is sealed of the messages of each call, in the order of their digests."""
+    texts: dict[UUID, list[str]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(MESSAGE_TEXTS, {"ids": list(calls)})
+        for call, text in cursor.fetchall():
+            texts.setdefault(call, []).append(text)
+    return texts
 
 
 def seal() -> int:
-    """Seal what was closed, oldest first, up to a batch, and hand its calls on. How many rows; 0 also where another worker is at it."""
+    """Seal what was closed, oldest first, up to a batch, and hand its calls to FOLLOWERS.
+
+    Returns the number of rows; 0 also where another worker holds the chain.
+    """
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
@@ -126,22 +154,7 @@ def seal() -> int:
         waiting = list(Unsealed.objects.order_by("id")[:BATCH])
         if not waiting:
             return 0
-        sealed = digests((row.kind, row.subject) for row in waiting)
-        last = Seal.objects.order_by("-number").first()
-        number, link = (last.number, bytes(last.link)) if last else (0, b"")
-        now, seals = datetime.now(UTC), []
-        for row in waiting:
-            number += 1  # a row that somebody took away meanwhile is sealed as none: verify says so
-            made = Seal(
-                number=number,
-                kind=row.kind,
-                subject=row.subject,
-                digest=sealed.get(str(row.subject), NOTHING),
-                sealed=now,
-            )
-            made.link = link = ledger.link(link, made.entry)
-            seals.append(made)
-        Seal.objects.bulk_create(seals)
+        Seal.objects.bulk_create(_make_seals(waiting))
         if calls := [row.subject for row in waiting if row.kind == SNAPSHOT]:
             for follow in FOLLOWERS:
                 follow(calls)
@@ -149,44 +162,66 @@ def seal() -> int:
     return len(waiting)
 
 
-def brought(calls: Iterable[UUID]) -> dict[UUID, list[str]]:
-    """What is sealed of the messages that each of these calls brought, in the order of their digests in its text."""
-    found: dict[UUID, list[str]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(BROUGHT_BY, {"ids": list(calls)})
-        for call, text in cursor.fetchall():
-            found.setdefault(call, []).append(text)
-    return found
+def _make_seals(waiting: list[Unsealed]) -> list[Seal]:
+    """Extend the chain by these rows. A row that is gone is sealed as NOTHING: verify says so."""
+    digests = read_digests((row.kind, row.subject) for row in waiting)
+    newest = Seal.objects.order_by("-number").first()
+    last, link = (newest.number, bytes(newest.link)) if newest else (0, b"")
+    now = datetime.now(UTC)
+    seals = []
+    for number, row in enumerate(waiting, last + 1):
+        new = Seal(
+            number=number,
+            kind=row.kind,
+            subject=row.subject,
+            digest=digests.get(str(row.subject), NOTHING),
+            sealed=now,
+        )
+        new.link = link = ledger.compute_link(link, new.entry)
+        seals.append(new)
+    return seals
 
 
-def lines(first: int, last: int, *, with_texts: bool = False) -> Iterator[bytes]:
-    """A range of the chain as conversations.ledger reads it; with the texts, whoever has them can hold the rows against it."""
-    start, before = (
-        first,
-        bytes(Seal.objects.filter(number=first - 1).values_list("link", flat=True).first() or b""),
-    )
+def export_lines(first: int, last: int, *, with_texts: bool = False) -> Iterator[bytes]:
+    """Yield a range of the chain in the form that conversations.ledger reads.
+
+    With the texts, its reader can hold the rows against it.
+    """
+    start = first
+    before = Seal.objects.filter(number=first - 1).values_list("link", flat=True).first()
     while seals := list(
         Seal.objects.filter(number__range=(first, min(last, first + BATCH - 1))).order_by("number")
     ):
-        sealed = texts((seal.kind, seal.subject) for seal in seals) if with_texts else {}
-        for seal in seals:
-            line = seal.entry._asdict() | {
-                "digest": bytes(seal.digest).hex(),
-                "link": bytes(seal.link).hex(),
+        texts = read_texts((each.kind, each.subject) for each in seals) if with_texts else {}
+        for each in seals:
+            line = each.entry._asdict() | {
+                "digest": bytes(each.digest).hex(),
+                "link": bytes(each.link).hex(),
             }
-            if seal.number == start:
-                line["before"] = before.hex()
-            if seal.subject in sealed:
-                line["text"] = sealed[seal.subject]
+            if each.number == start:
+                line["before"] = bytes(before or b"").hex()
+            if each.subject in texts:
+                line["text"] = texts[each.subject]
             yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
         first = seals[-1].number + 1
 
 
 def measure_backlog() -> tuple[int, timedelta]:
-    """How many rows wait for their seal, counted up to a hundred thousand, and for how long the oldest has."""
+    """Count the rows that wait for their seal, up to a hundred thousand; and the oldest's wait."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*), now() - min(closed) FROM (SELECT closed FROM conversations_unsealed ORDER BY id LIMIT 100000) waiting"
-        )
+        cursor.execute(BACKLOG)
         count, age = cursor.fetchone()
     return count, age or timedelta()
+
+
+BACKLOG = """
+    SELECT count(*), now() - min(closed)
+    FROM (SELECT closed FROM conversations_unsealed ORDER BY id LIMIT 100000) waiting"""
+
+
+def _group_by_kind(subjects: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+    by_kind: dict[str, list[Any]] = {}
+    for kind, subject in subjects:
+        if kind in TEXTS:
+            by_kind.setdefault(kind, []).append(subject)
+    return by_kind

@@ -407,7 +407,7 @@ def faithful(desk, tmp_path) -> Path:
 
 def test_an_export_holds_offline(faithful):
     assert sums(faithful).returncode == 0
-    found = checked(faithful, checkpoints.public_key())
+    found = checked(faithful, checkpoints.derive_public_key())
     assert found.returncode == 0, found.stderr
     assert "7 calls are, field for field, what was sealed." in found.stdout
     assert "confirms it up to seal" in found.stdout
@@ -470,8 +470,8 @@ def forged(folder: Path, name: str, old: bytes, new: bytes) -> str:
     (folder / "manifest.sig").write_text(
         json.dumps(
             {
-                "key": checkpoints.public_key(),
-                "signature": checkpoints.sign(ledger.message_of(text)),
+                "key": checkpoints.derive_public_key(),
+                "signature": checkpoints.sign(ledger.encode_manifest_message(text)),
             }
         )
     )
@@ -499,7 +499,7 @@ def forged(folder: Path, name: str, old: bytes, new: bytes) -> str:
         ("calls-0001.jsonl", b"iVBORw0KGgo", b"iVBORw0KGgp", "another request or reply"),
         ("range.jsonl", b"Be brief.", b"Be evil..", "is not what was sealed"),
         ("range.jsonl", b'"number":3', b'"number":4', "Seal 3 is missing"),
-        ("range.jsonl", b'"digest":"', b'"digest":"00', "is not what its line says"),
+        ("range.jsonl", b'"digest":"', b'"digest":"00', "is not what was sealed"),
         (
             "checkpoint.jsonl",
             b'"link": "',

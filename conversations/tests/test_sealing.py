@@ -31,7 +31,9 @@ def test_seals_are_gapless_and_linked():
     for seal in seals:
         assert (
             bytes(seal.digest)
-            == sha256(sealing.texts([("snapshot", seal.subject)])[seal.subject].encode()).digest()
+            == sha256(
+                sealing.read_texts([("snapshot", seal.subject)])[seal.subject].encode()
+            ).digest()
         )
         head = f"{seal.number} snapshot {seal.subject} {seal.sealed.isoformat(timespec='microseconds')} "
         link = sha256(link + head.encode() + bytes(seal.digest)).digest()

@@ -127,7 +127,7 @@ def test_the_command_names_the_row_and_fails(calls):
     said = StringIO()
     call_command("verify", stdout=said)
     assert said.getvalue().startswith("The record is whole: 6 seals hold (")
-    assert checkpoints.public_key() in said.getvalue()
+    assert checkpoints.derive_public_key() in said.getvalue()
     with unguarded():
         Snapshot.objects.filter(id=calls[1].id).update(model="other")
     with pytest.raises(
@@ -322,14 +322,14 @@ def test_the_file_s_own_end_or_lines_are_found(calls, file, settings):
     file.write_bytes(line.replace(b'"number": 6', b'"number": 5'))
     assert (
         found()
-        == "Line 1 of the checkpoints, of seal 5, is not signed by a key that is trusted here."
+        == "Line 1 of the checkpoint file, of seal 5, is not signed by a key that is trusted here."
     )
     file.write_bytes(b"garbage\n" + line)
-    assert found() == "Line 1 of the checkpoints is none."
+    assert found() == "Line 1 of the checkpoint file is not a checkpoint."
     file.unlink()
-    assert found().startswith("The file of checkpoints is gone")
+    assert found().startswith("The checkpoint file is gone")
     file.write_bytes(line)
-    old, settings.CHECKPOINT_KEY = checkpoints.public_key(), "another key"
+    old, settings.CHECKPOINT_KEY = checkpoints.derive_public_key(), "another key"
     assert "is not signed by a key that is trusted here" in found()
     assert verify([old]).problem == ""
 
@@ -375,41 +375,44 @@ def checked(*arguments: str) -> tuple[int, str]:
 
 def test_a_range_is_checked_without_the_gateway(calls, file, tmp_path):
     part = tmp_path / "range.jsonl"
-    part.write_bytes(b"".join(sealing.lines(3, 6, with_texts=True)))
-    code, said = checked(str(part), str(file), checkpoints.public_key())
+    part.write_bytes(b"".join(sealing.export_lines(3, 6, with_texts=True)))
+    code, said = checked(str(part), str(file), checkpoints.derive_public_key())
     assert (code, said.startswith("The chain holds up to seal 6; the checkpoint of ")) == (0, True)
     assert checked(str(part))[1] == "The chain holds up to seal 6; no checkpoint confirms it.\n"
-    part.write_bytes(b"".join(sealing.lines(1, 2)))
-    assert "no checkpoint confirms it" in checked(str(part), str(file), checkpoints.public_key())[1]
+    part.write_bytes(b"".join(sealing.export_lines(1, 2)))
+    assert (
+        "no checkpoint confirms it"
+        in checked(str(part), str(file), checkpoints.derive_public_key())[1]
+    )
     assert checked(str(part), str(file), "00" * 32)[0] == 1
 
 
 @pytest.mark.parametrize(
     ("was", "becomes", "said"),
     [
-        ("no_issue", "violation", "What was sealed of decision"),
+        ("no_issue", "violation", "The text of decision"),
         ('"number":5', '"number":6', "Seal 5 is missing"),
         ('"kind":"decision"', '"kind":"snapshot"', "does not follow"),
-        ('"before":"', '"behind":"', "Line 1 is no entry"),
+        ('"before":"', '"behind":"', "Line 1 is not an entry"),
     ],
 )
 def test_a_range_that_was_changed_is_found(calls, was, becomes, said):
     lines = [
         line.decode().replace(was, becomes, 1).encode()
-        for line in sealing.lines(3, 6, with_texts=True)
+        for line in sealing.export_lines(3, 6, with_texts=True)
     ]
     with pytest.raises(ledger.BrokenChain, match=said):
-        ledger.check(lines)
+        ledger.check_range(lines)
 
 
 @given(st.binary(max_size=80), st.binary(min_size=32, max_size=32), st.integers(0, 511))
 def test_signatures_are_checked_as_the_library_does(message, seed, bit):
     key = Ed25519PrivateKey.from_private_bytes(seed)
     public, signature = key.public_key().public_bytes_raw(), key.sign(message)
-    assert ledger.verified(public, signature, message)
+    assert ledger.is_signature_valid(public, signature, message)
     flipped = bytearray(signature)
     flipped[bit // 8] ^= 1 << bit % 8
-    for verified in (ledger.verified, checkpoints.verified):
+    for verified in (ledger.is_signature_valid, checkpoints.is_signature_valid):
         assert verified(public, bytes(flipped), message) is False
-    assert not ledger.verified(public, signature, message + b"x")
-    assert not ledger.verified(public[:-1], signature, message)
+    assert not ledger.is_signature_valid(public, signature, message + b"x")
+    assert not ledger.is_signature_valid(public[:-1], signature, message)

@@ -58,4 +58,4 @@ class Command(BaseCommand):
             f"The record is whole: {result.seals:,} seals hold"
             f" ({result.seals / took:,.0f} a second)."
         )
-        self.stdout.write(f"Its checkpoints are signed by {checkpoints.public_key()}.")
+        self.stdout.write(f"Its checkpoints are signed by {checkpoints.derive_public_key()}.")
