@@ -1,4 +1,4 @@
-"""A growing answer is saved every second and deleted at its end: it need not pass through the write-ahead log."""
+"""A growing answer is saved each second and deleted at its end: it needs no write-ahead log."""
 
 from django.db import migrations
 

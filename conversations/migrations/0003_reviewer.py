@@ -16,7 +16,8 @@ def make(apps, schema_editor):
     )
     group, _ = Group.objects.get_or_create(name="Reviewer")
     for model, codenames in RIGHTS.items():
-        # Django makes content types and permissions only after all migrations: these are the ones it would make.
+        # Django makes content types and permissions only after all migrations: these are the
+        # ones that it would make.
         kind, _ = ContentType.objects.get_or_create(app_label="conversations", model=model)
         for codename in codenames:
             permission, _ = Permission.objects.get_or_create(

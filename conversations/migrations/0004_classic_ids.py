@@ -1,4 +1,4 @@
-"""What an imported conversation and call were named in their classic gateway, and what finds a conversation by its upstream's id."""
+"""The ids that imported rows had in their classic gateway, and an index of upstream ids."""
 
 from django.db import migrations, models
 

@@ -43,7 +43,8 @@ class Migration(migrations.Migration):
                 (
                     "newest",
                     models.UUIDField(
-                        help_text="the newest call that it covers: what is said later has not been reviewed"
+                        help_text="the newest call that it covers: what is said later has not "
+                        "been reviewed"
                     ),
                 ),
                 (

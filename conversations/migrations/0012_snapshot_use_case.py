@@ -12,7 +12,8 @@ class Migration(migrations.Migration):
             "use_case",
             models.TextField(
                 db_default="",
-                help_text="name, as it was then, of the use case that the asker chose: its system prompt is the preamble",
+                help_text="name, as it was then, of the use case that the asker chose: its "
+                "system prompt is the preamble",
             ),
         ),
     ]

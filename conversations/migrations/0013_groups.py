@@ -1,4 +1,7 @@
-"""The groups of the review desk, and what each may. A company gives its people to them; only Reviewer and Lead see content."""
+"""The groups of the review desk, and what each may.
+
+A company gives its people to them; only Reviewer and Lead see content.
+"""
 
 from django.db import migrations
 

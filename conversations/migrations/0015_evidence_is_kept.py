@@ -1,7 +1,8 @@
-"""Nobody changes or deletes evidence: the database itself refuses.
+"""Evidence is never changed or deleted: the database itself refuses.
 
-But in a transaction that said `SET LOCAL gateway.may_erase = 'on'`, which is for retention and erasure. This stops mistakes, and
-code that forgot; the owner of a table can always take a trigger away, and that is what the chain of seals is for.
+The exception is a transaction that said `SET LOCAL gateway.may_erase = 'on'`, which is for
+retention and erasure. This stops mistakes; the owner of a table can always take a trigger away, and
+against that stands the chain of seals.
 """
 
 from django.db import migrations
@@ -11,7 +12,8 @@ REFUSE = """
     CREATE FUNCTION conversations_keep() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF current_setting('gateway.may_erase', true) IS DISTINCT FROM 'on' THEN
-            RAISE EXCEPTION '% of % is refused: evidence stays as it is', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+            RAISE EXCEPTION '% of % is refused: evidence stays as it is', TG_OP, TG_TABLE_NAME
+                USING ERRCODE = 'restrict_violation';
         END IF;
         IF TG_OP = 'DELETE' THEN
             RETURN OLD;
@@ -20,14 +22,19 @@ REFUSE = """
     END $$;
 """
 GUARD = """
-    CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON conversations_{table} FOR EACH ROW EXECUTE FUNCTION conversations_keep();
-    CREATE TRIGGER keep_all BEFORE TRUNCATE ON conversations_{table} EXECUTE FUNCTION conversations_keep();
+    CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON conversations_{table}
+        FOR EACH ROW EXECUTE FUNCTION conversations_keep();
+    CREATE TRIGGER keep_all BEFORE TRUNCATE ON conversations_{table}
+        EXECUTE FUNCTION conversations_keep();
 """
 # A call is opened, then closed once: until then it may change, but not go.
 GUARD_CALLS = """
-    CREATE TRIGGER keep BEFORE UPDATE ON conversations_snapshot FOR EACH ROW WHEN (OLD.status <> 'pending') EXECUTE FUNCTION conversations_keep();
-    CREATE TRIGGER keep_row BEFORE DELETE ON conversations_snapshot FOR EACH ROW EXECUTE FUNCTION conversations_keep();
-    CREATE TRIGGER keep_all BEFORE TRUNCATE ON conversations_snapshot EXECUTE FUNCTION conversations_keep();
+    CREATE TRIGGER keep BEFORE UPDATE ON conversations_snapshot
+        FOR EACH ROW WHEN (OLD.status <> 'pending') EXECUTE FUNCTION conversations_keep();
+    CREATE TRIGGER keep_row BEFORE DELETE ON conversations_snapshot
+        FOR EACH ROW EXECUTE FUNCTION conversations_keep();
+    CREATE TRIGGER keep_all BEFORE TRUNCATE ON conversations_snapshot
+        EXECUTE FUNCTION conversations_keep();
 """
 
 

@@ -49,7 +49,8 @@ class Migration(migrations.Migration):
                 (
                     "seed",
                     models.BinaryField(
-                        help_text="the draw is HMAC(seed, root id): whoever has the seed can repeat it",
+                        help_text="the draw is HMAC(seed, root id): whoever has the seed can "
+                        "repeat it",
                         max_length=32,
                     ),
                 ),
@@ -111,7 +112,8 @@ class Migration(migrations.Migration):
                 (
                     "lease",
                     models.DateTimeField(
-                        help_text="until when the claim holds; none: assigned, for as long as it takes",
+                        help_text="until when the claim holds; none: assigned, for as long as "
+                        "it takes",
                         null=True,
                     ),
                 ),

@@ -14,7 +14,8 @@ class Migration(migrations.Migration):
                 default=list,
                 db_default=[],
                 size=None,
-                help_text="one a line: a reviewer reads conversations of their people only; empty: of everybody",
+                help_text="one a line: a reviewer reads conversations of their people only; "
+                "empty: of everybody",
             ),
         )
     ]

@@ -1,4 +1,4 @@
-"""A call that titles or assesses a conversation, being in none itself, says which one it is about."""
+"""A call that titles or assesses a conversation, being in none itself, names that one."""
 
 import django.db.models.deletion
 from django.db import migrations, models

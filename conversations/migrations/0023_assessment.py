@@ -27,7 +27,8 @@ class Migration(migrations.Migration):
                 (
                     "newest",
                     models.UUIDField(
-                        help_text="the newest call that it covers: what is said later was not assessed",
+                        help_text="the newest call that it covers: what is said later was not "
+                        "assessed",
                         null=True,
                     ),
                 ),

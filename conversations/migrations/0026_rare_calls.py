@@ -1,4 +1,4 @@
-"""Finds the calls, and by themselves the conversations, of what few calls are: how they ended, their kind, use case and key."""
+"""Indexes of values that few calls have: how they ended, their kind, use case and key."""
 
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models

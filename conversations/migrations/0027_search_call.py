@@ -1,10 +1,14 @@
-"""The words of a message know the call that brought it, so that the newest are found first. Rows are written anew: the words' index is made after them."""
+"""The words of a message know the call that brought it, so that the newest are found first.
+
+Rows are written anew: the index of the words is made after them.
+"""
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import migrations, models
 
 FILL = """
-    UPDATE conversations_searchentry e SET call = m.snapshot_id FROM conversations_message m WHERE m.id = e.message_id"""
+    UPDATE conversations_searchentry e SET call = m.snapshot_id
+    FROM conversations_message m WHERE m.id = e.message_id"""
 
 
 class Migration(migrations.Migration):
@@ -15,7 +19,8 @@ class Migration(migrations.Migration):
             "call",
             models.UUIDField(
                 null=True,
-                help_text="that brought the message; none for seconds, where a worker of an older version wrote it",
+                help_text="that brought the message; none for seconds, where a worker of an "
+                "older version wrote it",
             ),
         ),
         migrations.RemoveIndex("searchentry", "search_words"),

@@ -1,10 +1,13 @@
-"""An assessment says whose conversation it is about, so that adding up a year of them reads no conversation."""
+"""An assessment names the owner of its conversation: adding up a year reads no conversation."""
 
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-OF_ITS_CALL = "UPDATE conversations_assessment a SET owner_id = s.owner_id FROM conversations_snapshot s WHERE s.id = a.call_id; SET CONSTRAINTS ALL IMMEDIATE;"
+OF_ITS_CALL = """
+    UPDATE conversations_assessment a SET owner_id = s.owner_id
+    FROM conversations_snapshot s WHERE s.id = a.call_id;
+    SET CONSTRAINTS ALL IMMEDIATE;"""
 
 
 def owner(**how):
