@@ -64,7 +64,7 @@ def claim_next(request: HttpRequest, among: ReviewQuerySet) -> Review | None:
     """Claim the gravest free review. Reviewers who ask at the same time get different ones."""
     now = timezone.now()
     with transaction.atomic():
-        free = among.free(now).not_of(request.user).gravest_first()
+        free = among.free(now).not_owned_by(request.user).gravest_first()
         if not may(request.user, "lead"):
             free = free.exclude(source=Source.ESCALATED)
         review = free.select_for_update(skip_locked=True, of=("self",)).first()

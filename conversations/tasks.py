@@ -42,9 +42,9 @@ def begin_export(made: Export) -> None:
 def tidy_exports(timestamp: int) -> None:
     now = timezone.now()
     try:
-        for made in Export.objects.over(now):
+        for made in Export.objects.with_files_to_clear(now):
             made.clear()
-        for made in Export.objects.left(now - SILENT):
+        for made in Export.objects.abandoned(now - SILENT):
             begin_export(made)
     finally:
         database.release()

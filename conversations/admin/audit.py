@@ -183,7 +183,7 @@ class AuditEventAdmin(EvidenceAdmin):
 
     @admin.display(description=gettext_lazy("action"))
     def did(self, event: AuditEvent) -> str:
-        return event.said
+        return event.action_label
 
     @admin.display(description=gettext_lazy("about"))
     def about(self, event: AuditEvent) -> SafeString | str:

@@ -85,7 +85,9 @@ class ConversationAdmin(EvidenceAdmin):
             .values_list("model")
             .distinct()[: MODELS + 1]
         )
-        new = RowCount(calls_since("review__decision__newest", of="pk").values("pk")[: NEW + 1])
+        new = RowCount(
+            calls_since("review__decision__newest", conversation="pk").values("pk")[: NEW + 1]
+        )
         rows = rows.select_related("owner", "review__assignee", "review__decision").only(*COLUMNS)
         return rows.annotate(models=ArraySubquery(models), new=new)
 

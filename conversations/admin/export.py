@@ -69,7 +69,7 @@ Response = TypeVar("Response", bound=HttpResponseBase)
 
 @exporters_only
 def list_page(request: HttpRequest) -> HttpResponse:
-    rows = list(Export.objects.of(request.user).newest_first()[:SHOWN])
+    rows = list(Export.objects.owned_by(request.user).newest_first()[:SHOWN])
     return _page(
         request,
         "admin/exports.html",
@@ -235,7 +235,7 @@ def _harden(response: Response) -> Response:
 
 
 def _get_own(request: HttpRequest, pk: UUID) -> Export:
-    return get_object_or_404(Export.objects.of(request.user), pk=pk)
+    return get_object_or_404(Export.objects.owned_by(request.user), pk=pk)
 
 
 def _get_ready(request: HttpRequest, pk: UUID) -> Export:

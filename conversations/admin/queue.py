@@ -109,7 +109,7 @@ def waiting(request: HttpRequest, tab: str) -> ReviewQuerySet:
     rows, now = readable(request.user, Review.objects.all()).waiting(), timezone.now()  # type: ignore[attr-defined]
     if tab == "mine":
         return rows.held_by(request.user, now)
-    rows = rows.not_of(request.user)
+    rows = rows.not_owned_by(request.user)
     if tab == "free":
         return rows.free(now)
     if tab == "overdue":

@@ -1,10 +1,13 @@
 """The record: what was said, by whom, when, and what it cost.
 
-Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Decision, AuditEvent, Seal) is written by
-conversations.record, .audit, .sealing and the review desk only, and never changes. *Views of it* (Conversation's title and totals, Usage,
-SearchEntry, Assessment) can be rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives for seconds and may be lost.
+Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Decision, AuditEvent,
+Seal) is written by conversations.record, people.audit, proof.sealing and the review desk only, and
+never changes. *Views of it* (Conversation's title and totals, Usage, SearchEntry, Assessment) can
+be rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives for seconds and may
+be lost.
 
-Beside them stand people (User, ThreadSeed) and what they agreed to (UsagePolicy, PolicyAcceptance).
+Beside them stand people (User, ThreadSeed) and what they agreed to (UsagePolicy,
+PolicyAcceptance).
 """
 
 from .assessment import Assessment

@@ -1,20 +1,24 @@
-"""What a model said about one conversation as a whole. A view of the call that asked it: conversations.report.assessments makes it, and can again."""
+"""What a model said about one conversation as a whole.
+
+A view of the call that requested it: conversations.report.assessments makes it, and can again.
+"""
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from .snapshot import Snapshot
 
 
 class Assessment(models.Model):
-    """A later one stands beside it."""
+    """One assessment; a later one of the same conversation stands beside it."""
 
     call = models.OneToOneField(
         Snapshot,
         models.CASCADE,
         primary_key=True,
         related_name="assessment",
-        help_text="that asked for it",
+        help_text=_("the call that requested it"),
     )
     conversation = models.ForeignKey(
         "Conversation", models.CASCADE, related_name="assessments", db_index=False
@@ -23,7 +27,7 @@ class Assessment(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False
     )
     newest = models.UUIDField(
-        null=True, help_text="the newest call that it covers: what is said later was not assessed"
+        null=True, help_text=_("the newest call that it covers; later messages were not assessed")
     )
     made = models.DateTimeField()
     model = models.TextField()
@@ -35,9 +39,9 @@ class Assessment(models.Model):
     work_related = models.BooleanField()
     user_seconds_saved = models.FloatField()
     assistant_seconds_saved = models.FloatField(
-        help_text="of a person who could have done it in the model's place"
+        help_text=_("of a human assistant who could have done the work instead")
     )
-    assistant_wage = models.FloatField(help_text="US dollars an hour of that person")
+    assistant_wage = models.FloatField(help_text=_("US dollars an hour for that assistant"))
 
     class Meta:
         default_permissions = ()

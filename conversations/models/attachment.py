@@ -1,6 +1,10 @@
-"""A file that was part of a message. The bytes lie in Django's storage under their sha256; a row places them in a conversation."""
+"""A file that was part of a message.
+
+The bytes lie in Django's storage under their sha256; a row places them in a conversation.
+"""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Attachment(models.Model):
@@ -10,7 +14,7 @@ class Attachment(models.Model):
     sha256 = models.BinaryField(max_length=32)
     size = models.BigIntegerField(help_text="bytes")
     media_type = models.TextField(
-        help_text="as the sender named it; never sent to a browser unchecked"
+        help_text=_("as the sender declared it; never sent to a browser unchecked")
     )
 
     class Meta:

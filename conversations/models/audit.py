@@ -1,23 +1,30 @@
-"""Who looked at what, exported what, decided what, and changed whose rights. Appended by conversations.people.audit alone, never changed."""
+"""The audit trail: who looked at what, exported what, decided what, and changed whose rights.
+
+Rows are appended by conversations.people.audit alone, and never changed.
+"""
 
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
+
+from .user import AnyUser, User
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
-    def by(self, actor) -> "AuditEventQuerySet":
-        return self.filter(actor=actor)
+    def by(self, actor: AnyUser) -> "AuditEventQuerySet":
+        return self.filter(actor=cast(User, actor))
 
     def about(self, conversation: UUID) -> "AuditEventQuerySet":
-        """All that was done with one conversation, its calls and its files."""
+        """Return what was done with one conversation, its calls and its files."""
         return self.filter(conversation=conversation)
 
-    def of(self, subject: models.Model) -> "AuditEventQuerySet":
+    def with_subject(self, subject: models.Model) -> "AuditEventQuerySet":
         return self.filter(kind=subject._meta.model_name, subject=str(subject.pk))
 
     def doing(self, *actions: str) -> "AuditEventQuerySet":
@@ -32,7 +39,7 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 
 class AuditEvent(models.Model):
     class Action(models.TextChoices):
-        """No choices of the column: a new action needs no migration."""
+        """What was done. The column has no choices, so that a new action needs no migration."""
 
         SEARCH = "search", "searched"
         LIST = "list", "opened a list"
@@ -43,7 +50,7 @@ class AuditEvent(models.Model):
         REVEAL = "reveal", "revealed a person"
         DECISION = "decision", "decided"
         ASSIGNMENT = "assignment", "assigned"
-        ASSESSMENT = "assessment", "had a model assess"
+        ASSESSMENT = "assessment", _("requested an assessment")
         ADDED = "added", "added"
         CHANGED = "changed", "changed"
         DELETED = "deleted", "deleted"
@@ -62,20 +69,25 @@ class AuditEvent(models.Model):
         null=True,
         related_name="+",
         db_index=False,
-        help_text="none: a command, or nobody known",
+        help_text=_("empty for a command, or for an unknown account"),
     )
-    actor_name = models.TextField(help_text="as it was then")
+    actor_name = models.TextField(help_text=_("the name at that time"))
     address = models.GenericIPAddressField(null=True)
     user_agent = models.TextField(db_default="")
     action = models.TextField()
-    kind = models.TextField(db_default="", help_text="of what: conversation, snapshot, user …")
-    subject = models.TextField(db_default="", help_text="its id")
-    conversation = models.UUIDField(null=True, help_text="that it is, or is part of")
+    kind = models.TextField(
+        db_default="", help_text=_("the kind of object: conversation, snapshot, user …")
+    )
+    subject = models.TextField(db_default="", help_text=_("the id of that object"))
+    conversation = models.UUIDField(
+        null=True, help_text=_("the conversation that the object is, or belongs to")
+    )
     terms = models.TextField(
-        db_default="", help_text="words that were searched for: they may quote what was said"
+        db_default="", help_text=_("the search words, which may quote messages")
     )
     detail = models.TextField(
-        db_default="{}", help_text="JSON: filters, counts, reasons; never what was said"
+        db_default="{}",
+        help_text=_("JSON of filters, counts and reasons; never the text of messages"),
     )
 
     objects = AuditEventQuerySet.as_manager()
@@ -96,13 +108,11 @@ class AuditEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.actor_name} {self.said}"
+        return f"{self.actor_name} {self.action_label}"
 
     @property
-    def said(self) -> str:
-        """The action in words."""
-        return (
-            AuditEvent.Action(self.action).label
-            if self.action in AuditEvent.Action
-            else self.action
-        )
+    def action_label(self) -> str:
+        """The action in words; as it is stored, where this version does not know it."""
+        if self.action in AuditEvent.Action:
+            return str(AuditEvent.Action(self.action).label)
+        return self.action

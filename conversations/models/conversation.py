@@ -1,53 +1,58 @@
-"""What one person and the models said to each other. Title and shown belong to the owner; the totals are roll-ups."""
+"""What one person and the models said to each other.
 
-from typing import Any
+Title and `shown` belong to the owner; the totals are kept by the close of each call.
+"""
+
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
 from django.db import models
 from django.db.models.lookups import GreaterThanOrEqual
+from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
 from .snapshot import Snapshot
+from .user import AnyUser, User
 
-LARGE = (
-    20_000  # tokens; a conversation in fifty has more, in the year that manage.py generate makes up
-)
+LARGE = 20_000  # tokens; one conversation in fifty has more, in the data of manage.py generate
 TOKENS = models.F("prompt_tokens") + models.F("completion_tokens")
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
-    def of(self, owner) -> "ConversationQuerySet":
-        """The owner's own, and nobody else's: the only way from a request to a conversation outside the admin."""
-        return self.filter(owner=owner)
+    def owned_by(self, owner: AnyUser | int) -> "ConversationQuerySet":
+        """Return the owner's own: outside the admin, the only way from a request to one."""
+        return self.filter(owner=cast(User | int, owner))
 
     def shown(self) -> "ConversationQuerySet":
         return self.filter(shown=True)
 
-    def named(self, name: str) -> "Conversation | None":
-        """By its root id, by the root id that it had in a classic gateway, or by the upstream's id of one of its replies."""
+    def find_by_name(self, name: str) -> "Conversation | None":
+        """Find one by its root id, its root id in a classic gateway, or an upstream's reply id."""
         name = name.replace("\0", "")
         try:
-            found = self.filter(id=UUID(name)).first()
+            conversation = self.filter(id=UUID(name)).first()
         except ValueError:
-            found = None
+            conversation = None
         return (
-            found
+            conversation
             or self.filter(classic_root=name).first()
             or self.filter(snapshots__upstream_id=name).exclude(snapshots__upstream_id="").first()
         )
 
-    def with_call(self, **chosen: Any) -> "ConversationQuerySet":
-        """Those in which at least one call is such a one."""
-        return self.filter(
-            models.Exists(Snapshot.objects.filter(conversation=models.OuterRef("pk"), **chosen))
-        )
+    def with_call(self, **lookups: Any) -> "ConversationQuerySet":
+        """Return those with at least one call that matches."""
+        calls = Snapshot.objects.filter(conversation=models.OuterRef("pk"), **lookups)
+        return self.filter(models.Exists(calls))
 
     def costliest(self, most: int) -> "list[Conversation]":
-        """So many that took the most tokens: found among the large ones, and only where those are too few among all."""
-        found = self.annotate(tokens=TOKENS).order_by(models.F("tokens").desc(), "-id")
-        large = list(found.filter(GreaterThanOrEqual(TOKENS, LARGE))[:most])
-        return large if len(large) == most else list(found[:most])
+        """Return so many that took the most tokens.
+
+        They are looked for among the large ones, and only where those are too few among all.
+        """
+        ordered = self.annotate(tokens=TOKENS).order_by(models.F("tokens").desc(), "-id")
+        large = list(ordered.filter(GreaterThanOrEqual(TOKENS, LARGE))[:most])
+        return large if len(large) == most else list(ordered[:most])
 
     def newest_first(self) -> "ConversationQuerySet":
         return self.order_by("-last", "-id")
@@ -74,11 +79,11 @@ class Conversation(models.Model):
     title = models.TextField(db_default="")
     titled_by = models.TextField(choices=TitledBy, db_default=TitledBy.WORDS)
     shown = models.BooleanField(
-        db_default=True, help_text="false hides it from the owner's history; the log stays"
+        db_default=True, help_text=_("off hides it from the owner's history; the record stays")
     )
     started = models.DateTimeField()
     last = models.DateTimeField()
-    turns = models.IntegerField(db_default=0, help_text="replies relayed")
+    turns = models.IntegerField(db_default=0, help_text=_("number of relayed replies"))
     prompt_tokens = models.BigIntegerField(db_default=0)
     completion_tokens = models.BigIntegerField(db_default=0)
     cost = models.DecimalField(
@@ -126,19 +131,21 @@ class Conversation(models.Model):
         return self.title or str(self.id)
 
     def rename(self, title: str) -> None:
-        """By the owner: from then on no model does it unasked."""
+        """Take the owner's title; from then on no model gives it another by itself."""
         self.title, self.titled_by = title, self.TitledBy.OWNER
         self.save(update_fields=["title", "titled_by"])
 
     def name_by_model(self, title: str) -> bool:
-        """False, and the title stays, where it is another one by now than this row was read with."""
-        read = Conversation.objects.filter(id=self.id, title=self.title, titled_by=self.titled_by)
-        if not read.update(title=title, titled_by=self.TitledBy.MODEL):
+        """Take a model's title. False where the title has changed since this row was read."""
+        unchanged = Conversation.objects.filter(
+            id=self.id, title=self.title, titled_by=self.titled_by
+        )
+        if not unchanged.update(title=title, titled_by=self.TitledBy.MODEL):
             return False
         self.title, self.titled_by = title, self.TitledBy.MODEL
         return True
 
     def hide(self) -> None:
-        """Out of the owner's sight. The log stays."""
+        """Take it out of the owner's history. The record stays."""
         self.shown = False
         self.save(update_fields=["shown"])

@@ -1,33 +1,38 @@
-"""An export that somebody asked for: what was chosen, how far the worker has come, and what lies in its folder. Work, not evidence: the audit trail has that.
+"""An export: what was chosen, how far the worker has come, and what lies in its folder.
 
-Its files lie in EXPORTS_DIR under its id. `taken` and `files` say what is durable: a worker that is killed costs what it wrote after that.
+This is work, not evidence: the audit trail has that. The files lie in EXPORTS_DIR under the id.
+`taken` and `files` say what is durable; what a killed worker wrote after that is written again.
 """
 
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
+
+from .user import AnyUser, User
 
 
 class ExportQuerySet(models.QuerySet["Export"]):
-    def of(self, owner) -> "ExportQuerySet":
-        """One's own, and nobody else's: content is for whom it was chosen."""
-        return self.filter(owner=owner)
+    def owned_by(self, owner: AnyUser) -> "ExportQuerySet":
+        """Return the owner's own: content is for the reviewer who chose it."""
+        return self.filter(owner=cast(User, owner))
 
     def newest_first(self) -> "ExportQuerySet":
         return self.order_by("-id")
 
-    def left(self, since: datetime) -> "ExportQuerySet":
-        """Not done, and nobody was at it since."""
+    def abandoned(self, since: datetime) -> "ExportQuerySet":
+        """Return those under way that no worker has worked on since."""
         return self.filter(state__in=Export.UNDER_WAY, seen__lt=since)
 
-    def over(self, now: datetime) -> "ExportQuerySet":
-        """Whose files have to go."""
+    def with_files_to_clear(self, now: datetime) -> "ExportQuerySet":
+        """Return those that have expired, failed or been cancelled and still have files."""
         return self.filter(
             models.Q(state=Export.State.DONE, expires__lte=now)
             | models.Q(state__in=[Export.State.CANCELLED, Export.State.FAILED], cleared=None)
@@ -50,30 +55,37 @@ class Export(models.Model):
     departments = ArrayField(
         models.CharField(max_length=150),
         default=list,
-        help_text="that the owner was limited to then",
+        help_text=_("departments that the owner was limited to at that time"),
     )
     asked = models.DateTimeField(default=timezone.now)
     format = models.TextField()
     purpose = models.TextField()
     of = models.TextField(help_text="the list that was filtered: conversations or calls")
-    query = models.TextField(help_text="JSON of the filter's fields, their days written out")
+    query = models.TextField(
+        help_text=_("JSON of the filter's fields, with their dates written out")
+    )
     words = models.TextField(help_text="the filter in words")
-    zone = models.TextField(help_text="time zone of its days")
+    zone = models.TextField(help_text=_("time zone of the filter's dates"))
     after = models.BigIntegerField(help_text="seals after this one …")
     last = models.BigIntegerField(help_text="… up to this one: where the export is frozen")
 
     state = models.TextField(choices=State, default=State.WAITING)
-    seen = models.DateTimeField(default=timezone.now, help_text="when a worker was last at it")
-    total = models.BigIntegerField(null=True, help_text="rows that were chosen")
-    taken = models.BigIntegerField(default=0, help_text="of them that are durable in the files")
+    seen = models.DateTimeField(
+        default=timezone.now, help_text=_("when a worker last worked on it")
+    )
+    total = models.BigIntegerField(null=True, help_text=_("number of chosen rows"))
+    taken = models.BigIntegerField(
+        default=0, help_text=_("number of rows that are safely in the files")
+    )
     files = models.JSONField(
-        default=list, help_text="name, bytes and rows of each, its sha256 once it is whole"
+        default=list,
+        help_text=_("name, bytes and rows of each file, and its sha256 once it is complete"),
     )
     problem = models.TextField(blank=True, default="")
     began = models.DateTimeField(null=True)
     ended = models.DateTimeField(null=True)
     expires = models.DateTimeField(null=True)
-    cleared = models.DateTimeField(null=True, help_text="when its files were taken away")
+    cleared = models.DateTimeField(null=True, help_text=_("when its files were deleted"))
 
     objects = ExportQuerySet.as_manager()
 
@@ -105,7 +117,7 @@ class Export(models.Model):
 
     @property
     def percent(self) -> int:
-        """Of the rows; whole once everything is in its folder."""
+        """The share of its rows that is written; 100 only once its folder is complete."""
         if self.state == Export.State.DONE:
             return 100
         return min(99, 100 * self.taken // self.total) if self.total else 0
@@ -114,8 +126,8 @@ class Export(models.Model):
     def bytes(self) -> int:
         return sum(file["bytes"] for file in self.files)
 
-    def keep(self, **changed) -> bool:
-        """What is durable by now. False, and nothing is kept, if it is under way no more: somebody cancelled it."""
+    def keep(self, **changed: Any) -> bool:
+        """Save what is durable by now. False, saving nothing, where it was cancelled meanwhile."""
         changed["seen"] = timezone.now()
         kept = Export.objects.filter(pk=self.pk, state__in=Export.UNDER_WAY).update(**changed)
         self.__dict__ |= changed
@@ -134,7 +146,7 @@ class Export(models.Model):
         return self.keep(state=Export.State.CANCELLED, ended=timezone.now())
 
     def clear(self) -> None:
-        """Its files are gone; the row stays, and says what they were."""
+        """Delete its files. The row stays, and says what they were."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
         now = timezone.now()

@@ -1,8 +1,9 @@
 """One message at its place in a conversation's tree. Written once, never changed.
 
-The tree is of messages exactly as they were sent: the id is a function of the conversation and of every message up to
-this one, so inserting is idempotent and a request is a path. `path_hash` is the same for all spellings of one path (see
-conversations.record.threads): it finds the conversation that a client continues.
+The tree is of messages exactly as they were sent: the id is a function of the conversation and of
+every message up to this one, so inserting is idempotent and a request is a path. `path_hash` is the
+same for all spellings of one path (see conversations.record.threads): it finds the conversation
+that a client continues.
 """
 
 from django.db import models
@@ -10,7 +11,7 @@ from django.db import models
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def for_owner(self) -> "MessageQuerySet":
-        """Without the system prompts of use cases: these are the gateway's, and stay on the server."""
+        """Leave out the prompts of use cases: they are the gateway's, and stay on the server."""
         return self.exclude(id=models.F("snapshot__preamble"), snapshot__use_case__gt="")
 
 
@@ -18,10 +19,7 @@ class Message(models.Model):
     class Origin(models.TextChoices):
         SENT = "sent", "sent by the caller"
         RELAYED = "relayed", "relayed by the gateway"
-        CLAIMED = (
-            "claimed",
-            "claimed by the caller",
-        )  # an assistant turn that the gateway never relayed
+        CLAIMED = "claimed", "claimed by the caller"  # an answer that was never relayed here
 
     id = models.UUIDField(primary_key=True, editable=False)
     conversation = models.ForeignKey("Conversation", models.CASCADE, related_name="messages")
@@ -46,7 +44,8 @@ class Message(models.Model):
         null=True,
         related_name="+",
         db_index=False,
-        help_text="the relayed reply that this repeats in another spelling; its text is that one's, stripped",
+        help_text="the relayed reply that this repeats in another spelling; "
+        "its text is that one's, stripped",
     )
     path_hash = models.BinaryField()
 

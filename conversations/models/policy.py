@@ -1,8 +1,15 @@
-"""The usage policy and who accepted which version of it. A published version never changes; what is new is the next version."""
+"""The usage policy, and who accepted which version of it.
+
+A published version never changes; what is new is the next version.
+"""
+
+from typing import cast
 
 from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
+
+from .user import AnyUser, User
 
 
 class UsagePolicyQuerySet(models.QuerySet["UsagePolicy"]):
@@ -12,17 +19,17 @@ class UsagePolicyQuerySet(models.QuerySet["UsagePolicy"]):
     def current(self) -> "UsagePolicy | None":
         return self.published().order_by("-version").first()
 
-    def awaiting(self, user) -> "UsagePolicy | None":
-        """The current version, without its text, if this person has not accepted it."""
+    def awaiting(self, user: AnyUser) -> "UsagePolicy | None":
+        """Return the current version, without its text, if this person has not accepted it."""
         accepted = models.Exists(
-            PolicyAcceptance.objects.filter(policy=models.OuterRef("pk"), user=user)
+            PolicyAcceptance.objects.filter(policy=models.OuterRef("pk"), user=cast(User, user))
         )
         current = self.annotate(accepted=accepted).defer("text").current()
         return current if current and not current.accepted else None  # type: ignore[attr-defined]
 
 
 class UsagePolicy(models.Model):
-    """A draft until it is published; then it has a version, and everybody is asked to accept it."""
+    """A draft until it is published; then it has a version, and all are asked to accept it."""
 
     version = models.PositiveIntegerField(unique=True, null=True, editable=False)
     text = models.TextField(help_text="Markdown")
@@ -37,24 +44,22 @@ class UsagePolicy(models.Model):
         return f"version {self.version}" if self.version else "draft"
 
     def publish(self) -> None:
-        """As the next version. Nothing happens to one that was published before."""
+        """Publish it as the next version. Nothing happens to one that is published already."""
         with transaction.atomic():
             newest = (
                 UsagePolicy.objects.published().select_for_update().order_by("-version").first()
             )
             if not self.version:
-                self.version, self.published = (
-                    (newest.version or 0) + 1 if newest else 1,
-                    timezone.now(),
-                )
+                self.version = (newest.version or 0) + 1 if newest else 1
+                self.published = timezone.now()
                 self.save()
 
-    def accept(self, user) -> None:
-        """Once, however often it is said."""
+    def accept(self, user: User) -> None:
+        """Accept it once, however often this is called."""
         PolicyAcceptance.objects.get_or_create(user=user, policy=self)
 
-    def accepted_by(self, user) -> "PolicyAcceptance | None":
-        return self.acceptances.filter(user=user).first()
+    def accepted_by(self, user: AnyUser) -> "PolicyAcceptance | None":
+        return self.acceptances.filter(user=cast(User, user)).first()
 
 
 class PolicyAcceptance(models.Model):

@@ -1,18 +1,22 @@
-"""The queue of conversations that wait for a reviewer, and what reviewers decided about them. Opening is not reviewing: this is.
+"""The queue of conversations that wait for a reviewer, and what reviewers decided about them.
 
-A Decision is evidence: appended, never changed. A Review is work: where one conversation stands in the queue. A conversation that
-nobody chose, drew or decided has none; conversations.review is their only writer.
+A Decision is evidence: appended, never changed. A Review is work: where one conversation stands in
+the queue. A conversation that was never chosen, drawn or decided has none. Only
+conversations.review writes them; opening a conversation is no review.
 """
 
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
 from .snapshot import Snapshot
+from .user import AnyUser, User
 
 
 class DecisionQuerySet(models.QuerySet["Decision"]):
@@ -43,7 +47,7 @@ class Decision(models.Model):
     note = models.TextField(db_default="")
     made = models.DateTimeField(default=timezone.now)
     newest = models.UUIDField(
-        help_text="the newest call that it covers: what is said later has not been reviewed"
+        help_text=_("the newest call that it covers; later messages have not been reviewed")
     )
 
     objects = DecisionQuerySet.as_manager()
@@ -61,22 +65,28 @@ class Decision(models.Model):
 
 
 class SamplingPolicy(models.Model):
-    """So many of a hundred conversations are drawn into the queue, those of a department or a model, or any."""
+    """A share of new conversations, of a department, a model or all, that is drawn for review."""
 
     percent = models.DecimalField(
-        max_digits=5, decimal_places=2, help_text="of the conversations that begin"
+        max_digits=5, decimal_places=2, help_text=_("percentage of new conversations")
     )
     department = models.CharField(
-        max_length=150, blank=True, db_default="", help_text="of their owners; empty: any"
+        max_length=150,
+        blank=True,
+        db_default="",
+        help_text=_("department of the owner; leave empty for all departments"),
     )
     model = models.CharField(
-        max_length=200, blank=True, db_default="", help_text="that answered first; empty: any"
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text=_("model of the first answer; leave empty for all models"),
     )
     active = models.BooleanField(default=True)
     seed = models.BinaryField(
         max_length=32,
         editable=False,
-        help_text="the draw is HMAC(seed, root id): whoever has the seed can repeat it",
+        help_text=_("the draw is HMAC(seed, root id), so the seed can repeat it"),
     )
     made = models.DateTimeField(default=timezone.now, editable=False)
     made_by = models.ForeignKey(
@@ -88,8 +98,10 @@ class SamplingPolicy(models.Model):
         verbose_name_plural = "sampling policies"
 
     def __str__(self) -> str:
-        of = " and ".join(filter(None, [self.department, self.model])) or "everything"
-        return f"{self.percent.normalize():f} % of {of}"
+        covered = " and ".join(filter(None, [self.department, self.model])) or _(
+            "all conversations"
+        )
+        return f"{self.percent.normalize():f} % of {covered}"
 
     def covers(self, started: datetime, department: str, model: str) -> bool:
         return (
@@ -103,17 +115,17 @@ class ReviewQuerySet(models.QuerySet["Review"]):
     def waiting(self) -> "ReviewQuerySet":
         return self.filter(state=Review.State.WAITING)
 
-    def not_of(self, reviewer) -> "ReviewQuerySet":
-        """Nobody reviews their own."""
-        return self.exclude(conversation__owner=reviewer)
+    def not_owned_by(self, reviewer: AnyUser) -> "ReviewQuerySet":
+        """Leave out the reviewer's own conversations: those are for another to review."""
+        return self.exclude(conversation__owner=cast(User, reviewer))
 
     def free(self, now: datetime) -> "ReviewQuerySet":
-        """Claimed by nobody, or by somebody whose lease is over."""
+        """Return those that no reviewer claimed, or whose claim has ended."""
         return self.waiting().filter(models.Q(assignee=None) | models.Q(lease__lt=now))
 
-    def held_by(self, reviewer, now: datetime) -> "ReviewQuerySet":
+    def held_by(self, reviewer: AnyUser, now: datetime) -> "ReviewQuerySet":
         return self.waiting().filter(
-            models.Q(lease=None) | models.Q(lease__gte=now), assignee=reviewer
+            models.Q(lease=None) | models.Q(lease__gte=now), assignee=cast(User, reviewer)
         )
 
     def overdue(self, now: datetime) -> "ReviewQuerySet":
@@ -122,29 +134,38 @@ class ReviewQuerySet(models.QuerySet["Review"]):
     # The next three are read in the order of conversations' ids, each from an index of its own.
 
     def decided(self) -> "ReviewQuerySet":
-        """And not come back since."""
+        """Return those that have not come back since their decision."""
         return self.filter(state=Review.State.DECIDED)
 
     def last_decided(self, disposition: str) -> "ReviewQuerySet":
-        """Whether or not they wait again. (That a decision is about its own conversation goes without saying, but not to a planner.)"""
+        """Return those last decided so, whether or not they wait again.
+
+        That a decision is about its own conversation is repeated here for the planner.
+        """
         return self.filter(
             decision__disposition=disposition, decision__conversation=models.F("conversation")
         )
 
     def gone_on(self) -> "ReviewQuerySet":
-        """With calls that the last decision does not cover. They wait: the seal of such a call brings them back, within seconds."""
+        """Return those with calls that the last decision does not cover.
+
+        They wait: the seal of such a call brings them back, within seconds.
+        """
         return self.waiting().filter(
-            models.Exists(calls_since("decision__newest", of="conversation"))
+            models.Exists(calls_since("decision__newest", conversation="conversation"))
         )
 
     def gravest_first(self) -> "ReviewQuerySet":
         return self.order_by("-severity", "entered", "conversation")
 
 
-def calls_since(newest: str, *, of: str) -> models.QuerySet[Snapshot]:
-    """Of an outer query's conversation: closed, and beyond what a decision covers. None where there is no decision."""
+def calls_since(newest: str, *, conversation: str) -> models.QuerySet[Snapshot]:
+    """Select the closed calls of an outer query's conversation that a decision does not cover.
+
+    `newest` and `conversation` name columns of that query. No decision, no calls.
+    """
     return Snapshot.objects.filter(
-        conversation=models.OuterRef(of), id__gt=models.OuterRef(newest)
+        conversation=models.OuterRef(conversation), id__gt=models.OuterRef(newest)
     ).exclude(status=Snapshot.Status.PENDING)
 
 
@@ -157,7 +178,7 @@ class Review(models.Model):
         SAMPLED = "sampled", "drawn"
         CHOSEN = "chosen", "chosen by a reviewer"
         ASSIGNED = "assigned", "assigned"
-        REOPENED = "reopened", "went on after a decision"
+        REOPENED = "reopened", _("continued after a decision")
         ESCALATED = "escalated", "escalated"
 
     class Severity(models.IntegerChoices):
@@ -177,7 +198,7 @@ class Review(models.Model):
         null=True,
         related_name="+",
         db_index=False,
-        help_text="that drew it",
+        help_text=_("the sampling policy that drew it"),
     )
     entered = models.DateTimeField(default=timezone.now)
     due = models.DateTimeField()
@@ -185,10 +206,15 @@ class Review(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
     lease = models.DateTimeField(
-        null=True, help_text="until when the claim holds; none: assigned, for as long as it takes"
+        null=True, help_text=_("when the claim ends; empty for an assignment, which does not end")
     )
     decision = models.ForeignKey(
-        Decision, models.PROTECT, null=True, related_name="+", db_index=False, help_text="the last"
+        Decision,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text=_("the latest decision"),
     )
 
     objects = ReviewQuerySet.as_manager()
@@ -215,12 +241,12 @@ class Review(models.Model):
         return f"{self.state} {self.conversation_id}"
 
     def free(self, now: datetime) -> bool:
-        """Claimed by nobody, or by somebody whose lease is over; or decided."""
+        """Tell whether no reviewer has claimed it, the claim has ended, or it is decided."""
         return (
             self.state != self.State.WAITING
             or self.assignee_id is None
             or (self.lease is not None and self.lease < now)
         )
 
-    def held_by_another(self, reviewer, now: datetime) -> bool:
+    def held_by_another(self, reviewer: AnyUser, now: datetime) -> bool:
         return not self.free(now) and self.assignee_id != reviewer.pk

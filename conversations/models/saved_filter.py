@@ -1,10 +1,14 @@
-"""A filter of the review desk that its reader kept under a name. Personal; what it finds is asked anew each time."""
+"""A filter of the review desk that a reviewer keeps under a name, alone.
+
+Only the filter is kept: what it finds is looked up each time.
+"""
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 
 class SavedFilter(models.Model):
@@ -28,9 +32,15 @@ class SavedFilter(models.Model):
         return f"saved filter {self.pk}"
 
     def keep(self) -> None:
-        """In place of one of the same name. Raises ValidationError, whose texts are fit to show."""
+        """Save it in place of one of the same name.
+
+        Raises ValidationError, whose texts are fit to show.
+        """
         self.clean_fields(exclude=["owner"])
         kept = SavedFilter.objects.filter(owner=self.owner_id, page=self.page)
         if not kept.filter(name=self.name).delete()[0] and kept.count() >= self.MOST:
-            raise ValidationError(f"These are {self.MOST}: delete one first.")
+            raise ValidationError(
+                _("You can keep at most %(most)s filters. Delete one first."),
+                params={"most": self.MOST},
+            )
         self.save()

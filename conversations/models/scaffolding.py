@@ -1,10 +1,13 @@
-"""Rows that live for seconds: a growing answer, a running process, a call that waits for its seal."""
+"""Rows that live for seconds: a growing answer, a process, a row that waits for its seal."""
 
 from django.db import models
 
 
 class Partial(models.Model):
-    """A piece of an answer that is still growing. Unlogged: a crash of PostgreSQL may take it, never a crash of ours."""
+    """A piece of a growing answer.
+
+    The table is unlogged: a crash of PostgreSQL may take it, a crash of the gateway never does.
+    """
 
     pk = models.CompositePrimaryKey("snapshot", "at")
     snapshot = models.UUIDField()
@@ -13,7 +16,10 @@ class Partial(models.Model):
 
 
 class Process(models.Model):
-    """A gateway process: one that may hold open calls, or a worker. Without a beat for 30 seconds, or without a living pid, it is dead."""
+    """A gateway process: one that may hold open calls, or a worker.
+
+    Without a beat for 30 seconds, or without a living pid, it is dead.
+    """
 
     class Role(models.TextChoices):
         WEB = "web"
@@ -28,7 +34,10 @@ class Process(models.Model):
 
 
 class Unsealed(models.Model):
-    """A row of evidence that the worker has not sealed yet, in order of closing. Written with the row: by the close of a call, by a trigger for the others."""
+    """A row of evidence that the worker has not sealed yet, in order of closing.
+
+    It is written with that row: by the close of a call, by a trigger for the others.
+    """
 
     kind = models.TextField(db_default="snapshot")
     subject = models.UUIDField()

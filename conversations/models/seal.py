@@ -1,17 +1,24 @@
-"""The chain over all evidence: gapless numbers, each link made from the one before it and a digest of the row."""
+"""The chain over all evidence: gapless numbers, and links.
+
+Each link is made from the one before it and a digest of the row.
+"""
 
 from datetime import UTC
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from ..ledger import SealEntry
 
 
 class Seal(models.Model):
-    """Appended by the worker alone (conversations.proof.sealing). The number is the cursor of every export and feed."""
+    """One link of the chain, appended by the worker alone (conversations.proof.sealing).
+
+    The number is the cursor of every export and feed.
+    """
 
     number = models.BigIntegerField(primary_key=True)
-    kind = models.TextField(help_text="what was sealed: snapshot, decision, auditevent")
+    kind = models.TextField(help_text=_("kind of the sealed row: snapshot, decision, auditevent"))
     subject = models.UUIDField(unique=True)
     digest = models.BinaryField()
     link = models.BinaryField()
@@ -32,12 +39,14 @@ class Seal(models.Model):
 
 
 class Verification(models.Model):
-    """One run of `manage.py verify`, for whoever asks when the record was last found whole."""
+    """One run of `manage.py verify`: it tells when the record was last found intact."""
 
     began = models.DateTimeField()
     ended = models.DateTimeField(auto_now_add=True)
-    seals = models.BigIntegerField(help_text="that were found whole")
-    problem = models.TextField(blank=True, help_text="the first; empty where there is none")
+    seals = models.BigIntegerField(help_text=_("number of seals that were verified"))
+    problem = models.TextField(
+        blank=True, help_text=_("the first problem; empty where there is none")
+    )
 
     class Meta:
         get_latest_by = "ended"

@@ -3,6 +3,7 @@
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class SearchEntry(models.Model):
@@ -15,7 +16,10 @@ class SearchEntry(models.Model):
     words = SearchVectorField()
     call = models.UUIDField(
         null=True,
-        help_text="that brought the message; none for seconds, where a worker of an older version wrote it",
+        help_text=_(
+            "the call that brought the message; empty for seconds, where an older "
+            "worker wrote the row"
+        ),
     )
 
     class Meta:

@@ -1,7 +1,11 @@
-"""One call to a model. Opened before anything leaves, then closed once; conversations.record is its only writer."""
+"""One call to a model: opened before anything leaves, then closed once.
+
+Its only writer is conversations.record.
+"""
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
 
@@ -13,7 +17,7 @@ class Snapshot(models.Model):
         TITLE = "title", "title"
         METADATA = "metadata", "metadata"
 
-    COMPLETIONS = (Kind.CHAT, Kind.TITLE, Kind.METADATA)  # what is asked for at chat completions
+    COMPLETIONS = (Kind.CHAT, Kind.TITLE, Kind.METADATA)  # sent to chat completions
 
     class Status(models.TextChoices):
         PENDING = "pending", "pending"
@@ -33,7 +37,7 @@ class Snapshot(models.Model):
         null=True,
         related_name="calls_about",
         db_index=False,
-        help_text="the one that a call of its own kind titled or assessed",
+        help_text=_("the conversation that this call titles or assesses"),
     )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False
@@ -41,20 +45,22 @@ class Snapshot(models.Model):
     key = models.TextField(
         db_default="", help_text="prefix of the API key; empty for the gateway's own pages"
     )
-    end_user = models.TextField(db_default="", help_text="whom a shared key spoke for")
+    end_user = models.TextField(
+        db_default="", help_text=_("the person for whom a shared key called")
+    )
     use_case = models.TextField(
         db_default="",
-        help_text="name, as it was then, of the use case that the asker chose: its system prompt is the preamble",
+        help_text=_("name of the chosen use case at that time; its system prompt is the preamble"),
     )
     kind = models.TextField(choices=Kind)
     status = models.TextField(choices=Status)
     process = models.UUIDField(null=True, help_text="the gateway process that runs the call")
-    stop = models.BooleanField(db_default=False, help_text="somebody pressed Stop")
+    stop = models.BooleanField(db_default=False, help_text=_("a reader pressed Stop"))
     classic_id = models.UUIDField(
         null=True, help_text="the row's id in the classic gateway that it was imported from"
     )
     classic = models.TextField(
-        null=True, help_text="JSON of what that row said and this one cannot"
+        null=True, help_text=_("JSON of what that row held and this one has no column for")
     )
     retry_of = models.ForeignKey(
         "self", models.DO_NOTHING, null=True, related_name="+", db_index=False
@@ -64,9 +70,9 @@ class Snapshot(models.Model):
     served_model = models.TextField(db_default="")
     upstream = models.TextField(db_default="")
     attempts = models.TextField(
-        db_default="", help_text="JSON of the tries at upstreams, where the first did not do"
+        db_default="", help_text=_("JSON of the attempts, where the first one failed")
     )
-    params = models.TextField(help_text="JSON of the request less its messages")
+    params = models.TextField(help_text=_("JSON of the request without its messages"))
     preamble = models.ForeignKey(
         "Message",
         models.DO_NOTHING,
@@ -103,7 +109,7 @@ class Snapshot(models.Model):
     prompt_tokens = models.IntegerField(null=True)
     completion_tokens = models.IntegerField(null=True)
     estimated = models.BooleanField(
-        db_default=False, help_text="the upstream counted no tokens; the gateway did"
+        db_default=False, help_text=_("the gateway counted the tokens, as the upstream did not")
     )
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, help_text="US dollars")
     error_code = models.TextField(db_default="")
@@ -125,7 +131,8 @@ class Snapshot(models.Model):
             models.Index(
                 "about", "id", name="snapshot_about", condition=models.Q(about__isnull=False)
             ),
-            # Of what few calls are; each knows the conversation, so that a list of conversations reads no calls.
+            # Of values that few calls have; each index holds the conversation, so that a list of
+            # conversations reads no calls.
             models.Index(
                 "status",
                 "id",
@@ -172,8 +179,6 @@ class Snapshot(models.Model):
 
     @property
     def total_tokens(self) -> int | None:
-        return (
-            None
-            if self.prompt_tokens is None
-            else self.prompt_tokens + (self.completion_tokens or 0)
-        )
+        if self.prompt_tokens is None:
+            return None
+        return self.prompt_tokens + (self.completion_tokens or 0)

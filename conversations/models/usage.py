@@ -1,4 +1,4 @@
-"""What one person spent on one model in one day (UTC). A roll-up, kept by the close of each call."""
+"""What one person spent on one model in one day (UTC), added up by the close of each call."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -6,14 +6,15 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import models
 
+from .user import User
+
 
 class UsageQuerySet(models.QuerySet["Usage"]):
-    def cost_this_month(self, owner) -> Decimal:
-        """US dollars since the first of the month, in UTC."""
+    def cost_this_month(self, owner: User | int) -> Decimal:
+        """Return the US dollars since the first of the month, in UTC."""
         first = datetime.now(UTC).date().replace(day=1)
-        return self.filter(owner=owner, day__gte=first).aggregate(cost=models.Sum("cost"))[
-            "cost"
-        ] or Decimal(0)
+        days = self.filter(owner=owner, day__gte=first)
+        return days.aggregate(cost=models.Sum("cost"))["cost"] or Decimal(0)
 
 
 class Usage(models.Model):

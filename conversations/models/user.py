@@ -1,8 +1,9 @@
 """The people whose calls are recorded, and the secret that ties a person's messages together."""
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class User(AbstractUser):
@@ -24,12 +25,21 @@ class User(AbstractUser):
         blank=True,
         default=list,
         db_default=[],
-        help_text="one a line: a reviewer reads conversations of their people only; empty: of everybody",
+        help_text=_(
+            "One department per line. A reviewer reads only the conversations of "
+            "people in these departments; leave empty for all."
+        ),
     )
 
 
+AnyUser = User | AnonymousUser  # as a request has it; pages and queries are for the first only
+
+
 class ThreadSeed(models.Model):
-    """The key of an owner's path hashes. Destroyed on erasure: what is left of the hashes then says nothing."""
+    """The key of an owner's path hashes.
+
+    Erasure destroys it: the hashes that are left then tell nothing.
+    """
 
     owner = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
     seed = models.BinaryField(max_length=32)

@@ -663,7 +663,7 @@ def test_the_list_says_where_each_review_stands(desk, reviewed):
         "bad": ["violation", "–"],
         "escalated": ["waiting escalated", "–"],
         "went on": [
-            "waiting went on after a decision previously: no issue 2 new since the review",
+            "waiting continued after a decision previously: no issue 2 new since the review",
             "–",
         ],
     }
@@ -768,7 +768,7 @@ def test_what_cannot_be_saved_is_said_and_not_saved(desk, rita, call, monkeypatc
         ), name
     assert not SavedFilter.objects.exists()
     desk.post(f"{CALLS}saved/?status=ok", {"name": "one"})
-    assert "delete one first" in text(
+    assert "Delete one first" in text(
         desk.post(f"{CALLS}saved/?status=ok", {"name": "two"}, follow=True)
     )
     desk.post(f"{CALLS}saved/?status=failed", {"name": "one"})

@@ -57,7 +57,7 @@ def test_an_event_says_who_did_what_with_which_row(rf):
     assert "\0" not in event.user_agent
     assert (
         list(AuditEvent.objects.about(call.conversation_id))
-        == list(AuditEvent.objects.of(call))
+        == list(AuditEvent.objects.with_subject(call))
         == list(AuditEvent.objects.by(request.user))
         == [event]
     )
@@ -70,7 +70,7 @@ def test_a_command_has_a_name_and_no_account():
         "manage.py something",
         None,
     )
-    assert event.said == "changed"
+    assert event.action_label == "changed"
 
 
 def test_what_cannot_be_written_is_an_error(no_audit_store):

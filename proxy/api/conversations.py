@@ -29,7 +29,7 @@ class OwnView(APIView):
         """
         if not isinstance(name, str):
             raise Http404
-        conversation = Conversation.objects.of(get_caller(request).owner).named(name)
+        conversation = Conversation.objects.owned_by(get_caller(request).owner).find_by_name(name)
         if conversation is None:
             raise Http404
         return conversation
@@ -45,7 +45,7 @@ class ConversationList(OwnView):
 
     def get(self, request: Request) -> Response:
         refuse_unknown(request, "before", "limit", "since", "until", "model", "shown")
-        query, owned = request.GET, Conversation.objects.of(get_caller(request).owner)
+        query, owned = request.GET, Conversation.objects.owned_by(get_caller(request).owner)
         if (before := query.get("before")) is not None:
             owned = owned.filter(id__lt=read_uuid(before, "before"))
         if (since := query.get("since")) is not None:
