@@ -19,14 +19,14 @@ Value = TypeVar("Value")
 
 
 class AgedCache(Generic[Key, Value]):
-    """Values by key, as `read` found them. Threads may share it.
+    """Values by key, as `read` returned them. Threads may share it.
 
     A copy younger than `fresh` seconds is served at once. From then on one thread reads anew, and
     the others take the copy. From `oldest` on they wait for that thread instead, and have its
     error where it fails: no copy is served any more. Ages count from the moment a read began.
 
     `most` keys are kept: the one that was read longest ago makes room. `release` gives back what
-    a thread holds, such as a connection; it is called before one waits, and when one has read.
+    a thread holds, such as a connection; it is called before a thread waits, and after it has read.
     """
 
     def __init__(
@@ -39,25 +39,26 @@ class AgedCache(Generic[Key, Value]):
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self.read, self.release = read, release
-        self.fresh, self.oldest, self.most = fresh, oldest, most
+        self.fresh, self.oldest = fresh, oldest
+        self.most = most
         self._lock = threading.Lock()
         self._copies: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
-        self._reads: dict[Key, tuple[float, Future[Value]]] = {}  # that are under way
+        self._reads: dict[Key, tuple[float, Future[Value]]] = {}  # under way
 
     def get(self, key: Key) -> Value:
-        """Raises what `read` raises, where no copy may be served instead."""
+        """Return the value. Raises what `read` raises where no copy may be served instead."""
         copy = self._copies.get(key)
         if copy is not None and monotonic() - copy[0] < self.fresh:
             return copy[1]
         return self._read_or_wait(key)
 
     def last(self, key: Key) -> Value | None:
-        """As it was read last, however long ago; None where it was not. Reads nothing."""
+        """Return the newest copy, however old, without reading; None where there is none."""
         copy = self._copies.get(key)
         return None if copy is None else copy[1]
 
     def forget(self) -> None:
-        """Have everything read anew. What is being read now will not be kept."""
+        """Drop all copies. What is being read now will not be kept."""
         with self._lock:
             self._copies.clear()
             self._reads.clear()
@@ -90,7 +91,7 @@ class AgedCache(Generic[Key, Value]):
                 value = self.read(key)
             finally:
                 self.release()
-        except BaseException as problem:  # whatever it is, nobody waits for ever
+        except BaseException as problem:  # of any kind: no thread may wait for ever
             answer.set_exception(problem)
         else:
             answer.set_result(value)

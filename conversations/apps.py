@@ -6,7 +6,7 @@ class ConversationsConfig(AppConfig):
     verbose_name = "Conversations"
 
     def ready(self) -> None:
-        """What follows the log, in this order: proof knows none of it."""
+        """Hand the worker what follows the log, in this order: proof imports none of it."""
         from . import review
         from .proof import sealing
         from .report import assessments

@@ -6,9 +6,12 @@ import psycopg
 from django.db import connection
 
 
-def execute(sql: str, values: dict[str, Any]) -> psycopg.Cursor:
-    """Bound and prepared by the server: half the CPU of a Django cursor. On Django's connection, where this thread holds one; else on one
-    that is borrowed for this statement, without what Django does each time that it opens one."""
+def execute(sql: str, values: dict[str, Any]) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Run a statement that the server binds and prepares: half the CPU of a Django cursor.
+
+    It runs on Django's connection where this thread holds one. Otherwise a connection is borrowed
+    for this statement alone, without what Django does each time that it opens one.
+    """
     pool = connection.pool  # type: ignore[attr-defined]
     if connection.connection is not None or pool is None or pool.closed:
         connection.ensure_connection()

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 def make_id(at: datetime, *, first: bool = False) -> UUID:
-    """An id in the order of time; with `first`, the smallest of that moment."""
+    """Make an id of this moment; with `first`, the smallest that any id of it can be."""
     if first:
         return UUID(int=int(at.timestamp() * 1000) << 80)
     return UUID(int=uuid_utils.uuid7(nanoseconds=int(at.timestamp() * 1_000_000) * 1000).int)

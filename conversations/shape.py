@@ -1,4 +1,4 @@
-"""The shape of JSON objects, as they are read and written here."""
+"""The type of JSON objects."""
 
 from typing import Any
 

@@ -2,7 +2,7 @@ from django.urls import path
 
 from .reading import history_page, pages, policy_page
 
-# The page of one conversation is proxy's: it can ask.
+# The page of one conversation is in proxy, as it sends questions to a model.
 urlpatterns = [
     path("history/", history_page.history, name="history"),
     path("policy/", policy_page.policy, name="policy"),

@@ -199,7 +199,7 @@ def test_the_commitment_is_of_the_bytes_that_were_sent():
     assert bytes(snapshot.commitment) == sha256(bytes(snapshot.salt) + b"the bytes").digest()
 
 
-# Files ----------------------------------------------------------------------------------------------------------
+# Files --------------------------------------------------------------------------------------------
 
 
 def picture(size=30_000):
@@ -261,7 +261,7 @@ def media(settings, tmp_path):
     return tmp_path
 
 
-# Anything at all ------------------------------------------------------------------------------------------------
+# Anything at all ----------------------------------------------------------------------------------
 
 numbers = st.one_of(
     st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False)
@@ -310,7 +310,7 @@ messages = st.lists(
     params=st.dictionaries(texts, values, max_size=2),
 )
 def test_every_request_is_rebuilt_equal(script, params):
-    """Calls that continue, fork, forge and repeat one another: each is rebuilt as it was sent, whatever came before."""
+    """Calls that continue, fork, forge and repeat one another: each is rebuilt as it was sent."""
     alice, history, sent = person(), [], []
     for more, reply, keep in script:
         history = history[: len(history) - keep] + more
@@ -326,7 +326,8 @@ def test_every_request_is_rebuilt_equal(script, params):
 def test_large_pastes_and_odd_numbers():
     paste = secrets.token_hex(25_000)
     body = orjson.loads(
-        b'{"big": 123456789012345678901234567890, "most": 18446744073709551615, "least": -9223372036854775808, "tiny": 1e-300, "negative": -0.0}'
+        b'{"big": 123456789012345678901234567890, "most": 18446744073709551615, '
+        b'"least": -9223372036854775808, "tiny": 1e-300, "negative": -0.0}'
     )
     snapshot = turn(person(), [user(paste), user("\0")], "ok", params=body)
     assert (
@@ -335,7 +336,7 @@ def test_large_pastes_and_odd_numbers():
     )
 
 
-# Calls that nobody closes ---------------------------------------------------------------------------------------
+# Calls of dead processes --------------------------------------------------------------------------
 
 
 @pytest.fixture

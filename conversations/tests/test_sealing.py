@@ -35,7 +35,8 @@ def test_seals_are_gapless_and_linked():
                 sealing.read_texts([("snapshot", seal.subject)])[seal.subject].encode()
             ).digest()
         )
-        head = f"{seal.number} snapshot {seal.subject} {seal.sealed.isoformat(timespec='microseconds')} "
+        sealed = seal.sealed.isoformat(timespec="microseconds")
+        head = f"{seal.number} snapshot {seal.subject} {sealed} "
         link = sha256(link + head.encode() + bytes(seal.digest)).digest()
         assert bytes(seal.link) == link
     assert not Unsealed.objects.exists()

@@ -1,4 +1,4 @@
-"""Evidence stays as it is: the database refuses, and where its owner made it not refuse, verify names the row."""
+"""Evidence stays as it is: the database refuses, and what its owner can force, verify finds."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def file(settings, tmp_path):
 
 @pytest.fixture
 def calls() -> list[Snapshot]:
-    """A conversation of three calls, one decision and two audit events, sealed and signed: seals 1 to 6."""
+    """Seals 1 to 6, signed: three calls of a conversation, one decision, two audit events."""
     alice, said, made = person("alice"), [], []
     for i in range(3):
         said.append(user(f"question {i}"))
@@ -69,7 +69,7 @@ def found() -> str:
     return verify().problem
 
 
-# The database refuses -------------------------------------------------------------------------------------------
+# The database refuses -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_leave_to_erase_ends_with_its_transaction(calls):
         Message.objects.filter(text="question 1").update(text="")
 
 
-# Where it does not, verify finds it -------------------------------------------------------------------------------
+# Where it does not, verify finds it ---------------------------------------------------------------
 
 
 def test_what_nobody_touched_is_whole(calls):
@@ -214,7 +214,8 @@ def test_a_message_that_was_put_in_is_found(calls):
         Message.objects.filter(id=forged.id).update(conversation=other)
     assert (
         found()
-        == f"The message {forged.id} belongs to no call of its conversation: it was put in, or its call was taken away."
+        == f"The message {forged.id} belongs to no call of its conversation: it was put in, or "
+        "its call was taken away."
     )
 
 
@@ -250,7 +251,8 @@ def test_evidence_that_slipped_past_the_seals_is_found(calls):
     Unsealed.objects.all().delete()
     assert (
         found()
-        == f"The auditevent {event.pk} has no seal and waits for none: it was put in, or its seal was taken away."
+        == f"The auditevent {event.pk} has no seal and waits for none: it was put in, or its seal "
+        "was taken away."
     )
 
 
@@ -279,7 +281,7 @@ def test_a_file_that_was_changed_or_lost_is_found(calls):
     assert verify(with_files=True).problem.endswith(" is gone.")
 
 
-# What only the checkpoints know -----------------------------------------------------------------------------------
+# What only the checkpoints know -------------------------------------------------------------------
 
 
 def sealed_anew() -> None:
@@ -359,7 +361,7 @@ def test_a_file_that_cannot_be_written_is_said_and_holds_nothing_up(
     assert "no checkpoint could be written: IsADirectoryError" in caplog.text
 
 
-# A range, without the database -------------------------------------------------------------------------------------
+# A range, without the database --------------------------------------------------------------------
 
 
 def checked(*arguments: str) -> tuple[int, str]:

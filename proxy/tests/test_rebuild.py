@@ -1,4 +1,4 @@
-"""What the upstream received is what the record says: every request is rebuilt equal, and proven by its commitment."""
+"""The record holds what the upstream received: rebuilt equal, and proven by its commitment."""
 
 import base64
 import json
@@ -115,7 +115,7 @@ steps = st.lists(
 )
 @given(steps=steps, key=st.sampled_from([ALICE, SHARED]))
 def test_any_request_is_rebuilt_as_it_left(wired, wire, steps, key):
-    """Each goes on from a part of an earlier one, with or without an answer: branches, echoes and forgeries."""
+    """Each continues a part of an earlier one: branches, echoes and forgeries."""
     wire.answer = json_reply(json.dumps(ANSWER).encode())
     histories: list[list] = [[]]
     for earlier, upto, answered, more, rest in steps:
