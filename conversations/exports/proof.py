@@ -124,7 +124,7 @@ def manifest_of(
         "first_seal": first if export.total else None,
         "ledger_head": {"number": head.number, "link": bytes(head.link).hex()} if head else None,
         "checkpoint": mark._asdict() if mark else None,
-        "key_of_the_gateway": checkpoints.public_key(),
+        "key_of_the_gateway": checkpoints.derive_public_key(),
         "aliases": bool(layout.names.hidden),
         "whole_requests_and_replies": layout.whole,
         "files": listed,
@@ -159,7 +159,7 @@ def chain_lines(first: int, last: int, chosen: Chosen | None) -> Iterator[bytes]
     With chosen calls, also their sealed texts, and those of the messages that they brought: for
     formats that hold all of that anyway.
     """
-    lines = sealing.lines(first, last)
+    lines = sealing.export_lines(first, last)
     if chosen is None:
         yield from lines
         return
@@ -175,8 +175,8 @@ def chain_lines(first: int, last: int, chosen: Chosen | None) -> Iterator[bytes]
             calls[following[0]] = following[1]
             following = next(rows, None)
         subjects = ((str(sealing.SNAPSHOT), call) for call in calls.values())
-        texts = sealing.texts(subjects) if calls else {}
-        brought = sealing.brought(calls.values()) if calls else {}
+        texts = sealing.read_texts(subjects) if calls else {}
+        brought = sealing.read_message_texts(calls.values()) if calls else {}
         for line in batch:
             if (call := calls.get(line["number"])) in texts:
                 line |= {"text": texts[call], "messages": brought.get(call, [])}

@@ -43,7 +43,9 @@ def check(folder: Path, keys: list[str]) -> Iterator[str]:
     signature = json.loads((folder / SIGNATURE).read_bytes())
     key, signed = bytes.fromhex(signature["key"]), bytes.fromhex(signature["signature"])
     is_trusted = signature["key"] in trusted
-    if not is_trusted or not ledger.verified(key, signed, ledger.message_of(text)):
+    if not is_trusted or not ledger.is_signature_valid(
+        key, signed, ledger.encode_manifest_message(text)
+    ):
         raise Broken(f"{MANIFEST} is not signed by a key that is trusted here.")
     where = (
         "" if keys else ", which it names itself: compare it with one that you have from elsewhere"
@@ -91,7 +93,7 @@ def check_range(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iter
         with open(folder / MARK, "rb") as lines:
             marks = list(ledger.read_checkpoints(lines, keys, ledger.is_signature_valid))
     with open(folder / CHAIN, "rb") as lines:
-        chain = ledger.check(sealed.keep(lines, head), marks)
+        chain = ledger.check_range(sealed.keep(lines, head), marks)
     if not sealed.has_head:
         raise Broken(
             f"{CHAIN} does not hold seal {head['number']}, at which the export is frozen,"

@@ -55,7 +55,7 @@ def history(request: PageRequest) -> HttpResponse:
     entries: list[HistoryEntry] = []
     older = status = ""
     if form.is_valid():
-        rows = Conversation.objects.of(request.user).shown()
+        rows = Conversation.objects.owned_by(request.user).shown()
         rows = rows.with_call(**form.calls) if form.calls else rows
         read = _search if form.words else _list
         entries, older = read(request, rows, form)

@@ -1,6 +1,6 @@
 """The pages of a person's own conversation: read, rename, remove, stop, export, attachments.
 
-Every row is reached through Conversation.objects.of(request.user), so a stranger's conversation is
+Every row is reached through Conversation.objects.owned_by(request.user), so a stranger's conversation is
 not there at all.
 """
 
@@ -63,7 +63,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 def _recent(user: User | AnonymousUser) -> list[Conversation]:
     if not user.is_authenticated:
         return []
-    rows = Conversation.objects.of(user).shown().newest_first()
+    rows = Conversation.objects.owned_by(user).shown().newest_first()
     return list(rows.only("id", "title")[:RECENT])
 
 
@@ -76,7 +76,7 @@ def render_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
 
 
 def own(request: PageRequest, root: UUID) -> Conversation:
-    return get_object_or_404(Conversation.objects.of(request.user).shown(), id=root)
+    return get_object_or_404(Conversation.objects.owned_by(request.user).shown(), id=root)
 
 
 def read_context(

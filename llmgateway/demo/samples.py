@@ -220,7 +220,9 @@ class Sample:
         )
         if complete:
             answer["usage"] = chat.make_usage(
-                *turn.get("tokens", (3 + prompt, count_tokens(threads.extract_searchable_text(reply))))
+                *turn.get(
+                    "tokens", (3 + prompt, count_tokens(threads.extract_searchable_text(reply)))
+                )
             )
         return answer, None
 

@@ -201,7 +201,7 @@ def _own_to_ask(request: PageRequest, root: UUID, form: AskForm | None = None) -
         return pages.own(request, root)
     except Http404:
         # One that its owner removed is no attempt at another person's.
-        if not Conversation.objects.of(request.user).filter(id=root).exists():
+        if not Conversation.objects.owned_by(request.user).filter(id=root).exists():
             _record_attempt(request, root, form)
         raise
 
