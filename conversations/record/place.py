@@ -22,7 +22,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ..aged_cache import AgedCache
-from ..database import execute
+from ..database import execute, release
 from ..ids import make_id
 from ..models import Message, Snapshot, ThreadSeed
 from ..shape import Json
@@ -166,8 +166,8 @@ def _read_seed(owner: int) -> bytes:
 
 
 # A seed never changes, but erasure destroys it: no process may go on with it for long.
-# The connection is kept, as the thread that reads a seed goes on to write with it.
-_seeds = AgedCache(_read_seed, fresh=8.0, oldest=10.0)
+# A thread that waits for it holds no connection: the one that reads it may need one.
+_seeds = AgedCache(_read_seed, fresh=8.0, oldest=10.0, release=release)
 # The owner is looked up for each message: a join may be planned over all conversations of
 # the owner instead.
 CONTINUED = """

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +21,7 @@ from conversations.models import (
     Partial,
     Process,
     Snapshot,
+    ThreadSeed,
     Unsealed,
     Usage,
 )
@@ -30,6 +31,7 @@ from conversations.record import (
     attachments,
     growth,
     orphans,
+    place,
     processes,
     rebuild,
     writes,
@@ -149,6 +151,15 @@ def test_a_failed_statement_leaves_nothing_behind(monkeypatch):
     with pytest.raises(Exception, match="null value"):
         ask(person(), [user("hi")])
     connection.rollback() if not connection.in_atomic_block else connection.set_rollback(False)
+
+
+def test_a_refusal_that_fails_takes_no_seed_back(monkeypatch):
+    owner = person().pk
+    monkeypatch.setattr(writes, "OPEN", writes.OPEN.replace("'pending'", "NULL"))
+    request = CallRequest(owner=owner, kind="chat", model="m", body={}, sent=b"{}")
+    with pytest.raises(IntegrityError):
+        record.refuse(request, "blocked", "Not allowed.")
+    assert bytes(ThreadSeed.objects.get(owner=owner).seed) == place.read_thread_key(owner)
 
 
 def test_a_refusal_is_one_closed_snapshot_with_all_that_was_asked():
