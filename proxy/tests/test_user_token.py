@@ -32,11 +32,12 @@ def sent(settings, server):
     settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
     settings.ALLOW_USER_TOKENS, settings.LLM_API_AUTHORIZATION = True, OURS
     server.seen.clear()
-    return lambda: [
+    yield lambda: [
         seen["headers"].get("authorization")
         for seen in server.seen
         if seen["path"].endswith("/chat/completions")
     ]
+    routing.forget()  # the models of a test are no other's
 
 
 def signed_in(name: str) -> Client:
