@@ -95,7 +95,9 @@ PATHS: Json = {
             tag=OPENAI_API,
             request=body(
                 object_of(
-                    "prompt image", prompt=PROMPT, image={"type": "string", "format": "binary"}
+                    "prompt image",
+                    prompt=PROMPT,
+                    image={"type": "string", "format": "binary", "minLength": 1},
                 ),
                 "multipart/form-data",
             ),
