@@ -6,11 +6,11 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import models
 
-from .user import AnyUser
+from .user import User
 
 
 class UsageQuerySet(models.QuerySet["Usage"]):
-    def cost_this_month(self, owner: AnyUser | int) -> Decimal:
+    def cost_this_month(self, owner: User) -> Decimal:
         """Return the US dollars since the first of the month, in UTC."""
         first = datetime.now(UTC).date().replace(day=1)
         days = self.filter(owner=owner, day__gte=first)

@@ -54,9 +54,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "recent": lambda: _recent(request.user),
         "policy_url": lambda: settings.USAGE_POLICY_URL or reverse("policy"),
         "policy_to_accept": lambda: policy.pending_policy(request.user),
-        "cost_this_month": lambda: format_cost(
-            Usage.objects.cost_this_month(request.user), in_cents=True
-        ),
+        "cost_this_month": lambda: _cost_this_month(request.user),
     }
 
 
@@ -65,6 +63,12 @@ def _recent(user: User | AnonymousUser) -> list[Conversation]:
         return []
     rows = Conversation.objects.owned_by(user).shown().newest_first()
     return list(rows.only("id", "title")[:RECENT])
+
+
+def _cost_this_month(user: User | AnonymousUser) -> str:
+    if not user.is_authenticated:
+        return ""
+    return format_cost(Usage.objects.cost_this_month(user), in_cents=True)
 
 
 def render_page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

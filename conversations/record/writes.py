@@ -35,7 +35,7 @@ from ..models import Snapshot
 from ..shape import Json
 from . import attachments, processes
 from .calls import Call, CallRequest, Outcome, make_title
-from .place import Place, locate
+from .place import Place, locate, read_thread_key
 from .rows import Rows, build_reply_rows, build_rows, clean, refer_to_rows
 
 
