@@ -97,9 +97,8 @@ def lead(departments: Sequence[str] = ()) -> Client:
     user.groups.add(Group.objects.get(name="Lead"))
     user.reviews_departments = list(departments)
     user.save()
-    client = Client(
-        SERVER_NAME="localhost"
-    )  # without the test environment, whose signals copy the context of each template
+    # without the test environment, whose signals copy the context of each template
+    client = Client(SERVER_NAME="localhost")
     client.force_login(user)
     return client
 

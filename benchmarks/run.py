@@ -192,11 +192,11 @@ def main() -> None:
     found: dict[str, list[float]] = {}
     say(f"{machine()}. 2 web processes of {OPEN_CALLS} calls.")
     with Gateway() as gateway:
-        gateway.load(
-            "calls", count=400, at_once=64
-        )  # the first call of each web process is slow, and few connections may all be one process's
+        # the first call of each web process is slow, and few connections may all be one process's
+        gateway.load("calls", count=400, at_once=64)
         idle = {name: round(processes.rss(pid) / 1e6) for name, pid in gateway.watched().items()}
         say(f"Idle, MB in memory: {idle}. Load {os.getloadavg()[0]:.1f}.")
+        # streams first: what a young process takes
         for one in (
             streams,
             chunks,
@@ -204,7 +204,7 @@ def main() -> None:
             crowd,
             slow,
             turns,
-        ):  # streams first: what a young process takes
+        ):
             if not asked.only or one.__name__ in asked.only:
                 for _ in range(
                     (asked.rounds or (1 if asked.quick else 3)) if one in REPEATED else 1

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Tags, register
 from django.db import connection
 
 from llmgateway.demo import accounts
@@ -23,214 +25,171 @@ UPSTREAMS = (
 ENDINGS = ("ok", "refused", "failed", "cancelled", "interrupted")
 
 
+def error(number: str, text: str, hint: str) -> CheckMessage:
+    return checks.Error(text, hint=hint, id=f"llmgateway.E{number}")
+
+
+def warning(number: str, text: str, hint: str) -> CheckMessage:
+    return checks.Warning(text, hint=hint, id=f"llmgateway.W{number}")
+
+
 @register
-def upstream(app_configs, **kwargs) -> list[CheckMessage]:
+def upstream(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [*_endpoint(), *_authorization(), *_addresses(), *_secrets(), *_bundle()]
 
 
 @register
-def record(app_configs, **kwargs) -> list[CheckMessage]:
+def record(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if not any(database.get("ATOMIC_REQUESTS") for database in settings.DATABASES.values()):
         return []
+    text = "ATOMIC_REQUESTS is on: a refused call would roll its own record back."
     hint = "Take ATOMIC_REQUESTS out of DATABASES (or atomic_requests out of DATABASE_URL)."
-    return [
-        Error(
-            "ATOMIC_REQUESTS is on: a refused call would roll its own record back.",
-            hint=hint,
-            id="llmgateway.E004",
-        )
-    ]
+    return [error("004", text, hint)]
 
 
 @register
-def policy(app_configs, **kwargs) -> list[CheckMessage]:
+def policy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     url = settings.USAGE_POLICY_URL
     if not url or url.startswith(("https://", "http://")):
         return []
-    return [
-        Error(
-            "USAGE_POLICY_URL is no web address.",
-            hint="Write https://…, or leave it empty for the gateway's own page.",
-            id="llmgateway.E006",
-        )
-    ]
+    hint = "Write https://…, or leave it empty for the gateway's own page."
+    return [error("006", "USAGE_POLICY_URL is no web address.", hint)]
 
 
 @register
-def tokens(app_configs, **kwargs) -> list[CheckMessage]:
+def tokens(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [*_tokens()]
 
 
 @register
-def submissions(app_configs, **kwargs) -> list[CheckMessage]:
+def submissions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     problems: list[CheckMessage] = []
     if settings.ENABLE_SUBMISSIONS_API and not settings.SUBMISSIONS_API_URL:
-        hint = "Set it to the address that takes the calls, such as https://vendor.example/submissions, or ENABLE_SUBMISSIONS_API=false."
-        problems.append(
-            Error(
-                "ENABLE_SUBMISSIONS_API is on, and SUBMISSIONS_API_URL is not set.",
-                hint=hint,
-                id="llmgateway.E020",
-            )
+        text = "ENABLE_SUBMISSIONS_API is on, and SUBMISSIONS_API_URL is not set."
+        hint = (
+            "Set it to the address that takes the calls, such as "
+            "https://vendor.example/submissions, or ENABLE_SUBMISSIONS_API=false."
         )
+        problems.append(error("020", text, hint))
     if not set(settings.SUBMISSIONS_STATUSES) <= set(ENDINGS):
-        problems.append(
-            Error(
-                "SUBMISSIONS_STATUSES names no status of a closed call.",
-                hint=f"Write some of {', '.join(ENDINGS)}.",
-                id="llmgateway.E021",
-            )
-        )
+        text = "SUBMISSIONS_STATUSES names no status of a closed call."
+        problems.append(error("021", text, f"Write some of {', '.join(ENDINGS)}."))
     return problems
 
 
 @register
-def assessments(app_configs, **kwargs) -> list[CheckMessage]:
+def assessments(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     percent, most = settings.METADATA_SAMPLE, settings.METADATA_SAMPLE_MOST
     if not (0 <= percent <= 100 and most >= 0):
-        hint = "Write METADATA_SAMPLE=5 for five of a hundred conversations a night, and a METADATA_SAMPLE_MOST of 0 or more."
-        return [
-            Error(
-                "METADATA_SAMPLE is no percentage, or METADATA_SAMPLE_MOST no number of conversations.",
-                hint=hint,
-                id="llmgateway.E022",
-            )
-        ]
+        text = (
+            "METADATA_SAMPLE is no percentage, or METADATA_SAMPLE_MOST no number of conversations."
+        )
+        hint = (
+            "Write METADATA_SAMPLE=5 for five of a hundred conversations a night, "
+            "and a METADATA_SAMPLE_MOST of 0 or more."
+        )
+        return [error("022", text, hint)]
     if percent and not settings.METADATA_CHECK:
-        hint = "Set METADATA_CHECK=true, or METADATA_SAMPLE=0."
-        return [
-            Warning(
-                "METADATA_SAMPLE draws nothing while METADATA_CHECK is off.",
-                hint=hint,
-                id="llmgateway.W006",
-            )
-        ]
+        text = "METADATA_SAMPLE draws nothing while METADATA_CHECK is off."
+        return [warning("006", text, "Set METADATA_CHECK=true, or METADATA_SAMPLE=0.")]
     return []
 
 
 @register
-def secret(app_configs, **kwargs) -> list[CheckMessage]:
+def secret(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.DEMO or os.environ.get("SECRET_KEY"):
         return []
+    text = f"SECRET_KEY is not set: this machine keeps one of its own in {settings.VAR_DIR}."
     hint = "Set SECRET_KEY to a long random text, the same on every machine."
-    return [
-        Warning(
-            f"SECRET_KEY is not set: this machine keeps one of its own in {settings.VAR_DIR}.",
-            hint=hint,
-            id="llmgateway.W002",
-        )
-    ]
+    return [warning("002", text, hint)]
 
 
 @register
-def pseudonyms(app_configs, **kwargs) -> list[CheckMessage]:
+def pseudonyms(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.DEMO or not settings.PSEUDONYMS or os.environ.get("PSEUDONYM_KEY"):
         return []
-    text = f"PSEUDONYM_KEY is not set: this machine keeps one of its own in {settings.VAR_DIR}, and other machines give people other aliases."
-    return [
-        Warning(
-            text,
-            hint="Set PSEUDONYM_KEY to a long random text, the same on every machine.",
-            id="llmgateway.W005",
-        )
-    ]
+    text = (
+        f"PSEUDONYM_KEY is not set: this machine keeps one of its own in {settings.VAR_DIR}, "
+        "and other machines give people other aliases."
+    )
+    hint = "Set PSEUDONYM_KEY to a long random text, the same on every machine."
+    return [warning("005", text, hint)]
 
 
 @register
-def logs(app_configs, **kwargs) -> list[CheckMessage]:
+def logs(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.LOG_FORMAT in ("plain", "json"):
         return []
-    return [
-        Error(
-            "LOG_FORMAT is neither plain nor json.",
-            hint="Write LOG_FORMAT=json, or leave it empty for a terminal.",
-            id="llmgateway.E007",
-        )
-    ]
+    hint = "Write LOG_FORMAT=json, or leave it empty for a terminal."
+    return [error("007", "LOG_FORMAT is neither plain nor json.", hint)]
 
 
 @register(Tags.database)
-def demo_accounts(app_configs, databases, **kwargs) -> list[CheckMessage]:
-    """A warning, so that whoever finds it can still migrate and run remove_demo; `serve` refuses to start."""
-    if (
-        settings.DEMO
-        or not databases
-        or get_user_model()._meta.db_table not in connection.introspection.table_names()
-    ):
+def demo_accounts(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Warn only: an operator must still be able to migrate. `serve` refuses to start."""
+    users = get_user_model()._meta.db_table
+    if settings.DEMO or not kwargs.get("databases"):
+        return []
+    if users not in connection.introspection.table_names():
         return []
     if not (count := accounts.active_demo_accounts().count()):
         return []
-    return [
-        Warning(
-            f"{count} demo accounts are active, and everyone knows their password.",
-            hint="Run manage.py remove_demo.",
-            id="llmgateway.W003",
-        )
-    ]
+    text = f"{count} demo accounts are active, and their password is known to everyone."
+    return [warning("003", text, "Run manage.py remove_demo.")]
 
 
 def _endpoint() -> Iterator[CheckMessage]:
     if not settings.LLM_ENDPOINT and not settings.LLM_GATEWAY_URL and not settings.DEMO:
-        hint = "Set it to the whole address of chat completions, such as https://api.openai.com/v1/chat/completions, or try the demo: make run."
-        yield Error(
-            "LLM_ENDPOINT is not set: there is no model to speak to.",
-            hint=hint,
-            id="llmgateway.E001",
+        hint = (
+            "Set it to the whole address of chat completions, such as "
+            "https://api.openai.com/v1/chat/completions, or try the demo: make run."
         )
+        yield error("001", "LLM_ENDPOINT is not set: there is no model to speak to.", hint)
 
 
 def _authorization() -> Iterator[CheckMessage]:
-    if (
-        (settings.LLM_ENDPOINT or settings.LLM_GATEWAY_URL)
-        and not settings.LLM_API_AUTHORIZATION
-        and not settings.ALLOW_USER_TOKENS
-    ):
-        hint = "Set it to the whole header, such as 'Bearer sk-…', or to 'none' where the upstream wants none."
-        yield Warning(
-            "LLM_API_AUTHORIZATION is not set: calls go out without credentials.",
-            hint=hint,
-            id="llmgateway.W001",
+    if not settings.LLM_ENDPOINT and not settings.LLM_GATEWAY_URL:
+        return
+    if not settings.LLM_API_AUTHORIZATION and not settings.ALLOW_USER_TOKENS:
+        text = "LLM_API_AUTHORIZATION is not set: calls go out without credentials."
+        hint = (
+            "Set it to the whole header, such as 'Bearer sk-…', "
+            "or to 'none' where the upstream wants none."
         )
+        yield warning("001", text, hint)
 
 
 def _addresses() -> Iterator[CheckMessage]:
     for name in UPSTREAMS:
-        if not (value := getattr(settings, name)):
-            continue
-        if hint := addresses.find_objection(value):
-            yield Error(
-                f"{name} is no address that calls may be sent to.", hint=hint, id="llmgateway.E002"
-            )
+        value = getattr(settings, name)
+        if value and (hint := addresses.find_objection(value)):
+            yield error("002", f"{name} is no address that calls may be sent to.", hint)
 
 
 def _tokens() -> Iterator[CheckMessage]:
     if settings.ALLOW_USER_TOKENS and settings.LLM_GATEWAY_URL:
+        text = (
+            "People's tokens go to LLM_ENDPOINT alone, and with LLM_GATEWAY_URL "
+            "the pages do not ask it."
+        )
         hint = "Take LLM_GATEWAY_URL away, or set ALLOW_USER_TOKENS=false."
-        yield Error(
-            "People's tokens go to LLM_ENDPOINT alone, and with LLM_GATEWAY_URL the pages do not ask it.",
-            hint=hint,
-            id="llmgateway.E010",
-        )
+        yield error("010", text, hint)
     if settings.TOKEN_URL and not settings.TOKEN_URL.startswith("https://"):
-        yield Error(
-            "TOKEN_URL is not https.",
-            hint="Write https://…, or leave it empty for no link.",
-            id="llmgateway.E011",
-        )
+        hint = "Write https://…, or leave it empty for no link."
+        yield error("011", "TOKEN_URL is not https.", hint)
 
 
 def _secrets() -> Iterator[CheckMessage]:
-    for name in (name for name, value in settings.UPSTREAM_SECRETS.items() if not value):
-        hint = "Set it to what the upstream wants (for OpenAI's kind the whole Authorization header), or take its name out of UPSTREAM_SECRETS."
-        yield Warning(
-            f"UPSTREAM_SECRETS names {name}, which is not set.", hint=hint, id="llmgateway.W004"
-        )
+    hint = (
+        "Set it to what the upstream wants (for OpenAI's kind the whole Authorization header), "
+        "or take its name out of UPSTREAM_SECRETS."
+    )
+    for name, value in settings.UPSTREAM_SECRETS.items():
+        if not value:
+            yield warning("004", f"UPSTREAM_SECRETS names {name}, which is not set.", hint)
 
 
 def _bundle() -> Iterator[CheckMessage]:
     if settings.LLM_CA_BUNDLE and not Path(settings.LLM_CA_BUNDLE).is_file():
-        yield Error(
-            "LLM_CA_BUNDLE is not a file.",
-            hint="Give the path of a PEM file of certificates, or leave it empty.",
-            id="llmgateway.E003",
-        )
+        hint = "Give the path of a PEM file of certificates, or leave it empty."
+        yield error("003", "LLM_CA_BUNDLE is not a file.", hint)

@@ -1,4 +1,4 @@
-"""Django's middleware for the pages. The API passes it by: it has no session, no cookie and no page to protect.
+"""Django's middleware for the pages; the API, without session, cookie and page, passes it by.
 
 Subclasses, so that the admin's system checks find what they look for.
 """
@@ -6,28 +6,32 @@ Subclasses, so that the admin's system checks find what they look for.
 import ipaddress
 import re
 import zoneinfo
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
+from django.http import HttpRequest, HttpResponse
 from django.middleware import clickjacking, common, csrf
 from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 from uuid_utils.compat import uuid7
 
+from conversations.gateway_request import GatewayRequest
 from llmgateway.ops import metrics
 from proxy import request_id
 
 API = ("/v1/", "/api/", "/ping", "/healthz", "/readyz", "/metrics")
 
 
-def is_api(request) -> bool:
+def is_api(request: HttpRequest) -> bool:
     return request.path_info.startswith(API)
 
 
 class PagesOnly(MiddlewareMixin):
-    def __call__(self, request):
+    def __call__(self, request: HttpRequest) -> Any:
         return self.get_response(request) if is_api(request) else super().__call__(request)
 
 
@@ -40,7 +44,8 @@ class CommonMiddleware(PagesOnly, common.CommonMiddleware):
 
 
 class CsrfViewMiddleware(PagesOnly, csrf.CsrfViewMiddleware):
-    def process_view(self, request, *args):  # Django calls this hook apart from __call__
+    # Django calls this hook apart from __call__.
+    def process_view(self, request: HttpRequest, *args: Any) -> Any:
         return None if is_api(request) else super().process_view(request, *args)
 
 
@@ -57,14 +62,19 @@ class XFrameOptionsMiddleware(PagesOnly, clickjacking.XFrameOptionsMiddleware):
 
 
 PAGES_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types gw"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types gw"
 )
-ADMIN_CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+ADMIN_CSP = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+Respond = Callable[[HttpRequest], HttpResponse]
 
 
-def client_address(meta: dict) -> str | None:
-    """The peer's; or, where the peer is a trusted proxy, the nearest hop before it that is none."""
+def client_address(meta: Mapping[str, Any]) -> str | None:
+    """The peer's; where the peer is a trusted proxy, the nearest hop before it that is none."""
     hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")] + [
         meta.get("REMOTE_ADDR", "")
     ]
@@ -77,20 +87,19 @@ def client_address(meta: dict) -> str | None:
 
 
 class RequestMiddleware:
-    """A request id and the client's address on every request, an id on every reply, and a content security policy on every page."""
+    """Gives each request an id and its client's address, each reply the id, each page a policy."""
 
-    def __init__(self, get_response):
+    def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
 
-    def __call__(self, request):
+    def __call__(self, request: GatewayRequest) -> HttpResponse:
         request.id = str(uuid7())
         request.client_address = client_address(request.META)
         request_id.current.set(request.id)
         response = self.get_response(request)
         response.headers.setdefault("x-request-id", request.id)
-        request_id.current.set(
-            response.headers["x-request-id"]
-        )  # for what is logged while the body goes out
+        # for what is logged while the body goes out
+        request_id.current.set(response.headers["x-request-id"])
         metrics.answered(request, response.status_code)
         if not is_api(request):
             response.headers.setdefault(
@@ -103,10 +112,10 @@ class RequestMiddleware:
 class ViewersTimeZone:
     """UTC inside, the viewer's zone on pages."""
 
-    def __init__(self, get_response):
+    def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
 
-    def __call__(self, request):
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         if is_api(request):
             return self.get_response(request)
         name = request.user.time_zone if request.user.is_authenticated else ""

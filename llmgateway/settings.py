@@ -31,9 +31,8 @@ LLM_EMBEDDINGS_ENDPOINT = env.str("LLM_EMBEDDINGS_ENDPOINT", default="")
 LLM_MODELS_ENDPOINT = env.str("LLM_MODELS_ENDPOINT", default="")
 LLM_API_AUTHORIZATION = env.str("LLM_API_AUTHORIZATION", default="")
 LLM_API_CONTENT_TYPE = env.str("LLM_API_CONTENT_TYPE", default="application/json")
-ALLOW_USER_TOKENS = env.bool(
-    "ALLOW_USER_TOKENS", default=False
-)  # people may ask on the pages with a token of their own
+# people may ask on the pages with a token of their own
+ALLOW_USER_TOKENS = env.bool("ALLOW_USER_TOKENS", default=False)
 TOKEN_URL = env.str("TOKEN_URL", default="")  # where they get one
 LLM_LABEL = env.str("LLM_LABEL", default="OPEN_AI")  # the provider's name in records
 LLM_TIMEOUT = env.float("LLM_TIMEOUT", default=300)  # seconds to the first byte
@@ -42,34 +41,29 @@ LLM_LONGEST_CALL = env.float("LLM_LONGEST_CALL", default=3600)  # seconds, whate
 LLM_PROXY = env.str("LLM_PROXY", default="")
 LLM_CA_BUNDLE = env.str("LLM_CA_BUNDLE", default="")
 UPSTREAM_HTTP_HOSTS = env.list("UPSTREAM_HTTP_HOSTS", default=["localhost", "127.0.0.1", "::1"])
+# what upstreams of the admin may use
 UPSTREAM_SECRETS = {
     name: env.str(name, default="") for name in env.list("UPSTREAM_SECRETS", default=[])
-}  # what upstreams of the admin may use
-UPSTREAM_PAUSE = env.float(
-    "UPSTREAM_PAUSE", default=10
-)  # seconds that one which keeps failing is passed over
-PASS_OTHER_MODELS = env.bool(
-    "PASS_OTHER_MODELS", default=False
-)  # to LLM_ENDPOINT, where models are listed in the admin
-CLIENT_STALL = env.float(
-    "CLIENT_STALL", default=60
-)  # seconds that a caller may take nothing of its answer
+}
+# seconds that one which keeps failing is passed over
+UPSTREAM_PAUSE = env.float("UPSTREAM_PAUSE", default=10)
+# to LLM_ENDPOINT, where models are listed in the admin
+PASS_OTHER_MODELS = env.bool("PASS_OTHER_MODELS", default=False)
+# seconds that a caller may take nothing of its answer
+CLIENT_STALL = env.float("CLIENT_STALL", default=60)
 
 CHAT_PAGES = env.bool("CHAT_PAGES", default=True)  # false: the API and the admin only
-LLM_GATEWAY_URL = env.str(
-    "LLM_GATEWAY_URL", default=""
-)  # another gateway, which the pages ask instead of LLM_ENDPOINT
+# another gateway, which the pages ask instead of LLM_ENDPOINT
+LLM_GATEWAY_URL = env.str("LLM_GATEWAY_URL", default="")
 
 TITLES = env.bool("TITLES", default=True)  # a model titles new conversations
 TITLE_MODEL = env.str("TITLE_MODEL", default="")  # instead of the conversation's own
 METADATA_CHECK = env.bool("METADATA_CHECK", default=DEMO)  # a model may assess conversations
 METADATA_MODEL = env.str("METADATA_MODEL", default="")  # instead of the conversation's own
-METADATA_SAMPLE = env.float(
-    "METADATA_SAMPLE", default=0
-)  # percent of a day's conversations that are assessed the night after
-METADATA_SAMPLE_MOST = env.int(
-    "METADATA_SAMPLE_MOST", default=100
-)  # conversations a night: each is a call that is paid for
+# percent of a day's conversations that are assessed the night after
+METADATA_SAMPLE = env.float("METADATA_SAMPLE", default=0)
+# conversations a night: each is a call that is paid for
+METADATA_SAMPLE_MOST = env.int("METADATA_SAMPLE_MOST", default=100)
 
 # Closed calls for a security vendor's API, by the reference system's names
 ENABLE_SUBMISSIONS_API = env.bool("ENABLE_SUBMISSIONS_API", default=False)
@@ -77,31 +71,26 @@ SUBMISSIONS_API_URL = env.str("SUBMISSIONS_API_URL", default="")
 SUBMISSIONS_API_AUTHORIZATION = env.str("SUBMISSIONS_API_AUTHORIZATION", default="")
 SUBMISSIONS_HMAC_SECRET = env.str("SUBMISSIONS_HMAC_SECRET", default="")
 SUBMISSIONS_STATUSES = env.list("SUBMISSIONS_STATUSES", default=[])  # besides ok
-SUBMISSIONS_FROM = env.int(
-    "SUBMISSIONS_FROM", default=None
-)  # the first seal, at the first switch-on; None: what comes from then on
+# the first seal, at the first switch-on; None: what comes from then on
+SUBMISSIONS_FROM = env.int("SUBMISSIONS_FROM", default=None)
 SUBMISSIONS_TIMEOUT = env.float("SUBMISSIONS_TIMEOUT", default=10)  # seconds of one try
-SUBMISSIONS_PAUSE = env.float(
-    "SUBMISSIONS_PAUSE", default=2
-)  # seconds after the first failed try; they double
+# seconds after the first failed try; they double
+SUBMISSIONS_PAUSE = env.float("SUBMISSIONS_PAUSE", default=2)
 SUBMISSIONS_LONGEST_PAUSE = env.float("SUBMISSIONS_LONGEST_PAUSE", default=300)
 
-USAGE_POLICY_URL = env.str(
-    "USAGE_POLICY_URL", default=""
-)  # the company's own page, instead of the gateway's
+# the company's own page, instead of the gateway's
+USAGE_POLICY_URL = env.str("USAGE_POLICY_URL", default="")
 USAGE_POLICY_CONTACT = env.str("USAGE_POLICY_CONTACT", default="")  # whom people ask about it
 
 API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS", default=365)
-SIGN_IN_FAILURES = env.int(
-    "SIGN_IN_FAILURES", default=10
-)  # of one account, before its sign-in is paused
+# of one account, before its sign-in is paused
+SIGN_IN_FAILURES = env.int("SIGN_IN_FAILURES", default=10)
 SIGN_IN_ADDRESS_FAILURES = env.int("SIGN_IN_ADDRESS_FAILURES", default=100)  # from one address
 SIGN_IN_PAUSE = env.int("SIGN_IN_PAUSE", default=15)  # minutes
 LOG_FORMAT = env.str("LOG_FORMAT", default="plain")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
-WORKER_METRICS_PORT = env.int(
-    "WORKER_METRICS_PORT", default=0
-)  # where a worker answers with its own; 0: nowhere
+# where a worker answers with its own; 0: nowhere
+WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)
 MAX_BODY = 20 * 1024 * 1024  # bytes of a request
 MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
 MAX_MESSAGES = 4000
@@ -128,9 +117,8 @@ ALLOWED_HOSTS = (
     else env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 )
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-TRUSTED_PROXIES = env.list(
-    "TRUSTED_PROXIES", default=[]
-)  # addresses whose X-Forwarded-* headers are believed
+# addresses whose X-Forwarded-* headers are believed
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
 BEHIND_TLS = env.bool("BEHIND_TLS", default=False)
 
 INSTALLED_APPS = [
@@ -271,10 +259,11 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
+        # its own handler would print what exceptions say
         "gunicorn.error": {
             "handlers": ["stderr"],
             "propagate": False,
-        },  # its own handler would print what exceptions say
+        },
         # Their warnings quote addresses, hosts and reasons that an upstream wrote.
         "axes": {"level": "ERROR"},  # names and addresses
         "urllib3": {"level": "ERROR"},

@@ -1,9 +1,12 @@
-"""Light, dark, or as the device has it: chosen by a form, kept in a cookie, so that it also holds before sign-in."""
+"""Light, dark, or as the device has it: chosen by a form, kept in a cookie.
+
+So it holds before sign-in too.
+"""
 
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
@@ -12,19 +15,19 @@ THEMES = ("light", "dark")
 YEAR = 365 * 24 * 60 * 60  # seconds
 
 
-def of(request) -> str:
-    """Empty: as the device has it."""
+def chosen_theme(request: HttpRequest) -> str:
+    """Light, dark, or empty: as the device has it."""
     chosen = request.COOKIES.get("theme", "")
     return chosen if chosen in THEMES else ""
 
 
-def shown(request) -> dict[str, Any]:
-    return {"theme": of(request)}
+def shown(request: HttpRequest) -> dict[str, Any]:
+    return {"theme": chosen_theme(request)}
 
 
 @require_POST
-def choose(request) -> HttpResponse:
-    """Anything but light and dark takes the choice back. On to the page that asked, if it is one of ours."""
+def choose(request: HttpRequest) -> HttpResponse:
+    """Keep the choice, or take it back; then on to the page that asked, if it is one of ours."""
     way = request.POST.get("next", "")
     answer = redirect(way if url_has_allowed_host_and_scheme(way, {request.get_host()}) else "chat")
     chosen = request.POST.get("theme")

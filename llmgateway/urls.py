@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path
@@ -14,7 +14,7 @@ from llmgateway.ops import health, metrics
 from proxy.admin import assessment
 
 
-def sign_out(request) -> HttpResponseBase:
+def sign_out(request: HttpRequest) -> HttpResponseBase:
     return LogoutView.as_view()(request) if request.method == "POST" else redirect("chat")
 
 

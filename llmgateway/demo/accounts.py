@@ -9,12 +9,13 @@ PASSWORD = "demo"  # noqa: S105 - on purpose: it is printed at the start
 API_KEY = "gw-demo-alice"
 MARK = "demo:"  # begins the external id of each of them
 
+# the others have no password and only wrote the sample conversations
 SIGN_IN = (
     "alice",
     "bob",
     "rita",
     "admin",
-)  # the others have no password and only wrote the sample conversations
+)
 ACCOUNTS: dict[str, dict[str, Any]] = {
     "alice": {
         "first_name": "Alice",

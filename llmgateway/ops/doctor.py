@@ -36,10 +36,11 @@ OLDEST = 15  # PostgreSQL's version
 BEHIND = timedelta(minutes=5)  # of the backlog's age
 APART = 2.0, 30.0  # seconds between two clocks: worth a word, and too many
 SHORT, OUT = 5 << 30, 500 << 20  # bytes that are free
+# Django's own that concern us: the rest know neither our middleware nor a proxy
 DEPLOYMENT = (
     "security.W009",
     "security.W020",
-)  # Django's own that concern us: the rest know neither our middleware nor a proxy
+)
 LOGGED = {
     "log_statement": ("none",),
     "log_min_duration_statement": ("-1",),

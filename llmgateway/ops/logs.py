@@ -44,9 +44,8 @@ class JSON(Plain):
 
     def format(self, record) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        message = (
-            words(record).encode(errors="replace").decode()
-        )  # a folder's name may hold half of a surrogate pair
+        # a folder's name may hold half of a surrogate pair
+        message = words(record).encode(errors="replace").decode()
         line: dict[str, Any] = {
             "time": time,
             "level": record.levelname,

@@ -54,9 +54,8 @@ def worker_exit(server, worker):
 def child_exit(server, worker):
     from prometheus_client import multiprocess
 
-    multiprocess.mark_process_dead(
-        worker.pid
-    )  # it holds nothing open any more; what it counted stays
+    # it holds nothing open any more; what it counted stays
+    multiprocess.mark_process_dead(worker.pid)
 
 
 def on_exit(server):

@@ -18,9 +18,8 @@ REFUSED = {  # what the parser objects to; the rest is a 400
     errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
     errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
 }
-READ = struct.pack(
-    "ll", 30, 0
-)  # seconds, microseconds: a client that stops in the middle of its request
+# seconds, microseconds: a client that stops in the middle of its request
+READ = struct.pack("ll", 30, 0)
 
 
 class Worker(ThreadWorker):
@@ -36,9 +35,8 @@ class Worker(ThreadWorker):
         request_id.current.set("")  # this thread's last request is over
         conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, READ)
         again = super().handle(conn)
-        if (
-            again is False
-        ):  # gunicorn would linger, up to 2 s, on the one thread that accepts and beats
+        # gunicorn would linger, up to 2 s, on the one thread that accepts and beats
+        if again is False:
             conn.close(graceful=True)
             conn.close = lambda graceful=False: None
         return again

@@ -39,11 +39,12 @@ class Image:
         for path in sent():
             (here / "context" / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / path, here / "context" / path)
+        # the way to PyPI
         self.environment = {
             name: value
             for name, value in os.environ.items()
             if re.fullmatch("(?i)PIP_.*|.*_PROXY|SSL_CERT_.*", name)
-        }  # the way to PyPI
+        }
         self.environment |= {
             "HOME": "/root",
             "PATH": f"{PYTHON}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -56,9 +57,8 @@ class Image:
         match name:
             case "FROM":
                 python = Path(sys.base_prefix)
-                folders = shlex.join(
-                    map(str, (python, *python.parents))
-                )  # a Python in root's home would be root's alone
+                # a Python in root's home would be root's alone
+                folders = shlex.join(map(str, (python, *python.parents)))
                 self.run(
                     f"rm -rf {PYTHON} /app /srv /var/lib/llmgateway; chmod a+x {folders}; {python}/bin/python3 -m venv {PYTHON}"
                 )

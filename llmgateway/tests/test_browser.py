@@ -65,9 +65,8 @@ VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv(
-            "DJANGO_ALLOW_ASYNC_UNSAFE", "true"
-        )  # Playwright keeps a loop in this thread; the ORM is not called from it
+        # Playwright keeps a loop in this thread; the ORM is not called from it
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
@@ -163,9 +162,8 @@ def sign_in(page: Page) -> None:
 def ask(page: Page, question: str) -> None:
     page.get_by_label("Your question").fill(question)
     page.get_by_role("button", name="Send").click()
-    expect(page.get_by_role("button", name="Send")).to_be_visible(
-        timeout=30_000
-    )  # Stop stands there until the answer is whole
+    # Stop stands there until the answer is whole
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
 
 
 def test_the_journey_without_javascript(page):
@@ -446,9 +444,8 @@ def test_a_theme_is_chosen_without_javascript_and_with_it(chromium, gateway, pag
     page.get_by_role("button", name="Dark").click()
     expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
     assert page.evaluate(background) == "rgb(20, 23, 26)"
-    expect(
-        page.get_by_role("button", name="Stop")
-    ).to_be_enabled()  # nothing else became of the page
+    # nothing else became of the page
+    expect(page.get_by_role("button", name="Stop")).to_be_enabled()
     page.keyboard.press("Escape")
     expect(page.locator(".answer .problem")).to_contain_text("Stopped.")
     page.reload()

@@ -102,10 +102,11 @@ def test_the_pages_are_sound_and_copy(chromium, gateway, alice):  # noqa: F811
     ):
         page.goto(path)
         is_sound(page, path)
+    # what was not let through, with its reason
     for path, label in (
         (f"/c/{call.conversation_id}/rename/", "Title"),
         ("/keys/", "Name"),
-    ):  # what was not let through, with its reason
+    ):
         page.goto(path)
         page.evaluate(
             "for (const field of document.querySelectorAll('[required]')) field.required = false"

@@ -47,9 +47,10 @@ def is_sound(page: Page) -> None:
         page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
         assert page.evaluate("document.documentElement.scrollWidth") == width
         if (width, scheme) in ((390, "dark"), (1280, "light")):
+            # colours fade
             page.evaluate(
                 "Promise.allSettled(document.getAnimations().map((each) => each.finished))"
-            )  # colours fade
+            )
             assert faults(page) == []
 
 

@@ -166,10 +166,11 @@ def test_every_folder_has_its_floor():
         if len(path.relative_to(ROOT).parts) > 2
     }
     known = {(app, folder) for app, floors in FLOORS.items() for folder in floors}
+    # pages load the one; the other is a program of its own
     apart = {
         ("conversations", "templatetags"),
         ("proxy", "demo"),
-    }  # pages load the one; the other is a program of its own
+    }
     assert {folder[:2] for folder in folders} == known | apart
 
 

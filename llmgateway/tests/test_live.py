@@ -307,9 +307,8 @@ def test_what_stopped_short_is_asked_again_in_place(page, alice, upstream):  # n
     problem.get_by_label("with").select_option("gpt-4.1-mini")
     problem.get_by_role("button").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value("gpt-4.1-mini")
-    expect(problem.get_by_label("with").locator("option").first).to_have_text(
-        "gpt-4.1-mini"
-    )  # what was asked this time
+    # what was asked this time
+    expect(problem.get_by_label("with").locator("option").first).to_have_text("gpt-4.1-mini")
     assert upstream.seen[-1]["body"]["model"] == "gpt-4.1-mini"
 
 
@@ -324,9 +323,8 @@ def test_an_answer_and_a_question_have_other_versions(page, alice):  # noqa: F81
     page.get_by_role("button", name="Regenerate").first.click()
     whole(page)
     assert page.evaluate("window.stands")
-    expect(page.locator(".turn")).to_have_count(
-        2
-    )  # what followed the first answer is beside the line now
+    # what followed the first answer is beside the line now
+    expect(page.locator(".turn")).to_have_count(2)
     expect(page.locator(".answer .versions")).to_contain_text("2 of 2")
     expect(page.get_by_role("navigation", name="Export")).to_have_count(1)
     expect(page.get_by_label("Your question")).to_be_focused()

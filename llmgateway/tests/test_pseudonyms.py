@@ -364,9 +364,8 @@ def test_an_alias_is_always_searched_for_and_a_name_for_a_reason(call, monkeypat
         alias(call.owner_id),
     )
     begins = named.partition("-")[0]
-    alike = turn(
-        person(f"{begins}y"), [user("hello")], "hi"
-    ).owner_id  # a name that begins as the alias does
+    # a name that begins as the alias does
+    alike = turn(person(f"{begins}y"), [user("hello")], "hi").owner_id
     for text in (named, named.upper().replace("-", " "), named[:-3]):
         assert found(rita, user=text) == [named], text
     by_person = [

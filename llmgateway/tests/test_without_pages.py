@@ -32,7 +32,7 @@ def test_the_root_leads_to_the_description(browser):
 def test_there_are_no_pages_of_conversations(browser):
     answer = browser.get("/c/01a206fc-69d5-7d14-9c96-a16a635de4b1/")
     assert answer.status_code == 404
-    assert b"Nothing here" in answer.content
+    assert b"Page not found" in answer.content
 
 
 def test_the_api_answers(browser):

@@ -17,9 +17,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="a list, for programs")
 
     def handle(self, **options):
-        connection.settings_dict["OPTIONS"].pop(
-            "pool", None
-        )  # it would hide why a connection fails, and take longer to
+        # it would hide why a connection fails, and take longer to
+        connection.settings_dict["OPTIONS"].pop("pool", None)
         found = []
         for finding in doctor.examine():
             found.append(finding)

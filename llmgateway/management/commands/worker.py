@@ -102,15 +102,15 @@ def follow(over: threading.Event) -> None:
         except Error as problem:
             log.warning("the database is away: %s", type(problem).__name__)
             connection.close()
+            # nobody could beat meanwhile: who lives may do so first
             beaten, swept, sealed = (
                 0.0,
                 time.monotonic() + SWEEP,
                 0,
-            )  # nobody could beat meanwhile: who lives may do so first
+            )
         database.release()
-        over.wait(
-            0 if sealed == sealing.BATCH else 1.0
-        )  # a second's calls at once: each look has its price
+        # a second's calls at once: each look has its price
+        over.wait(0 if sealed == sealing.BATCH else 1.0)
     with suppress(Error):
         processes.unregister()
 
