@@ -34,7 +34,7 @@ def spread(values: list[float]) -> dict[str, float]:
     }
 
 
-# Calls whose reply is one JSON document ---------------------------------------------------------------------------
+# Calls whose reply is one JSON document -----------------------------------------------------------
 
 
 def said(chance: random.Random, turns: int) -> list[dict]:
@@ -104,7 +104,7 @@ async def calls(
     return {"before": before, "wall": time.perf_counter() - began, "latency": spread(took)}
 
 
-# Streams ----------------------------------------------------------------------------------------------------------
+# Streams ------------------------------------------------------------------------------------------
 
 
 class Reader(asyncio.Protocol):

@@ -13,7 +13,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(env.str("ENV_FILE", default=str(BASE_DIR / ".env")))
 
-# What the product does ------------------------------------------------------------------------------------------
+# What the product does ----------------------------------------------------------------------------
 
 DEMO = env.bool("DEMO", default=False)
 HOST = env.str("HOST", default="127.0.0.1")
@@ -107,7 +107,7 @@ PSEUDONYM_KEY = env.str("PSEUDONYM_KEY", default="") or SimpleLazyObject(
     lambda: secret.read_or_make(VAR_DIR / "pseudonym_key")
 )
 
-# Django ---------------------------------------------------------------------------------------------------------
+# Django -------------------------------------------------------------------------------------------
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or secret.read_or_make(VAR_DIR / "secret_key")
 DEBUG = False

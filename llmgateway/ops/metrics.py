@@ -65,7 +65,7 @@ def known(address: str, meta: Mapping[str, Any]) -> bool:
     return is_loopback(address) and not any(FORWARDED.fullmatch(name) for name in meta)
 
 
-# A worker's ------------------------------------------------------------------------------------------------------
+# A worker's ---------------------------------------------------------------------------------------
 
 
 class Server(WSGIServer):
@@ -98,7 +98,7 @@ def counts(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     return [generate_latest()]
 
 
-# What the database knows -----------------------------------------------------------------------------------------
+# What the database knows --------------------------------------------------------------------------
 
 
 class Record(Collector):

@@ -358,7 +358,7 @@ class Samples(Loaded):
         assert sorted(lengths)[len(lengths) // 2] > 40
 
 
-# Once, alone, and out again -------------------------------------------------------------------------------------
+# Once, alone, and out again -----------------------------------------------------------------------
 
 
 def test_a_second_run_changes_nothing(empty):

@@ -30,7 +30,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 CI = "CI" in os.environ
 
 
-# The image ------------------------------------------------------------------------------------------------------
+# The image ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_what_is_not_sent_to_the_build():
     } <= set(dockerfile.sent())
 
 
-# docker-compose -------------------------------------------------------------------------------------------------
+# docker-compose -----------------------------------------------------------------------------------
 
 
 def test_the_ways_to_run_it():
@@ -208,7 +208,7 @@ def test_compose_takes_it(program, profile, tmp_path):
     assert services["worker"]["environment"]["COMPOSE_PROFILES"] in PROFILES  # the example's
 
 
-# docs/operations.md ---------------------------------------------------------------------------------------------
+# docs/operations.md -------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db

@@ -1,6 +1,7 @@
 """Django's own, on the audit trail."""
 
 import getpass
+from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
 from django.db import transaction
@@ -11,10 +12,10 @@ from conversations.people import audit
 
 class Command(changepassword.Command):
     @transaction.atomic
-    def handle(self, *args, **options):
-        said = super().handle(*args, **options)
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        answer = super().handle(*args, **options)
         changed = User.objects.get_by_natural_key(options["username"] or getpass.getuser())
         audit.record(
             "manage.py changepassword", AuditEvent.Action.PASSWORD, changed, name=str(changed)
         )
-        return said
+        return answer

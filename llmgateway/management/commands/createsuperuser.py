@@ -1,5 +1,7 @@
 """Django's own, on the audit trail."""
 
+from typing import Any
+
 from django.contrib.auth.management.commands import createsuperuser
 from django.db import transaction
 
@@ -9,14 +11,14 @@ from conversations.people import audit
 
 class Command(createsuperuser.Command):
     @transaction.atomic
-    def handle(self, *args, **options):
+    def handle(self, *args: Any, **options: Any) -> None:
         newest = User.objects.order_by("-id").first()
         super().handle(*args, **options)
-        for made in User.objects.filter(id__gt=newest.pk if newest else 0):
+        for user in User.objects.filter(id__gt=newest.pk if newest else 0):
             audit.record(
                 "manage.py createsuperuser",
                 AuditEvent.Action.ADDED,
-                made,
-                name=str(made),
+                user,
+                name=str(user),
                 what="Superuser.",
             )

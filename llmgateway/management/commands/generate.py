@@ -2,8 +2,9 @@
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
-from django.core.management import BaseCommand, CommandError
+from django.core.management import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from conversations.models import User
@@ -12,17 +13,21 @@ from llmgateway.demo import accounts, generated, generated_reviews
 
 
 class Command(BaseCommand):
-    help = "Writes a made-up year of calls, sealed and indexed, into a database that holds nobody's calls but the demo's."
+    help = (
+        "Writes a made-up year of calls, sealed and indexed, "
+        "into a database that holds no calls but the demo's."
+    )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("calls", type=int, nargs="?", default=1_000_000)
         parser.add_argument("--people", type=int, default=400)
         parser.add_argument("--seed", type=int, default=1)
 
-    def handle(self, *, calls, people, seed, **options):
+    def handle(self, *, calls: int, people: int, seed: int, **options: Any) -> None:
         if User.objects.exclude(external_id__startswith=accounts.MARK).exists():
             raise CommandError(
-                "This database holds people's accounts. Give the made-up ones a VAR_DIR or DATABASE_URL of their own."
+                "This database holds people's accounts. "
+                "Give the made-up ones a VAR_DIR or DATABASE_URL of their own."
             )
         self.began = time.monotonic()
         company = generated.write(

@@ -1,6 +1,7 @@
 """The demo's accounts and sample conversations, once."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
@@ -17,30 +18,36 @@ LOCK = 0x67775EDE  # of PostgreSQL's advisory locks: two starts at once load one
 
 
 class Command(BaseCommand):
-    help = "Loads the demo's accounts and sample conversations into a database that holds nobody else's. A second run changes nothing."
+    help = (
+        "Loads the demo's accounts and sample conversations into a database that holds no others. "
+        "A second run changes nothing."
+    )
 
-    def handle(self, **options):
+    def handle(self, **options: Any) -> None:
         if not settings.DEMO:
             raise CommandError(
-                "These accounts have passwords that everyone knows: this command runs with DEMO=1 only."
+                "The passwords of these accounts are known to everyone: "
+                "this command runs with DEMO=1 only."
             )
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            said = load()
+            answer = load()
         if options["verbosity"]:
-            self.stdout.write(said)
+            self.stdout.write(answer)
 
 
 def load() -> str:
     if stranger := accounts.strangers().first():
         raise CommandError(
-            f"This database holds other people's users, such as {stranger}. Give the demo a VAR_DIR or DATABASE_URL of its own."
+            f"This database holds other people's users, such as {stranger}. "
+            "Give the demo a VAR_DIR or DATABASE_URL of its own."
         )
     if accounts.accounts().exists():
         if not accounts.active_demo_accounts().exists():
             raise CommandError(
-                "The demo was removed from this database. Give it a VAR_DIR or DATABASE_URL of its own."
+                "The demo was removed from this database. "
+                "Give it a VAR_DIR or DATABASE_URL of its own."
             )
         return "The demo is loaded already. Nothing was changed."
     password = make_password(accounts.PASSWORD)
@@ -61,11 +68,14 @@ def load() -> str:
     )
     UsagePolicy(text=POLICY.read_text("utf-8")).publish()
     ApiKey.make(users["alice"], "Demo key", secret=accounts.API_KEY)
-    # What the samples' programs called with; nobody has these secrets.
+    # What the samples' programs called with; their secrets are kept nowhere.
     keys = {
         name: ApiKey.make(users[name], key)[0].prefix
         for name, key in (("dmitri", "Build scripts"), ("ines", "Notebooks"))
     }
     count = samples.write({name: user.pk for name, user in users.items()}, keys, now)
     samples.assess(now)
-    return f"Loaded {len(users)} demo accounts and {count} sample conversations. The password of {', '.join(accounts.SIGN_IN)} is: {accounts.PASSWORD}"
+    return (
+        f"Loaded {len(users)} demo accounts and {count} sample conversations. "
+        f"The password of {', '.join(accounts.SIGN_IN)} is: {accounts.PASSWORD}"
+    )

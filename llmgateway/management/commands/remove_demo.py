@@ -1,4 +1,6 @@
-"""The end of the demo: nobody can use its accounts or keys any more."""
+"""The end of the demo: its accounts and keys stop working."""
+
+from typing import Any
 
 from django.core.management import BaseCommand
 from django.db import transaction
@@ -10,10 +12,13 @@ from proxy.models import ApiKey
 
 
 class Command(BaseCommand):
-    help = "Deactivates the demo's accounts and revokes their keys. What they said stays: the record is never deleted."
+    help = (
+        "Deactivates the demo's accounts and revokes their keys. "
+        "What they said stays: the record is never deleted."
+    )
 
     @transaction.atomic
-    def handle(self, **options):
+    def handle(self, **options: Any) -> None:
         keys = ApiKey.objects.filter(owner__in=accounts.accounts(), revoked=None)
         revoked = [key.name for key in keys]
         for key in keys:
@@ -36,6 +41,7 @@ class Command(BaseCommand):
             )
             return
         self.stdout.write(
-            f"Deactivated {len(deactivated)} demo accounts: {', '.join(map(str, deactivated))}. Revoked {len(revoked)} API keys."
+            f"Deactivated {len(deactivated)} demo accounts: {', '.join(map(str, deactivated))}. "
+            f"Revoked {len(revoked)} API keys."
         )
         self.stdout.write("Their conversations stay in the record.")

@@ -1,10 +1,13 @@
-"""Everything that one machine needs, until Ctrl-C or SIGTERM: database, web server, worker and, in the demo, an upstream.
+"""Everything that one machine needs, until Ctrl-C or SIGTERM.
 
-Or one part of it, for containers, which start again themselves what ends: after the same preparation this process becomes that part.
+That is the database, the web server, the worker and, in the demo, an upstream. Or one part of it,
+for containers, which start again themselves what ends: after the same preparation this process
+becomes that part.
 """
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -13,11 +16,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.management import BaseCommand, CommandError, call_command
+from django.core.management import BaseCommand, CommandError, CommandParser, call_command
 from django.db import OperationalError, connection
 
 from llmgateway.demo import accounts
@@ -48,7 +51,7 @@ This is the demo: it answers this machine only, and forgets nothing you type.
     admin        administers at {address}/admin/
 
   Call it from a program
-    curl {address}/v1/chat/completions -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{body}'
+    curl {address}/v1/chat/completions {headers} -d '{body}'
 
 Ctrl-C stops it.
 """
@@ -59,9 +62,12 @@ Programs call {address}/v1 with a gateway key. The first account: manage.py crea
 
 
 class Command(BaseCommand):
-    help = "Migrates, then runs the web server and the worker until it is stopped. The embedded PostgreSQL too, where DATABASE_URL is not set."
+    help = (
+        "Migrates, then runs the web server and the worker until it is stopped. "
+        "The embedded PostgreSQL too, where DATABASE_URL is not set."
+    )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "part",
             nargs="?",
@@ -69,14 +75,15 @@ class Command(BaseCommand):
             help="only this part, without a supervisor: for containers",
         )
 
-    def handle(self, *, part, **options):
+    def handle(self, *, part: str | None, **options: Any) -> None:
         if part:
             become(part)
         try:
             self.processes = Processes(settings.VAR_DIR / "serve.json", self.say)
         except BlockingIOError:
             raise CommandError(
-                f"The gateway runs already with the data of {settings.VAR_DIR}. Stop it, or set VAR_DIR to another folder."
+                f"The gateway runs already with the data of {settings.VAR_DIR}. "
+                "Stop it, or set VAR_DIR to another folder."
             ) from None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup
@@ -130,16 +137,16 @@ class Command(BaseCommand):
                 raise CommandError(f"The web server did not answer within {SLOWEST_START} s.")
 
     def announce(self) -> None:
-        body = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "What is an LLM gateway?"}]}'
-        self.say(
-            (DEMO if settings.DEMO else PLAIN).format(
-                address=address(), key=accounts.API_KEY, body=body
-            )
-        )
+        question = {"role": "user", "content": "What is an LLM gateway?"}
+        body = json.dumps({"model": "gpt-4o-mini", "messages": [question]})
+        key = f"-H 'Authorization: Bearer {accounts.API_KEY}'"
+        headers = f"{key} -H 'Content-Type: application/json'"
+        text = DEMO if settings.DEMO else PLAIN
+        self.say(text.format(address=address(), headers=headers, body=body))
 
 
 def become(part: str) -> NoReturn:
-    """Does not return: the environment and the number of this process are the part's from now on."""
+    """Turn this process into the part, with its environment and its number."""
     if settings.DEMO:
         raise CommandError("The demo is served whole: manage.py serve.")
     prepare()
@@ -148,7 +155,7 @@ def become(part: str) -> NoReturn:
 
 
 def release() -> None:
-    """Ends the pool's threads too: children are forked, and the embedded server stops."""
+    """End the pool's threads too: children are forked, and the embedded server stops."""
     connection.close()
     connection.close_pool()  # type: ignore[attr-defined]
 
@@ -172,7 +179,10 @@ def prepare() -> None:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Others that start on the same database wait here: asking again, because CREATE INDEX CONCURRENTLY waits for every statement that waits."""
+    """Have others that start on the same database wait here.
+
+    They ask again and again: CREATE INDEX CONCURRENTLY waits for every statement that waits.
+    """
     with connection.cursor() as cursor:
         while True:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
@@ -185,27 +195,32 @@ def alone() -> Iterator[None]:
 
 
 def drop_unfinished_indexes() -> None:
-    """Those of a start that was killed while it built one CONCURRENTLY. They serve nobody, and the migration would find its name taken."""
+    """Drop those of a start that was killed while it built one CONCURRENTLY.
+
+    They serve no query, and the migration would find its name taken.
+    """
     with connection.cursor() as cursor:
         cursor.execute("""
             SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-            WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace AND c.relname ~ '^[a-z_]+$'""")
+            WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace
+                AND c.relname ~ '^[a-z_]+$'""")
         for (name,) in cursor.fetchall():
             cursor.execute(f"DROP INDEX {name}")
 
 
 def refuse_the_wrong_people() -> None:
-    """The demo's passwords are known to everyone, so its accounts and other people's never share a gateway."""
+    """Keep the demo's accounts and others apart: the demo's passwords are known to everyone."""
     if get_user_model()._meta.db_table not in connection.introspection.table_names():
         return
     if not settings.DEMO and (
         names := list(accounts.active_demo_accounts().values_list("username", flat=True))
     ):
         raise CommandError(
-            f"Demo accounts are active here, and everyone knows their password: {', '.join(names)}. Run manage.py remove_demo first."
+            f"Demo accounts are active here, and their password is known to everyone: "
+            f"{', '.join(names)}. Run manage.py remove_demo first."
         )
     if settings.DEMO and accounts.strangers().exists():
-        text = "This database holds other people's users, and everyone knows the demo's passwords."
+        text = "This database holds other people's users, and the demo's passwords are known."
         raise CommandError(
             f"{text} Give the demo a VAR_DIR or DATABASE_URL of its own, or use manage.py serve."
         )
@@ -219,7 +234,8 @@ def refuse_a_taken_port() -> None:
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
             raise CommandError(
-                f"Cannot listen on {settings.HOST} port {settings.PORT}: {why}. PORT=8001, say, chooses another."
+                f"Cannot listen on {settings.HOST} port {settings.PORT}: {why}. "
+                "PORT=8001, say, chooses another."
             ) from error
 
 
@@ -230,7 +246,7 @@ def free_port() -> int:
 
 
 def host() -> str:
-    """What a client on this machine writes to reach us."""
+    """What a client on this machine writes to reach the gateway."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.HOST, settings.HOST)  # noqa: S104
 
 

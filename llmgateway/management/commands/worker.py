@@ -1,7 +1,8 @@
-"""The worker: follows the log, and does the jobs that pages and the log leave to it (the `tasks` of each app).
+"""The worker: follows the log, and does the jobs of each app's `tasks`.
 
-Any number may run. The log is followed by one of them at a time; a job is done by one. What dies with a worker is taken up
-by the next: the log is where it was left, and a job whose worker went silent is due again.
+Any number may run. The log is followed by one of them at a time; a job is done by one. What dies
+with a worker is taken up by the next: the log is where it was left, and a job whose worker went
+silent is due again.
 """
 
 import asyncio
@@ -11,10 +12,11 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, connection
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
@@ -35,12 +37,15 @@ log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Follow the log: seal and index closed calls, close those of dead processes. Do the jobs that are due."
+    help = (
+        "Follow the log: seal and index closed calls, close those of dead processes. "
+        "Do the jobs that are due."
+    )
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="do what is due, and end")
 
-    def handle(self, *, once, **options):
+    def handle(self, *, once: bool, **options: Any) -> None:
         database.release()  # the connection of the system checks: each follower has its own
         if not once:
             if port := settings.WORKER_METRICS_PORT:
@@ -64,7 +69,7 @@ class Command(BaseCommand):
 
 
 async def work() -> None:
-    """Until SIGTERM or SIGINT."""
+    """Follow the log and do jobs until SIGTERM or SIGINT."""
     over = threading.Event()
     jobs = asyncio.create_task(keep_doing_jobs())
     followers = [
@@ -83,7 +88,7 @@ async def work() -> None:
             await follower
 
 
-# The log ---------------------------------------------------------------------------------------------------------
+# The log ------------------------------------------------------------------------------------------
 
 
 def follow(over: threading.Event) -> None:
@@ -102,12 +107,9 @@ def follow(over: threading.Event) -> None:
         except Error as problem:
             log.warning("the database is away: %s", type(problem).__name__)
             connection.close()
-            # nobody could beat meanwhile: who lives may do so first
-            beaten, swept, sealed = (
-                0.0,
-                time.monotonic() + SWEEP,
-                0,
-            )
+            sealed = 0
+            beaten = 0.0
+            swept = time.monotonic() + SWEEP  # no process could beat: let the living do so first
         database.release()
         # a second's calls at once: each look has its price
         over.wait(0 if sealed == sealing.BATCH else 1.0)
@@ -121,7 +123,7 @@ def sweep() -> None:
         log.info("closed %d calls of dead processes", count)
 
 
-# Jobs ------------------------------------------------------------------------------------------------------------
+# Jobs ---------------------------------------------------------------------------------------------
 
 
 async def keep_doing_jobs() -> None:
@@ -154,7 +156,7 @@ async def do_jobs(*, wait: bool = True) -> None:
 
 
 async def watch() -> None:
-    """Keeps the time of the calls that jobs make: no socket has a limit of its own."""
+    """Keep the time of the calls that jobs make: no socket has a limit of its own."""
     while True:
         watcher.look(time.monotonic())
         await asyncio.sleep(watcher.TICK)
