@@ -19,7 +19,7 @@ class DeskConfig(admin.AdminConfig):
 
 
 class StaticConfig(staticfiles.StaticFilesConfig):
-    """Collects nothing that no page loads: half of the files, and of the time that every start takes for them."""
+    """Collects nothing that no page loads: half of the files, and of the time of every start."""
 
     default = False
     ignore_patterns = [*staticfiles.StaticFilesConfig.ignore_patterns, "redoc", "rest_framework"]

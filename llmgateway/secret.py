@@ -1,4 +1,4 @@
-"""Secrets that the gateway makes for itself, kept under VAR_DIR, readable by its own account only."""
+"""Secrets that the gateway makes for itself, under VAR_DIR, readable by its account only."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Every setting of the gateway, from the environment or from .env. README.md says what each is for."""
+"""Every setting of the gateway, from the environment or .env. README.md says what each is for."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -176,7 +176,8 @@ TEMPLATES = [
 DATABASES = {"default": database.settings(env.str("DATABASE_URL", default=""), VAR_DIR)}
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     pool={"min_size": 1, "max_size": env.int("DB_POOL", default=10), "timeout": 5},
-    prepare_threshold=5,  # conversations.record prepares its statements; plans for one parameter set fit all
+    # conversations.record prepares its statements; plans for one parameter set fit all.
+    prepare_threshold=5,
     options="-c plan_cache_mode=force_generic_plan",
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

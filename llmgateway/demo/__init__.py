@@ -1,4 +1,4 @@
-"""The demo's accounts, sample conversations and made-up year; and that it answers this machine only.
+"""The demo: accounts, sample conversations, a made-up year, and the guard of its door.
 
 Imports both apps.
 """

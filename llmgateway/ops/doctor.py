@@ -1,6 +1,7 @@
-"""Is everything there that the gateway stands on? What `manage.py doctor` says, each trouble with its fix. Never a secret, nor what anybody said.
+"""Is everything there that the gateway stands on? Each trouble with its fix.
 
-It changes nothing, and asks upstreams for nothing that costs.
+`manage.py doctor` says it. It never says a secret, nor what a person wrote; it changes nothing, and
+asks upstreams for nothing that costs.
 """
 
 import contextlib
@@ -31,16 +32,15 @@ from proxy.models import Upstream
 from proxy.upstreams import client, endpoints, routing
 from proxy.upstreams.reach import test_upstream
 
-OK, WARN, FAIL = "ok", "warn", "FAIL"
+OK = "ok"
+WARN = "warn"
+FAIL = "FAIL"
 OLDEST = 15  # PostgreSQL's version
 BEHIND = timedelta(minutes=5)  # of the backlog's age
 APART = 2.0, 30.0  # seconds between two clocks: worth a word, and too many
 SHORT, OUT = 5 << 30, 500 << 20  # bytes that are free
 # Django's own that concern us: the rest know neither our middleware nor a proxy
-DEPLOYMENT = (
-    "security.W009",
-    "security.W020",
-)
+DEPLOYMENT = ("security.W009", "security.W020")
 LOGGED = {
     "log_statement": ("none",),
     "log_min_duration_statement": ("-1",),
@@ -84,13 +84,12 @@ def examine() -> Iterator[Finding]:
 
 
 def configuration() -> Iterator[Finding]:
-    said = checks.run_checks(include_deployment_checks=not settings.DEMO)
-    said = [
+    messages = [
         message
-        for message in said
+        for message in checks.run_checks(include_deployment_checks=not settings.DEMO)
         if not str(message.id).startswith("security.") or message.id in DEPLOYMENT
     ]
-    for message in said:
+    for message in messages:
         yield Finding(
             FAIL if message.level >= checks.ERROR else WARN,
             "settings",
@@ -104,7 +103,7 @@ def configuration() -> Iterator[Finding]:
     ):
         fix = "Put a proxy in front that ends TLS, and set BEHIND_TLS=true and TRUSTED_PROXIES."
         yield Finding(WARN, "settings", "Passwords and keys may come in without TLS.", fix)
-    if not said:
+    if not messages:
         yield Finding(OK, "settings", "In order.")
 
 
@@ -148,14 +147,14 @@ def people() -> Iterator[Finding]:
         yield Finding(
             FAIL,
             "accounts",
-            f"{count} demo accounts are active, and everyone knows their password.",
+            f"{count} demo accounts are active, and their password is known to everyone.",
             "Run manage.py remove_demo.",
         )
     if settings.PSEUDONYMS:
-        aliases = [identity.alias(id) for id in User.objects.values_list("id", flat=True)]
+        aliases = [identity.alias(key) for key in User.objects.values_list("pk", flat=True)]
         if alike := len(aliases) - len(set(aliases)):
-            fix = "Set another PSEUDONYM_KEY: it gives everybody another alias."
-            yield Finding(WARN, "accounts", f"{alike} people have the alias of somebody else.", fix)
+            fix = "Set another PSEUDONYM_KEY: it gives every person another alias."
+            yield Finding(WARN, "accounts", f"{alike} people share an alias with another.", fix)
         else:
             yield Finding(OK, "accounts", "No two have the same alias.")
 
@@ -224,7 +223,8 @@ def upstreams() -> Iterator[Finding]:
                 FAIL,
                 about,
                 fault.text,
-                f"Is {name} right, and may this machine reach it (a firewall, LLM_PROXY, LLM_CA_BUNDLE)?",
+                f"Is {name} right, and may this machine reach it "
+                "(a firewall, LLM_PROXY, LLM_CA_BUNDLE)?",
             )
             continue
         reply.close()
@@ -236,7 +236,7 @@ def upstreams() -> Iterator[Finding]:
                 "Mend LLM_API_AUTHORIZATION, and restart.",
             )
         elif reply.status_code >= 500:
-            yield Finding(WARN, about, f"It answers {reply.status_code}.", "Ask whoever runs it.")
+            yield Finding(WARN, about, f"It answers {reply.status_code}.", "Ask its operator.")
         else:
             yield Finding(OK, about, "It answers.")
         with contextlib.suppress(ValueError):  # a server without a clock
@@ -249,7 +249,10 @@ def upstreams() -> Iterator[Finding]:
 
 
 def places() -> Iterator[tuple[str, str]]:
-    """Setting → an address there that may be asked for nothing. The list of models where there is one, since it wants the credentials."""
+    """Each setting, with an address that can be asked without cost.
+
+    It is the list of models where there is one, since that wants the credentials.
+    """
     with contextlib.suppress(Fault):
         yield "LLM_ENDPOINT", endpoints.models_url()
     for name in ("LLM_GATEWAY_URL", "LLM_IMG_ENDPOINT", "LLM_EMBEDDINGS_ENDPOINT"):
@@ -274,9 +277,12 @@ def disks() -> Iterator[Finding]:
                 "Give it to the gateway's account, or name another folder.",
             )
             continue
-        level = FAIL if free < OUT else WARN if free < SHORT else OK
-        fix = "Make room: where nothing can be recorded, nothing passes." if level != OK else ""
-        yield Finding(level, about, f"{free / (1 << 30):,.1f} GB are free.", fix)
+        text = f"{free / (1 << 30):,.1f} GB are free."
+        if free >= SHORT:
+            yield Finding(OK, about, text)
+            continue
+        fix = "Make room: where nothing can be recorded, nothing passes."
+        yield Finding(FAIL if free < OUT else WARN, about, text, fix)
 
 
 def clock(whose: str, theirs: datetime, here: float, slack: float = 0) -> Finding:

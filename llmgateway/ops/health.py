@@ -1,6 +1,7 @@
-"""/healthz: this process is alive. /readyz: so is what it stands on; 503 names the first that is not, and nothing else.
+"""/healthz: this process is alive. /readyz: so is what it stands on.
 
-However often they are asked, the database is asked once in two seconds, by one thread of a process.
+503 names the first thing that is not, and nothing else. However often they are asked, the database
+is asked once in two seconds, by one thread of a process.
 """
 
 import threading
@@ -8,24 +9,24 @@ import time
 
 from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 
 from conversations import database
 from conversations.record import processes
 
-KEPT = 2.0  # seconds that an answer stands
+FRESH = 2.0  # seconds that an answer stands
 LATE = 10.0  # seconds after which a database that has not answered is away
 
 _lock = threading.Lock()
-_said, _at = "database", float("-inf")
+_answer, _at = "database", float("-inf")
 _migrated = False
 
 
-def alive(request) -> HttpResponse:
+def alive(request: HttpRequest) -> HttpResponse:
     return plain("alive")
 
 
-def ready(request) -> HttpResponse:
+def ready(request: HttpRequest) -> HttpResponse:
     failed = missing()
     return plain(f"not ready: {failed}", 503) if failed else plain("ready")
 
@@ -38,20 +39,21 @@ def plain(text: str, status: int = 200) -> HttpResponse:
 
 def missing() -> str:
     """The first of database, migrations and worker that is not there; empty where all are."""
-    global _said, _at
-    if time.monotonic() - _at > KEPT and _lock.acquire(blocking=False):
+    global _answer, _at
+    if time.monotonic() - _at > FRESH and _lock.acquire(blocking=False):
         try:
-            _said = look()
+            _answer = examine()
             _at = time.monotonic()
         finally:
             _lock.release()
-    return _said if time.monotonic() - _at < LATE else "database"
+    return _answer if time.monotonic() - _at < LATE else "database"
 
 
-def look() -> str:
+def examine() -> str:
+    """Ask the database anew; what is missing, as `missing` says it."""
     try:
         connection.ensure_connection()
-        if not migrated():
+        if not is_migrated():
             return "migrations"
         silent = processes.measure_silence()
         return "worker" if silent is None or silent > processes.SILENT else ""
@@ -61,7 +63,7 @@ def look() -> str:
         database.release()
 
 
-def migrated() -> bool:
+def is_migrated() -> bool:
     """Whether all of this version's migrations are applied. Once they are, they stay so."""
     global _migrated
     if not _migrated:

@@ -1,7 +1,8 @@
 """Process logs hold ids, classes and routes; never what a person or an upstream wrote.
 
-An exception's text may quote a row, a header or a body, so a traceback is printed without it: where, and which class.
-Django's words about a request quote its path or its host: in their place stand its method, its route and its status.
+An exception's text may quote a row, a header or a body, so a traceback is printed without it:
+where, and which class. Django's words about a request quote its path or its host: in their place
+stand its method, its route and its status.
 """
 
 import logging
@@ -11,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from django.http import HttpRequest
 
 from proxy import request_id
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-MOST = 20  # exceptions of one record: the one that was caught, what led to it, and the members of a group
+MOST = 20  # exceptions of one record: the one caught, what led to it, the members of a group
 FRAMES = 12  # of each, the innermost
 
 
@@ -25,12 +27,12 @@ class Plain(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname} {name} {message}", style="{")
 
-    def formatMessage(self, record) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = words(record)
-        id = request_id.current.get()
-        return super().formatMessage(record) + (f" [{id}]" if id else "")
+        current = request_id.current.get()
+        return super().formatMessage(record) + (f" [{current}]" if current else "")
 
-    def formatException(self, ei) -> str:
+    def formatException(self, ei: Any) -> str:
         lines = []
         for indent, problem in chain(ei[1]):
             frames = traceback.extract_tb(problem.__traceback__, limit=-FRAMES)
@@ -42,7 +44,7 @@ class Plain(logging.Formatter):
 class JSON(Plain):
     """For a machine: one object a line."""
 
-    def format(self, record) -> str:
+    def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         # a folder's name may hold half of a surrogate pair
         message = words(record).encode(errors="replace").decode()
@@ -52,8 +54,8 @@ class JSON(Plain):
             "logger": record.name,
             "message": message,
         }
-        if id := request_id.current.get():
-            line["request_id"] = id
+        if current := request_id.current.get():
+            line["request_id"] = current
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line).decode()
@@ -62,8 +64,8 @@ class JSON(Plain):
 def chain(problem: BaseException | None) -> Iterator[tuple[str, BaseException]]:
     """Walk as Python's own traceback does: a group's members, further in, then what led to it.
 
-    Each exception comes once, however it is reached: a chain may be a ring, since code sets `__cause__` and
-    `__context__` as it likes. No more than MOST come: a chain may also be of any length.
+    Each exception comes once, however it is reached: a chain may be a ring, since code sets
+    `__cause__` and `__context__` as it likes. No more than MOST come: it may be of any length.
     """
     waiting = [("  ", problem)]
     seen: set[int] = set()
@@ -79,32 +81,26 @@ def chain(problem: BaseException | None) -> Iterator[tuple[str, BaseException]]:
 
 
 def led_to(problem: BaseException) -> BaseException | None:
-    """Its cause; else what was being handled when it was raised, unless it was raised `from None`."""
+    """Its cause; else what was being handled, unless it was raised `from None`."""
     if problem.__cause__ is not None:
         return problem.__cause__
     return None if problem.__suppress_context__ else problem.__context__
 
 
 def words(record: logging.LogRecord) -> str:
+    """What the line says: of Django's about a request, its method, route and status."""
     request = getattr(record, "request", None)
-    return (
-        f"{method(request)} {route(request)} {getattr(record, 'status_code', '')}"
-        if hasattr(request, "path_info")
-        else record.getMessage()
-    )
+    if not isinstance(request, HttpRequest):
+        return record.getMessage()
+    return f"{method(request)} {route(request)} {getattr(record, 'status_code', '')}"
 
 
-def route(request) -> str:
-    """The pattern that its path matched, before anybody's ids and words are put in."""
-    match = getattr(request, "resolver_match", None)
-    return (
-        "/" + match.route
-        if match
-        else "/static/"
-        if request.path_info.startswith("/static/")
-        else "elsewhere"
-    )
+def route(request: HttpRequest) -> str:
+    """The pattern that its path matched, without the ids and words that stand in the path."""
+    if match := getattr(request, "resolver_match", None):
+        return "/" + match.route
+    return "/static/" if request.path_info.startswith("/static/") else "elsewhere"
 
 
-def method(request) -> str:
+def method(request: HttpRequest) -> str:
     return request.method if request.method in METHODS else "another method"

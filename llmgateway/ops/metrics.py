@@ -1,7 +1,8 @@
-"""/metrics, as Prometheus reads it: for this machine, and for who knows METRICS_TOKEN. For all others it does not exist.
+"""/metrics, as Prometheus reads it: for this machine, and for readers that know METRICS_TOKEN.
 
-The web processes of one server count together, in files of PROMETHEUS_MULTIPROC_DIR (llmgateway/server/gunicorn.conf.py). What the
-database knows is asked of it as the page is read. A worker counts for itself, and answers by itself where WORKER_METRICS_PORT says so.
+For all others it does not exist. The web processes of one server count together, in files of
+PROMETHEUS_MULTIPROC_DIR (llmgateway/server/gunicorn.conf.py). What the database knows is asked of
+it as the page is read. A worker counts for itself, and answers at WORKER_METRICS_PORT.
 """
 
 import hmac
@@ -14,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from django.conf import settings
 from django.db import Error
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -22,6 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from conversations import database
+from conversations.gateway_request import GatewayRequest
 from conversations.proof import sealing
 from conversations.record import processes
 from llmgateway.demo.loopback import FORWARDED, is_loopback
@@ -33,12 +35,13 @@ REQUESTS = Counter(
 )
 
 
-def answered(request, status: int) -> None:
+def answered(request: HttpRequest, status: int) -> None:
+    """Count a request that was answered with this status."""
     REQUESTS.labels(logs.method(request), logs.route(request), f"{status // 100}xx").inc()
 
 
-def page(request) -> HttpResponse:
-    if not may_read(request):
+def page(request: GatewayRequest) -> HttpResponse:
+    if not may_read(request.client_address or "", request.META):
         raise Http404
     registry = CollectorRegistry()
     registry.register(Record())
@@ -51,16 +54,14 @@ def page(request) -> HttpResponse:
     )
 
 
-def may_read(request) -> bool:
-    return known(request.client_address or "", request.META)
+def may_read(address: str, meta: Mapping[str, Any]) -> bool:
+    """Whether a reader has the token, or is this machine.
 
-
-def known(address: str, meta: Mapping[str, Any]) -> bool:
-    """A proxy that runs here and is not known as one (TRUSTED_PROXIES) still shows itself by what it adds."""
-    given = meta.get("HTTP_AUTHORIZATION", "")
-    if settings.METRICS_TOKEN and hmac.compare_digest(
-        given.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()
-    ):
+    A proxy that runs here and is not in TRUSTED_PROXIES still shows itself by what it adds.
+    """
+    header = meta.get("HTTP_AUTHORIZATION", "")
+    token = f"Bearer {settings.METRICS_TOKEN}"
+    if settings.METRICS_TOKEN and hmac.compare_digest(header.encode(), token.encode()):
         return True
     return is_loopback(address) and not any(FORWARDED.fullmatch(name) for name in meta)
 
@@ -75,21 +76,23 @@ class Server(WSGIServer):
 
 
 class Silent(WSGIRequestHandler):
+    """Writes no line a request."""
+
     timeout = 10  # seconds that a reader may take
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         pass
 
 
 def serve(port: int) -> Server:
-    """What this process counts, in a thread of its own, to whom /metrics is for."""
-    server = make_server(settings.HOST, port, counts, Server, Silent)
+    """Answer with what this process counts, in a thread of its own. Raises OSError."""
+    server = make_server(settings.HOST, port, answer, Server, Silent)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
-def counts(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    if environ["PATH_INFO"] != "/metrics" or not known(environ["REMOTE_ADDR"], environ):
+def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    if environ["PATH_INFO"] != "/metrics" or not may_read(environ["REMOTE_ADDR"], environ):
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b""]
     start_response(
@@ -105,6 +108,7 @@ class Record(Collector):
     """Of the whole gateway, not of this server alone."""
 
     def collect(self) -> Iterator[Metric]:
+        """Yield each figure; of a database that is away, that alone."""
         try:
             (unsealed, age), beaten = sealing.measure_backlog(), processes.measure_silence()
             undelivered, undelivered_age, given_up = (
@@ -140,9 +144,9 @@ class Record(Collector):
             yield GaugeMetricFamily(
                 "llmgateway_submissions_given_up", "On the dead-letter list.", given_up
             )
-        if beaten is not None:
+        if silence is not None:
             yield GaugeMetricFamily(
                 "llmgateway_worker_beat_age_seconds",
                 "Since a worker last showed that it works.",
-                beaten.total_seconds(),
+                silence.total_seconds(),
             )

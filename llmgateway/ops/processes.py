@@ -1,6 +1,7 @@
 """Child processes: started, restarted when they end, and stopped together.
 
-On Linux they get SIGTERM when their parent dies, however it dies. Their numbers are in a file, so that the next start ends what is left of them.
+On Linux they get SIGTERM when their parent dies, however it dies. Their numbers are in a file, so
+that the next start ends what is left of them.
 """
 
 import ctypes
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -36,9 +38,9 @@ class Child:
 
 
 class Processes:
-    """One at a time for a file: a second one raises BlockingIOError."""
+    """The children of one `serve`. A second one on the same file raises BlockingIOError."""
 
-    def __init__(self, file: Path, say: Callable[[str], None]):
+    def __init__(self, file: Path, say: Callable[[str], None]) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.file = open(file, "a+")  # noqa: SIM115 (the lock lives as long as this)
         try:
@@ -52,8 +54,8 @@ class Processes:
         self.hurried = False
         self._end_leftovers()
 
-    def ask_to_stop(self, *signal_and_frame) -> None:
-        """A signal handler. Asked twice, it waits for nobody."""
+    def ask_to_stop(self, *signal_and_frame: Any) -> None:
+        """Handle a signal. Asked twice, it waits for no child."""
         self.hurried = self.stopping.is_set()
         self.stopping.set()
 
@@ -70,17 +72,15 @@ class Processes:
         self._note()
 
     def watch(self) -> None:
-        """Restarts what has ended, until asked to stop."""
+        """Restart what has ended, until asked to stop."""
         while not self.stopping.wait(0.3):
             now = time.monotonic()
             for name, child in self.children.items():
                 if child.again is not None:
                     if now >= child.again:
-                        child.process, child.started, child.again = (
-                            _spawn(child.arguments, child.environment, child.output),
-                            now,
-                            None,
-                        )
+                        child.process = _spawn(child.arguments, child.environment, child.output)
+                        child.started = now
+                        child.again = None
                         self._note()
                 elif (code := child.process.poll()) is not None:
                     child.failures = 1 if now - child.started > SETTLED else child.failures + 1
@@ -96,7 +96,7 @@ class Processes:
         return None if code is None else _how(code)
 
     def stop(self, grace: float) -> None:
-        """In the reverse order of their start, so that none loses what it still needs."""
+        """Stop them in the reverse order of their start, so that none loses what it needs."""
         latest = time.monotonic() + grace
         for child in reversed(self.children.values()):
             if child.process.poll() is None:
@@ -165,7 +165,7 @@ def _same(pid: int, arguments: list[str]) -> psutil.Process | None:
 
 
 def _kill(processes: list[psutil.Process]) -> None:
-    """With their own children, which outlive them otherwise."""
+    """Kill them with their own children, which outlive them otherwise."""
     for process in processes:
         for one in (process, *process.children(recursive=True)):
             try:

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from typing import Any
 
 import django
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
-# What the processes of one server count for /metrics; set before anything counts. By the port: web servers may share VAR_DIR.
+# What the processes of one server count for /metrics; set before anything counts. By the port:
+# web servers may share VAR_DIR.
 METRICS = settings.VAR_DIR / "metrics" / str(settings.PORT)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS)
 django.setup()
@@ -32,12 +34,12 @@ logger_class = "llmgateway.server.worker.Log"
 control_socket_disable = True
 
 
-def on_starting(server):
+def on_starting(server: Any) -> None:
     shutil.rmtree(METRICS, ignore_errors=True)
     METRICS.mkdir(mode=0o700, parents=True)
 
 
-def post_worker_init(worker):
+def post_worker_init(worker: Any) -> None:
     from conversations.record import orphans
     from proxy.relay import watcher
 
@@ -45,18 +47,18 @@ def post_worker_init(worker):
     watcher.start(worker)
 
 
-def worker_exit(server, worker):
+def worker_exit(server: Any, worker: Any) -> None:
     from conversations.record import processes
 
     processes.unregister()
 
 
-def child_exit(server, worker):
+def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client import multiprocess
 
     # it holds nothing open any more; what it counted stays
     multiprocess.mark_process_dead(worker.pid)
 
 
-def on_exit(server):
+def on_exit(server: Any) -> None:
     shutil.rmtree(METRICS, ignore_errors=True)

@@ -119,7 +119,7 @@ def test_two_people_with_one_alias(gateway, monkeypatch):
     with override_settings(PSEUDONYMS=True, DEMO=True):
         assert troubles(0) == {}
         monkeypatch.setattr("conversations.people.pseudonyms.alias", lambda key, of: "one-for-all")
-        assert troubles(0)["accounts", "warn"][0] == "1 people have the alias of somebody else."
+        assert troubles(0)["accounts", "warn"][0] == "1 people share an alias with another."
 
 
 def test_a_migration_that_is_missing(gateway):
