@@ -1,8 +1,12 @@
-"""What reviewers did with a made-up year: they decided most of what was drawn and some that they chose, and the trail says what they opened."""
+"""The reviewers' work on a made-up year: their decisions, and the audit events of what they opened.
+
+They decided most of the conversations that were drawn, and some that they chose themselves.
+"""
 
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.db import transaction
@@ -10,18 +14,17 @@ from django.db.models import OuterRef, Subquery
 
 from conversations import ids, review
 from conversations.models import AuditEvent, Conversation, Decision, Review, Snapshot, User
-from llmgateway.demo.generated import MARK, MODELS, Row, Weighted, copy
+from llmgateway.demo.generated import MARK, MODELS, Row, Weighted, copy_rows
 
-Action, Disposition, Source, State, Severity = (
-    AuditEvent.Action,
-    Decision.Disposition,
-    Review.Source,
-    Review.State,
-    Review.Severity,
-)
+Action = AuditEvent.Action
+Disposition = Decision.Disposition
+Source = Review.Source
+State = Review.State
+Severity = Review.Severity
+
 CHOSEN = 0.005  # of the conversations
 LOOKS = 0.02  # into the lists, for each conversation
-CAME_TO = {
+DISPOSITIONS = {
     Disposition.NO_ISSUE: 80,
     Disposition.FALSE_POSITIVE: 9,
     Disposition.NEEDS_INFORMATION: 4,
@@ -38,178 +41,132 @@ FILTERS: tuple[Row, ...] = (
     {"source": "key"},
     {"kind": "image"},
 )
+# How a decided conversation came back into the queue: source → severity.
+RETURNED = {Source.ESCALATED: Severity.HIGH, Source.REOPENED: Severity.RAISED}
 
 
 class Work:
-    """Rows of the trail and decisions, written together at the end in order of time."""
+    """Audit events and decisions, written together at the end in order of time."""
 
-    def __init__(self, dice: random.Random, now: datetime):
-        self.dice, self.now = dice, now
+    def __init__(self, dice: random.Random, now: datetime) -> None:
+        self.dice = dice
+        self.now = now
         self.lead, *self.reviewers = User.objects.filter(
             external_id__startswith=MARK, is_staff=True
         ).order_by("pk")
-        self.come_to = Weighted(dice, CAME_TO, CAME_TO.values())
+        self.disposition = Weighted(dice, DISPOSITIONS, DISPOSITIONS.values())
         self.events: list[Row] = []
         self.decisions: list[Row] = []
 
-    def event(
-        self,
-        at: datetime,
-        who: User,
-        action: str,
-        subject: Any = None,
-        *,
-        kind: str = "",
-        conversation: Any = None,
-        terms: str = "",
-        **detail: Any,
-    ):
-        self.events.append(
-            {
-                "id": ids.make_id(at),
-                "at": at,
-                "actor_id": who.pk,
-                "actor_name": who.username,
-                "address": f"192.0.2.{who.pk % 250 + 1}",
-                "user_agent": AGENT,
-                "action": action,
-                "kind": kind,
-                "subject": str(subject or ""),
-                "conversation": conversation,
-                "terms": terms,
-                "detail": orjson.dumps(detail).decode(),
-            }
-        )
+    def add_event(self, at: datetime, actor: User, action: str, **fields: Any) -> None:
+        """Add an audit event; of `fields`, what is no column of it goes into its detail."""
+        event: Row = {
+            "id": ids.make_id(at),
+            "at": at,
+            "actor_id": actor.pk,
+            "actor_name": actor.username,
+            "address": f"192.0.2.{actor.pk % 250 + 1}",
+            "user_agent": AGENT,
+            "action": action,
+            "kind": fields.pop("kind", ""),
+            "subject": str(fields.pop("subject", "")),
+            "conversation": fields.pop("conversation", None),
+            "terms": fields.pop("terms", ""),
+        }
+        self.events.append(event | {"detail": orjson.dumps(fields).decode()})
 
-    def look(self, at: datetime, terms: str = "") -> None:
-        who = self.dice.choice(self.reviewers)
+    def add_list_view(self, at: datetime, terms: str = "") -> None:
+        """Add the look of some reviewer into a list, or the search for `terms` in it."""
+        reviewer = self.dice.choice(self.reviewers)
         if self.dice.random() < 0.1:
-            self.event(at - timedelta(minutes=5), who, Action.SIGN_IN)
-        kind, filter = (
-            self.dice.choice(("conversation", "conversation", "snapshot")),
-            self.dice.choice(FILTERS),
-        )
-        self.event(
+            self.add_event(at - timedelta(minutes=5), reviewer, Action.SIGN_IN)
+        self.add_event(
             at,
-            who,
+            reviewer,
             Action.SEARCH if terms else Action.LIST,
-            kind=kind,
+            kind=self.dice.choice(("conversation", "conversation", "snapshot")),
             terms=terms,
-            filter=filter,
+            filter=self.dice.choice(FILTERS),
             rows=self.dice.randrange(10_001),
         )
 
-    def read(self, at: datetime, who: User, conversation: Conversation) -> None:
-        self.event(
-            at,
-            who,
-            Action.TRANSCRIPT,
-            conversation.id,
-            kind="conversation",
-            conversation=conversation.id,
-            first=0,
-            length=2 * conversation.turns,
-        )
+    def read(self, at: datetime, reviewer: User, conversation: Conversation) -> None:
+        about = about_conversation(conversation)
+        length = 2 * conversation.turns
+        self.add_event(at, reviewer, Action.TRANSCRIPT, **about, first=0, length=length)
         if self.dice.random() < 0.3:
-            call: Any = conversation.newest_call  # type: ignore[attr-defined]
-            self.event(
-                at + timedelta(seconds=40),
-                who,
-                Action.CALL,
-                call,
-                kind="snapshot",
-                conversation=conversation.id,
-            )
+            about |= {"kind": "snapshot", "subject": calls_of(conversation)[1]}
+            self.add_event(at + timedelta(seconds=40), reviewer, Action.CALL, **about)
 
     def decide(
-        self, at: datetime, who: User, conversation: Conversation, came_to: str, newest: Any
+        self, at: datetime, reviewer: User, conversation: Conversation, disposition: str
     ) -> Row:
-        row: Row = {
+        """Add a decision about all calls of the conversation, and the event of it."""
+        decision: Row = {
             "id": ids.make_id(at),
             "conversation_id": conversation.id,
-            "reviewer_id": who.pk,
-            "disposition": came_to,
-            "reason": "Customer data" if came_to == Disposition.VIOLATION else "",
+            "reviewer_id": reviewer.pk,
+            "disposition": disposition,
+            "reason": "Customer data" if disposition == Disposition.VIOLATION else "",
             "note": "Asked the team." if self.dice.random() < 0.05 else "",
             "made": at,
-            "newest": newest,
+            "newest": calls_of(conversation)[1],
         }
-        self.decisions.append(row)
-        about: Row = {"kind": "conversation", "conversation": conversation.id}
-        self.event(
+        self.decisions.append(decision)
+        self.add_event(
             at,
-            who,
+            reviewer,
             Action.DECISION,
-            conversation.id,
-            **about,
-            decision=row["id"],
-            disposition=came_to,
+            **about_conversation(conversation),
+            decision=decision["id"],
+            disposition=disposition,
         )
-        return row
+        return decision
 
     def review(self, row: Review) -> None:
-        """What became of one that stands in the queue: `row` as it is now."""
-        conversation, who = row.conversation, self.dice.choice(self.reviewers)
+        """Move one conversation on from the queue: `row` becomes what it is now."""
+        conversation, reviewer = row.conversation, self.dice.choice(self.reviewers)
         row.entered = conversation.last + timedelta(seconds=5)
         row.due = row.entered + review.DUE[Severity.ROUTINE]
         at = conversation.last + timedelta(hours=self.dice.expovariate(1 / 40))
         if at > self.now or self.dice.random() < 0.02:
             if self.dice.random() < 0.2:
-                row.assignee, row.lease = who, self.dice.choice((None, self.now + review.LEASE))
+                row.assignee = reviewer
+                row.lease = self.dice.choice((None, self.now + review.LEASE))
             return
-        self.event(
+        self.add_event(
             at,
-            who,
+            reviewer,
             Action.ASSIGNMENT,
-            conversation.id,
-            kind="conversation",
-            conversation=conversation.id,
-            to=who.username,
+            **about_conversation(conversation),
+            to=reviewer.username,
             until=at + review.LEASE,
         )
-        self.read(at, who, conversation)
-        newest, first = conversation.newest_call, conversation.first_call  # type: ignore[attr-defined]
+        self.read(at, reviewer, conversation)
+        first, newest = calls_of(conversation)
         went_on = newest != first and self.dice.random() < 0.02
-        made = self.decide(
-            at + timedelta(minutes=3),
-            who,
-            conversation,
-            self.come_to(),
-            first if went_on else newest,
+        decision = self.decide(
+            at + timedelta(minutes=3), reviewer, conversation, self.disposition()
         )
         row.state = State.DECIDED
-        if made["disposition"] == Disposition.ESCALATED:
+        if went_on:
+            decision["newest"] = first
+        if decision["disposition"] == Disposition.ESCALATED:
             later = at + timedelta(days=self.dice.expovariate(1))
             if later > self.now or self.dice.random() < 0.1:
-                row.state, row.source, row.severity, row.entered, row.due = (
-                    State.WAITING,
-                    Source.ESCALATED,
-                    Severity.HIGH,
-                    at,
-                    at + review.DUE[Severity.HIGH],
-                )
+                queue_again(row, Source.ESCALATED, at)
             else:
                 self.read(later, self.lead, conversation)
-                made = self.decide(
-                    later + timedelta(minutes=5),
-                    self.lead,
-                    conversation,
-                    Disposition.VIOLATION,
-                    newest,
-                )
+                later += timedelta(minutes=5)
+                decision = self.decide(later, self.lead, conversation, Disposition.VIOLATION)
         elif went_on:
-            row.state, row.source, row.severity, row.due = (
-                State.WAITING,
-                Source.REOPENED,
-                Severity.RAISED,
-                row.entered + review.DUE[Severity.RAISED],
-            )
-        row.decision_id = made["id"]
+            queue_again(row, Source.REOPENED, row.entered)
+        row.decision_id = decision["id"]
 
     def write(self, rows: list[Review]) -> None:
         with transaction.atomic():
-            copy(Decision, sorted(self.decisions, key=lambda row: row["made"]))
-            copy(AuditEvent, sorted(self.events, key=lambda row: row["at"]))
+            copy_rows(Decision, sorted(self.decisions, key=lambda row: row["made"]))
+            copy_rows(AuditEvent, sorted(self.events, key=lambda row: row["at"]))
             Review.objects.bulk_update(
                 rows,
                 ["state", "source", "severity", "entered", "due", "assignee", "lease", "decision"],
@@ -217,27 +174,51 @@ class Work:
             )
 
 
+def about_conversation(conversation: Conversation) -> Row:
+    return {
+        "kind": "conversation",
+        "subject": conversation.id,
+        "conversation": conversation.id,
+    }
+
+
+def calls_of(conversation: Conversation) -> tuple[UUID, UUID]:
+    """Give the first and the newest call, which `write` annotated."""
+    return conversation.first_call, conversation.newest_call  # type: ignore[attr-defined]
+
+
+def queue_again(row: Review, source: str, entered: datetime) -> None:
+    row.state = State.WAITING
+    row.source = source
+    row.severity = RETURNED[Source(source)]
+    row.entered = entered
+    row.due = entered + review.DUE[row.severity]
+
+
 def write(dice: random.Random, words: list[str]) -> None:
-    """After the calls are sealed: what the policies drew is in the queue by then. `words` are what was searched for."""
+    """Write the reviewers' work once the calls are sealed and the policies have drawn.
+
+    `words` are those that the reviewers search for.
+    """
     now = datetime.now(UTC)
     begun = dict(Conversation.objects.values_list("id", "started"))
     work, chosen = Work(dice, now), dice.sample(sorted(begun), int(CHOSEN * len(begun)))
     due = now + review.DUE[Severity.ROUTINE]
     Review.objects.bulk_create(
-        (Review(conversation_id=id, source=Source.CHOSEN, due=due) for id in chosen),
+        (Review(conversation_id=key, source=Source.CHOSEN, due=due) for key in chosen),
         ignore_conflicts=True,
     )
     calls = Snapshot.objects.filter(conversation=OuterRef("pk")).values("id")
     first, newest = Subquery(calls.order_by("id")[:1]), Subquery(calls.order_by("-id")[:1])
-    found = (
+    conversations = (
         Conversation.objects.filter(review__isnull=False)
         .annotate(first_call=first, newest_call=newest)
         .in_bulk()
     )
     rows = list(Review.objects.order_by("conversation"))
     for row in rows:
-        row.conversation = found[row.conversation_id]
+        row.conversation = conversations[row.conversation_id]
         work.review(row)
     for started in dice.sample(list(begun.values()), int(LOOKS * len(begun))):
-        work.look(started, dice.choice(words) if dice.random() < 0.4 else "")
+        work.add_list_view(started, dice.choice(words) if dice.random() < 0.4 else "")
     work.write(rows)
