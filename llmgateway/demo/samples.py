@@ -1,8 +1,9 @@
-"""The demo's sample conversations: fixtures/conversations.json → calls, written as real ones are, but dated.
+"""The demo's sample conversations: fixtures/conversations.json, written as real calls, but dated.
 
-A conversation there: `owner`, `days_ago` and `at` (UTC), `model` (`served` as another), `via` page or key, and its turns. A turn:
-`minutes` since the one before, `ask` (text, or lines) or raw `messages`, `say` or a raw `reply`; `after` names the turn it
-continues (0: none, a new beginning), else the one before; `status` and `error` where it did not end well.
+A conversation there: `owner`, `days_ago` and `at` (UTC), `model` (`served` as another), `via` page
+or key, and its turns. A turn: `minutes` since the one before, `ask` (text, or lines) or raw
+`messages`, `say` or a raw `reply`; `after` names the turn it continues (0: none, a new beginning),
+else the one before; `status` and `error` where it did not end well.
 """
 
 import base64
@@ -10,7 +11,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -33,22 +33,33 @@ PROGRAM = "OpenAI/Python 3.54.0"
 
 
 def write(owners: dict[str, int], keys: dict[str, str], now: datetime) -> int:
-    """All of them, in order of time, the last one yesterday. How many conversations; `owners` are ids and `keys` prefixes by name."""
-    samples = [
-        Sample(entry, number, owners, keys, now)
-        for number, entry in enumerate(json.loads(FILE.read_text("utf-8")))
-    ]
+    """Write all of them in order of time, the last one yesterday, and return their number.
+
+    By the account's name, `owners` are ids and `keys` prefixes of API keys.
+    """
+    samples = []
+    for number, entry in enumerate(json.loads(FILE.read_text("utf-8"))):
+        name = entry["owner"]
+        key = keys[name] if entry.get("via") == "key" else ""
+        day = (now - timedelta(days=entry["days_ago"])).date()
+        # Seconds of its own, so that no two calls begin in one instant.
+        begun = datetime.combine(day, time.fromisoformat(entry["at"]), UTC) + timedelta(
+            seconds=7 * number % 60, microseconds=number * 1009
+        )
+        samples.append(Sample(entry, begun, owners[name], key))
     due = [(at, sample, turn) for sample in samples for at, turn in sample.times()]
-    for _, sample, turn in sorted(due, key=lambda one: one[0]):
+    for _, sample, turn in sorted(due, key=lambda item: item[0]):
         sample.write(turn)
-    Conversation.objects.filter(
-        id__in=[sample.root for sample in samples if sample.entry.get("hidden")]
-    ).update(shown=False)
+    hidden = [sample.root for sample in samples if sample.entry.get("hidden")]
+    Conversation.objects.filter(id__in=hidden).update(shown=False)
     return len(samples)
 
 
 def assess(now: datetime) -> None:
-    """Every third, the night after it, as if a sample had been drawn: by calls that the demo upstream would have answered so."""
+    """Assess every third in the night after it, as if a sample had been drawn.
+
+    The calls are answered as the demo upstream would have answered them.
+    """
     chats = (
         Conversation.objects.with_call(kind=Snapshot.Kind.CHAT, status=Snapshot.Status.OK)
         .select_related("owner")
@@ -77,37 +88,56 @@ def assess(now: datetime) -> None:
         record.close(call, ended)
 
 
-def completed(id: str, at: datetime, model: str, reply: Json, reason: str | None = "stop") -> Json:
-    choice = {"index": 0, "message": reply, "finish_reason": reason}
+def assess_one(conversation: Conversation, at: datetime) -> None:
+    request = metadata.build_request(conversation, at=at, upstream=settings.LLM_LABEL)
+    request.sent = orjson.dumps(request.body)
+    messages = request.body["messages"]
+    reply = {"role": "assistant", "content": answers.answer(messages)}
+    model = api.CHAT.get(request.model, request.model)
+    answer = complete_chat(at, model, reply)
+    answer["usage"] = api.counted(count_tokens(messages), count_tokens([reply]))
+    call = record.open(request)
+    ended = outcome.read_outcome(request, answer, Snapshot.Status.OK)
+    ended.first_byte = at + timedelta(milliseconds=700)
+    ended.closed = at + timedelta(seconds=3)
+    record.close(call, ended)
+
+
+def complete_chat(at: datetime, model: str, reply: Json, reason: str | None = "stop") -> Json:
+    """Make a chat completion as OpenAI's API spells it, without its usage."""
+    created = int(at.timestamp())
     return {
-        "id": id,
+        "id": f"chatcmpl-demo{created}",
         "object": "chat.completion",
-        "created": int(at.timestamp()),
+        "created": created,
         "model": model,
-        "choices": [choice],
+        "choices": [{"index": 0, "message": reply, "finish_reason": reason}],
     }
 
 
+def count_tokens(messages: list[Json]) -> int:
+    return sum(answers.tokens(threads.extract_searchable_text(message)) for message in messages)
+
+
 class Sample:
-    def __init__(
-        self, entry: Json, number: int, owners: dict[str, int], keys: dict[str, str], now: datetime
-    ):
-        self.entry, self.owner = entry, owners[entry["owner"]]
-        self.key = keys[entry["owner"]] if entry.get("via") == "key" else ""
-        day = (now - timedelta(days=entry["days_ago"])).date()
-        # Seconds of its own, so that no two calls begin in one instant.
-        self.begin = datetime.combine(day, time.fromisoformat(entry["at"]), UTC) + timedelta(
-            seconds=7 * number % 60, microseconds=number * 1009
-        )
-        self.address = f"192.0.2.{self.owner % 200 + 10}"
+    """One conversation of the file, written turn by turn."""
+
+    def __init__(self, entry: Json, begun: datetime, owner: int, key: str) -> None:
+        self.entry = entry
+        self.begun = begun
+        self.owner = owner
+        self.key = key
+        self.kind = entry.get("kind", Snapshot.Kind.CHAT)
+        self.address = f"192.0.2.{owner % 200 + 10}"
         self.root: UUID | None = None
         system = text(entry.get("system"))
-        self.histories: list[list[Json]] = [
-            [{"role": "system", "content": system}] if system else []
-        ]
+        preamble: list[Json] = [{"role": "system", "content": system}] if system else []
+        # The messages after each turn: a turn that failed leaves those of before it.
+        self.histories = [preamble]
 
     def times(self) -> Iterator[tuple[datetime, int]]:
-        at = self.begin
+        """Set when each turn was opened, and yield it with the turn's number."""
+        at = self.begun
         for number, turn in enumerate(self.entry["turns"]):
             at += timedelta(minutes=turn.get("minutes", 2) if number else 0)
             turn["opened"] = at
@@ -117,62 +147,37 @@ class Sample:
         turn = self.entry["turns"][number]
         history = self.histories[turn.get("after", number)]
         status = turn.get("status", Snapshot.Status.OK)
-        asked = self.asked(turn, history)
+        request = self._request(turn, history)
         if status == Snapshot.Status.REFUSED:
-            call = record.open(replace(asked, messages=[], root=None))
+            call = record.open(replace(request, messages=[], root=None))
         else:
-            call = record.open(asked)
+            call = record.open(request)
             self.root = call.conversation
-        answer, pictures = self.answer(turn, asked, status)
-        ended = outcome.read_outcome(asked, answer, status, pictures)
-        ended.error_code, ended.error = (
-            turn.get("error", {}).get("code", ""),
-            turn.get("error", {}).get("text", ""),
-        )
+        answer, pictures = self._answer(turn, request, status)
+        ended = outcome.read_outcome(request, answer, status, pictures)
+        error = turn.get("error", {})
+        ended.error_code, ended.error = error.get("code", ""), error.get("text", "")
         ended.closed = call.opened + timedelta(milliseconds=40)
         if status != Snapshot.Status.REFUSED:
-            ended.first_byte = call.opened + timedelta(
-                milliseconds=380 + 37 * (len(asked.sent) % 23)
-            )
-            ended.closed = ended.first_byte + timedelta(
-                milliseconds=20 * (ended.completion_tokens or 90)
-            )
+            waited = timedelta(milliseconds=380 + 37 * (len(request.sent) % 23))
+            written = timedelta(milliseconds=20 * (ended.completion_tokens or 90))
+            ended.first_byte = call.opened + waited
+            ended.closed = ended.first_byte + written
         record.close(call, ended)
-        done = status == Snapshot.Status.OK
-        self.histories.append(
-            asked.messages + [threads.fold_reply(reply) for reply in ended.replies]
-            if done
-            else history
-        )
+        if status == Snapshot.Status.OK:
+            history = request.messages + [threads.fold_reply(reply) for reply in ended.replies]
+        self.histories.append(history)
 
-    def asked(self, turn: Json, history: list[Json]) -> CallRequest:
-        entry, kind = self.entry, self.entry.get("kind", Snapshot.Kind.CHAT)
-        messages = history + drawn(
-            turn.get("messages") or [{"role": "user", "content": text(turn.get("ask"))}]
-        )
-        body: Json = {"model": entry["model"]}
-        if kind == Snapshot.Kind.CHAT:
-            body |= {"messages": messages} | (
-                {} if self.key else {"stream": True, "stream_options": {"include_usage": True}}
-            )
-            body |= {name: entry[name] for name in ("tools",) if name in entry} | entry.get(
-                "params", {}
-            )
-        elif kind == Snapshot.Kind.IMAGE:
-            body |= {
-                "prompt": text(turn["ask"]),
-                "n": 1,
-                "size": entry["size"],
-                "response_format": "b64_json",
-            }
-        else:
-            body, messages = body | {"input": turn["input"]}, []
+    def _request(self, turn: Json, history: list[Json]) -> CallRequest:
+        new = turn.get("messages") or [{"role": "user", "content": text(turn.get("ask"))}]
+        messages = history + draw_pictures(new)
+        body = self._body(turn, messages)
         return CallRequest(
             owner=self.owner,
-            kind=kind,
-            model=entry["model"],
+            kind=self.kind,
+            model=self.entry["model"],
             body=body,
-            messages=messages,
+            messages=[] if self.kind == Snapshot.Kind.EMBEDDING else messages,
             sent=orjson.dumps(body),
             upstream=settings.LLM_LABEL,
             root=None if self.key else self.root,
@@ -184,8 +189,22 @@ class Sample:
             opened=turn["opened"],
         )
 
-    def answer(
-        self, turn: Json, asked: CallRequest, status: str
+    def _body(self, turn: Json, messages: list[Json]) -> Json:
+        entry, body = self.entry, {"model": self.entry["model"]}
+        if self.kind == Snapshot.Kind.EMBEDDING:
+            return body | {"input": turn["input"]}
+        if self.kind == Snapshot.Kind.IMAGE:
+            size = {"n": 1, "size": entry["size"], "response_format": "b64_json"}
+            return body | {"prompt": text(turn["ask"])} | size
+        body |= {"messages": messages}
+        if not self.key:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        if "tools" in entry:
+            body |= {"tools": entry["tools"]}
+        return body | entry.get("params", {})
+
+    def _answer(
+        self, turn: Json, request: CallRequest, status: str
     ) -> tuple[Json | None, list[Json] | None]:
         """The upstream's JSON, as far as it came, and the pictures in it."""
         complete, created = status == Snapshot.Status.OK, int(turn["opened"].timestamp())
@@ -214,6 +233,8 @@ class Sample:
         if not (turn.get("say") or turn.get("reply")):
             return None, None
         reply = turn.get("reply") or {"role": "assistant", "content": text(turn["say"])}
+        if not complete:
+            return complete_chat(opened, served, reply, None), None
         reason = "tool_calls" if reply.get("tool_calls") else "stop"
         answer = completed(
             f"chatcmpl-demo{created}", turn["opened"], served, reply, reason if complete else None
@@ -227,23 +248,34 @@ class Sample:
         return answer, None
 
 
-def text(value: Any) -> str:
-    """A text, or its lines."""
+def embed(texts: list[str], model: str) -> Json:
+    """Make an answer with embeddings as OpenAI's API spells it, but without the numbers."""
+    used = sum(map(answers.tokens, texts))
+    return {
+        "object": "list",
+        "data": [{"object": "embedding", "index": index} for index, _ in enumerate(texts)],
+        "model": model,
+        "usage": {"prompt_tokens": used, "total_tokens": used},
+    }
+
+
+def text(value: str | list[str] | None) -> str:
+    """Join a text that is written as lines."""
     return "\n".join(value) if isinstance(value, list) else value or ""
 
 
-def drawn(messages: list[Json]) -> list[Json]:
-    """With a real picture in place of each `picture:` address."""
+def draw_pictures(messages: list[Json]) -> list[Json]:
+    """Put a real picture in place of each `picture:` address, in the messages themselves."""
     for message in messages:
         for part in message["content"] if isinstance(message["content"], list) else []:
             url = part.get("image_url", {}).get("url", "")
             if url.startswith("picture:"):
-                part["image_url"]["url"] = "data:image/png;base64," + picture(
-                    url.removeprefix("picture:"), "256x256"
-                )
+                encoded = draw_picture(url.removeprefix("picture:"), "256x256")
+                part["image_url"]["url"] = f"data:image/png;base64,{encoded}"
     return messages
 
 
-def picture(prompt: str, size: str) -> str:
+def draw_picture(prompt: str, size: str) -> str:
+    """Draw a PNG, in base64."""
     width, height = map(int, size.split("x"))
     return base64.b64encode(png(digest(prompt), width, height)).decode()
