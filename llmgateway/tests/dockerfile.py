@@ -1,6 +1,7 @@
-"""The Dockerfile's steps as a script: run as they stand, by root, on a copy of this machine that is written to elsewhere, and gone afterwards.
+"""The Dockerfile's steps as a script: run as they stand, by root, on a copy of this machine.
 
-The machine stands in for the base image, with an empty virtual environment for its Python. Each step has mounts and processes of its own.
+The copy is written to elsewhere, and gone afterwards. The machine stands in for the base image,
+with an empty virtual environment for its Python. Each step has mounts and processes of its own.
 """
 
 import fnmatch
@@ -30,7 +31,11 @@ ISOLATED = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]
 
 
 class Image:
-    """`start` runs its CMD as `docker run --read-only --init --cap-drop=ALL` would, with an empty volume."""
+    """The image that the Dockerfile builds.
+
+    `start` runs its CMD as `docker run --read-only --init --cap-drop=ALL` would, with an empty
+    volume.
+    """
 
     def __init__(self, here: Path) -> None:
         self.here = here
@@ -60,7 +65,8 @@ class Image:
                 # a Python in root's home would be root's alone
                 folders = shlex.join(map(str, (python, *python.parents)))
                 self.run(
-                    f"rm -rf {PYTHON} /app /srv /var/lib/llmgateway; chmod a+x {folders}; {python}/bin/python3 -m venv {PYTHON}"
+                    f"rm -rf {PYTHON} /app /srv /var/lib/llmgateway; chmod a+x {folders}; "
+                    f"{python}/bin/python3 -m venv {PYTHON}"
                 )
             case "ENV":
                 self.environment |= dict(pair.split("=", 1) for pair in shlex.split(rest))
@@ -71,7 +77,8 @@ class Image:
             case "COPY":
                 source, target = rest.split()
                 self.machine(
-                    f"cp -r --preserve=mode {self.here}/context/{source} {self.here}/root{self.folder}/{target}"
+                    f"cp -r --preserve=mode {self.here}/context/{source} "
+                    f"{self.here}/root{self.folder}/{target}"
                 )
             case "RUN":
                 self.run(rest)
@@ -105,13 +112,12 @@ class Image:
 
     def start(self, **environment: str) -> subprocess.Popen:
         account, _, group = self.user.partition(":")
-        setpriv = f"setpriv --reuid={account} --regid={group} --clear-groups --no-new-privs --bounding-set=-all"
-        script = (
-            MACHINE
-            + READ_ONLY
-            + "chroot {here}/root "
-            + f"{setpriv} {self.within('exec ' + shlex.join(self.command), **environment)} & wait $!"
+        setpriv = (
+            f"setpriv --reuid={account} --regid={group} --clear-groups --no-new-privs "
+            "--bounding-set=-all"
         )
+        command = self.within("exec " + shlex.join(self.command), **environment)
+        script = MACHINE + READ_ONLY + "chroot {here}/root " + f"{setpriv} {command} & wait $!"
         return subprocess.Popen(
             [*ISOLATED, script.format(here=self.here, volume=self.volume)],
             stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
-"""What a test run stands on, laid before Django reads its settings: pyproject.toml loads this first.
+"""The ground of a test run, laid before Django reads its settings: pyproject.toml loads this first.
 
-The run sees nothing of the developer's .env and VAR_DIR: it has a folder of its own, var/tests/N, N the first that no other run uses, with an
-embedded PostgreSQL where DATABASE_URL is not set.
+The run sees nothing of the developer's .env and VAR_DIR: it has a folder of its own, var/tests/N,
+N the first that no other run uses, with an embedded PostgreSQL where DATABASE_URL is not set.
 """
 
 import fcntl
@@ -45,7 +45,8 @@ if CONTROLLER:
         "ENV_FILE": os.devnull,
         "VAR_DIR": str(FOLDER),
         "SECRET_KEY": "for tests only",
-        "LLM_ENDPOINT": "http://127.0.0.1:9/v1/chat/completions",  # nothing listens there: a test that wants an upstream says so
+        # Nothing listens there: a test that wants an upstream says so.
+        "LLM_ENDPOINT": "http://127.0.0.1:9/v1/chat/completions",
         "LLM_API_AUTHORIZATION": "none",
     }
 else:
@@ -55,7 +56,8 @@ else:
     )
 
 
-# The machine may be busy; and what passes once in CI passes there again. Elsewhere each run tries other examples.
+# The machine may be busy; and what passes once in CI passes there again. Elsewhere each run tries
+# other examples.
 hypothesis.settings.register_profile("ours", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("ours")
 gc.disable()  # what is imported and collected stays
@@ -81,7 +83,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def migrate() -> None:
-    """Once, into a database that those of the tests are copies of. What migrations wrote there is kept aside, in a schema of its own."""
+    """Migrate once, into a database that those of the tests are copies of.
+
+    What migrations wrote there is kept aside, in a schema of its own.
+    """
     with connection._nodb_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(f"DROP DATABASE IF EXISTS {MIGRATED} WITH (FORCE)")
         cursor.execute(f"CREATE DATABASE {MIGRATED}")
@@ -109,7 +114,8 @@ def let_tests_empty_tables() -> None:
     def sql_flush(*args: Any, **options: Any) -> list[str]:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'kept'"
+                "SELECT quote_ident(table_name) FROM information_schema.tables"
+                " WHERE table_schema = 'kept'"
             )
             again = [
                 f"INSERT INTO public.{table} TABLE kept.{table}" for (table,) in cursor.fetchall()

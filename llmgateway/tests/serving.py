@@ -21,7 +21,10 @@ def free_port():
 
 
 class Served:
-    """A serve of its own data and port; what it prints, line by line. Patient: a machine may be busy."""
+    """A serve of its own data and port; what it prints, line by line.
+
+    Its waits are long, as a machine may be busy.
+    """
 
     running = []  # what the fixture `var` ends, where a test did not
 

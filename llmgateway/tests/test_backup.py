@@ -1,4 +1,7 @@
-"""Backup and restore, for real: another machine reads the old conversations, goes on with them, and seals on without a gap."""
+"""Backup and restore, for real, on another machine.
+
+It reads the old conversations, goes on with them, and seals on without a gap.
+"""
 
 import base64
 import os
@@ -119,8 +122,8 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     done = first.manage("backup", str(lost))
     assert done.returncode == 1
     assert (
-        f"CommandError: 1 attachments are missing from the storage, or damaged. All else is in {lost}.\n{stored.name}\n"
-        in done.stderr
+        "CommandError: 1 attachments are missing from the storage, or damaged. "
+        f"All else is in {lost}.\n{stored.name}\n" in done.stderr
     )
     assert {path.name for path in lost.glob("attachments/*/*")} == names - {stored.name}
     first.process.terminate()
@@ -131,7 +134,8 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     done = second.manage("restore", str(folder))
     assert done.returncode == 0, done.stderr
     assert re.match(
-        r"Restored \d+ conversations and \d+ calls, \d+ of them sealed\. Start it: manage\.py serve\n",
+        r"Restored \d+ conversations and \d+ calls, \d+ of them sealed\. "
+        r"Start it: manage\.py serve\n",
         done.stdout,
     )
     second.start().up()
@@ -176,7 +180,10 @@ def test_what_is_no_backup_or_a_damaged_one(var, elsewhere):
     dump.write_bytes(whole)  # nothing came of the other: the database is still empty
     done = target.manage("restore", str(folder))
     assert done.returncode == 1
-    said = "Restored 1 conversations and 1 calls, 0 of them sealed. 1 attachments are not in the backup, or damaged there."
+    said = (
+        "Restored 1 conversations and 1 calls, 0 of them sealed. "
+        "1 attachments are not in the backup, or damaged there."
+    )
     assert f"CommandError: {said}\n{copy.name}\n" in done.stderr
 
 

@@ -1,4 +1,7 @@
-"""The demo's people and what they said: loaded once, recorded as real calls are, and put out of use without a trace lost."""
+"""The demo's people and their conversations.
+
+They are loaded once, recorded as real calls are, and put out of use without a trace lost.
+"""
 
 import csv
 import json
@@ -64,9 +67,9 @@ class Loaded(TestCase):
 
 class People(Loaded):
     def test_the_accounts_are_those_that_are_printed(self):
-        assert (
-            self.loaded
-            == "Loaded 11 demo accounts and 62 sample conversations. The password of alice, bob, rita, admin is: demo\n"
+        assert self.loaded == (
+            "Loaded 11 demo accounts and 62 sample conversations. "
+            "The password of alice, bob, rita, admin is: demo\n"
         )
         for name in ("alice", "bob", "rita", "admin"):
             assert signed_in(name, "demo").username == name
@@ -111,7 +114,7 @@ class Samples(Loaded):
         }
 
     def test_one_conversation_stays_one(self):
-        """As many as in the file, less the calls that were refused: nothing was scattered, nothing fell together."""
+        """As many as in the file, less the calls that were refused: none split, none joined."""
         entries = json.loads(samples.FILE.read_text("utf-8"))
         lonely = sum(
             entry["turns"][0].get("status") == "refused" or entry.get("kind") == "embedding"
@@ -136,7 +139,8 @@ class Samples(Loaded):
         one, two = conversation.snapshots.order_by("id")
         first = {
             "role": "assistant",
-            "content": "As I reached for the light switch in the darkness, a cold hand grabbed mine.",
+            "content": "As I reached for the light switch in the darkness, "
+            "a cold hand grabbed mine.",
         }
         opener = {"role": "user", "content": "write me a 1 sentence horror story"}
         assert rebuild.rebuild_request(one)["messages"] == [opener]
@@ -145,9 +149,9 @@ class Samples(Loaded):
             first,
             {"role": "user", "content": "add another sentence to the story"},
         ]
-        assert (
-            two.reply.text
-            == "I turned around but no one was there, just a feeling of icy breath on the back of my neck."
+        assert two.reply.text == (
+            "I turned around but no one was there, "
+            "just a feeling of icy breath on the back of my neck."
         )
         assert [(s.prompt_tokens, s.completion_tokens, s.total_tokens) for s in (one, two)] == [
             (16, 17, 33),

@@ -1,4 +1,4 @@
-"""What operators build, start and type: Dockerfile, docker-compose.yml, the statements of docs/operations.md."""
+"""Files and commands of operators: Dockerfile, docker-compose.yml, docs/operations.md."""
 
 import http.client
 import os

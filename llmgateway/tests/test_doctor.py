@@ -144,7 +144,8 @@ def test_a_worker_that_fell_silent_with_a_backlog_and_a_failed_job(gateway):
     Unsealed.objects.create(subject=ids.make_id(long_ago), closed=long_ago)
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO procrastinate_jobs (task_name, queue_name, status) VALUES ('x', 'default', 'failed')"
+            "INSERT INTO procrastinate_jobs (task_name, queue_name, status)"
+            " VALUES ('x', 'default', 'failed')"
         )
     assert ProcrastinateJob.objects.count() == 1
     found = said(1)

@@ -1,4 +1,4 @@
-"""The embedded server: who can reach it, what its log holds, and that no kind of stop is too unclean for the next start."""
+"""The embedded server: who can reach it, what its log holds, its start after any kind of stop."""
 
 import os
 import shutil

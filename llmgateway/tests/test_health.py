@@ -69,7 +69,8 @@ def test_one_that_this_version_does_not_know_is_of_the_next(client, fresh):
     processes.beat(Process.Role.WORKER)
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO django_migrations (app, name, applied) VALUES ('conversations', '9999_later', now())"
+            "INSERT INTO django_migrations (app, name, applied)"
+            " VALUES ('conversations', '9999_later', now())"
         )
     assert said(client) == (200, "ready")
 

@@ -1,4 +1,8 @@
-"""Which part may import which: proxy imports conversations, never the other way round; folders know only the folders below them; no circles."""
+"""Which part may import which.
+
+proxy imports conversations, never the other way round; folders know only the folders below them;
+there are no circles.
+"""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -25,7 +29,8 @@ FORBIDDEN = {
     "llmgateway.embedded": {"conversations", "proxy"},
     "proxy.demo": {"conversations", "proxy.api", "proxy.relay", "proxy.upstreams", "django"},
 }
-# Folders of an app, from the ground up: each may import those that stand before it, and the flat modules of its app.
+# Folders of an app, from the ground up: each may import those that stand before it, and the flat
+# modules of its app.
 FLOORS = {
     "conversations": [
         "models",
@@ -57,7 +62,10 @@ STRANGERS = {
 
 
 def imported(source: str, package: str) -> Iterator[str]:
-    """Every module that this source imports, inside functions too; and each name that it takes from one, as that may be a module."""
+    """Yield every module that this source imports, inside functions too.
+
+    Each name that it takes from one comes too, as that may be a module.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -107,7 +115,10 @@ def package_of(name: str, path: Path) -> str:
 
 
 def arrows(sources: dict[str, tuple[str, str]]) -> dict[str, set[str]]:
-    """From each module (name → its package and source) to those among them that it imports. Who names a package means its module where there is one."""
+    """Map each module (name → its package and source) to those among them that it imports.
+
+    An import of a package means its module where there is one.
+    """
     found = {}
     for name, (package, source) in sources.items():
         meant = {each for each in imported(source, package) if each in sources}

@@ -1,4 +1,4 @@
-"""`manage.py serve`, for real: what it prints works, every stop leaves nothing behind, and it refuses what it must."""
+"""`manage.py serve`, for real: its output, its stops, which leave nothing behind, its refusals."""
 
 import json
 import os
@@ -162,7 +162,7 @@ def test_a_database_elsewhere_is_left_alone(var, django_db_setup):
 
 
 def test_parts_by_themselves_all_at_once(var, elsewhere):
-    """On a database that none of them has seen: one migrates, and what the web servers record the worker seals."""
+    """On a database that none of them has seen: one migrates, and the worker seals the calls."""
     real = {
         "DATABASE_URL": elsewhere,
         "LLM_ENDPOINT": "http://127.0.0.1:9/v1/chat/completions",
@@ -177,7 +177,10 @@ def test_parts_by_themselves_all_at_once(var, elsewhere):
     worker.until(
         lambda: psutil.Process(worker.process.pid).cmdline()[2:] == ["worker", "--skip-checks"]
     )
-    made = "from proxy.models import ApiKey; ApiKey.make(User.objects.create(username='alice'), 'laptop', secret='gw-laptop')"
+    made = (
+        "from proxy.models import ApiKey; "
+        "ApiKey.make(User.objects.create(username='alice'), 'laptop', secret='gw-laptop')"
+    )
     assert one.manage("shell", "-v0", "-c", made).returncode == 0
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello"}]})
     for gateway in (one, two):

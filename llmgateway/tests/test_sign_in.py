@@ -1,4 +1,7 @@
-"""Sign-in is paused for an account, or an address, that failed too often: with the same page, whether the name is known or not."""
+"""Sign-in is paused for an account, or an address, that failed too often.
+
+The page is the same, whether the name is known or not.
+"""
 
 from datetime import timedelta
 
