@@ -135,7 +135,7 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     assert done.returncode == 0, done.stderr
     assert re.match(
         r"Restored \d+ conversations and \d+ calls, \d+ of them sealed\. "
-        r"Start it: manage\.py serve\n",
+        r"Start the gateway: manage\.py serve\n",
         done.stdout,
     )
     second.start().up()
