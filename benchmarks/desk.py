@@ -1,11 +1,12 @@
-"""What each page of the review desk costs at size: queries, server time, database time, and its oldest page beside its newest.
+"""Measure each page of the review desk at size, and its oldest page beside its newest.
 
-    manage.py generate                       once, into a database of its own (VAR_DIR or DATABASE_URL)
+    manage.py generate                       once, into a database of its own
     python benchmarks/desk.py [--times 5] [--only WORDS] [--departments NAME …] [--slow MS]
 
-A Lead opens the pages of llmgateway/tests/desk_pages.py in Django's test client: all of the gateway's own Python and SQL, templates and
-middleware too, no socket. Milliseconds, the least of so many: on the clock, and of CPU (Python, and PostgreSQL from /proc where it runs on this machine), which
-says more on a busy machine. It leaves the audit events of what it opened.
+A Lead opens the pages of llmgateway/tests/desk_pages.py in Django's test client: all of the
+gateway's own Python and SQL, templates and middleware too, no socket. Milliseconds, the least of so
+many: on the clock, and of CPU (Python, and PostgreSQL from /proc where it runs on this machine),
+which says more on a busy machine. It leaves the audit events of what it opened.
 """
 
 import argparse
@@ -33,26 +34,28 @@ from llmgateway.tests import desk_pages  # noqa: E402
 
 OLDEST = "&after=00000000-0000-7000-8000-000000000000"
 FULL = 50  # rows of a page that has others after it
-QUERIES, MS, TIMES = 8, 100, 2.0  # at most: of a page; the oldest page against the newest
+QUERIES = 8  # of a page, at most
+MS = 100  # of CPU of a page, at most
+TIMES = 2.0  # CPU of the oldest page against the newest, at most
+HEAD = """\
+| page | queries | ms | CPU ms | of it PostgreSQL | oldest page: ms | CPU ms |
+|---|--:|--:|--:|--:|--:|--:|
+"""
 
 
-class Measured:
-    """One page, opened so many times."""
+class PageCost:
+    """The cost of one page, opened so many times: the least, in milliseconds."""
 
     def __init__(self, client: Client, address: str, times: int):
-        self.clock, self.python, self.postgres = [], [], []
+        self.runs: list[list[float]] = []  # of each: on the clock, CPU of Python, of PostgreSQL
         for _ in range(times):
             self.statements: list[tuple] = []
-            began = time.perf_counter(), time.thread_time(), postgres()
+            began = clocks()
             with connection.execute_wrapper(self.watch):
                 response = client.get(address)
-            for taken, now, then in zip(
-                (self.clock, self.python, self.postgres),
-                (time.perf_counter(), time.thread_time(), postgres()),
-                began,
-                strict=True,
-            ):
-                taken.append((now - then) * 1000)
+            self.runs.append(
+                [(now - then) * 1000 for now, then in zip(clocks(), began, strict=True)]
+            )
         self.status = response.status_code
         self.rows = response.content.count(b'<th class="field-') + response.content.count(
             b'<tr><td class="field-'
@@ -70,22 +73,31 @@ class Measured:
         return len(self.statements)
 
     @property
+    def clock(self) -> float:
+        return min(clock for clock, _, _ in self.runs)
+
+    @property
+    def postgres(self) -> float:
+        return min(postgres for _, _, postgres in self.runs)
+
+    @property
     def cpu(self) -> float:
-        return min(self.python) + min(self.postgres)
+        return min(python for _, python, _ in self.runs) + self.postgres
+
+
+def clocks() -> tuple[float, float, float]:
+    """Read the clock, the CPU of this thread, and that of PostgreSQL (s)."""
+    return time.perf_counter(), time.thread_time(), postgres()
 
 
 def postgres() -> float:
-    """CPU seconds of our connection's server process."""
+    """Read the CPU seconds of our connection's server process."""
     connection.ensure_connection()
-    return (
-        int(
-            Path(f"/proc/{connection.connection.info.backend_pid}/schedstat").read_text().split()[0]
-        )
-        / 1e9
-    )
+    pid = connection.connection.info.backend_pid
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def lead(departments: Sequence[str] = ()) -> Client:
+def sign_in_lead(departments: Sequence[str] = ()) -> Client:
     user, _ = User.objects.get_or_create(
         username="benchmark",
         defaults={
@@ -104,39 +116,48 @@ def lead(departments: Sequence[str] = ()) -> Client:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--times", type=int, default=5)
-    options.add_argument("--only", default="", help="pages whose names have this in them")
-    options.add_argument("--departments", nargs="*", default=[], help="that the Lead is limited to")
-    options.add_argument("--slow", type=float, help="print the statements that took longer")
-    asked = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--only", default="", help="pages whose names have this in them")
+    parser.add_argument("--departments", nargs="*", default=[], help="that the Lead is limited to")
+    parser.add_argument("--slow", type=float, help="print the statements that took longer")
+    options = parser.parse_args()
     call_command("collectstatic", interactive=False, verbosity=0)
-    client, lists, over = lead(asked.departments), desk_pages.lists(), []
-    sys.stdout.write(
-        "| page | queries | ms | CPU ms | of it PostgreSQL | oldest page: ms | CPU ms |\n|---|--:|--:|--:|--:|--:|--:|\n"
-    )
+    client, lists = sign_in_lead(options.departments), desk_pages.lists()
+    over = []
+    sys.stdout.write(HEAD)
     for name, address in (lists | desk_pages.others()).items():
-        if asked.only not in name:
+        if options.only not in name:
             continue
-        pages = [Measured(client, address, asked.times)]
+        pages = [PageCost(client, address, options.times)]
         if name in lists and pages[0].rows == FULL:
-            pages.append(Measured(client, address + OLDEST, asked.times))
-        one, last = pages[0], pages[-1]
-        bad = (
-            any(page.status != 200 or page.queries > QUERIES or page.cpu > MS for page in pages)
-            or last.cpu > TIMES * one.cpu
-        )
-        over += [name] * bad
-        oldest = f"{min(last.clock):.0f} | {last.cpu:.0f}" if last is not one else " | "
-        figures = f"{one.queries} | {min(one.clock):.0f} | {one.cpu:.0f} | {min(one.postgres):.0f} | {oldest}"
-        sys.stdout.write(
-            f"| {name} | {figures} |{' **over**' if bad else ''}{''.join(f' {page.status}' for page in pages if page.status != 200)}\n"
-        )
+            pages.append(PageCost(client, address + OLDEST, options.times))
+        bad = is_over(pages)
+        if bad:
+            over.append(name)
+        sys.stdout.write(line(name, pages, bad=bad) + "\n")
         sys.stdout.flush()
         for took, sql, params in (statement for page in pages for statement in page.statements):
-            if asked.slow is not None and took > asked.slow:
+            if options.slow is not None and took > options.slow:
                 sys.stdout.write(f"    {took:.1f} ms: {sql}\n      {params}\n")
     sys.stdout.write(f"\n{len(over)} over: {', '.join(over)}\n" if over else "\nAll within.\n")
+
+
+def is_over(pages: list[PageCost]) -> bool:
+    """Compare the newest page, and the oldest if there is one, with what they may cost."""
+    if any(page.status != 200 or page.queries > QUERIES or page.cpu > MS for page in pages):
+        return True
+    return pages[-1].cpu > TIMES * pages[0].cpu
+
+
+def line(name: str, pages: list[PageCost], *, bad: bool) -> str:
+    """Write a row of the table."""
+    one, last = pages[0], pages[-1]
+    oldest = f"{last.clock:.0f} | {last.cpu:.0f}" if last is not one else " | "
+    newest = f"{one.queries} | {one.clock:.0f} | {one.cpu:.0f} | {one.postgres:.0f}"
+    marks = [" **over**"] if bad else []
+    marks += [f" {page.status}" for page in pages if page.status != 200]
+    return f"| {name} | {newest} | {oldest} |{''.join(marks)}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
-"""What an export costs at size: rows a second and the memory of the process, for each format. Needs a database that is sealed.
+"""Measure an export at size: rows a second and the memory of the process, for each format.
 
-python benchmarks/exports.py [FORMAT:ROWS …]       figures:1000000 turns:100000 jsonl:100000 unless given
+It needs a database that is sealed.
+
+    python benchmarks/exports.py [FORMAT:ROWS …]
+
+figures:1000000 turns:100000 jsonl:100000 unless given.
 """
 
 import os
@@ -27,16 +31,30 @@ from conversations.people.identity import Names  # noqa: E402
 MB = 1 << 20
 
 
+class Peak:
+    """`with Peak() as peak:` watches the memory of this process, in bytes."""
+
+    def __enter__(self) -> "Peak":
+        self.process, self.over = psutil.Process(), threading.Event()
+        self.first = self.process.memory_info().rss
+        self.most = 0
+        self.watcher = threading.Thread(target=self._watch)
+        self.watcher.start()
+        return self
+
+    def __exit__(self, *problem) -> None:
+        self.over.set()
+        self.watcher.join()
+
+    def _watch(self) -> None:
+        while not self.over.wait(0.05):
+            self.most = max(self.most, self.process.memory_info().rss)
+
+
 def measure(name: str, rows: int) -> str:
-    process, most, over = psutil.Process(), [0], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.05):
-            most[0] = max(most[0], process.memory_info().rss)
-
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        made, chosen = FORMATS[name](Names(User()), folder), Chosen(folder / "selection")
+    with tempfile.TemporaryDirectory() as path:
+        folder = Path(path)
+        form, chosen = FORMATS[name](Names(User()), folder), Chosen(folder / "selection")
         began = time.monotonic()
         everything = Selection(Snapshot.objects.all(), 0, selection.newest_seal())
         total = chosen.write(everything, conversations=made.conversations)
@@ -57,12 +75,14 @@ def measure(name: str, rows: int) -> str:
         watcher.join()
         written = sum(file["bytes"] for file in files)
     return (
-        f"{name:14} {taken:>9,} rows of {total:,} in {took:6.1f} s, {taken / took:>7,.0f}/s; CPU {cpu:5.1f} s; {written / MB:>7,.0f} MB in {len(files)} files; "
-        f"memory {first / MB:.0f} MB, at most {most[0] / MB:.0f}; chosen in {took_choosing:.1f} s"
+        f"{name:14} {taken:>9,} rows of {total:,} in {took:6.1f} s, {taken / took:>7,.0f}/s; "
+        f"CPU {cpu:5.1f} s; {written / MB:>7,.0f} MB in {len(files)} files; "
+        f"memory {peak.first / MB:.0f} MB, at most {peak.most / MB:.0f}; "
+        f"chosen in {choosing:.1f} s"
     )
 
 
 if __name__ == "__main__":
     for given in sys.argv[1:] or ["figures:1000000", "turns:100000", "jsonl:100000"]:
-        name, _, rows = given.partition(":")
+        name, rows = given.split(":")
         print(measure(name, int(rows)), flush=True)  # noqa: T201

@@ -1,4 +1,7 @@
-"""A whole gateway to measure: its own PostgreSQL, web server, worker and mock upstream, in a temporary folder, ended with it."""
+"""A whole gateway to measure: its own PostgreSQL, web server, worker and mock upstream.
+
+It runs in a temporary folder, and ends with it.
+"""
 
 import os
 import secrets
@@ -31,7 +34,7 @@ ApiKey.make(User.objects.create_user("bench"), "bench", secret={!r})
 
 
 class Gateway:
-    """`with Gateway() as gateway:` runs it; leaving ends every process, however it is left."""
+    """`with Gateway() as gateway:` runs it; leaving ends every process, after errors too."""
 
     def __enter__(self) -> "Gateway":
         with ExitStack() as ends:
@@ -40,16 +43,11 @@ class Gateway:
                     tempfile.TemporaryDirectory(prefix="gw-", ignore_cleanup_errors=True)
                 )
             )
-            self.key, self.port, self.upstream_port = (
-                "gw-" + secrets.token_urlsafe(32),
-                free_port(),
-                free_port(),
-            )
-            self.environment = {
-                name: os.environ[name]
-                for name in ("PATH", "HOME", "LANG", "TMPDIR")
-                if name in os.environ
-            } | {
+            self.key = "gw-" + secrets.token_urlsafe(32)
+            self.port = free_port()
+            self.upstream_port = free_port()
+            kept = ("PATH", "HOME", "LANG", "TMPDIR")
+            self.environment = {name: os.environ[name] for name in kept if name in os.environ} | {
                 "DJANGO_SETTINGS_MODULE": "llmgateway.settings",
                 "PYTHONPATH": str(ROOT),
                 "ENV_FILE": os.devnull,
@@ -121,41 +119,42 @@ class Gateway:
         }
 
     def load(self, what: str, *, at_upstream: bool = False, **how) -> dict:
-        """One measurement by the callers' own process. With `used`: CPU-ms from its start until the worker had caught up."""
+        """Measure in the callers' own process.
+
+        `used` of the figures: CPU-ms from its start until the worker had caught up.
+        """
         port = self.upstream_port if at_upstream else self.port
-        wanted = orjson.dumps(
-            how | {"what": what, "port": port, "key": self.key, "watched": self.watched()}
-        )
+        parameters = how | {"what": what, "port": port, "key": self.key, "watched": self.watched()}
         done = subprocess.run(
-            [sys.executable, HERE / "load.py", wanted],
+            [sys.executable, HERE / "load.py", orjson.dumps(parameters)],
             env=self.environment,
             stdout=subprocess.PIPE,
             timeout=300,
         )
         if done.returncode:
             raise SystemExit(
-                f"The load ended with exit code {done.returncode}; what it said is above."
+                f"The load ended with exit code {done.returncode}; its output is above."
             )
-        found = orjson.loads(done.stdout)
+        figures = orjson.loads(done.stdout)
         if not at_upstream:
             self.catch_up()
-        found["used"] = {
-            name: processes.cpu(pid) - found["before"][name] for name, pid in self.watched().items()
+        figures["used"] = {
+            name: processes.cpu(pid) - figures["before"][name]
+            for name, pid in self.watched().items()
         }
-        return found
+        return figures
 
     def catch_up(self) -> None:
-        """Until every closed call is sealed and indexed."""
+        """Wait until every closed call is sealed and indexed."""
         latest = time.monotonic() + 60
-        while self.sql.execute("SELECT EXISTS (SELECT FROM conversations_unsealed)").fetchone() == (
-            True,
-        ):
+        waiting = "SELECT EXISTS (SELECT FROM conversations_unsealed)"
+        while self.sql.execute(waiting).fetchone() == (True,):
             if time.monotonic() > latest:
                 raise SystemExit("The worker does not keep up.")
             time.sleep(0.2)
 
     def ask(self, connection: HTTPConnection, body: dict) -> dict:
-        """The assistant's message, as most clients send it back."""
+        """Call, and return the assistant's message as most clients send it back."""
         connection.request(
             "POST",
             "/v1/chat/completions",

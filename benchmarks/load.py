@@ -1,6 +1,8 @@
-"""The callers, in a process of their own: one measurement, whose parameters come as JSON and whose figures go out as JSON.
+"""The callers, in a process of their own: one measurement.
 
-python benchmarks/load.py '{"what": "calls", …}'
+    python benchmarks/load.py '{"what": "calls", …}'
+
+Its parameters come as JSON, and its figures go out as JSON.
 """
 
 import asyncio
@@ -16,16 +18,19 @@ from upstream import words
 
 STAMP = re.compile(rb'"content":"(\d{16}) "')
 HISTORY = 4  # questions and answers before the question of a call
+HEAD = (
+    "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n"
+    "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+)
 
 
-def request(key: str, body: dict) -> bytes:
+def make_request(key: str, body: dict) -> bytes:
     data = orjson.dumps(body)
-    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
-    return head.format(key, len(data)).encode() + data
+    return HEAD.format(key, len(data)).encode() + data
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """p50, p99 and the largest, in ms."""
+    """Give p50, p99 and the largest of seconds, in ms."""
     at = quantiles(values, n=100, method="inclusive")
     return {
         "p50": round(at[49] * 1000, 2),
@@ -37,34 +42,37 @@ def spread(values: list[float]) -> dict[str, float]:
 # Calls whose reply is one JSON document -----------------------------------------------------------
 
 
-def said(chance: random.Random, turns: int) -> list[dict]:
-    """Questions and answers, and a question."""
+def make_messages(chance: random.Random, turns: int) -> list[dict]:
+    """Make so many questions with their answers, and a question."""
     roles = ["user", "assistant"] * turns + ["user"]
     return [
         {"role": role, "content": words(chance, 300 if role == "user" else 400)} for role in roles
     ]
 
 
-async def all_of(
+async def call_all(
     bodies: list[dict], *, port: int, key: str, at_once: int
 ) -> tuple[list[bytes], list[float]]:
-    """The replies in order, and how long each took (s). Each caller keeps its connection."""
-    todo, replies, took = list(enumerate(bodies))[::-1], [b""] * len(bodies), []
+    """Return the replies in order, and the seconds that each took.
+
+    Each caller keeps its connection.
+    """
+    todo = list(enumerate(bodies))[::-1]
+    replies = [b""] * len(bodies)
+    took = []
 
     async def caller() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
         while todo:
             number, body = todo.pop()
-            data, began = request(key, body), time.perf_counter()
+            data, began = make_request(key, body), time.perf_counter()
             writer.write(data)
             head = await reader.readuntil(b"\r\n\r\n")
             if not head.startswith(b"HTTP/1.1 200"):
-                raise SystemExit(
-                    f"A call was answered {(head + await reader.read(1000)).decode(errors='replace')}"
-                )
-            replies[number] = await reader.readexactly(
-                int(re.search(rb"(?i)content-length: (\d+)", head)[1])
-            )
+                answer = head + await reader.read(1000)
+                raise SystemExit(f"A call was answered {answer.decode(errors='replace')}")
+            length = re.search(rb"(?i)content-length: (\d+)", head)[1]
+            replies[number] = await reader.readexactly(int(length))
             took.append(time.perf_counter() - began)
         writer.close()
 
@@ -82,25 +90,27 @@ async def calls(
     delay: float = 0,
     watched: dict[str, int],
 ) -> dict:
-    """`count` calls with 2 × HISTORY messages before the question: known ones of a conversation that goes on, or all of them new."""
+    """Measure `count` calls with 2 × HISTORY messages before the question.
+
+    These are known ones of a conversation that goes on (`continued`), or all of them new.
+    """
     chance = random.Random()  # noqa: S311 (texts)
     how = {"port": port, "key": key, "at_once": at_once}
-    bodies = [
-        {"model": "gpt-4o", "messages": said(chance, HISTORY - continued)} for _ in range(count)
-    ]
+    turns = HISTORY - 1 if continued else HISTORY
+    bodies = [{"model": "gpt-4o", "messages": make_messages(chance, turns)} for _ in range(count)]
     if delay:
         bodies = [body | {"metadata": {"delay": str(delay)}} for body in bodies]
     if continued:
-        replies, _ = await all_of(bodies, **how)
+        replies, _ = await call_all(bodies, **how)
         for body, reply in zip(bodies, replies, strict=True):
             answer = orjson.loads(reply)["choices"][0]["message"]["content"]
             body["messages"] += [
                 {"role": "assistant", "content": answer},
                 {"role": "user", "content": words(chance, 300)},
             ]
-        await asyncio.sleep(1.5)  # the worker takes what these were
+        await asyncio.sleep(1.5)  # the worker seals these calls
     before, began = {name: processes.cpu(pid) for name, pid in watched.items()}, time.perf_counter()
-    _, took = await all_of(bodies, **how)
+    _, took = await call_all(bodies, **how)
     return {"before": before, "wall": time.perf_counter() - began, "latency": spread(took)}
 
 
@@ -108,9 +118,14 @@ async def calls(
 
 
 class Reader(asyncio.Protocol):
+    """One stream's reader: it counts the chunks, and adds how late each is to `lags` (s)."""
+
     def __init__(self, lags: list[float], data: bytes):
-        self.lags, self.data, self.chunks = lags, data, 0
-        self.rest, self.began, self.first = b"", time.monotonic(), 0.0
+        self.lags = lags
+        self.data = data
+        self.chunks = 0
+        self.rest = b""
+        self.began, self.first = time.monotonic(), 0.0
         self.over = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport) -> None:
@@ -147,7 +162,10 @@ async def streams(
     web: int,
     watched: dict[str, int],
 ) -> dict:
-    """`count` streams, each on a new connection; the CPU of `web` also between the ramp and the first end; its memory at the height."""
+    """Measure `count` streams, each on a new connection.
+
+    The CPU of `web` is read also between the ramp and the first end, its memory at the height.
+    """
     chance, loop = random.Random(3), asyncio.get_running_loop()  # noqa: S311
     lags: list[float] = []
     lengths = [chance.randint(*chunks) for _ in range(count)]
@@ -155,64 +173,62 @@ async def streams(
     readers: list[Reader] = []
     problems: dict[str, int] = {}
 
-    async def one(number: int) -> None:
+    async def stream(number: int) -> None:
         await asyncio.sleep(number * ramp / count)
         metadata = {"chunks": str(lengths[number]), "rate": str(rate)}
         question = {"role": "user", "content": words(chance, 300)}
-        data = request(
-            key, {"model": "gpt-4o", "stream": True, "messages": [question], "metadata": metadata}
-        )
+        body = {"model": "gpt-4o", "stream": True, "messages": [question], "metadata": metadata}
+        data = make_request(key, body)
         _, reader = await loop.create_connection(lambda: Reader(lags, data), "127.0.0.1", port)
         readers.append(reader)
-        whole = await reader.over
-        if whole and reader.chunks == lengths[number]:
+        has_ended = await reader.over
+        if has_ended and reader.chunks == lengths[number]:
             late.append(time.monotonic() - reader.began - lengths[number] / rate)
         else:
-            said = reader.rest[:300].decode(errors="replace")
-            problems[said] = problems.get(said, 0) + 1
+            problem = reader.rest[:300].decode(errors="replace")
+            problems[problem] = problems.get(problem, 0) + 1
 
-    async def look_at_the_middle() -> None:
+    async def watch_the_middle() -> None:
         await asyncio.sleep(ramp + 0.5)
-        used, seen, began = processes.cpu(web), len(lags), time.monotonic()
+        used, seen = processes.cpu(web), len(lags)
+        began = time.monotonic()
         await asyncio.sleep(max(0.5, chunks[0] / rate - ramp - 1))
-        found["middle"] = {
+        figures["middle"] = {
             "cpu": processes.cpu(web) - used,
             "chunks": len(lags) - seen,
             "seconds": time.monotonic() - began,
         }
 
-    async def look_at_the_height() -> None:
+    async def watch_the_height() -> None:
         idle = processes.rss(web)
         while True:
             await asyncio.sleep(0.25)
-            found["open"] = max(
-                found["open"],
-                sum(1 for reader in readers if reader.chunks and not reader.over.done()),
-            )
-            found["bytes"] = max(found["bytes"], processes.rss(web) - idle)
+            reading = sum(1 for reader in readers if reader.chunks and not reader.over.done())
+            figures["open"] = max(figures["open"], reading)
+            figures["bytes"] = max(figures["bytes"], processes.rss(web) - idle)
 
-    found = {
+    figures = {
         "before": {name: processes.cpu(pid) for name, pid in watched.items()},
         "open": 0,
         "bytes": 0,
     }
     began = time.monotonic()
-    looking = [loop.create_task(look()) for look in (look_at_the_middle, look_at_the_height)]
+    watchers = [loop.create_task(watch()) for watch in (watch_the_middle, watch_the_height)]
     try:
         async with asyncio.timeout(limit):
-            await asyncio.gather(*(one(number) for number in range(count)))
+            await asyncio.gather(*(stream(number) for number in range(count)))
     except TimeoutError:
         problems[f"not over after {limit} s"] = count - len(late) - sum(problems.values())
-    found |= {
+    figures |= {
         "wall": time.monotonic() - began,
         "count": count,
         "complete": len(late),
         "over_a_second_late": sum(1 for seconds in late if seconds > 1),
     }
-    for task in looking:
-        task.cancel()
+    for watcher in watchers:
+        watcher.cancel()
     firsts = [reader.first for reader in readers if reader.first]
-    return found | {
+    return figures | {
         "problems": problems,
         "chunks": len(lags),
         "lag": spread(lags),
@@ -221,6 +237,6 @@ async def streams(
 
 
 if __name__ == "__main__":
-    wanted = orjson.loads(sys.argv[1])
-    what = {"calls": calls, "streams": streams}[wanted.pop("what")]
-    sys.stdout.buffer.write(orjson.dumps(asyncio.run(what(**wanted))))
+    parameters = orjson.loads(sys.argv[1])
+    measure = {"calls": calls, "streams": streams}[parameters.pop("what")]
+    sys.stdout.buffer.write(orjson.dumps(asyncio.run(measure(**parameters))))

@@ -1,4 +1,4 @@
-"""What a process and its children have used, from /proc."""
+"""CPU and memory of a process and its children, from /proc."""
 
 import os
 from pathlib import Path
@@ -8,31 +8,31 @@ PAGE = os.sysconf("SC_PAGESIZE")
 
 
 def family(pid: int) -> list[int]:
-    """A process and the children of its first thread, which is the one that forks in gunicorn and in PostgreSQL."""
-    return [
-        pid,
-        *(
-            one
-            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            for one in family(int(child))
-        ),
-    ]
+    """List a process and the children of its first thread.
+
+    That thread is the one that forks in gunicorn and in PostgreSQL.
+    """
+    pids = [pid]
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        pids += family(int(child))
+    return pids
 
 
 def cpu(pid: int) -> float:
-    """CPU-ms of a process and its children, those that have ended included."""
+    """Count CPU-ms of a process and its children, those that have ended included."""
     used = _ticks(pid, slice(11, 15))
-    for one in family(pid)[1:]:
+    for child in family(pid)[1:]:
         try:
-            used += _ticks(one, slice(11, 13))
+            used += _ticks(child, slice(11, 13))
         except FileNotFoundError:
             continue  # it ended just now
     return used * TICK
 
 
 def rss(pid: int) -> int:
-    """Bytes in memory of a process and its children; pages that they share count for each."""
-    return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) * PAGE for one in family(pid))
+    """Count bytes in memory of a process and its children; pages that they share count for each."""
+    memory = (Path(f"/proc/{each}/statm").read_text() for each in family(pid))
+    return sum(int(pages.split()[1]) * PAGE for pages in memory)
 
 
 def _ticks(pid: int, fields: slice) -> int:

@@ -1,9 +1,10 @@
-"""What the usage report costs at size: server time of a page, CPU of Python and of PostgreSQL, and queries.
+"""Measure the usage report at size: server time of a page, CPU of Python and PostgreSQL, queries.
 
     python benchmarks/report.py [--rounds 10]
 
-On the database that the environment names, which should be one that manage.py generate has filled, on this machine. Nothing stays: what is
-written, the readers and the audit trail of their reading, is rolled back.
+It reads the database that the environment names, which should be one that manage.py generate has
+filled, on this machine. Nothing stays: the readers and the audit trail of their reading are rolled
+back.
 """
 
 import argparse
@@ -56,17 +57,21 @@ def cost(client: Client, days: int, rounds: int) -> str:
     with CaptureQueriesContext(connection) as queries:  # the first: it is slow
         if client.get(path).status_code != 200:
             raise SystemExit("The report was not shown.")
-    asked = len(queries)
+    count = len(queries)
     backend = psutil.Process(connection.connection.info.backend_pid)
-    before, python, walls = sum(backend.cpu_times()[:2]), time.process_time(), []
+    database, python = sum(backend.cpu_times()[:2]), time.process_time()
+    walls = []
     for _ in range(rounds):
         began = time.perf_counter()
         client.get(path)
         walls.append(time.perf_counter() - began)
-    python, database = time.process_time() - python, sum(backend.cpu_times()[:2]) - before
+    python = time.process_time() - python
+    database = sum(backend.cpu_times()[:2]) - database
+    median = sorted(walls)[rounds // 2]
     return (
-        f"{asked} queries, least {min(walls) * 1000:.0f} ms, median {sorted(walls)[rounds // 2] * 1000:.0f} ms; "
-        f"CPU a page {python / rounds * 1000:.0f} ms of Python, {database / rounds * 1000:.0f} ms of PostgreSQL"
+        f"{count} queries, least {min(walls) * 1000:.0f} ms, median {median * 1000:.0f} ms; "
+        f"CPU a page {python / rounds * 1000:.0f} ms of Python, "
+        f"{database / rounds * 1000:.0f} ms of PostgreSQL"
     )
 
 

@@ -1,9 +1,10 @@
-"""A mock upstream that costs little: replies made beforehand, and one clock that writes all streams.
+"""A mock upstream that costs little: replies made beforehand, one clock that writes all streams.
 
     python benchmarks/upstream.py PORT
 
-A request's `metadata` asks for `delay` (seconds before the reply) or, of a stream, for `chunks` and their `rate` a second. Each chunk says
-when it left (nanoseconds of CLOCK_MONOTONIC), so that whoever receives it knows how late it is.
+A request's `metadata` asks for `delay` (seconds before the reply) or, of a stream, for `chunks` and
+their `rate` a second. Each chunk says when it left (nanoseconds of CLOCK_MONOTONIC), so that its
+reader knows how late it is.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ import orjson
 TICK = 0.005  # seconds between two looks at what is due
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nx-request-id: req-0123456789abcdef\r\n"
 EVENT = (
-    b'data: {"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion.chunk","created":1760000000,"model":"gpt-4o-2024-08-06",'
+    b'data: {"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion.chunk",'
+    b'"created":1760000000,"model":"gpt-4o-2024-08-06",'
     b'"service_tier":"default","system_fingerprint":"fp_0123456789","choices":[%s],"usage":%s}\n\n'
 )
 CHUNK = EVENT % (
@@ -36,7 +38,7 @@ LAST = b"%x\r\n%s\r\n0\r\n\r\n" % (len(LAST), LAST)
 
 
 def words(chance: random.Random, size: int) -> str:
-    """`size` bytes of prose about Python, which comes with Python, and a number that no other text has."""
+    """Write `size` bytes: a number that no other text has, and prose that comes with Python."""
     start = chance.randrange(len(PROSE) - size)
     return f"{chance.randrange(10**9):09} {PROSE[start : start + size - 11]}."
 
@@ -45,18 +47,18 @@ PROSE = " ".join(" ".join(topics.values()).encode("ascii", "ignore").decode().sp
 
 
 def reply(answer: str, number: int) -> bytes:
-    """A completion as OpenAI spells it, with its headers."""
+    """Make a completion as OpenAI spells it, with its headers."""
     usage = {
         "prompt_tokens": 250,
         "completion_tokens": 200,
         "total_tokens": 450,
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-    }
-    usage["completion_tokens_details"] = {
-        "reasoning_tokens": 0,
-        "audio_tokens": 0,
-        "accepted_prediction_tokens": 0,
-        "rejected_prediction_tokens": 0,
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
     }
     message = {"role": "assistant", "content": answer, "refusal": None, "annotations": []}
     completion = {
@@ -64,31 +66,34 @@ def reply(answer: str, number: int) -> bytes:
         "object": "chat.completion",
         "created": 1760000000,
         "model": "gpt-4o-2024-08-06",
-    }
-    completion |= {
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
         "usage": usage,
+        "service_tier": "default",
+        "system_fingerprint": "fp_0123456789",
     }
-    body = orjson.dumps(
-        completion | {"service_tier": "default", "system_fingerprint": "fp_0123456789"}
-    )
+    body = orjson.dumps(completion)
     return HEAD % b"application/json" + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 class Client(asyncio.Protocol):
+    """The server's side of one connection, which carries one request after the other."""
+
     def __init__(self, clock: "Clock", short: cycle, long: cycle):
-        self.clock, self.short, self.long = clock, short, long
-        self.received, self.chunks, self.pause = b"", 0, 0.0
+        self.clock = clock
+        self.short, self.long = short, long
+        self.received = b""
+        self.chunks, self.pause = 0, 0.0
 
     def connection_made(self, transport) -> None:
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
         self.received += data
-        head, gap, rest = self.received.partition(b"\r\n\r\n")
-        if not gap or len(rest) < int(
-            head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0
-        ):
+        if b"\r\n\r\n" not in self.received:
+            return
+        head, rest = self.received.split(b"\r\n\r\n", 1)
+        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        if len(rest) < int(length or 0):
             return
         self.received = b""
         wishes = orjson.loads(rest).get("metadata", {}) if b'"metadata"' in rest else {}
@@ -117,20 +122,20 @@ class Client(asyncio.Protocol):
 
 
 class Clock:
-    """One timer for everybody: a timer each would cost more than what it starts."""
+    """One timer for all streams: a timer each would cost more than what it starts."""
 
     def __init__(self) -> None:
         self.due, self.order = [], count()
 
-    def add(self, when: float, what) -> None:
-        heapq.heappush(self.due, (when, next(self.order), what))
+    def add(self, when: float, task) -> None:
+        heapq.heappush(self.due, (when, next(self.order), task))
 
     async def run(self) -> None:
         while True:
             now = time.monotonic()
             while self.due and self.due[0][0] <= now:
-                when, _, what = heapq.heappop(self.due)
-                what(when)
+                when, task = heapq.heappop(self.due)[::2]
+                task(when)
             await asyncio.sleep(TICK)
 
 
