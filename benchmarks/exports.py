@@ -56,24 +56,22 @@ def measure(name: str, rows: int) -> str:
         folder = Path(path)
         form, chosen = FORMATS[name](Names(User()), folder), Chosen(folder / "selection")
         began = time.monotonic()
-        everything = Selection(Snapshot.objects.all(), 0, selection.newest_seal())
-        total = chosen.write(everything, conversations=made.conversations)
-        took_choosing = time.monotonic() - began
-        parts, taken, first = Parts(folder, made, []), 0, process.memory_info().rss
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        began, cpu = time.monotonic(), time.process_time()
-        for stretch in chosen.stretches(made.at_once):
-            for row in made.rows(stretch, everything.last):
-                parts.write(row)
-            taken += len(stretch.seals)
-            if taken >= rows:
-                break
-        files = parts.end()
-        took, cpu = time.monotonic() - began, time.process_time() - cpu
-        over.set()
-        watcher.join()
-        written = sum(file["bytes"] for file in files)
+        everything = Selection(Snapshot.objects.all(), 0, selection.newest())
+        total = chosen.write(everything, conversations=form.conversations)
+        choosing = time.monotonic() - began
+        parts = Parts(folder, form, [], form.stem)
+        taken = 0
+        with Peak() as peak:
+            began, cpu = time.monotonic(), time.process_time()
+            for stretch in chosen.stretches(form.at_once):
+                for row in form.rows(stretch, everything.last):
+                    parts.write(row)
+                taken += len(stretch.seals)
+                if taken >= rows:
+                    break
+            files = parts.end()
+            took, cpu = time.monotonic() - began, time.process_time() - cpu
+    written = sum(file["bytes"] for file in files)
     return (
         f"{name:14} {taken:>9,} rows of {total:,} in {took:6.1f} s, {taken / took:>7,.0f}/s; "
         f"CPU {cpu:5.1f} s; {written / MB:>7,.0f} MB in {len(files)} files; "

@@ -258,71 +258,36 @@ class Talk:
             conversation_id=None,
         )
 
-    def _call(self, id: UUID, at: datetime, head: Row, status: str) -> datetime:
-        complete, image = status == Snapshot.Status.OK, self.kind == Snapshot.Kind.IMAGE
-        spent: Row = {}
-        body: Json = {"model": self.model} | (
-            {"stream": True, "stream_options": {"include_usage": True}} if self.by_page else {}
-        )
-        reply, response = None, ""
-        if image:
-            body = {"model": self.model, "prompt": head["text"], "n": 1, "size": "1024x1024"}
-            response = (
-                orjson.dumps(
-                    {
-                        "created": int(at.timestamp()),
-                        "data": [{"url": "https://images.example/1.png"}],
-                    }
-                ).decode()
-                if complete
-                else ""
-            )
-            spent = {"cost": prices.image_cost(body)} if complete else {}
-        elif complete or status == Snapshot.Status.CANCELLED:
-            reply = self._message(id, {"role": "assistant", "content": self.say(6)}, head)
-            choice = {
-                "index": 0,
-                "message": {MESSAGE: str(reply["id"])},
-                "finish_reason": "stop" if complete else None,
-            }
-            response = orjson.dumps(
-                {
-                    "id": f"chatcmpl-{id.hex}",
-                    "object": "chat.completion",
-                    "model": self.model,
-                    "choices": [choice],
-                }
-            ).decode()
-            prompt, completion = (
-                estimate_tokens(head["text"]) * (head["depth"] + 1),
-                estimate_tokens(reply["text"]),
-            )
-            spent = {
-                "prompt_tokens": prompt,
-                "completion_tokens": completion,
-                "cost": prices.token_cost(self.model, prompt, completion),
-            }
-        self.parent, self.last = (
-            reply or head,
-            at + timedelta(milliseconds=400 + 20 * spent.get("completion_tokens", 90)),
-        )
-        spent |= (
-            {"upstream_id": f"chatcmpl-{id.hex}", "finish_reason": "stop"}
-            if complete and reply
-            else {}
-        )
-        self.calls.append(
-            self._snapshot(
-                id,
-                at,
-                status,
-                self.last,
-                body,
-                head_id=head["id"],
-                reply_id=reply and reply["id"],
-                response=response,
-                **spent,
-            )
+    def _add_preamble(self, snapshot: UUID) -> None:
+        system = self.dice.choice(PROMPTS) if self.kind == Snapshot.Kind.CHAT else ""
+        if system:
+            message = {"role": "system", "content": system}
+            self.preamble = self._add_message(snapshot, message, None, threads.PREAMBLE)["id"]
+
+    def _add_call(self, snapshot: UUID, at: datetime, head: Row, status: str) -> datetime:
+        """Add one call and its reply; return when it was closed."""
+        body = self._body(head)
+        fields: Row = {}
+        reply: Row | None = None
+        if self.kind == Snapshot.Kind.IMAGE:
+            if status == Snapshot.Status.OK:
+                fields = draw_image(body, at)
+        elif status in (Snapshot.Status.OK, Snapshot.Status.CANCELLED):
+            message = {"role": "assistant", "content": self.write_text(6)}
+            reply = self._add_message(snapshot, message, head)
+            fields = answer_chat(snapshot, head, reply, status, self.model)
+        self.parent = reply or head
+        milliseconds = 400 + 20 * fields.get("completion_tokens", 90)
+        self.last = at + timedelta(milliseconds=milliseconds)
+        row = self._add_snapshot(
+            snapshot,
+            body,
+            status=status,
+            opened=at,
+            closed=self.last,
+            head_id=head["id"],
+            reply_id=reply and reply["id"],
+            **fields,
         )
         self.calls.append(row)
         return self.last
@@ -379,7 +344,7 @@ class Talk:
     def _add_message(
         self, snapshot: UUID, message: Json, parent: Row | None, root: bytes = threads.TURNS
     ) -> Row:
-        [id] = threads.make_message_ids(
+        [message_id] = threads.make_message_ids(
             self.key, self.id, parent["id"] if parent else root, [message]
         )
         path_hash = (
@@ -431,7 +396,7 @@ def answer_chat(snapshot: UUID, head: Row, reply: Row, status: str, model: str) 
     complete = status == Snapshot.Status.OK
     choice = {
         "index": 0,
-        "message": {rebuild.MESSAGE: str(reply["id"])},
+        "message": {MESSAGE: str(reply["id"])},
         "finish_reason": "stop" if complete else None,
     }
     response = {

@@ -66,36 +66,20 @@ def assess(now: datetime) -> None:
         .order_by("started")
     )
     for number, conversation in enumerate(chats):
-        at = datetime.combine(
-            conversation.last.date() + timedelta(days=1), time(1, 30), UTC
-        ) + timedelta(seconds=7 * number)
-        if number % 3 or at > now:
-            continue
-        asked = metadata.build_request(conversation, opened=at, upstream=settings.LLM_LABEL)
-        asked.sent = orjson.dumps(asked.body)
-        reply = {"role": "assistant", "content": answers.answer(asked.body["messages"])}
-        answer = completed(
-            f"chatcmpl-demo{int(at.timestamp())}", at, CHAT.get(asked.model, asked.model), reply
-        )
-        answer["usage"] = chat.make_usage(
-            *(
-                sum(count_tokens(threads.extract_searchable_text(each)) for each in said)
-                for said in (asked.body["messages"], [reply])
-            )
-        )
-        call, ended = record.open(asked), outcome.read_outcome(asked, answer, Snapshot.Status.OK)
-        ended.first_byte, ended.closed = at + timedelta(milliseconds=700), at + timedelta(seconds=3)
-        record.close(call, ended)
+        night = datetime.combine(conversation.last.date() + timedelta(days=1), time(1, 30), UTC)
+        at = night + timedelta(seconds=7 * number)
+        if number % 3 == 0 and at <= now:
+            assess_one(conversation, at)
 
 
 def assess_one(conversation: Conversation, at: datetime) -> None:
-    request = metadata.build_request(conversation, at=at, upstream=settings.LLM_LABEL)
+    request = metadata.build_request(conversation, opened=at, upstream=settings.LLM_LABEL)
     request.sent = orjson.dumps(request.body)
     messages = request.body["messages"]
     reply = {"role": "assistant", "content": answers.answer(messages)}
-    model = api.CHAT.get(request.model, request.model)
+    model = CHAT.get(request.model, request.model)
     answer = complete_chat(at, model, reply)
-    answer["usage"] = api.counted(count_tokens(messages), count_tokens([reply]))
+    answer["usage"] = chat.make_usage(sum_tokens(messages), sum_tokens([reply]))
     call = record.open(request)
     ended = outcome.read_outcome(request, answer, Snapshot.Status.OK)
     ended.first_byte = at + timedelta(milliseconds=700)
@@ -115,8 +99,8 @@ def complete_chat(at: datetime, model: str, reply: Json, reason: str | None = "s
     }
 
 
-def count_tokens(messages: list[Json]) -> int:
-    return sum(answers.tokens(threads.extract_searchable_text(message)) for message in messages)
+def sum_tokens(messages: list[Json]) -> int:
+    return sum(count_tokens(threads.extract_searchable_text(message)) for message in messages)
 
 
 class Sample:
@@ -182,7 +166,7 @@ class Sample:
             upstream=settings.LLM_LABEL,
             root=None if self.key else self.root,
             threads_by_content=bool(self.key),
-            title=entry.get("title", ""),
+            title=self.entry.get("title", ""),
             key=self.key,
             address=self.address,
             user_agent=PROGRAM if self.key else BROWSER,
@@ -206,51 +190,30 @@ class Sample:
     def _answer(
         self, turn: Json, request: CallRequest, status: str
     ) -> tuple[Json | None, list[Json] | None]:
-        """The upstream's JSON, as far as it came, and the pictures in it."""
-        complete, created = status == Snapshot.Status.OK, int(turn["opened"].timestamp())
-        served = self.entry.get("served") or CHAT.get(asked.model, asked.model)
-        prompt = sum(
-            4 + count_tokens(threads.extract_searchable_text(message)) for message in asked.messages
-        )
-        if asked.kind == Snapshot.Kind.IMAGE and complete:
-            answer = {
-                "created": created,
-                "data": [{"b64_json": picture(asked.body["prompt"], asked.body["size"])}],
-            }
+        """Make the upstream's JSON, as far as it came, and the pictures in it."""
+        complete, opened = status == Snapshot.Status.OK, turn["opened"]
+        served = self.entry.get("served") or CHAT.get(request.model, request.model)
+        if request.kind == Snapshot.Kind.IMAGE and complete:
+            picture = draw_picture(request.body["prompt"], request.body["size"])
+            answer = {"created": int(opened.timestamp()), "data": [{"b64_json": picture}]}
             return answer, outcome.read_pictures(answer, lambda url: None)
-        if asked.kind == Snapshot.Kind.EMBEDDING:
-            used = sum(map(count_tokens, asked.body["input"]))
-            data = [
-                {"object": "embedding", "index": index}
-                for index, _ in enumerate(asked.body["input"])
-            ]
-            return {
-                "object": "list",
-                "data": data,
-                "model": served,
-                "usage": {"prompt_tokens": used, "total_tokens": used},
-            }, None
+        if request.kind == Snapshot.Kind.EMBEDDING:
+            return embed(request.body["input"], served), None
         if not (turn.get("say") or turn.get("reply")):
             return None, None
         reply = turn.get("reply") or {"role": "assistant", "content": text(turn["say"])}
         if not complete:
             return complete_chat(opened, served, reply, None), None
         reason = "tool_calls" if reply.get("tool_calls") else "stop"
-        answer = completed(
-            f"chatcmpl-demo{created}", turn["opened"], served, reply, reason if complete else None
-        )
-        if complete:
-            answer["usage"] = chat.make_usage(
-                *turn.get(
-                    "tokens", (3 + prompt, count_tokens(threads.extract_searchable_text(reply)))
-                )
-            )
+        answer = complete_chat(opened, served, reply, reason)
+        prompt = 3 + 4 * len(request.messages) + sum_tokens(request.messages)
+        answer["usage"] = chat.make_usage(*turn.get("tokens", (prompt, sum_tokens([reply]))))
         return answer, None
 
 
 def embed(texts: list[str], model: str) -> Json:
     """Make an answer with embeddings as OpenAI's API spells it, but without the numbers."""
-    used = sum(map(answers.tokens, texts))
+    used = sum(map(count_tokens, texts))
     return {
         "object": "list",
         "data": [{"object": "embedding", "index": index} for index, _ in enumerate(texts)],

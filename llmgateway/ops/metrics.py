@@ -110,12 +110,10 @@ class Record(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield each figure; of a database that is away, that alone."""
         try:
-            (unsealed, age), beaten = sealing.measure_backlog(), processes.measure_silence()
-            undelivered, undelivered_age, given_up = (
-                submissions.count_backlog(),
-                submissions.measure_age(),
-                submissions.count_given_up(),
-            )
+            unsealed, age = sealing.measure_backlog()
+            silence = processes.measure_silence()
+            undelivered, undelivered_age = submissions.count_backlog(), submissions.measure_age()
+            given_up = submissions.count_given_up()
         except Error:
             yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 0)
             return

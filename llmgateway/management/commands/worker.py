@@ -47,25 +47,35 @@ class Command(BaseCommand):
 
     def handle(self, *, once: bool, **options: Any) -> None:
         database.release()  # the connection of the system checks: each follower has its own
-        if not once:
-            if port := settings.WORKER_METRICS_PORT:
-                try:
-                    metrics.serve(port)
-                except OSError as problem:
-                    raise CommandError(
-                        f"WORKER_METRICS_PORT: a worker cannot listen on port {port}: {problem.strerror}."
-                    ) from None
-            try:
-                return asyncio.run(work())
-            except Exception:  # Python's own last words would quote what it says
-                log.exception("the worker failed")
-                sys.exit(1)
-        sweep()
-        asyncio.run(do_jobs(wait=False))
-        while sealing.seal():
-            pass
-        checkpoints.write_checkpoint()
-        submissions.deliver_due()
+        if once:
+            work_once()
+            return
+        if port := settings.WORKER_METRICS_PORT:
+            serve_metrics(port)
+        try:
+            asyncio.run(work())
+        except Exception:  # Python's own last words would quote what it says
+            log.exception("the worker failed")
+            sys.exit(1)
+
+
+def serve_metrics(port: int) -> None:
+    try:
+        metrics.serve(port)
+    except OSError as problem:
+        raise CommandError(
+            f"WORKER_METRICS_PORT: a worker cannot listen on port {port}: {problem.strerror}."
+        ) from None
+
+
+def work_once() -> None:
+    """Do what is due, and end."""
+    sweep()
+    asyncio.run(do_jobs(wait=False))
+    while sealing.seal():
+        pass
+    checkpoints.write_checkpoint()
+    submissions.deliver_due()
 
 
 async def work() -> None:
