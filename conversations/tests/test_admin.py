@@ -41,35 +41,13 @@ from conversations.reading.pieces import pieces
 from conversations.record import CallRequest, Outcome, attachments, growth, rebuild
 from conversations.search import index
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
+from conversations.tests.cast import signed_in
 from conversations.tests.html import Html
 from conversations.visible import show_hidden
 
 pytestmark = pytest.mark.django_db
 CONVERSATIONS, CALLS = "/admin/conversations/conversation/", "/admin/conversations/snapshot/"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 12
-
-
-@pytest.fixture
-def rita() -> User:
-    rita = User.objects.create_user("rita", is_staff=True)
-    rita.groups.add(Group.objects.get(name="Reviewer"))
-    return rita
-
-
-@pytest.fixture
-def desk(rita) -> Client:
-    return signed_in(rita)
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice")
-
-
-def signed_in(who: User) -> Client:
-    client = Client()
-    client.force_login(who)
-    return client
 
 
 def read(client: Client, path: str) -> tuple[HttpResponseBase, bytes]:

@@ -15,18 +15,6 @@ pytestmark = pytest.mark.django_db
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 12
 
 
-@pytest.fixture
-def alice():
-    return person("alice")
-
-
-@pytest.fixture
-def hers(alice) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
-
-
 def test_the_branch_that_is_shown_is_the_markdown(hers, alice):
     first = turn(
         alice,

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from django.core.files.storage import default_storage
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -31,36 +30,10 @@ PAGE = b"<html><script>alert(1)</script>" + b"x" * 3000
 DRAWING = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'>" + b"x" * 3000
 
 
-@pytest.fixture
-def alice():
-    return person("alice")
-
-
-@pytest.fixture
-def bob():
-    return person("bob")
-
-
-@pytest.fixture
-def hers(alice) -> Client:
-    return signed_in(alice)
-
-
-@pytest.fixture
-def his(bob) -> Client:
-    return signed_in(bob)
-
-
 @pytest.fixture(autouse=True)
 def no_upstream(monkeypatch):
     """Reading needs none: the list of models is not even asked for."""
     monkeypatch.setattr("proxy.pages.asking.list_models", lambda owner: ["m", "n"])
-
-
-def signed_in(someone) -> Client:
-    client = Client()
-    client.force_login(someone)
-    return client
 
 
 def page(client, root, **query) -> Html:

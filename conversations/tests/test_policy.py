@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from conversations.models import PolicyAcceptance, UsagePolicy, User
+from conversations.models import PolicyAcceptance, UsagePolicy
 from conversations.people import policy
 from conversations.tests.calls import person, turn, user
 from conversations.tests.html import Html, check
@@ -11,25 +11,6 @@ from llmgateway import checks
 
 pytestmark = pytest.mark.django_db
 ADMIN = "/admin/conversations/usagepolicy/"
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice")
-
-
-@pytest.fixture
-def hers(alice) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
-def admin() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("root"))
-    return client
 
 
 def publish(text: str = "Be *kind*. <script>alert(1)</script>") -> UsagePolicy:

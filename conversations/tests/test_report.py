@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import orjson
 import pytest
-from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -16,17 +15,10 @@ from conversations.record import CallRequest, Outcome
 from conversations.report import assessments
 from conversations.report.figures import SMALLER, Period, merged
 from conversations.tests.calls import ask, user
+from conversations.tests.cast import client_of
 
 pytestmark = pytest.mark.django_db
 SEPTEMBER = "since=2026-09-01&until=2026-09-30"
-
-
-def client_of(name: str, *groups: str) -> Client:
-    someone = User.objects.create_user(name, is_staff=True)
-    someone.groups.set(Group.objects.filter(name__in=groups))
-    client = Client()
-    client.force_login(someone)
-    return client
 
 
 def spend(

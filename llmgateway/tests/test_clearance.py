@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import URLResolver, get_resolver, reverse
 from django.urls.exceptions import NoReverseMatch
@@ -17,6 +16,7 @@ from conversations import review
 from conversations.models import Attachment, AuditEvent, Conversation, Review, Snapshot, User
 from conversations.search import index
 from conversations.tests.calls import turn, user
+from conversations.tests.cast import client_of
 
 pytestmark = pytest.mark.django_db
 CANARY = "canary7q4"
@@ -40,16 +40,6 @@ def call() -> Snapshot:
     Conversation.objects.update(title=CANARY)
     index.index_messages([call.id])
     return call
-
-
-def client_of(name: str, *groups: str, departments=(), **flags) -> Client:
-    someone = User.objects.create_user(
-        name, is_staff=True, reviews_departments=list(departments), **flags
-    )
-    someone.groups.set(Group.objects.filter(name__in=groups))
-    client = Client()
-    client.force_login(someone)
-    return client
 
 
 def names(resolver=None, space: str = "") -> Iterator[tuple[str, list[str]]]:
@@ -151,8 +141,8 @@ def test_nobody_finds_it_beyond_the_departments_of_the_account(call, group):
         reverse("admin:conversations_conversation_changelist"), {"q": CANARY}
     )
     legal, finance = (
-        client_of("legal", group, departments=["Legal"]),
-        client_of("finance", group, departments=["Legal", "Finance"]),
+        client_of("legal", group, reviews_departments=["Legal"]),
+        client_of("finance", group, reviews_departments=["Legal", "Finance"]),
     )
     assert [path for path in paths(call) if finds(legal, path)] == []
     assert finds(
@@ -161,7 +151,7 @@ def test_nobody_finds_it_beyond_the_departments_of_the_account(call, group):
 
 
 def test_a_foreign_conversation_is_neither_claimed_nor_assigned(call, rf):
-    legal = client_of("legal", "Lead", departments=["Legal"])
+    legal = client_of("legal", "Lead", reviews_departments=["Legal"])
     conversation = call.conversation
     assert legal.post(f"/admin/queue/{conversation.pk}/claim/").status_code == 404
     with pytest.raises(review.ReviewRefused):

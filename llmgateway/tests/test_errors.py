@@ -13,13 +13,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def hers() -> Client:
-    client = Client()
-    client.force_login(person("alice"))
-    return client
-
-
-@pytest.fixture
 def strict() -> Client:
     """alice's, and forms need their tokens."""
     client = Client(enforce_csrf_checks=True)

@@ -28,7 +28,8 @@ from conversations.proof import sealing
 from conversations.record import CallRequest
 from conversations.search import index
 from conversations.tests.calls import person, turn, user
-from llmgateway.tests.test_clearance import PNG, client_of, paths
+from conversations.tests.cast import client_of
+from llmgateway.tests.test_clearance import PNG, paths
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -303,7 +304,7 @@ def test_nobody_is_revealed_without_reason_right_reach_or_record(call, settings)
         assert (response.status_code, b"Give a reason" in response.content) == (400, True)
     assert rita.post("/admin/reveal/").status_code == 400
     assert (
-        client_of("legal", "Reviewer", departments=["Legal"])
+        client_of("legal", "Reviewer", reviews_departments=["Legal"])
         .post(path, {"reason": "why"})
         .status_code
         == 404

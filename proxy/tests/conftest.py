@@ -184,3 +184,19 @@ def recorded(database) -> Callable[..., list[Snapshot]]:
         return list(found)
 
     return recorded
+
+
+@pytest.fixture(scope="module")
+def server():
+    with DemoServer(pace=0) as server:
+        yield server
+
+
+@pytest.fixture
+def sent(settings, server):
+    """What reached the upstream, in order."""
+    settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
+    server.seen.clear()
+    return lambda: [
+        seen["body"] for seen in server.seen if seen["path"].endswith("/chat/completions")
+    ]

@@ -9,54 +9,18 @@ from django.test import Client
 from conversations import record
 from conversations.models import Conversation, Message, Snapshot
 from conversations.record import rebuild
-from conversations.tests.calls import assistant, person, turn, user
+from conversations.tests.calls import assistant, turn, user
 from conversations.tests.html import Html, check
 from conversations.tests.unguarded import unguarded
-from proxy.demo.server import DemoServer
 from proxy.upstreams import catalogue
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent")]
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 12
 PICTURE = {
     "type": "image_url",
     "image_url": {"url": "data:image/png;base64," + base64.b64encode(PNG).decode()},
 }
-
-
-@pytest.fixture(scope="module")
-def server():
-    with DemoServer(pace=0) as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def sent(settings, server):
-    """What reached the upstream, in order."""
-    settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
-    server.seen.clear()
-    return lambda: [
-        seen["body"] for seen in server.seen if seen["path"].endswith("/chat/completions")
-    ]
-
-
-@pytest.fixture
-def alice():
-    return person("alice")
-
-
-@pytest.fixture
-def hers(alice) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
-def his() -> Client:
-    client = Client()
-    client.force_login(person("bob"))
-    return client
 
 
 def post(client, path: str, **form) -> str:

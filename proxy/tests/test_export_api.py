@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 
@@ -28,13 +27,6 @@ CSV, LINES = "/api/export.csv", "/api/export.jsonl"
 @pytest.fixture(autouse=True)
 def fresh():
     authentication.callers.forget()
-
-
-@pytest.fixture
-def rita() -> User:
-    rita = User.objects.create_user("rita", is_staff=True)
-    rita.groups.add(Group.objects.get(name="Reviewer"))
-    return rita
 
 
 @pytest.fixture

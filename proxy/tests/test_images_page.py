@@ -12,10 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from conversations import record
 from conversations.models import Attachment, Snapshot, UsagePolicy
 from conversations.record import CallRequest, rebuild
-from conversations.tests.calls import person, turn, user
+from conversations.tests.calls import turn, user
 from conversations.tests.html import Html, check
 from proxy import user_token
-from proxy.demo.server import DemoServer
 from proxy.pages import image_asking, images
 from proxy.upstreams import catalogue
 
@@ -24,37 +23,12 @@ pytestmark = pytest.mark.django_db
 SMALL = "dall-e-2 256x256"
 
 
-@pytest.fixture(scope="module")
-def server():
-    with DemoServer(pace=0) as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
 def sent(settings, server):
     """What reached the upstream's images, in order."""
     settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
     server.seen.clear()
     return lambda: [seen for seen in server.seen if seen["path"].endswith("/images/generations")]
-
-
-@pytest.fixture
-def alice():
-    return person("alice")
-
-
-@pytest.fixture
-def hers(alice) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
-def his() -> Client:
-    client = Client()
-    client.force_login(person("bob"))
-    return client
 
 
 def make(

@@ -17,18 +17,6 @@ pytestmark = pytest.mark.django_db
 KEYS = "/admin/proxy/apikey/"
 
 
-@pytest.fixture
-def alice() -> User:
-    return User.objects.create_user("alice")
-
-
-@pytest.fixture
-def admin() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("root"))
-    return client
-
-
 def form(owner: User, **changes) -> dict:
     expires = timezone.now() + timedelta(days=30)
     when = {"expires_0": f"{expires:%Y-%m-%d}", "expires_1": f"{expires:%H:%M:%S}"}

@@ -9,7 +9,6 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from conversations.models import User
 from conversations.tests.calls import person
 from conversations.tests.html import Html, check
 from proxy.models import ApiKey
@@ -17,18 +16,6 @@ from proxy.upstreams import catalogue
 
 pytestmark = pytest.mark.django_db
 FORM = {"name": "laptop", "scopes": ["chat"], "days": "30"}
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice")
-
-
-@pytest.fixture
-def hers(alice) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
 
 
 def test_a_key_is_made_and_its_secret_shown_this_once(hers, alice):

@@ -14,9 +14,8 @@ from conversations.tests import calls
 from conversations.tests.calls import person, user
 from proxy.pages import live
 from proxy.relay import exchange
-from proxy.tests.test_chat_pages import alice, hers, his, sent, server  # noqa: F401 (fixtures)
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent")]
 asked = pytest.mark.django_db(
     transaction=True
 )  # a thread of its own asks, on a connection of its own
@@ -47,7 +46,7 @@ def ask(client: Client, message: str, path: str = "/", **form):
 
 
 @asked
-def test_a_question_and_its_answer_in_events(hers):  # noqa: F811
+def test_a_question_and_its_answer_in_events(hers):
     events = told(ask(hers, f"!echo {TEXT}"))
     call = Snapshot.objects.get()
     assert call.status == "ok"
@@ -62,13 +61,13 @@ def test_a_question_and_its_answer_in_events(hers):  # noqa: F811
     assert f'name="parent" value="{call.reply_id}"' in events[-1][2]
 
 
-def test_the_same_form_without_events_leads_to_the_conversation(hers):  # noqa: F811
+def test_the_same_form_without_events_leads_to_the_conversation(hers):
     assert hers.post("/", {"message": "q", "model": "gpt-4o"}).status_code == 303
 
 
 @asked
 @pytest.mark.parametrize("word", ["!down", "!500", "!400", "!cut", "!garbage"])
-def test_a_call_that_fails_ends_in_a_problem(hers, word):  # noqa: F811
+def test_a_call_that_fails_ends_in_a_problem(hers, word):
     events = told(ask(hers, f"{word} what is DNS, in some detail?"))
     assert Snapshot.objects.get().status == "failed"
     assert events[0][0] == "turn"
@@ -76,7 +75,7 @@ def test_a_call_that_fails_ends_in_a_problem(hers, word):  # noqa: F811
     assert 'class="problem"' in events[-1][2]
 
 
-def test_what_is_not_let_through_is_answered_with_its_page(hers, settings):  # noqa: F811
+def test_what_is_not_let_through_is_answered_with_its_page(hers, settings):
     assert ask(hers, "").status_code == 400
     settings.OPEN_CALLS = 0
     response = ask(hers, "my question")
@@ -86,7 +85,7 @@ def test_what_is_not_let_through_is_answered_with_its_page(hers, settings):  # n
 
 @asked
 @pytest.mark.parametrize("events", [0, 1, 2])
-def test_an_answer_is_finished_without_its_reader(hers, events):  # noqa: F811
+def test_an_answer_is_finished_without_its_reader(hers, events):
     before = exchange.process.slots.taken
     response = ask(hers, "What is a vector database?")
     pieces = iter(response)
@@ -100,7 +99,7 @@ def test_an_answer_is_finished_without_its_reader(hers, events):  # noqa: F811
 
 
 @asked
-def test_a_model_that_thinks_is_no_silence(hers, monkeypatch):  # noqa: F811
+def test_a_model_that_thinks_is_no_silence(hers, monkeypatch):
     monkeypatch.setattr(live, "ALIVE", 0.01)
     response = ask(hers, "!slow=0.5 What is a vector database?")
     pieces = list(response)
@@ -111,7 +110,7 @@ def test_a_model_that_thinks_is_no_silence(hers, monkeypatch):  # noqa: F811
 
 
 @asked
-def test_a_gateway_that_can_start_no_thread_asks_all_the_same(hers, monkeypatch):  # noqa: F811
+def test_a_gateway_that_can_start_no_thread_asks_all_the_same(hers, monkeypatch):
     monkeypatch.setattr(live, "Thread", Mock(side_effect=RuntimeError("can't start new thread")))
     response = ask(hers, "What is a vector database?")
     with pytest.raises(RuntimeError):
@@ -121,7 +120,7 @@ def test_a_gateway_that_can_start_no_thread_asks_all_the_same(hers, monkeypatch)
 
 
 @pytest.fixture
-def growing(alice, monkeypatch):  # noqa: F811
+def growing(alice, monkeypatch):
     """A call under way, whose answer is whole after the third look."""
     call = calls.ask(alice, [user("q")])
     looks = []
@@ -139,7 +138,7 @@ def growing(alice, monkeypatch):  # noqa: F811
     return call
 
 
-def test_a_later_page_follows_from_the_record(hers, growing):  # noqa: F811
+def test_a_later_page_follows_from_the_record(hers, growing):
     before = exchange.process.slots.taken
     events = told(hers.get(f"/c/{growing.conversation}/live/{growing.id}", headers=EVENTS))
     assert events[0][0] == "full"
@@ -151,7 +150,7 @@ def test_a_later_page_follows_from_the_record(hers, growing):  # noqa: F811
 
 
 @pytest.mark.parametrize("status", ["ok", "failed", "cancelled", "interrupted"])
-def test_one_that_has_ended_is_told_at_once(hers, alice, status):  # noqa: F811
+def test_one_that_has_ended_is_told_at_once(hers, alice, status):
     call = calls.ask(alice, [user("q")])
     calls.answer(call, TEXT, status=status)
     events = told(hers.get(f"/c/{call.conversation}/live/{call.id}"))
@@ -161,7 +160,7 @@ def test_one_that_has_ended_is_told_at_once(hers, alice, status):  # noqa: F811
     )
 
 
-def test_only_what_the_page_lacks_is_told(hers, alice):  # noqa: F811
+def test_only_what_the_page_lacks_is_told(hers, alice):
     call = calls.turn(alice, [user("q")], TEXT)
     path = f"/c/{call.conversation_id}/live/{call.id}"
     assert told(hers.get(path, {"after": 7}))[0] == ("block", 21, "<p>Two <em>words</em>.</p>\n")
@@ -169,7 +168,7 @@ def test_only_what_the_page_lacks_is_told(hers, alice):  # noqa: F811
         assert told(hers.get(path, {"after": nothing_of_ours}))[0][0] == "full"
 
 
-def test_a_silent_answer_is_kept_alive(hers, growing, monkeypatch):  # noqa: F811
+def test_a_silent_answer_is_kept_alive(hers, growing, monkeypatch):
     monkeypatch.setattr(live, "ALIVE", -1)
     monkeypatch.setattr(live.Growth, "events", lambda self: b"")
     assert b": still there\n\n" in b"".join(
@@ -177,14 +176,14 @@ def test_a_silent_answer_is_kept_alive(hers, growing, monkeypatch):  # noqa: F81
     )
 
 
-def test_followers_take_slots(hers, growing, settings):  # noqa: F811
+def test_followers_take_slots(hers, growing, settings):
     settings.OPEN_CALLS = 0
     response = hers.get(f"/c/{growing.conversation}/live/{growing.id}")
     assert response.status_code == 503
     assert response["Retry-After"]
 
 
-def test_a_stranger_finds_no_stream(his, growing):  # noqa: F811
+def test_a_stranger_finds_no_stream(his, growing):
     assert his.get(f"/c/{growing.conversation}/live/{growing.id}").status_code == 404
     mine = calls.turn(person("bob"), [user("q")], "a")
     assert his.get(f"/c/{mine.conversation_id}/live/{growing.id}").status_code == 404

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
@@ -20,6 +19,7 @@ from conversations.proof import checkpoints, sealing
 from conversations.proof.verification import verify
 from conversations.report import rollups
 from conversations.tests.calls import person, turn, user
+from conversations.tests.cast import client_of
 from proxy import tasks
 from proxy.api import authentication
 from proxy.demo import server
@@ -57,14 +57,6 @@ def hers():
     alice = person("alice")
     ApiKey.make(alice, "test", secret="gw-meta-key")
     return turn(alice, [user("How do I rotate keys?")], "Every month.", model="gpt-4o").conversation
-
-
-def client_of(name: str, *groups: str, **fields) -> Client:
-    someone = User.objects.create_user(name, is_staff=True, **fields)
-    someone.groups.set(Group.objects.filter(name__in=groups))
-    client = Client()
-    client.force_login(someone)
-    return client
 
 
 def check(root: object):

@@ -1,7 +1,6 @@
 """Asking on pages waits for the usage policy: the question does not leave, and stays in its box."""
 
 import pytest
-from django.test import Client
 
 from conversations.models import Conversation, Snapshot, UsagePolicy
 from conversations.tests.calls import person, turn, user
@@ -16,13 +15,6 @@ def sent(settings):
     with DemoServer(pace=0) as server:
         settings.LLM_ENDPOINT = f"{server.url}/v1/chat/completions"
         yield lambda: [seen for seen in server.seen if seen["path"].endswith("/chat/completions")]
-
-
-@pytest.fixture
-def hers(sent) -> Client:
-    client = Client()
-    client.force_login(person("alice"))
-    return client
 
 
 def test_a_question_waits_and_stays_in_its_box(hers, sent):

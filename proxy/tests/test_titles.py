@@ -9,25 +9,18 @@ from django.db import connection
 from django.test import Client
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from conversations.models import Conversation, Snapshot, User
+from conversations.models import Conversation, Snapshot
 from conversations.record import rebuild
 from conversations.tests.calls import ask as begin
 from conversations.tests.calls import person, turn, user
 from proxy import tasks
 from proxy.api import authentication
-from proxy.demo.server import DemoServer
 from proxy.jobs import titles
 from proxy.models import ApiKey
 from proxy.tests.wire import Wire, json_reply
 
 pytestmark = pytest.mark.django_db
 FIRST_WORDS = "How do I rotate the signing keys of our webhooks?"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with DemoServer(pace=0) as server:
-        yield server
 
 
 @pytest.fixture
@@ -45,18 +38,6 @@ def sent(settings, server):
     server.seen.clear()
     authentication.callers.forget()
     return lambda: [seen["body"] for seen in server.seen]
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice")
-
-
-@pytest.fixture
-def hers(alice) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
 
 
 def ask(client: Client, message: str = FIRST_WORDS, path: str = "/", **how) -> Conversation:

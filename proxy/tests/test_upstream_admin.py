@@ -32,13 +32,6 @@ def environment(settings):
 
 
 @pytest.fixture
-def admin() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("root"))
-    return client
-
-
-@pytest.fixture
 def wire():
     with Wire() as wire:
         yield wire

@@ -3,23 +3,16 @@
 import pytest
 from django.test import Client
 
-from conversations.models import AuditEvent, Message, Snapshot, User
+from conversations.models import AuditEvent, Message, Snapshot
 from conversations.proof import sealing
 from conversations.record import rebuild
 from conversations.search import index
 from conversations.tests.calls import assistant, person, turn, user
 from conversations.tests.html import Html, check
-from proxy.demo.server import DemoServer
 from proxy.models import UseCase, use_case
 
 pytestmark = pytest.mark.django_db
 PROMPT = "You are a marmot. Whistle at eagles."
-
-
-@pytest.fixture(scope="module")
-def server():
-    with DemoServer(pace=0) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -44,18 +37,6 @@ def read_anew(monkeypatch):
 @pytest.fixture
 def marmot() -> UseCase:
     return UseCase.objects.create(name="Marmot", description="whistles", prompt=PROMPT, order=9)
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice")
-
-
-@pytest.fixture
-def hers(alice) -> Client:
-    client = Client()
-    client.force_login(alice)
-    return client
 
 
 def ask(client: Client, message: str, path: str = "/", **form) -> Snapshot:
@@ -290,14 +271,7 @@ def test_a_programs_own_prompt_is_kept_unless_another_is_chosen(hers, alice, mar
 # In the admin -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def root() -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("root"))
-    return client
-
-
-def test_admins_edit_them_and_each_change_is_an_audit_event(hers, root):
+def test_admins_edit_them_and_each_change_is_an_audit_event(hers, admin):
     fields = {
         "name": "Editor",
         "description": "mends texts",
@@ -305,16 +279,16 @@ def test_admins_edit_them_and_each_change_is_an_audit_event(hers, root):
         "order": 4,
         "enabled": "on",
     }
-    assert root.post("/admin/proxy/usecase/add/", fields).status_code == 302
+    assert admin.post("/admin/proxy/usecase/add/", fields).status_code == 302
     made = UseCase.objects.get(name="Editor")
     assert "Editor: mends texts" in composer(hers, "/")[0].words
     assert (
-        root.post(
+        admin.post(
             f"/admin/proxy/usecase/{made.pk}/change/", fields | {"prompt": "Mend it well."}
         ).status_code
         == 302
     )
-    assert root.post(f"/admin/proxy/usecase/{made.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert admin.post(f"/admin/proxy/usecase/{made.pk}/delete/", {"post": "yes"}).status_code == 302
     events = AuditEvent.objects.filter(kind="usecase").order_by("id")
     assert [(event.action, event.actor_name, event.subject) for event in events] == [
         (name, "root", str(made.pk)) for name in ("added", "changed", "deleted")
@@ -322,14 +296,14 @@ def test_admins_edit_them_and_each_change_is_an_audit_event(hers, root):
     assert "Mend" not in "".join(event.detail for event in events)
 
 
-def test_what_cannot_be_recorded_is_not_changed(root, marmot, monkeypatch):
+def test_what_cannot_be_recorded_is_not_changed(admin, marmot, monkeypatch):
     def broken(self, **kwargs):
         from django.db import DatabaseError
 
         raise DatabaseError
 
     monkeypatch.setattr(AuditEvent, "save", broken)
-    root.raise_request_exception = False
-    response = root.post(f"/admin/proxy/usecase/{marmot.pk}/change/", {"name": "Bear", "order": 1})
+    admin.raise_request_exception = False
+    response = admin.post(f"/admin/proxy/usecase/{marmot.pk}/change/", {"name": "Bear", "order": 1})
     assert response.status_code >= 500
     assert UseCase.objects.get(pk=marmot.pk).name == "Marmot"

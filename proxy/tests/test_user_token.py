@@ -10,7 +10,6 @@ from conversations.models import Snapshot
 from conversations.tests.calls import person
 from conversations.tests.html import Html, check
 from proxy import faults, user_token
-from proxy.demo.server import DemoServer
 from proxy.models import Model, Route, Upstream
 from proxy.upstreams import client, routing
 
@@ -18,12 +17,6 @@ pytestmark = pytest.mark.django_db
 
 TOKEN = "sk-own-51c0ffee"
 OURS = "Bearer sk-gateway"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with DemoServer(pace=0) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -38,22 +31,6 @@ def sent(settings, server):
         if seen["path"].endswith("/chat/completions")
     ]
     routing.forget()  # the models of a test are no other's
-
-
-def signed_in(name: str) -> Client:
-    client = Client()
-    client.force_login(person(name))
-    return client
-
-
-@pytest.fixture
-def hers() -> Client:
-    return signed_in("alice")
-
-
-@pytest.fixture
-def his() -> Client:
-    return signed_in("bob")
 
 
 def paste(client: Client, token: str = TOKEN, **form) -> Html:
