@@ -20,7 +20,7 @@ from conversations.models import (
     Verification,
 )
 from conversations.tests.calls import person
-from conversations.tests.test_review import talk, waiting
+from conversations.tests.reviews import talk, waiting
 
 pytestmark = pytest.mark.django_db
 QUEUE = "/admin/queue/"

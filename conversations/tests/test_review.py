@@ -16,6 +16,7 @@ from conversations.models import AuditEvent, Conversation, Decision, Review, Sam
 from conversations.proof import sealing
 from conversations.review import ReviewRefused
 from conversations.tests.calls import assistant, person, turn, user
+from conversations.tests.reviews import talk, waiting
 
 NO_ISSUE, ESCALATED = Decision.Disposition.NO_ISSUE, Decision.Disposition.ESCALATED
 
@@ -28,23 +29,12 @@ def as_(name: str, *groups: str):
     return request
 
 
-def talk(owner: str = "alice", text: str = "hi") -> Conversation:
-    return turn(person(owner), [user(text)], "hello").conversation
-
-
 def decision(
     conversation: Conversation, disposition: str = NO_ISSUE, newest: UUID | None = None, **words
 ) -> Decision:
     """Of all that was said, unless up to `newest`."""
     newest = newest or review.newest(conversation)
     return Decision(conversation=conversation, disposition=disposition, newest=newest, **words)
-
-
-def waiting(*conversations: Conversation) -> None:
-    now = timezone.now()
-    Review.objects.bulk_create(
-        Review(conversation=each, source="sampled", entered=now, due=now) for each in conversations
-    )
 
 
 @pytest.mark.django_db

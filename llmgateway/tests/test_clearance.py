@@ -3,29 +3,18 @@
 Nor does it beyond the departments that it reviews.
 """
 
-import base64
-from collections.abc import Iterator
-
 import pytest
-from django.contrib import admin
 from django.test import Client
-from django.urls import URLResolver, get_resolver, reverse
-from django.urls.exceptions import NoReverseMatch
+from django.urls import reverse
 
 from conversations import review
-from conversations.models import Attachment, AuditEvent, Conversation, Review, Snapshot, User
+from conversations.models import AuditEvent, Conversation, Review, Snapshot, User
 from conversations.search import index
 from conversations.tests.calls import turn, user
 from conversations.tests.cast import client_of
+from llmgateway.tests.paths import CANARY, PNG, paths
 
 pytestmark = pytest.mark.django_db
-CANARY = "canary7q4"
-# Parameters of paths to rows that hold no content, or that the models' pages below go through.
-OF_OTHER_ROWS = {"name", "object_id", "content_type_id"}
-PNG = (
-    "data:image/png;base64,"
-    + base64.b64encode(b"\x89PNG\r\n\x1a\n" + CANARY.encode() * 200).decode()
-)
 
 
 @pytest.fixture
@@ -40,57 +29,6 @@ def call() -> Snapshot:
     Conversation.objects.update(title=CANARY)
     index.index_messages([call.id])
     return call
-
-
-def names(resolver=None, space: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Each named URL, with the parameters of its path."""
-    for entry in (resolver or get_resolver()).url_patterns:
-        if isinstance(entry, URLResolver):
-            yield from names(entry, f"{space}{entry.namespace}:" if entry.namespace else space)
-        elif entry.name:
-            yield space + entry.name, list(entry.pattern.converters)
-
-
-def paths(call: Snapshot) -> list[str]:
-    """Every URL that the rows there are make, and every page of every registered model."""
-    known = {
-        "id": [call.id, call.conversation_id],
-        "pk": [call.id, call.conversation_id],
-        "root": [call.conversation_id],
-        "file": [Attachment.objects.get().pk],
-        "number": [Attachment.objects.get().pk],
-        "call": [call.id],
-        "message": [call.head_id],
-        "panel": ["conversations"],
-        "app_label": ["conversations", "proxy"],
-    }
-    found = {"/admin/", "/"}
-    for name, parameters in names():
-        for i in range(2):
-            if {*parameters} & OF_OTHER_ROWS:
-                continue
-            values = {each: known[each][i % len(known[each])] for each in parameters}
-            try:
-                found.add(reverse(name, kwargs=values))
-            except NoReverseMatch:
-                continue
-    for model in admin.site._registry:
-        label = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        for row in model._default_manager.all()[:5]:
-            found |= {
-                reverse(f"{label}_{page}", args=[row.pk])
-                for page in ("change", "delete", "history")
-            }
-    lists = {
-        reverse(f"admin:conversations_{name}_changelist")
-        for name in ("conversation", "snapshot", "auditevent")
-    }
-    found |= {
-        f"{path}{query}"
-        for path in lists
-        for query in (f"?q={CANARY}", f"?q=id:{str(call.id)[:13]}", "?since=")
-    }
-    return sorted(path for path in found if "sign-out" not in path and "logout" not in path)
 
 
 def finds(client: Client, path: str) -> bool:

@@ -29,7 +29,7 @@ from conversations.record import CallRequest
 from conversations.search import index
 from conversations.tests.calls import person, turn, user
 from conversations.tests.cast import client_of
-from llmgateway.tests.test_clearance import PNG, paths
+from llmgateway.tests.paths import PNG, paths
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db

@@ -17,8 +17,19 @@ from conversations.models import Conversation
 from conversations.record import rebuild
 from proxy.providers.base import Sent
 from proxy.tests.gateway import ALICE, BOB, CHAT, chat, events, eventually, marked, said, the
-from proxy.tests.test_endings import ANSWER, DONE, Held, word, words
-from proxy.tests.wire import SSE, Wire, chunk, document, exactly, json_reply
+from proxy.tests.wire import (
+    ANSWER,
+    DONE,
+    SSE,
+    Held,
+    Wire,
+    chunk,
+    document,
+    exactly,
+    json_reply,
+    word,
+    words,
+)
 from proxy.upstreams import client
 from proxy.upstreams.replies import read_body
 

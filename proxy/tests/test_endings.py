@@ -6,63 +6,15 @@ import os
 import signal
 import socket
 import struct
-import threading
 import time
 
 import pytest
 
 from conversations.models import Partial, Snapshot, Usage
 from proxy.tests.gateway import ALICE, CANARY, CHAT, chat, eventually, marked, said
-from proxy.tests.wire import SSE, chunk, json_reply, until_closed
+from proxy.tests.wire import ANSWER, DONE, SSE, Held, chunk, json_reply, word, words
 
-DONE = b"data: [DONE]\n\n"
-ANSWER = {
-    "id": "c",
-    "model": "m",
-    "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}
-    ],
-}
 COUNTED = ANSWER | {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}
-
-
-def word(text: str, reason: str | None = None) -> bytes:
-    return (
-        b"data: %s\n\n"
-        % json.dumps(
-            {
-                "id": "c",
-                "model": "m",
-                "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}],
-            }
-        ).encode()
-    )
-
-
-def words(sock, request):
-    """One after the other, until the gateway hangs up."""
-    sock.sendall(SSE)
-    while True:
-        sock.sendall(chunk(word("word " * 20)))
-        time.sleep(0.005)
-
-
-class Held:
-    """Answers of the wire that wait for the test: `begun` counts those that wait."""
-
-    def __init__(self, wire, first: bytes, then: bytes = b""):
-        self.let_go, self.begun, self.hung_up_after = threading.Event(), 0, []
-
-        def answer(sock, request):
-            sock.sendall(first)
-            self.begun += 1
-            if then:
-                self.let_go.wait(30)
-                sock.sendall(then)
-            else:
-                self.hung_up_after.append(until_closed(sock))
-
-        wire.answer = answer
 
 
 # The caller goes ------------------------------------------------------------------------------------------------

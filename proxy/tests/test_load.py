@@ -14,8 +14,7 @@ from django.db import connection
 from conversations.models import Snapshot
 from proxy.models import ApiKey
 from proxy.tests.gateway import ALICE, BOB, CHAT, chat, eventually, fields, marked
-from proxy.tests.test_endings import ANSWER, Held
-from proxy.tests.wire import json_reply
+from proxy.tests.wire import ANSWER, Held, json_reply
 
 STREAMS = 300
 

@@ -15,8 +15,7 @@ from conversations.models import Unsealed
 from llmgateway.ops import metrics as page
 from proxy.relay import metrics
 from proxy.tests.gateway import ALICE, CANARY, CHAT, SECRET, eventually, marked
-from proxy.tests.test_endings import Held, word
-from proxy.tests.wire import SSE, chunk, json_reply
+from proxy.tests.wire import SSE, Held, chunk, json_reply, word
 
 ANSWER = (
     b'{"choices": [{"message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}], '

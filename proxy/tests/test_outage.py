@@ -16,8 +16,7 @@ from llmgateway.embedded import postgres
 from proxy.tests import sdk
 from proxy.tests.conftest import cast, is_discreet, move_to
 from proxy.tests.gateway import ALICE, BOB, CHAT, Open, eventually, marked
-from proxy.tests.test_endings import ANSWER, DONE, Held, word
-from proxy.tests.wire import SSE, chunk, json_reply
+from proxy.tests.wire import ANSWER, DONE, SSE, Held, chunk, json_reply, word
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import pytest
 from proxy.models import Model, Route, Upstream
 from proxy.relay import calls
 from proxy.tests.gateway import ALICE, CHAT, Gateway, eventually, marked, said, the
-from proxy.tests.test_endings import Held, word
-from proxy.tests.wire import SSE, Answer, Request, Wire, chunk, exactly, json_reply
+from proxy.tests.wire import SSE, Answer, Held, Request, Wire, chunk, exactly, json_reply, word
 from proxy.upstreams import gate
 
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}

@@ -13,8 +13,7 @@ from django.test import Client
 
 from conversations.models import Process, Snapshot
 from proxy.tests.gateway import CANARY, CHAT, eventually, marked, said
-from proxy.tests.test_endings import ANSWER, DONE, Held, word
-from proxy.tests.wire import SSE, chunk, json_reply
+from proxy.tests.wire import ANSWER, DONE, SSE, Held, chunk, json_reply, word
 
 
 class Page:

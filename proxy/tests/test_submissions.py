@@ -45,8 +45,7 @@ from proxy.tests.gateway import (
     marked,
     the,
 )
-from proxy.tests.test_endings import DONE, Held, word
-from proxy.tests.wire import SSE, Wire, chunk, exactly, json_reply, until_closed
+from proxy.tests.wire import DONE, SSE, Held, Wire, chunk, exactly, json_reply, until_closed, word
 
 PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3000)).decode()
 ANSWER = {

@@ -6,26 +6,13 @@ from playwright.sync_api import expect
 
 from conversations.models import Snapshot, UsagePolicy
 from conversations.tests.calls import turn, user
-from llmgateway.tests import test_browser
-from llmgateway.tests.test_browser import (  # noqa: F401 (fixtures)
-    VIOLATIONS,
-    alice,
-    ask,
-    chromium,
-    context,
-    enter,
-    gateway,
-    is_sound,
-    page,
-    sign_in,
-    upstream,
-)
+from llmgateway.tests.browser.drive import IN_CHROMIUM, VIOLATIONS, ask, enter, is_sound, sign_in
 from proxy.models import ApiKey
 
-pytestmark = test_browser.pytestmark
+pytestmark = IN_CHROMIUM
 
 
-def test_a_key_is_made_and_revoked_without_javascript(page, alice):  # noqa: F811
+def test_a_key_is_made_and_revoked_without_javascript(page, alice):
     enter(page, alice)
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("link", name="API keys").click()
@@ -46,7 +33,7 @@ def test_a_key_is_made_and_revoked_without_javascript(page, alice):  # noqa: F81
     assert not ApiKey.objects.usable().exists()
 
 
-def test_the_policy_is_accepted_with_one_click_and_asked_again_on_a_new_version(page, alice):  # noqa: F811
+def test_the_policy_is_accepted_with_one_click_and_asked_again_on_a_new_version(page, alice):
     UsagePolicy(text="Be kind.").publish()
     enter(page, alice)
     page.get_by_label("Your question").fill("What is a mutex?")
@@ -71,12 +58,12 @@ def test_the_policy_is_accepted_with_one_click_and_asked_again_on_a_new_version(
     expect(page.get_by_role("button", name="Accept")).to_have_count(0)
 
 
-def test_the_pages_are_sound_and_copy(chromium, gateway, alice):  # noqa: F811
-    context = chromium.new_context(  # noqa: F811
+def test_the_pages_are_sound_and_copy(chromium, gateway, alice):
+    context = chromium.new_context(
         base_url=gateway.url, permissions=["clipboard-read", "clipboard-write"]
     )
     context.add_init_script(VIOLATIONS)
-    page = context.new_page()  # noqa: F811
+    page = context.new_page()
     page.set_default_timeout(30_000)
     said = []
     page.on("console", lambda message: said.append(message.text))

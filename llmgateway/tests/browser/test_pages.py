@@ -1,40 +1,30 @@
 """The pages in a real Chromium: all without JavaScript, on a small screen, within the CSP."""
 
 import base64
-import functools
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
-import axe_playwright_python
 import pytest
-from django.contrib.auth.hashers import make_password
-from django.db import connection
-from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
 from conversations import record
-from conversations.models import Conversation, Snapshot, User
+from conversations.models import Conversation, Snapshot
 from conversations.search import index
 from conversations.tests import calls
+from llmgateway.tests.browser.drive import (
+    IN_CHROMIUM,
+    VIOLATIONS,
+    ask,
+    enter,
+    faults,
+    fits,
+    is_sound,
+    sign_in,
+)
 from proxy.demo.picture import digest, png
-from proxy.demo.server import DemoServer
 from proxy.models import UseCase
-from proxy.tests.conftest import parameters, url_of
-from proxy.tests.gateway import CHAT, Gateway, eventually
+from proxy.tests.gateway import eventually
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(
-        not os.path.exists(CHROMIUM) and not os.environ.get("CI"),
-        reason="Chromium is not installed (apt install chromium): no browser tests",
-    ),
-]
-
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+pytestmark = IN_CHROMIUM
 ANSWER = """### Heading
 
 # Another
@@ -56,114 +46,6 @@ third_parameter: int) -> None: ...
 
 a-word-without-end-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 """
-expect.set_options(timeout=20_000)  # two cores may have four browsers to drive
-VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
-    console.error("CSP " + event.violatedDirective + " " + event.blockedURI)
-)"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright keeps a loop in this thread; the ORM is not called from it
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[DemoServer]:
-    with DemoServer(pace=0.5) as server:
-        yield server
-
-
-@pytest.fixture
-def slow(upstream) -> Iterator[None]:
-    upstream.upstream.pace = 4
-    yield
-    upstream.upstream.pace = 0.5
-
-
-@pytest.fixture(scope="module")
-def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:
-    """As it is served, on the tests' own database."""
-    database = url_of(parameters(connection.settings_dict["NAME"]))
-    gateway = Gateway(
-        tmp_path_factory.mktemp("gateway"),
-        DATABASE_URL=database,
-        LLM_ENDPOINT=f"{upstream.url}{CHAT}",
-        LLM_STREAM_TIMEOUT=30,
-    )
-    yield gateway
-    gateway.stop()
-
-
-@functools.cache
-def hashed() -> str:
-    """It takes its time, as it should: once."""
-    return make_password("correct horse battery")
-
-
-@pytest.fixture
-def alice() -> User:
-    return User.objects.create(username="alice", password=hashed(), time_zone="Europe/Berlin")
-
-
-@pytest.fixture
-def context(chromium, gateway, alice) -> Iterator[BrowserContext]:
-    """Without JavaScript, on a small screen, in the dark."""
-    context = chromium.new_context(
-        base_url=gateway.url,
-        java_script_enabled=False,
-        viewport={"width": 390, "height": 844},
-        color_scheme="dark",
-    )
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context) -> Page:
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    return page
-
-
-def enter(page: Page, user: User) -> None:
-    """With a session that stands already."""
-    client = Client()
-    client.force_login(user)
-    page.context.add_cookies(
-        [
-            {
-                "name": "sessionid",
-                "value": client.cookies["sessionid"].value,
-                "domain": "127.0.0.1",
-                "path": "/",
-            }
-        ]
-    )
-    page.goto("/")
-    expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
-
-
-def sign_in(page: Page) -> None:
-    page.goto("/")
-    page.get_by_label("Username").fill("alice")
-    page.get_by_label("Password").fill("correct horse battery")
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
-
-
-def ask(page: Page, question: str) -> None:
-    page.get_by_label("Your question").fill(question)
-    page.get_by_role("button", name="Send").click()
-    # Stop stands there until the answer is whole
-    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
 
 
 def test_the_journey_without_javascript(page):
@@ -369,59 +251,6 @@ def test_every_page_is_sound_keeps_the_policy_and_loads_nothing_from_elsewhere(
     assert [line for line in said if "status of 404" not in line] == []
     assert [url for url in asked if not url.startswith(gateway.url)] == []
     context.close()
-
-
-def is_sound(page: Page, name: str) -> None:
-    """At both widths, light and dark; axe, which takes its time, sees each of the four once."""
-    for width, thorough in ((390, "light"), (1280, "dark")):
-        page.set_viewport_size({"width": width, "height": 844})
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            fits(page, f"{name}, {scheme}", width)
-            if scheme == thorough:
-                assert faults(page) == [], f"{name}, {scheme}, {width}"
-
-
-def fits(page: Page, name: str, width: int) -> None:
-    """Check widths, that controls are 36 pixels high, and that the colours are the device's."""
-    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
-    assert page.evaluate("document.documentElement.scrollWidth") == width, name
-    small = page.evaluate(
-        """[...document.querySelectorAll(
-             "button, .button, .action, nav a, summary, .entries a, "
-               + "input:not([type=hidden]), select, textarea"
-           )]
-           .filter((element) => element.checkVisibility())
-           .filter((element) => element.getBoundingClientRect().height < 35.9)
-           .map((element) => element.outerHTML.slice(0, 90))"""
-    )
-    assert small == [], name
-    code = page.evaluate(
-        "getComputedStyle(document.body).colorScheme"
-        " + getComputedStyle(document.body).backgroundColor"
-    )
-    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-    assert code.endswith("rgb(20, 23, 26)" if dark else "rgb(251, 251, 249)"), name
-
-
-def faults(page: Page) -> list[str]:
-    """What axe has to say against the page by WCAG 2.2 AA, and by its own best practice."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE)
-    page.evaluate(  # text that scrolls below them is no fault
-        "for (const stuck of document.querySelectorAll('.bar, .composer'))"
-        " stuck.style.position = 'static'"
-    )
-    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = page.evaluate(
-        "rules => axe.run({ runOnly: rules, resultTypes: ['violations'], preload: false })", rules
-    )
-    assert len(found["passes"]) > 10
-    return [
-        f"{rule['id']}: {node['html'][:120]}"
-        for rule in found["violations"]
-        for node in rule["nodes"]
-    ]
 
 
 def test_a_theme_is_chosen_without_javascript_and_with_it(chromium, gateway, page, slow):

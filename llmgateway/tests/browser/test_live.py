@@ -8,21 +8,11 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from conversations.models import Partial, Snapshot
 from conversations.tests import calls
-from llmgateway.tests.test_browser import (  # noqa: F401 (fixtures)
-    VIOLATIONS,
-    alice,
-    chromium,
-    enter,
-    faults,
-    gateway,
-    pytestmark,
-    sign_in,
-    slow,
-    upstream,
-)
+from llmgateway.tests.browser.drive import IN_CHROMIUM, VIOLATIONS, enter, faults, sign_in
 from proxy.models import UseCase
 from proxy.tests.gateway import eventually
 
+pytestmark = IN_CHROMIUM
 LONG = "Explain how tides work, with a table"
 PARAGRAPHS = "!echo " + "\n\n".join(
     f"{n}. paragraph of a few words that take a moment to come\n\n---" for n in range(12)
@@ -54,7 +44,7 @@ never closed <script>document.title='owned'</script>
 
 
 @pytest.fixture
-def context(chromium, gateway) -> BrowserContext:  # noqa: F811
+def context(chromium, gateway) -> BrowserContext:
     context = chromium.new_context(base_url=gateway.url, viewport={"width": 1280, "height": 844})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.add_init_script(VIOLATIONS)
@@ -63,7 +53,7 @@ def context(chromium, gateway) -> BrowserContext:  # noqa: F811
 
 
 @pytest.fixture
-def page(context, gateway, alice) -> Page:  # noqa: F811
+def page(context, gateway, alice) -> Page:
     """Sign in; in the end check: no error, no violated policy, no request to elsewhere."""
     page = context.new_page()
     page.set_default_timeout(30_000)
@@ -100,7 +90,7 @@ def dom(page: Page) -> str:
     )
 
 
-def test_an_answer_streams_and_is_what_a_reload_shows(page, slow):  # noqa: F811
+def test_an_answer_streams_and_is_what_a_reload_shows(page, slow):
     send(page, LONG)
     expect(page).to_have_url(re.compile("/c/[0-9a-f-]{36}/$"))
     expect(page.get_by_role("heading", level=1)).to_contain_text("tides")
@@ -130,7 +120,7 @@ def test_an_answer_streams_and_is_what_a_reload_shows(page, slow):  # noqa: F811
     assert dom(page) == streamed
 
 
-def test_closed_blocks_are_not_touched_again(page, slow):  # noqa: F811
+def test_closed_blocks_are_not_touched_again(page, slow):
     send(page, LONG)
     expect(page.locator("[role=log] > *").first).to_be_visible()
     page.evaluate("window.first = document.querySelector('[role=log]').firstElementChild")
@@ -154,7 +144,7 @@ def test_a_conversation_goes_on(page):
     expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
 
 
-def test_code_grows_as_text_and_is_coloured_once_it_is_whole(page, upstream, slow):  # noqa: F811
+def test_code_grows_as_text_and_is_coloured_once_it_is_whole(page, upstream, slow):
     send(page, CODE)
     code = page.locator(".tail .code code")
     expect(code).to_contain_text("line_3 = 3", timeout=20_000)
@@ -170,7 +160,7 @@ def test_code_grows_as_text_and_is_coloured_once_it_is_whole(page, upstream, slo
     assert page.evaluate("navigator.clipboard.readText()").endswith("That was all.")
 
 
-def test_a_reload_finds_the_answer_growing(page, slow):  # noqa: F811
+def test_a_reload_finds_the_answer_growing(page, slow):
     send(page, LONG)
     expect(page.locator(".answer .said p").first).to_be_visible()
     page.reload()
@@ -189,7 +179,7 @@ def test_a_reload_finds_the_answer_growing(page, slow):  # noqa: F811
     assert dom(page) == followed
 
 
-def test_a_cut_is_followed_from_where_it_was(page, context, slow):  # noqa: F811
+def test_a_cut_is_followed_from_where_it_was(page, context, slow):
     """The first connection is gone; the second brings only what the page lacks."""
     page.add_init_script(
         """const real = window.fetch; window.fetched = [];
@@ -218,7 +208,7 @@ def test_a_cut_is_followed_from_where_it_was(page, context, slow):  # noqa: F811
 
 @pytest.mark.parametrize("way", ["button", "Escape"])
 @pytest.mark.parametrize("again", [False, True])
-def test_stop(page, upstream, slow, way, again):  # noqa: F811
+def test_stop(page, upstream, slow, way, again):
     upstream.seen.clear()
     send(page, LONG)
     expect(page.locator(".answer .said p").first).to_be_visible()
@@ -273,7 +263,7 @@ def test_each_problem_is_named_with_its_action(page, word, title, action):
         assert dom(page) == shown
 
 
-def test_what_stopped_short_is_asked_again_in_place(page, alice, upstream):  # noqa: F811
+def test_what_stopped_short_is_asked_again_in_place(page, alice, upstream):
     """Silent, out of turn, failing, killed: each is named, and Retry asks again on the page."""
     call = calls.ask(
         alice, [calls.user("What is DNS?")], params={"temperature": 0.5}, model="gpt-4o"
@@ -312,7 +302,7 @@ def test_what_stopped_short_is_asked_again_in_place(page, alice, upstream):  # n
     assert upstream.seen[-1]["body"]["model"] == "gpt-4.1-mini"
 
 
-def test_an_answer_and_a_question_have_other_versions(page, alice):  # noqa: F811
+def test_an_answer_and_a_question_have_other_versions(page, alice):
     first = calls.turn(
         alice, [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o"
     )
@@ -335,7 +325,7 @@ def test_an_answer_and_a_question_have_other_versions(page, alice):  # noqa: F81
     expect(page.locator(".turn")).to_have_count(4)
 
 
-def test_a_question_is_edited_where_it_stands(page, alice):  # noqa: F811
+def test_a_question_is_edited_where_it_stands(page, alice):
     first = calls.turn(
         alice, [calls.user("What is a vector database?")], "A place for vectors.", model="gpt-4o"
     )
@@ -503,7 +493,7 @@ def test_enter_while_composing_and_with_shift_sends_nothing(page):
     assert Snapshot.objects.count() == 1
 
 
-def test_a_stranger_finds_neither_stream_nor_stop(page, alice, context, gateway):  # noqa: F811
+def test_a_stranger_finds_neither_stream_nor_stop(page, alice, context, gateway):
     bob = get_user_model().objects.create_user("bob", password="another horse battery")
     his = calls.ask(bob, [calls.user("private")])
     for id in (his.conversation, calls.turn(alice, [calls.user("q")], "a").conversation_id):

@@ -9,10 +9,9 @@ from playwright.sync_api import Page, expect
 
 from conversations.models import Decision, Review, User
 from conversations.tests.calls import assistant, person, turn, user
-from llmgateway.tests import test_browser
-from llmgateway.tests.test_browser import VIOLATIONS, chromium, faults, gateway, upstream  # noqa: F401
+from llmgateway.tests.browser.drive import IN_CHROMIUM, VIOLATIONS, faults
 
-pytestmark = test_browser.pytestmark
+pytestmark = IN_CHROMIUM
 PASSWORD = "a good long password"
 
 
@@ -54,7 +53,7 @@ def is_sound(page: Page) -> None:
             assert faults(page) == []
 
 
-def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, gateway):  # noqa: F811
+def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, gateway):
     context = chromium.new_context(base_url=gateway.url)
     context.add_init_script(VIOLATIONS)
     context.grant_permissions(["clipboard-read", "clipboard-write"])

@@ -8,26 +8,15 @@ from django.db import connection
 from playwright.sync_api import expect
 
 from conversations.models import Snapshot
-from llmgateway.tests import test_browser
-from llmgateway.tests.test_browser import (  # noqa: F401 (fixtures)
-    VIOLATIONS,
-    alice,
-    chromium,
-    context,
-    enter,
-    fits,
-    page,
-    sign_in,
-    upstream,
-)
+from llmgateway.tests.browser.drive import IN_CHROMIUM, VIOLATIONS, enter, fits, sign_in
 from proxy.tests.conftest import parameters, url_of
 from proxy.tests.gateway import CHAT, Gateway, eventually
 
-pytestmark = test_browser.pytestmark
+pytestmark = IN_CHROMIUM
 
 
 @pytest.fixture(scope="module")
-def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:  # noqa: F811
+def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:
     """Without credentials of its own: people bring theirs."""
     database = url_of(parameters(connection.settings_dict["NAME"]))
     theirs = {
@@ -47,7 +36,7 @@ def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:  
     gateway.stop()
 
 
-def test_the_journey_without_javascript(page, upstream):  # noqa: F811
+def test_the_journey_without_javascript(page, upstream):
     sign_in(page)
     expect(page.get_by_role("link", name="Get a token")).to_have_attribute(
         "href", "https://models.example/tokens"
@@ -101,12 +90,12 @@ def test_the_journey_without_javascript(page, upstream):  # noqa: F811
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_the_pages_fit_and_say_the_price(chromium, gateway, alice, scheme, width):  # noqa: F811
-    context = chromium.new_context(  # noqa: F811
+def test_the_pages_fit_and_say_the_price(chromium, gateway, alice, scheme, width):
+    context = chromium.new_context(
         base_url=gateway.url, viewport={"width": width, "height": 844}, color_scheme=scheme
     )
     context.add_init_script(VIOLATIONS)
-    page = context.new_page()  # noqa: F811
+    page = context.new_page()
     said = []
     page.on("console", lambda message: said.append(message.text))
     enter(page, alice)
