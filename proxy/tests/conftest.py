@@ -192,6 +192,11 @@ def server():
         yield server
 
 
+@pytest.fixture(scope="module")
+def upstream(server):
+    return server
+
+
 @pytest.fixture
 def sent(settings, server):
     """What reached the upstream, in order."""

@@ -8,16 +8,9 @@ from django.test import Client
 
 from conversations.models import Conversation, Snapshot, User
 from conversations.tests.unguarded import unguarded
-from proxy.demo.server import DemoServer
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="module")
-def upstream():
-    with DemoServer(pace=0) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)

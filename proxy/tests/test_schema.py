@@ -13,18 +13,11 @@ from conversations.models import Snapshot, User
 from llmgateway.wsgi import application
 from proxy.api import authentication, urls_api, urls_v1
 from proxy.api.schema import DOCUMENT
-from proxy.demo.server import DemoServer
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
 
 schema = schemathesis.openapi.from_wsgi("/api/schema/", application)
-
-
-@pytest.fixture(scope="module")
-def upstream():
-    with DemoServer(pace=0) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
