@@ -1,0 +1,189 @@
+"""Good requests to /v1 in all their spellings, and framing that is refused."""
+
+import http.client
+import json
+import socket
+from contextlib import closing
+
+import pytest
+
+from proxy.tests.gateway import (
+    ALICE,
+    CHAT,
+    SECRET,
+    Reply,
+    chat,
+    marked,
+    said,
+    the,
+)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "application/json; charset=utf-8",
+        "multipart/form-data; boundary=b",
+        "",
+    ],
+)
+def test_the_content_type_does_not_matter(gateway, kind):
+    assert gateway.call(CHAT, chat(marked()), ALICE, Content_Type=kind).status == 200
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/png", "*/*"])
+def test_what_the_caller_would_rather_have_does_not_matter(gateway, accept):
+    assert gateway.call(CHAT, chat(marked()), ALICE, Accept=accept).text
+    assert gateway.call(CHAT, b"{", ALICE, Accept=accept).error
+
+
+def test_a_chunked_body(gateway, recorded):
+    body, connection = (
+        json.dumps(chat(marked())).encode(),
+        http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30),
+    )
+    with closing(connection):
+        connection.request(
+            "POST",
+            CHAT,
+            iter([body[:10], body[10:50], body[50:]]),
+            {"Authorization": f"Bearer {ALICE}"},
+            encode_chunked=True,
+        )
+        assert Reply(connection.getresponse()).text
+    assert recorded()[0].status == "ok"
+
+
+@pytest.mark.parametrize("pieces", [22, 200])
+def test_a_chunked_body_that_is_too_large(gateway, recorded, pieces):
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    with closing(connection):
+        try:
+            connection.request(
+                "POST",
+                CHAT,
+                iter([b" " * (1 << 20)] * pieces),
+                {"Authorization": f"Bearer {ALICE}"},
+                encode_chunked=True,
+            )
+        except (BrokenPipeError, ConnectionResetError):
+            assert pieces == 200  # nobody reads so much more
+        else:
+            assert Reply(connection.getresponse()).error["code"] == "request_too_large"
+    assert recorded()[0].status == "refused"
+
+
+def test_a_body_that_is_larger_than_anybody_reads_is_refused_before_it_comes(gateway, recorded):
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+        client.sendall(
+            (
+                f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n"
+                "Content-Length: 999999999999\r\n\r\n"
+            ).encode()
+        )
+        assert client.recv(100).startswith(b"HTTP/1.1 413")
+    assert recorded()[0].error_code == "request_too_large"
+
+
+@pytest.mark.parametrize("head", ["Content-Length: 500", "Transfer-Encoding: chunked"])
+def test_a_caller_that_breaks_off_its_request(gateway, recorded, head):
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+        client.sendall(
+            (
+                f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n"
+                f'{head}\r\n\r\n9\r\n{{"model":'
+            ).encode()
+        )
+    assert recorded()[0].status == "refused"
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: -1",
+        "Content-Length: 1e3",
+    ],
+)
+def test_framing_that_two_servers_could_read_differently_is_refused(gateway, recorded, framing):
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+        client.sendall(
+            (
+                f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n"
+                f"{framing}\r\n\r\n0\r\n\r\n"
+            ).encode()
+        )
+        reply = b"".join(iter(lambda: client.recv(65536), b""))
+    assert reply[9:12] in (b"400", b"501", b"413", b"415")
+    assert b"<html" not in reply.lower()
+
+
+@pytest.mark.parametrize("stream", [False, None])
+def test_stream_false_is_no_stream(gateway, recorded, demo_upstream, stream):
+    body = chat(marked(), stream=stream)
+    assert gateway.call(CHAT, body, ALICE).text
+    assert demo_upstream.seen[-1]["body"] == body
+
+
+def test_a_key_twice_cannot_smuggle(gateway, demo_upstream):
+    body = (
+        b'{"model": "gpt-4", "model": "gpt-4o-mini", '
+        b'"messages": [{"role": "user", "content": "hi"}]}'
+    )
+    assert gateway.call(CHAT, body, ALICE).status == 200
+    assert demo_upstream.seen[-1]["raw"].count(b'"model"') == 1
+    assert demo_upstream.seen[-1]["body"]["model"] == "gpt-4o-mini"
+
+
+def test_what_is_the_callers_own_does_not_travel(gateway, demo_upstream):
+    hop = {
+        "Connection": "keep-alive, X-Hop",
+        "X-Hop": "1",
+        "Proxy-Authorization": SECRET,
+        "X-Forwarded-For": "10.1.2.3",
+        "X-Conversation-Id": "",
+        "api-key": ALICE,
+    }
+    assert (
+        gateway.ask(
+            marked(), headers=hop | {"X-Anything": SECRET, "OpenAI-Organization": SECRET}
+        ).status
+        == 200
+    )
+    headers = demo_upstream.seen[-1]["headers"]
+    assert set(headers) <= {
+        "host",
+        "accept-encoding",
+        "user-agent",
+        "content-type",
+        "authorization",
+        "content-length",
+    }
+    assert headers["authorization"] == f"Bearer sk-{SECRET}"
+    assert ALICE not in str(headers)
+
+
+@pytest.mark.parametrize("choices", [1, 3])
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_answers(gateway, choices, stream):
+    reply = gateway.ask(marked(), n=choices, stream=stream)
+    snapshot = the(reply)
+    assert snapshot.status == "ok"
+    assert snapshot.messages.filter(role="assistant").count() == choices
+    assert snapshot.reply.text == (said(reply.events) if stream else reply.text)
+
+
+def test_many_calls_over_one_connection(gateway, recorded):
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    with closing(connection):
+        for n in range(6):
+            connection.request(
+                "POST", CHAT, json.dumps(chat(marked(), stream=bool(n % 2))), {"x-api-key": ALICE}
+            )
+            assert Reply(connection.getresponse()).status == 200
+            connection.request("POST", CHAT, b"{", {"x-api-key": ALICE})
+            assert Reply(connection.getresponse()).status == 400
+    assert sorted(snapshot.status for snapshot in recorded(12)) == ["ok"] * 6 + ["refused"] * 6
