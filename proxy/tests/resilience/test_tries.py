@@ -1,0 +1,169 @@
+"""Upstreams that fail: a fallback serves, and nothing is sent twice that may have been done."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from proxy.relay import calls
+from proxy.tests.gateway import eventually, marked, said, the
+from proxy.tests.resilience.upstreams import ANSWER, FINE, NO_ANSWERS, STREAM, no_stream, tries
+from proxy.tests.wire import SSE, Held, chunk, exactly, json_reply, word
+
+TRIES = calls.TRIES
+
+
+def failing(status: str, headers: bytes = b"X-Request-Id: theirs\r\n"):
+    return json_reply(b'{"error": {"message": "not now", "code": "busy"}}', status, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "status", ["408 Late", "429 Too Many", "500 Odd", "503 Unavailable", "529 Odd"]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_status_that_says_not_done_is_tried_again_then_elsewhere(
+    gateway, first, second, status, stream
+):
+    first.answer, second.answer = failing(status), STREAM if stream else FINE
+    reply = gateway.ask(marked(), model="chain", stream=stream)
+    assert reply.status == 200
+    assert said(reply.events) if stream else reply.text == "Fine."
+    assert (len(first.seen), len(second.seen)) == (TRIES, 1)
+    snapshot = the(reply)
+    assert (snapshot.status, snapshot.upstream, snapshot.reply.text) == ("ok", "TWO", "Fine.")
+    assert tries(snapshot) == [("one", int(status[:3]), "busy")] * TRIES + [("two", 200, "")]
+    assert {each["request_id"] for each in json.loads(snapshot.attempts)} == {"theirs", ""}
+
+
+def test_a_second_try_that_serves(gateway, first, second):
+    answers = [failing("503 Unavailable"), FINE]
+    first.answer = lambda sock, request: answers.pop(0)(sock, request)
+    reply = gateway.ask(marked(), model="chain")
+    assert (reply.text, the(reply).upstream, tries(the(reply))) == (
+        "Fine.",
+        "ONE",
+        [("one", 503, "busy"), ("one", 200, "")],
+    )
+    assert not second.seen
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 422])
+def test_a_refusal_is_the_callers_to_read(gateway, first, second, status):
+    first.answer = failing(f"{status} No")
+    reply = gateway.ask(marked(), model="chain")
+    assert reply.status == (502 if status == 401 else status)
+    assert (len(first.seen), len(second.seen)) == (1, 0)
+    assert "x-should-retry" not in reply.headers
+    assert len(tries(the(reply))) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "stream", "status", "code"), NO_ANSWERS.values(), ids=NO_ANSWERS
+)
+def test_a_reply_that_is_no_answer_is_tried_again_then_elsewhere(
+    gateway, first, second, answer, stream, status, code
+):
+    first.answer, second.answer = answer, STREAM if stream else FINE
+    reply = gateway.ask(marked(), model="chain", stream=stream)
+    assert (reply.status, said(reply.events) if stream else reply.text) == (200, "Fine.")
+    assert (len(first.seen), len(second.seen)) == (TRIES, 1)
+    assert tries(the(reply)) == [("one", status, code)] * TRIES + [("two", 200, "")]
+    assert the(reply).error == ""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refusal_at_200_is_the_callers_to_read(gateway, first, second, stream):
+    said = {
+        "error": {
+            "message": "too long",
+            "type": "invalid_request_error",
+            "code": "context_length_exceeded",
+            "param": "messages",
+        }
+    }
+    first.answer = no_stream(said) if stream else json_reply(json.dumps(said).encode())
+    reply = gateway.ask(marked(), model="chain", stream=stream)
+    assert (reply.status, reply.error["code"], reply.error["param"]) == (
+        400,
+        "context_length_exceeded",
+        "messages",
+    )
+    assert (len(first.seen), len(second.seen)) == (1, 0)
+
+
+LOST = {
+    "in a document": (
+        exactly(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER[:40]),
+        False,
+    ),
+    "in a document that does not say its length": (
+        exactly(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + ANSWER[:40]),
+        False,
+    ),
+    "in a stream": (exactly(SSE, chunk(word("Fi"))), True),
+}
+
+
+@pytest.mark.parametrize(("answer", "stream"), LOST.values(), ids=LOST)
+def test_an_answer_that_had_been_made_is_not_made_again(gateway, first, second, answer, stream):
+    first.answer = answer
+    reply = gateway.ask(marked(), model="chain", stream=stream)
+    assert (reply.status, b"[DONE]" in reply.body) == (200 if stream else 502, False)
+    assert (len(first.seen), len(second.seen)) == (1, 0)
+    assert the(reply).status == "failed"
+
+
+@pytest.mark.parametrize(
+    "answer", [exactly(), exactly(b"HTTP/1.1 200 OK\r\nContent-")], ids=["nothing", "half a head"]
+)
+def test_what_was_sent_and_may_have_been_done_is_not_sent_again(gateway, first, second, answer):
+    first.answer = answer
+    reply = gateway.ask(marked(), model="chain")
+    assert reply.status == 502
+    assert (len(first.seen), len(second.seen)) == (1, 0)
+    assert tries(the(reply))[0][:2] == ("one", None)
+
+
+def test_when_all_have_failed_the_caller_need_not_try(gateway, first, second):
+    first.answer, second.answer = failing("500 Odd"), failing("503 Unavailable")
+    reply = gateway.ask(marked(), model="chain")
+    assert (reply.status, reply.error["message"], reply.headers["x-should-retry"]) == (
+        502,
+        "not now",
+        "false",
+    )
+    snapshot = the(reply)
+    assert (snapshot.status, snapshot.upstream) == ("failed", "TWO")
+    assert [upstream for upstream, *_ in tries(snapshot)] == ["one"] * TRIES + ["two"] * TRIES
+
+
+def test_a_long_wait_is_left_to_the_caller(gateway, first, second):
+    first.answer = failing("429 Too Many", b"Retry-After: 60\r\n")
+    assert gateway.ask(marked(), model="chain").text == "Fine."  # elsewhere, at once
+    assert (len(first.seen), len(second.seen)) == (1, 1)
+    second.answer = failing("429 Too Many", b"Retry-After: 60\r\n")
+    reply = gateway.ask(marked(), model="chain")
+    assert (reply.status, reply.headers["retry-after"]) == (429, "60")
+    assert "x-should-retry" not in reply.headers
+
+
+def test_a_full_upstream_is_passed_over(gateway, first, second, recorded):
+    held = Held(first, b"", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER)
+    with gateway.open_chat(marked(), model="narrow") as waiting:
+        eventually(lambda: held.begun)
+        with ThreadPoolExecutor() as pool:
+            elsewhere = pool.submit(gateway.ask, marked(), model="narrow chain")
+            nowhere = pool.submit(gateway.ask, marked(), model="narrow").result()
+        assert (nowhere.status, nowhere.error["code"], nowhere.headers["retry-after"]) == (
+            503,
+            "overloaded",
+            "2",
+        )
+        assert elsewhere.result().text == "Fine."
+        assert tries(the(elsewhere.result())) == [("narrow", None, "overloaded"), ("two", 200, "")]
+        assert len(second.seen) == 1
+        held.let_go.set()
+        assert waiting.finish().text == "Fine."
+    first.answer = FINE
+    assert gateway.ask(marked(), model="narrow").text == "Fine."  # the place was given back
+    assert len(recorded(4)) == 4
