@@ -22,10 +22,6 @@ from proxy.tests.wire import DONE, SSE, chunk, exactly, json_reply, word
 PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(3000)).decode()
 
 
-def to(gateway, url: str, **more: object) -> dict[str, object]:
-    return {"ENABLE_SUBMISSIONS_API": "true", "SUBMISSIONS_API_URL": url} | more
-
-
 # What is sent ------------------------------------------------------------------------------------
 
 
