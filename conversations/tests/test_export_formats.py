@@ -21,11 +21,10 @@ from conversations.people.identity import Names
 from conversations.proof import sealing
 from conversations.record import CallRequest, Outcome, attachments, rebuild
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
-from conversations.tests.test_export_csv import FORMULAS
+from conversations.tests.cells import FORMULAS
+from conversations.tests.pictures import PICTURE, URL, picture
 
 pytestmark = pytest.mark.django_db
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
-URL = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
 
 
 @pytest.fixture
@@ -169,10 +168,6 @@ def test_a_conversation_once_with_its_sums_up_to_the_freeze(export):
 
 
 # Files ----------------------------------------------------------------------------------------
-
-
-def picture(text: str = "look") -> dict:
-    return user([{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": URL}}])
 
 
 def test_files_once_by_their_sha256_and_a_lost_one_is_named(export, tmp_path):

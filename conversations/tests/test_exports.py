@@ -28,8 +28,8 @@ from conversations.exports.formats import FORMATS
 from conversations.models import AuditEvent, Conversation, Export, Message, Snapshot, User
 from conversations.proof import checkpoints, sealing
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
-from conversations.tests.test_export_csv import FORMULAS
-from conversations.tests.test_export_formats import picture
+from conversations.tests.cells import FORMULAS
+from conversations.tests.pictures import picture
 from conversations.tests.unguarded import unguarded
 
 pytestmark = pytest.mark.django_db
@@ -42,20 +42,6 @@ def places(settings, tmp_path):
         tmp_path / "exports",
         tmp_path / "checkpoints.jsonl",
     )
-
-
-@pytest.fixture
-def rita() -> User:
-    rita = User.objects.create_user("rita", is_staff=True)
-    rita.groups.add(Group.objects.get(name="Reviewer"))
-    return rita
-
-
-@pytest.fixture
-def desk(rita) -> Client:
-    client = Client()
-    client.force_login(rita)
-    return client
 
 
 def seal() -> None:

@@ -36,7 +36,7 @@ from conversations.record import rebuild
 from conversations.tests import classic_rows
 from conversations.tests.calls import person, turn
 from conversations.tests.classic_rows import BEGAN, chat, id_of, said
-from conversations.tests.test_llm_logs import rows
+from conversations.tests.views import rows
 from llmgateway.embedded.postgres import PROGRAMS
 
 pytestmark = pytest.mark.django_db
