@@ -1,4 +1,7 @@
-"""Cells that a spreadsheet would take for formulas."""
+"""The CSV of the desk as a test reads it, and cells that a spreadsheet takes for formulas."""
+
+import csv
+import io
 
 FORMULAS = [
     "=1+1",
@@ -19,3 +22,13 @@ FORMULAS = [
     '=1+1","=2+2',
     "=1\r\n=2",
 ]
+
+
+CONVERSATIONS, CALLS = (
+    "/admin/conversations/conversation/csv/",
+    "/admin/conversations/snapshot/csv/",
+)
+
+
+def parsed(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))

@@ -2,6 +2,8 @@
 
 import pytest
 
+from conversations.models import User
+
 
 @pytest.fixture(autouse=True)
 def places(settings, tmp_path):
@@ -9,3 +11,10 @@ def places(settings, tmp_path):
         tmp_path / "exports",
         tmp_path / "checkpoints.jsonl",
     )
+
+
+@pytest.fixture
+def alice(alice) -> User:
+    alice.job_title = "Analyst"
+    alice.save()
+    return alice
