@@ -35,8 +35,8 @@ def client_of(name: str, *groups: str) -> Client:
 
 
 @pytest.fixture
-def rita() -> Client:
-    return client_of("rita", "Reviewer")
+def rita(desk) -> Client:
+    return desk
 
 
 def act(client: Client, conversation: Conversation, what: str, **fields):

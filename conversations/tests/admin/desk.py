@@ -62,4 +62,5 @@ def made(owner: User, count: int, **how) -> list[UUID]:
     ]
 
 
-ago = lambda days: (datetime.now(UTC) - timedelta(days=days)).date().isoformat()  # noqa: E731
+def ago(days: int) -> str:
+    return (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
