@@ -170,6 +170,32 @@ def test_the_direction_of_imports():
     assert found == {}
 
 
+def modules_of_tests() -> dict[str, Path]:
+    """The modules of tests, with their helpers, by their dotted names."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for app in APPS
+        for path in (ROOT / app).rglob("*.py")
+        if "tests" in path.relative_to(ROOT).parts
+    }
+
+
+def holds_tests(name: str) -> bool:
+    return "tests" in name.split(".") and any(part.startswith("test_") for part in name.split("."))
+
+
+def test_no_test_module_is_imported():
+    """What tests share stands in a conftest, or in a module that holds no test."""
+    found = {
+        name: wrong
+        for name, path in modules_of_tests().items()
+        if (
+            wrong := sorted(filter(holds_tests, imported(path.read_text(), package_of(name, path))))
+        )
+    }
+    assert found == {}
+
+
 def test_every_folder_has_its_floor():
     folders = {
         path.parent.relative_to(ROOT).parts
