@@ -56,10 +56,10 @@ def measure(name: str, rows: int) -> str:
         folder = Path(path)
         form, chosen = FORMATS[name](Names(User()), folder), Chosen(folder / "selection")
         began = time.monotonic()
-        everything = Selection(Snapshot.objects.all(), 0, selection.newest())
+        everything = Selection(Snapshot.objects.all(), 0, selection.newest_seal())
         total = chosen.write(everything, conversations=form.conversations)
         choosing = time.monotonic() - began
-        parts = Parts(folder, form, [], form.stem)
+        parts = Parts(folder, form, [])
         taken = 0
         with Peak() as peak:
             began, cpu = time.monotonic(), time.process_time()

@@ -1,7 +1,7 @@
 """The pages of a person's own conversation: read, rename, remove, stop, export, attachments.
 
-Every row is reached through Conversation.objects.owned_by(request.user), so a stranger's conversation is
-not there at all.
+Every row is reached through Conversation.objects.owned_by(request.user), so a stranger's
+conversation is not there at all.
 """
 
 from collections.abc import Callable

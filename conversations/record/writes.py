@@ -157,7 +157,7 @@ def refuse(request: CallRequest, code: str, error: str) -> UUID:
     It is one closed snapshot of the caller's, in no conversation, with the whole request in it.
     """
     request = replace(request, messages=[], root=None, session_key=None, is_retry=False)
-    # Looked up here: a transaction that fails would take a new seed back, and leave its copy behind.
+    # Looked up here: a transaction that fails takes a new seed back, and would leave its copy.
     read_thread_key(request.owner)
     with transaction.atomic():
         call = open(request)
