@@ -1,4 +1,4 @@
-"""Calls as a client makes them, straight into the record: what the tests of this app are written with."""
+"""Calls as a client makes them, straight into the record."""
 
 from typing import Any
 

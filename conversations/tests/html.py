@@ -34,7 +34,10 @@ class Html(HTMLParser):
 
 
 def check(html: Html) -> None:
-    """What holds on every page: nothing inline, one h1, a main landmark, a skip link, labels, no id twice, headings in order."""
+    """What holds on every page.
+
+    Nothing inline, one h1, a main landmark, a skip link, labels, no id twice, headings in order.
+    """
     for tag, attributes in html.tags:
         assert tag not in ("style", "iframe", "base")
         assert (

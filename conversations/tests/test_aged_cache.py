@@ -1,4 +1,4 @@
-"""A copy is served for seconds, read anew by one thread at a time, and not served past its bound."""
+"""A copy is served for seconds, read anew by one thread at a time, not served past its bound."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +60,10 @@ def source():
 
 @pytest.fixture
 def waiting():
-    """Released by each thread that gives back what it holds: before it waits, and when it has read."""
+    """Released by each thread that gives back what it holds.
+
+    Before it waits, and when it has read.
+    """
     return threading.Semaphore(0)
 
 
@@ -80,7 +83,7 @@ def taken(semaphore, count):
         assert semaphore.acquire(timeout=60)
 
 
-# Ages -----------------------------------------------------------------------------------------------------------
+# Ages ---------------------------------------------------------------------------------------------
 
 
 def test_a_fresh_copy_is_served_without_a_read(cache, source, clock):
@@ -192,7 +195,7 @@ def test_no_read_replaces_a_later_one(cache, source, clock, threads):
     assert cache.get("a") == "a 2"
 
 
-# Errors ---------------------------------------------------------------------------------------------------------
+# Errors -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("age", [None, 5, 1e6])
@@ -259,7 +262,7 @@ def test_what_gives_back_a_connection_may_fail(source):
     assert cache.last("a") is None
 
 
-# Keys -----------------------------------------------------------------------------------------------------------
+# Keys ---------------------------------------------------------------------------------------------
 
 
 def test_a_key_waits_for_no_other(cache, source, threads):
@@ -299,7 +302,7 @@ def test_that_there_is_nothing_is_a_value_too():
     assert (cache.get("a"), cache.get("a"), reads) == (None, None, ["a"])
 
 
-# Forgetting -----------------------------------------------------------------------------------------------------
+# Forgetting ---------------------------------------------------------------------------------------
 
 
 def test_all_is_read_anew_after_forgetting(cache):

@@ -1,4 +1,6 @@
-"""The other side of Amazon's signatures, written apart from ours: does a request, as it arrived, prove who sent it?"""
+"""The other side of Amazon's signatures, written apart from ours.
+
+Does a request, as it arrived, prove who sent it?"""
 
 import hmac
 import json
@@ -14,7 +16,8 @@ KEYS = {
 }  # the pair of AWS's documentation
 CREDENTIAL = "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 CLAIM = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<id>[^/]+)/(?P<day>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request,"
+    r"AWS4-HMAC-SHA256 Credential=(?P<id>[^/]+)/(?P<day>\d{8})/(?P<region>[^/]+)"
+    r"/(?P<service>[^/]+)/aws4_request,"
     r" ?SignedHeaders=(?P<names>\S+), ?Signature=(?P<proof>[0-9a-f]{64})"
 )
 

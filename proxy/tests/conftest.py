@@ -1,4 +1,4 @@
-"""What the tests of the passage stand on: a database whose rows are committed, a cast with keys, gateways and upstreams."""
+"""A database whose rows are committed, a cast with keys, gateways and upstreams."""
 
 import shutil
 import tempfile
@@ -40,7 +40,10 @@ def url_of(parameters: dict[str, str]) -> str:
 
 @pytest.fixture(scope="session")
 def committed(django_db_blocker, worker_id) -> Iterator[dict[str, str]]:
-    """A database where the gateway's processes commit, apart from the one that is rolled back: libpq's parameters."""
+    """A database where the gateway's processes commit: libpq's parameters.
+
+    Apart from the one that is rolled back.
+    """
     with django_db_blocker.unblock():
         name = f"test_served_{worker_id}"
         with psycopg.connect(**parameters("postgres"), autocommit=True) as server:
@@ -56,7 +59,10 @@ def committed(django_db_blocker, worker_id) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def database(committed, django_db_blocker) -> Iterator[str]:
-    """Its URL. While a module has it, the ORM of the tests reads and writes it too, and nothing is rolled back."""
+    """Its URL.
+
+    While a module has it, the ORM of the tests uses it too, and nothing is rolled back.
+    """
     with django_db_blocker.unblock():
         theirs = move_to(NAME=committed["dbname"])
         yield url_of(committed)

@@ -19,7 +19,8 @@ from django.conf import settings
 
 from conversations.models import Snapshot
 
-# What must never reach a log. CANARY is in what people and models say, SECRET in keys, cookies and credentials.
+# What must never reach a log: CANARY is in what people and models say,
+# SECRET in keys, cookies and credentials.
 CANARY, SECRET = "canary-said-4e1b", "canary-secret-9f3a"
 ALICE, BOB, SHARED, IMAGES_ONLY, NOTHING = (
     f"gw-{name}-{SECRET}" for name in ("alice001", "bob00001", "shared01", "images01", "nothing1")
@@ -81,7 +82,10 @@ class Reply:
 
 
 def events(raw: bytes) -> Iterator[Any]:
-    """The data of a stream's events, parsed; "[DONE]" as it is. Nothing may be left that is no whole event."""
+    """The data of a stream's events, parsed; "[DONE]" as it is.
+
+    Nothing may be left that is no whole event.
+    """
     *blocks, rest = raw.split(b"\n\n")
     assert rest == b""
     for block in blocks:
@@ -199,7 +203,7 @@ class Gateway:
         timeout: float = 30,
         **headers: str,
     ) -> Reply:
-        """`body` is bytes, or what is sent as JSON; an underscore in a header's name is a hyphen."""
+        """`body` is bytes, or sent as JSON; an underscore in a header's name is a hyphen."""
         if body is not None and method in ("", "POST"):
             return self.open(path, body, key, timeout=timeout, **headers).finish()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)

@@ -1,7 +1,7 @@
-"""What people do with openai-python: each function is one use of it, and returns what came of that as JSON.
+"""What people do with openai-python, a function each, that returns what came of it as JSON.
 
-Runs in the tests' process with the installed openai, and as a program with the one that PYTHONPATH names: a line of
-JSON on stdin, [function, url, key, arguments], gives one on stdout.
+Runs in the tests' process with the installed openai, and as a program with the one that PYTHONPATH
+names: a line of JSON on stdin, [function, url, key, arguments], gives one on stdout.
 """
 
 import base64

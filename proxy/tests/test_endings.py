@@ -1,4 +1,7 @@
-"""However a call ends: one closed snapshot with the right status, what came is kept, and whoever still listens is told."""
+"""However a call ends: one closed snapshot with the right status, and what came is kept.
+
+A caller that still listens is told.
+"""
 
 import http.client
 import json
@@ -17,7 +20,7 @@ from proxy.tests.wire import ANSWER, DONE, SSE, Held, chunk, json_reply, word, w
 COUNTED = ANSWER | {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}
 
 
-# The caller goes ------------------------------------------------------------------------------------------------
+# The caller goes ----------------------------------------------------------------------------------
 
 
 def test_a_json_caller_who_hangs_up_is_billed_so_it_is_recorded(wired, wire, recorded):
@@ -101,7 +104,7 @@ def test_a_reader_who_is_only_slow_gets_everything(wired, wire, recorded):
     assert recorded()[0].status == "ok"
 
 
-# The upstream is not there --------------------------------------------------------------------------------------
+# The upstream is not there ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -197,7 +200,7 @@ def test_an_upstream_that_answers_in_another_form(gateway, recorded, trigger, as
     assert text
 
 
-# The gateway is killed ------------------------------------------------------------------------------------------
+# The gateway is killed ----------------------------------------------------------------------------
 
 
 def test_kill_9_of_a_worker_in_mid_stream(started, wire, recorded):
@@ -236,7 +239,7 @@ def test_kill_9_of_everything_before_an_answer(started, wire, recorded):
     } == {("interrupted", None, 0)}
 
 
-# Bookkeeping ----------------------------------------------------------------------------------------------------
+# Bookkeeping --------------------------------------------------------------------------------------
 
 
 def test_every_ending_is_counted_once(gateway):

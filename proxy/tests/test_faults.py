@@ -82,7 +82,7 @@ def is_described(code):
 
 
 def has_words(code):
-    """Whether a page says the fault's own words, and offers to ask again: no provider refused it."""
+    """Whether a page says the fault's own words and offers to ask again: no provider refused."""
     call = Snapshot(status=Snapshot.Status.FAILED, error_code=code, error="Words.")
     problem = call_words.describe_problem(call)
     return problem and (problem.title, problem.text, problem.action) == (

@@ -1,4 +1,7 @@
-"""Interim replies of an upstream (100, 102, 103) are no answers: it is waited for the last one, within bounds."""
+"""Interim replies of an upstream (100, 102, 103) are no answers.
+
+The gateway waits for the last one, within bounds.
+"""
 
 import json
 import threading

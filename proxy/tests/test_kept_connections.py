@@ -1,4 +1,7 @@
-"""A connection to an upstream serves another call only after one whole reply, with nothing behind it."""
+"""A connection to an upstream serves another call only after one whole reply.
+
+Nothing may stand behind that reply.
+"""
 
 import gzip
 import json
@@ -151,7 +154,7 @@ def test_a_stray_reply_while_nobody_asks_is_nobodys(wired, carried, stray, strea
     assert by["alice"].isdisjoint(by["bob"])
 
 
-# Replies to half a request --------------------------------------------------------------------------
+# Replies to half a request ------------------------------------------------------------------------
 
 LONG = "word " * 3_000_000  # more than the two systems hold of it on its way
 

@@ -1,4 +1,4 @@
-"""Many calls at once: silent ones hold no connection to the database, nobody waits behind them, and no row is lost."""
+"""Many calls at once: silent ones hold no connection to the database, and no row is lost."""
 
 import asyncio
 import json

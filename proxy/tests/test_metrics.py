@@ -18,7 +18,8 @@ from proxy.tests.gateway import ALICE, CANARY, CHAT, SECRET, eventually, marked
 from proxy.tests.wire import SSE, Held, chunk, json_reply, word
 
 ANSWER = (
-    b'{"choices": [{"message": {"role": "assistant", "content": "Fine."}, "finish_reason": "stop"}], '
+    b'{"choices": [{"message": {"role": "assistant", "content": "Fine."}, '
+    b'"finish_reason": "stop"}], '
     b'"usage": {"prompt_tokens": 1000, "completion_tokens": 500}}'
 )
 TOKEN = f"{SECRET}-metrics"
@@ -203,7 +204,7 @@ def test_a_server_that_ends_takes_its_files_with_it(started, wire):
     assert not folder.exists()
 
 
-# Who may read it ------------------------------------------------------------------------------------------------
+# Who may read it ----------------------------------------------------------------------------------
 
 
 def status(client, address="192.0.2.7", **headers):

@@ -1,4 +1,7 @@
-"""PostgreSQL goes away and comes back: nothing passes unrecorded meanwhile, and what was open is closed afterwards."""
+"""PostgreSQL goes away and comes back: nothing passes unrecorded meanwhile.
+
+What was open is closed afterwards.
+"""
 
 import json
 import shutil

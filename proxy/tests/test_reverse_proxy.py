@@ -1,4 +1,4 @@
-"""The reverse proxy of docs/operations.md, in a real nginx: what passes through it, at once and as itself."""
+"""The reverse proxy of docs/operations.md, in a real nginx: what passes, at once and as itself."""
 
 import http.client
 import json
@@ -37,7 +37,8 @@ error_log stderr;
 {user}
 events {{}}
 http {{
-client_body_temp_path {here}/1; proxy_temp_path {here}/2; fastcgi_temp_path {here}/3; uwsgi_temp_path {here}/4; scgi_temp_path {here}/5;
+client_body_temp_path {here}/1; proxy_temp_path {here}/2; fastcgi_temp_path {here}/3;
+uwsgi_temp_path {here}/4; scgi_temp_path {here}/5;
 {sample}
 }}
 """

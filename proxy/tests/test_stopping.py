@@ -1,4 +1,7 @@
-"""A stop: what ends in time is finished, the rest is closed as interrupted by the process itself, and everybody is told."""
+"""A stop: what ends in time is finished, and every caller is told.
+
+The rest is closed as interrupted by the process itself.
+"""
 
 import json
 import re
@@ -110,7 +113,7 @@ def gateway_accepts(gateway):
 
 
 def test_calls_that_outlast_even_that_are_closed_by_the_next_process(started, wire, recorded):
-    """A thread that nothing wakes, here one that waits in the kernel: its row is not left pending."""
+    """A thread that nothing wakes, here one that waits in the kernel, leaves no row pending."""
     first = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", GRACE=1, LLM_TIMEOUT=30)
     Held(wire, SSE + chunk(word("Once upon")))
     with first.open_chat(marked(), stream=True) as call:

@@ -46,7 +46,7 @@ DONE = b"data: [DONE]\n\n"
 WHOLE = [delta("Fi", role="assistant"), delta("ne."), delta(reason="stop"), DONE]
 
 
-# Streams --------------------------------------------------------------------------------------------------------
+# Streams ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,8 @@ def test_an_upstream_that_lingers_after_done_holds_nobody_up(wired, wire, record
             ),
             "less than its length": (
                 exactly(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 5000\r\n\r\n",
+                    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                    b"Content-Length: 5000\r\n\r\n",
                     *WHOLE[:2],
                 ),
                 "Fine.",

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+SSE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+    b"Connection: close\r\n\r\n"
+)
 
 
 class Request(NamedTuple):
@@ -22,7 +25,10 @@ Answer = Callable[[socket.socket, Request], None]
 
 
 class Wire:
-    """Listens on loopback; `answer` is called with each request, in a thread of the connection's own. A context manager."""
+    """A context manager that listens on loopback.
+
+    `answer` is called with each request, in a thread of the connection's own.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None, *, port: int = 0) -> None:
         self.tls, self.accepted = tls, 0

@@ -1,4 +1,4 @@
-"""The demo upstream over real sockets: models, images and embeddings, and requests that it refuses."""
+"""The demo upstream over real sockets: models, images, embeddings, and what it refuses."""
 
 import base64
 import math

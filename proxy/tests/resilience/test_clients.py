@@ -18,7 +18,10 @@ def said_in(request: Request) -> str:
 
 
 def test_one_dies_under_50_clients_and_comes_back(gateway, first, second, recorded):
-    """Before a first byte nobody sees an error that the other could have served: only calls that the dead one had taken are lost."""
+    """Before a first byte no client sees an error that the other could have served.
+
+    Only calls that the dead one had taken are lost.
+    """
 
     def slowly(sock: socket.socket, request: Request) -> None:
         time.sleep(0.01)
@@ -38,7 +41,8 @@ def test_one_dies_under_50_clients_and_comes_back(gateway, first, second, record
             begun.acquire()
         first.die()
         answered = dict(reply.result() for reply in replies)
-    # Those that had left when it died, and may have been done, are lost: some of them unread, or read in part.
+    # Those that had left when it died, and may have been done, are lost:
+    # some of them unread, or read in part.
     assert sum(reply.status != 200 for reply in answered.values()) <= 50
     took = {
         name: [
@@ -80,7 +84,10 @@ def test_one_dies_under_50_clients_and_comes_back(gateway, first, second, record
 
 
 def test_one_that_only_seems_to_answer_under_50_clients(gateway, first, second, recorded):
-    """It answers 200, and then says that it failed, or nothing: nobody notices, and soon nobody asks it any more."""
+    """It answers 200, and then says that it failed, or nothing.
+
+    No client notices, and soon it gets no calls any more.
+    """
     kinds = [answer for answer, stream, *_ in NO_ANSWERS.values() if stream]
     turn = itertools.count()
     first.answer = lambda sock, request: kinds[next(turn) % len(kinds)](sock, request)

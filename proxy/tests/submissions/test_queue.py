@@ -1,4 +1,4 @@
-"""Closed calls to the receiver of submissions: the log is the queue, whichever process is killed."""
+"""Closed calls to the receiver of submissions: the log is the queue, whichever is killed."""
 
 import json
 import os
