@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 SPACE = UUID("5a4e9a0c-7a55-4b1e-9d0f-0d9c4f0f3b11")
-BEGAN = datetime(2023, 4, 27, 16, 25, 48, 872857)
+BEGAN = datetime.fromisoformat("2023-04-27T16:25:48.872857")  # naive, as classic rows are
 AWKWARD = (
     "tab\there, line\nbreak, back\\slash \\N \\. 'quotes' \"double\" $$ $x$ ; -- no comment"
     " /* nor this */ é 漢字 😀 \r\x01"

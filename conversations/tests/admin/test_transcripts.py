@@ -134,8 +134,7 @@ def test_failures_partial_answers_and_growing_ones_are_visible(desk, alice):
 
 def test_a_long_conversation_is_read_in_pages(desk, alice):
     line = [user("q0")]
-    for i in range(1, 120):
-        line.append(assistant(f"a{i}") if i % 2 else user(f"q{i}"))
+    line += [assistant(f"a{i}") if i % 2 else user(f"q{i}") for i in range(1, 120)]
     call = turn(alice, line[:-1], "end")
     path = transcript_of(call)
     with CaptureQueriesContext(connection) as queries:

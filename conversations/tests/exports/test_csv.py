@@ -312,11 +312,9 @@ def test_every_call_once_whatever_arrives_and_a_few_queries_a_stretch(alice, mon
         turn(alice, line_so_far, f"answer {i}")
         line_so_far.append(assistant(f"answer {i}"))
     expected = [str(id) for id in Snapshot.objects.order_by("-id").values_list("id", flat=True)]
-    lines = []
     names = Names(person())
     with CaptureQueriesContext(connection) as queries:
-        for piece in CallTable(Snapshot.objects.all(), names):
-            lines.append(piece)
+        lines = list(CallTable(Snapshot.objects.all(), names))
     assert [row["id"] for row in parsed(b"".join(lines))] == expected
     assert len(queries) == 2 * 3 + 1
     lines = []
