@@ -64,3 +64,14 @@ def test_every_linked_file_exists():
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))],
+    ids=lambda page: page.name,
+)
+def test_every_file_that_is_named_exists(page):
+    folders = "conversations|proxy|llmgateway|benchmarks|docs|fixtures|templates|static"
+    names = re.findall(rf"`((?:{folders})/[\w./-]*\w)", page.read_text())
+    assert [name for name in names if not (ROOT / name).exists()] == []
