@@ -60,7 +60,7 @@ class Place:
         """Take this conversation for the place, nothing in it being known yet."""
         ids = threads.make_message_ids(self.key, conversation, threads.TURNS, turns)
         self.conversation = conversation
-        self.path = self.path._replace(ids=ids)
+        self.path = threads.Path(ids, self.path.hashes)
         self.preamble = None
 
 

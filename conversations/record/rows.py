@@ -111,9 +111,11 @@ def clean(text: str, longest: int = 500) -> str:
 
     No NUL, no control characters, no half of a surrogate pair.
     """
+    text = text[:longest]
+    if text.isascii() and text.isprintable():
+        return text  # most are, and every call cleans a dozen
     return "".join(
-        c if c >= " " or c == "\n" else "\ufffd"
-        for c in text[:longest].encode(errors="replace").decode()
+        c if c >= " " or c == "\n" else "\ufffd" for c in text.encode(errors="replace").decode()
     )
 
 
