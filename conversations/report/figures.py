@@ -269,7 +269,7 @@ class Report:
         """Calls by bucket: of each of the people, or groups, with most, and last of all others."""
         by_owner = self._sums[False, "owner"]
         if self.by_person:
-            most = sorted(by_owner, key=lambda owner: -by_owner[owner].calls)[:SERIES]
+            most = sorted(by_owner, key=lambda owner: (-by_owner[owner].calls, owner))[:SERIES]
             names: Mapping[Hashable, str] = {owner: self._people[owner].name for owner in most}
             rows = self._rows(HISTORY, owners=most)
         else:
@@ -279,7 +279,7 @@ class Report:
         for bucket, key, calls in rows:
             if key in names:
                 lines[names[key]][bucket] += calls
-        first = sorted(lines, key=lambda name: -sum(lines[name].values()))[:SERIES]
+        first = sorted(lines, key=lambda name: (-sum(lines[name].values()), name))[:SERIES]
         series = [(name, [lines[name][bucket] for bucket in self.days.buckets]) for name in first]
         rest = [
             figures.calls - sum(calls[n] for _, calls in series)
