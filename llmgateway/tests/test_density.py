@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from llmgateway.tests.test_imports import ROOT, modules
+from llmgateway.tests.sources import ROOT, modules
 
 FOLDERS = sorted({str(path.parent.relative_to(ROOT)) for path in modules().values()})
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-APPS = ("conversations", "proxy", "llmgateway")
+from llmgateway.tests.sources import APPS, ROOT, modules
+
 HTTP_CLIENTS = {
     "requests",
     "urllib3",
@@ -98,16 +98,6 @@ def forbidden(package: str) -> set[str]:
 def breaches(source: str, package: str) -> list[str]:
     barred = forbidden(package)
     return sorted({name for name in imported(source, package) if beneath(name, barred)})
-
-
-def modules() -> dict[str, Path]:
-    """All but tests and migrations, by their dotted names."""
-    found = {}
-    for path in (path for app in APPS for path in (ROOT / app).rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        if not {"tests", "migrations"} & {*parts}:
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
 
 
 def package_of(name: str, path: Path) -> str:
