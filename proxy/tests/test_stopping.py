@@ -154,7 +154,7 @@ def test_a_worker_beats_and_takes_its_leave(wired, wire):
 FAILING = f"""
 import django; django.setup()
 from django.core.management import call_command
-from conversations import sealing
+from conversations.proof import sealing
 def seal(): raise ValueError("{CANARY}")
 sealing.seal = seal
 call_command("worker")
