@@ -33,6 +33,12 @@ class Words(NamedTuple):
 
 AGAIN = _("Try again")
 START = _("Go to the start page")
+TOO_LARGE = Words(
+    _("The request is too large"),
+    _("That is more than this page accepts at a time. Send less, or in several parts."),
+    START,
+    "/",
+)
 BY_STATUS = {
     400: Words(
         _("We could not understand that request"),
@@ -47,12 +53,13 @@ BY_STATUS = {
         START,
         "/",
     ),
-    413: Words(
-        _("The request is too large"),
-        _("The gateway accepts 20 MB at a time. Send less, or in several parts."),
+    411: Words(
+        _("We could not understand that request"),
+        _("The request does not say how long it is. Send it with its length."),
         START,
         "/",
     ),
+    413: TOO_LARGE,
     429: Words(_("Too many requests"), _("Wait for a moment, then try again."), AGAIN),
     500: Words(
         _("Something went wrong on our side"),

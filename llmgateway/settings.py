@@ -91,7 +91,9 @@ LOG_FORMAT = env.str("LOG_FORMAT", default="plain")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # where a worker answers with its own; 0: nowhere
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)
-MAX_BODY = 20 * 1024 * 1024  # bytes of a request
+# of a request, in MB: what is read, parsed and recorded of one call
+MAX_BODY_MB = env.int("MAX_BODY_MB", default=20)
+MAX_BODY = MAX_BODY_MB << 20  # bytes
 MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
 MAX_MESSAGES = 4000
 
@@ -140,6 +142,7 @@ INSTALLED_APPS = [
 # The API's own paths pass the pages' middleware by: see llmgateway.middleware.
 MIDDLEWARE = [
     "llmgateway.middleware.RequestMiddleware",
+    "llmgateway.body_limit.HoldBody",
     *(["llmgateway.demo.loopback.LoopbackOnly"] if DEMO else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -214,6 +217,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
+FILE_UPLOAD_HANDLERS = ["conversations.body_limits.NoUpload"]  # a view that takes files says so
 
 USE_I18N = False
 TIME_ZONE = "UTC"

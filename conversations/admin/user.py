@@ -18,6 +18,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ..body_limits import BodyLimit, takes
 from ..imports import people
 from ..models import AuditEvent, Conversation, Decision, Snapshot, Usage, User
 from .rights import Administered
@@ -112,6 +113,7 @@ class UserAdmin(Administered, auth.UserAdmin):
             *super().get_urls(),
         ]
 
+    @takes(BodyLimit(2 * people.LARGEST, files=True))  # what is little too large is told so
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """Import job titles and departments from a file, or preview what would change."""
         if not self.has_change_permission(request):

@@ -9,7 +9,6 @@ from uuid import UUID
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.http.response import HttpResponseBase
@@ -19,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from conversations.body_limits import InMemoryUpload
 from conversations.models import Snapshot
 from conversations.record import CallRequest
 from conversations.shape import Json
@@ -174,13 +174,6 @@ class ImageEdits(CallView):
             raise faults.invalid_request("image", "Send at least one file as `image` or `image[]`.")
         refuse_streaming(call_request.body)
         self.form = parts
-
-
-class InMemoryUpload(MemoryFileUploadHandler):
-    """Uploads in memory, however large: MAX_BODY limits them, and the record keeps them."""
-
-    def handle_raw_input(self, *args: Any, **kwargs: Any) -> None:
-        self.activated = True
 
 
 class Picture(NamedTuple):

@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
+from conversations.body_limits import QUESTION, takes
 from conversations.ids import parse_uuid
 from conversations.models import Conversation, Message, Snapshot
 from conversations.reading import pages
@@ -43,6 +44,7 @@ class Attempt:
 NO_ATTEMPT = Attempt()
 
 
+@takes(QUESTION)
 @render_page
 def chat(request: PageRequest) -> HttpResponseBase:
     models = _list_models(request.user.id)
@@ -58,6 +60,7 @@ def chat(request: PageRequest) -> HttpResponseBase:
     return _render_chat(request, form, fault)
 
 
+@takes(QUESTION)
 @render_page
 def conversation(request: PageRequest, root: UUID) -> HttpResponseBase:
     """Show a conversation; by POST, ask the question that follows the message `parent`."""
@@ -78,6 +81,7 @@ def conversation(request: PageRequest, root: UUID) -> HttpResponseBase:
     return _render_conversation(request, row, Attempt(form, fault), at=at)
 
 
+@takes(QUESTION)
 @render_page
 def again(request: PageRequest, root: UUID) -> HttpResponseBase:
     """Send a call once more with all its parameters; to another `model`, if that is chosen."""
@@ -108,6 +112,7 @@ def again(request: PageRequest, root: UUID) -> HttpResponseBase:
         return _render_conversation(request, row, Attempt(fault=fault), at=call.head_id)
 
 
+@takes(QUESTION)
 @render_page
 def edit(request: PageRequest, root: UUID, message: UUID) -> HttpResponseBase:
     """Show a question to reword; by POST, ask it as a new branch beside the original."""

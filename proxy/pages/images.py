@@ -19,6 +19,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from conversations.body_limits import QUESTION, takes
 from conversations.ids import parse_uuid
 from conversations.models import Attachment, Message, Snapshot
 from conversations.reading.address import parse_number
@@ -134,6 +135,7 @@ class ImageCall:
         return " · ".join(part for part in (self.fields["kind"].strip(), cost) if part)
 
 
+@takes(QUESTION)
 @render_page
 def images(request: PageRequest) -> HttpResponseBase:
     """Show the form and the images so far; by POST, ask for images.
