@@ -1,4 +1,4 @@
-"""Child processes: started, restarted when they end, and stopped together.
+"""Child processes: started, restarted when they end or fall silent, and stopped together.
 
 On Linux they get SIGTERM when their parent dies, however it dies. Their numbers are in a file, so
 that the next start ends what is left of them.
@@ -13,28 +13,59 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from llmgateway.ops import pulse
 
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG = 1
 LONGEST_PAUSE = 30  # seconds between two starts of a child that keeps ending
 SETTLED = 60  # seconds after which an end counts as the first again
 SHORTLY = 5  # seconds that every process gets to end by itself
+SLOWEST_START = 90  # seconds until a child's first beat
 
 
-@dataclass
 class Child:
-    arguments: list[str]
-    environment: dict[str, str]
-    output: int | None
-    process: subprocess.Popen
-    started: float
-    failures: int = 0
-    again: float | None = None  # when to start it again
+    """A process that runs, or is to be started again. One that beats may not fall silent."""
+
+    def __init__(
+        self, arguments: list[str], environment: dict[str, str], output: int | None, *, beats: bool
+    ) -> None:
+        self.arguments, self.environment, self.output = arguments, environment, output
+        self.beats = beats
+        self.pulse: pulse.Listener | None = None
+        self.failures = 0
+        self.again: float | None = None  # when to start it again
+        self.spawn()
+
+    def spawn(self) -> None:
+        self.close_pulse()
+        self.again, self.started = None, time.monotonic()
+        if not self.beats:
+            self.process = _spawn(self.arguments, self.environment, self.output)
+            return
+        self.pulse = pulse.Listener()
+        with self.pulse.open_for_child() as (number, variables):
+            environment = self.environment | variables
+            self.process = _spawn(self.arguments, environment, self.output, number)
+
+    def close_pulse(self) -> None:
+        if self.pulse:
+            self.pulse.close()
+            self.pulse = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has not beaten for so long that it must be taken for hung."""
+        if self.pulse is None:
+            return False
+        last = self.pulse.listen()
+        if last is None:
+            return time.monotonic() - self.started > SLOWEST_START
+        return time.monotonic() - last > pulse.SILENT
 
 
 class Processes:
@@ -65,35 +96,38 @@ class Processes:
         arguments: list[str],
         environment: dict[str, str],
         output: int | None = None,
+        *,
+        beats: bool = False,
     ) -> None:
-        self.children[name] = Child(
-            arguments, environment, output, _spawn(arguments, environment, output), time.monotonic()
-        )
+        """Start a child. One that `beats` (see pulse) is replaced when it falls silent."""
+        self.children[name] = Child(arguments, environment, output, beats=beats)
         self._note()
 
     def watch(self) -> None:
-        """Restart what has ended, until asked to stop."""
+        """Restart what has ended, and replace what hangs, until asked to stop."""
         while not self.stopping.wait(0.3):
-            now = time.monotonic()
-            for name, child in self.children.items():
-                if child.again is not None:
-                    if now >= child.again:
-                        child.process = _spawn(child.arguments, child.environment, child.output)
-                        child.started = now
-                        child.again = None
-                        self._note()
-                elif (code := child.process.poll()) is not None:
-                    child.failures = 1 if now - child.started > SETTLED else child.failures + 1
-                    pause = min(LONGEST_PAUSE, 2 ** (child.failures - 1))
-                    child.again = now + pause
-                    self.say(
-                        f"The {name} process ended ({_how(code)}). It starts again in {pause} s."
-                    )
+            self.look()
 
-    def ended(self, name: str) -> str | None:
-        """How a child ended, if it did."""
-        code = self.children[name].process.poll()
-        return None if code is None else _how(code)
+    def look(self) -> None:
+        """Restart what has ended, and replace what hangs."""
+        now = time.monotonic()
+        for name, child in self.children.items():
+            if child.again is not None:
+                if now >= child.again:
+                    child.spawn()
+                    self._note()
+            elif (code := child.process.poll()) is not None:
+                child.failures = 1 if now - child.started > SETTLED else child.failures + 1
+                pause = min(LONGEST_PAUSE, 2 ** (child.failures - 1))
+                child.again = now + pause
+                self.say(f"The {name} process ended ({_how(code)}). It starts again in {pause} s.")
+            elif child.is_silent:
+                self.say(f"The {name} process hangs: it gave no sign of life. It is ended.")
+                _kill([psutil.Process(child.process.pid)])
+
+    def failures(self, name: str) -> int:
+        """Count how often a child ended, each time soon after its start."""
+        return self.children[name].failures
 
     def stop(self, grace: float) -> None:
         """Stop them in the reverse order of their start, so that none loses what it needs."""
@@ -109,6 +143,7 @@ class Processes:
                 if child.process.poll() is None:
                     _kill([psutil.Process(child.process.pid)])
                     child.process.wait()
+            child.close_pulse()
         self.children.clear()
         self._note()
 
@@ -137,7 +172,7 @@ class Processes:
 
 
 def _spawn(
-    arguments: list[str], environment: dict[str, str], output: int | None
+    arguments: list[str], environment: dict[str, str], output: int | None, *inherited: int
 ) -> subprocess.Popen:
     # A session of its own: Ctrl-C is for the parent alone.
     return subprocess.Popen(
@@ -146,6 +181,7 @@ def _spawn(
         stdin=subprocess.DEVNULL,
         stdout=output,
         start_new_session=True,
+        pass_fds=inherited,
         preexec_fn=_die_with_parent,
     )
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from llmgateway.ops import processes as supervisor
+from llmgateway.ops import pulse
 from llmgateway.ops.processes import Processes
 from llmgateway.tests.plugin import ROOT
 
@@ -77,6 +79,60 @@ def test_the_pauses_grow(processes, said):
     ]
 
 
+LIVES = "import time; from llmgateway.ops.pulse import Pulse; pulse = Pulse('part'); "
+HANGS = {
+    "stopped": "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
+    "loop": "\nwhile True: pass",
+    "a part": "\nfor _ in range(600): pulse.beat(); time.sleep(0.1)",
+    "before its first beat": None,
+}
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_a_child_that_hangs_is_replaced(how, processes, said, monkeypatch):
+    monkeypatch.setattr(pulse, "SILENT", 2)
+    if HANGS[how] is None:
+        monkeypatch.setattr(supervisor, "SLOWEST_START", 2)
+    stalls = "import llmgateway.ops.pulse as p; p.STALLED = 1; "
+    script = stalls + LIVES + HANGS[how] if HANGS[how] else "while True: pass"
+    processes.start("worker", [sys.executable, "-c", script], environment(), beats=True)
+    first = processes.children["worker"].process
+    watching = threading.Thread(target=processes.watch)
+    watching.start()
+    until(lambda: processes.children["worker"].process is not first, 60)
+    processes.ask_to_stop()
+    watching.join(5)
+    assert first.returncode == -9
+    assert said[:2] == [
+        "The worker process hangs: it gave no sign of life. It is ended.",
+        "The worker process ended (SIGKILL). It starts again in 1 s.",
+    ]
+
+
+def test_a_child_whose_parts_turn_is_left_alone(processes, said, monkeypatch):
+    monkeypatch.setattr(pulse, "SILENT", 2)
+    turns = "\nwhile True: pulse.turn('part'); pulse.beat(); time.sleep(0.2)"
+    processes.start("worker", [sys.executable, "-c", LIVES + turns], environment(), beats=True)
+    beats = processes.children["worker"].pulse
+    first = until(beats.listen, 60)
+    until(lambda: processes.look() or beats.listen() > first + 6, 60)
+    assert said == []
+
+
+def test_one_without_a_supervisor_ends_itself_and_says_where_it_hung():
+    script = "import llmgateway.ops.pulse as p; p.SILENT = 6; " + LIVES + "time.sleep(60)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Timeout" in done.stderr
+    assert 'File "<string>", line 1 in <module>' in done.stderr
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
 def test_stopping_is_gentle_then_firm(processes):
     processes.start("first", SLEEP, dict(os.environ))
     processes.start("second", STUBBORN, dict(os.environ), subprocess.PIPE)
@@ -134,6 +190,8 @@ def test_a_killed_parent_takes_its_children_along(tmp_path):
     script = f"""
 import os, signal
 from pathlib import Path
+from llmgateway.ops import processes as supervisor
+from llmgateway.ops import pulse
 from llmgateway.ops.processes import Processes
 processes = Processes(Path({str(tmp_path / "serve.json")!r}), print)
 processes.start("web", {SLEEP!r}, dict(os.environ))

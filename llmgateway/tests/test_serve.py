@@ -217,7 +217,7 @@ def test_the_demo_has_no_parts(var):
 
 def test_static_files_that_are_collected_elsewhere_are_left_alone(var, tmp_path):
     gateway = Served(var, DEMO="1", STATIC_ROOT=str(tmp_path)).start()
-    gateway.until(lambda: "ended at once" in gateway.text or "Ctrl-C stops it" in gateway.text)
+    gateway.until(lambda: "while it started" in gateway.text or "Ctrl-C stops it" in gateway.text)
     gateway.process.terminate()
     assert gateway.ended() == 0
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ A try that died with its worker is due again when its lease ends.
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -32,17 +33,19 @@ log = logging.getLogger(__name__)
 # The worker's part ------------------------------------------------------------------------------
 
 
-def follow(over: threading.Event) -> None:
-    """Deliver until `over`; what is on its way then has its own limit.
+def follow(over: threading.Event, turn: Callable[[], None]) -> None:
+    """Deliver until `over`; what is on its way then has its own limit. `turn` hears each round.
 
     In a thread of its own: a slow receiver holds up neither calls nor seals.
     """
     if not settings.ENABLE_SUBMISSIONS_API:
-        over.wait()
+        while not over.wait(1.0):
+            turn()
         return
     under_way: set[Future] = set()
     with ThreadPoolExecutor(PARALLEL, "submission") as senders:
         while not over.is_set():
+            turn()
             more, claimed = False, []
             try:
                 more, claimed = take_up(), claim(PARALLEL - len(under_way))

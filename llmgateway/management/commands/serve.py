@@ -28,6 +28,7 @@ from llmgateway.embedded import postgres
 from llmgateway.ops.processes import Processes
 
 SLOWEST_START = 90  # seconds
+FALSE_STARTS = 4  # ends of a child before the first answer that mean it cannot start at all
 LOCK = 0x67775EDB  # of PostgreSQL's advisory locks: of several that start at once, one migrates
 PARTS = {
     "web": [
@@ -123,15 +124,18 @@ class Command(BaseCommand):
                 subprocess.DEVNULL,
             )
         for part in ("worker", "web"):
-            self.processes.start(part, PARTS[part], environment)
+            self.processes.start(part, PARTS[part], environment, beats=part == "worker")
 
     def wait(self) -> None:
+        """Wait for the first answer. A child that dies meanwhile is started again, a few times."""
         latest = time.monotonic() + SLOWEST_START
         while not self.processes.stopping.wait(0.1) and not answers():
+            self.processes.look()
             for name in self.processes.children:
-                if how := self.processes.ended(name):
+                if self.processes.failures(name) == FALSE_STARTS:
                     raise CommandError(
-                        f"The {name} process ended at once ({how}); what it said is above."
+                        f"The {name} process ended {FALSE_STARTS} times while it started; "
+                        "what it said is above."
                     )
             if time.monotonic() > latest:
                 raise CommandError(f"The web server did not answer within {SLOWEST_START} s.")

@@ -2,7 +2,7 @@
 
 Any number may run. The log is followed by one of them at a time; a job is done by one. What dies
 with a worker is taken up by the next: the log is where it was left, and a job whose worker went
-silent is due again.
+silent is due again. What hangs is ended, and started anew (llmgateway.ops.pulse).
 """
 
 import asyncio
@@ -11,7 +11,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -27,6 +29,7 @@ from conversations.proof import checkpoints, sealing
 from conversations.record import orphans, processes
 from conversations.search import index
 from llmgateway.ops import metrics
+from llmgateway.ops.pulse import Pulse
 from proxy.jobs import submissions
 from proxy.relay import watcher
 
@@ -80,10 +83,14 @@ def work_once() -> None:
 
 async def work() -> None:
     """Follow the log and do jobs until SIGTERM or SIGINT."""
-    over = threading.Event()
+    over, pulse = threading.Event(), Pulse("log", "submissions")
     jobs = asyncio.create_task(keep_doing_jobs())
+    beating = asyncio.create_task(keep_beating(pulse))
     followers = [
-        asyncio.create_task(asyncio.to_thread(each, over)) for each in (follow, submissions.follow)
+        asyncio.create_task(asyncio.to_thread(follow, over, partial(pulse.turn, "log"))),
+        asyncio.create_task(
+            asyncio.to_thread(submissions.follow, over, partial(pulse.turn, "submissions"))
+        ),
     ]
     for follower in followers:
         follower.add_done_callback(lambda _: jobs.cancel())  # none goes on without the others
@@ -94,16 +101,42 @@ async def work() -> None:
             await jobs
     finally:
         over.set()
+        beating.cancel()
         for follower in followers:
             await follower
+
+
+async def keep_beating(pulse: Pulse) -> None:
+    """Beat from the loop that does the jobs: where it hangs, there is no beat either."""
+    try:
+        while True:
+            pulse.beat()
+            await asyncio.sleep(1)
+    finally:
+        pulse.stop()
 
 
 # The log ------------------------------------------------------------------------------------------
 
 
-def follow(over: threading.Event) -> None:
+def follow(over: threading.Event, turn: Callable[[], None]) -> None:
+    with connection.execute_wrapper(partial(with_turns, turn)):
+        follow_log(over, turn)
+    with suppress(Error):
+        processes.unregister()
+
+
+def with_turns(turn: Callable[[], None], execute: Callable[..., Any], *statement: Any) -> Any:
+    """Run one statement of many: a large batch takes long, and does not hang."""
+    done = execute(*statement)
+    turn()
+    return done
+
+
+def follow_log(over: threading.Event, turn: Callable[[], None]) -> None:
     beaten = swept = 0.0
     while not over.is_set():
+        turn()
         try:
             if time.monotonic() - beaten > BEAT:
                 processes.beat(Process.Role.WORKER)
@@ -123,8 +156,6 @@ def follow(over: threading.Event) -> None:
         database.release()
         # a second's calls at once: each look has its price
         over.wait(0 if sealed == sealing.BATCH else 1.0)
-    with suppress(Error):
-        processes.unregister()
 
 
 def sweep() -> None:
