@@ -173,14 +173,15 @@ class _Person(NamedTuple):
 class Report:
     """Figures of some days for a reader with these rights.
 
-    With an `owner`: of that person's own calls, and nothing that was assessed.
+    With an `owner`: of that person's own calls, and nothing that was assessed; their titles are a
+    right all the same, for a key that may not read conversations.
     """
 
     def __init__(
         self, days: Period, rights: ReportRights = ReportRights(), *, owner: int | None = None
     ) -> None:
         self.days, self.owner = days, owner
-        self.rights = replace(rights, by_person=True, titles=True) if owner is not None else rights
+        self.rights = replace(rights, by_person=True) if owner is not None else rights
 
     @property
     def by_person(self) -> bool:

@@ -22,8 +22,8 @@ from conversations.gateway_request import GatewayRequest
 
 from ..models import ApiKey, key
 
-# An export over a session needs a right of the account's instead.
-SESSION_SCOPES = frozenset(ApiKey.Scope.values) - {ApiKey.Scope.EXPORT}
+# A session may do what its person may: the rights are the account's.
+SESSION_SCOPES = frozenset(ApiKey.Scope.values)
 
 
 class Caller(NamedTuple):

@@ -11,11 +11,11 @@ from rest_framework.response import Response
 from conversations.models import Conversation, Snapshot
 from conversations.reading import history
 from conversations.record import CallRequest, rebuild
+from conversations.shape import Json
 
 from .. import faults, prices
 from ..faults import Fault
 from ..jobs import metadata, titles
-from ..models import ApiKey
 from ..relay.calls import refuse
 from ..relay.exchange import Exchange
 from . import rest
@@ -24,6 +24,7 @@ from .conversations import OwnView
 from .errors import as_fault
 from .openai import ChatCompletions, ImageGenerations, read_messages, read_model, with_ids
 from .params import read_limit, read_text, read_uuid, refuse_unknown
+from .scoped import Scope
 
 POLL_AGE = timedelta(minutes=15)  # of the oldest call that checkchat finds
 
@@ -61,7 +62,7 @@ class CheckChat(OwnView):
     It comes from the record: the upstream is not asked.
     """
 
-    http_method_names = ["post"]
+    scopes = {"post": (Scope.HISTORY,)}
 
     def post(self, request: Request) -> Response:
         body = rest.parse_object(rest.read_body(request))
@@ -80,7 +81,7 @@ class CheckChat(OwnView):
 
 
 class UpdateTitle(OwnView):
-    http_method_names = ["post"]
+    scopes = {"post": (Scope.HISTORY_WRITE,)}
 
     def post(self, request: Request) -> Response:
         body = rest.parse_object(rest.read_body(request))
@@ -89,29 +90,38 @@ class UpdateTitle(OwnView):
         return Response({"message": "The conversation has a new title.", "new_title": title})
 
 
-class UpdateTitleByModel(OwnView):
-    """The title that a model makes of what the caller said.
+class OfAModel(OwnView):
+    """What a model is asked about the caller's conversation, by a call in no conversation."""
 
-    The call is on record, in no conversation.
-    """
+    kind: str
 
-    http_method_names = ["post"]
+    def refuse(self, request: Request, fault: Fault) -> Fault:
+        return self.record_refusal(request, rest.parse_object(rest.read_body(request)), fault)
+
+    def record_refusal(self, request: Request, body: Json, problem: Exception) -> Fault:
+        call_request = CallRequest(
+            owner=get_caller(request).owner,
+            kind=self.kind,
+            model="",
+            body=body,
+            **describe_sender(request),
+        )
+        return refuse(call_request, as_fault(problem))
+
+
+class UpdateTitleByModel(OfAModel):
+    """The title that a model makes of what the caller said."""
+
+    scopes = {"post": (Scope.CHAT, Scope.HISTORY, Scope.HISTORY_WRITE)}
+    kind = Snapshot.Kind.TITLE
 
     def post(self, request: Request) -> Response:
-        caller, body = get_caller(request), rest.parse_object(rest.read_body(request))
-        sender = describe_sender(request)
+        body = rest.parse_object(rest.read_body(request))
         try:
-            if ApiKey.Scope.CHAT not in caller.scopes:
-                raise faults.scope_missing("This API key may not be used for chat.")
             conversation = self.get_conversation(request, body.get("root_id"))
-            call_request = titles.build_request(conversation, **sender)
+            call_request = titles.build_request(conversation, **describe_sender(request))
         except (Fault, Http404) as problem:
-            raise refuse(
-                CallRequest(
-                    owner=caller.owner, kind=Snapshot.Kind.TITLE, model="", body=body, **sender
-                ),
-                as_fault(problem),
-            ) from None
+            raise self.record_refusal(request, body, problem) from None
         title, exchange = titles.write(
             conversation, call_request, request.META.get("gunicorn.socket")
         )
@@ -120,38 +130,27 @@ class UpdateTitleByModel(OwnView):
         return with_ids(response, exchange)
 
 
-class MetadataCheck(OwnView):
-    """A model's assessment of the caller's conversation, as JSON text.
+class MetadataCheck(OfAModel):
+    """A model's assessment of the caller's conversation, as JSON text."""
 
-    The call is on record, in no conversation.
-    """
-
-    http_method_names = ["post"]
+    scopes = {"post": (Scope.CHAT, Scope.HISTORY)}
+    kind = Snapshot.Kind.METADATA
 
     def post(self, request: Request) -> Response:
-        caller, body = get_caller(request), rest.parse_object(rest.read_body(request))
-        sender = describe_sender(request)
+        body = rest.parse_object(rest.read_body(request))
         try:
             metadata.refuse_unless_on()
-            if ApiKey.Scope.CHAT not in caller.scopes:
-                raise faults.scope_missing("This API key may not be used for chat.")
-            call_request = metadata.build_request(
-                self.get_conversation(request, body.get("root_id")), **sender
-            )
+            conversation = self.get_conversation(request, body.get("root_id"))
+            call_request = metadata.build_request(conversation, **describe_sender(request))
         except (Fault, Http404) as problem:
-            raise refuse(
-                CallRequest(
-                    owner=caller.owner, kind=Snapshot.Kind.METADATA, model="", body=body, **sender
-                ),
-                as_fault(problem),
-            ) from None
+            raise self.record_refusal(request, body, problem) from None
         text, exchange = metadata.assess(call_request, request.META.get("gunicorn.socket"))
         response = Response({"message": "The conversation was assessed.", "metadata": text})
         return with_ids(response, exchange)
 
 
 class RemoveConversation(OwnView):
-    http_method_names = ["post"]
+    scopes = {"post": (Scope.HISTORY_WRITE,)}
 
     def post(self, request: Request) -> Response:
         body = rest.parse_object(rest.read_body(request))
@@ -165,7 +164,7 @@ class History(OwnView):
     A page ends at `limit` rows or 20 MB, and its `next` is the `before` of the following page.
     """
 
-    http_method_names = ["get"]
+    scopes = {"get": (Scope.HISTORY,)}
     key = "Historical_list"
 
     def get(self, request: Request) -> Response:

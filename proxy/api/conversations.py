@@ -6,18 +6,19 @@ from typing import Any
 from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from conversations.models import Conversation
 from conversations.reading import history
 from conversations.shape import Json
 
+from ..models import ApiKey
 from . import rest
 from .authentication import KeyOrSession, get_caller
 from .params import read_date, read_flag, read_limit, read_text, read_uuid, refuse_unknown
+from .scoped import ScopedView
 
 
-class OwnView(APIView):
+class OwnView(ScopedView):
     """A view of what belongs to the caller, who comes by key or by session."""
 
     authentication_classes = [KeyOrSession]
@@ -41,7 +42,7 @@ class ConversationList(OwnView):
     Filters: `before` (an id), `limit`, `since` and `until` (dates), `model`, `shown`.
     """
 
-    http_method_names = ["get"]
+    scopes = {"get": (ApiKey.Scope.HISTORY,)}
 
     def get(self, request: Request) -> Response:
         refuse_unknown(request, "before", "limit", "since", "until", "model", "shown")
@@ -67,7 +68,11 @@ class ConversationList(OwnView):
 
 
 class OneConversation(OwnView):
-    http_method_names = ["get", "patch", "delete"]
+    scopes = {
+        "get": (ApiKey.Scope.HISTORY,),
+        "patch": (ApiKey.Scope.HISTORY_WRITE,),
+        "delete": (ApiKey.Scope.HISTORY_WRITE,),
+    }
 
     def get(self, request: Request, name: str) -> Response:
         conversation = self.get_conversation(request, name)

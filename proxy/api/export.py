@@ -49,7 +49,7 @@ class Pull(NamedTuple):
 
 
 class ExportView(OwnView):
-    http_method_names = ["get"]
+    scopes = {"get": (ApiKey.Scope.EXPORT,)}
     media_type = ""
 
     def make_format(self, request: Request, names: Names) -> Format:
@@ -58,8 +58,6 @@ class ExportView(OwnView):
     def get(self, request: Request) -> StreamingHttpResponse:
         caller = get_caller(request)
         reader = User.objects.get(id=caller.owner)
-        if caller.key and ApiKey.Scope.EXPORT not in caller.scopes:
-            raise faults.scope_missing("This key may not export the log.")
         if not (may(reader, "view_content") and may(reader, "export_content")):
             raise faults.not_permitted("The log is exported by those who may export what was said.")
         names = Names(reader)

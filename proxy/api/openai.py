@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, NamedTuple, NoReturn, TypeVar
 from uuid import UUID
@@ -16,7 +17,6 @@ from django.utils.datastructures import MultiValueDict
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from conversations.body_limits import InMemoryUpload
 from conversations.models import Snapshot
@@ -33,29 +33,24 @@ from ..relay.stream import Stream
 from ..upstreams import catalogue, routing
 from . import rest
 from .authentication import Caller, describe_sender, get_caller
+from .scoped import ScopedView
 
 DEFAULT_IMAGE_MODEL = "dall-e-2"
 R = TypeVar("R", bound=HttpResponseBase)
 
 
-class CallView(APIView):
+class CallView(ScopedView):
     """A call that is recorded and forwarded; a subclass for each kind."""
 
-    http_method_names = ["post"]
     kind: str
-    scope: str
     endpoint: Endpoint
     form: Form | None = None  # the body as it is sent, where it is not JSON
 
     def post(self, request: Request) -> HttpResponseBase:
         caller = get_caller(request)
-        call_request = CallRequest(
-            owner=caller.owner, kind=self.kind, model="", body={}, **describe_sender(request)
-        )
+        call_request = self.new_request(request)
         try:
             self.read(request, call_request)
-            if self.scope not in caller.scopes:
-                raise faults.scope_missing(f"This API key may not be used for {self.scope}.")
             self.set_conversation(request, call_request)
             set_end_user(caller, call_request)
             retries = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0")
@@ -66,6 +61,22 @@ class CallView(APIView):
         except Fault as fault:
             raise calls.refuse(call_request, fault) from None
         return self.forward(request, call_request)
+
+    def refuse(self, request: Request, fault: Fault) -> Fault:
+        """Record the refusal with what was asked, as far as it can be read."""
+        call_request = self.new_request(request)
+        with suppress(Fault):
+            self.read(request, call_request)
+        return calls.refuse(call_request, fault)
+
+    def new_request(self, request: Request) -> CallRequest:
+        return CallRequest(
+            owner=get_caller(request).owner,
+            kind=self.kind,
+            model="",
+            body={},
+            **describe_sender(request),
+        )
 
     def read(self, request: Request, call_request: CallRequest) -> None:
         """Fill in body, model and messages. Raises Fault."""
@@ -97,7 +108,7 @@ class CallView(APIView):
 
 class ChatCompletions(CallView):
     kind = Snapshot.Kind.CHAT
-    scope = ApiKey.Scope.CHAT
+    scopes = {"post": (ApiKey.Scope.CHAT,)}
     endpoint = Endpoint.CHAT
     usage_wanted = False  # by the caller; the record counts in any case
 
@@ -131,7 +142,7 @@ class ChatCompletions(CallView):
 
 class ImageGenerations(CallView):
     kind = Snapshot.Kind.IMAGE
-    scope = ApiKey.Scope.IMAGES
+    scopes = {"post": (ApiKey.Scope.IMAGES,)}
     endpoint = Endpoint.IMAGES
 
     def read(self, request: Request, call_request: CallRequest) -> None:
@@ -145,7 +156,7 @@ class ImageEdits(CallView):
     """A multipart call: its parts are parsed, recorded, and written anew for the upstream."""
 
     kind = Snapshot.Kind.IMAGE
-    scope = ApiKey.Scope.IMAGES
+    scopes = {"post": (ApiKey.Scope.IMAGES,)}
     endpoint = Endpoint.EDITS
 
     def read(self, request: Request, call_request: CallRequest) -> None:
@@ -202,7 +213,7 @@ def read_picture(upload: UploadedFile) -> Picture:
 
 class Embeddings(CallView):
     kind = Snapshot.Kind.EMBEDDING
-    scope = ApiKey.Scope.EMBEDDINGS
+    scopes = {"post": (ApiKey.Scope.EMBEDDINGS,)}
     endpoint = Endpoint.EMBEDDINGS
 
     def read(self, request: Request, call_request: CallRequest) -> None:
@@ -211,8 +222,8 @@ class Embeddings(CallView):
             raise faults.invalid_request("input", "`input` is missing: a text, or a list of texts.")
 
 
-class ModelList(APIView):
-    http_method_names = ["get"]
+class ModelList(ScopedView):
+    scopes = {"get": ()}
 
     def get(self, request: Request) -> Response:
         return Response(
@@ -220,8 +231,8 @@ class ModelList(APIView):
         )
 
 
-class OneModel(APIView):
-    http_method_names = ["get"]
+class OneModel(ScopedView):
+    scopes = {"get": ()}
 
     def get(self, request: Request, name: str) -> Response:
         for model in catalogue.list_models(get_caller(request).owner):
@@ -230,13 +241,11 @@ class OneModel(APIView):
         raise faults.model_not_found()
 
 
-class UnknownPath(APIView):
+class UnknownPath(ScopedView):
     """A path that has no endpoint here."""
 
     def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> NoReturn:
         raise exceptions.NotFound("There is no such endpoint here.")
-
-    options = http_method_not_allowed
 
 
 def with_ids(response: R, exchange: Exchange) -> R:

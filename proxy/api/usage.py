@@ -30,18 +30,18 @@ class UsageView(OwnView):
     `of=everyone` asks for the whole company's.
     """
 
-    http_method_names = ["get"]
+    scopes = {"get": (ApiKey.Scope.USAGE,)}
 
     def get(self, request: Request) -> Response:
         refuse_unknown(request, "since", "until", "of")
         caller, of_whom = get_caller(request), request.query_params.get("of", "me")
-        if ApiKey.Scope.USAGE not in caller.scopes:
-            raise faults.scope_missing("This key may not ask for usage figures.")
         if of_whom not in ("me", "everyone"):
             raise faults.invalid_request("of", "`of` must be me or everyone.")
         period = read_period(request.query_params)
+        titles = ApiKey.Scope.HISTORY in caller.scopes  # they are content: the first words
         if of_whom == "me":
-            return Response(report_to_json(Report(period, owner=caller.owner)))
+            rights = ReportRights(titles=titles)
+            return Response(report_to_json(Report(period, rights, owner=caller.owner)))
         user = User.objects.get(id=caller.owner)
         if not may(user, "view_usage"):
             raise faults.not_permitted(
@@ -52,7 +52,7 @@ class UsageView(OwnView):
             period,
             ReportRights(
                 by_person=by_person,
-                titles=reads_everything(user),
+                titles=titles and reads_everything(user),
                 assessments=may(user, "view_assessments"),
                 names=Names(user),
             ),

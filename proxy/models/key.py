@@ -66,8 +66,15 @@ class ApiKey(models.Model):
         CHAT = "chat", _("Chat completions")
         IMAGES = "images", _("Images")
         EMBEDDINGS = "embeddings", _("Embeddings")
+        HISTORY = "history", _("Read conversations")
+        HISTORY_WRITE = "history:write", _("Rename and hide conversations")
         USAGE = "usage", _("Usage figures")
         EXPORT = "export", _("Export of the log")
+
+    # Of a model.
+    ASKING_SCOPES = (Scope.CHAT, Scope.IMAGES, Scope.EMBEDDINGS)
+    # What a person may give a key of the own; usage and export are given in the admin.
+    OWN_SCOPES = (*ASKING_SCOPES, Scope.HISTORY, Scope.HISTORY_WRITE)
 
     class State(StrEnum):
         """What can be said of a key by itself; its owner may be deactivated besides."""

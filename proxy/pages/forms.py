@@ -212,8 +212,8 @@ class KeyForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         most = settings.API_KEY_MAX_DAYS
-        own = (ApiKey.Scope.CHAT, ApiKey.Scope.IMAGES, ApiKey.Scope.EMBEDDINGS)
-        self.fields["scopes"].choices = [(scope.value, scope.label.capitalize()) for scope in own]  # type: ignore[attr-defined]
+        offered = [(scope.value, scope.label.capitalize()) for scope in ApiKey.OWN_SCOPES]
+        self.fields["scopes"].choices = offered  # type: ignore[attr-defined]
         hint = _("at most %(days)s") % {"days": most}
         days = number_field(_("Days until it expires"), 1, most, hint, whole=True)
         days.required, days.initial = True, min(90, most)

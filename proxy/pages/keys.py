@@ -63,6 +63,7 @@ class KeyExample(NamedTuple):
 
     curl: str
     python: str
+    with_openai: bool = True  # by openai-python
 
 
 class ExampleCall(NamedTuple):
@@ -75,7 +76,10 @@ class ExampleCall(NamedTuple):
 def make_example(request: PageRequest, key: ApiKey, secret: str) -> KeyExample:
     """Write the first call that the key permits, with a model that this gateway offers if known."""
     scheme = "https" if settings.BEHIND_TLS else request.scheme
-    base = f"{scheme}://{request.get_host()}/v1"
+    server = f"{scheme}://{request.get_host()}"
+    if not set(key.scopes).intersection(ApiKey.ASKING_SCOPES):
+        return make_history_example(f"{server}/api/conversations", secret)
+    base = f"{server}/v1"
     call = _example_call(key, _list_models(request.user.id), request.session.get("model"))
     header = shlex.quote(f"Authorization: Bearer {secret}")
     curl = (
@@ -92,6 +96,21 @@ def make_example(request: PageRequest, key: ApiKey, secret: str) -> KeyExample:
         f"print({call.result})"
     )
     return KeyExample(curl, python)
+
+
+def make_history_example(address: str, secret: str) -> KeyExample:
+    header = f"Bearer {secret}"
+    curl = f"curl {shlex.quote(address)} \\\n  -H {shlex.quote(f'Authorization: {header}')}"
+    python = (
+        "import json, urllib.request\n\n"
+        "request = urllib.request.Request(\n"
+        f"    {json.dumps(address)},\n"
+        f'    headers={{"Authorization": {json.dumps(header)}}},\n'
+        ")\n"
+        "with urllib.request.urlopen(request) as answer:\n"
+        "    print(json.load(answer))"
+    )
+    return KeyExample(curl, python, with_openai=False)
 
 
 def _example_call(key: ApiKey, offered: list[str], last_model: str | None) -> ExampleCall:

@@ -86,8 +86,8 @@ def cast() -> None:
         for name in ("alice", "bob", "service")
     )
     for owner, name, secret, fields in (
-        (alice, "laptop", at.ALICE, {}),
-        (bob, "laptop", at.BOB, {}),
+        (alice, "laptop", at.ALICE, {"scopes": ApiKey.OWN_SCOPES}),
+        (bob, "laptop", at.BOB, {"scopes": ApiKey.OWN_SCOPES}),
         (service, "front end", at.SHARED, {"shared": True}),
         (alice, "pictures", at.IMAGES_ONLY, {"scopes": [ApiKey.Scope.IMAGES]}),
         (alice, "nothing", at.NOTHING, {"scopes": []}),

@@ -22,7 +22,7 @@ def cast(settings, upstream):
     authentication.callers.forget()
     for name in ("alice", "bob"):
         user = User.objects.create(username=name, job_title="Analyst")
-        ApiKey.make(user, "test", secret=f"gw-{name}-key")
+        ApiKey.make(user, "test", secret=f"gw-{name}-key", scopes=ApiKey.OWN_SCOPES)
 
 
 def call(who, method, path, body=None):

@@ -7,7 +7,7 @@ from proxy.tests.gateway import eventually
 
 def test_a_call_that_was_cut_is_polled_for_and_the_conversation_goes_on(gateway, recorded):
     owner = User.objects.create_user("of the old page")  # with a history of their own
-    _, key = ApiKey.make(owner, "old page")
+    _, key = ApiKey.make(owner, "old page", scopes=ApiKey.OWN_SCOPES)
     first = {
         "model": "gpt-3.5-turbo",
         "messages": [{"role": "user", "content": "What is a mutex? !slow=1"}],

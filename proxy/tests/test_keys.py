@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from hashlib import sha256
+from importlib import import_module
 
 import pytest
 from django.contrib.messages import get_messages
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -79,7 +81,7 @@ def test_the_list_says_what_there_is(hers, alice):
         ({"name": "x" * 101}, "at most 100 characters"),
         ({"scopes": []}, "Choose at least one permission."),
         ({"scopes": ["chat", "export"]}, "export is not one of the available choices"),
-        ({"scopes": ["usage"]}, "usage is not one of the available choices"),
+        ({"scopes": ["history", "usage"]}, "usage is not one of the available choices"),
         ({"days": ""}, "required"),
         ({"days": "0"}, "At least 1."),
         ({"days": "366"}, "At most 365."),
@@ -175,3 +177,28 @@ def test_the_example_asks_for_what_the_key_may_do(
     assert words in example.curl
     assert "https://testserver/v1/" in example.curl
     assert 'base_url="https://testserver/v1"' in example.python
+
+
+def test_reading_is_ticked_by_its_owner_and_the_page_says_so(hers):
+    page = Html(hers.get("/keys/"))
+    ticked = [box["value"] for box in page.all("input", name="scopes") if "checked" in box]
+    assert ticked == ["chat"]
+    assert "The key can do only what you tick." in page.words
+    example = hers.post("/keys/", FORM | {"scopes": ["history"]}).context["example"]
+    for code in (example.curl, example.python):
+        assert "/api/conversations" in code
+
+
+def test_keys_that_exist_keep_what_they_could(alice):
+    """By the migration that made reading a scope of its own, once and for all keys."""
+    old, _ = ApiKey.make(alice, "old", scopes=["embeddings"])
+    none, _ = ApiKey.make(alice, "none", scopes=[])
+    migration = import_module("proxy.migrations.0010_history_scopes")
+    for _ in range(2):
+        with connection.cursor() as cursor:
+            cursor.execute(migration.GIVE)
+    assert ApiKey.objects.get(pk=old.pk).scopes == ["embeddings", "history", "history:write"]
+    assert ApiKey.objects.get(pk=none.pk).scopes == ["history", "history:write"]
+    with connection.cursor() as cursor:
+        cursor.execute(migration.TAKE)
+    assert ApiKey.objects.get(pk=old.pk).scopes == ["embeddings"]

@@ -55,7 +55,7 @@ def upstream(settings):
 @pytest.fixture
 def hers():
     alice = person("alice")
-    ApiKey.make(alice, "test", secret="gw-meta-key")
+    ApiKey.make(alice, "test", secret="gw-meta-key", scopes=ApiKey.OWN_SCOPES)
     return turn(alice, [user("How do I rotate keys?")], "Every month.", model="gpt-4o").conversation
 
 

@@ -24,7 +24,8 @@ schema = schemathesis.openapi.from_wsgi("/api/schema/", application)
 def somebody(settings, upstream):
     settings.LLM_ENDPOINT = f"{upstream.url}/v1/chat/completions"
     authentication.callers.forget()
-    ApiKey.make(User.objects.create(username="alice"), "test", secret="gw-schema-key")
+    alice = User.objects.create(username="alice")
+    ApiKey.make(alice, "test", secret="gw-schema-key", scopes=ApiKey.OWN_SCOPES)
 
 
 @pytest.fixture(autouse=True)

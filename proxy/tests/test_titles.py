@@ -162,7 +162,7 @@ def test_a_retry_that_succeeds_brings_one(hers, upstream, settings, server):
 
 
 def test_a_programs_conversations_keep_their_first_words(alice):
-    ApiKey.make(alice, "test", secret="gw-title-key")
+    ApiKey.make(alice, "test", secret="gw-title-key", scopes=ApiKey.OWN_SCOPES)
     body = orjson.dumps({"model": "gpt-4o", "messages": [user("q")]})
     assert (
         Client(headers={"authorization": "Bearer gw-title-key"})
@@ -302,7 +302,7 @@ def test_what_is_a_title_of_what_a_model_says(said, title):
 
 @pytest.fixture
 def key(alice) -> dict[str, str]:
-    ApiKey.make(alice, "test", secret="gw-title-key")
+    ApiKey.make(alice, "test", secret="gw-title-key", scopes=ApiKey.OWN_SCOPES)
     return {"authorization": "Bearer gw-title-key"}
 
 

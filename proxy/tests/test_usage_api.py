@@ -15,8 +15,8 @@ from proxy.models import ApiKey
 pytestmark = pytest.mark.django_db
 
 
-def get(owner, query: str = "", scope: str = ApiKey.Scope.USAGE):
-    _, secret = ApiKey.make(owner, "laptop", scopes=[scope])
+def get(owner, query: str = "", scopes=(ApiKey.Scope.USAGE, ApiKey.Scope.HISTORY)):
+    _, secret = ApiKey.make(owner, "laptop", scopes=list(scopes))
     return Client().get(f"/api/usage{query}", headers={"authorization": f"Bearer {secret}"})
 
 
@@ -42,6 +42,9 @@ def test_ones_own(spent):
     assert sum(step["calls"] for step in found["steps"]) == 2
     assert len(found["steps"]) == 30
     assert "secret" not in str(found)
+    without = get(person("alice"), scopes=[ApiKey.Scope.USAGE]).json()
+    assert without | {"conversations": found["conversations"]} == found
+    assert without["conversations"] == []  # titles are content
 
 
 def test_everyones_for_those_who_may_see_it(spent):
@@ -116,7 +119,7 @@ def test_questions_that_make_no_sense(query):
 
 
 def test_a_key_of_another_scope():
-    answer = get(person("alice"), scope=ApiKey.Scope.CHAT)
+    answer = get(person("alice"), scopes=[ApiKey.Scope.CHAT])
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "scope_missing"
     assert Client().get("/api/usage").status_code == 401
