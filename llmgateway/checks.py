@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage, Tags, register
 from django.db import connection
 
 from llmgateway.demo import accounts
-from proxy import addresses
+from proxy import addresses, credentials
 
 UPSTREAMS = (
     "LLM_ENDPOINT",
@@ -187,6 +187,25 @@ def _secrets() -> Iterator[CheckMessage]:
     for name, value in settings.UPSTREAM_SECRETS.items():
         if not value:
             yield warning("004", f"UPSTREAM_SECRETS names {name}, which is not set.", hint)
+    for name, hosts in settings.UPSTREAM_SECRET_HOSTS.items():
+        yield from _hosts(name, hosts)
+
+
+def _hosts(name: str, hosts: tuple[str, ...]) -> Iterator[CheckMessage]:
+    hint = (
+        f"Write {name}@api.example, {name}@*.api.example or {name}@api.example:8443 "
+        "into UPSTREAM_SECRETS; several hosts with | between them."
+    )
+    if not hosts:
+        text = (
+            f"UPSTREAM_SECRETS binds {name} to no host: who may edit upstreams can have it sent "
+            "anywhere. From version 0.3 on this is an error."
+        )
+        yield warning("030", text, hint)
+    for host in hosts:
+        if fault := credentials.find_fault_of_host(host):
+            text = f"UPSTREAM_SECRETS binds {name} to “{host}”, which is no host: {fault}."
+            yield error("030", text, hint)
 
 
 def _bundle() -> Iterator[CheckMessage]:

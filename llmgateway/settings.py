@@ -8,6 +8,7 @@ from django.utils.functional import SimpleLazyObject
 
 from llmgateway import secret
 from llmgateway.embedded import database
+from proxy import credentials
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -41,10 +42,9 @@ LLM_LONGEST_CALL = env.float("LLM_LONGEST_CALL", default=3600)  # seconds, whate
 LLM_PROXY = env.str("LLM_PROXY", default="")
 LLM_CA_BUNDLE = env.str("LLM_CA_BUNDLE", default="")
 UPSTREAM_HTTP_HOSTS = env.list("UPSTREAM_HTTP_HOSTS", default=["localhost", "127.0.0.1", "::1"])
-# what upstreams of the admin may use
-UPSTREAM_SECRETS = {
-    name: env.str(name, default="") for name in env.list("UPSTREAM_SECRETS", default=[])
-}
+# what upstreams of the admin may use: by name, the hosts that may get it, and its value
+UPSTREAM_SECRET_HOSTS = credentials.parse_bindings(env.list("UPSTREAM_SECRETS", default=[]))
+UPSTREAM_SECRETS = {name: env.str(name, default="") for name in UPSTREAM_SECRET_HOSTS}
 # seconds that one which keeps failing is passed over
 UPSTREAM_PAUSE = env.float("UPSTREAM_PAUSE", default=10)
 # to LLM_ENDPOINT, where models are listed in the admin

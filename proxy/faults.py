@@ -14,7 +14,8 @@ Fault
 ├── the gateway (500 to 503; server_error, but for answer_not_kept)
 │   ├── overloaded, upstream_full
 │   ├── record_not_writable, answer_not_kept, call_lost, internal_error
-│   └── upstream_missing, upstream_misconfigured, address_barred, credentials_missing
+│   ├── upstream_missing, upstream_misconfigured, address_barred
+│   └── credentials_missing, credential_misplaced
 ├── the upstream (502, 504, upstream_error)
 │   ├── unreachable, connect_timeout, reply_timeout, untrusted
 │   ├── bad_reply, empty_answer, no_object, reply_too_large, endless_event, truncated
@@ -320,12 +321,18 @@ def upstream_missing() -> Fault:
 
 
 def upstream_misconfigured(text: str) -> Fault:
-    return _server(502, Code.UPSTREAM_MISCONFIGURED, text)
+    """What an operator has to mend: the caller need not try again."""
+    return _server(502, Code.UPSTREAM_MISCONFIGURED, text).after_last_try()
 
 
 def address_barred() -> Fault:
     text = "The model's server is at an address that calls may not be sent to."
     return upstream_misconfigured(text).copy(ours=True)
+
+
+def credential_misplaced() -> Fault:
+    text = "The gateway may not send this model's credential to its server's address."
+    return upstream_misconfigured(text)
 
 
 def credentials_missing(text: str) -> Fault:

@@ -5,7 +5,6 @@ these rows say what may be used. proxy.upstreams.routing reads them every few se
 are in the environment; a row only names one.
 """
 
-from django.conf import settings
 from django.contrib.auth.models import Group
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
@@ -13,7 +12,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from .. import addresses
+from .. import addresses, credentials
 from ..providers.base import Endpoint
 from ..providers.kinds import KINDS
 
@@ -108,10 +107,8 @@ class Upstream(models.Model):
 
     @property
     def objection_to_secret(self) -> str:
-        """Why the credential may not be used; empty if it may."""
-        if not self.secret or self.secret in settings.UPSTREAM_SECRETS:
-            return ""
-        return "UPSTREAM_SECRETS does not name this variable, so it is no credential."
+        """Why the credential may not be used at this address; empty if it may."""
+        return credentials.find_objection(self.secret, self.base_url)
 
     @property
     def recorded_name(self) -> str:

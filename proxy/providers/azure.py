@@ -47,10 +47,11 @@ def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     if isinstance(body, dict) and ("data_sources" in body or "" < version < COUNTS):
         body = {name: value for name, value in body.items() if name != "stream_options"}
     data, content_type = encode_body(body, target.content_type)
-    return Sent(address, make_headers(content_type, **authorize(target.secret)), data)
+    return Sent(address, make_headers(content_type, **authorize(target, address)), data)
 
 
-def authorize(credential: str) -> dict[str, str]:
+def authorize(target: Target, url: str) -> dict[str, str]:
+    credential = target.secret_for(url)
     if not credential:
         return {}
     name = "Authorization" if credential.startswith("Bearer ") else "api-key"

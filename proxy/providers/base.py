@@ -16,7 +16,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from conversations.shape import Json
 
-from .. import faults
+from .. import credentials, faults
 
 # A multipart body: names with a text, or with (file name, bytes, content type).
 Form = list[tuple[str, Any]]
@@ -40,6 +40,8 @@ class Target:
     label: str = ""  # the provider's name in records
     # As its kind wants it; empty or "none": there is none.
     credential: str = field(default="", repr=False)
+    # That may get the credential; None: it is bound to none, or its addresses came along with it.
+    hosts: tuple[str, ...] | None = None
     model: str = ""  # the upstream's name for it; empty: the caller's
     # Full addresses, where they do not derive from base_url.
     urls: Mapping[Endpoint, str] = field(default_factory=dict, hash=False)
@@ -47,10 +49,16 @@ class Target:
     api_version: str = ""  # azure
     region: str = ""  # sagemaker, where the host does not name it
 
-    @property
-    def secret(self) -> str:
-        """The credential; empty where there is none."""
-        return "" if self.credential.lower() == "none" else self.credential
+    def secret_for(self, url: str) -> str:
+        """Return the credential for a request to this URL; empty where there is none.
+
+        Nothing else gives it to what is sent. Raises Fault where it may not go there.
+        """
+        if not self.credential or self.credential.lower() == "none":
+            return ""
+        if self.hosts is not None and not credentials.may_go(url, self.hosts):
+            raise faults.credential_misplaced()
+        return self.credential
 
 
 @dataclass(frozen=True)

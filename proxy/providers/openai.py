@@ -22,8 +22,13 @@ SERVES = frozenset(Endpoint)
 
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     data, content_type = encode_body(rename_model(body, target.model), target.content_type)
-    authorization = {"Authorization": target.secret} if target.secret else {}
-    return Sent(find_url(target, endpoint), make_headers(content_type, **authorization), data)
+    url = find_url(target, endpoint)
+    return Sent(url, make_headers(content_type, **authorize(target, url)), data)
+
+
+def authorize(target: Target, url: str) -> dict[str, str]:
+    secret = target.secret_for(url)
+    return {"Authorization": secret} if secret else {}
 
 
 def find_url(target: Target, endpoint: Endpoint) -> str:

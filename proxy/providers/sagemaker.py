@@ -84,13 +84,13 @@ def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
         target.content_type, **{"X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true"}
     )
     data, now = orjson.dumps(make_inputs(body)), datetime.now(UTC)
-    keys, scope = read_keys(target), sigv4.Scope(find_region(target), "sagemaker", now)
+    keys, scope = read_keys(target, address), sigv4.Scope(find_region(target), "sagemaker", now)
     unsigned = sigv4.Unsigned("POST", address, headers, data)
     return Sent(address, sigv4.sign(unsigned, keys, scope), data)
 
 
-def read_keys(target: Target) -> sigv4.Keys:
-    parts = target.secret.split(":", 2)
+def read_keys(target: Target, url: str) -> sigv4.Keys:
+    parts = target.secret_for(url).split(":", 2)
     if len(parts) < 2 or not all(parts):
         raise faults.credentials_missing(
             "The gateway has no AWS keys for this model: ACCESS_KEY_ID:SECRET_ACCESS_KEY."

@@ -9,6 +9,7 @@ import orjson
 from conversations.shape import Json
 
 from .base import Endpoint, Form, Sent, Target, make_headers
+from .openai import authorize
 from .sagemaker import SERVES, STREAMS, error, make_inputs, reply
 
 __all__ = ["LABEL", "SERVES", "STREAMS", "error", "reply", "request"]
@@ -17,6 +18,5 @@ LABEL = "Amazon SageMaker behind an API Gateway"
 
 
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
-    authorization = {"Authorization": target.secret} if target.secret else {}
-    headers = make_headers(target.content_type, **authorization)
+    headers = make_headers(target.content_type, **authorize(target, target.base_url))
     return Sent(target.base_url, headers, orjson.dumps(make_inputs(body)))

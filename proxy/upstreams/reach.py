@@ -9,13 +9,16 @@ from django.utils.translation import ngettext
 from conversations import database
 from conversations.shape import Json
 
-from ..providers import base
+from ..providers import azure, base, openai
 from ..providers.base import Endpoint
 from . import client, endpoints
 from .routing import ENVIRONMENT, Route, Way
 
 # Never sent: the request that is made of it has the address and the credentials.
 QUESTION = {"model": "test", "messages": [{"role": "user", "content": "test"}]}
+
+# Of the kinds that have a list of models: the headers that a request for it goes out with.
+AUTHORIZE = {"openai": openai.authorize, "azure": azure.authorize}
 
 
 def test_upstream(route: Route) -> str:
@@ -24,11 +27,11 @@ def test_upstream(route: Route) -> str:
     if route.upstream == ENVIRONMENT:
         return describe_models(client.fetch_json(endpoints.models_url()))
     request = Way(Endpoint.CHAT, QUESTION, (route,)).first()
-    if route.target.kind in ("openai", "azure"):
-        headers = request.headers.copy()
-        del headers["Content-Type"]
-        return describe_models(client.fetch_json(find_models_url(request.url), headers))
     headers = base.make_headers("application/json")
+    if authorize := AUTHORIZE.get(route.target.kind):
+        url = find_models_url(request.url)
+        headers |= authorize(route.target, url)
+        return describe_models(client.fetch_json(url, headers))
     with client.get(route.target.base_url, headers, timeout=5) as reply:
         return _(
             "The server answers, with status %(status)s to a simple request. Only a real call "

@@ -17,7 +17,7 @@ from conversations import database
 from conversations.aged_cache import AgedCache
 from conversations.shape import Json
 
-from .. import addresses, faults
+from .. import addresses, credentials, faults
 from ..faults import Fault
 from ..models import Model, Upstream
 from ..prices import Rates
@@ -180,9 +180,9 @@ def _environment_route(
         url,
         environment.label,
         environment.authorization,
-        rates.model,
-        {endpoint: url},
-        environment.content_type,
+        model=rates.model,
+        urls={endpoint: url},
+        content_type=environment.content_type,
     )
     problem = addresses.find_objection(url)
     return Route(ENVIRONMENT, target, environment.patience, rates, problem=problem)
@@ -270,12 +270,12 @@ def make_route(row: Upstream, rates: Rates = NO_RATES) -> Route:
         or row.objection_to_secret
         or ("" if row.kind in kinds.KINDS else "Its kind is not known here.")
     )
-    credential = settings.UPSTREAM_SECRETS.get(row.secret, "")
     target = Target(
         row.kind,
         row.base_url,
         row.recorded_name,
-        credential,
+        settings.UPSTREAM_SECRETS.get(row.secret, ""),
+        credentials.find_hosts(row.secret),
         rates.model,
         api_version=row.api_version,
         region=row.region,
