@@ -34,8 +34,8 @@ class Child:
     def __init__(
         self, arguments: list[str], environment: dict[str, str], output: int | None, *, beats: bool
     ) -> None:
-        self.arguments, self.environment, self.output = arguments, environment, output
-        self.beats = beats
+        self.arguments, self.environment = arguments, environment
+        self.output, self.beats = output, beats
         self.pulse: pulse.Listener | None = None
         self.failures = 0
         self.again: float | None = None  # when to start it again
