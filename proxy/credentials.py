@@ -23,8 +23,8 @@ def parse_bindings(entries: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """
     hosts: dict[str, tuple[str, ...]] = {}
     for entry in entries:
-        name, bound, written = entry.strip().partition("@")
-        more = tuple(host.strip() for host in written.split(SEPARATOR)) if bound else ()
+        name, written = entry.strip().partition("@")[::2]
+        more = tuple(map(str.strip, written.split(SEPARATOR))) if "@" in entry else ()
         hosts[name.strip()] = hosts.get(name.strip(), ()) + more
     return hosts
 
