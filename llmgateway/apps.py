@@ -1,6 +1,14 @@
+"""The apps that start with every process; with wrong settings nothing starts that would act."""
+
+import sys
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin import apps as admin
 from django.contrib.staticfiles import apps as staticfiles
+
+# Of manage.py: what tells an operator that the settings are wrong, and which.
+TELLING = ("check", "doctor", "settings")
 
 
 class GatewayConfig(AppConfig):
@@ -8,6 +16,9 @@ class GatewayConfig(AppConfig):
     verbose_name = "LLM Gateway"
 
     def ready(self) -> None:
+        if settings.READING.problems and sys.argv[1:2] not in ([name] for name in TELLING):
+            sys.exit(settings.READING.report())
+
         from llmgateway import checks  # noqa: F401 (registers what they hold)
 
 

@@ -1,14 +1,16 @@
-"""Misconfiguration, said before the first call: each with an id and a hint that names the fix."""
+"""Misconfiguration, said before the first call: each with an id and a hint that names the fix.
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+What one value may be says the schema of settings; here is what settings mean together.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import checks
-from django.core.checks import CheckMessage, Tags, register
+from django.core.checks import CheckMessage, Tags
 from django.db import connection
 
 from llmgateway.demo import accounts
@@ -22,7 +24,7 @@ UPSTREAMS = (
     "LLM_MODELS_ENDPOINT",
     "SUBMISSIONS_API_URL",
 )
-ENDINGS = ("ok", "refused", "failed", "cancelled", "interrupted")
+Check = Callable[..., list[CheckMessage]]
 
 
 def error(number: str, text: str, hint: str) -> CheckMessage:
@@ -33,12 +35,35 @@ def warning(number: str, text: str, hint: str) -> CheckMessage:
     return checks.Warning(text, hint=hint, id=f"llmgateway.W{number}")
 
 
-@register
+def register(*tags: str) -> Callable[[Check], Check]:
+    """Register a check of values that are each right by themselves: a wrong one is told alone."""
+
+    def wrap(check: Check) -> Check:
+        @checks.register(*tags)
+        @functools.wraps(check)
+        def judge(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+            return [] if settings.READING.problems else check(app_configs, **kwargs)
+
+        return judge
+
+    return wrap
+
+
+@checks.register
+def values(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Tell all that is wrong with single settings, as `llmgateway.configuration` found it."""
+    return [
+        *(error("030", problem.sentence, problem.fix) for problem in settings.READING.problems),
+        *(warning("031", doubt.sentence, doubt.fix) for doubt in settings.READING.doubts),
+    ]
+
+
+@register()
 def upstream(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    return [*_endpoint(), *_authorization(), *_addresses(), *_secrets(), *_bundle()]
+    return [*_endpoint(), *_authorization(), *_addresses(), *_secrets()]
 
 
-@register
+@register()
 def record(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if not any(database.get("ATOMIC_REQUESTS") for database in settings.DATABASES.values()):
         return []
@@ -47,66 +72,43 @@ def record(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [error("004", text, hint)]
 
 
-@register
-def policy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    url = settings.USAGE_POLICY_URL
-    if not url or url.startswith(("https://", "http://")):
-        return []
-    hint = "Write https://…, or leave it empty for the gateway's own page."
-    return [error("006", "USAGE_POLICY_URL is no web address.", hint)]
-
-
-@register
+@register()
 def tokens(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [*_tokens()]
 
 
-@register
+@register()
 def submissions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    problems: list[CheckMessage] = []
-    if settings.ENABLE_SUBMISSIONS_API and not settings.SUBMISSIONS_API_URL:
-        text = "ENABLE_SUBMISSIONS_API is on, and SUBMISSIONS_API_URL is not set."
-        hint = (
-            "Set it to the address that takes the calls, such as "
-            "https://vendor.example/submissions, or ENABLE_SUBMISSIONS_API=false."
-        )
-        problems.append(error("020", text, hint))
-    if not set(settings.SUBMISSIONS_STATUSES) <= set(ENDINGS):
-        text = "SUBMISSIONS_STATUSES names no status of a closed call."
-        problems.append(error("021", text, f"Write some of {', '.join(ENDINGS)}."))
-    return problems
+    if not settings.ENABLE_SUBMISSIONS_API or settings.SUBMISSIONS_API_URL:
+        return []
+    text = "ENABLE_SUBMISSIONS_API is on, and SUBMISSIONS_API_URL is not set."
+    hint = (
+        "Set it to the address that takes the calls, such as "
+        "https://vendor.example/submissions, or ENABLE_SUBMISSIONS_API=false."
+    )
+    return [error("020", text, hint)]
 
 
-@register
+@register()
 def assessments(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    percent, most = settings.METADATA_SAMPLE, settings.METADATA_SAMPLE_MOST
-    if not (0 <= percent <= 100 and most >= 0):
-        text = (
-            "METADATA_SAMPLE is no percentage, or METADATA_SAMPLE_MOST no number of conversations."
-        )
-        hint = (
-            "Write METADATA_SAMPLE=5 for five of a hundred conversations a night, "
-            "and a METADATA_SAMPLE_MOST of 0 or more."
-        )
-        return [error("022", text, hint)]
-    if percent and not settings.METADATA_CHECK:
+    if settings.METADATA_SAMPLE and not settings.METADATA_CHECK:
         text = "METADATA_SAMPLE draws nothing while METADATA_CHECK is off."
         return [warning("006", text, "Set METADATA_CHECK=true, or METADATA_SAMPLE=0.")]
     return []
 
 
-@register
+@register()
 def secret(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    if settings.DEMO or os.environ.get("SECRET_KEY"):
+    if settings.DEMO or settings.READING.is_set("SECRET_KEY"):
         return []
     text = f"SECRET_KEY is not set: this machine keeps one of its own in {settings.VAR_DIR}."
     hint = "Set SECRET_KEY to a long random text, the same on every machine."
     return [warning("002", text, hint)]
 
 
-@register
+@register()
 def pseudonyms(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    if settings.DEMO or not settings.PSEUDONYMS or os.environ.get("PSEUDONYM_KEY"):
+    if settings.DEMO or not settings.PSEUDONYMS or settings.READING.is_set("PSEUDONYM_KEY"):
         return []
     text = (
         f"PSEUDONYM_KEY is not set: this machine keeps one of its own in {settings.VAR_DIR}, "
@@ -114,14 +116,6 @@ def pseudonyms(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     )
     hint = "Set PSEUDONYM_KEY to a long random text, the same on every machine."
     return [warning("005", text, hint)]
-
-
-@register
-def logs(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    if settings.LOG_FORMAT in ("plain", "json"):
-        return []
-    hint = "Write LOG_FORMAT=json, or leave it empty for a terminal."
-    return [error("007", "LOG_FORMAT is neither plain nor json.", hint)]
 
 
 @register(Tags.database)
@@ -153,7 +147,7 @@ def _authorization() -> Iterator[CheckMessage]:
     if not settings.LLM_API_AUTHORIZATION and not settings.ALLOW_USER_TOKENS:
         text = "LLM_API_AUTHORIZATION is not set: calls go out without credentials."
         hint = (
-            "Set it to the whole header, such as 'Bearer sk-…', "
+            "Set it to the whole header, such as 'Bearer' and a key, "
             "or to 'none' where the upstream wants none."
         )
         yield warning("001", text, hint)
@@ -174,9 +168,6 @@ def _tokens() -> Iterator[CheckMessage]:
         )
         hint = "Take LLM_GATEWAY_URL away, or set ALLOW_USER_TOKENS=false."
         yield error("010", text, hint)
-    if settings.TOKEN_URL and not settings.TOKEN_URL.startswith("https://"):
-        hint = "Write https://…, or leave it empty for no link."
-        yield error("011", "TOKEN_URL is not https.", hint)
 
 
 def _secrets() -> Iterator[CheckMessage]:
@@ -201,14 +192,8 @@ def _hosts(name: str, hosts: tuple[str, ...]) -> Iterator[CheckMessage]:
             f"UPSTREAM_SECRETS binds {name} to no host: who may edit upstreams can have it sent "
             "anywhere. From version 0.3 on this is an error."
         )
-        yield warning("030", text, hint)
+        yield warning("032", text, hint)
     for host in hosts:
         if fault := credentials.find_fault_of_host(host):
             text = f"UPSTREAM_SECRETS binds {name} to “{host}”, which is no host: {fault}."
-            yield error("030", text, hint)
-
-
-def _bundle() -> Iterator[CheckMessage]:
-    if settings.LLM_CA_BUNDLE and not Path(settings.LLM_CA_BUNDLE).is_file():
-        hint = "Give the path of a PEM file of certificates, or leave it empty."
-        yield error("003", "LLM_CA_BUNDLE is not a file.", hint)
+            yield error("032", text, hint)

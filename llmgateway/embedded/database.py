@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
 
 
 def settings(url: str, var: Path) -> dict:
@@ -16,8 +15,4 @@ def settings(url: str, var: Path) -> dict:
             "HOST": str(var / "pg"),
             "PORT": "5432",
         }
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise ImproperlyConfigured(
-            "DATABASE_URL names no PostgreSQL. It reads postgresql://user:password@host:5432/name."
-        )
     return dict(environ.Env.db_url_config(url)) | {"ENGINE": "django.db.backends.postgresql"}

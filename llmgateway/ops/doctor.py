@@ -57,6 +57,8 @@ class Finding(NamedTuple):
 
 def examine() -> Iterator[Finding]:
     yield from configuration()
+    if settings.READING.problems:  # the rest would be asked with values that are not meant
+        return
     try:
         connection.ensure_connection()
     except Error as problem:

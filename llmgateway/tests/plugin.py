@@ -8,7 +8,6 @@ import fcntl
 import gc
 import itertools
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,14 @@ from django.core.management import call_command
 from django.db import connection
 from pytest_django.plugin import blocking_manager_key
 
+from llmgateway.configuration import schema
 from llmgateway.embedded import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "var" / "tests"
 MIGRATED = "llmgateway_migrated"  # a database
-SETTINGS = re.findall(r'\benv\.\w+\(\s*"(\w+)"', (ROOT / "llmgateway" / "settings.py").read_text())
+SETTINGS = [*schema.SETTINGS]
+SECRET_FILES = [f"{each.name}_FILE" for each in schema.SETTINGS.values() if each.secret]
 CONTROLLER = "PYTEST_XDIST_WORKER" not in os.environ  # workers inherit the controller's environment
 
 if CONTROLLER:
@@ -39,7 +40,7 @@ if CONTROLLER:
     FOLDER = TESTS / str(number)
     for kept in ("attachments", "metrics"):
         shutil.rmtree(FOLDER / kept, ignore_errors=True)
-    for name in {*SETTINGS} - {"DATABASE_URL"}:
+    for name in {*SETTINGS, *SECRET_FILES} - {"DATABASE_URL"}:
         os.environ.pop(name, None)
     os.environ |= {
         "ENV_FILE": os.devnull,

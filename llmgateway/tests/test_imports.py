@@ -26,6 +26,7 @@ FORBIDDEN = {
     "conversations": {"proxy", "llmgateway"} | HTTP_CLIENTS,
     "proxy": {"llmgateway"},
     "llmgateway": set(),
+    "llmgateway.configuration": {"conversations", "proxy", "django"},
     "llmgateway.embedded": {"conversations", "proxy"},
     "proxy.demo": {"conversations", "proxy.api", "proxy.relay", "proxy.upstreams", "django"},
 }
@@ -46,7 +47,7 @@ FLOORS = {
         "management",
     ],
     "proxy": ["providers", "models", "upstreams", "relay", "jobs", "api", "pages", "admin"],
-    "llmgateway": ["embedded", "demo", "ops", "server", "management"],
+    "llmgateway": ["configuration", "embedded", "demo", "ops", "server", "management"],
 }
 # Beside that: what a folder does without though it stands above.
 STRANGERS = {

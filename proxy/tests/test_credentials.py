@@ -96,9 +96,9 @@ def test_the_setting_is_read():
 @pytest.mark.parametrize(
     ("hosts", "found"),
     [
-        ((), ["llmgateway.W030"]),
+        ((), ["llmgateway.W032"]),
         (("*.openai.azure.com", "127.0.0.1:8000"), []),
-        (("*", "*.com", "https://x.example", "x.example:port", ""), ["llmgateway.E030"] * 5),
+        (("*", "*.com", "https://x.example", "x.example:port", ""), ["llmgateway.E032"] * 5),
     ],
 )
 def test_what_a_check_says_of_the_hosts(hosts, found):

@@ -110,7 +110,8 @@ class Command(BaseCommand):
 
     def start(self) -> None:
         release()
-        environment = dict(os.environ)
+        # Children that start again get what this process read, not a file that changed meanwhile.
+        environment = os.environ | settings.READING.texts | {"ENV_FILE": os.devnull}
         if settings.DEMO and not settings.LLM_ENDPOINT:
             port = free_port()
             environment |= {
@@ -175,7 +176,7 @@ def prepare() -> None:
     with alone():
         drop_unfinished_indexes()
         call_command("migrate", interactive=False, verbosity=0)
-    if not os.environ.get("STATIC_ROOT"):  # else they are there
+    if not settings.READING.is_set("STATIC_ROOT"):  # else they are there
         call_command("collectstatic", interactive=False, verbosity=0)
     if settings.DEMO:
         call_command("load_demo", verbosity=0)

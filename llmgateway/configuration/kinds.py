@@ -1,0 +1,245 @@
+"""What the value of a setting may be: each kind turns a text into a value, or refuses it.
+
+A kind refuses with ValueError, whose text says what is wrong and quotes nothing of the value: the
+text may be a secret. What it takes is said by `right`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+TRUE = {"true", "1", "yes", "on"}
+FALSE = {"false", "0", "no", "off"}
+HOST = re.compile(r"\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\]|\*", re.ASCII)
+ORIGIN = re.compile(r"https?://(\*\.)?([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?", re.ASCII)
+DJANGOS = "disable_server_side_cursors="  # in the query beside those of libpq: for poolers
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a text becomes a value.
+
+    `quotable`: a short wrong value may be shown, since no secret is written there by design.
+    `keeps_empty`: an empty text is a value of its own, and not the default.
+    """
+
+    parse: Callable[[str], Any]
+    right: str  # what it takes: the rest of a sentence that begins with "Write"
+    quotable: bool = True
+    keeps_empty: bool = False
+
+
+def _boolean(text: str) -> bool:
+    word = text.strip().casefold()
+    if word not in TRUE | FALSE:
+        raise ValueError("is neither true nor false")
+    return word in TRUE
+
+
+BOOLEAN = Kind(_boolean, "true or false (or 1, 0, yes, no, on, off)")
+
+
+def whole(least: int, most: int) -> Kind:
+    """Whole numbers from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
+            raise ValueError("is no whole number")
+        return within(int(text), least, most)
+
+    return Kind(parse, f"a whole number from {least} to {most}")
+
+
+def number(least: float, most: float) -> Kind:
+    """Numbers from `least` to `most`, with or without a decimal point."""
+
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", text.strip()):
+            raise ValueError("is no number")
+        return within(float(text), least, most)
+
+    return Kind(parse, f"a number from {least:g} to {most:g}")
+
+
+def within(value: Number, least: Number, most: Number) -> Number:
+    if not least <= value <= most:
+        raise ValueError("is out of range")
+    return value
+
+
+def choice(*words: str) -> Kind:
+    """One of these words, in whatever case."""
+    known = {word.casefold(): word for word in words}
+
+    def parse(text: str) -> str:
+        if text.strip().casefold() not in known:
+            raise ValueError(f"is none of {', '.join(words)}")
+        return known[text.strip().casefold()]
+
+    return Kind(parse, f"one of {', '.join(words)}")
+
+
+def _line(text: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError("holds a line break or another control character")
+    return text
+
+
+TEXT = Kind(lambda text: _line(text.strip()), "a line of text", quotable=False)
+# It is kept as it stands, spaces too: a key that several machines share must be the same bytes.
+KEY = Kind(lambda text: text, "a long random text", quotable=False)
+
+
+def _header(text: str) -> str:
+    for position, character in enumerate(_line(text), 1):
+        if ord(character) > 255:
+            raise ValueError(f"holds a character that no HTTP header can carry, the {position}th")
+    if text != text.strip():
+        raise ValueError("begins or ends with a space")
+    return text
+
+
+HEADER = Kind(_header, "the header's whole value, in Latin-1 characters", quotable=False)
+
+
+def _host(text: str) -> str:
+    if not HOST.fullmatch(text) and not is_address(text):
+        raise ValueError("is no name of a host")
+    return text.lower()
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+# Of what it listens on: an address or a name, without a port.
+LISTENER = Kind(
+    lambda text: _host(text.strip()), "an address to listen on, such as 127.0.0.1 or 0.0.0.0"
+)
+
+
+def _network(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("is no address and no network") from None
+    if network.prefixlen == 0:
+        raise ValueError("is every address there is")
+    return str(network) if network.num_addresses > 1 else str(network.network_address)
+
+
+def _origin(text: str) -> str:
+    if not ORIGIN.fullmatch(text):
+        raise ValueError("is no origin")
+    return text
+
+
+def _credential(text: str) -> str:
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", text.partition("@")[0].strip()):
+        raise ValueError("begins with no name of an environment variable")
+    return text
+
+
+def listed(parse: Callable[[str], str], right: str) -> Kind:
+    """Many of them, with commas between; none where the text is empty."""
+
+    def parse_each(text: str) -> list[str]:
+        values = []
+        for position, item in enumerate(text.split(","), 1):
+            try:
+                values += [parse(item.strip())] if item.strip() else []
+            except ValueError as problem:
+                raise ValueError(f"is wrong in item {position}, which {problem}") from None
+        return values
+
+    return Kind(parse_each, f"{right}, with commas between", quotable=False, keeps_empty=True)
+
+
+HOSTS = listed(_host, "names or addresses of hosts, without https:// and port")
+NETWORKS = listed(_network, "addresses or networks, such as 192.0.2.1, 10.0.0.0/8 or fd00::/8")
+ORIGINS = listed(_origin, "origins, such as https://gateway.example")
+# Which hosts there may be is another question: `proxy.credentials` answers it.
+CREDENTIALS = listed(
+    _credential, "names of environment variables, each with its hosts: NAME@host or NAME@a|b"
+)
+
+
+def choices(*words: str) -> Kind:
+    return listed(choice(*words).parse, f"some of {', '.join(words)}")
+
+
+def web_address(*schemes: str) -> Kind:
+    """An address with one of these schemes and a host; it may hold a secret, and is never quoted.
+
+    Where calls may be sent is another question: `proxy.addresses` answers it.
+    """
+    right = " or ".join(f"{scheme}://…" for scheme in schemes)
+
+    def parse(text: str) -> str:
+        text = _line(text.strip())
+        try:
+            parts = urlsplit(text)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("is no web address") from None
+        if not host or parts.scheme not in schemes or re.search(r"\s", text):
+            raise ValueError("is no web address")
+        return text
+
+    return Kind(parse, right, quotable=False)
+
+
+def _database(text: str) -> str:
+    text = text.strip()
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("names no PostgreSQL")
+    address, _, query = text.partition("?")
+    options = [each for each in query.split("&") if not each.lower().startswith(DJANGOS)]
+    try:
+        parts = conninfo_to_dict(f"{address}?{'&'.join(options)}")
+        ports = [int(port) for port in str(parts.get("port") or "5432").split(",")]
+    except (ProgrammingError, ValueError):  # libpq's own words quote what they object to
+        raise ValueError("cannot be read by PostgreSQL's client") from None
+    if not all(0 < port < 65536 for port in ports):
+        raise ValueError("has a port that is none")
+    return text
+
+
+DATABASE = Kind(_database, "postgresql://user:password@host:5432/name", quotable=False)
+
+
+def _folder(text: str) -> Path:
+    path = Path(_line(text.strip())).resolve()
+    if path.exists() and not path.is_dir():
+        raise ValueError("is no folder")
+    return path
+
+
+def _file(text: str) -> Path:
+    path = Path(_line(text.strip()))
+    if path.is_dir():
+        raise ValueError("is a folder")
+    return path
+
+
+def _present_file(text: str) -> str:
+    if not Path(_line(text.strip())).is_file():
+        raise ValueError("is no file that is there")
+    return text.strip()
+
+
+FOLDER = Kind(_folder, "the path of a folder", quotable=False)
+FILE = Kind(_file, "the path of a file", quotable=False)
+PRESENT_FILE = Kind(_present_file, "the path of a file that is there", quotable=False)

@@ -1,0 +1,55 @@
+"""With a wrong setting nothing starts, whatever starts it; what tells of it tells all, in words."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from llmgateway.tests.plugin import ROOT
+
+SECRET = "sk-canary-secret-9f3a"
+ENV = f"""PORT=80a0
+PSEUDONYMS=ture
+LLM_API_AUTHORIZATION=Bearer {SECRET}…
+LLM_API_AUTHORISATION=Bearer {SECRET}
+"""
+SERVER = ["-m", "gunicorn", "-c", "llmgateway/server/gunicorn.conf.py", "llmgateway.wsgi"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["manage.py", "serve"],
+        ["manage.py", "serve", "web"],
+        ["manage.py", "worker", "--skip-checks"],
+        ["manage.py", "migrate", "--skip-checks"],
+        ["manage.py", "shell", "-c", "pass"],
+        ["manage.py", "check"],
+        ["manage.py", "doctor"],
+        SERVER,
+        ["-c", "import llmgateway.wsgi"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_starts_and_all_is_told(tmp_path, command):
+    (tmp_path / ".env").write_text(ENV)
+    var = tmp_path / "var"
+    own = ("PORT", "LLM_API_AUTHORIZATION")
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment | {"ENV_FILE": f"{tmp_path}/.env", "VAR_DIR": str(var), "DATABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    told = done.stdout + done.stderr
+    assert done.returncode == 1
+    for number, name in enumerate(("PORT", "PSEUDONYMS", "LLM_API_AUTHORIZATION"), 1):
+        assert f"{name} ({tmp_path}/.env:{number})" in told
+    assert "Did you mean LLM_API_AUTHORIZATION?" in told
+    assert SECRET not in told
+    assert "Traceback" not in told
+    assert not var.exists() or not (var / "pg").exists()
