@@ -19,7 +19,7 @@ TRUE = {"true", "1", "yes", "on"}
 FALSE = {"false", "0", "no", "off"}
 HOST = re.compile(r"\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\]|\*", re.ASCII)
 ORIGIN = re.compile(r"https?://(\*\.)?([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?", re.ASCII)
-DJANGOS = "disable_server_side_cursors="  # in the query beside those of libpq: for poolers
+DJANGOS = re.compile("(?i)(?<=[?&])disable_server_side_cursors=[^&]*&?")  # for poolers
 Number = TypeVar("Number", int, float)
 
 
@@ -205,10 +205,8 @@ def _database(text: str) -> str:
     text = text.strip()
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("names no PostgreSQL")
-    address, _, query = text.partition("?")
-    options = [each for each in query.split("&") if not each.lower().startswith(DJANGOS)]
     try:
-        parts = conninfo_to_dict(f"{address}?{'&'.join(options)}")
+        parts = conninfo_to_dict(DJANGOS.sub("", text))
         ports = [int(port) for port in str(parts.get("port") or "5432").split(",")]
     except (ProgrammingError, ValueError):  # libpq's own words quote what they object to
         raise ValueError("cannot be read by PostgreSQL's client") from None
