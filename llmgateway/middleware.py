@@ -3,13 +3,11 @@
 Subclasses, so that the admin's system checks find what they look for.
 """
 
-import ipaddress
 import re
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
@@ -20,6 +18,7 @@ from django.utils.deprecation import MiddlewareMixin
 from uuid_utils.compat import uuid7
 
 from conversations.gateway_request import GatewayRequest
+from llmgateway import trusted_proxies
 from llmgateway.ops import metrics
 from proxy import request_id
 
@@ -73,19 +72,6 @@ ADMIN_CSP = (
 Respond = Callable[[HttpRequest], HttpResponse]
 
 
-def client_address(meta: Mapping[str, Any]) -> str | None:
-    """The peer's; where the peer is a trusted proxy, the nearest hop before it that is none."""
-    hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")] + [
-        meta.get("REMOTE_ADDR", "")
-    ]
-    while len(hops) > 1 and hops[-1] in settings.TRUSTED_PROXIES:
-        hops.pop()
-    try:
-        return str(ipaddress.ip_address(hops[-1].partition("%")[0]))
-    except ValueError:
-        return None
-
-
 class RequestMiddleware:
     """Gives each request an id and its client's address, each reply the id, each page a policy."""
 
@@ -94,7 +80,7 @@ class RequestMiddleware:
 
     def __call__(self, request: GatewayRequest) -> HttpResponse:
         request.id = str(uuid7())
-        request.client_address = client_address(request.META)
+        request.client_address = trusted_proxies.find_client(request.META)
         request_id.current.set(request.id)
         response = self.get_response(request)
         response.headers.setdefault("x-request-id", request.id)

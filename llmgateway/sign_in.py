@@ -13,8 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from llmgateway import errors
-from llmgateway.middleware import client_address
+from llmgateway import errors, trusted_proxies
 
 Credentials = dict[str, Any] | None
 LONGEST = 150  # characters of a name that are told apart
@@ -48,7 +47,7 @@ class Throttle(AxesDatabaseHandler):
 
 
 def address(request: HttpRequest) -> str | None:
-    return client_address(request.META)
+    return trusted_proxies.find_client(request.META)
 
 
 def name(request: HttpRequest, credentials: Credentials) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 import django
 from django.conf import settings
 
+from llmgateway import trusted_proxies
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
 # What the processes of one server count for /metrics; set before anything counts. By the port:
 # web servers may share VAR_DIR.
@@ -29,7 +31,9 @@ timeout = 60
 graceful_timeout = settings.GRACE
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 (a heartbeat on a slow disk kills workers)
 logconfig_dict = settings.LOGGING
-forwarded_allow_ips = ",".join(settings.TRUSTED_PROXIES)  # whose X-Forwarded-Proto is believed
+forwarded_allow_ips = ",".join(
+    trusted_proxies.list_forwarders()
+)  # whose X-Forwarded-Proto is believed
 logger_class = "llmgateway.server.worker.Log"
 control_socket_disable = True
 
