@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 from conversations.gateway_request import GatewayRequest
 from llmgateway import trusted_proxies
 from llmgateway.ops import metrics
-from proxy import request_id
+from proxy import redaction, request_id
 
 API = ("/v1/", "/api/", "/ping", "/healthz", "/readyz", "/metrics")
 
@@ -82,6 +82,7 @@ class RequestMiddleware:
         request.id = str(uuid7())
         request.client_address = trusted_proxies.find_client(request.META)
         request_id.current.set(request.id)
+        redaction.presented.set(redaction.read_presented(request.META))
         response = self.get_response(request)
         response.headers.setdefault("x-request-id", request.id)
         # for what is logged while the body goes out

@@ -37,6 +37,8 @@ from uuid import UUID
 
 from conversations.shape import Json
 
+from . import redaction
+
 
 class Code(StrEnum):
     """The gateway's own error codes, and what each means. An upstream's may be any other text."""
@@ -121,11 +123,18 @@ class _Values(Exception):
     conversation: UUID | None = None
 
     def __post_init__(self) -> None:
+        """Hide secrets: an upstream may repeat what it was sent."""
         super().__init__(self.code)
+        for name in ("code", "text", "param"):
+            if (text := getattr(self, name)) and not isinstance(text, Code):
+                object.__setattr__(self, name, redaction.hide(text))
 
 
 class Fault(_Values):
-    """A call that did not succeed. It never changes: methods return a copy."""
+    """A call that did not succeed. It never changes: methods return a copy.
+
+    No text of it holds a secret that the process knows.
+    """
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.__class__, tuple(getattr(self, each.name) for each in dataclasses.fields(self))
@@ -146,12 +155,6 @@ class Fault(_Values):
     def without_answer(self) -> Self:
         """Say that it came at status 200; one that names its own status stands for that."""
         return self.copy(answered=self.answered or 200)
-
-    def without_secret(self, secret: str) -> Self:
-        """Hide the caller's token: an upstream may repeat what it was sent."""
-        mask = "[your token]"
-        code = self.code if self.code is None else self.code.replace(secret, mask)
-        return self.copy(text=self.text.replace(secret, mask), code=code)
 
     @property
     def repeatable(self) -> bool:
@@ -441,6 +444,7 @@ def failed(error: Any) -> Fault:
 
     It counts as the status that it names or means, or as none in particular.
     """
+    error = redaction.hide_value(error)  # before anything is cut
     fields = error if isinstance(error, dict) else {}
     names = [str(fields.get(name)) for name in ("code", "status", "status_code", "type")]
     status = next((found for name in names if (found := _status_named(name))), 0)
@@ -464,7 +468,7 @@ def _status_named(name: str) -> int:
 def error_words(error: Any) -> str:
     """What an upstream says went wrong."""
     words = error.get("message") if isinstance(error, dict) else error
-    return str(words or "The model's server failed.")[:2000]
+    return redaction.hide(str(words or "The model's server failed."))[:2000]
 
 
 def retry_after(header: str) -> str | None:

@@ -2,7 +2,7 @@
 
 An exception's text may quote a row, a header or a body, so a traceback is printed without it:
 where, and which class. Django's words about a request quote its path or its host: in their place
-stand its method, its route and its status.
+stand its method, its route and its status. Secrets are hidden in the rest.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from django.http import HttpRequest
 
-from proxy import request_id
+from proxy import redaction, request_id
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MOST = 20  # exceptions of one record: the one caught, what led to it, the members of a group
@@ -91,7 +91,7 @@ def words(record: logging.LogRecord) -> str:
     """What the line says: of Django's about a request, its method, route and status."""
     request = getattr(record, "request", None)
     if not isinstance(request, HttpRequest):
-        return record.getMessage()
+        return redaction.hide(record.getMessage())
     return f"{method(request)} {route(request)} {getattr(record, 'status_code', '')}"
 
 

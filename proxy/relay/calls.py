@@ -24,7 +24,7 @@ from conversations.models import Snapshot
 from conversations.record import CallRequest
 from conversations.shape import Json
 
-from .. import faults, outcome, request_id
+from .. import faults, outcome, redaction, request_id
 from ..faults import Fault
 from ..providers import kinds
 from ..providers.base import Sent
@@ -87,6 +87,7 @@ def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
 
     Raises Fault: the last one that an upstream gave, or where none did, the gateway's first.
     """
+    redaction.present(exchange.token)
     routes = order_routes(exchange.way.routes)
     route, routes_left = next(routes)
     tries_left = TRIES - 1
@@ -148,7 +149,7 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
     try:
         begun = begin(send(exchange, route))
     except Exception as problem:
-        fault = exchange.hide_token(as_fault(problem))
+        fault = as_fault(problem)
         route.gate.judge(healthy=judge_upstream(exchange, fault))
         exchange.leave()
         exchange.note_try(route, started, fault)
@@ -238,6 +239,7 @@ def read_document(exchange: Exchange, reply: Response) -> Document:
             reply.close()
         else:
             reply.raw.release_conn()
+    data = redaction.hide_whole(data, redaction.spell_sent())
     kind = replies.read_content_type(reply)
     is_stream = kind == "text/event-stream"  # unasked: some do
     came = collect_stream(data) if is_stream else replies.load_json(data, kind)

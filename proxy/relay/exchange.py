@@ -154,9 +154,6 @@ class Exchange:
                 raise OSError("cut before it was sent")
             self.sock = sock
 
-    def hide_token(self, fault: Fault) -> Fault:
-        return fault.without_secret(self.token.rpartition(" ")[2]) if self.token else fault
-
     def close(self, ended: Outcome, fault: Fault | None = None) -> Fault | None:
         """Write the outcome, once. Return what the caller has to be told.
 
@@ -196,7 +193,6 @@ class Exchange:
         if self.cause:
             status, make_fault = ENDINGS[self.cause]
             fault = make_fault()
-        fault = self.hide_token(fault)
         return self.close(self.read_outcome(answer, status), fault) or fault
 
 

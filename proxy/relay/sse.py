@@ -1,7 +1,7 @@
 """Server-sent events of a chat completion: a stream's bytes → its reply, and back. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -47,6 +47,18 @@ def _usage_only(block: bytes) -> bool:
         return event["choices"] == [] and bool(event.get("usage"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def change_events(piece: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """Have the data of each event changed; an event that stays equal keeps its bytes."""
+    blocks = re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)", piece)
+    return b"".join(_change_event(block, change) for block in blocks)
+
+
+def _change_event(block: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    data = b"".join(read_events(block))
+    changed = change(data)
+    return block if changed == data else b"data: %s\n\n" % changed
 
 
 def mend(buffer: bytes) -> bytes:

@@ -16,7 +16,7 @@ from conversations import database
 from conversations.models import Snapshot
 from conversations.record import growth
 
-from .. import faults
+from .. import faults, redaction
 from ..faults import Fault
 from ..upstreams import replies
 from ..upstreams.body import Body, Truncated
@@ -50,6 +50,7 @@ class Stream:
         self.over = False
         self.size, self.longest = 0, settings.MAX_REPLY  # bytes so far, and at most
         self.body: Body | None = None
+        self.secrets: tuple[bytes, ...] = ()  # as they would stand in an event
         self.saved, self.unsaved = 0, ""
         self.saved_at = time.monotonic()
         try:
@@ -60,6 +61,7 @@ class Stream:
 
     def _begin(self, reply: Response) -> None:
         """Read up to the first event, which tells whether this is an answer. Raises Fault."""
+        self.secrets = redaction.spell_sent()
         # asked for a stream, was given JSON
         if replies.read_content_type(reply) != "text/event-stream":
             self.begun = sse.make_stream(read_document(self.exchange, reply).answer)
@@ -122,9 +124,10 @@ class Stream:
             buffer = data if not self.rest else self.rest + data
             if not data:
                 self.rest = b""
-                return self._end(None, sse.mend(buffer))
+                return self._end(None, redaction.hide_whole(sse.mend(buffer), self.secrets))
             end = len(buffer) if buffer.endswith(b"\n\n") else sse.length_of_whole(buffer)
-            piece, self.rest = buffer[:end], buffer[end:]
+            piece = redaction.hide_whole(buffer[:end], self.secrets)
+            self.rest = buffer[end:]
             if len(self.rest) > LONGEST_EVENT:
                 return self._end(faults.endless_event())
             if piece and ((piece := self._take_in(piece)) or self.over):
@@ -162,7 +165,7 @@ class Stream:
             piece = sse.drop_usage(piece)
         if fault is None:  # some servers just stop after the finish reason
             return piece if reply.done else piece + b"data: [DONE]\n\n"
-        piece = sse.drop_done(piece)
+        piece = sse.change_events(sse.drop_done(piece), redaction.hide_document)
         return piece if reply.error else piece + sse.make_error_event(fault.error)
 
     def _find_fault(self, problem: Fault | None) -> Fault | None:

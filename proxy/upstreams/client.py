@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from conversations.shape import Json
 
-from .. import addresses, faults
+from .. import addresses, faults, redaction
 from ..faults import Fault
 from ..providers.base import Sent
 from . import framing
@@ -111,7 +111,8 @@ def fetch_json(url: str, headers: dict[str, str] | None = None) -> Json:
             raise faults.upstream_credentials()
         if reply.status_code != 200:
             raise faults.upstream_failed(f"The model's server answered {reply.status_code}.")
-        return parse_answer(read_body(reply, 4 << 20), read_content_type(reply))
+        data = redaction.hide_document(read_body(reply, 4 << 20))
+        return parse_answer(data, read_content_type(reply))
     except (HTTPError, OSError):
         raise faults.unreachable("The model's server hung up.") from None
     finally:

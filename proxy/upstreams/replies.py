@@ -9,7 +9,7 @@ from urllib3.exceptions import HTTPError
 
 from conversations.shape import Json
 
-from .. import faults
+from .. import faults, redaction
 from ..faults import Fault
 from ..providers.base import Kind
 from .connections import Watched
@@ -37,7 +37,7 @@ def read_refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault
     A 4xx passes with its status and words, except one about the gateway's own credentials.
     """
     try:
-        data = read_body(reply, 65536)
+        data = redaction.hide_document(read_body(reply, 65536))
     except (Fault, HTTPError, OSError):
         data = b""  # the status has to do
     status, error = kind.error(reply.status_code, reply.headers, data)
@@ -50,7 +50,8 @@ def read_content_type(reply: requests.Response) -> str:
 
 
 def read_request_id(reply: requests.Response) -> str:
-    return next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), "")
+    found = (reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers)
+    return redaction.hide(next(found, ""))
 
 
 def load_json(data: bytes, content_type: str) -> Any:
