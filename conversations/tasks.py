@@ -43,7 +43,8 @@ def begin_export(new: Export) -> None:
 def tidy_exports(timestamp: int) -> None:
     now = timezone.now()
     try:
-        for old in Export.objects.with_files_to_clear(now):
+        Export.objects.expire(now)
+        for old in Export.objects.with_files_to_clear():
             old.clear()
         for waiting in Export.objects.abandoned(now - SILENT):
             begin_export(waiting)

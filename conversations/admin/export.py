@@ -159,11 +159,15 @@ def _freeze(request: Any, kind: str, filters: CallFilter, values: dict[str, Any]
 
 @exporters_only
 def page(request: HttpRequest, pk: UUID) -> HttpResponse:
-    export = _get_own(request, pk)
+    return _show(request, _get_own(request, pk))
+
+
+def _show(request: HttpRequest, export: Export, status: int = 200) -> HttpResponse:
     return _page(
         request,
         "admin/export.html",
         title="Export",
+        status=status,
         export=_with_labels(export),
         query=orjson.loads(export.query),
     )
@@ -197,31 +201,33 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @exporters_only
-def download_file(request: HttpRequest, pk: UUID, name: str) -> FileResponse:
+def download_file(request: HttpRequest, pk: UUID, name: str) -> HttpResponseBase:
     export = _get_ready(request, pk)
     if name not in {file["name"] for file in export.files if "sha256" in file}:
         raise Http404
-    audit.record(request, AuditEvent.Action.EXPORT, export, file=name)
+    if not export.has_its_files:
+        return _show(request, export, status=410)
+    file = open(export.folder / name, "rb")  # noqa: SIM115
     try:
-        response = FileResponse(
-            open(export.folder / name, "rb"),  # noqa: SIM115
-            as_attachment=True,
-            filename=name,
-            content_type="application/octet-stream",
-        )
-    except FileNotFoundError:
-        raise Http404 from None
+        audit.record(request, AuditEvent.Action.EXPORT, export, file=name)
+    except BaseException:
+        file.close()
+        raise
+    response = FileResponse(
+        file, as_attachment=True, filename=name, content_type="application/octet-stream"
+    )
     return _harden(response)
 
 
 @exporters_only
-def download_zip(request: HttpRequest, pk: UUID) -> StreamingHttpResponse:
+def download_zip(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     export = _get_ready(request, pk)
+    if not export.has_its_files:
+        return _show(request, export, status=410)
     name = f"{slugify(export.format)}-{export.asked:%Y-%m-%d-%H%M%S}"
+    pieces = archive.stream_archive(export.folder, name)
     audit.record(request, AuditEvent.Action.EXPORT, export, file="all of them")
-    response = StreamingHttpResponse(
-        archive.stream_archive(export.folder, name), content_type="application/zip"
-    )
+    response = StreamingHttpResponse(pieces, content_type="application/zip")
     response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
     return _harden(response)
 

@@ -30,10 +30,18 @@ class ArchivePieces:
 
 
 def stream_archive(folder: Path, name: str) -> Iterator[bytes]:
-    """The archive of everything in `folder`, under one name. It must not change meanwhile."""
+    """The archive of everything that is in `folder` now, under one name.
+
+    A file that goes meanwhile breaks it off: raises FileNotFoundError.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return _stream(folder, paths, name)
+
+
+def _stream(folder: Path, paths: list[Path], name: str) -> Iterator[bytes]:
     sink = ArchivePieces()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in paths:
             member = zipfile.ZipInfo(f"{name}/{path.relative_to(folder)}", (1980, 1, 1, 0, 0, 0))
             member.external_attr = 0o600 << 16
             with open(path, "rb") as file, archive.open(member, "w", force_zip64=True) as into:

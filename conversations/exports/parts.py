@@ -3,6 +3,7 @@
 They are durable up to what was recorded, whatever happens to the process.
 """
 
+import errno
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -53,7 +54,9 @@ class Parts:
             self.file = None
 
     def _reopen(self, path: Path) -> None:
-        """Go on with a file that is not full."""
+        """Go on with a file that is not full. Raises OSError where it has lost what was durable."""
+        if path.stat().st_size < self.files[-1]["bytes"]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         os.truncate(path, self.files[-1]["bytes"])
         self.hash = sha256()
         with open(path, "rb") as written:

@@ -31,12 +31,19 @@ class ExportQuerySet(models.QuerySet["Export"]):
         """Return those under way that no worker has worked on since."""
         return self.filter(state__in=Export.UNDER_WAY, seen__lt=since)
 
-    def with_files_to_clear(self, now: datetime) -> "ExportQuerySet":
-        """Return those that have expired, failed or been cancelled and still have files."""
-        return self.filter(
-            models.Q(state=Export.State.DONE, expires__lte=now)
-            | models.Q(state__in=[Export.State.CANCELLED, Export.State.FAILED], cleared=None)
-        )
+    def expire(self, now: datetime) -> None:
+        """Let no file of those leave any more whose time is over."""
+        expired = self.filter(state=Export.State.DONE, expires__lte=now)
+        expired.update(state=Export.State.EXPIRED)
+
+    def with_files_to_clear(self) -> "ExportQuerySet":
+        """Return those that have ended without files to offer, and have a folder here.
+
+        Each machine may have an EXPORTS_DIR of its own, and clears what it has.
+        """
+        folders = [path.name for path in settings.EXPORTS_DIR.glob("*-*-*-*-*") if path.is_dir()]
+        over = (Export.State.CANCELLED, Export.State.FAILED, Export.State.EXPIRED)
+        return self.filter(id__in=folders, state__in=over)
 
 
 class Export(models.Model):
@@ -146,11 +153,21 @@ class Export(models.Model):
         return self.keep(state=Export.State.CANCELLED, ended=timezone.now())
 
     def clear(self) -> None:
-        """Delete its files. The row stays, and says what they were."""
+        """Delete its files, where they are here. The row stays, and says what they were."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
-        now = timezone.now()
-        Export.objects.filter(pk=self.pk).update(cleared=now)
-        Export.objects.filter(pk=self.pk, state=Export.State.DONE).update(
-            state=Export.State.EXPIRED
-        )
+            Export.objects.filter(pk=self.pk).update(cleared=timezone.now())
+
+    @property
+    def has_its_files(self) -> bool:
+        """Whether all of its files are on this machine, as long as they were written."""
+        return bool(self.files) and all(map(self._is_here, self.files))
+
+    def _is_here(self, file: dict[str, Any]) -> bool:
+        path = self.folder / file["name"]
+        paths = [path] if "sha256" in file else list(path.glob("*.*"))
+        try:
+            size = sum(path.stat().st_size for path in paths)
+        except FileNotFoundError:
+            return False
+        return len(paths) == file.get("files", 1) and size == file["bytes"]
