@@ -2,20 +2,26 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from conversations.models import Snapshot
 from conversations.record import CallRequest, Outcome, threads
 from conversations.record.attachments import detect_media_type
-from conversations.record.calls import estimate_tokens
 from conversations.shape import Json
 
 from . import prices
 from .prices import Rates
+from .protocols import usage
+from .protocols.usage import TokenUsage
 
+CostSource = Snapshot.CostSource
 # US dollars that a snapshot's column holds: an upstream may claim any number of tokens.
 DEAREST = Decimal(999_999)
+# A count is of an earlier moment, or made up, where it is so many times less than the words give:
+# no token of any vocabulary is longer than 128 bytes, 32 times what an estimate takes one for.
+WHOLE, BROKEN_OFF = 32, 2
 
 
 def read_outcome(
@@ -38,19 +44,12 @@ def read_outcome(
         upstream_id=_text(answer.get("id")),
     )
     _read_replies(outcome, request, answer, pictures)
-    usage = answer.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    outcome.estimated = usage.get("estimated") is True
-    if _count(usage, "prompt_tokens", "input_tokens") is None and _is_countable(request, outcome):
-        outcome.estimated = True
-        messages = request.messages or request.body.get("messages")
-        usage = estimate_usage(
-            messages or [{"content": _input_text(request.body)}], outcome.replies
-        )
-    outcome.prompt_tokens = _count(usage, "prompt_tokens", "input_tokens")
-    outcome.completion_tokens = _count(usage, "completion_tokens", "output_tokens")
-    cost = _cost(request, outcome, usage, rates)
-    outcome.cost = None if cost is None else min(cost, DEAREST)
+    used = usage.read_usage(usage.find_usage(answer), answer, request.body)
+    if _is_countable(request, outcome):
+        used = _complete(used, request, outcome)
+    outcome.prompt_tokens, outcome.completion_tokens = used.prompt, used.output
+    outcome.estimated = used.estimated
+    outcome.cost, outcome.cost_source = _read_cost(request, outcome, used, rates or Rates())
     return outcome
 
 
@@ -77,10 +76,38 @@ def _is_countable(request: CallRequest, outcome: Outcome) -> bool:
     return outcome.response is not None or outcome.status != Snapshot.Status.FAILED
 
 
+def _complete(told: TokenUsage, request: CallRequest, outcome: Outcome) -> TokenUsage:
+    """Estimate what the upstream did not count, or cannot have counted right."""
+    is_completion = request.kind in Snapshot.COMPLETIONS
+    words = sum(map(usage.estimate_message, outcome.replies)) if is_completion else 0
+    used = told
+    if not used.prompt:
+        rest = (told.total or 0) - (told.output or words)  # some tell the sum alone
+        if rest > 0 and not is_completion:
+            return replace(told, fresh=rest)
+        prompt = rest if rest > 0 else _estimate_prompt(request)
+        used = used.with_prompt(prompt) if prompt or used.prompt is None else used
+    if not is_completion:
+        return used
+    fewest = words // (BROKEN_OFF if outcome.status != Snapshot.Status.OK else WHOLE)
+    if used.output is None:
+        is_doubtful = words > 0 or used.estimated
+    else:
+        is_doubtful = used.output < fewest or (used.output == 0 and words > 0)
+    return used.with_output(words) if is_doubtful else used
+
+
+def _estimate_prompt(request: CallRequest) -> int:
+    messages = request.messages or request.body.get("messages")
+    if isinstance(messages, list) and messages:
+        return sum(map(usage.estimate_message, messages))
+    return usage.estimate_input(request.body.get("input"))
+
+
 def estimate_usage(messages: list[Json], replies: list[Json]) -> Json:
     """Estimate the tokens that an upstream did not count."""
-    prompt = estimate_tokens("".join(map(threads.extract_searchable_text, messages)))
-    completion = sum(estimate_tokens(threads.extract_searchable_text(reply)) for reply in replies)
+    prompt = sum(map(usage.estimate_message, messages))
+    completion = sum(map(usage.estimate_message, replies))
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -120,25 +147,29 @@ def _start(encoded: str) -> bytes:
         return b""
 
 
-def _cost(
-    request: CallRequest, outcome: Outcome, usage: Json, rates: Rates | None
-) -> Decimal | None:
-    if request.kind == Snapshot.Kind.IMAGE and outcome.status == Snapshot.Status.OK:
-        listed = prices.image_cost(request.body)
-        if listed is not None:
-            return listed
-    if outcome.prompt_tokens is None:
-        return None
-    details = usage.get("prompt_tokens_details")
-    cached = _count(details, "cached_tokens") if isinstance(details, dict) else None
-    completion = outcome.completion_tokens or 0
-    return prices.token_cost(request.model, outcome.prompt_tokens, completion, cached or 0, rates)
+def _read_cost(
+    request: CallRequest, outcome: Outcome, used: TokenUsage, rates: Rates
+) -> tuple[Decimal | None, str]:
+    """Return what the call cost, and where that figure comes from.
 
-
-def _count(usage: Json, *names: str) -> int | None:
-    """Return a token count that fits its column; an upstream may send anything."""
-    value = next((usage[name] for name in names if usage.get(name) is not None), None)
-    return value if type(value) is int and 0 <= value < 2**31 else None
+    The upstream's own rates come first, then what the provider states, then list prices.
+    """
+    cost, source = None, CostSource.LIST
+    has_rates = rates.prompt is not None or rates.completion is not None
+    if used.prompt is None:
+        if request.kind == Snapshot.Kind.IMAGE and outcome.status == Snapshot.Status.OK:
+            cost = prices.image_cost(request.body)
+    else:
+        names = (outcome.served_model, rates.model, request.model)
+        cost = prices.token_cost(names, used, rates)
+        source = CostSource.RATES if has_rates else CostSource.LIST
+        source = CostSource.ESTIMATE if used.estimated else source
+    # A zero is what a server states that does not know: it does not replace a price.
+    if used.stated is not None and (cost is None or (used.stated and not has_rates)):
+        cost, source = used.stated, CostSource.PROVIDER
+    if cost is None or cost > DEAREST:
+        return None, ""
+    return cost, source
 
 
 def _text(value: Any) -> str:
@@ -148,10 +179,3 @@ def _text(value: Any) -> str:
 def _message(value: Any) -> Json:
     message: Json = {"role": "assistant", "content": None}
     return message | value if isinstance(value, dict) else message
-
-
-def _input_text(body: Json) -> str:
-    """Return the text of an embedding's input."""
-    value = body.get("input")
-    parts = value if isinstance(value, list) else [value]
-    return "".join(part for part in parts if isinstance(part, str))

@@ -1,19 +1,55 @@
-"""What a call costs, in US dollars: list prices, or None where none is published."""
+"""What a call costs, in US dollars: list prices, or None where none is published.
 
-from contextlib import suppress
+No figure rather than a wrong one: a kind of token that has no price of its own, or terms that the
+list does not know, leave the whole call without one.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from genai_prices import Usage, calc_price
-from genai_prices.types import PriceCalculation
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
 from conversations.shape import Json
+
+from .protocols.usage import TokenUsage
 
 # Of images: as a number, or as the text of a form.
 COUNTS = {text for n in range(1, 11) for text in (f"{n}", f"{n}.0")}
 # An image of the reference system's model, by size.
 IMAGE = {"1024x1024": Decimal("0.020"), "512x512": Decimal("0.018"), "256x256": Decimal("0.016")}
+MILLION = 1_000_000  # tokens that list prices are for
+PERIOD = 900  # seconds that list prices are kept: some are others at night, or from a day on
+LONGEST = 300  # characters of a name that is looked up
+# Who hosts `vendor/model`, as OpenRouter and LiteLLM write it. Not those under whose name anyone
+# can run the weights: what Hugging Face calls meta-llama/… or mistralai/… may cost nothing here.
+VENDORS = {
+    "anthropic": "anthropic",
+    "azure": "azure",
+    "bedrock": "aws",
+    "cohere": "cohere",
+    "deepseek": "deepseek",
+    "gemini": "google",
+    "google": "google",
+    "groq": "groq",
+    "mistral": "mistral",
+    "openai": "openai",
+    "openrouter": "openrouter",
+    "perplexity": "perplexity",
+    "together_ai": "together",
+    "vertex_ai": "google",
+    "x-ai": "x-ai",
+    "xai": "x-ai",
+}
+OPEN_WEIGHTS = ("gpt-oss", "gemma")
+FREE = ":free"  # OpenRouter's name for a model that costs nothing, with limits
+# Bedrock's names for models of others, with a region before some.
+MAKERS = ("anthropic.", "meta.", "mistral.", "cohere.", "amazon.", "openai.", "deepseek.")
+Terms = tuple[tuple[str, str], ...]
 
 
 class Rates(NamedTuple):
@@ -25,26 +61,37 @@ class Rates(NamedTuple):
 
 
 def token_cost(
-    model: str, prompt: int, completion: int, cached: int = 0, rates: Rates | None = None
+    models: Iterable[str], usage: TokenUsage, rates: Rates | None = None
 ) -> Decimal | None:
+    """Price the tokens of a call.
+
+    The first of these names that a list knows counts; the upstream's own rates come before it. They
+    are for every token, however it came or by which terms.
+    """
     rates = rates or Rates()
-    listed = _find_prices(rates.model or model, 100_000 if prompt > 100_000 else 1000)
-    fresh, cached_price = (listed.fresh, listed.cached) if listed else (None, None)
-    if rates.prompt is not None:
-        fresh = cached_price = rates.prompt
-    written = listed.written if listed else None
-    if rates.completion is not None:
-        written = rates.completion
-    if fresh is None or cached_price is None or written is None:
+    prompt, output = usage.prompt or 0, usage.output or 0
+    if rates.prompt is not None and rates.completion is not None:
+        return prompt * rates.prompt + output * rates.completion
+    listed = _find_first(models, usage)
+    if listed is None or not usage.priceable:
         return None
-    cached = min(cached, prompt)
-    return (prompt - cached) * fresh + cached * cached_price + completion * written
+    prompt_cost = _prompt_cost(usage, listed)
+    output_cost = _output_cost(usage, listed)
+    if rates.prompt is not None:
+        prompt_cost = prompt * rates.prompt * MILLION
+    if rates.completion is not None:
+        output_cost = output * rates.completion * MILLION
+    searches = _cost(usage.searches * 1000, listed.find("web_searches_kcount"))
+    if prompt_cost is None or output_cost is None or searches is None:
+        return None
+    requests = listed.find("requests_kcount") or Decimal(0)
+    return (prompt_cost + output_cost + searches + requests * 1000) / MILLION
 
 
 def find_table_name(model: str) -> str:
     """Return the table's own name for it: one of some hundred, never a caller's words."""
-    listed = _find_prices(model, 1000)
-    return listed.model if listed else "other"
+    listed = _find_model(model)
+    return listed.id if listed else "other"
 
 
 def image_cost(body: Json) -> Decimal | None:
@@ -57,36 +104,111 @@ def image_cost(body: Json) -> Decimal | None:
     return IMAGE[size] * int(float(count))
 
 
-class _Prices(NamedTuple):
-    """List prices of one token."""
+class _Listed(NamedTuple):
+    """The list prices of a million tokens, for prompts of one size: some rise with it."""
 
-    fresh: Decimal
-    cached: Decimal
-    written: Decimal
-    model: str  # the table's name
+    prices: ModelPrice
+    size: int
+
+    def find(self, *names: str) -> Decimal | None:
+        """Return the first of these prices that the list has."""
+        prices = (getattr(self.prices, name, None) for name in names)
+        price = next((price for price in prices if price is not None), None)
+        if not isinstance(price, TieredPrices):
+            return price
+        reached = [tier.price for tier in price.tiers if self.size > tier.start]
+        return reached[-1] if reached else price.base
 
 
-@lru_cache(maxsize=1000)
-def _find_prices(model: str, size: int) -> _Prices | None:
-    """Look them up once: a look-up costs more than the rest of the close."""
-    for provider in (None, "openai"):  # most names tell their maker
-        with suppress(LookupError):
-            return _read_prices(model, provider, size)
+def _prompt_cost(usage: TokenUsage, listed: _Listed) -> Decimal | None:
+    """Price the prompt, in millionths of a dollar."""
+    image_price = listed.find("input_image_mtok")
+    images = usage.image_in if image_price is not None else 0  # else they are as any other token
+    apart = usage.audio_in + images
+    if apart and usage.fresh != usage.prompt:
+        return None  # it is not told which of them came from a cache
+    return _add(
+        _cost((usage.fresh or 0) - apart, listed.find("input_mtok")),
+        _cost(usage.read, listed.find("cache_read_mtok", "input_mtok")),
+        _cost(usage.written, listed.find("cache_write_mtok")),
+        _cost(usage.written_long, listed.find("cache_write_1h_mtok")),
+        _cost(usage.audio_in, listed.find("input_audio_mtok")),
+        _cost(images, image_price),
+    )
+
+
+def _output_cost(usage: TokenUsage, listed: _Listed) -> Decimal | None:
+    image_price = listed.find("output_image_mtok")
+    if image_price is None and listed.find("input_image_mtok") is not None:
+        image_price = listed.find("output_mtok")  # of a model that makes nothing but images
+    apart = usage.reasoning + usage.audio_out + usage.image_out
+    return _add(
+        _cost((usage.output or 0) - apart, listed.find("output_mtok")),
+        _cost(usage.reasoning, listed.find("output_reasoning_mtok", "output_mtok")),
+        _cost(usage.audio_out, listed.find("output_audio_mtok")),
+        _cost(usage.image_out, image_price),
+    )
+
+
+def _cost(count: int, price: Decimal | None) -> Decimal | None:
+    """Return None where tokens have no price, or their parts are more than the whole."""
+    if count == 0:
+        return Decimal(0)
+    return None if price is None or count < 0 else count * price
+
+
+def _add(*costs: Decimal | None) -> Decimal | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+# The list -----------------------------------------------------------------------------------------
+
+
+def _find_first(names: Iterable[str], usage: TokenUsage) -> _Listed | None:
+    """Find the prices of the first of these models that is listed."""
+    for name in names:
+        if name and _find_model(name):
+            prices = _find_prices(name, usage.terms, int(time.time()) // PERIOD)
+            return None if prices is None else _Listed(prices, usage.prompt or 0)
     return None
 
 
-def _read_prices(model: str, provider: str | None, size: int) -> _Prices:
-    """Read the prices of a call of so many tokens. Raises LookupError."""
+@lru_cache(maxsize=1000)
+def _find_prices(name: str, terms: Terms, period: int) -> ModelPrice | None:
+    """Read them once a period: that costs more than the rest of a close."""
+    model, now = _find_model(name), datetime.fromtimestamp(period * PERIOD, UTC)
+    assert model
+    for term in terms:
+        variants = (each for each in model.price_variants or () if each.when == dict([term]))
+        if not any(each.constraint is None or each.constraint.active(now) for each in variants):
+            return None
+    return model.get_prices(now, dict(terms))
 
-    def price(**tokens: int) -> PriceCalculation:
-        return calc_price(Usage(**tokens), model_ref=model, provider_id=provider)
 
-    fresh = price(input_tokens=size)
-    cached = price(input_tokens=size, cache_read_tokens=size)
-    written = price(output_tokens=size)
-    return _Prices(
-        fresh.total_price / size,
-        cached.total_price / size,
-        written.total_price / size,
-        fresh.model.id,
-    )
+@lru_cache(maxsize=1000)
+def _find_model(name: str) -> ModelInfo | None:
+    """Find a model by its name at any provider. The library's own look-up keeps every miss."""
+    providers = get_snapshot().providers
+    for provider, known_as in _find_places(name.strip().lower()):
+        if model := provider.find_model(known_as, all_providers=providers):
+            return model
+    return None
+
+
+def _find_places(name: str) -> Iterator[tuple[Provider, str]]:
+    """Yield where a model of this name may be listed, and its name there."""
+    if len(name) > LONGEST or name.endswith(FREE):
+        return
+    providers = {provider.id: provider for provider in get_snapshot().providers}
+    name = name.removeprefix("models/")  # Gemini's
+    for provider in providers.values():  # most names tell their maker
+        if provider.model_match is not None and provider.model_match.is_match(name):
+            yield provider, name
+            break
+    yield providers["openai"], name
+    if any(maker in name for maker in MAKERS):
+        yield providers["aws"], name
+    vendor, _, rest = name.partition("/")
+    if vendor in VENDORS and not rest.startswith(OPEN_WEIGHTS):
+        yield providers[VENDORS[vendor]], rest

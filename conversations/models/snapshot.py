@@ -27,6 +27,12 @@ class Snapshot(models.Model):
         CANCELLED = "cancelled", "cancelled"  # by the caller
         INTERRUPTED = "interrupted", "interrupted"  # by the gateway's own end
 
+    class CostSource(models.TextChoices):
+        RATES = "rates", _("the upstream's own rates")
+        LIST = "list", _("list price")
+        PROVIDER = "provider", _("stated by the provider")
+        ESTIMATE = "estimate", _("estimated tokens")
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     conversation = models.ForeignKey(
         "Conversation", models.CASCADE, null=True, related_name="snapshots", db_index=False
@@ -112,6 +118,9 @@ class Snapshot(models.Model):
         db_default=False, help_text=_("the gateway counted the tokens, as the upstream did not")
     )
     cost = models.DecimalField(max_digits=14, decimal_places=8, null=True, help_text="US dollars")
+    cost_source = models.TextField(
+        db_default="", choices=CostSource, help_text=_("where the cost comes from")
+    )
     error_code = models.TextField(db_default="")
     error = models.TextField(db_default="", help_text="fit to show")
 

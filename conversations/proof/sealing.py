@@ -43,22 +43,40 @@ def _columns(model: type[models.Model], table: str, names: str) -> str:
     return ", ".join(forms.get(kind, "{}").format(f'{table}."{name}"') for kind, name in columns)
 
 
-# Left out of a call: `salt`, which goes with an erasure; `stop` and `process`, of the running call.
-CALL = _columns(
-    Snapshot,
-    "c",
-    """
-    id conversation owner key end_user kind status retry_of model served_model upstream params
-    preamble head commitment reply response finish_reason upstream_id upstream_request_id
-    prompt_tokens completion_tokens estimated cost error_code error address user_agent opened
-    first_byte closed classic_id classic use_case attempts""",
-)
+# What is sealed of each row, in this order for good.
+SEALED: dict[type[models.Model], str] = {
+    Snapshot: """
+        id conversation owner key end_user kind status retry_of model served_model upstream params
+        preamble head commitment reply response finish_reason upstream_id upstream_request_id
+        prompt_tokens completion_tokens estimated cost error_code error address user_agent opened
+        first_byte closed classic_id classic use_case attempts""",
+    Message: "id conversation parent depth role text raw origin echo_of path_hash",
+    Decision: "id conversation reviewer disposition reason note made newest",
+    AuditEvent: """
+        id at actor actor_name address user_agent action kind subject conversation terms detail""",
+}
+# A call's columns that came later, oldest first, and when they say something. Its text goes as far
+# as the last of them that does: older seals are as they were before there were such columns.
+LATER = {"about": "{} IS NOT NULL", "cost_source": "{} <> ''"}
+# What no seal holds. A call's `salt` goes with an erasure, `stop` and `process` are of the running
+# call; a message is sealed with its call.
+LEFT_OUT = {Snapshot: ("salt", "stop", "process"), Message: ("snapshot",)}
+CALL = _columns(Snapshot, "c", SEALED[Snapshot])
 BROUGHT = "coalesce(brought.digests, '[]')"
-# Of calls about a conversation only: all other seals are as they were before there were such calls.
-ABOUT = _columns(Snapshot, "c", "about")
-MESSAGE = _columns(
-    Message, "m", "id conversation parent depth role text raw origin echo_of path_hash"
-)
+MESSAGE = _columns(Message, "m", SEALED[Message])
+
+
+def _call_text() -> str:
+    """Write the JSON array that is sealed of a call, with as many later columns as it needs."""
+    later = [_columns(Snapshot, "c", name) for name in LATER]
+    text = f"json_build_array({CALL}, {BROUGHT})"
+    for count, condition in enumerate(LATER.values(), 1):
+        is_said = condition.format(later[count - 1])
+        longer = f"json_build_array({', '.join([CALL, BROUGHT, *later[:count]])})"
+        text = f"CASE WHEN {is_said} THEN {longer} ELSE {text} END"
+    return text
+
+
 # Messages are found by their conversation: no index leads from a call to those that it brought.
 CALL_TEXTS = f"""
     WITH calls AS MATERIALIZED (
@@ -73,9 +91,7 @@ CALL_TEXTS = f"""
             AND m.snapshot_id = ANY(%(ids)s::uuid[])
         GROUP BY m.snapshot_id
     )
-    SELECT c.id, CASE
-        WHEN {ABOUT} IS NULL THEN json_build_array({CALL}, {BROUGHT})
-        ELSE json_build_array({CALL}, {BROUGHT}, {ABOUT}) END::text
+    SELECT c.id, ({_call_text()})::text
     FROM calls c LEFT JOIN brought ON brought.snapshot_id = c.id"""
 MESSAGE_TEXTS = f"""
     SELECT m.snapshot_id, json_build_array({MESSAGE})::text FROM conversations_message m
@@ -86,21 +102,16 @@ MESSAGE_TEXTS = f"""
     ORDER BY m.snapshot_id, m.id"""
 
 
-def _row_texts(model: type[models.Model], names: str) -> str:
+def _row_texts(model: type[models.Model]) -> str:
     return f"""
-    SELECT id, json_build_array({_columns(model, "e", names)})::text
+    SELECT id, json_build_array({_columns(model, "e", SEALED[model])})::text
     FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s::uuid[])"""
 
 
 TEXTS = {
     SNAPSHOT: CALL_TEXTS,
-    str(Decision._meta.model_name): _row_texts(
-        Decision, "id conversation reviewer disposition reason note made newest"
-    ),
-    str(AuditEvent._meta.model_name): _row_texts(
-        AuditEvent,
-        "id at actor actor_name address user_agent action kind subject conversation terms detail",
-    ),
+    str(Decision._meta.model_name): _row_texts(Decision),
+    str(AuditEvent._meta.model_name): _row_texts(AuditEvent),
 }
 
 

@@ -83,6 +83,7 @@ class Outcome:
     completion_tokens: int | None = None
     estimated: bool = False
     cost: Decimal | None = None
+    cost_source: str = ""  # of Snapshot.CostSource
     error_code: str = ""
     error: str = ""
     first_byte: datetime | None = None

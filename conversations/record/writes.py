@@ -140,6 +140,7 @@ def close(call: Call, outcome: Outcome) -> bool:
         "completion_tokens": outcome.completion_tokens,
         "estimated": outcome.estimated,
         "cost": None if outcome.cost is None else round(outcome.cost, 8),
+        "cost_source": "" if outcome.cost is None else outcome.cost_source,
         "error_code": clean(outcome.error_code),
         "upstream": outcome.upstream,
         "attempts": orjson.dumps(outcome.attempts).decode() if outcome.attempts else "",
@@ -235,7 +236,7 @@ CLOSE = f"""
         served_model = %(served_model)s, finish_reason = %(finish_reason)s,
         upstream_id = %(upstream_id)s, upstream_request_id = %(upstream_request_id)s,
         prompt_tokens = %(prompt_tokens)s, completion_tokens = %(completion_tokens)s,
-        estimated = %(estimated)s, cost = %(cost)s,
+        estimated = %(estimated)s, cost = %(cost)s, cost_source = %(cost_source)s,
         upstream = coalesce(nullif(%(upstream)s, ''), s.upstream), attempts = %(attempts)s,
         error_code = %(error_code)s, error = %(error)s, first_byte = %(first_byte)s,
         closed = %(closed)s

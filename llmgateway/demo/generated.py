@@ -12,6 +12,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -38,6 +39,7 @@ from conversations.record.rows import MESSAGE
 from conversations.shape import Json
 from proxy import prices
 from proxy.faults import Code
+from proxy.protocols.usage import TokenUsage
 
 MARK = "generated:"  # begins the external id of each made-up account
 DEPARTMENTS = {
@@ -332,6 +334,7 @@ class Talk:
             "completion_tokens": None,
             "estimated": False,
             "cost": None,
+            "cost_source": "",
             "error_code": code,
             "error": error,
             "address": f"192.0.2.{self.owner % 250 + 1}",
@@ -388,7 +391,12 @@ def draw_image(body: Json, at: datetime) -> Row:
         "created": int(at.timestamp()),
         "data": [{"url": "https://images.example/1.png"}],
     }
-    return {"response": orjson.dumps(response).decode(), "cost": prices.image_cost(body)}
+    fields: Row = {"response": orjson.dumps(response).decode()}
+    return fields | _priced(prices.image_cost(body))
+
+
+def _priced(cost: Decimal | None) -> Row:
+    return {"cost": cost, "cost_source": "" if cost is None else Snapshot.CostSource.LIST.value}
 
 
 def answer_chat(snapshot: UUID, head: Row, reply: Row, status: str, model: str) -> Row:
@@ -411,8 +419,7 @@ def answer_chat(snapshot: UUID, head: Row, reply: Row, status: str, model: str) 
         "response": orjson.dumps(response).decode(),
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "cost": prices.token_cost(model, prompt, completion),
-    }
+    } | _priced(prices.token_cost([model], TokenUsage(fresh=prompt, output=completion)))
     if complete:
         fields |= {"upstream_id": f"chatcmpl-{snapshot.hex}", "finish_reason": "stop"}
     return fields

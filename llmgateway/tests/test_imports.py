@@ -46,7 +46,17 @@ FLOORS = {
         "admin",
         "management",
     ],
-    "proxy": ["providers", "models", "upstreams", "relay", "jobs", "api", "pages", "admin"],
+    "proxy": [
+        "protocols",
+        "providers",
+        "models",
+        "upstreams",
+        "relay",
+        "jobs",
+        "api",
+        "pages",
+        "admin",
+    ],
     "llmgateway": ["configuration", "embedded", "demo", "ops", "server", "management"],
 }
 # Beside that: what a folder does without though it stands above.

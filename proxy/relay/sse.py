@@ -8,6 +8,8 @@ import orjson
 
 from conversations.shape import Json
 
+from ..protocols.usage import find_usage, merge_usage
+
 DIGEST = 16 * 1024  # bytes that may wait to be parsed
 NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 DONE = re.compile(rb"data: *\[DONE\]\r?\n\r?\n")
@@ -116,8 +118,7 @@ class StreamedReply:
     def _add(self, event: Json) -> None:
         if event.get("error"):
             self.error = event["error"]
-        if event.get("usage"):
-            self.usage = event["usage"]
+        self.usage = merge_usage(self.usage, find_usage(event))
         if not self.head and event.get("id"):
             self.head = {
                 key: value
