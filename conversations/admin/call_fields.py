@@ -26,7 +26,7 @@ GROUPS: dict[str | Promise, tuple[str, ...]] = {
     ),
     gettext_lazy("Outcome"): ("status", "error_code", "error", "stop", "retry_of"),
     gettext_lazy("Times"): ("opened", "first_byte", "closed"),
-    "Tokens and cost": ("prompt_tokens", "completion_tokens", "estimated", "cost"),
+    "Tokens and cost": ("prompt_tokens", "completion_tokens", "estimated", "cost", "cost_source"),
     gettext_lazy("Identifiers"): (
         "id",
         "conversation",

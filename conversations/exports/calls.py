@@ -47,6 +47,7 @@ FIGURES = (
     "cost_usd",
     "finish_reason",
     "error_code",
+    "cost_source",
 )
 VALUES = (
     "id",
@@ -69,6 +70,7 @@ VALUES = (
     "cost",
     "finish_reason",
     "error_code",
+    "cost_source",
 )
 
 FIRST_OF_CALL = VALUES.index("kind")  # what is before it is of people and conversations

@@ -83,7 +83,8 @@ def describe_figures(call: Snapshot) -> str:
         tokens = count_tokens(call.total_tokens)
         parts.append(_("about %(tokens)s") % {"tokens": tokens} if call.estimated else tokens)
     if call.cost is not None:
-        parts.append(format_cost(call.cost))
+        cost, is_estimate = format_cost(call.cost), call.cost_source == call.CostSource.ESTIMATE
+        parts.append(_("about %(cost)s") % {"cost": cost} if is_estimate else cost)
     return " · ".join(part for part in parts if part)
 
 

@@ -95,6 +95,7 @@ def render_json(conversation: Conversation) -> bytes:
                 "prompt_tokens": call.prompt_tokens,
                 "completion_tokens": call.completion_tokens,
                 "cost": call.cost,
+                "cost_source": call.cost_source,
             }
             for call in _calls(conversation)
         ],

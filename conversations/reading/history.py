@@ -203,6 +203,7 @@ def _call(call: Snapshot, tree: Tree) -> Json:
         "completion_tokens": call.completion_tokens,
         "estimated": call.estimated,
         "cost_usd": None if call.cost is None else float(call.cost),
+        "cost_source": call.cost_source,
         "error": {"code": call.error_code, "message": call.error} if call.error_code else None,
         "opened": call.opened.astimezone(UTC).isoformat(),
         "closed": call.closed.astimezone(UTC).isoformat() if call.closed else None,
