@@ -13,7 +13,7 @@ from conversations.shape import Json
 
 from . import prices
 from .prices import Rates
-from .protocols import usage
+from .protocols import estimates, usage
 from .protocols.usage import TokenUsage
 
 CostSource = Snapshot.CostSource
@@ -79,7 +79,7 @@ def _is_countable(request: CallRequest, outcome: Outcome) -> bool:
 def _complete(told: TokenUsage, request: CallRequest, outcome: Outcome) -> TokenUsage:
     """Estimate what the upstream did not count, or cannot have counted right."""
     is_completion = request.kind in Snapshot.COMPLETIONS
-    words = sum(map(usage.estimate_message, outcome.replies)) if is_completion else 0
+    words = sum(map(estimates.estimate_message, outcome.replies)) if is_completion else 0
     used = told
     if not used.prompt:
         rest = (told.total or 0) - (told.output or words)  # some tell the sum alone
@@ -100,14 +100,14 @@ def _complete(told: TokenUsage, request: CallRequest, outcome: Outcome) -> Token
 def _estimate_prompt(request: CallRequest) -> int:
     messages = request.messages or request.body.get("messages")
     if isinstance(messages, list) and messages:
-        return sum(map(usage.estimate_message, messages))
-    return usage.estimate_input(request.body.get("input"))
+        return sum(map(estimates.estimate_message, messages))
+    return estimates.estimate_input(request.body.get("input"))
 
 
 def estimate_usage(messages: list[Json], replies: list[Json]) -> Json:
     """Estimate the tokens that an upstream did not count."""
-    prompt = sum(map(usage.estimate_message, messages))
-    completion = sum(map(usage.estimate_message, replies))
+    prompt = sum(map(estimates.estimate_message, messages))
+    completion = sum(map(estimates.estimate_message, replies))
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,

@@ -209,6 +209,7 @@ def _find_places(name: str) -> Iterator[tuple[Provider, str]]:
     yield providers["openai"], name
     if any(maker in name for maker in MAKERS):
         yield providers["aws"], name
-    vendor, _, rest = name.partition("/")
-    if vendor in VENDORS and not rest.startswith(OPEN_WEIGHTS):
-        yield providers[VENDORS[vendor]], rest
+    vendor = VENDORS.get(name.partition("/")[0])
+    known_as = name.partition("/")[2]
+    if vendor and not known_as.startswith(OPEN_WEIGHTS):
+        yield providers[vendor], known_as

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from conversations.record.calls import estimate_tokens
 from conversations.shape import Json
 
 LARGEST = 2**31  # what a column holds, and more than any model reads
@@ -141,14 +140,6 @@ OWN_KEY_COST = "cost_details.upstream_inference_cost"  # OpenRouter, with the co
 ORDINARY = {"", "default", "auto", "standard", "standard_only", "on_demand", "global"}
 ORDINARY |= {"not_available", "none"}
 BATCH = ("processing", "batch")
-# Fields of a message that are not words of it.
-OPAQUE = frozenset(
-    "id type role index status model object format mime_type media_type call_id tool_call_id"
-    " signature thoughtSignature thought_signature encrypted_content data url image_url b64_json"
-    " file_data file_id annotations expires_at cache_control detail".split()
-)
-# The same thoughts by several names: some send two of them.
-REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "thinking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +199,7 @@ def find_usage(message: Any) -> Json | None:
 def merge_usage(before: Json | None, event_usage: Any) -> Json | None:
     """Take what an event tells into what was told before: of each count, the largest.
 
-    TokenUsage is told as it grows, in parts, twice, or as zeros at the end.
+    Usage is told as it grows, in parts, twice, or as zeros at the end.
     """
     if not isinstance(event_usage, dict) or not event_usage:
         return before
@@ -240,33 +231,27 @@ def read_usage(usage: Any, *around: Json) -> TokenUsage:
     """
     told = dict(_flatten(usage if isinstance(usage, dict) else {}, "", DEEPEST))
     count = {bucket: _largest(told, names) for bucket, names in SPELLINGS.items()}
-    read, long = count["read"] or 0, count["written_long"] or 0
-    written = max(count["written"] or 0, (count["written_short"] or 0) + long) - long
     prompt, output = _separate(count["prompt"], count["output"], count["total"])
     if prompt is not None:
         prompt += _count(told.get(TOOL_PROMPT)) or 0
-    cached = read + written + long
-    usable = True
-    if prompt is not None and cached:
-        if _is_beside(told, prompt, output, cached, count["total"]):
-            prompt += cached
-        elif cached > prompt:
-            read = written = long = cached = 0
-            usable = False
+    cached, fits = _read_cached(count), True
+    inside = sum(cached.values())
+    if prompt is not None and _is_beside(told, prompt, output, inside, count["total"]):
+        prompt += inside
+    elif inside > (prompt or 0):
+        cached, fits = {}, False
     output, concluded = _add_reasoning(told, prompt, output, count)
     parts = {name: count[name] or 0 for name in ("audio_in", "audio_out", "image_in", "image_out")}
     if parts["audio_in"] + parts["image_in"] > (prompt or 0):
-        usable = False
+        fits = False
     if parts["audio_out"] + parts["image_out"] > (output or 0):
-        usable = False
+        fits = False
     if max(prompt or 0, output or 0) >= LARGEST:
         return TokenUsage(estimated=True, stated=_read_stated(told))
     return TokenUsage(
-        fresh=None if prompt is None else prompt - cached,
+        fresh=None if prompt is None else prompt - sum(cached.values()),
         output=output,
-        read=read,
-        written=written,
-        written_long=long,
+        **cached,
         reasoning=min(count["reasoning"] or 0, output or 0),
         **parts,
         searches=count["searches"] or 0,
@@ -274,8 +259,15 @@ def read_usage(usage: Any, *around: Json) -> TokenUsage:
         stated=_read_stated(told),
         terms=_read_terms(told, *around),
         estimated=concluded or told.get("estimated") is True,
-        priceable=usable and not count["unlisted"],
+        priceable=fits and not count["unlisted"],
     )
+
+
+def _read_cached(count: dict[str, int | None]) -> dict[str, int]:
+    """Read what came from a cache, and what went into one for how long."""
+    long = count["written_long"] or 0
+    written = max(count["written"] or 0, (count["written_short"] or 0) + long)
+    return {"read": count["read"] or 0, "written": written - long, "written_long": long}
 
 
 def _separate(
@@ -390,40 +382,3 @@ def _read_number(value: Any) -> Decimal | None:
         return None
     is_sane = number.is_finite() and (not number or -20 < number.adjusted() < 40)
     return number if is_sane else None
-
-
-# Estimated ----------------------------------------------------------------------------------------
-
-
-def estimate_message(message: Any) -> int:
-    """Estimate the tokens of a message: all its words, whatever field they are in."""
-    if not isinstance(message, dict):
-        return sum(map(estimate_tokens, _find_words(message)))
-    rest = {name: value for name, value in message.items() if name not in REASONING}
-    thoughts = (
-        sum(map(estimate_tokens, _find_words(message.get(name))))
-        for name in REASONING
-        if message.get(name)
-    )
-    return sum(map(estimate_tokens, _find_words(rest))) + max(thoughts, default=0)
-
-
-def estimate_input(value: Any) -> int:
-    """Estimate the tokens of an embedding's input: texts, or tokens already."""
-    if isinstance(value, list):
-        numbers = sum(type(item) is int for item in value)
-        return numbers + sum(map(estimate_input, (x for x in value if type(x) is not int)))
-    return estimate_message(value)
-
-
-def _find_words(value: Any) -> Iterator[str]:
-    """Yield the strings in any JSON that are words, not names of things or their bytes."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            yield item
-        elif isinstance(item, dict):
-            waiting += [inner for name, inner in item.items() if name not in OPAQUE]
-        elif isinstance(item, list):
-            waiting += item
