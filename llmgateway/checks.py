@@ -54,7 +54,7 @@ def values(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Tell all that is wrong with single settings, as `llmgateway.configuration` found it."""
     return [
         *(error("030", problem.sentence, problem.fix) for problem in settings.READING.problems),
-        *(warning("031", doubt.sentence, doubt.fix) for doubt in settings.READING.doubts),
+        *(warning("030", doubt.sentence, doubt.fix) for doubt in settings.READING.doubts),
     ]
 
 
