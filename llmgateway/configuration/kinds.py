@@ -19,7 +19,8 @@ TRUE = {"true", "1", "yes", "on"}
 FALSE = {"false", "0", "no", "off"}
 HOST = re.compile(r"\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\]|\*", re.ASCII)
 ORIGIN = re.compile(r"https?://(\*\.)?([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?", re.ASCII)
-DJANGOS = re.compile("(?i)(?<=[?&])disable_server_side_cursors=[^&]*&?")  # for poolers
+# Django's own word in the query, beside those of libpq.
+CURSORS = re.compile("(?i)(?<=[?&])disable_server_side_cursors=([^&]*)&?")
 Number = TypeVar("Number", int, float)
 
 
@@ -29,12 +30,14 @@ class Kind:
 
     `quotable`: a short wrong value may be shown, since no secret is written there by design.
     `keeps_empty`: an empty text is a value of its own, and not the default.
+    `mask`: how a value is shown that is no secret as a whole, but may hold one.
     """
 
     parse: Callable[[str], Any]
     right: str  # what it takes: the rest of a sentence that begins with "Write"
     quotable: bool = True
     keeps_empty: bool = False
+    mask: Callable[[Any], str] | None = None
 
 
 def _boolean(text: str) -> bool:
@@ -194,11 +197,29 @@ def web_address(*schemes: str) -> Kind:
             host, _ = parts.hostname, parts.port
         except ValueError:
             raise ValueError("is no web address") from None
-        if not host or parts.scheme not in schemes or re.search(r"\s", text):
+        if not host or parts.scheme not in schemes or re.search(r"[\s#]", text):
             raise ValueError("is no web address")
         return text
 
-    return Kind(parse, right, quotable=False)
+    return Kind(parse, right, quotable=False, mask=mask_address)
+
+
+def mask_address(text: str) -> str:
+    """The address without account, password and what stands behind the question mark."""
+    parts = urlsplit(text)
+    place = re.sub(".*@", "…@", parts.netloc)
+    shown = f"{parts.scheme}://{place}{parts.path}"
+    return f"{shown}?…" if parts.query else shown
+
+
+def read_database(url: str) -> tuple[dict[str, Any], bool]:
+    """What libpq understands of it, and whether a pooler wants no cursors of the server's.
+
+    Raises ProgrammingError, whose words quote the address.
+    """
+    found = CURSORS.search(url)
+    off = found is not None and _boolean(found[1])
+    return conninfo_to_dict(CURSORS.sub("", url)), off
 
 
 def _database(text: str) -> str:
@@ -206,7 +227,7 @@ def _database(text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("names no PostgreSQL")
     try:
-        parts = conninfo_to_dict(DJANGOS.sub("", text))
+        parts, _ = read_database(text)
         ports = [int(port) for port in str(parts.get("port") or "5432").split(",")]
     except (ProgrammingError, ValueError):  # libpq's own words quote what they object to
         raise ValueError("cannot be read by PostgreSQL's client") from None
@@ -215,7 +236,17 @@ def _database(text: str) -> str:
     return text
 
 
-DATABASE = Kind(_database, "postgresql://user:password@host:5432/name", quotable=False)
+def mask_database(text: str) -> str:
+    """Host, port and name as libpq understands them: its passwords may hold any character."""
+    parts, _ = read_database(text)
+    place = parts.get("host") or parts.get("hostaddr") or ""
+    port = f":{parts['port']}" if "port" in parts else ""
+    return f"postgresql://…@{place}{port}/{parts.get('dbname', '')}"
+
+
+DATABASE = Kind(
+    _database, "postgresql://user:password@host:5432/name", quotable=False, mask=mask_database
+)
 
 
 def _folder(text: str) -> Path:

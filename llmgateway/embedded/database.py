@@ -1,11 +1,12 @@
 """Where PostgreSQL is: DATABASE_URL, or the embedded server under VAR_DIR."""
 
 from pathlib import Path
+from typing import Any
 
-import environ
+from llmgateway.configuration import kinds
 
 
-def settings(url: str, var: Path) -> dict:
+def settings(url: str, var: Path) -> dict[str, Any]:
     """Django's entry for the database. Starts nothing."""
     if not url:
         return {
@@ -15,4 +16,15 @@ def settings(url: str, var: Path) -> dict:
             "HOST": str(var / "pg"),
             "PORT": "5432",
         }
-    return dict(environ.Env.db_url_config(url)) | {"ENGINE": "django.db.backends.postgresql"}
+    parts, has_pooler = kinds.read_database(url)
+    port = str(parts.pop("port", ""))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", ""),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": int(port) if port.isdigit() else port,  # of several hosts there are several
+        "OPTIONS": parts,
+        "DISABLE_SERVER_SIDE_CURSORS": has_pooler,
+    }

@@ -210,7 +210,27 @@ def test_the_database_by_its_address():
         "name",
     )
     assert entry["OPTIONS"] == {"sslmode": "require"}
+    assert not entry["DISABLE_SERVER_SIDE_CURSORS"]
     assert database.settings("", Path("/var/x"))["HOST"] == "/var/x/pg"
+
+
+@pytest.mark.parametrize(
+    ("url", "entry"),
+    [
+        ("postgres://u:pa#s?s@db/x", {"PASSWORD": "pa#s?s", "HOST": "db", "PORT": "", "NAME": "x"}),
+        ("postgres://u@a:1,b:2/x", {"HOST": "a,b", "PORT": "1,2", "PASSWORD": ""}),
+        ("postgres://u@/x?host=/run/pg", {"HOST": "/run/pg", "NAME": "x", "OPTIONS": {}}),
+        ("postgres://[::1]:6432/x", {"HOST": "::1", "PORT": 6432, "USER": ""}),
+        (
+            "postgres://db/x?disable_server_side_cursors=true&sslmode=require",
+            {"DISABLE_SERVER_SIDE_CURSORS": True, "OPTIONS": {"sslmode": "require"}},
+        ),
+    ],
+)
+def test_an_address_is_what_libpq_understands(url, entry):
+    assert reading.read({"ENV_FILE": os.devnull, "DATABASE_URL": url}).problems == []
+    found = database.settings(url, Path("/var/x"))
+    assert {name: found[name] for name in entry} == entry
 
 
 @pytest.mark.parametrize("url", ["sqlite:///x.db", "mysql://u@h/n", "u:p@h/n"])
