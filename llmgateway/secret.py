@@ -5,6 +5,10 @@ import secrets
 from pathlib import Path
 
 
+def make() -> str:
+    return secrets.token_urlsafe(48)
+
+
 def read_or_make(path: Path) -> str:
     """The secret in this file; a new random one, written first, where there is none."""
     try:
@@ -12,7 +16,7 @@ def read_or_make(path: Path) -> str:
     except FileNotFoundError:
         pass
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = secrets.token_urlsafe(48)
+    made = make()
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(made)

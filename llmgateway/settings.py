@@ -44,11 +44,12 @@ PSEUDONYM_KEY = READING.values["PSEUDONYM_KEY"] or SimpleLazyObject(
 
 # Django -------------------------------------------------------------------------------------------
 
-SECRET_KEY = READING.values["SECRET_KEY"] or secret.read_or_make(VAR_DIR / "secret_key")
+try:
+    SECRET_KEY = READING.values["SECRET_KEY"] or secret.read_or_make(VAR_DIR / "secret_key")
+except OSError as problem:
+    SECRET_KEY = secret.make()  # of this process alone, which starts nothing
+    READING.refuse_folder("VAR_DIR", f"cannot keep the gateway's key: {problem.strerror}")
 DEBUG = False
-if DEMO:
-    ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
-
 INSTALLED_APPS = [
     "conversations",
     "proxy",

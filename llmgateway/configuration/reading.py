@@ -67,6 +67,12 @@ class Reading:
     def is_set(self, name: str) -> bool:
         return name in self.sources
 
+    def refuse_folder(self, name: str, why: str) -> None:
+        """Add what is found wrong with a folder when it is used first."""
+        where = self.sources.get(name, "")
+        fix = "Give it to the gateway's account, or name another folder."
+        self.problems.append(Problem(name, "" if where == ENVIRONMENT else where, why, fix))
+
     def report(self) -> str:
         """All that is wrong, for a terminal."""
         return "\n".join(
@@ -163,6 +169,9 @@ def read(environment: Mapping[str, str] = os.environ) -> Reading:
     for setting in SETTINGS.values():
         if setting.name not in reading.values:
             reading.values[setting.name] = setting.default.compute(reading.values)
+    if reading.values["DEMO"]:  # it answers this machine only, whatever is written
+        reading.values["ALLOWED_HOSTS"] = schema.LOCAL_NAMES
+        reading.sources["ALLOWED_HOSTS"] = "the demo"
     read_upstream_secrets(source, reading)
     reading.problems += find_unknown_names(source)
     reading.doubts += find_doubtful_names(source)
@@ -228,7 +237,7 @@ def find_unknown_names(source: Source) -> Iterator[Problem]:
     """Every name in .env has to mean something: a misspelt one would silently not be set."""
     known = known_names(source)
     for name, line in source.lines.items():
-        if name == "ENV_FILE":
+        if name in schema.ENVIRONMENT_ONLY:
             fix = "Take it away, or set it in the environment."
             yield Problem(name, line.where, "does nothing in the file that it names", fix)
         elif name not in known and not name.startswith(schema.COMPOSE):
