@@ -384,7 +384,7 @@ CONVERSATIONS = (
         Computed("`false`; in the demo `true`", lambda values: values["DEMO"]),
         "`true`: a model may [assess conversations](docs/review-desk.md#assessments): their "
         "owners' by `/api/metadata_check`, Leads' by a button, and a nightly sample",
-        example="true",
+        example="false",
     ),
     Setting(
         "METADATA_MODEL",
@@ -492,7 +492,6 @@ OPERATION = (
         kinds.FILE,
         Computed("`.env`", lambda values: BASE_DIR / ".env"),
         "The file that settings are read from besides the environment, which alone may name it",
-        example=".env",
     ),
 )
 
@@ -507,5 +506,6 @@ GROUPS = {
     "Operation": OPERATION,
 }
 SETTINGS = {setting.name: setting for group in GROUPS.values() for setting in group}
+ENVIRONMENT_ONLY = ("ENV_FILE",)  # it does nothing in the file that it names
 # What docker-compose alone reads from the same .env.
 COMPOSE = ("POSTGRES_PASSWORD", "COMPOSE_", "DOCKER_")  # how such names begin

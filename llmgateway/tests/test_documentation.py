@@ -1,10 +1,14 @@
 """What README.md and .env.example say of settings and commands, held against the code."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
-from llmgateway.tests.plugin import ROOT, SETTINGS
+from llmgateway.configuration import listing, schema
+from llmgateway.tests.plugin import ROOT, SECRET_FILES, SETTINGS
 
 README = (ROOT / "README.md").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
@@ -13,7 +17,45 @@ EXAMPLE = (ROOT / ".env.example").read_text()
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_explained(name):
     assert f"`{name}`" in README
-    assert re.search(rf"^#? ?{name}=", EXAMPLE, re.MULTILINE)
+    if name not in schema.ENVIRONMENT_ONLY:
+        assert re.search(rf"^#? ?{name}=", EXAMPLE, re.MULTILINE)
+
+
+def test_the_table_and_the_example_are_the_schemas():
+    """`manage.py settings --write` makes both."""
+    assert listing.make_readme(README) == README
+    assert listing.make_example() == EXAMPLE
+
+
+def test_they_are_written_as_they_stand(tmp_path):
+    stale = README.replace("| `PORT` | `8000` |", "| `PROT` | `8001` |")
+    (tmp_path / "README.md").write_text(stale)
+    listing.write_documents(tmp_path / "README.md", tmp_path / ".env.example")
+    assert (tmp_path / "README.md").read_text() == README
+    assert (tmp_path / ".env.example").read_text() == EXAMPLE
+    with pytest.raises(ValueError, match="lost the marks"):
+        listing.make_readme("# No table\n")
+
+
+@pytest.mark.parametrize("part", ["as it stands", "all of it"])
+def test_the_example_makes_a_gateway_that_works(tmp_path, part):
+    """Copied to .env it is in order, and so is each line whose # is taken away."""
+    env = EXAMPLE if part == "as it stands" else re.sub(r"(?m)^# (?=[A-Z_]+=)", "", EXAMPLE)
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    (tmp_path / ".env").write_text(env.replace("/etc/ssl/certs/ca-certificates.crt", str(bundle)))
+    ours = {*SETTINGS, *SECRET_FILES}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=ROOT,
+        env=environment | {"ENV_FILE": str(tmp_path / ".env"), "VAR_DIR": str(tmp_path / "var")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "E0" not in done.stderr
 
 
 def test_the_settings_were_found():
@@ -31,6 +73,7 @@ def test_the_settings_were_found():
 def test_no_setting_is_made_up():
     example = set(re.findall(r"^#? ?([A-Z][A-Z_]+)=", EXAMPLE, re.MULTILINE))
     # docker-compose.yml's own
+    assert {*SETTINGS} - example == {*schema.ENVIRONMENT_ONLY}
     assert example - set(SETTINGS) == {
         "COMPOSE_PROFILES",
         "POSTGRES_PASSWORD",
