@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 TRUE = {"true", "1", "yes", "on"}
 FALSE = {"false", "0", "no", "off"}
-HOST = re.compile(r"\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\]|\*", re.ASCII)
+NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
 ORIGIN = re.compile(r"https?://(\*\.)?([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?", re.ASCII)
 # Django's own word in the query, beside those of libpq.
 CURSORS = re.compile("(?i)(?<=[?&])disable_server_side_cursors=([^&]*)&?")
@@ -97,8 +97,16 @@ def _line(text: str) -> str:
 
 
 TEXT = Kind(lambda text: _line(text.strip()), "a line of text", quotable=False)
-# It is kept as it stands, spaces too: a key that several machines share must be the same bytes.
-KEY = Kind(lambda text: text, "a long random text", quotable=False)
+
+
+def _key(text: str) -> str:
+    """It is kept as it stands, spaces too: several machines share the same bytes."""
+    if "\x00" in text:
+        raise ValueError("holds a zero byte")
+    return text
+
+
+KEY = Kind(_key, "a long random text", quotable=False)
 
 
 def _header(text: str) -> str:
@@ -114,9 +122,23 @@ HEADER = Kind(_header, "the header's whole value, in Latin-1 characters", quotab
 
 
 def _host(text: str) -> str:
-    if not HOST.fullmatch(text) and not is_address(text):
+    """A name, or an address without brackets."""
+    bare = re.sub(r"\[(.+)\]", r"\1", text.strip())
+    if is_address(bare):
+        return bare.lower()
+    name = text.strip().removesuffix(".").lower()
+    if not NAME.fullmatch(name):
         raise ValueError("is no name of a host")
-    return text.lower()
+    return name
+
+
+def _served_host(text: str) -> str:
+    """A host as Django compares it: IPv6 in brackets; .example.com is all names under it too."""
+    if text == "*":
+        return text
+    host = _host(text.removeprefix("."))
+    host = f"[{host}]" if ":" in host else host
+    return f".{host}" if text.startswith(".") else host
 
 
 def is_address(text: str) -> bool:
@@ -127,10 +149,8 @@ def is_address(text: str) -> bool:
     return True
 
 
-# Of what it listens on: an address or a name, without a port.
-LISTENER = Kind(
-    lambda text: _host(text.strip()), "an address to listen on, such as 127.0.0.1 or 0.0.0.0"
-)
+# What it listens on.
+LISTENER = Kind(_host, "an address to listen on, such as 127.0.0.1 or 0.0.0.0, without a port")
 
 
 def _network(text: str) -> str:
@@ -171,6 +191,7 @@ def listed(parse: Callable[[str], str], right: str) -> Kind:
 
 
 HOSTS = listed(_host, "names or addresses of hosts, without https:// and port")
+SERVED_HOSTS = listed(_served_host, "names or addresses, without https:// and port")
 NETWORKS = listed(_network, "addresses or networks, such as 192.0.2.1, 10.0.0.0/8 or fd00::/8")
 ORIGINS = listed(_origin, "origins, such as https://gateway.example")
 # Which hosts there may be is another question: `proxy.credentials` answers it.

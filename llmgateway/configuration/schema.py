@@ -192,7 +192,9 @@ UPSTREAM = (
 ADDRESS = (
     Setting("HOST", kinds.LISTENER, "127.0.0.1", "The address to listen on"),
     Setting("PORT", kinds.whole(*PORTS), 8000, "The port to listen on"),
-    Setting("ALLOWED_HOSTS", kinds.HOSTS, LOCAL_NAMES, "The names that the gateway is reached by"),
+    Setting(
+        "ALLOWED_HOSTS", kinds.SERVED_HOSTS, LOCAL_NAMES, "The names that the gateway is reached by"
+    ),
     Setting(
         "CSRF_TRUSTED_ORIGINS",
         kinds.ORIGINS,
