@@ -19,7 +19,7 @@ from .. import addresses, faults, redaction
 from ..faults import Fault
 from ..providers.base import Sent
 from . import framing
-from .connections import Sending, Watched, adapter, here
+from .connections import Sending, Watched, adapter, here, pictures
 from .replies import parse_answer, read_body, read_content_type
 
 CONNECT = 10.0  # seconds to connect and to shake hands
@@ -53,11 +53,9 @@ def post(
     return _send(request, Sending(exchange), timeout)
 
 
-def get(
-    url: str, headers: dict[str, str], *, timeout: float, public_only: bool = False
-) -> requests.Response:
+def get(url: str, headers: dict[str, str], *, timeout: float) -> requests.Response:
     """Ask once; the body of the reply is unread. Raises Fault."""
-    return _send(_prepare("GET", url, headers), Sending(public_only=public_only), timeout)
+    return _send(_prepare("GET", url, headers), Sending(), timeout)
 
 
 def _prepare(
@@ -79,7 +77,7 @@ def _send(
     patience: Any = (CONNECT, timeout)
     here.sending = sending
     try:
-        return adapter.send(
+        return (pictures if sending.is_apart else adapter).send(
             request,
             stream=True,
             timeout=patience,
@@ -119,18 +117,34 @@ def fetch_json(url: str, headers: dict[str, str] | None = None) -> Json:
         reply.close()
 
 
+def may_be_public(url: str) -> bool:
+    """Return whether a proxy may be asked for it; without one, the connection looks by itself.
+
+    A name that is not known here is the proxy's to judge.
+    """
+    if not settings.LLM_PROXY:
+        return True
+    try:
+        return bool(addresses.resolve(urlsplit(url).hostname or "", None, public_only=True))
+    except addresses.Barred:
+        return False
+    except (OSError, UnicodeError):
+        return True
+
+
 def fetch_picture(url: str, origin: str) -> bytes | None:
     """Fetch a picture that an upstream made, without credentials and without redirects.
 
     It may be at a public address, or where it was made: at the origin of `origin`. None where it
     is no raster picture, too large, or cannot be fetched.
     """
-    if addresses.find_objection(url):
-        return None
     elsewhere = urlsplit(url)[:2] != urlsplit(origin)[:2]
-    headers = {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"}
+    if addresses.find_objection(url) or (elsewhere and not may_be_public(url)):
+        return None
+    request = _prepare("GET", url, {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"})
+    sending = Sending(public_only=elsewhere, is_apart=True)
     try:
-        with get(url, headers, timeout=30, public_only=elsewhere) as reply:
+        with _send(request, sending, 30) as reply:
             data = read_body(reply, 20 << 20) if reply.status_code == 200 else b""
     except (Fault, HTTPError, OSError):
         return None

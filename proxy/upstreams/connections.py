@@ -1,21 +1,24 @@
-"""The connections to upstreams: one pooled adapter a process.
+"""The connections to upstreams: one pooled adapter a process, and one for the pictures of results.
+
+A host's name is looked up once for a connection: what it stands for is judged, and the connection
+goes to one of those addresses. TLS and HTTP say the name. Through LLM_PROXY the proxy looks it up.
 
 A connection is kept only after one complete reply with nothing behind it (framing). It is given up
 if anything comes while it is idle, or if it was idle for longer than IDLE. Sockets have no read
 timeouts: proxy.relay.watcher keeps the time of every open call and cuts it by shutting its socket.
 """
 
-import ipaddress
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from .. import addresses
 from . import framing
@@ -43,6 +46,7 @@ class Sending:
 
     exchange: Watched | None = None
     public_only: bool = False  # refuse an address that is not public
+    is_apart: bool = False  # by a connection that serves nothing else, before or after
     begun: bool = False  # bytes may have left
     barred: bool = False  # the address is one that calls may not be sent to
 
@@ -74,9 +78,13 @@ class Carrier:
     response_class: Any = framing.FramedReply
     sock: Any
     timeout: Any
+    proxy: Any
+    port: int
+    _dns_host: str
     exchange: Watched | None = None
     idle_since = 0.0
     used = False  # whether it carried a call before
+    is_apart = False  # whether it serves one request alone
     tickets = False  # whether a fresh one is sent what is no reply: session tickets of TLS
     early = False  # whether something came before the request had left
     reply: Any = None  # to the last request, where the connection may be kept after it
@@ -84,14 +92,34 @@ class Carrier:
     def connect(self) -> None:
         self.used = False
         super().connect()  # type: ignore[misc]
-        peer = ipaddress.ip_address(self.sock.getpeername()[0].partition("%")[0])
-        peer = getattr(peer, "ipv4_mapped", None) or peer
-        sending = here.sending
-        if addresses.is_barred(str(peer)) or (sending.public_only and not peer.is_global):
-            self.close()  # type: ignore[attr-defined]
-            sending.barred = True
-            raise NewConnectionError(self, "an address that calls may not be sent to")  # type: ignore[arg-type]
         self._hand_over()
+
+    def _new_conn(self) -> socket.socket:
+        """Connect to the first address of the host's that answers.
+
+        Raises urllib3's HTTPError, also where one of them may not be called: nothing left then.
+        """
+        if self.proxy is not None:
+            return cast(socket.socket, super()._new_conn())  # type: ignore[misc]
+        name, sending = self._dns_host, here.sending
+        try:
+            found = addresses.resolve(name, self.port, public_only=sending.public_only)
+            return self._connect_to(found)
+        except addresses.Barred:
+            sending.barred = True
+            raise NewConnectionError(cast(Any, self), "a barred address") from None
+        except (OSError, UnicodeError):
+            raise NewConnectionError(cast(Any, self), "a name without an address") from None
+        finally:
+            self._dns_host = name  # which TLS and HTTP speak of
+
+    def _connect_to(self, found: list[str]) -> socket.socket:
+        *others, last = found
+        for self._dns_host in others:
+            with suppress(NewConnectionError, ConnectTimeoutError):
+                return cast(socket.socket, super()._new_conn())  # type: ignore[misc]
+        self._dns_host = last
+        return cast(socket.socket, super()._new_conn())  # type: ignore[misc]
 
     @property
     def is_connected(self) -> bool:
@@ -99,7 +127,7 @@ class Carrier:
         return self.sock is not None and not framing.is_readable(self.sock)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        self.exchange = here.sending.exchange
+        self.exchange, self.is_apart = here.sending.exchange, here.sending.is_apart
         if self.sock is not None:
             self._hand_over()
         self.early, self.reply = False, None
@@ -163,7 +191,7 @@ class Pool:
                 exchange.carried_by(None)  # before another call can use the socket
             reply, connection.reply = connection.reply, None
             connection.used = True
-            if reply is None or not reply.alone:
+            if reply is None or not reply.alone or connection.is_apart:
                 connection.close()
         super()._put_conn(connection)  # type: ignore[misc]
 
@@ -201,3 +229,5 @@ class Adapter(HTTPAdapter):
 
 
 adapter = Adapter(pool_connections=20, pool_maxsize=100)
+# An answer names any address it likes: none of these connections carried a call, or will.
+pictures = Adapter(pool_connections=1, pool_maxsize=1)
