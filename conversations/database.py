@@ -29,3 +29,13 @@ def release() -> None:
     """Give the connection back to the pool: none is held while an upstream thinks."""
     if not connection.in_atomic_block:
         connection.close()
+
+
+def renew() -> None:
+    """After a lost connection: give up this thread's, and replace those of the pool that are dead.
+
+    A server that ended one session has often ended all. It costs a round trip each.
+    """
+    release()
+    if pool := connection.pool:  # type: ignore[attr-defined]
+        pool.check()

@@ -13,7 +13,7 @@ Fault
 │   └── export_limit_reached
 ├── the gateway (500 to 503; server_error, but for answer_not_kept)
 │   ├── overloaded, upstream_full
-│   ├── record_not_writable, answer_not_kept, call_lost, internal_error
+│   ├── record_not_writable, end_not_recorded, answer_not_kept, call_lost, internal_error
 │   ├── upstream_missing, upstream_misconfigured, address_barred
 │   └── credentials_missing, credential_misplaced
 ├── the upstream (502, 504, upstream_error)
@@ -77,7 +77,7 @@ class Code(StrEnum):
     RATE_LIMIT_EXCEEDED = "rate_limit_exceeded", "Too many requests in too short a time."
 
     OVERLOADED = "overloaded", "Too many calls are open."
-    RECORD_NOT_WRITABLE = "record_not_writable", "The call cannot be recorded, so it did not pass."
+    RECORD_NOT_WRITABLE = "record_not_writable", "The call, or its end, cannot be recorded."
     ANSWER_NOT_KEPT = "answer_not_kept", "The answer cannot be recorded, so it was not passed on."
     INTERNAL_ERROR = "internal_error", "The gateway failed."
     UPSTREAM_MISSING = "upstream_missing", "The gateway has no upstream."
@@ -303,15 +303,24 @@ def record_not_writable() -> Fault:
     return _server(503, Code.RECORD_NOT_WRITABLE, NOT_RECORDED, "5")
 
 
+def end_not_recorded() -> Fault:
+    """A call that may have been sent and answered, and whose end cannot be recorded."""
+    text = (
+        "The gateway cannot record how this call ended, so its answer is not passed on. "
+        "The model may have answered it: sent again, it is another call."
+    )
+    return _server(503, Code.RECORD_NOT_WRITABLE, text).after_last_try()
+
+
 def answer_not_kept() -> Fault:
     text = "The model's answer could not be kept, so it was not passed on."
-    return Fault(502, Code.ANSWER_NOT_KEPT, text)
+    return Fault(502, Code.ANSWER_NOT_KEPT, text).after_last_try()
 
 
 def call_lost() -> Fault:
     """A call that ended after another process had closed its record."""
     text = "The gateway took this call for lost. Its record is closed."
-    return _server(503, Code.GATEWAY_STOPPED, text)
+    return _server(503, Code.GATEWAY_STOPPED, text).after_last_try()
 
 
 def internal_error() -> Fault:

@@ -4,6 +4,16 @@ Imports the models and the flat modules of conversations; knows no other folder.
 """
 
 from .calls import Call, CallRequest, Outcome, UnknownConversation
-from .writes import close, open, refuse
+from .writes import close, is_closed_by, let_go, open, refuse
 
-__all__ = ["Call", "CallRequest", "Outcome", "UnknownConversation", "close", "open", "refuse"]
+__all__ = [
+    "Call",
+    "CallRequest",
+    "Outcome",
+    "UnknownConversation",
+    "close",
+    "is_closed_by",
+    "let_go",
+    "open",
+    "refuse",
+]

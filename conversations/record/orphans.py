@@ -1,7 +1,13 @@
-"""Calls whose process died: closed as interrupted, with the text that was saved of the answer."""
+"""Pending calls that no process has open.
+
+Those of a dead process are closed as interrupted, with the text that was saved of the answer; those
+whose opening committed unheard, as failed: nothing of them was sent.
+"""
 
 import socket
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import psutil
 from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef, Q
@@ -44,6 +50,26 @@ def close_orphans() -> int:
         | Q(process=None, opened__lt=Now() - timedelta(hours=1))
     )
     return sum(interrupt(snapshot) for snapshot in orphans.order_by("id")[:1000])
+
+
+def close_unheard() -> int:
+    """Close this process's pending calls that it does not hold, and return how many those were.
+
+    The database had committed their opening when the connection was lost, so the caller was told
+    that the call did not pass. They are read before what is held: one that is opened or closed
+    meanwhile is held, or no longer pending.
+    """
+    this = processes.CURRENT
+    pending = Snapshot.objects.filter(
+        status=Snapshot.Status.PENDING, process=this.id or UUID(int=0)
+    )
+    unheard = [snapshot for snapshot in list(pending) if snapshot.id not in this.held]
+    outcome = Outcome(
+        status=Snapshot.Status.FAILED,
+        error_code="record_not_writable",
+        error="The connection to the record was lost when this call was opened. It was not sent.",
+    )
+    return sum(close(resume(snapshot), replace(outcome)) for snapshot in unheard)
 
 
 def interrupt(snapshot: Snapshot) -> bool:

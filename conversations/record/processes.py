@@ -2,7 +2,7 @@
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -21,6 +21,7 @@ class CurrentProcess:
     """This process. It has an id from its first beat on; the calls that it opens carry that."""
 
     id: UUID | None = None
+    held: set[UUID] = field(default_factory=set)  # calls that it opens, or has open
 
 
 CURRENT = CurrentProcess()

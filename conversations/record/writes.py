@@ -68,8 +68,18 @@ def _open(request: CallRequest) -> Call:
     if rows.head:
         call.head, call.head_hash = rows.head.id, rows.head.path_hash
         call.head_depth = rows.head.depth
-    _insert(request, call, place, rows)
+    processes.CURRENT.held.add(call.id)
+    try:
+        _insert(request, call, place, rows)
+    except BaseException:
+        let_go(call)  # it may have committed unheard: orphans.close_unheard
+        raise
     return call
+
+
+def let_go(call: Call) -> None:
+    """Hold this call no longer: where its row is pending, this process closes it."""
+    processes.CURRENT.held.discard(call.id)
 
 
 def _insert(request: CallRequest, call: Call, place: Place, rows: Rows) -> None:
@@ -116,7 +126,11 @@ def _drop_messages(request: CallRequest, place: Place, rows: Rows) -> Json:
 
 
 def close(call: Call, outcome: Outcome) -> bool:
-    """Record how a call ended. False, and nothing changes, if that was recorded before."""
+    """Record how a call ended. False, and nothing changes, if that was recorded before.
+
+    Sets `outcome.closed`, by which `is_closed_by` knows this close again.
+    """
+    outcome.closed = outcome.closed or datetime.now(UTC)
     rows = build_reply_rows(outcome.replies, call)
     response = outcome.response
     if response and rows.messages:
@@ -146,10 +160,19 @@ def close(call: Call, outcome: Outcome) -> bool:
         "attempts": orjson.dumps(outcome.attempts).decode() if outcome.attempts else "",
         "error": clean(outcome.error, 2000),
         "first_byte": outcome.first_byte,
-        "closed": outcome.closed or datetime.now(UTC),
+        "closed": outcome.closed,
     }
     attachments.store(rows.files)
-    return execute(CLOSE, values | rows.bind()).rowcount == 1
+    is_first = execute(CLOSE, values | rows.bind()).rowcount == 1
+    let_go(call)
+    return is_first
+
+
+def is_closed_by(call: Call, outcome: Outcome) -> bool:
+    """Whether the record says of the call what this outcome does: its close was not heard."""
+    return Snapshot.objects.filter(
+        id=call.id, closed=outcome.closed, status=outcome.status
+    ).exists()
 
 
 def refuse(request: CallRequest, code: str, error: str) -> UUID:
@@ -162,6 +185,7 @@ def refuse(request: CallRequest, code: str, error: str) -> UUID:
     read_thread_key(request.owner)
     with transaction.atomic():
         call = open(request)
+        let_go(call)  # whatever fails from here on, no pending row is left
         close(call, Outcome(status=Snapshot.Status.REFUSED, error_code=code, error=error))
     return call.id
 

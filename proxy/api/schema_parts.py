@@ -149,7 +149,7 @@ ERRORS = {
     "415": "A compressed body, or a wrong content type.",
     "429": "Too much at once; `retry-after` says when to try again.",
     "502": "The model's server failed.",
-    "503": "The call cannot be recorded, so it did not pass; or too many are open.",
+    "503": "The call, or its end, cannot be recorded; or too many are open.",
     "504": "The model's server was too slow.",
 }
 

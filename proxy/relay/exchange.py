@@ -171,14 +171,17 @@ class Exchange:
         ended.first_byte, ended.upstream_request_id = self.first_byte, self.request_id
         ended.upstream, ended.attempts = self.route.target.label, self.tries
         try:
-            return write_outcome(self.call, ended) or fault
+            return settle(self.call, ended) or fault
         except Error:
             log.exception("snapshot %s could not be closed", self.call.id)
-            unwritten = faults.record_not_writable()
+            unwritten = faults.end_not_recorded()
             ended.status = Snapshot.Status.FAILED
             ended.error_code, ended.error = Code.RECORD_NOT_WRITABLE, unwritten.text
             process.unclosed[self.call.id] = (self.call, ended)
             return unwritten
+        except BaseException:
+            record.let_go(self.call)
+            raise
         finally:
             database.release()
             took = time.monotonic() - self.began
@@ -196,6 +199,20 @@ class Exchange:
         return self.close(self.read_outcome(answer, status), fault) or fault
 
 
+def settle(call: Call, ended: Outcome) -> Fault | None:
+    """Write the outcome, once more after a lost connection. Return what the caller has to be told.
+
+    The first write may have been committed unheard. Then the second finds that it stands as it
+    was meant to, and the caller is told nothing else. Raises Error while the database is away.
+    """
+    try:
+        return write_outcome(call, ended)
+    except (InterfaceError, OperationalError) as problem:
+        log.warning("snapshot %s is closed once more: %s", call.id, type(problem).__name__)
+        database.renew()
+        return write_outcome(call, ended)
+
+
 def write_outcome(call: Call, ended: Outcome) -> Fault | None:
     """Close the call's row. Return what the caller has to be told where that went otherwise.
 
@@ -203,7 +220,8 @@ def write_outcome(call: Call, ended: Outcome) -> Fault | None:
     closed without it, and `ended` says so. Raises Error only while the database is away.
     """
     try:
-        return None if record.close(call, ended) else faults.call_lost()
+        is_ours = record.close(call, ended) or record.is_closed_by(call, ended)
+        return None if is_ours else faults.call_lost()
     except (InterfaceError, OperationalError):
         raise
     except Exception:

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import Error
 
 from conversations import database
-from conversations.record import growth, processes
+from conversations.record import growth, orphans, processes
 
 from ..upstreams.connections import shut_socket
 from . import metrics
@@ -67,6 +67,8 @@ class _Watch:
         if now - self.beaten >= BEAT:
             processes.beat()
             self.beaten = now
+            if count := orphans.close_unheard():
+                log.info("closed %d calls whose opening was committed unheard", count)
 
     def leave_in_time(self, now: float) -> None:
         """Cut all calls of a worker that is told to go, before it is killed."""

@@ -184,6 +184,7 @@ REQUEST, SERVER, UPSTREAM = "invalid_request_error", "server_error", "upstream_e
         (faults.overloaded(), 503, "overloaded", SERVER),
         (faults.upstream_full(), 503, "overloaded", SERVER),
         (faults.record_not_writable(), 503, "record_not_writable", SERVER),
+        (faults.end_not_recorded(), 503, "record_not_writable", SERVER),
         (faults.answer_not_kept(), 502, "answer_not_kept", UPSTREAM),
         (faults.call_lost(), 503, "gateway_stopped", SERVER),
         (faults.internal_error(), 500, "internal_error", SERVER),

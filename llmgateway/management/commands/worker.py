@@ -162,6 +162,8 @@ def sweep() -> None:
     index.fill_calls()
     if count := orphans.close_orphans():
         log.info("closed %d calls of dead processes", count)
+    if count := orphans.close_unheard():
+        log.info("closed %d calls whose opening was committed unheard", count)
 
 
 # Jobs ---------------------------------------------------------------------------------------------
