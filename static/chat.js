@@ -106,6 +106,7 @@ function begin(page, article) {
 function take({ name, id, data }) {
   if (name === "turn") return turn(parse(data));
   if (name === "done" || name === "problem") return finish(parse(data));
+  if (name === "away") return status(data); // attach asks again
   const { article, log, tail } = live;
   find(":scope > .waiting", article)?.remove();
   find(":scope > .note", article)?.remove();

@@ -4,22 +4,28 @@ Two responses send them, in the same frames: the POST that asked, as the upstrea
 other page, from the record. `turn`, `done` and `problem` carry the page of the conversation with
 its last exchange, as its own template renders it. `block` and `full` carry closed blocks, and as
 their id the number of characters of the answer that are in closed blocks so far. In silence, a
-comment says that the stream is alive: proxies cut silent ones.
+comment says that the stream is alive: proxies cut silent ones. `away`, in words, is the last event
+where the database dies: the answer goes on, and the page asks for it again.
 """
 
+import logging
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
+from functools import wraps
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.translation import gettext_lazy as _
 
 from conversations import database
 from conversations.models import Snapshot
@@ -38,6 +44,9 @@ SHARE = 10  # and at least so many times as long as the last rendering took
 POLL = 0.7  # seconds
 ALIVE = 15.0  # seconds of silence
 COMMENT = b": still there\n\n"
+AWAY = _("The gateway cannot reach its record at the moment.")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 RenderTurn = Callable[[UUID, UUID | None], str]  # (conversation, message) → its page
 
@@ -67,6 +76,22 @@ def drop_stalled(client: socket.socket | None) -> None:
         client.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(settings.CLIENT_STALL), 0)
         )
+
+
+def until_away(events: Callable[[T], Iterator[bytes]]) -> Callable[[T], Iterator[bytes]]:
+    """End these events with one that says so where the database dies. The page asks again."""
+
+    @wraps(events)
+    def guarded(answer: T) -> Iterator[bytes]:
+        try:
+            yield from events(answer)
+        except (InterfaceError, OperationalError) as problem:
+            log.warning("a page's stream ends, the database is away: %s", type(problem).__name__)
+            yield make_event("away", str(AWAY))
+        finally:
+            database.release()
+
+    return guarded
 
 
 class Growth:
@@ -119,6 +144,7 @@ class AskedAnswer:
         self.asking: Thread | None = None
         drop_stalled(client)
 
+    @until_away
     def __iter__(self) -> Iterator[bytes]:
         growth, turn = Growth(), self._turn_event()
         asking = Thread(target=copy_context().run, args=[self._ask], daemon=True)
@@ -204,6 +230,7 @@ class FollowedAnswer:
         self.closed = False
         drop_stalled(client)
 
+    @until_away
     def __iter__(self) -> Iterator[bytes]:
         growth, last_sent = Growth(), time.monotonic()
         pending = self._read(growth)
