@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -84,7 +83,7 @@ def _complete(told: TokenUsage, request: CallRequest, outcome: Outcome) -> Token
     if not used.prompt:
         rest = (told.total or 0) - (told.output or words)  # some tell the sum alone
         if rest > 0 and not is_completion:
-            return replace(told, fresh=rest)
+            return told._replace(fresh=rest)
         prompt = rest if rest > 0 else _estimate_prompt(request)
         used = used.with_prompt(prompt) if prompt or used.prompt is None else used
     if not is_completion:

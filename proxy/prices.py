@@ -5,14 +5,14 @@ list does not know, leave the whole call without one.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
+from genai_prices.types import ModelInfo, Provider, TieredPrices
 
 from conversations.shape import Json
 
@@ -22,6 +22,7 @@ from .protocols.usage import TokenUsage
 COUNTS = {text for n in range(1, 11) for text in (f"{n}", f"{n}.0")}
 # An image of the reference system's model, by size.
 IMAGE = {"1024x1024": Decimal("0.020"), "512x512": Decimal("0.018"), "256x256": Decimal("0.016")}
+NOTHING = Decimal(0)
 MILLION = 1_000_000  # tokens that list prices are for
 PERIOD = 900  # seconds that list prices are kept: some are others at night, or from a day on
 LONGEST = 300  # characters of a name that is looked up
@@ -81,11 +82,10 @@ def token_cost(
         prompt_cost = prompt * rates.prompt * MILLION
     if rates.completion is not None:
         output_cost = output * rates.completion * MILLION
-    searches = _cost(usage.searches * 1000, listed.find("web_searches_kcount"))
-    if prompt_cost is None or output_cost is None or searches is None:
-        return None
-    requests = listed.find("requests_kcount") or Decimal(0)
-    return (prompt_cost + output_cost + searches + requests * 1000) / MILLION
+    searches = listed.price(usage.searches * 1000, "web_searches_kcount")
+    request = (listed.find("requests_kcount") or NOTHING) * 1000
+    cost = _add(prompt_cost, output_cost, searches, request)
+    return None if cost is None else cost / MILLION
 
 
 def find_table_name(model: str) -> str:
@@ -107,13 +107,27 @@ def image_cost(body: Json) -> Decimal | None:
 class _Listed(NamedTuple):
     """The list prices of a million tokens, for prompts of one size: some rise with it."""
 
-    prices: ModelPrice
+    prices: Mapping[str, Decimal | TieredPrices]
     size: int
 
+    def price(self, count: int, *names: str) -> Decimal | None:
+        """Price so many tokens by the first of these prices that the list has.
+
+        None where it has none, or their parts are more than the whole.
+        """
+        if count == 0:
+            return NOTHING
+        price = self.find(*names)
+        return None if price is None or count < 0 else count * price
+
     def find(self, *names: str) -> Decimal | None:
-        """Return the first of these prices that the list has."""
-        prices = (getattr(self.prices, name, None) for name in names)
-        price = next((price for price in prices if price is not None), None)
+        for name in names:
+            price = self.prices.get(name)
+            if price is not None:
+                return self._at_size(price)
+        return None
+
+    def _at_size(self, price: Decimal | TieredPrices) -> Decimal:
         if not isinstance(price, TieredPrices):
             return price
         reached = [tier.price for tier in price.tiers if self.size > tier.start]
@@ -122,44 +136,41 @@ class _Listed(NamedTuple):
 
 def _prompt_cost(usage: TokenUsage, listed: _Listed) -> Decimal | None:
     """Price the prompt, in millionths of a dollar."""
-    image_price = listed.find("input_image_mtok")
-    images = usage.image_in if image_price is not None else 0  # else they are as any other token
+    # Where a list has no price of images, they are as any other token.
+    images = usage.image_in if "input_image_mtok" in listed.prices else 0
     apart = usage.audio_in + images
     if apart and usage.fresh != usage.prompt:
         return None  # it is not told which of them came from a cache
     return _add(
-        _cost((usage.fresh or 0) - apart, listed.find("input_mtok")),
-        _cost(usage.read, listed.find("cache_read_mtok", "input_mtok")),
-        _cost(usage.written, listed.find("cache_write_mtok")),
-        _cost(usage.written_long, listed.find("cache_write_1h_mtok")),
-        _cost(usage.audio_in, listed.find("input_audio_mtok")),
-        _cost(images, image_price),
+        listed.price((usage.fresh or 0) - apart, "input_mtok"),
+        listed.price(usage.read, "cache_read_mtok", "input_mtok"),
+        listed.price(usage.written, "cache_write_mtok"),
+        listed.price(usage.written_long, "cache_write_1h_mtok"),
+        listed.price(usage.audio_in, "input_audio_mtok"),
+        listed.price(images, "input_image_mtok"),
     )
 
 
 def _output_cost(usage: TokenUsage, listed: _Listed) -> Decimal | None:
-    image_price = listed.find("output_image_mtok")
-    if image_price is None and listed.find("input_image_mtok") is not None:
-        image_price = listed.find("output_mtok")  # of a model that makes nothing but images
+    of_images = ["output_image_mtok"]
+    if "input_image_mtok" in listed.prices:
+        of_images.append("output_mtok")  # of a model that makes nothing but images
     apart = usage.reasoning + usage.audio_out + usage.image_out
     return _add(
-        _cost((usage.output or 0) - apart, listed.find("output_mtok")),
-        _cost(usage.reasoning, listed.find("output_reasoning_mtok", "output_mtok")),
-        _cost(usage.audio_out, listed.find("output_audio_mtok")),
-        _cost(usage.image_out, image_price),
+        listed.price((usage.output or 0) - apart, "output_mtok"),
+        listed.price(usage.reasoning, "output_reasoning_mtok", "output_mtok"),
+        listed.price(usage.audio_out, "output_audio_mtok"),
+        listed.price(usage.image_out, *of_images),
     )
 
 
-def _cost(count: int, price: Decimal | None) -> Decimal | None:
-    """Return None where tokens have no price, or their parts are more than the whole."""
-    if count == 0:
-        return Decimal(0)
-    return None if price is None or count < 0 else count * price
-
-
 def _add(*costs: Decimal | None) -> Decimal | None:
-    known = [cost for cost in costs if cost is not None]
-    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+    total = NOTHING
+    for cost in costs:
+        if cost is None:
+            return None
+        total += cost
+    return total
 
 
 # The list -----------------------------------------------------------------------------------------
@@ -175,7 +186,9 @@ def _find_first(names: Iterable[str], usage: TokenUsage) -> _Listed | None:
 
 
 @lru_cache(maxsize=1000)
-def _find_prices(name: str, terms: Terms, period: int) -> ModelPrice | None:
+def _find_prices(
+    name: str, terms: Terms, period: int
+) -> Mapping[str, Decimal | TieredPrices] | None:
     """Read them once a period: that costs more than the rest of a close."""
     model, now = _find_model(name), datetime.fromtimestamp(period * PERIOD, UTC)
     assert model
@@ -183,7 +196,8 @@ def _find_prices(name: str, terms: Terms, period: int) -> ModelPrice | None:
         variants = (each for each in model.price_variants or () if each.when == dict([term]))
         if not any(each.constraint is None or each.constraint.active(now) for each in variants):
             return None
-    return model.get_prices(now, dict(terms))
+    prices = vars(model.get_prices(now, dict(terms)))
+    return {name: price for name, price in prices.items() if price is not None}
 
 
 @lru_cache(maxsize=1000)

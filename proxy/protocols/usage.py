@@ -6,10 +6,8 @@ number that is no count (negative, broken, a boolean, beyond 2³¹) is as if it 
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 from conversations.shape import Json
 
@@ -121,6 +119,7 @@ SPELLINGS = {
     # What is billed beside tokens, or at a price that no list here has.
     "unlisted": ("num_sources_used", "citation_tokens", "prompt_audio_seconds", "audio_seconds"),
 }
+BUCKETS = {name: bucket for bucket, names in SPELLINGS.items() for name in names}
 # Anthropic and Bedrock count these apart from the prompt; others who use their names do not, and
 # have one of the names below too.
 BESIDE = ("cache_read_input", "cache_creation_input", "cache_write_input")
@@ -140,10 +139,10 @@ OWN_KEY_COST = "cost_details.upstream_inference_cost"  # OpenRouter, with the co
 ORDINARY = {"", "default", "auto", "standard", "standard_only", "on_demand", "global"}
 ORDINARY |= {"not_available", "none"}
 BATCH = ("processing", "batch")
+TERMS = ("service_tier", "speed", "inference_geo")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
+class TokenUsage(NamedTuple):
     """The tokens of a call. None: not told."""
 
     fresh: int | None = None
@@ -171,10 +170,10 @@ class TokenUsage:
 
     def with_prompt(self, prompt: int) -> "TokenUsage":
         """Take another count for the prompt, and none of its parts."""
-        return replace(self, fresh=prompt, read=0, written=0, written_long=0, estimated=True)
+        return self._replace(fresh=prompt, read=0, written=0, written_long=0, estimated=True)
 
     def with_output(self, output: int) -> "TokenUsage":
-        return replace(self, output=output, estimated=True)
+        return self._replace(output=output, estimated=True)
 
 
 # While it streams ---------------------------------------------------------------------------------
@@ -229,8 +228,8 @@ def read_usage(usage: Any, *around: Json) -> TokenUsage:
 
     Its terms may stand in what is `around` it too: the answer, then the request's body.
     """
-    told = dict(_flatten(usage if isinstance(usage, dict) else {}, "", DEEPEST))
-    count = {bucket: _largest(told, names) for bucket, names in SPELLINGS.items()}
+    told = _flatten(usage) if isinstance(usage, dict) else {}
+    count = _read_counts(told)
     prompt, output = _separate(count["prompt"], count["output"], count["total"])
     if prompt is not None:
         prompt += _count(told.get(TOOL_PROMPT)) or 0
@@ -261,6 +260,16 @@ def read_usage(usage: Any, *around: Json) -> TokenUsage:
         estimated=concluded or told.get("estimated") is True,
         priceable=fits and not count["unlisted"],
     )
+
+
+def _read_counts(told: Json) -> dict[str, int | None]:
+    """Read the largest count that was told for each bucket."""
+    counts: dict[str, int | None] = dict.fromkeys(SPELLINGS)
+    for name in told.keys() & BUCKETS.keys():
+        if (count := _count(told[name])) is not None:
+            bucket = BUCKETS[name]
+            counts[bucket] = max(counts[bucket] or 0, count)
+    return counts
 
 
 def _read_cached(count: dict[str, int | None]) -> dict[str, int]:
@@ -310,46 +319,43 @@ def _add_reasoning(
 def _read_stated(told: Json) -> Decimal | None:
     """Read what the provider says that it cost: the first such statement, in US dollars."""
     currency = told.get("currency") or told.get("cost_currency") or "USD"
-    if str(currency).upper() != "USD":
-        return None
-    stated = [
-        number * unit
-        for name, unit in STATED.items()
-        if (number := _read_number(told.get(name))) is not None and number >= 0
-    ]
-    if not stated:
-        return None
-    if told.get("is_byok") is True:
+    for name, unit in STATED.items():
+        number = _read_number(told[name]) if name in told else None
+        if number is None or number < 0 or str(currency).upper() != "USD":
+            continue
+        if told.get("is_byok") is not True:
+            return number * unit
         own = _read_number(told.get(OWN_KEY_COST))
-        return None if own is None or own < 0 else stated[0] + own
-    return stated[0]
+        return None if own is None or own < 0 else number * unit + own
+    return None
 
 
 def _read_terms(told: Json, *around: Json) -> tuple[tuple[str, str], ...]:
     """Read by which terms the call is billed, where they are others than the ordinary ones."""
     terms = []
-    for name in ("service_tier", "speed", "inference_geo"):
-        values = (place[name] for place in (told, *around) if place.get(name))
-        value = str(next(values, "")).lower()[:50]
+    for name in TERMS:
+        said = next((value for place in (told, *around) if (value := place.get(name))), None)
+        value = str(said).lower()[:50] if said else ""
         if value not in ORDINARY:
             terms.append(BATCH if value == "batch" else (name, value))
     return tuple(terms)
 
 
-def _flatten(value: Json, path: str, levels: int) -> Iterator[tuple[str, Any]]:
-    """Yield each field by its path, in snake_case."""
+def _flatten(value: Json, path: str = "", levels: int = DEEPEST) -> Json:
+    """Return each field by its path, in snake_case."""
+    told: Json = {}
     for key, inner in value.items():
-        name = path + _to_snake_case(str(key))
+        name = path + _to_snake_case(key)
         if isinstance(inner, dict):
-            if levels:
-                yield from _flatten(inner, f"{name}.", levels - 1)
+            told |= _flatten(inner, f"{name}.", levels - 1) if levels else {}
         elif isinstance(inner, list):
             for item in inner[:20] if levels else ():
                 label = item.get("modality") or item.get("ttl") if isinstance(item, dict) else None
                 if isinstance(label, str):
-                    yield from _flatten(item, f"{name}.{label.lower()}.", levels - 1)
+                    told |= _flatten(item, f"{name}.{label.lower()}.", levels - 1)
         else:
-            yield name, inner
+            told[name] = inner
+    return told
 
 
 def _to_snake_case(name: str) -> str:
@@ -358,13 +364,10 @@ def _to_snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[:100]).lower()
 
 
-def _largest(told: Json, names: tuple[str, ...]) -> int | None:
-    counts = [count for name in names if (count := _count(told.get(name))) is not None]
-    return max(counts, default=None)
-
-
 def _count(value: Any) -> int | None:
     """Read a count: a whole number, though it be written as a float or a text."""
+    if type(value) is int:
+        return value if 0 <= value < LARGEST else None
     number = _read_number(value)
     if number is None or not 0 <= number < LARGEST or number % 1:
         return None
