@@ -5,12 +5,15 @@ from typing import Any
 import psycopg
 from django.db import connection
 
+LARGE = 4 << 20  # bytes of a statement's values
+
 
 def execute(sql: str, values: dict[str, Any]) -> psycopg.Cursor[tuple[Any, ...]]:
     """Run a statement that the server binds and prepares: half the CPU of a Django cursor.
 
     It runs on Django's connection where this thread holds one. Otherwise a connection is borrowed
-    for this statement alone, without what Django does each time that it opens one.
+    for this statement alone, without what Django does each time that it opens one; where the
+    statement is large, another takes its place then, as libpq never shrinks its buffer.
     """
     pool = connection.pool  # type: ignore[attr-defined]
     if connection.connection is not None or pool is None or pool.closed:
@@ -22,7 +25,13 @@ def execute(sql: str, values: dict[str, Any]) -> psycopg.Cursor[tuple[Any, ...]]
         try:
             return psycopg.Cursor(borrowed).execute(sql, values, prepare=True)
         finally:
+            if is_large(values):
+                borrowed.close()
             pool.putconn(borrowed)
+
+
+def is_large(values: dict[str, Any]) -> bool:
+    return sum(len(value) for value in values.values() if isinstance(value, str | bytes)) > LARGE
 
 
 def release() -> None:

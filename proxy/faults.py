@@ -4,7 +4,7 @@ Every fault is made here, by a function with a name. The tree of them, by what i
 
 Fault
 ├── the request (400 to 415, invalid_request_error)
-│   ├── invalid_request, invalid_json, body_incomplete, request_too_large
+│   ├── invalid_request, invalid_json, body_incomplete, request_too_large, too_many_values
 │   ├── unsupported_encoding, unsupported_media_type, unsupported_parameter
 │   ├── not_found, model_not_found, conversation_not_found, endpoint_not_supported
 │   └── token_missing, not_yet, nothing_to_title, nothing_to_assess, assessments_off
@@ -12,7 +12,7 @@ Fault
 │   ├── scope_missing, not_permitted, not_allowed, policy_not_accepted
 │   └── export_limit_reached
 ├── the gateway (500 to 503; server_error, but for answer_not_kept)
-│   ├── overloaded, upstream_full
+│   ├── overloaded, no_room_to_parse, upstream_full
 │   ├── record_not_writable, end_not_recorded, answer_not_kept, call_lost, internal_error
 │   ├── upstream_missing, upstream_misconfigured, address_barred
 │   └── credentials_missing, credential_misplaced
@@ -194,6 +194,10 @@ def request_too_large(limit: int) -> Fault:
     return _request(413, Code.REQUEST_TOO_LARGE, text)
 
 
+def too_many_values(problem: Exception) -> Fault:
+    return _request(413, Code.REQUEST_TOO_LARGE, f"The request has {problem}.")
+
+
 def unsupported_encoding() -> Fault:
     return _request(415, Code.UNSUPPORTED_ENCODING, "Send the body without compression.")
 
@@ -291,6 +295,11 @@ def _server(status: int, code: Code, text: str, retry_after: str | None = None) 
 
 def overloaded() -> Fault:
     text = "Too many calls are open. Try again in a moment."
+    return _server(503, Code.OVERLOADED, text, "2")
+
+
+def no_room_to_parse() -> Fault:
+    text = "Too many large requests are being read. Try again in a moment."
     return _server(503, Code.OVERLOADED, text, "2")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ..bounded_json import has_more_values
 from ..models import Attachment
 from ..record import threads
 from ..record.attachments import MARK
@@ -119,11 +121,11 @@ def tool_call(call: Any) -> TurnPiece:
     function = call.get("function") or call.get("custom") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return TurnPiece(PieceKind.JSON, indent(call), _("Tool call"))
-    arguments = function.get("arguments", function.get("input", ""))
-    try:
-        text = indent(json.loads(str(arguments)))
-    except ValueError:
-        text = str(arguments)
+    arguments = str(function.get("arguments", function.get("input", "")))
+    text = arguments
+    if not has_more_values(arguments.encode(errors="replace")):
+        with suppress(ValueError, RecursionError):  # no JSON, or nested without end
+            text = indent(json.loads(arguments))
     return TurnPiece(PieceKind.CALL, text, str(function.get("name") or _("a tool")))
 
 

@@ -24,6 +24,7 @@ from uuid import UUID
 
 import orjson
 
+from .. import bounded_json
 from ..shape import Json
 
 # Fields that clients drop, keep or mangle when they send a reply back.
@@ -250,6 +251,6 @@ def _fold_arguments(text: str) -> Any:
     Two forms: equal as JSON, and letter for letter, so that a repeated key cannot hide.
     """
     try:
-        return [orjson.dumps(orjson.loads(text)).decode(), "".join(text.split())]
-    except (ValueError, TypeError):  # no JSON, or nested deeper than orjson writes
+        return [orjson.dumps(bounded_json.parse(text)).decode(), "".join(text.split())]
+    except (ValueError, TypeError):  # no JSON, too many values, or nested too deep for orjson
         return text

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils.crypto import salted_hmac
 
+from .. import bounded_json
 from ..ids import first_id_of
 from ..models import Assessment, Conversation, Snapshot, Unsealed
 from ..record import threads
@@ -41,8 +42,8 @@ def read(answer: Any) -> Json:
     Raises Unsound where one is missing, of another type or out of bounds.
     """
     try:
-        fields = orjson.loads(_unfenced(_text_of(answer)))
-    except orjson.JSONDecodeError:
+        fields = bounded_json.parse(_unfenced(_text_of(answer)))
+    except ValueError:
         raise Unsound from None
     if not isinstance(fields, dict) or not _is_sound(fields):
         raise Unsound

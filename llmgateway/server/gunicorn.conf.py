@@ -45,8 +45,10 @@ def on_starting(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     from conversations.record import orphans
+    from proxy.limits import memory
     from proxy.relay import watcher
 
+    memory.keep_little()
     orphans.register()
     watcher.start(worker)
 

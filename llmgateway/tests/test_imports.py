@@ -48,6 +48,7 @@ FLOORS = {
     ],
     "proxy": [
         "protocols",
+        "limits",
         "providers",
         "models",
         "upstreams",

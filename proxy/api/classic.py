@@ -65,7 +65,7 @@ class CheckChat(OwnView):
     scopes = {"post": (Scope.HISTORY,)}
 
     def post(self, request: Request) -> Response:
-        body = rest.parse_object(rest.read_body(request))
+        body = rest.read_object(request)
         call = history.newest_equal(
             get_caller(request).owner,
             read_model(body),
@@ -84,7 +84,7 @@ class UpdateTitle(OwnView):
     scopes = {"post": (Scope.HISTORY_WRITE,)}
 
     def post(self, request: Request) -> Response:
-        body = rest.parse_object(rest.read_body(request))
+        body = rest.read_object(request)
         title = read_text(body.get("convo_title"), "convo_title")
         self.get_conversation(request, body.get("root_id")).rename(title)
         return Response({"message": "The conversation has a new title.", "new_title": title})
@@ -96,7 +96,7 @@ class OfAModel(OwnView):
     kind: str
 
     def refuse(self, request: Request, fault: Fault) -> Fault:
-        return self.record_refusal(request, rest.parse_object(rest.read_body(request)), fault)
+        return self.record_refusal(request, rest.read_object(request), fault)
 
     def record_refusal(self, request: Request, body: Json, problem: Exception) -> Fault:
         call_request = CallRequest(
@@ -116,7 +116,7 @@ class UpdateTitleByModel(OfAModel):
     kind = Snapshot.Kind.TITLE
 
     def post(self, request: Request) -> Response:
-        body = rest.parse_object(rest.read_body(request))
+        body = rest.read_object(request)
         try:
             conversation = self.get_conversation(request, body.get("root_id"))
             call_request = titles.build_request(conversation, **describe_sender(request))
@@ -137,7 +137,7 @@ class MetadataCheck(OfAModel):
     kind = Snapshot.Kind.METADATA
 
     def post(self, request: Request) -> Response:
-        body = rest.parse_object(rest.read_body(request))
+        body = rest.read_object(request)
         try:
             metadata.refuse_unless_on()
             conversation = self.get_conversation(request, body.get("root_id"))
@@ -153,7 +153,7 @@ class RemoveConversation(OwnView):
     scopes = {"post": (Scope.HISTORY_WRITE,)}
 
     def post(self, request: Request) -> Response:
-        body = rest.parse_object(rest.read_body(request))
+        body = rest.read_object(request)
         self.get_conversation(request, body.get("root_id")).hide()
         return Response({"message": "The conversation is gone from your history. The log stays."})
 

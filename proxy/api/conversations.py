@@ -80,9 +80,7 @@ class OneConversation(OwnView):
 
     def patch(self, request: Request, name: str) -> Response:
         conversation = self.get_conversation(request, name)
-        conversation.rename(
-            read_text(rest.parse_object(rest.read_body(request)).get("title"), "title")
-        )
+        conversation.rename(read_text(rest.read_object(request).get("title"), "title"))
         return Response(summarize(conversation))
 
     def delete(self, request: Request, name: str) -> Response:

@@ -80,7 +80,7 @@ class CallView(ScopedView):
 
     def read(self, request: Request, call_request: CallRequest) -> None:
         """Fill in body, model and messages. Raises Fault."""
-        call_request.body = rest.parse_object(rest.read_body(request))
+        call_request.body = rest.read_object(request)
         call_request.model = read_model(call_request.body)
 
     def set_conversation(self, request: Request, call_request: CallRequest) -> None:
@@ -146,7 +146,7 @@ class ImageGenerations(CallView):
     endpoint = Endpoint.IMAGES
 
     def read(self, request: Request, call_request: CallRequest) -> None:
-        call_request.body = rest.parse_object(rest.read_body(request))
+        call_request.body = rest.read_object(request)
         call_request.model = read_model(call_request.body, DEFAULT_IMAGE_MODEL)
         call_request.messages = [{"role": "user", "content": read_prompt(call_request.body)}]
         refuse_streaming(call_request.body)
@@ -160,10 +160,11 @@ class ImageEdits(CallView):
     endpoint = Endpoint.EDITS
 
     def read(self, request: Request, call_request: CallRequest) -> None:
-        body = rest.read_body(request)
-        if not request.META.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
-            raise faults.unsupported_media_type()
-        fields, files = parse_multipart(request, body)
+        with rest.hold_room(request):
+            body = rest.read_body(request)
+            if not request.META.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
+                raise faults.unsupported_media_type()
+            fields, files = parse_multipart(request, body)
         call_request.body = {
             name: values[0] if len(values) == 1 else values for name, values in fields.lists()
         }

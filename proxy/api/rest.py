@@ -1,6 +1,7 @@
 """As little of DRF as the API needs: JSON in, JSON out, whatever Accept and Content-Type say."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import orjson
@@ -11,10 +12,13 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+from conversations import bounded_json
 from conversations.record import threads
 from conversations.shape import Json
 
 from .. import faults
+from ..limits.parsing import room
+from .authentication import get_caller
 
 DRAIN_FACTOR = 4  # times the largest body: so much of a larger one is read before its refusal
 
@@ -48,6 +52,21 @@ class AlwaysJSON(negotiation.BaseContentNegotiation):
         return next(iter(renderers)), "application/json"
 
 
+def read_object(request: Request) -> Json:
+    """Read the body, a JSON object. Raises Fault."""
+    with hold_room(request):
+        return parse_object(read_body(request))
+
+
+def hold_room(request: Request) -> AbstractContextManager[None]:
+    """Hold room for a body that is to be read and parsed. Raises Fault where there is none."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    size = settings.MAX_BODY
+    if length.isdigit() and not _is_chunked(request.META):
+        size = min(int(length), size)
+    return room.hold(size, get_caller(request).owner)
+
+
 def read_body(request: Request) -> bytes:
     """Read the raw body, capped while it comes; a chunked one too, which Django takes for empty.
 
@@ -59,11 +78,7 @@ def read_body(request: Request) -> bytes:
     limit, length = settings.MAX_BODY, http.META.get("CONTENT_LENGTH") or "0"
     if not length.isdigit() or int(length) > DRAIN_FACTOR * limit:
         raise faults.request_too_large(limit)
-    stream = (
-        http.META["wsgi.input"]
-        if "chunked" in http.META.get("HTTP_TRANSFER_ENCODING", "").lower()
-        else http
-    )
+    stream = http.META["wsgi.input"] if _is_chunked(http.META) else http
     try:
         body = stream.read(limit + 1)
         if len(body) > limit:
@@ -74,6 +89,10 @@ def read_body(request: Request) -> bytes:
     return body
 
 
+def _is_chunked(meta: Mapping[str, Any]) -> bool:
+    return "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "").lower()
+
+
 def _drain(stream: Any, limit: int) -> None:
     """Read up to `limit` bytes more: most callers read no answer before they have sent all."""
     while limit > 0 and (chunk := stream.read(1 << 16)):
@@ -81,9 +100,14 @@ def _drain(stream: Any, limit: int) -> None:
 
 
 def parse_object(body: bytes) -> Json:
-    """Parse a JSON object: no NaN, no half of a surrogate pair, at most 64 levels. Raises Fault."""
+    """Parse a JSON object: no NaN, no half of a surrogate pair, at most 64 levels. Raises Fault.
+
+    All that walks through it in Python is bounded by the number of values that it may have.
+    """
     try:
-        data = orjson.loads(body)
+        data = bounded_json.parse(body)
+    except bounded_json.TooManyValues as problem:
+        raise faults.too_many_values(problem) from None
     except ValueError as problem:
         raise faults.invalid_json(f"The body is not JSON that can be kept: {problem}.") from None
     if not isinstance(data, dict):

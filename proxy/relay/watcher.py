@@ -19,6 +19,8 @@ from django.db import Error
 from conversations import database
 from conversations.record import growth, orphans, processes
 
+from ..limits import memory
+from ..limits.parsing import room
 from ..upstreams.connections import shut_socket
 from . import metrics
 from .causes import Cause
@@ -64,6 +66,8 @@ class _Watch:
             count_open()
             stop_those_asked_to()
             close_late()
+            if room.is_over():
+                memory.give_back()
         if now - self.beaten >= BEAT:
             processes.beat()
             self.beaten = now

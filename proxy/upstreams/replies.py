@@ -3,10 +3,10 @@
 import time
 from typing import Any
 
-import orjson
 import requests
 from urllib3.exceptions import HTTPError
 
+from conversations import bounded_json
 from conversations.shape import Json
 
 from .. import faults, redaction
@@ -14,6 +14,7 @@ from ..faults import Fault
 from ..providers.base import Kind
 from .connections import Watched
 
+MOST_VALUES = 5_000_000  # of a reply: as many numbers of an embedding as MAX_REPLY holds
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 
 
@@ -60,7 +61,9 @@ def load_json(data: bytes, content_type: str) -> Any:
     Raises Fault, as one without an answer unless the body looks like JSON that was cut or misspelt.
     """
     try:
-        return orjson.loads(data)
+        return bounded_json.parse(data, MOST_VALUES)
+    except bounded_json.TooManyValues:
+        raise faults.reply_too_large() from None
     except ValueError:
         what = "a web page" if "html" in content_type else "something that is not JSON"
         fault = faults.bad_reply(f"The model's server answered with {what}.")
