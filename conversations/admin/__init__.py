@@ -3,6 +3,15 @@
 It may import every other folder of conversations.
 """
 
-from . import audit, conversation, decision, policy, sampling, snapshot, user
+from . import approval, audit, conversation, decision, policy, sampling, snapshot, user
 
-__all__ = ["audit", "conversation", "decision", "policy", "sampling", "snapshot", "user"]
+__all__ = [
+    "approval",
+    "audit",
+    "conversation",
+    "decision",
+    "policy",
+    "sampling",
+    "snapshot",
+    "user",
+]

@@ -12,9 +12,11 @@ from django.utils.translation import gettext as _
 from .. import ids
 from ..figures import count, lasting
 from ..models import Decision, Review, Verification
+from ..people import approvals
 from ..people.access import may, readable
 from ..proof import sealing
 
+NAMED = 3  # approvals on the home page
 USUAL = timedelta(seconds=5)  # that the worker may take
 
 
@@ -35,6 +37,8 @@ def tiles(request: HttpRequest) -> list[Tile]:
         result += queue_tiles(request)
     if may(user, "view_audit"):
         result.append(decisions_tile())
+    if approvals.decides_any(user):
+        result.append(approvals_tile(request))
     if result or user.is_superuser:
         result += [integrity_tile(), backlog_tile()]
     return result
@@ -102,6 +106,21 @@ def decisions_tile() -> Tile:
         says,
         reverse("admin:conversations_decision_changelist"),
     )
+
+
+def approvals_tile(request: HttpRequest) -> Tile:
+    """Count what waits for a second person, and name what acts without one."""
+    waiting = approvals.visible_to(request.user).waiting(timezone.now())
+    alone = waiting.exclude(acts_alone=None).order_by("acts_alone")[:NAMED]
+    says = "; ".join(
+        _("%(name)s acts on %(time)s unless it is refused")
+        % {"name": each.name, "time": f"{timezone.localtime(each.acts_alone):%Y-%m-%d %H:%M}"}
+        for each in alone
+    )
+    url = reverse("admin:conversations_approval_changelist")
+    number = waiting.count()
+    waits = says or _("for a second person")
+    return Tile(_("Approvals"), count(number), waits, url, alarming=bool(says))
 
 
 def integrity_tile() -> Tile:

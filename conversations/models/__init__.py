@@ -7,9 +7,10 @@ be rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives f
 be lost.
 
 Beside them stand people (User, ThreadSeed) and what they agreed to (UsagePolicy,
-PolicyAcceptance).
+PolicyAcceptance) or were asked to (Approval).
 """
 
+from .approval import Approval
 from .assessment import Assessment
 from .attachment import Attachment
 from .audit import AuditEvent
@@ -27,6 +28,7 @@ from .usage import Usage
 from .user import ThreadSeed, User
 
 __all__ = [
+    "Approval",
     "Assessment",
     "Attachment",
     "AuditEvent",

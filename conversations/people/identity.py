@@ -9,7 +9,7 @@ over after half an hour. Every page and file that names a person asks `Names`.
 import json
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -126,8 +126,10 @@ class Names:
             event.subject = detail["name"] = alias(subject)
             if not event.actor_id:  # a failed sign-in
                 event.address, event.user_agent = None, ""
-        if event.kind == "apikey":
+        if event.kind in ("apikey", "approval"):
             detail.pop("name", None)
+        for part in (detail, detail.get("content")):
+            self._mask_owner(part)
         if event.actor_id != self.reader.pk and isinstance(chosen := detail.get("filter"), dict):
             detail["filter"] = {
                 name: pseudonyms.HIDDEN if name in BY_NAME else value
@@ -135,6 +137,15 @@ class Names:
             }
         event.detail = json.dumps(detail)
         return event
+
+    def _mask_owner(self, detail: Any) -> None:
+        """Put the alias for the owner of a key, and take away the name of the key."""
+        if not isinstance(detail, dict) or "owner_id" not in detail:
+            return
+        if detail["owner_id"] not in self._staff:
+            detail["owner"] = alias(detail["owner_id"])
+            detail.pop("name", None)
+        del detail["owner_id"]
 
     def find(self, text: str, most: int) -> list[int]:
         """The accounts that this reader may read and whose name is `text`, or else begins so.

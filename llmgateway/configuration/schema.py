@@ -335,6 +335,13 @@ PEOPLE = (
         "API_KEY_MAX_DAYS", kinds.whole(1, 36_500), 365, "Days that a gateway API key lives at most"
     ),
     Setting(
+        "APPROVAL_DELAY_HOURS",
+        kinds.whole(1, 10_000),
+        24,
+        "Hours after which what a second person has to agree to acts without one, where only one "
+        "person holds the right. It is named on the admin's home page until then",
+    ),
+    Setting(
         "SIGN_IN_FAILURES",
         kinds.whole(1, MANY),
         10,

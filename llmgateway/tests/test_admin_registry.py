@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from conversations.models import AuditEvent, Decision, SamplingPolicy, UsagePolicy, User
+from conversations.models import Approval, AuditEvent, Decision, SamplingPolicy, UsagePolicy, User
 from conversations.people import audit
 from conversations.tests.calls import turn, user
 from proxy.models import ApiKey, Model, Route, Submission, Upstream
@@ -32,6 +32,9 @@ def rows() -> None:
     )
     SamplingPolicy.objects.create(percent=5, seed=b"", made_by=alice)
     ApiKey.make(alice, "laptop")
+    Approval.objects.create(
+        kind="key", target="1", name="laptop", content="{}", digest=b"", right="x", asked_by=alice
+    )
     Submission.objects.create(number=1, snapshot=call.id, sealed=timezone.now())
     Route.objects.create(
         model=Model.objects.create(name="fast"),

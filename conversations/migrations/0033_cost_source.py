@@ -22,7 +22,7 @@ SHOWN = NOW.replace(LAST, LAST.replace("response", "response, s.cost_source", 1)
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0031_plain_labels")]
+    dependencies = [("conversations", "0032_approval")]
     operations = [
         migrations.AddField(
             "snapshot",
