@@ -11,6 +11,7 @@ urlpatterns = [
     path("images/", images.images, name="images"),
     path("images/<uuid:call>/", images.image, name="image"),
     path("keys/", keys.keys, name="keys"),
+    path("keys/<int:number>/accept/", keys.accept, name="accept-key"),
     path("keys/<int:number>/revoke/", keys.revoke, name="revoke-key"),
     path("token/", user_token.token, name="token"),
 ]

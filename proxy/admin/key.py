@@ -19,10 +19,17 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from conversations.admin.rights import Administered
+from conversations.models import AuditEvent
+from conversations.people import audit
 
+from .. import key_terms
 from ..models import ApiKey, default_scopes, latest_expiry
 from ..models.key import validate_network
 
+WAITS = {
+    ApiKey.State.FOR_OWNER: _("It works once its owner has accepted it on the page “API keys”."),
+    ApiKey.State.FOR_SECOND: _("It works once a second person has agreed to it (Approvals)."),
+}
 LINES = forms.Textarea(attrs={"rows": 3, "cols": 40})
 
 
@@ -73,6 +80,7 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
         "prefix",
         "name",
         "owner",
+        "made_by",
         "may_do",
         "shared",
         "state",
@@ -80,7 +88,7 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
         "expires",
         "last_used",
     )
-    list_select_related = ("owner",)
+    list_select_related = ("owner", "made_by")
     search_fields = ("prefix", "name", "owner__username")
     ordering = ("-id",)
     actions = ("revoke",)
@@ -96,7 +104,9 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
         return self._may(request, "change")
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
-        return ("prefix", *self.fields, "created", "last_used", "revoked") if obj else self.fields
+        if not obj:
+            return self.fields
+        return ("prefix", *self.fields, "made_by", "created", "accepted", "last_used", "revoked")
 
     def add_view(
         self,
@@ -122,9 +132,10 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
 
     @admin.display(description="state")
     def state(self, key: ApiKey) -> str:
-        if key.state == ApiKey.State.IN_USE and not key.owner.is_active:
+        state = key.state
+        if state == ApiKey.State.IN_USE and not key.owner.is_active:
             return "owner deactivated"
-        return key.state
+        return state
 
     @admin.action(description=_("Revoke the selected keys permanently"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
@@ -136,10 +147,18 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
         self.message_user(request, message % {"count": len(usable)}, messages.SUCCESS)
 
     def save_model(self, request: HttpRequest, key: ApiKey, form: ApiKeyForm, change: bool) -> None:
-        made, key.secret = ApiKey.make(**{name: form.cleaned_data[name] for name in self.fields})  # type: ignore[attr-defined]
+        fields = {name: form.cleaned_data[name] for name in self.fields}
+        made, key.secret = ApiKey.make_for(maker=request.user, **fields)  # type: ignore[attr-defined, arg-type]
         key.__dict__ |= {
             field.attname: getattr(made, field.attname) for field in made._meta.concrete_fields
         }
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Record whose key it is and what it may do; ask for a second person where it needs one."""
+        detail = key_terms.describe(obj) | {"name": str(obj), "what": message}
+        audit.record(request, AuditEvent.Action.ADDED, obj, **detail)
+        key_terms.ask_second_person(request, obj)
+        return admin.ModelAdmin.log_addition(self, request, obj, message)
 
     def response_add(
         self, request: HttpRequest, key: ApiKey, post_url_continue: str | None = None
@@ -150,6 +169,7 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
             "opts": self.opts,
             "title": gettext("API key created"),
             "key": key,
+            "waits": WAITS.get(key.state, ""),
             "secret": key.secret,  # type: ignore[attr-defined]
         }
         return TemplateResponse(

@@ -34,6 +34,7 @@ class Caller(NamedTuple):
     scopes: frozenset[str]
     shared: bool
     networks: tuple[IPv4Network | IPv6Network, ...] = ()  # the key works from these; empty: any
+    made_elsewhere: bool = False  # the key: another than its owner made it
 
     def may_come_from(self, address: str | None) -> bool:
         if not self.networks:
@@ -69,17 +70,50 @@ def describe_sender(request: Request) -> dict[str, Any]:
     }
 
 
-def find_caller(secret: str) -> Caller | None:
-    return callers.get(key.digest_of(secret))
+class Waiting(NamedTuple):
+    """A key that opens nothing before somebody has agreed to it."""
+
+    text: str  # fit to show
 
 
-def _read_caller(digest: bytes) -> Caller | None:
+WAITING = {
+    ApiKey.State.FOR_OWNER: "This API key was made for its owner by another person. "
+    "It works once its owner has accepted it on the page “API keys”.",
+    ApiKey.State.FOR_SECOND: "This API key waits for a second person to agree to it.",
+}
+
+
+def find_caller(secret: str) -> Caller:
+    """Find whom this secret speaks for. Raises APIException."""
+    found = callers.get(key.digest_of(secret))
+    if found is None:
+        raise exceptions.AuthenticationFailed(
+            "This API key is not known here, has expired, or was revoked."
+        )
+    if isinstance(found, Waiting):
+        raise exceptions.PermissionDenied(found.text)
+    return found
+
+
+def _read_caller(digest: bytes) -> Caller | Waiting | None:
     row = ApiKey.objects.usable().with_digest(digest).first()
     if row is None:
-        return None
+        return _find_waiting(digest)
     row.mark_used(timezone.now())
-    networks = tuple(map(ip_network, row.addresses))
-    return Caller(row.owner_id, row.prefix, frozenset(row.scopes), row.shared, networks)
+    return Caller(
+        row.owner_id,
+        row.prefix,
+        frozenset(row.scopes),
+        row.shared,
+        tuple(map(ip_network, row.addresses)),
+        row.made_elsewhere,
+    )
+
+
+def _find_waiting(digest: bytes) -> Waiting | None:
+    row = ApiKey.objects.with_digest(digest).select_related("owner").first()
+    text = WAITING.get(row.state) if row and row.owner.is_active else None
+    return Waiting(text) if text else None
 
 
 # By digest, those of wrong keys too. The connection is given back: the body may be slow to come.
@@ -99,10 +133,6 @@ class GatewayKey(BaseAuthentication):
         if not secret:
             return self.authenticate_without_key(request)
         caller = find_caller(secret)
-        if caller is None:
-            raise exceptions.AuthenticationFailed(
-                "This API key is not known here, has expired, or was revoked."
-            )
         if not caller.may_come_from(client_address(request)):
             raise exceptions.PermissionDenied("This API key may not be used from this address.")
         return caller, None

@@ -66,6 +66,8 @@ class ExportView(OwnView):
         detail: dict[str, Any] = {
             "via": "API",
             "key": caller.key,
+            "owner": reader.get_username(),
+            "owner_id": reader.pk,
             "format": writer.name,
             "purpose": pull.purpose,
             "filter": pull.filters,

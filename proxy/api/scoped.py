@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from conversations.models import User
-from conversations.people import policy
+from conversations.models import AuditEvent, Conversation, User
+from conversations.people import audit, policy
 
 from .. import faults
 from ..faults import Fault
@@ -22,7 +22,8 @@ class ScopedView(APIView):
 
     `scopes` names for each method all that a key needs; without any, every key will do. A view that
     declares nothing serves nothing. Sessions hold every scope; what a right of the account is
-    needed for, its view asks.
+    needed for, its view asks. What a key reads that another than its owner made is on the audit
+    trail before it is read.
     """
 
     scopes: ClassVar[Mapping[str, tuple[Scope, ...]]] = {}
@@ -35,8 +36,11 @@ class ScopedView(APIView):
         """Judge the caller before the view's own code sees the request. Raises Fault."""
         super().initial(request, *args, **kwargs)
         needed = self.scopes.get((request.method or "").lower(), ())
-        if fault := judge(get_caller(request), needed):
+        caller = get_caller(request)
+        if fault := judge(caller, needed):
             raise self.refuse(request, fault) from None
+        if Scope.HISTORY in needed and caller.made_elsewhere:
+            record_reading(request)
 
     def refuse(self, request: Request, fault: Fault) -> Fault:
         """Return the fault; a view of calls records it first."""
@@ -52,3 +56,19 @@ def judge(caller: Caller, needed: tuple[Scope, ...]) -> Fault | None:
     if asks and not caller.key and policy.pending_policy(User.objects.get(id=caller.owner)):
         return faults.policy_not_accepted(policy.ACCEPT_FIRST)
     return None
+
+
+def record_reading(request: Request) -> None:
+    """Record that a key which another than its owner made reads its owner's conversations."""
+    caller, http = get_caller(request), request._request
+    http.user = User.objects.get(id=caller.owner)
+    audit.record(
+        http,
+        AuditEvent.Action.LIST,
+        Conversation,
+        via="API",
+        page=http.path,
+        key=caller.key,
+        owner=http.user.get_username(),
+        owner_id=caller.owner,
+    )

@@ -22,6 +22,7 @@ from ..models import ApiKey
 from .authentication import get_caller
 from .conversations import OwnView
 from .params import read_date, refuse_unknown
+from .scoped import record_reading
 
 
 class UsageView(OwnView):
@@ -39,6 +40,8 @@ class UsageView(OwnView):
             raise faults.invalid_request("of", "`of` must be me or everyone.")
         period = read_period(request.query_params)
         titles = ApiKey.Scope.HISTORY in caller.scopes  # they are content: the first words
+        if titles and caller.made_elsewhere:
+            record_reading(request)
         if of_whom == "me":
             rights = ReportRights(titles=titles)
             return Response(report_to_json(Report(period, rights, owner=caller.owner)))
@@ -62,6 +65,7 @@ class UsageView(OwnView):
             AuditEvent.Action.LIST,
             of="usage report",
             via="API",
+            key=caller.key,
             since=period.since,
             until=period.until,
             by_person=by_person,

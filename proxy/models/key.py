@@ -1,7 +1,7 @@
 """API keys. Only the sha256 of a key's secret is kept."""
 
 import secrets
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from ipaddress import ip_network
@@ -11,9 +11,13 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Case, F, When
+from django.db.models import Case, Exists, F, OuterRef, When
+from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from conversations.models import Approval, approval
+from conversations.people import approvals
 
 if TYPE_CHECKING:
     from conversations.models import User
@@ -42,7 +46,20 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.order_by("-id")
 
     def usable(self) -> "ApiKeyQuerySet":
-        return self.filter(revoked=None, expires__gt=timezone.now(), owner__is_active=True)
+        """Return those that work: accepted by their owners, and agreed to where that is needed."""
+        now = timezone.now()
+        agreed = Approval.objects.in_force(now).filter(
+            kind=ApiKey.APPROVAL,
+            target=Cast(OuterRef("pk"), models.TextField()),
+            digest=OuterRef("terms"),
+        )
+        return self.filter(
+            models.Q(terms=None) | Exists(agreed),
+            revoked=None,
+            expires__gt=now,
+            owner__is_active=True,
+            accepted__lte=now,
+        )
 
     def presented(self, secret: str) -> "ApiKeyQuerySet":
         return self.with_digest(digest_of(secret))
@@ -76,10 +93,17 @@ class ApiKey(models.Model):
     # What a person may give a key of the own; usage and export are given in the admin.
     OWN_SCOPES = (*ASKING_SCOPES, Scope.HISTORY, Scope.HISTORY_WRITE)
 
+    # What reads what was said: a second person gives it to a program's account.
+    CONTENT_SCOPES = (Scope.HISTORY, Scope.EXPORT)
+    APPROVAL = "API key"  # the kind
+
     class State(StrEnum):
         """What can be said of a key by itself; its owner may be deactivated besides."""
 
         IN_USE = "in use"
+        FOR_OWNER = "waits for its owner"
+        FOR_SECOND = "waits for a second person"
+        REFUSED = "refused"
         EXPIRED = "expired"
         REVOKED = "revoked"
 
@@ -123,6 +147,31 @@ class ApiKey(models.Model):
     exported_rows = models.PositiveIntegerField(
         default=0, db_default=0, editable=False, help_text=_("Rows exported on that day.")
     )
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text=_("Empty: it is not known who made the key."),
+    )
+    accepted = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text=_("When its owner made or accepted it, or no owner had to. Empty: it waits."),
+    )
+    unconfirmed = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("Its owner is asked whether to keep it: another person made it, before 0.2."),
+    )
+    terms = models.BinaryField(
+        max_length=32,
+        null=True,
+        editable=False,
+        help_text=_("The digest of what a second person agrees to. Empty: nobody has to."),
+    )
     created = models.DateTimeField(default=timezone.now, editable=False)
     expires = models.DateTimeField(default=latest_expiry)
     last_used = models.DateTimeField(null=True, editable=False, help_text=_("Exact to a minute."))
@@ -141,12 +190,77 @@ class ApiKey(models.Model):
     def make(
         cls, owner: "User", name: str, *, secret: str | None = None, **fields: Any
     ) -> tuple["ApiKey", str]:
-        """Save a key. Return it with its secret, which cannot be read again."""
+        """Save a key that its owner makes. Return it with its secret, which is read only here."""
+        return cls._save(owner, owner, name, secret, timezone.now(), **fields)
+
+    @classmethod
+    def make_for(
+        cls, owner: "User", name: str, maker: "User", **fields: Any
+    ) -> tuple["ApiKey", str]:
+        """Save a key that another person makes: it works once its owner has accepted it.
+
+        A program's account accepts nothing: its key works at once, as far as it reads nothing.
+        """
+        if maker.pk == owner.pk:
+            return cls.make(owner, name, **fields)
+        accepted = timezone.now() if approvals.is_service(owner) else None
+        return cls._save(owner, maker, name, None, accepted, **fields)
+
+    @classmethod
+    def _save(
+        cls,
+        owner: "User",
+        maker: "User",
+        name: str,
+        secret: str | None,
+        accepted: datetime | None,
+        **fields: Any,
+    ) -> tuple["ApiKey", str]:
         secret = secret or "gw-" + secrets.token_urlsafe(32)
-        key = cls.objects.create(
-            owner=owner, name=name, prefix=secret[:11], digest=digest_of(secret), **fields
-        )
+        key = cls(owner=owner, name=name, prefix=secret[:11], digest=digest_of(secret), **fields)
+        key.made_by, key.accepted = maker, accepted
+        if key.approval_right:
+            key.terms = approval.digest_of(key.describe())
+        key.save(force_insert=True)
         return key, secret
+
+    def describe(self) -> dict[str, Any]:
+        """What the key may do and where: the terms that people accept, and the trail keeps."""
+        return {
+            "key": self.prefix,
+            "name": self.name,
+            "owner": self.owner.get_username(),
+            "owner_id": self.owner_id,
+            "scopes": sorted(self.scopes),
+            "shared": self.shared,
+            "addresses": sorted(self.addresses),
+            "rows_a_day": self.rows_a_day,
+            "expires": self.expires.astimezone(UTC),
+        }
+
+    @property
+    def approval_right(self) -> str:
+        """The right of the second person who has to agree to the key; empty: nobody has to."""
+        if self.Scope.EXPORT in self.scopes:
+            return "export_content"
+        is_own = self.made_by_id == self.owner_id
+        if not is_own and self.Scope.HISTORY in self.scopes and approvals.is_service(self.owner):
+            return "view_content"
+        return ""
+
+    @property
+    def approval(self) -> Approval | None:
+        return Approval.objects.about(self.APPROVAL, str(self.pk)).newest_first().first()
+
+    def accept(self) -> None:
+        """Let the key work, or keep it, in the name of its owner."""
+        self.accepted, self.unconfirmed = self.accepted or timezone.now(), False
+        self.save(update_fields=["accepted", "unconfirmed"])
+
+    @property
+    def made_elsewhere(self) -> bool:
+        """Whether another person made the key, or it is not known who did."""
+        return self.made_by_id != self.owner_id
 
     @property
     def state(self) -> State:
@@ -154,7 +268,14 @@ class ApiKey(models.Model):
             return self.State.REVOKED
         if self.expires <= timezone.now():
             return self.State.EXPIRED
-        return self.State.IN_USE
+        if self.accepted is None:
+            return self.State.FOR_OWNER
+        if self.terms is None:
+            return self.State.IN_USE
+        asked = self.approval
+        if asked is None or bytes(asked.digest) != bytes(self.terms):
+            return self.State.FOR_SECOND
+        return APPROVAL_STATES[asked.state]
 
     def rows_left(self, day: date) -> int:
         return max(0, self.rows_a_day - (self.exported_rows if self.exported_on == day else 0))
@@ -180,3 +301,12 @@ class ApiKey(models.Model):
         if self.revoked is None:
             self.revoked = timezone.now()
             self.save(update_fields=["revoked"])
+
+
+APPROVAL_STATES = {
+    Approval.State.WAITING: ApiKey.State.FOR_SECOND,
+    Approval.State.AGREED: ApiKey.State.IN_USE,
+    Approval.State.ALONE: ApiKey.State.IN_USE,
+    Approval.State.REFUSED: ApiKey.State.REFUSED,
+    Approval.State.OVER: ApiKey.State.EXPIRED,
+}

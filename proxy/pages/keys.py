@@ -1,4 +1,4 @@
-"""A person's own API keys: listed, created, revoked.
+"""A person's own API keys: listed, created, accepted, revoked.
 
 A secret is shown on the page that answers the form, and nowhere again. Every key is reached through
 ApiKey.objects.owned_by(request.user), so a stranger's is not there at all.
@@ -14,12 +14,14 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
 from conversations.models import AuditEvent
 from conversations.people import audit
 from conversations.reading.pages import PageRequest, render_page
 from conversations.shape import Json
 
+from .. import key_terms
 from ..faults import Fault
 from ..models import ApiKey
 from . import asking
@@ -33,16 +35,48 @@ def keys(request: PageRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
             key, secret = ApiKey.make(request.user, **form.key_fields)
-            audit.record(request, AuditEvent.Action.ADDED, key, name=str(key))
+            audit.record(
+                request,
+                AuditEvent.Action.ADDED,
+                key,
+                **key_terms.describe(key) | {"name": str(key)},
+            )
         return render(
             request,
             "key_made.html",
             {"key": key, "secret": secret, "example": make_example(request, key, secret)},
         )
-    own = ApiKey.objects.owned_by(request.user).newest_first()
+    own = ApiKey.objects.owned_by(request.user).newest_first().select_related("made_by")
     return render(
-        request, "keys.html", {"keys": own, "form": form}, status=400 if form.errors else 200
+        request,
+        "keys.html",
+        {"keys": [OwnKey(key, key.state) for key in own], "form": form},
+        status=400 if form.errors else 200,
     )
+
+
+@render_page
+@require_POST
+def accept(request: PageRequest, number: int) -> HttpResponse:
+    """Let a key work that another person made, or keep it; ask for a second person if needed."""
+    key = get_object_or_404(ApiKey.objects.owned_by(request.user), pk=number)
+    if not OwnKey(key, key.state).is_asked:
+        return redirect("keys")
+    with transaction.atomic():
+        key.accept()
+        audit.record(
+            request,
+            AuditEvent.Action.CHANGED,
+            key,
+            **key_terms.describe(key) | {"name": str(key), "what": "Accepted by its owner."},
+        )
+        asked = key_terms.ask_second_person(request, key)
+    if asked:
+        text = _("Accepted “%(name)s”. It works once a second person has agreed.")
+    else:
+        text = _("Accepted “%(name)s”. It works.")
+    messages.success(request, text % {"name": key.name})
+    return redirect("keys")
 
 
 @render_page
@@ -56,6 +90,31 @@ def revoke(request: PageRequest, number: int) -> HttpResponse:
     revoked = _("Revoked “%(name)s”. It stops working within seconds.")
     messages.success(request, revoked % {"name": key.name})
     return redirect("keys")
+
+
+class OwnKey(NamedTuple):
+    """A key as its owner's page lists it."""
+
+    key: ApiKey
+    state: ApiKey.State
+
+    @property
+    def is_open(self) -> bool:
+        return self.state not in (
+            ApiKey.State.EXPIRED,
+            ApiKey.State.REVOKED,
+            ApiKey.State.REFUSED,
+        )
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its owner is asked to accept it, or whether to keep it."""
+        return self.state == ApiKey.State.FOR_OWNER or (self.is_open and self.key.unconfirmed)
+
+    @property
+    def permissions(self) -> list[str]:
+        labels = dict(ApiKey.Scope.choices)
+        return [str(labels.get(scope, scope)) for scope in self.key.scopes]
 
 
 class KeyExample(NamedTuple):

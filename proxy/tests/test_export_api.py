@@ -19,6 +19,7 @@ from conversations.record import Outcome, rebuild
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from proxy.api import authentication
 from proxy.models import ApiKey
+from proxy.tests.keys import working_key
 
 pytestmark = pytest.mark.django_db
 CSV, LINES = "/api/export.csv", "/api/export.jsonl"
@@ -31,7 +32,7 @@ def fresh():
 
 @pytest.fixture
 def bearer(rita) -> dict[str, str]:
-    _, secret = ApiKey.make(rita, "siem", scopes=["export"], addresses=["127.0.0.0/8"])
+    _, secret = working_key(rita, "siem", scopes=["export"], addresses=["127.0.0.0/8"])
     return {"Authorization": f"Bearer {secret}"}
 
 
@@ -71,11 +72,11 @@ def test_who_may_not(rita, bearer, path):
     turn(person("alice"), [user("secret")], "plan")
     seal()
     assert refused(pull({}, path)) == (401, "invalid_api_key")
-    _, secret = ApiKey.make(rita, "chat", scopes=["chat", "usage"])
+    _, secret = working_key(rita, "chat", scopes=["chat", "usage"])
     assert refused(pull({"Authorization": f"Bearer {secret}"}, path)) == (403, "scope_missing")
-    _, secret = ApiKey.make(person("alice"), "hers", scopes=["export"])
+    _, secret = working_key(person("alice"), "hers", scopes=["export"])
     assert refused(pull({"Authorization": f"Bearer {secret}"}, path)) == (403, "not_permitted")
-    _, secret = ApiKey.make(
+    _, secret = working_key(
         rita, "elsewhere", scopes=["export"], addresses=["192.0.2.0/24", "2001:db8::/32"]
     )
     assert refused(pull({"Authorization": f"Bearer {secret}"}, path)) == (403, "not_allowed")
@@ -197,7 +198,7 @@ def test_windows_and_stretches_give_each_row_once(bearer, monkeypatch):
 
 
 def test_no_more_rows_than_the_key_may_have_in_a_day(rita):
-    key, secret = ApiKey.make(rita, "siem", scopes=["export"], rows_a_day=3)
+    key, secret = working_key(rita, "siem", scopes=["export"], rows_a_day=3)
     bearer = {"Authorization": f"Bearer {secret}"}
     for i in range(5):
         turn(person("alice"), [user(f"{i}")], "ok")
@@ -232,6 +233,8 @@ def test_the_event_comes_before_the_first_byte(rita, bearer):
     assert detail == {
         "via": "API",
         "key": ApiKey.objects.get().prefix,
+        "owner": "rita",
+        "owner_id": rita.pk,
         "format": "jsonl",
         "purpose": "monthly review",
         "filter": {"status": "ok"},

@@ -13,6 +13,7 @@ from proxy.api import authentication, urls_api, urls_v1
 from proxy.api.openai import UnknownPath
 from proxy.api.scoped import ScopedView
 from proxy.models import ApiKey
+from proxy.tests.keys import working_key
 from proxy.tests.routes import OPEN, ROUTES, Route
 
 pytestmark = pytest.mark.django_db
@@ -38,8 +39,7 @@ def allow(account: User, route: Route) -> None:
 
 
 def make_key(owner: User, scopes) -> dict[str, str]:
-    key, secret = ApiKey.make(owner, "test", scopes=list(scopes))
-    ApiKey.objects.filter(pk=key.pk).update(addresses=[])
+    _, secret = working_key(owner, "test", scopes=list(scopes))
     return {"authorization": f"Bearer {secret}"}
 
 
