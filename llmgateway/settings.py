@@ -127,7 +127,7 @@ AXES_HANDLER = "llmgateway.sign_in.Throttle"
 AXES_FAILURE_LIMIT = SIGN_IN_FAILURES
 AXES_COOLOFF_TIME = timedelta(minutes=READING.values["SIGN_IN_PAUSE"])
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]  # each by itself
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "username", "ip_address"]
 AXES_LOCKOUT_CALLABLE = "llmgateway.sign_in.paused"
 AXES_CLIENT_IP_CALLABLE = "llmgateway.sign_in.address"
 AXES_USERNAME_CALLABLE = "llmgateway.sign_in.name"

@@ -1,9 +1,12 @@
-"""Sign-in is paused after too many failures, of one account or from one address.
+"""Sign-in is paused after too many failures: of an account from one address, or of one address.
 
-django-axes counts them in the database.
-Known and unknown names are treated alike: the same words, after the same time.
+Failures from elsewhere never pause an account for its owner, who is not locked out by others. Where
+an account fails very often from everywhere together, an address has but a few tries left for it.
+django-axes counts in the database. Known and unknown names are treated alike: the same words, after
+the same time.
 """
 
+import ipaddress
 from typing import Any
 
 from axes.handlers.database import AxesDatabaseHandler
@@ -17,6 +20,8 @@ from llmgateway import errors, trusted_proxies
 
 Credentials = dict[str, Any] | None
 LONGEST = 150  # characters of a name that are told apart
+FEW = 3  # failures from one address, of an account that is tried from everywhere
+NETWORK = 64  # bits of an IPv6 address: a subscriber has all addresses behind them
 PAUSED = errors.Words(
     _("Too many attempts"),
     format_lazy(
@@ -31,23 +36,29 @@ PAUSED = errors.Words(
 
 
 class Throttle(AxesDatabaseHandler):
-    """An address may fail more often than an account: an office shares one."""
+    """Three counts with one limit, in the order of AXES_LOCKOUT_PARAMETERS."""
 
     def get_failures(self, request: HttpRequest, credentials: Credentials = None) -> int:
-        """Scale those of an address, so that one limit serves both; an unknown one has none."""
-        account, address = (
+        """Scale each count to SIGN_IN_FAILURES. An unknown address has no count of its own."""
+        here, *wider = (
             attempts.aggregate(sum=Sum("failures_since_start"))["sum"] or 0
             for attempts in self.get_user_attempts(request, credentials)
         )
-        if not getattr(request, "axes_ip_address", None):
-            return account
-        return max(
-            account, address * settings.SIGN_IN_FAILURES // settings.SIGN_IN_ADDRESS_FAILURES
-        )
+        account, address = wider
+        counts = [here]
+        if account >= settings.SIGN_IN_ACCOUNT_FAILURES:
+            counts.append(here * settings.SIGN_IN_FAILURES // FEW)
+        if getattr(request, "axes_ip_address", None):
+            counts.append(address * settings.SIGN_IN_FAILURES // settings.SIGN_IN_ADDRESS_FAILURES)
+        return max(counts)
 
 
 def address(request: HttpRequest) -> str | None:
-    return trusted_proxies.find_client(request.META)
+    """The client's address; of IPv6 its network."""
+    found = trusted_proxies.find_client(request.META)
+    if found is None or ":" not in found:
+        return found
+    return str(ipaddress.IPv6Network((found, NETWORK), strict=False).network_address)
 
 
 def name(request: HttpRequest, credentials: Credentials) -> str:

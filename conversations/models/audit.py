@@ -33,6 +33,11 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
     def between(self, since: datetime, until: datetime) -> "AuditEventQuerySet":
         return self.filter(at__gte=since, at__lt=until)
 
+    def count_by_address(self, most: int = 2) -> dict[str | None, int]:
+        """How many came from each address; of `most` addresses at most, the busiest first."""
+        rows = self.values_list("address").annotate(count=models.Count("id")).order_by("-count")
+        return dict(rows[:most])
+
     def newest_first(self) -> "AuditEventQuerySet":
         return self.order_by("-id")
 

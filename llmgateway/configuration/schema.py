@@ -345,14 +345,22 @@ PEOPLE = (
         "SIGN_IN_FAILURES",
         kinds.whole(1, MANY),
         10,
-        "Failed sign-ins of one account, known or not, after which it is paused. "
-        "`manage.py axes_reset_username NAME` ends the pause",
+        "Failed sign-ins of one account, known or not, from one address, after which it is paused "
+        "there. `manage.py axes_reset_username NAME` ends the pause",
+    ),
+    Setting(
+        "SIGN_IN_ACCOUNT_FAILURES",
+        kinds.whole(1, MANY),
+        100,
+        "The same of one account from all addresses together, after which each address has three "
+        "tries left: slow for who guesses, and no lock for the owner",
     ),
     Setting(
         "SIGN_IN_ADDRESS_FAILURES",
         kinds.whole(1, MANY),
         100,
-        "The same from one address; behind a proxy, name it in `TRUSTED_PROXIES`",
+        "Failed sign-ins from one address, of whatever accounts; behind a proxy, name it in "
+        "`TRUSTED_PROXIES`",
     ),
     Setting("SIGN_IN_PAUSE", kinds.whole(1, 7 * 24 * 60), 15, "Minutes that such a pause lasts"),
     Setting(

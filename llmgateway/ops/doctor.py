@@ -19,10 +19,11 @@ from django.conf import settings
 from django.core import checks
 from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from conversations.database import release
-from conversations.models import Process, User
+from conversations.models import AuditEvent, Process, User
 from conversations.people import identity
 from conversations.proof import sealing
 from conversations.record.processes import SILENT, measure_silence
@@ -38,6 +39,8 @@ FAIL = "FAIL"
 OLDEST = 15  # PostgreSQL's version
 BEHIND = timedelta(minutes=5)  # of the backlog's age
 APART = 2.0, 30.0  # seconds between two clocks: worth a word, and too many
+DAY = timedelta(days=1)
+OFTEN = 20  # failed sign-ins, of which one address is worth a word
 SHORT, OUT = 5 << 30, 500 << 20  # bytes that are free
 # Django's own that concern us: the rest know neither our middleware nor a proxy
 DEPLOYMENT = ("security.W009", "security.W020")
@@ -69,7 +72,7 @@ def examine() -> Iterator[Finding]:
             "Start PostgreSQL, or mend DATABASE_URL.",
         )
     else:
-        for part in (database, people, processes, listed):
+        for part in (database, people, sign_ins, processes, listed):
             try:
                 yield from part()
             except Error as problem:
@@ -159,6 +162,19 @@ def people() -> Iterator[Finding]:
             yield Finding(WARN, "accounts", f"{alike} people share an alias with another.", fix)
         else:
             yield Finding(OK, "accounts", "No two have the same alias.")
+
+
+def sign_ins() -> Iterator[Finding]:
+    """Where all failures come from one address, it may be a proxy's that nothing knows."""
+    now = timezone.now()
+    failed = AuditEvent.objects.doing(AuditEvent.Action.SIGN_IN_FAILED).between(now - DAY, now)
+    addresses = failed.count_by_address()
+    count = sum(addresses.values())
+    if len(addresses) == 1 and count >= OFTEN:
+        [address] = addresses
+        text = f"All {count} failed sign-ins of the last day come from {address or 'nowhere'}."
+        fix = "If that is a proxy, name it in TRUSTED_PROXIES: a pause there is one for everyone."
+        yield Finding(WARN, "sign-in", text, fix)
 
 
 def processes() -> Iterator[Finding]:

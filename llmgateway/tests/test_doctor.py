@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +17,10 @@ from django.utils.http import http_date
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from conversations import ids
-from conversations.models import Process, Unsealed
+from conversations.models import AuditEvent, Process, Unsealed
+from conversations.people import audit
 from conversations.record import processes
+from llmgateway.configuration import reading
 from llmgateway.demo import accounts
 from llmgateway.ops import doctor
 from llmgateway.tests.serving import Served
@@ -89,9 +92,13 @@ def test_all_in_order(gateway):
 
 
 def test_settings_that_a_check_finds_wrong(gateway):
-    with override_settings(USAGE_POLICY_URL="intranet", SECRET_KEY="short"):
+    wrong = reading.read({"ENV_FILE": os.devnull, "USAGE_POLICY_URL": "intranet"})
+    with override_settings(READING=wrong):
+        assert troubles(1).keys() == {("settings", "FAIL")}
+    with override_settings(ENABLE_SUBMISSIONS_API=True, SECRET_KEY="short"):
         found = said(1)
-    assert found["settings", "USAGE_POLICY_URL is no web address."][0] == "FAIL"
+    text = "ENABLE_SUBMISSIONS_API is on, and SUBMISSIONS_API_URL is not set."
+    assert found["settings", text][0] == "FAIL"
     assert [
         level
         for (about, text), (level, _) in found.items()
@@ -111,6 +118,24 @@ def test_demo_accounts_out_of_the_demo(gateway):
     assert troubles(1)["accounts", "FAIL"][1] == "Run manage.py remove_demo."
     with override_settings(DEMO=True):
         assert troubles(0) == {}
+
+
+def test_failed_sign_ins_that_all_come_from_one_address(gateway, rf):
+    request = rf.post("/sign-in/")
+
+    def fail(count, address):
+        request.client_address = address
+        for _ in range(count):
+            audit.record(request, AuditEvent.Action.SIGN_IN_FAILED)
+
+    fail(19, "10.0.0.5")
+    assert troubles(0) == {}
+    fail(1, "10.0.0.5")
+    text, fix = troubles(0)["sign-in", "warn"]
+    assert text == "All 20 failed sign-ins of the last day come from 10.0.0.5."
+    assert "TRUSTED_PROXIES" in fix
+    fail(1, "198.51.100.7")
+    assert troubles(0) == {}
 
 
 def test_two_people_with_one_alias(gateway, monkeypatch):

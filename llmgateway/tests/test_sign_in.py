@@ -1,4 +1,4 @@
-"""Sign-in is paused for an account, or an address, that failed too often.
+"""Sign-in is paused for an account at one address, or for an address, that failed too often.
 
 The page is the same, whether the name is known or not.
 """
@@ -24,6 +24,7 @@ PATHS = ["/sign-in/", "/admin/login/"]
 def limits(settings):
     settings.SIGN_IN_FAILURES = settings.AXES_FAILURE_LIMIT = 3
     settings.SIGN_IN_ADDRESS_FAILURES = 6
+    settings.SIGN_IN_ACCOUNT_FAILURES = 12
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -69,11 +70,10 @@ def test_an_account_is_paused_known_or_not(path, name):
 
 
 def test_the_pause_looks_the_same_for_both():
-    fail(3, "alice", address="192.0.2.1")
-    fail(3, "nobody", address="192.0.2.2")
-    pages = [
-        attempt(name, PASSWORD, address=f"192.0.2.{i}") for i, name in ((8, "alice"), (9, "nobody"))
-    ]
+    pages = []
+    for number, name in ((1, "alice"), (2, "nobody")):
+        fail(3, name, address=f"192.0.2.{number}")
+        pages.append(attempt(name, PASSWORD, address=f"192.0.2.{number}"))
     same = [page.content.replace(page["x-request-id"].encode(), b"") for page in pages]
     assert same[0] == same[1]
     assert {name: value for name, value in pages[0].items() if name != "x-request-id"} == {
@@ -81,11 +81,39 @@ def test_the_pause_looks_the_same_for_both():
     }
 
 
-def test_another_address_or_browser_does_not_help():
+def test_another_browser_does_not_help():
     for number in range(3):
-        attempt("alice", address=f"192.0.2.{number}", agent=f"browser {number}")
-    assert attempt("alice", PASSWORD, address="192.0.2.9", agent="another").status_code == 429
-    assert attempt("alice", PASSWORD, path="/admin/login/", address="192.0.2.9").status_code == 429
+        attempt("alice", agent=f"browser {number}")
+    assert attempt("alice", PASSWORD, agent="another").status_code == 429
+    assert attempt("alice", PASSWORD, path="/admin/login/").status_code == 429
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_failures_elsewhere_lock_no_account_out(path):
+    """However often it fails, from however many addresses: the owner's address decides."""
+    for number in range(20):
+        fail(3, "alice", address=f"192.0.2.{number}", path=path)
+    assert fail(2, "alice", address="198.51.100.1", path=path) == [200, 200]
+    response = attempt("alice", PASSWORD, address="198.51.100.1", path=path)
+    assert (response.status_code, response.user.username) == (302, "alice")
+
+
+def test_an_account_that_is_tried_from_everywhere_has_few_tries_at_each(settings):
+    settings.SIGN_IN_FAILURES = settings.AXES_FAILURE_LIMIT = 5
+    assert fail(4, "alice", address="198.51.100.1") == [200] * 4
+    for number in range(4):
+        fail(3, "bob", address=f"192.0.2.{number}")
+    assert fail(3, "bob", address="198.51.100.2") == [200, 200, 429]
+    assert attempt("bob", PASSWORD, address="198.51.100.2").status_code == 429
+    assert attempt("bob", PASSWORD, address="198.51.100.3").status_code == 302
+
+
+def test_the_addresses_of_one_network_are_one():
+    """A subscriber has 2⁶⁴ of them."""
+    for number in range(3):
+        attempt("alice", address=f"2001:db8:0:1::{number:x}")
+    assert attempt("alice", PASSWORD, address="2001:db8:0:1:ffff::1").status_code == 429
+    assert attempt("alice", PASSWORD, address="2001:db8:0:2::1").status_code == 302
 
 
 def test_others_sign_in_meanwhile():
