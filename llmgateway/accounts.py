@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 
 from conversations.models import AuditEvent, User
 from conversations.people import audit
+from llmgateway import sessions
 
 Action = AuditEvent.Action
 
@@ -21,6 +22,7 @@ Action = AuditEvent.Action
 @receiver(user_logged_in)
 def signed_in(sender: Any, request: HttpRequest, user: User, **rest: Any) -> None:
     """Record those of staff only: what employees do is on record as calls."""
+    sessions.begin(request.session)
     if user.is_staff:
         request.user = user
         audit.record(request, Action.SIGN_IN, user)

@@ -137,7 +137,12 @@ AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "sign-in"
+SESSION_ENGINE = "llmgateway.sessions"
+SESSION_COOKIE_AGE = READING.values["SESSION_HOURS"] * 60 * 60
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+if BEHIND_TLS:  # browsers take them from this host by https alone, from no other name of its domain
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "llmgateway.errors.stale_form"
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0

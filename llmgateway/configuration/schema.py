@@ -364,6 +364,20 @@ PEOPLE = (
     ),
     Setting("SIGN_IN_PAUSE", kinds.whole(1, 7 * 24 * 60), 15, "Minutes that such a pause lasts"),
     Setting(
+        "SESSION_IDLE",
+        kinds.whole(1, WEEK // 60 * 8),
+        8 * 60,
+        "Minutes without use after which a person has to sign in again. The default lasts over a "
+        "lunch and a meeting, and not over a night",
+    ),
+    Setting(
+        "SESSION_HOURS",
+        kinds.whole(1, 8 * 7 * 24),
+        7 * 24,
+        "Hours after which a person has to sign in again, however the session is used. The "
+        "default is once a week",
+    ),
+    Setting(
         "USAGE_POLICY_URL",
         HTTP,
         "",

@@ -226,8 +226,14 @@ def test_pages_by_tls(nginx):
     with nginx.call("POST", "/sign-in/", form, **sent, Origin=f"https://{HOST}") as answer:
         assert (answer.status, answer.headers["Location"]) == (302, "/")
         session = next(
-            line for line in answer.headers.get_all("Set-Cookie") if line.startswith("sessionid=")
+            line
+            for line in answer.headers.get_all("Set-Cookie")
+            if line.startswith("__Host-sessionid=")
         )
+    assert cookie.startswith("__Host-csrftoken=")
+    for each in (cookie, session):  # what browsers want of such a name
+        assert "Path=/;" in f"{each};"
+        assert "domain" not in each.lower()
     assert "Secure" in session
     with nginx.call("GET", f"/history/?q={at.CANARY}", Cookie=session.partition(";")[0]) as page:
         assert page.status == 200
