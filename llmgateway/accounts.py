@@ -2,12 +2,19 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth import authenticate
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.dispatch import receiver
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 
 from conversations.models import AuditEvent, User
 from conversations.people import audit
@@ -52,3 +59,38 @@ def password_change(request: HttpRequest) -> HttpResponseBase:
         if isinstance(user, User) and user.password != before:
             audit.record(request, Action.PASSWORD, user, name=user.get_username())
     return response
+
+
+class OwnPasswordForm(PasswordChangeForm):
+    """Wrong old passwords count as failed sign-ins, so that a session left open cannot guess."""
+
+    def __init__(self, user: Any, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        old = self.cleaned_data["old_password"]
+        if authenticate(self.request, username=self.user.get_username(), password=old) is None:
+            raise ValidationError(self.error_messages["password_incorrect"], "password_incorrect")
+        return old
+
+
+@method_decorator(never_cache, name="dispatch")
+class OwnPassword(PasswordChangeView):
+    """Let each account with a password change it; its other sessions end, as Django sees to."""
+
+    template_name = "password.html"
+    form_class = OwnPasswordForm
+    success_url = "/"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        if not self.request.user.has_usable_password():  # it is kept elsewhere
+            raise Http404
+        return super().get_form_kwargs() | {"request": self.request}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            response = super().form_valid(form)
+            audit.record(self.request, Action.PASSWORD, form.user, name=form.user.get_username())
+        messages.success(self.request, _("Your password is changed. Other sessions have ended."))
+        return response

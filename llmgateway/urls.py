@@ -38,6 +38,7 @@ urlpatterns = [
         name="sign-in",
     ),
     path("sign-out/", sign_out, name="sign-out"),
+    path("password/", accounts.OwnPassword.as_view(), name="password"),
     path("theme/", theme.choose, name="theme"),
     path("admin/password_change/", accounts.password_change),
     path("admin/assess/<uuid:pk>/", admin.site.admin_view(assessment.start), name="assess"),
