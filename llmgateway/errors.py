@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from procrastinate.exceptions import ConnectorException
 
 from conversations.people.audit import NotRecorded
 from llmgateway import theme
@@ -127,4 +128,5 @@ def failed(request: HttpRequest) -> HttpResponse:
     problem = sys.exception()
     if isinstance(problem, NotRecorded):
         return page(request, 503, NOT_RECORDED)
-    return page(request, 503 if isinstance(problem, OperationalError | InterfaceError) else 500)
+    is_away = isinstance(problem, OperationalError | InterfaceError | ConnectorException)
+    return page(request, 503 if is_away else 500)

@@ -6,6 +6,7 @@ import orjson
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
+from procrastinate.exceptions import ConnectorException
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -15,6 +16,7 @@ from conversations.shape import Json
 from .. import faults
 from ..faults import Fault
 
+AWAY = (InterfaceError, OperationalError, ConnectorException, NotRecorded)  # of the database
 log = logging.getLogger(__name__)
 
 
@@ -27,7 +29,7 @@ def as_fault(problem: Exception) -> Fault:
         return faults.not_found()
     if isinstance(problem, PermissionDenied):
         return faults.not_allowed()
-    if isinstance(problem, InterfaceError | OperationalError | NotRecorded):
+    if isinstance(problem, AWAY):
         log.error("the database is away: %s", type(problem).__name__)
         return faults.record_not_writable()
     log.error("a request failed in the gateway", exc_info=problem)
