@@ -20,6 +20,7 @@ pytest: .venv/made-openai-1
 
 drill: .venv/made-test
 	$(BIN)/python -m pytest -m drill -n 2
+	$(BIN)/python benchmarks/drill.py $(ARGS)
 
 coverage: .venv/made-openai-1
 	$(BIN)/python -m pytest -n 4 -p pytest_cov.plugin --cov --cov-report=term:skip-covered

@@ -34,7 +34,14 @@ ApiKey.make(User.objects.create_user("bench"), "bench", secret={!r})
 
 
 class Gateway:
-    """`with Gateway() as gateway:` runs it; leaving ends every process, after errors too."""
+    """`with Gateway() as gateway:` runs it; leaving ends every process, after errors too.
+
+    `workers` and `settings` are as the drill wants them, which has an upstream of its own.
+    """
+
+    def __init__(self, *, workers: int = 1, own_upstream: bool = False, **settings: str) -> None:
+        self.workers = ["worker", *(f"worker {number}" for number in range(2, workers + 1))]
+        self.own_upstream, self.settings = own_upstream, settings
 
     def __enter__(self) -> "Gateway":
         with ExitStack() as ends:
@@ -47,21 +54,25 @@ class Gateway:
             self.port = free_port()
             self.upstream_port = free_port()
             kept = ("PATH", "HOME", "LANG", "TMPDIR")
-            self.environment = {name: os.environ[name] for name in kept if name in os.environ} | {
-                "DJANGO_SETTINGS_MODULE": "llmgateway.settings",
-                "PYTHONPATH": str(ROOT),
-                "ENV_FILE": os.devnull,
-                "VAR_DIR": str(self.folder / "var"),
-                "PORT": str(self.port),
-                "WEB_WORKERS": "2",
-                "OPEN_CALLS": str(OPEN_CALLS),
-                "GRACE": "5",
-                "SECRET_KEY": "bench",
-                "LOG_LEVEL": "WARNING",
-                "GUNICORN_CMD_ARGS": "--log-level warning",
-                "LLM_ENDPOINT": f"http://127.0.0.1:{self.upstream_port}/v1/chat/completions",
-                "LLM_API_AUTHORIZATION": "Bearer bench",
-            }
+            self.environment = (
+                {name: os.environ[name] for name in kept if name in os.environ}
+                | {
+                    "DJANGO_SETTINGS_MODULE": "llmgateway.settings",
+                    "PYTHONPATH": str(ROOT),
+                    "ENV_FILE": os.devnull,
+                    "VAR_DIR": str(self.folder / "var"),
+                    "PORT": str(self.port),
+                    "WEB_WORKERS": "2",
+                    "OPEN_CALLS": str(OPEN_CALLS),
+                    "GRACE": "5",
+                    "SECRET_KEY": "bench",
+                    "LOG_LEVEL": "WARNING",
+                    "GUNICORN_CMD_ARGS": "--log-level warning",
+                    "LLM_ENDPOINT": f"http://127.0.0.1:{self.upstream_port}/v1/chat/completions",
+                    "LLM_API_AUTHORIZATION": "Bearer bench",
+                }
+                | self.settings
+            )
             data = self.folder / "var" / "pg"
             (self.folder / "var" / "static").mkdir(parents=True)
             ends.callback(postgres.stop, data)
@@ -78,14 +89,12 @@ class Gateway:
             )
             self.processes = Processes(self.folder / "processes.json", print)
             ends.callback(self.processes.stop, 10)
-            self.processes.start(
-                "upstream",
-                [sys.executable, str(HERE / "upstream.py"), str(self.upstream_port)],
-                self.environment,
-            )
-            self.processes.start(
-                "worker", [sys.executable, str(ROOT / "manage.py"), "worker"], self.environment
-            )
+            if not self.own_upstream:
+                mock = [sys.executable, str(HERE / "upstream.py"), str(self.upstream_port)]
+                self.processes.start("upstream", mock, self.environment)
+            worker = [sys.executable, str(ROOT / "manage.py"), "worker"]
+            for name in self.workers:
+                self.processes.start(name, worker, self.environment, beats=True)
             gunicorn = [
                 sys.executable,
                 "-m",
@@ -94,7 +103,8 @@ class Gateway:
                 str(ROOT / "llmgateway" / "server" / "gunicorn.conf.py"),
             ]
             self.processes.start("web", gunicorn, self.environment)
-            self._wait_for(self.upstream_port)
+            if not self.own_upstream:
+                self._wait_for(self.upstream_port)
             self._wait_for(self.port)
             self.ends = ends.pop_all()
         return self

@@ -94,7 +94,7 @@ async def calls(
 
     These are known ones of a conversation that goes on (`continued`), or all of them new.
     """
-    chance = random.Random()  # noqa: S311 (texts)
+    chance = random.Random()
     how = {"port": port, "key": key, "at_once": at_once}
     turns = HISTORY - 1 if continued else HISTORY
     bodies = [{"model": "gpt-4o", "messages": make_messages(chance, turns)} for _ in range(count)]
@@ -166,7 +166,7 @@ async def streams(
 
     The CPU of `web` is read also between the ramp and the first end, its memory at the height.
     """
-    chance, loop = random.Random(3), asyncio.get_running_loop()  # noqa: S311
+    chance, loop = random.Random(3), asyncio.get_running_loop()
     lags: list[float] = []
     lengths = [chance.randint(*chunks) for _ in range(count)]
     late: list[float] = []

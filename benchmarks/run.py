@@ -126,7 +126,7 @@ def turns(gateway: Gateway, quick: bool) -> Figures:
 
     They are several, so that a page more or less does not tell. Search index and seals count.
     """
-    chance, connection = random.Random(4), HTTPConnection("127.0.0.1", gateway.port)  # noqa: S311
+    chance, connection = random.Random(4), HTTPConnection("127.0.0.1", gateway.port)
 
     def grow(conversations: list[list[dict]], by: int = WINDOW) -> float:
         """Add turns, and give the bytes a turn, after a VACUUM as the server would do by itself."""

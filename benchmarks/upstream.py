@@ -140,7 +140,7 @@ class Clock:
 
 
 async def main(port: int) -> None:
-    chance, clock = random.Random(2), Clock()  # noqa: S311
+    chance, clock = random.Random(2), Clock()
     envelope = len(reply("", 0).partition(b"\r\n\r\n")[2])
     short = cycle([reply(words(chance, 1024 - envelope), number) for number in range(500)])
     long = cycle([reply(words(chance, 900), number) for number in range(2000)])

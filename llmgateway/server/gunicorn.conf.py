@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from typing import Any
 
 import django
@@ -54,9 +55,12 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
+    from django.db import Error
+
     from conversations.record import processes
 
-    processes.unregister()
+    with suppress(Error):  # then it is swept as a dead one
+        processes.unregister()
 
 
 def child_exit(server: Any, worker: Any) -> None:
