@@ -2,8 +2,9 @@
 
     python benchmarks/drill.py [--seconds 60] [--callers 8] [--seed 1] [--only web,sessions]
 
-Lost, doubled, pending, a wrong status or a wrong text end it with an error. A minute runs in CI; an
-hour is for before a release.
+Callers read documents and streams, slowly, to the end or not, and send calls one behind the other
+on a connection. Lost, doubled, pending, a wrong status or a wrong text end it with an error. A
+minute runs in CI; an hour is for before a release.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import IO
 
 import psutil
 import psycopg
@@ -123,37 +126,55 @@ class Callers:
 
     def call(self, chance: random.Random) -> None:
         while not self.over.is_set():
-            with self.lock:
-                note = Note(f"drill-{next(self.numbers)}")
-                self.notes.append(note)
+            note = self.begin_note()
+            kind = chance.choice(("document", "stream", "stream", "slow", "gone", "pipelined"))
             with suppress(OSError, http.client.HTTPException):
-                self.ask(note, chance)
+                if kind == "pipelined":
+                    self.ask_at_once(note, self.begin_note())
+                else:
+                    self.ask(note, kind, chance)
             time.sleep(chance.uniform(0, 0.2) if note.status else 0.5)
 
-    def ask(self, note: Note, chance: random.Random) -> None:
-        kind = chance.choice(("document", "stream", "stream", "slow", "gone"))
-        body = {"model": "m", "messages": [{"role": "user", "content": note.mark}]}
-        headers = {
-            "Authorization": f"Bearer {self.gateway.key}",
-            "Content-Type": "application/json",
-        }
-        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=60)
-        try:
-            data = json.dumps(body | {"stream": kind != "document"})
-            connection.request("POST", PATH, data, headers)
-            reply = connection.getresponse()
-            if reply.status != 200 or kind == "document":
-                self.read_document(note, reply)
-            else:
-                self.read_stream(note, reply, kind, chance)
-        finally:
-            connection.close()
+    def begin_note(self) -> Note:
+        with self.lock:
+            note = Note(f"drill-{next(self.numbers)}")
+            self.notes.append(note)
+        return note
 
-    def read_document(self, note: Note, reply: http.client.HTTPResponse) -> None:
-        data = reply.read()
-        note.status = reply.status
+    def encode(self, note: Note, *, stream: bool) -> bytes:
+        """Encode the call as it is sent, with its head."""
+        messages = [{"role": "user", "content": note.mark}]
+        body = json.dumps({"model": "m", "messages": messages, "stream": stream})
+        return (
+            f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"Authorization: Bearer {self.gateway.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.gateway.port), timeout=60)
+
+    def ask(self, note: Note, kind: str, chance: random.Random) -> None:
+        with self.connect() as sock:
+            sock.sendall(self.encode(note, stream=kind != "document"))
+            with http.client.HTTPResponse(sock) as reply:
+                reply.begin()
+                if reply.status != 200 or kind == "document":
+                    self.read_document(note, reply.status, reply.read())
+                else:
+                    self.read_stream(note, reply, kind, chance)
+
+    def ask_at_once(self, *notes: Note) -> None:
+        """Send calls one behind the other, before the first is answered."""
+        with self.connect() as sock, sock.makefile("rb") as file:
+            sock.sendall(b"".join(self.encode(note, stream=False) for note in notes))
+            for note in notes:
+                self.read_document(note, *read_reply(file))
+
+    def read_document(self, note: Note, status: int, data: bytes) -> None:
+        note.status = status
         document = json.loads(data)
-        if reply.status == 200:
+        if status == 200:
             note.text = document["choices"][0]["message"]["content"]
             note.is_whole = True
         else:
@@ -189,6 +210,34 @@ class Callers:
         self.over.set()
         for thread in self.threads:
             thread.join()
+
+
+def read_reply(file: IO[bytes]) -> tuple[int, bytes]:
+    """Read one reply of several on a connection. Raises OSError where there is none."""
+    line = read_line(file)
+    headers = http.client.parse_headers(file)
+    if headers.get("transfer-encoding") != "chunked":
+        return int(line.split()[1]), read_exactly(file, int(headers["content-length"]))
+    data = b""
+    while size := int(read_line(file), 16):
+        data += read_exactly(file, size)
+        read_line(file)
+    read_line(file)
+    return int(line.split()[1]), data
+
+
+def read_line(file: IO[bytes]) -> bytes:
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        raise ConnectionResetError
+    return line
+
+
+def read_exactly(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise ConnectionResetError
+    return data
 
 
 # What dies ----------------------------------------------------------------------------------------
