@@ -18,7 +18,7 @@ Fault
 │   └── credentials_missing, credential_misplaced
 ├── the upstream (502, 504, upstream_error)
 │   ├── unreachable, connect_timeout, reply_timeout, untrusted
-│   ├── bad_reply, empty_answer, no_object, reply_too_large, endless_event, truncated
+│   ├── bad_reply, empty_answer, no_event, no_object, reply_too_large, truncated
 │   ├── upstream_failed, upstream_credentials, token_refused
 │   └── refused, failed: its own status, code and words
 ├── what cut the call (499, 503, 504; server_error)
@@ -387,16 +387,17 @@ def empty_answer() -> Fault:
     return bad_reply("The model returned an empty answer.")
 
 
+def no_event() -> Fault:
+    """Something in a stream that is no event of an answer."""
+    return bad_reply("The model's server sent something that is no part of an answer.")
+
+
 def no_object() -> Fault:
     return bad_reply("The model's server answered with something that is not a JSON object.")
 
 
 def reply_too_large() -> Fault:
     return bad_reply("The model's server sent more than the gateway accepts.")
-
-
-def endless_event() -> Fault:
-    return bad_reply("The model's server sent an endless event.")
 
 
 def truncated() -> Fault:

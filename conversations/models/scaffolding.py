@@ -4,13 +4,16 @@ from django.db import models
 
 
 class Partial(models.Model):
-    """A piece of a growing answer.
+    """A piece of one string of a growing answer.
 
     The table is unlogged: a crash of PostgreSQL may take it, a crash of the gateway never does.
     """
 
-    pk = models.CompositePrimaryKey("snapshot", "at")
+    pk = models.CompositePrimaryKey("snapshot", "channel", "at")
     snapshot = models.UUIDField()
+    channel = models.TextField(
+        db_default="", help_text="JSON of the path to this string; empty: the first choice's text"
+    )
     at = models.IntegerField(help_text="characters before this piece")
     text = models.TextField()
 

@@ -1,23 +1,82 @@
-"""An answer that is still on its way: its text so far, and the wish to stop it."""
+"""An answer that is still on its way: all that has grown of it, and the wish to stop it."""
 
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
+
+import orjson
 
 from ..database import execute
 from ..models import Partial, Snapshot
+from ..shape import Json
+
+Channel = tuple[int | str, ...]  # the path to a string: choice, field of the message, item …
+TEXT: Channel = (0, "content")
 
 
-def save_piece(snapshot: UUID, at: int, text: str) -> None:
-    """Save a piece of a growing answer; `at` counts the characters before it."""
-    execute(GROW, {"snapshot": snapshot, "at": at, "text": text.replace("\0", "\ufffd")})
+class Piece(NamedTuple):
+    """What a string has grown by; `at` counts the characters before it."""
+
+    channel: Channel
+    at: int
+    text: str
+
+
+def save_pieces(snapshot: UUID, pieces: list[Piece]) -> None:
+    """Save what a growing answer has grown by."""
+    rows = [
+        {
+            "channel": "" if piece.channel == TEXT else orjson.dumps(piece.channel).decode(),
+            "at": piece.at,
+            "text": piece.text.replace("\0", "\ufffd"),
+        }
+        for piece in pieces
+    ]
+    execute(GROW, {"snapshot": snapshot, "pieces": orjson.dumps(rows).decode()})
 
 
 def read_growth(snapshot: UUID, after: int = 0) -> str:
-    """Return what was saved of a growing answer after so many characters of it."""
+    """Return what was saved of a growing answer's text after so many characters of it."""
     return "".join(
-        Partial.objects.filter(snapshot=snapshot, at__gte=after)
+        Partial.objects.filter(snapshot=snapshot, channel="", at__gte=after)
         .order_by("at")
         .values_list("text", flat=True)
     )
+
+
+def read_replies(snapshot: UUID) -> list[Json]:
+    """Return the messages of all choices as far as they were saved."""
+    replies: dict[int, Json] = {}
+    saved = Partial.objects.filter(snapshot=snapshot).order_by("channel", "at")
+    for channel, pieces in groupby(saved, attrgetter("channel")):
+        whole_path: list[Any] = orjson.loads(channel) if channel else [*TEXT]
+        choice, *path = whole_path
+        if not path or not isinstance(path[0], str):
+            continue
+        reply = replies.setdefault(choice, {"role": "assistant", "content": None})
+        _put(reply, path, "".join(piece.text for piece in pieces))
+    return [_as_lists(reply) for _, reply in sorted(replies.items())]
+
+
+def _put(value: Json, path: list[Any], text: str) -> None:
+    """Set the string at a path; items of a list are kept by their place until all are there."""
+    for key in path[:-1]:
+        inner = value.get(key)
+        if not isinstance(inner, dict):  # a text that went on as a list of parts
+            inner = {0: {"type": "text", "text": inner}} if isinstance(inner, str) else {}
+        value[key] = inner
+        value = inner
+    value[path[-1]] = text
+
+
+def _as_lists(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    grown = {key: _as_lists(each) for key, each in value.items()}
+    if all(isinstance(key, int) for key in grown):
+        return [each for _, each in sorted(grown.items())]
+    return grown
 
 
 def ask_to_stop(snapshot: UUID) -> None:
@@ -31,6 +90,8 @@ def find_stopped(snapshots: list[UUID]) -> list[UUID]:
 
 
 GROW = """
-    INSERT INTO conversations_partial (snapshot, at, text)
-    VALUES (%(snapshot)s, %(at)s, %(text)s) ON CONFLICT DO NOTHING"""
+    INSERT INTO conversations_partial (snapshot, channel, at, text)
+    SELECT %(snapshot)s::uuid, p.channel, p.at, p.text
+    FROM json_to_recordset(%(pieces)s::json) AS p (channel text, at int, text text)
+    ON CONFLICT DO NOTHING"""
 STOPPED = "SELECT id FROM conversations_snapshot WHERE id = ANY(%(ids)s::uuid[]) AND stop"

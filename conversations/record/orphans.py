@@ -1,7 +1,7 @@
 """Pending calls that no process has open.
 
-Those of a dead process are closed as interrupted, with the text that was saved of the answer; those
-whose opening committed unheard, as failed: nothing of them was sent.
+Those of a dead process are closed as interrupted, with what was saved of the answer; those whose
+opening committed unheard, as failed: nothing of them was sent.
 """
 
 import socket
@@ -14,10 +14,9 @@ from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterR
 from django.db.models.functions import Now
 
 from ..models import Process, Snapshot
-from ..shape import Json
 from . import processes, threads
 from .calls import Call, Outcome, estimate_tokens
-from .growth import read_growth
+from .growth import read_replies
 from .place import read_thread_key
 from .processes import beat
 from .rebuild import read_path
@@ -73,15 +72,16 @@ def close_unheard() -> int:
 
 
 def interrupt(snapshot: Snapshot) -> bool:
-    """Close a pending call with the text so far. False where it was closed meanwhile."""
-    text = read_growth(snapshot.id)
-    replies: list[Json] = [{"role": "assistant", "content": text}] if text else []
+    """Close a pending call with the answer so far. False where it was closed meanwhile."""
+    replies = read_replies(snapshot.id)
     messages = read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
     outcome = Outcome(
         status=Snapshot.Status.INTERRUPTED,
         replies=replies,
         prompt_tokens=estimate_tokens("".join(map(threads.extract_text, messages))),
-        completion_tokens=estimate_tokens(text),
+        completion_tokens=sum(
+            estimate_tokens(threads.extract_searchable_text(reply)) for reply in replies
+        ),
         estimated=True,
         error_code="gateway_stopped",
         error="The gateway stopped while the answer was on its way.",

@@ -195,14 +195,52 @@ def extract_text(message: Json) -> str:
 
 
 def extract_searchable_text(message: Json) -> str:
-    """Return all words of a message that search finds: its text, tool calls and refusal."""
-    words = [extract_text(message), message.get("refusal")]
-    calls = message.get("tool_calls")
+    """Return all words of a message that search finds.
+
+    They are its text, its refusal, its reasoning, its tool calls, and what its audio says.
+    """
+    words = [extract_text(message), message.get("refusal"), extract_reasoning(message)]
+    audio, calls = message.get("audio"), message.get("tool_calls")
+    if isinstance(audio, dict):
+        words.append(audio.get("transcript"))
     for call in calls if isinstance(calls, list) else []:
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            words += [function.get("name"), function.get("arguments")]
+        if isinstance(call, dict):
+            words += _list_call_words(call)
     return "\n".join(word for word in words if isinstance(word, str) and word)
+
+
+def _list_call_words(call: Json) -> list[Any]:
+    tool = call.get("function") or call.get("custom")
+    if not isinstance(tool, dict):
+        return []
+    arguments = tool.get("arguments", tool.get("input"))
+    if isinstance(arguments, dict | list):
+        arguments = orjson.dumps(arguments).decode()
+    return [tool.get("name"), arguments]
+
+
+def extract_reasoning(message: Json) -> str:
+    """Return what a model thought before it answered, once, whichever fields say it."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    thoughts = [message.get(name) for name in ("reasoning_content", "reasoning", "thinking")]
+    said = next((thought for thought in thoughts if isinstance(thought, str) and thought), "")
+    if not said:
+        details = message.get("reasoning_details") or message.get("thinking_blocks")
+        parts = [*(details if isinstance(details, list) else []), *parts]
+    thinking = [text for part in parts if isinstance(part, dict) for text in _list_thoughts(part)]
+    return "\n".join(filter(None, [said, *thinking]))
+
+
+def _list_thoughts(part: Json) -> list[str]:
+    """Return the thoughts of a part of a message, or of a detail of its reasoning."""
+    kind = part.get("type")
+    if not isinstance(kind, str) or not kind.startswith(("thinking", "reasoning")):
+        return []
+    found = [part.get("thinking"), part.get("text"), part.get("summary")]
+    texts = [inner for each in found for inner in (each if isinstance(each, list) else [each])]
+    texts = [text.get("text") if isinstance(text, dict) else text for text in texts]
+    return [text for text in texts if isinstance(text, str) and text]
 
 
 def is_deeper(value: Any, levels: int = DEEPEST) -> bool:

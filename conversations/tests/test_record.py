@@ -327,8 +327,8 @@ def process(monkeypatch):
 
 def test_the_sweep_closes_calls_of_the_dead_with_the_text_so_far(process):
     call = ask(person(), [user("Tell me a story")])
-    growth.save_piece(call.id, 0, "Once upon ")
-    growth.save_piece(call.id, 10, "a time")
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, "Once upon ")])
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 10, "a time")])
     assert orphans.close_orphans() == 0  # it beats
     Process.objects.update(seen=timezone.now() - timedelta(seconds=60))
     assert orphans.close_orphans() == 1
@@ -360,7 +360,7 @@ def test_the_sweep_finds_a_dead_pid_of_this_host_at_once(process):
 
 def test_a_swept_reply_continues_the_conversation(process):
     call = ask(person(), [user("Tell me a story")])
-    growth.save_piece(call.id, 0, "Once upon")
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, "Once upon")])
     Process.objects.all().delete()
     orphans.close_orphans()
     later = turn(

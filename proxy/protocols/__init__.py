@@ -1,3 +1,4 @@
 """What upstreams and callers say to each other, read and written. Pure: it knows no socket, no row.
 
-May import `conversations.record` and `conversations.shape`, and nothing of `proxy`."""
+May import `conversations.record` and `conversations.shape`, and nothing of `proxy`.
+"""

@@ -26,12 +26,13 @@ from conversations.shape import Json
 
 from .. import faults, outcome, redaction, request_id
 from ..faults import Fault
+from ..protocols import chat, events
 from ..providers import kinds
-from ..providers.base import Sent
+from ..providers.base import Endpoint, Sent
 from ..upstreams import client, replies
 from ..upstreams.body import Truncated
 from ..upstreams.routing import ENVIRONMENT, Route, Way
-from . import metrics, sse
+from . import metrics
 from .causes import Cause
 from .exchange import NO_LINK, CallerLink, Exchange, process
 from .retries import JITTER, TRIES, GiveUp, Retry, Standing, next_step
@@ -83,7 +84,7 @@ def refuse(request: CallRequest, fault: Fault) -> Fault:
 
 
 def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
-    """Return what `begin` makes of the first reply of status 200 that turns out to be an answer.
+    """Return what `begin` makes of the first reply that turns out to be an answer.
 
     Raises Fault: the last one that an upstream gave, or where none did, the gateway's first.
     """
@@ -160,7 +161,7 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
 
 
 def send(exchange: Exchange, route: Route) -> Response:
-    """Return a reply of status 200, its body unread. Raises Fault."""
+    """Return a reply that says it was done, its body unread. Raises Fault."""
     sent = prepare(exchange.way, route)
     if not exchange.enter(route):
         raise faults.upstream_full()
@@ -172,7 +173,7 @@ def send(exchange: Exchange, route: Route) -> Response:
     reply = client.post(sent, exchange=exchange)
     exchange.first_byte, exchange.since = datetime.now(UTC), time.monotonic()
     exchange.request_id = replies.read_request_id(reply)
-    if reply.status_code != 200:
+    if not replies.is_answer(reply.status_code):
         kind = kinds.find_kind(route.target, exchange.way.endpoint)
         with closing(reply):
             raise replies.read_refusal(reply, kind, token)
@@ -200,11 +201,15 @@ def judge_upstream(exchange: Exchange, fault: Fault) -> bool | None:
 
 
 class Document(NamedTuple):
-    """A reply as OpenAI would give it, its bytes, and the URL that it came from."""
+    """A reply as OpenAI would give it, its bytes, and the URL that it came from.
+
+    `fault`: what it says went wrong although an answer had begun, which is kept.
+    """
 
     answer: Json
     data: bytes
     url: str
+    fault: Fault | None = None
 
 
 def fetch(exchange: Exchange) -> bytes:
@@ -213,7 +218,7 @@ def fetch(exchange: Exchange) -> bytes:
     Raises Fault, always with the record closed.
     """
     try:
-        document = post(exchange, lambda reply: read_document(exchange, reply))
+        document = post(exchange, lambda reply: fetch_document(exchange, reply))
         pictures = None
         if exchange.request.kind == Snapshot.Kind.IMAGE:
             pictures = outcome.read_pictures(
@@ -222,12 +227,14 @@ def fetch(exchange: Exchange) -> bytes:
         ended = exchange.read_outcome(document.answer, Snapshot.Status.OK, pictures)
     except Exception as problem:
         raise exchange.fail(as_fault(problem)) from None
+    if document.fault:
+        raise exchange.fail(document.fault, document.answer)
     if fault := exchange.close(ended):
         raise fault
     return document.data
 
 
-def read_document(exchange: Exchange, reply: Response) -> Document:
+def fetch_document(exchange: Exchange, reply: Response) -> Document:
     """Read a whole reply.
 
     Raises Fault. An answer whose end may be missing was made once, and is not asked for again.
@@ -239,28 +246,44 @@ def read_document(exchange: Exchange, reply: Response) -> Document:
             reply.close()
         else:
             reply.raw.release_conn()
+    return read_document(exchange, reply, data)
+
+
+def read_document(exchange: Exchange, reply: Response, data: bytes) -> Document:
+    """Make a document of a reply's bytes, whatever they are labelled. Raises Fault."""
+    url = reply.request.url or ""
     data = redaction.hide_whole(data, redaction.spell_sent())
-    kind = replies.read_content_type(reply)
-    is_stream = kind == "text/event-stream"  # unasked: some do
-    came = collect_stream(data) if is_stream else replies.load_json(data, kind)
+    if events.is_stream(data):  # unasked: some do
+        return collect_stream(exchange, data, url)
+    came = replies.load_json(data, replies.read_content_type(reply))
     try:
         answer = translate(exchange, came)
     except Fault as fault:
         raise fault.without_answer() from None
-    if answer is not came or is_stream:
+    if answer is not came or not data.startswith(b"{"):
         data = orjson.dumps(answer)
-    return Document(answer, data, reply.request.url or "")
+    failure = chat.find_failure(answer) if exchange.way.endpoint is Endpoint.CHAT else None
+    return Document(answer, data, url, None if failure is None else faults.failed(failure))
 
 
-def collect_stream(data: bytes) -> Json:
-    streamed = sse.StreamedReply()
-    streamed.feed(data)
-    streamed.digest()
-    if streamed.begun and (streamed.error or streamed.bad or not streamed.finished):
-        raise Truncated
-    if streamed.error:
-        raise faults.failed(streamed.error).without_answer()
-    return streamed.completion() or {}
+def collect_stream(exchange: Exchange, data: bytes, url: str) -> Document:
+    """Make a document of a stream that came whole. Raises Fault."""
+    streamed, cutter = chat.Reply(), events.Cutter()
+    streamed.feed(cutter.cut(data))
+    if not streamed.ended:
+        streamed.feed(cutter.finish())
+    answer, fault = streamed.whole(), None
+    if streamed.error is not None:
+        fault = faults.failed(streamed.error)
+    elif streamed.bad:
+        fault = faults.no_event()
+    elif answer is None:
+        fault = faults.empty_answer()
+    elif not streamed.done and not streamed.finished:
+        fault = faults.truncated()
+    if answer is None or (fault and not streamed.answered):
+        raise (fault or faults.empty_answer()).without_answer()
+    return Document(answer, orjson.dumps(chat.as_document(answer)), url, fault)
 
 
 def translate(exchange: Exchange, answer: Any) -> Json:

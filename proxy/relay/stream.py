@@ -18,19 +18,19 @@ from conversations.record import growth
 
 from .. import faults, redaction
 from ..faults import Fault
-from ..upstreams import replies
+from ..protocols import chat, events
 from ..upstreams.body import Body, Truncated
-from . import sse
-from .calls import as_fault, log, post, read_document
+from .calls import Document, as_fault, log, post, read_document
 from .causes import Cause
 from .exchange import Exchange
 
 SAVE_PAGE = 1.0  # seconds between two saves of a growing answer that pages may follow
 SAVE_API = 5.0  # of one that only its caller reads
-SAVE_SIZE = 16 * 1024  # characters that are saved earlier
-LONGEST_EVENT = 1 << 20  # bytes
-# Milliseconds that an answer waits for its end mark, so that the next call can use the connection.
-SOON = 100
+SAVE_SIZE = 16 * 1024  # bytes that are saved earlier
+HELD = 5.0  # seconds that what comes before the first piece of an answer is held back
+# Seconds that an answer waits for its end mark, so that the next call can use the connection.
+SOON = 0.1
+BLANK = b" \t\r\n"
 
 
 class Stream:
@@ -44,14 +44,15 @@ class Stream:
 
     def __init__(self, exchange: Exchange, *, usage_wanted: bool) -> None:
         self.exchange, self.usage_wanted = exchange, usage_wanted
-        self.reply = sse.StreamedReply()
+        self.reply, self.cutter = chat.Reply(), events.Cutter()
+        self.document: Document | None = None  # where JSON came in place of a stream
         self.begun = b""  # read and not passed on yet
-        self.rest = b""  # of an event that is not whole yet
-        self.over = False
+        self.over = self.exhausted = False  # nothing more goes out, or comes in
         self.size, self.longest = 0, settings.MAX_REPLY  # bytes so far, and at most
         self.body: Body | None = None
         self.secrets: tuple[bytes, ...] = ()  # as they would stand in an event
-        self.saved, self.unsaved = 0, ""
+        self.saved: dict[chat.Channel, int] = {}  # characters
+        self.unsaved: dict[chat.Channel, list[str]] = {}
         self.saved_at = time.monotonic()
         try:
             post(exchange, self._begin)
@@ -60,37 +61,88 @@ class Stream:
             raise exchange.fail(as_fault(problem)) from None
 
     def _begin(self, reply: Response) -> None:
-        """Read up to the first event, which tells whether this is an answer. Raises Fault."""
+        """Read up to the first piece of an answer: until then the call may go elsewhere.
+
+        What comes before it, such as a role, is held back. Raises Fault.
+        """
+        self.reply, self.cutter = chat.Reply(), events.Cutter()
         self.secrets = redaction.spell_sent()
-        # asked for a stream, was given JSON
-        if replies.read_content_type(reply) != "text/event-stream":
-            self.begun = sse.make_stream(read_document(self.exchange, reply).answer)
-            return
-        self.body, self.begun = Body(reply), b""
+        self.begun, self.size = b"", 0
+        self.body = Body(reply)
         try:
-            self._read_first(self.body)
-            self._check_first()
+            first = self._read_first(self.body)
+            if not events.is_stream(first):  # asked for a stream, was given something else
+                self.document = self._read_document(reply, first)
+                self.begun, self.exhausted = chat.as_stream(self.document.answer), True
+                self.begun = self.reply.feed(self.begun)
+                return
+            self._hold_back(self.body, first)
         except Exception as problem:
             self._hang_up()
-            raise as_fault(problem).without_answer() from None
+            fault = as_fault(problem)
+            raise (fault if self.reply.answered else fault.without_answer()) from None
 
-    def _read_first(self, body: Body) -> None:
-        while not sse.length_of_whole(self.begun) and (data := body.read()):
-            self.exchange.since = time.monotonic()
-            self.begun += data
-            if len(self.begun) > LONGEST_EVENT:
-                raise faults.endless_event()
+    def _read_first(self, body: Body) -> bytes:
+        """Return the first bytes that tell what a body is."""
+        first = b""
+        while len(first.strip(BLANK)) < len(events.BOM) + 6:
+            data = body.read()
+            if not data:
+                break
+            self._take_note(data)
+            first += data
+        if not first.strip(BLANK):
+            raise Truncated
+        return first
+
+    def _read_document(self, reply: Response, first: bytes) -> Document:
+        assert self.body
+        data = [first]
+        while more := self.body.read():
+            self._take_note(more)
+            data.append(more)
+        self._hang_up(whole=True)
+        return read_document(self.exchange, reply, b"".join(data))
+
+    def _hold_back(self, body: Body, data: bytes) -> None:
+        until: float | None = None
+        while data:
+            self.begun += self._take_in(self.cutter.cut(data))
+            if self.reply.answered or self.reply.ended:
+                break
+            if self.begun and until is None:
+                until = time.monotonic() + HELD
+            if until and not comes_within(self.exchange.sock, until - time.monotonic()):
+                return
+            data = body.read()
+            self._take_note(data)
+        else:
+            self.begun += self._take_in(self.cutter.finish())
+            self.exhausted = True
+        self._check_first()
 
     def _check_first(self) -> None:
-        first = sse.StreamedReply()
-        first.feed(sse.mend(self.begun))
-        first.digest()
-        if not self.begun.strip():
-            raise Truncated
-        if first.error and not first.begun:
-            raise faults.failed(first.error)
-        if (first.bad or first.done) and not first.begun:
+        """Raises Fault where this is no answer, so that another may be asked for."""
+        reply = self.reply
+        if reply.answered:
+            return
+        if reply.error is not None:
+            raise faults.failed(reply.error)
+        if reply.bad or (reply.done and not reply.begun):
             raise faults.empty_answer()
+        if not reply.done:
+            raise Truncated
+
+    def _take_in(self, piece: bytes) -> bytes:
+        """Take whole events in, less the secrets in them. Return those that the caller gets."""
+        return self.reply.feed(redaction.hide_whole(piece, self.secrets)) if piece else b""
+
+    def _take_note(self, data: bytes) -> None:
+        """Raises Fault where more came than may."""
+        self.exchange.since = time.monotonic()
+        self.size += len(data)
+        if self.size > self.longest:
+            raise faults.reply_too_large()
 
     def __iter__(self) -> "Stream":
         return self
@@ -105,44 +157,30 @@ class Stream:
         except Exception as problem:  # of our own making: the record is closed all the same
             self.over = True
             self._hang_up()
-            piece = sse.make_error_event(exchange.fail(as_fault(problem)).error)
+            piece = chat.problem(exchange.fail(as_fault(problem)).error)
         exchange.since, exchange.writing = time.monotonic(), True
         return piece
 
     def _pull(self) -> bytes:
         """Return the next whole events."""
+        reply = self.reply
+        piece, self.begun = self.begun, b""
         while True:
+            if reply.ended or self.exhausted:
+                return self._end(None, piece)
+            if reply.waiting > SAVE_SIZE or time.monotonic() - self.saved_at > self.save_every:
+                self._save()
+            if piece and (piece := piece if self.usage_wanted else chat.without_usage(piece)):
+                return piece
             try:
-                data = self.begun or (self.body.read() if self.body else b"")
-                self.begun = b""
+                data = self.body.read() if self.body else b""
+                self._take_note(data)
             except Exception as problem:
                 return self._end(as_fault(problem))
-            self.exchange.since = time.monotonic()
-            self.size += len(data)
-            if self.size > self.longest:
-                return self._end(faults.reply_too_large())
-            buffer = data if not self.rest else self.rest + data
-            if not data:
-                self.rest = b""
-                return self._end(None, redaction.hide_whole(sse.mend(buffer), self.secrets))
-            end = len(buffer) if buffer.endswith(b"\n\n") else sse.length_of_whole(buffer)
-            piece = redaction.hide_whole(buffer[:end], self.secrets)
-            self.rest = buffer[end:]
-            if len(self.rest) > LONGEST_EVENT:
-                return self._end(faults.endless_event())
-            if piece and ((piece := self._take_in(piece)) or self.over):
-                return piece
-
-    def _take_in(self, piece: bytes) -> bytes:
-        """Parse and save whole events. Return what the caller gets of them."""
-        self.reply.feed(piece)
-        if b"[DONE]" in piece[-64:] or b'"error"' in piece:
-            self.reply.digest()
-            if self.reply.error or self.reply.done:
-                return self._end(None, piece)
-        if time.monotonic() - self.saved_at > self.save_every or self.reply.waiting > SAVE_SIZE:
-            self._save()
-        return piece if self.usage_wanted else sse.drop_usage(piece)
+            if data:
+                piece = self._take_in(self.cutter.cut(data))
+            else:
+                piece, self.exhausted = self._take_in(self.cutter.finish()), True
 
     def _end(self, problem: Fault | None, piece: bytes = b"") -> bytes:
         """Close the record and return the last events.
@@ -150,60 +188,58 @@ class Stream:
         An answer that is not whole, or not on record, ends in an error event instead of [DONE].
         """
         self.over = True
-        reply, exchange = self.reply, self.exchange
-        if not reply.done and not reply.error:
-            reply.feed(piece)
-        reply.digest()
+        exchange = self.exchange
+        answer = self.document.answer if self.document else self.reply.whole()
         fault = self._find_fault(problem)
         self._hang_up(whole=fault is None)
         if fault is None:
-            outcome = exchange.read_outcome(reply.completion(), Snapshot.Status.OK)
-            fault = exchange.close(outcome)
+            fault = exchange.close(exchange.read_outcome(answer, Snapshot.Status.OK))
         else:
-            fault = exchange.fail(fault, reply.completion())
+            fault = exchange.fail(fault, answer)
         if not self.usage_wanted:
-            piece = sse.drop_usage(piece)
-        if fault is None:  # some servers just stop after the finish reason
-            return piece if reply.done else piece + b"data: [DONE]\n\n"
-        piece = sse.change_events(sse.drop_done(piece), redaction.hide_document)
-        return piece if reply.error else piece + sse.make_error_event(fault.error)
+            piece = chat.without_usage(piece)
+        return piece + (chat.END if fault is None else chat.problem(fault.error))
 
     def _find_fault(self, problem: Fault | None) -> Fault | None:
         """Say why the answer is not whole; None where it is."""
         reply = self.reply
         if self.exchange.cause or problem:
             return problem or faults.truncated()
-        if reply.error:
-            return faults.upstream_failed(faults.error_words(reply.error))
-        if not reply.done and not reply.finished:
-            return faults.truncated()
+        if self.document and self.document.fault:
+            return self.document.fault
+        if reply.error is not None:
+            return faults.failed(reply.error)
         if reply.bad:
-            return faults.bad_reply(
-                "The model's server sent something that is no part of an answer."
-            )
-        if not reply.finished and reply.completion() is None:
-            return faults.empty_answer()
-        return None
+            return faults.no_event()
+        if not reply.done and not reply.finished:  # some servers just stop after the reason
+            return faults.truncated()
+        return None if reply.begun else faults.empty_answer()
 
-    def _take_text(self) -> str:
-        self.reply.digest()
-        text = self.reply.take_text()
-        self.unsaved += text
-        return text
+    def _take_growth(self) -> str:
+        """Keep for the next save what has grown; return the text among it."""
+        grown = self.reply.take()
+        for channel, text in grown:
+            self.unsaved.setdefault(channel, []).append(text)
+        return chat.text_of(grown)
 
     def _save(self) -> None:
-        self._take_text()
+        self._take_growth()
         self.saved_at = time.monotonic()
         if not self.unsaved:
             return
+        pieces = [
+            growth.Piece(channel, self.saved.get(channel, 0), "".join(texts))
+            for channel, texts in self.unsaved.items()
+        ]
         try:
-            growth.save_piece(self.exchange.call.id, self.saved, self.unsaved)
+            growth.save_pieces(self.exchange.call.id, pieces)
         except Error:  # the next save, or the close, brings it
             log.exception("a growing answer could not be saved")
             return
         finally:
             database.release()
-        self.saved, self.unsaved = self.saved + len(self.unsaved), ""
+        self.saved |= {channel: at + len(text) for channel, at, text in pieces}
+        self.unsaved = {}
 
     def _hang_up(self, *, whole: bool = False) -> None:
         body, self.body = self.body, None
@@ -214,7 +250,7 @@ class Stream:
                 whole
                 and not body.ended
                 and body.file is not None
-                and comes_soon(self.exchange.sock)
+                and comes_within(self.exchange.sock, SOON)
             ):
                 body.read()  # the end mark, which came after [DONE]
             body.close(complete=whole)
@@ -227,8 +263,7 @@ class Stream:
             self.over = True
             self.exchange.cut(Cause.GONE)
             self._hang_up()
-            self.reply.digest()
-            self.exchange.fail(faults.client_gone(), self.reply.completion())
+            self.exchange.fail(faults.client_gone(), self.reply.whole())
 
 
 class KeptStream(Stream):
@@ -240,14 +275,14 @@ class KeptStream(Stream):
     save_every = SAVE_PAGE
     unread = ""
 
-    def _take_text(self) -> str:
-        text = super()._take_text()
+    def _take_growth(self) -> str:
+        text = super()._take_growth()
         self.unread += text
         return text
 
     def new_text(self) -> str:
         """Return what the answer has grown by since the last time."""
-        self._take_text()
+        self._take_growth()
         text, self.unread = self.unread, ""
         return text
 
@@ -256,9 +291,10 @@ class KeptStream(Stream):
             pass
 
 
-def comes_soon(sock: Any) -> bool:
-    """Whether something more comes at once."""
+def comes_within(sock: Any, seconds: float) -> bool:
+    """Wait for more, at most so long; True where the connection cannot be asked."""
+    if sock is None or getattr(sock, "pending", int)():
+        return True
     poll = select.poll()
-    if sock is not None:
-        poll.register(sock, select.POLLIN)
-    return bool(poll.poll(SOON))
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(max(0.0, seconds) * 1000))

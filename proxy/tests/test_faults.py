@@ -202,7 +202,7 @@ REQUEST, SERVER, UPSTREAM = "invalid_request_error", "server_error", "upstream_e
         (faults.empty_answer(), 502, "upstream_bad_reply", UPSTREAM),
         (faults.no_object(), 502, "upstream_bad_reply", UPSTREAM),
         (faults.reply_too_large(), 502, "upstream_bad_reply", UPSTREAM),
-        (faults.endless_event(), 502, "upstream_bad_reply", UPSTREAM),
+        (faults.no_event(), 502, "upstream_bad_reply", UPSTREAM),
         (faults.truncated(), 502, "upstream_truncated", UPSTREAM),
         (faults.upstream_failed("Words."), 502, "upstream_failed", UPSTREAM),
         (faults.upstream_credentials(), 502, "upstream_credentials", UPSTREAM),

@@ -129,11 +129,11 @@ def growing(alice, monkeypatch):
         looks.append(seconds)
         at = len(looks) * 10
         if at < 30:
-            growth.save_piece(call.id, at, TEXT[at : at + 10])
+            growth.save_pieces(call.id, [growth.Piece(growth.TEXT, at, TEXT[at : at + 10])])
         elif at == 30:
             calls.answer(call, TEXT)
 
-    growth.save_piece(call.id, 0, TEXT[:10])
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, TEXT[:10])])
     monkeypatch.setattr(live.time, "sleep", sleep)
     return call
 

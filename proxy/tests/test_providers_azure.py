@@ -6,9 +6,9 @@ import openai
 import pytest
 
 from proxy.faults import Fault
+from proxy.protocols import chat
 from proxy.providers.base import Endpoint, Target
 from proxy.providers.kinds import find_kind
-from proxy.relay import sse
 from proxy.tests.providers import QUESTION, arrived
 from proxy.tests.wire import json_reply
 
@@ -226,20 +226,21 @@ def test_azures_stream_is_openais():
         b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks)
         + b"data: [DONE]\n\n"
     )
-    reply = sse.StreamedReply()
+    reply = chat.Reply()
     reply.feed(raw)
-    reply.digest()
-    assert (reply.done, reply.bad, reply.finished) == (True, 0, True)
-    assert reply.completion() == head | {
+    assert (reply.done, reply.bad, reply.finished) == (True, False, True)
+    assert reply.whole() == head | {
         "object": "chat.completion",
         "choices": [
             {
                 "index": 0,
                 "message": {"role": "assistant", "content": "So."},
                 "finish_reason": "stop",
+                "content_filter_results": {"hate": {"filtered": False}},
             }
         ],
+        "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
     }
-    assert b"prompt_filter_results" in sse.drop_usage(raw)
-    assert b"total_tokens" not in sse.drop_usage(raw)
+    assert b"prompt_filter_results" in chat.without_usage(raw)
+    assert b"total_tokens" not in chat.without_usage(raw)

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from proxy.faults import Fault
+from proxy.protocols import chat
 from proxy.providers.base import Endpoint, Target
 from proxy.providers.kinds import find_kind
-from proxy.relay import sse
 from proxy.tests import aws
 from proxy.tests.sagemaker import QUESTION, asked, runtime
 from proxy.tests.wire import json_reply
@@ -208,10 +208,9 @@ def test_an_answer_is_a_completion(wire, kind, answer):
         "total_tokens": 3,
         "estimated": True,
     }
-    streamed = sse.StreamedReply()
-    streamed.feed(sse.make_stream(completion))
-    streamed.digest()
-    assert streamed.completion() == completion | {
+    streamed = chat.Reply()
+    streamed.feed(chat.as_stream(completion))
+    assert streamed.whole() == completion | {
         "choices": [{key: value for key, value in choice.items() if key != "logprobs"}]
     }
 

@@ -20,7 +20,7 @@ from ..faults import Fault
 from ..providers.base import Sent
 from . import framing
 from .connections import Sending, Watched, adapter, here, pictures
-from .replies import parse_answer, read_body, read_content_type
+from .replies import is_answer, parse_answer, read_body, read_content_type
 
 CONNECT = 10.0  # seconds to connect and to shake hands
 
@@ -107,7 +107,7 @@ def fetch_json(url: str, headers: dict[str, str] | None = None) -> Json:
     try:
         if reply.status_code in (401, 403):
             raise faults.upstream_credentials()
-        if reply.status_code != 200:
+        if not is_answer(reply.status_code):
             raise faults.upstream_failed(f"The model's server answered {reply.status_code}.")
         data = redaction.hide_document(read_body(reply, 4 << 20))
         return parse_answer(data, read_content_type(reply))

@@ -1,5 +1,6 @@
 """What an upstream replied: its body within limits, its JSON, its error."""
 
+import re
 import time
 from typing import Any
 
@@ -11,10 +12,12 @@ from conversations.shape import Json
 
 from .. import faults, redaction
 from ..faults import Fault
+from ..protocols import errors
 from ..providers.base import Kind
 from .connections import Watched
 
 MOST_VALUES = 5_000_000  # of a reply: as many numbers of an embedding as MAX_REPLY holds
+STREAMS_END = re.compile(rb"\s*data:\s*\[DONE\]\s*\Z")
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 
 
@@ -46,6 +49,11 @@ def read_refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault
     return faults.refused(status, error, token, wait)
 
 
+def is_answer(status: int) -> bool:
+    """Tell whether a status says that it was done, and what it brought is in the body."""
+    return 200 <= status < 300 and status not in (204, 205)
+
+
 def read_content_type(reply: requests.Response) -> str:
     return reply.headers.get("content-type", "").split(";")[0].strip().lower()
 
@@ -60,6 +68,9 @@ def load_json(data: bytes, content_type: str) -> Any:
 
     Raises Fault, as one without an answer unless the body looks like JSON that was cut or misspelt.
     """
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"[DONE]" in data[-20:]:  # a document sent as a stream is ended
+        data = STREAMS_END.sub(b"", data)
     try:
         return bounded_json.parse(data, MOST_VALUES)
     except bounded_json.TooManyValues:
@@ -76,6 +87,6 @@ def parse_answer(data: bytes, content_type: str) -> Json:
     answer = load_json(data, content_type)
     if not isinstance(answer, dict):
         raise faults.no_object()
-    if error := answer.get("error"):
-        raise faults.upstream_failed(faults.error_words(error))
+    if error := errors.find(answer):
+        raise faults.failed(error)
     return answer

@@ -120,7 +120,7 @@ def test_failures_partial_answers_and_growing_ones_are_visible(desk, alice):
     cut = ask(alice, [user("a")], root=root)
     answer(cut, "half an ans", status="cancelled")
     growing = ask(alice, [user("b")], root=root)
-    growth.save_piece(growing.id, 0, "still wri")
+    growth.save_pieces(growing.id, [growth.Piece(growth.TEXT, 0, "still wri")])
     path = reverse("admin:conversations_conversation_change", args=[root])
     shown = text(desk.get(path, {"call": str(cut.id)}))
     assert "failed" in shown

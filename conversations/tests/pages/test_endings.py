@@ -80,8 +80,8 @@ def test_an_answer_that_was_ended_says_so(alice, hers, reason, words):
 
 def test_an_answer_that_grows_is_followed(alice, hers):
     call = ask(alice, [user("q")])
-    growth.save_piece(call.id, 0, "It is **bold")
-    growth.save_piece(call.id, 12, "** and")
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, "It is **bold")])
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 12, "** and")])
     html = page(hers, call.conversation, live=7)
     assert "It is bold and" in html.words
     [refresh] = html.all("meta", **{"http-equiv": "refresh"})

@@ -1,0 +1,326 @@
+"""OpenAI's chat completions: what a stream of them amounts to, and how one is written. Pure.
+
+What the relay asks of a protocol: `Reply`, `END`, `problem`, `without_usage`, `as_stream`,
+`as_document`, `find_failure`. Each event is parsed before it passes: one that is none, or that says
+an error, does not, and ends the stream.
+"""
+
+import re
+import time
+from typing import Any
+
+import orjson
+
+from conversations.shape import Json
+
+from . import errors, events, merge
+from .usage import find_usage, merge_usage
+
+END = b"data: [DONE]\n\n"
+NOT_ENVELOPE = {"choices", "usage", "object", "obfuscation", "error"}
+NAMES = ("id", "created", "model")  # of the completion: the first of each stands
+USAGE = re.compile(rb'"usage"\s*:\s*\{')
+Channel = merge.Channel
+
+
+class Reply:
+    """What a stream amounts to so far."""
+
+    def __init__(self) -> None:
+        self.done = False  # [DONE] was seen
+        self.bad = False  # something came that is no event of a completion
+        self.error: Any = None  # what an event says went wrong
+        self.answered = False  # the first piece of an answer came: more than a role
+        self.waiting = 0  # bytes since the growth was last taken
+        self.usage: Json | None = None
+        self._head: Json = {}  # what the envelopes of the events say
+        self._choices: dict[int, _Choice] = {}
+        self._growth = merge.Growth()
+
+    def feed(self, piece: bytes) -> bytes:
+        """Take whole events in. Return those that the caller gets: all before one that ends it."""
+        self.waiting += len(piece)
+        for name, data, start, end in events.read(piece):
+            if not data:
+                continue  # a sign of life
+            try:
+                self._read(name, data)
+            except (ValueError, RecursionError):
+                self.bad = True
+            if self.ended:
+                return piece[: end if self._failed_choice else start]
+        return piece
+
+    def _read(self, name: bytes, data: bytes) -> None:
+        """Raises ValueError, RecursionError."""
+        if data == b"[DONE]":
+            self.done = True
+            return
+        if name == b"error":
+            self.error = errors.parse(data)
+            return
+        event = orjson.loads(data)
+        if type(event) is not dict:
+            raise ValueError
+        self.error = errors.find(event, is_failed=event.get("object") == "error")
+        if self.error is None:
+            self._add(event)
+
+    def _add(self, event: Json) -> None:
+        choices = event.get("choices")
+        for choice in choices if type(choices) is list else ():
+            if type(choice) is dict:
+                self._add_choice(choice)
+        self.usage = merge_usage(self.usage, find_usage(event))
+        head = self._head
+        for key, value in event.items():
+            if key in NOT_ENVELOPE or (key in NAMES and head.get(key)):
+                continue
+            if value not in (None, "", [], {}) or key not in head:
+                head[key] = merge.merge_whole(head.get(key), value)
+
+    def _add_choice(self, choice: Json) -> None:
+        index = choice.get("index")
+        index = index if type(index) is int else 0
+        grown = self._choices.get(index)
+        if grown is None:
+            grown = self._choices[index] = _Choice(index, self._growth)
+        grown.add(choice)
+        self.answered = self.answered or grown.answered
+        if grown.failure is not None:
+            self.error = grown.failure
+
+    @property
+    def _failed_choice(self) -> bool:
+        return any(choice.failure is not None for choice in self._choices.values())
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing that follows belongs to the answer."""
+        return self.done or self.bad or self.error is not None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a choice was read."""
+        return bool(self._choices)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice has said why it ended."""
+        return bool(self._choices) and all(
+            choice.finish_reason for choice in self._choices.values()
+        )
+
+    def take(self) -> list[tuple[Channel, str]]:
+        """Return what each string has grown by since the last time, and where it stands."""
+        self.waiting = 0
+        return self._growth.take()
+
+    def whole(self) -> Json | None:
+        """Return the JSON that `stream: false` would have given; None before the first choice."""
+        if not self._choices:
+            return None
+        choices = [choice.as_json() for _, choice in sorted(self._choices.items())]
+        head = {key: value for key, value in self._head.items() if key != "object"}
+        return head | {"object": "chat.completion", "choices": choices, "usage": self.usage}
+
+
+class _Choice:
+    def __init__(self, index: int, growth: merge.Growth) -> None:
+        self.index, self.growth = index, growth
+        self.message: Json = {}
+        self.logprobs: Any = None
+        self.finish_reason: str | None = None
+        self.more: Json = {}  # what it says whole, each time
+        self.failure: Any = None  # what it says went wrong
+        self.answered = self.in_deltas = False
+
+    def add(self, choice: Json) -> None:
+        for key, value in choice.items():
+            if key == "delta":
+                self._add_delta(value)
+            elif key == "finish_reason":
+                if type(value) is str and value:
+                    self.finish_reason, self.answered = value, True
+            elif key == "logprobs":
+                self.logprobs = self.growth.add(self.logprobs, value, (self.index, key))
+            elif key not in ("index", "message", "text"):
+                self.more[key] = merge.merge_whole(self.more.get(key), value)
+        if type(choice.get("delta")) is not dict:
+            self._add_undivided(choice)
+        self.failure = find_choice_failure(choice)
+
+    def _add_delta(self, delta: Any) -> None:
+        if type(delta) is str:
+            delta = {"content": delta}
+        if type(delta) is dict:
+            self.in_deltas = True
+            self._grow(delta)
+
+    def _grow(self, delta: Json) -> None:
+        message, add = self.message, self.growth.add
+        for key, value in delta.items():
+            message[key] = add(message.get(key), value, (self.index, key))
+            if value and key != "role":
+                self.answered = True
+
+    def _add_undivided(self, choice: Json) -> None:
+        """Take a message that came whole, or a legacy completion's text.
+
+        A server that says the message so far each time is taken at its last word; one that says it
+        once more after its deltas adds only what they had not.
+        """
+        message = choice.get("message")
+        if type(message) is not dict:
+            if type(text := choice.get("text")) is str:
+                self._grow({"content": text})
+            return
+        said = {key: merge.as_json(self.message.get(key)) for key in message}
+        self._grow(
+            {
+                key: _remainder(said[key], value)
+                for key, value in message.items()
+                if said[key] in (None, "", []) or not self.in_deltas
+            }
+        )
+
+    def as_json(self) -> Json:
+        message = {"role": "assistant", "content": None} | merge.as_json(self.message)
+        choice = {"index": self.index, "message": message, "finish_reason": self.finish_reason}
+        if self.logprobs is not None:
+            choice["logprobs"] = merge.as_json(self.logprobs)
+        return choice | self.more
+
+
+def _remainder(said: Any, value: Any) -> Any:
+    """Return what of a value was not said yet."""
+    if said == value and said:
+        return None
+    is_longer = isinstance(said, str) and isinstance(value, str) and value.startswith(said)
+    return value[len(said) :] if is_longer else value
+
+
+def text_of(grown: list[tuple[Channel, str]]) -> str:
+    """Return the words of the first choice's text among what has grown."""
+    return "".join(text for channel, text in grown if is_text(channel))
+
+
+def is_text(channel: Channel) -> bool:
+    """Tell whether a string is the first choice's text, or a text part of it."""
+    return channel[:2] == (0, "content") and (
+        len(channel) == 2 or (len(channel) == 4 and channel[3] == "text")
+    )
+
+
+# What went wrong --------------------------------------------------------------------------------
+
+
+def find_failure(answer: Json) -> Any:
+    """Return what a completion says went wrong, in itself or in a choice; None where nothing."""
+    choices = answer.get("choices")
+    failures = [errors.find(answer)] + [
+        find_choice_failure(choice)
+        for choice in (choices if isinstance(choices, list) else [])
+        if isinstance(choice, dict)
+    ]
+    return next((failure for failure in failures if failure is not None), None)
+
+
+def find_choice_failure(choice: Json) -> Any:
+    failure = errors.find(choice) if choice.get("error") else None
+    if failure is None and choice.get("finish_reason") == "error":
+        return {"message": None}
+    return failure
+
+
+def has_choice(answer: Json) -> bool:
+    """Tell whether a choice can be read in it: without one it is no answer."""
+    choices = answer.get("choices")
+    return isinstance(choices, list) and any(isinstance(choice, dict) for choice in choices)
+
+
+# What is written --------------------------------------------------------------------------------
+
+
+def problem(error: Json) -> bytes:
+    """Write an event that says why the answer ends here."""
+    return events.write({"error": error})
+
+
+def without_usage(piece: bytes) -> bytes:
+    """Take usage out of whole events, whichever carry it; everything else stays byte for byte."""
+    if not USAGE.search(piece):
+        return piece
+    kept, last = [], 0
+    for _, data, start, end in events.read(piece):
+        kept.append(piece[last:start])
+        kept.append(
+            _strip_usage(data, piece[start:end]) if USAGE.search(data) else piece[start:end]
+        )
+        last = end
+    return b"".join(kept) + piece[last:]
+
+
+def _strip_usage(data: bytes, block: bytes) -> bytes:
+    try:
+        event = orjson.loads(data)
+    except ValueError:
+        return block
+    if not isinstance(event, dict) or not isinstance(event.pop("usage", None), dict):
+        return block
+    says_more = any(isinstance(value, dict | list) and value for value in event.values())
+    return events.write(event) if says_more else b""
+
+
+def as_stream(completion: Json) -> bytes:
+    """Turn a JSON reply into the stream that the caller wanted, usage included."""
+    head = {key: value for key, value in completion.items() if key not in ("choices", "usage")}
+    head["object"] = "chat.completion.chunk"
+    out: list[Json] = []
+    for choice in completion.get("choices") or ():
+        if not isinstance(choice, dict):
+            continue
+        message = choice.get("message")
+        delta = dict(message) if isinstance(message, dict) else {}
+        calls = delta.get("tool_calls")
+        if isinstance(calls, list) and calls:
+            delta["tool_calls"] = [
+                call | {"index": i} for i, call in enumerate(calls) if isinstance(call, dict)
+            ]
+        rest = {key: value for key, value in choice.items() if key != "message"}
+        rest.setdefault("index", 0)
+        begin = rest | {"delta": delta, "finish_reason": None}
+        end = {"index": rest["index"], "delta": {}}
+        end["finish_reason"] = choice.get("finish_reason") or "stop"
+        out += [head | {"choices": [begin]}, head | {"choices": [end]}]
+    if completion.get("usage"):
+        out.append(head | {"choices": [], "usage": completion["usage"]})
+    return b"".join(map(events.write, out)) + END
+
+
+def as_document(completion: Json) -> Json:
+    """Give a completion that came as a stream all that OpenAI's schema asks of a document."""
+    choices = [_complete_choice(choice) for choice in completion["choices"]]
+    head = {"id": "", "created": int(time.time()), "model": ""}
+    document = head | completion | {"choices": choices}
+    if document.get("usage") is None:
+        document.pop("usage", None)
+    return document
+
+
+def _complete_choice(choice: Json) -> Json:
+    message = {"refusal": None} | choice["message"]
+    calls = message.get("tool_calls")
+    if isinstance(calls, list):
+        message["tool_calls"] = [_complete_call(call) for call in calls]
+    reason = choice["finish_reason"] or ("tool_calls" if calls else "stop")
+    return {"logprobs": None} | choice | {"message": message, "finish_reason": reason}
+
+
+def _complete_call(call: Any) -> Any:
+    """Write the arguments of a call as text, where a server sent them as an object."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or isinstance(function.get("arguments"), str):
+        return call
+    text = orjson.dumps(function.get("arguments") or {}).decode()
+    return call | {"id": call.get("id") or "", "function": function | {"arguments": text}}

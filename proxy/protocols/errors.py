@@ -1,0 +1,132 @@
+"""What an upstream says went wrong, in every spelling, as OpenAI's error object. Pure.
+
+OpenAI's {"error": {…}}; a list of such (Google); `errors`; `error_code` and `error_msg`;
+`base_resp`, which tells of success too; `detail`, a text or a list of places and messages;
+`object: "error"`; a bare message.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from conversations.shape import Json
+
+LONGEST = 2000  # characters of a message
+WORDS = (
+    "message",
+    "Message",
+    "msg",
+    "error_msg",
+    "error_message",
+    "status_msg",
+    "error_description",
+    "detail",
+    "title",
+    "error",
+)
+CODES = ("code", "error_code", "status_code", "status")
+OURS = ("message", "type", "param", "code")
+
+
+def parse(data: bytes) -> Json:
+    """Read what came as an error, whatever it is."""
+    try:
+        value = orjson.loads(data)
+    except ValueError:
+        value = None
+    if value is None:
+        return make(data.decode(errors="replace").strip() if data.isascii() else None)
+    return find(value, is_failed=True) or make(value)
+
+
+def find(value: Any, *, is_failed: bool = False) -> Json | None:
+    """Return the error that a body holds; None where it holds none.
+
+    `is_failed`: the status or the event's name say that it is one, so that a bare message counts.
+    """
+    if isinstance(value, list):
+        found = [error for each in value[:10] if (error := find(each, is_failed=is_failed))]
+        return found[0] if found else None
+    if not isinstance(value, dict):
+        return make(value) if is_failed and value else None
+    for name in ("error", "errors"):
+        if is_error(value.get(name)):
+            return make(value[name], value)
+    answers = value.get("base_resp")
+    if isinstance(answers, dict) and is_error(answers):
+        return make(answers) if answers.get("status_code") else None
+    if value.get("error_msg") or value.get("error_code"):
+        return make(value)
+    if not is_failed and ("choices" in value or "data" in value or not is_bare_error(value)):
+        return None
+    return make(value)
+
+
+def is_error(value: Any) -> bool:
+    """Tell an error from its empty form: null, {}, {"code": 0, "message": ""}."""
+    if isinstance(value, dict):
+        return any(each not in ("0", "ok", "success") and each for each in value.values())
+    return bool(value)
+
+
+def is_bare_error(value: Json) -> bool:
+    """Tell whether an object without a mark of an error is one: words, and a code beside them."""
+    says = isinstance(value.get("message") or value.get("detail"), str | list)
+    return says and any(value.get(name) for name in ("code", "status", "status_code", "type"))
+
+
+def make(problem: Any, around: Json | None = None) -> Json:
+    """Return message, type, param and code; each None where nothing says it."""
+    if isinstance(problem, list) and problem and isinstance(problem[0], dict):
+        fields = problem[0]
+    else:
+        fields = problem if isinstance(problem, dict) else {}
+    error = {
+        "message": words(problem) or (words(around) if around else "") or None,
+        "type": _short(fields.get("type")),
+        "param": _short(fields.get("param")),
+        "code": _read_code(fields),
+    }
+    if error["code"] is None and around:
+        error["code"] = _read_code(around)
+    return error
+
+
+def words(problem: Any) -> str:
+    """Return what it says, as one text."""
+    if isinstance(problem, str):
+        return problem[:LONGEST]
+    if isinstance(problem, list):
+        return "; ".join(filter(None, map(words, problem[:10])))[:LONGEST]
+    if not isinstance(problem, dict):
+        return "" if problem is None else str(problem)[:LONGEST]
+    said = next((problem[name] for name in WORDS if problem.get(name)), None)
+    if said is None:
+        is_bare = problem.keys() <= {*OURS, *CODES}
+        return "" if is_bare else orjson.dumps(problem, default=str).decode()[:LONGEST]
+    place = problem.get("loc")
+    where = ".".join(map(str, place)) + ": " if isinstance(place, list) else ""
+    return (where + words(said))[:LONGEST]
+
+
+def _read_code(fields: Json) -> str | None:
+    """Return the code as a name; what only numbers are is told by the word beside it."""
+    said = [fields.get(name) for name in CODES]
+    names = [each for each in said if isinstance(each, str) and each and not each.isdigit()]
+    if names:
+        return names[0][:200]
+    number = next((each for each in said if each), None)
+    return _short(number)
+
+
+def name_status(status: int) -> str:
+    """Return a code for a status: 429 → too_many_requests."""
+    try:
+        return HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    except ValueError:
+        return f"status_{status}"
+
+
+def _short(value: Any) -> str | None:
+    return str(value)[:200] if value else None
