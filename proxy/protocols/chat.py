@@ -18,6 +18,7 @@ from .usage import find_usage, merge_usage
 
 END = b"data: [DONE]\n\n"
 NOT_ENVELOPE = {"choices", "usage", "object", "obfuscation", "error"}
+OF_CHOICE = {"index", "delta", "message", "text", "finish_reason", "logprobs"}
 NAMES = ("id", "created", "model")  # of the completion: the first of each stands
 USAGE = re.compile(rb'"usage"\s*:\s*\{')
 Channel = merge.Channel
@@ -34,6 +35,7 @@ class Reply:
         self.waiting = 0  # bytes since the growth was last taken
         self.usage: Json | None = None
         self._head: Json = {}  # what the envelopes of the events say
+        self._settled = {*NOT_ENVELOPE}  # fields that no later event changes
         self._choices: dict[int, _Choice] = {}
         self._growth = merge.Growth()
 
@@ -41,18 +43,18 @@ class Reply:
         """Take whole events in. Return those that the caller gets: all before one that ends it."""
         self.waiting += len(piece)
         for name, data, start, end in events.read(piece):
-            if not data:
-                continue  # a sign of life
             try:
                 self._read(name, data)
             except (ValueError, RecursionError):
                 self.bad = True
-            if self.ended:
+            if self.bad or self.done or self.error is not None:
                 return piece[: end if self._failed_choice else start]
         return piece
 
     def _read(self, name: bytes, data: bytes) -> None:
         """Raises ValueError, RecursionError."""
+        if not data:
+            return  # a sign of life
         if data == b"[DONE]":
             self.done = True
             return
@@ -62,7 +64,8 @@ class Reply:
         event = orjson.loads(data)
         if type(event) is not dict:
             raise ValueError
-        self.error = errors.find(event, is_failed=event.get("object") == "error")
+        if "choices" not in event or not errors.MARKS.isdisjoint(event):
+            self.error = errors.find(event, is_failed=event.get("object") == "error")
         if self.error is None:
             self._add(event)
 
@@ -73,11 +76,14 @@ class Reply:
                 self._add_choice(choice)
         self.usage = merge_usage(self.usage, find_usage(event))
         head = self._head
-        for key, value in event.items():
-            if key in NOT_ENVELOPE or (key in NAMES and head.get(key)):
-                continue
-            if value not in (None, "", [], {}) or key not in head:
-                head[key] = merge.merge_whole(head.get(key), value)
+        for key in event.keys() - self._settled:
+            value, before = event[key], head.get(key)
+            if value != before and (value or before is None):
+                head[key] = merge.merge_whole(before, value)
+            elif before is None:
+                head[key] = None
+            if value and key in NAMES:
+                self._settled.add(key)
 
     def _add_choice(self, choice: Json) -> None:
         index = choice.get("index")
@@ -136,31 +142,29 @@ class _Choice:
         self.answered = self.in_deltas = False
 
     def add(self, choice: Json) -> None:
-        for key, value in choice.items():
-            if key == "delta":
-                self._add_delta(value)
-            elif key == "finish_reason":
-                if type(value) is str and value:
-                    self.finish_reason, self.answered = value, True
-            elif key == "logprobs":
-                self.logprobs = self.growth.add(self.logprobs, value, (self.index, key))
-            elif key not in ("index", "message", "text"):
-                self.more[key] = merge.merge_whole(self.more.get(key), value)
-        if type(choice.get("delta")) is not dict:
-            self._add_undivided(choice)
-        self.failure = find_choice_failure(choice)
-
-    def _add_delta(self, delta: Any) -> None:
+        delta = choice.get("delta")
         if type(delta) is str:
             delta = {"content": delta}
         if type(delta) is dict:
             self.in_deltas = True
             self._grow(delta)
+        if not self.in_deltas or "message" in choice:
+            self._add_undivided(choice)
+        if (reason := choice.get("finish_reason")) and type(reason) is str:
+            self.finish_reason, self.answered = reason, True
+        if logprobs := choice.get("logprobs"):
+            channel = (self.index, "logprobs")
+            self.logprobs = self.growth.add(self.logprobs, logprobs, channel)
+        if not choice.keys() <= OF_CHOICE:
+            for key in choice.keys() - OF_CHOICE:
+                self.more[key] = merge.merge_whole(self.more.get(key), choice[key])
+        if reason == "error" or "error" in choice:
+            self.failure = find_choice_failure(choice)
 
     def _grow(self, delta: Json) -> None:
-        message, add = self.message, self.growth.add
+        message = self.message
         for key, value in delta.items():
-            message[key] = add(message.get(key), value, (self.index, key))
+            message[key] = self.growth.add(message.get(key), value, (self.index, key))
             if value and key != "role":
                 self.answered = True
 

@@ -26,6 +26,8 @@ WORDS = (
     "error",
 )
 CODES = ("code", "error_code", "status_code", "status")
+# Fields that may say, of any object, that something went wrong.
+MARKS = frozenset({"error", "errors", "error_msg", "error_code", "base_resp"})
 OURS = ("message", "type", "param", "code")
 
 

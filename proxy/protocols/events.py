@@ -81,6 +81,9 @@ def read(piece: bytes) -> Iterator[tuple[bytes, bytes, int, int]]:
 
     Comments are skipped. A field `error` counts as an event of that name: some servers write it.
     """
+    if piece.startswith(b"data:") and piece.find(b"\n") == len(piece) - 2:  # most are one
+        yield b"", piece[5:].strip(), 0, len(piece)
+        return
     start = 0
     for block in piece.split(b"\n\n"):
         end = start + len(block) + 2

@@ -17,6 +17,7 @@ from conversations.shape import Json
 from .tool_calls import Calls
 
 LABELS = frozenset({"id", "type", "role", "object", "format", "status", "url", "mime_type"})
+WHOLE = LABELS | {"name"}
 WORDS = ("text", "thinking", "summary")  # fields of a part that grows
 Channel = tuple[int | str, ...]  # where a string stands: choice, field, item, field …
 
@@ -77,17 +78,8 @@ class Growth:
 
     def _add_text(self, value: Any, delta: str, channel: Channel) -> Any:
         if type(value) is Text:
-            if not delta:
-                return value
-            key = channel[-1]
-            if key == "name" and _is_repeated(value, delta):
-                return value
-            if key in LABELS and value.pieces:
-                if key != "id":
-                    value.pieces, value.taken = [delta], 1
-                    value.size = len(delta)
-                return value
-            self._append(value, delta)
+            if channel[-1] not in WHOLE or not _is_said(value, delta, channel[-1]):
+                self._append(value, delta)
             return value
         if type(value) is Items:
             return self._add_list(value, [{"type": "text", "text": delta}], channel)
@@ -180,9 +172,14 @@ def _complete(call: Json) -> Json:
     return {"id": None, "type": "function"} | call
 
 
-def _is_repeated(text: Text, piece: str) -> bool:
-    """Compare only what may be equal: the work stays linear."""
-    return text.size == len(piece) and "".join(text.pieces) == piece
+def _is_said(text: Text, piece: str, key: int | str) -> bool:
+    """Tell whether a piece of a label or name adds nothing; a label's may replace it."""
+    if key == "name":  # only what may be equal is compared: the work stays linear
+        return text.size == len(piece) and "".join(text.pieces) == piece
+    if piece and text.pieces and key != "id":
+        text.pieces, text.taken = [piece], 1
+        text.size = len(piece)
+    return bool(text.pieces)
 
 
 def _is_words(item: Json) -> bool:
