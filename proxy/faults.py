@@ -32,12 +32,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from math import ceil
 from typing import Any, Self
 from uuid import UUID
 
 from conversations.shape import Json
 
 from . import redaction
+from .protocols import errors
 
 
 class Code(StrEnum):
@@ -163,6 +165,16 @@ class Fault(_Values):
         It may where the upstream says that it did not do it, or sent no answer.
         """
         return self.unsent or self.answered in (200, 408, 429) or self.answered >= 500
+
+    @property
+    def worth_repeating(self) -> bool:
+        """Whether a client may try again: not where only an administrator can help.
+
+        Nor where the gateway has tried enough; but one that is asked to wait has its own patience.
+        """
+        if self.code in (Code.UPSTREAM_CREDENTIALS, Code.UPSTREAM_MISCONFIGURED):
+            return False
+        return not self.spent or self.status == 429
 
     @property
     def error(self) -> Json:
@@ -414,6 +426,7 @@ def upstream_credentials() -> Fault:
     return Fault(502, Code.UPSTREAM_CREDENTIALS, text)
 
 
+MODERATION = "content_policy_violation"  # OpenAI's word where a provider gives none
 REFUSED = "Your token was refused by the model's server. Paste another under “Your token”."
 
 
@@ -426,8 +439,26 @@ def refused(status: int, error: Json, token: str = "", retry_after: str | None =
     return _refused(status, error, token, retry_after).copy(answered=status)
 
 
+# What a 403 says of what was asked, and what it says of who asked: the gateway.
+MODERATED = re.compile(
+    r"flag|moderat|safety|violat|content.?(filter|policy|management)|inappropriate|harmful", re.I
+)
+OF_ACCESS = re.compile(
+    r"credential|\bkey\b|api.?key|auth|token|permi|forbid|denied|access|sign|account|project|<",
+    re.I,
+)
+
+
 def _refused(status: int, error: Json, token: str, wait: str | None) -> Fault:
-    code, text = error["code"], error["message"]
+    code, text = error["code"], error["message"] or f"The model's server answered {status}."
+    code, text = code and code[:200], text[:2000]
+    code = None if code and code.isdigit() else code  # a number says no more than the status
+    if status == 403 and error["message"]:
+        said = f"{code} {error.get('type')} {text}"
+        if MODERATED.search(said):
+            return Fault(403, code or MODERATION, text, "invalid_request_error", error["param"])
+        if not token and not OF_ACCESS.search(said):
+            return Fault(403, code or errors.name_status(403), text, "permission_error")
     if token and status in (401, 403):
         return token_refused()
     if status in (401, 403, 407):
@@ -437,6 +468,7 @@ def _refused(status: int, error: Json, token: str, wait: str | None) -> Fault:
     if not 400 <= status < 500:
         return Fault(502, code or Code.UPSTREAM_FAILED, text, retry_after=wait)
     kind = "rate_limit_error" if status == 429 else "invalid_request_error"
+    code = code or error.get("type") or errors.name_status(status)
     return Fault(status, code, text, kind, error["param"], wait)
 
 
@@ -465,7 +497,7 @@ def failed(error: Any) -> Fault:
     """
     error = redaction.hide_value(error)  # before anything is cut
     fields = error if isinstance(error, dict) else {}
-    names = [str(fields.get(name)) for name in ("code", "status", "status_code", "type")]
+    names = [str(fields.get(name)) for name in ("status", "code", "status_code", "type")]
     status = next((found for name in names if (found := _status_named(name))), 0)
     if not status:
         return upstream_failed(error_words(error))
@@ -490,10 +522,20 @@ def error_words(error: Any) -> str:
     return redaction.hide(str(words or "The model's server failed."))[:2000]
 
 
-def retry_after(header: str) -> str | None:
-    """Whole seconds, from either form of the header; None where it says nothing."""
-    if header.isascii() and header.isdigit():
-        return header
+WAIT = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m(?!s))?(?:([0-9]+(?:\.[0-9]+)?)s?)?", re.ASCII)
+
+
+def retry_after(header: str, milliseconds: str = "") -> str | None:
+    """Whole seconds, rounded up, from any form of the header; None where it says nothing.
+
+    Forms: 7, 7.5, 7.5s, 1m20s, a date; or `retry-after-ms`.
+    """
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", milliseconds, re.ASCII):
+        return str(ceil(float(milliseconds) / 1000))
+    header = header.strip()[:40]
+    if (found := WAIT.fullmatch(header)) and header:
+        parts = zip((3600, 60, 1), found.groups(), strict=True)
+        return str(ceil(sum(unit * float(number or 0) for unit, number in parts)))
     try:
         wait = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError):

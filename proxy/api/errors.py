@@ -44,7 +44,7 @@ def handler(problem: Exception, context: Json) -> Response:
     fault = as_fault(problem)
     status = 400 if fault.status == 499 else fault.status
     response = Response(shape(fault, context["request"].path_info), status)
-    if fault.spent:
+    if not fault.worth_repeating:
         response["x-should-retry"] = "false"
     if fault.retry_after:
         response["retry-after"] = fault.retry_after

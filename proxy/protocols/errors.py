@@ -12,7 +12,8 @@ import orjson
 
 from conversations.shape import Json
 
-LONGEST = 2000  # characters of a message
+# Characters of a message. What is shown is shorter: secrets are looked for before it is cut.
+LONGEST = 20_000
 WORDS = (
     "message",
     "Message",
@@ -74,7 +75,9 @@ def is_error(value: Any) -> bool:
 
 def is_bare_error(value: Json) -> bool:
     """Tell whether an object without a mark of an error is one: words, and a code beside them."""
-    says = isinstance(value.get("message") or value.get("detail"), str | list)
+    if isinstance(value.get("detail"), list) and value["detail"]:
+        return True
+    says = isinstance(value.get("message") or value.get("detail"), str)
     return says and any(value.get(name) for name in ("code", "status", "status_code", "type"))
 
 
@@ -92,7 +95,9 @@ def make(problem: Any, around: Json | None = None) -> Json:
     }
     if error["code"] is None and around:
         error["code"] = _read_code(around)
-    return error
+    said = [fields.get(name) for name in CODES]
+    status = next((each for each in said if type(each) is int and 400 <= each < 600), None)
+    return error | {"status": status} if status else error
 
 
 def words(problem: Any) -> str:
@@ -105,8 +110,8 @@ def words(problem: Any) -> str:
         return "" if problem is None else str(problem)[:LONGEST]
     said = next((problem[name] for name in WORDS if problem.get(name)), None)
     if said is None:
-        is_bare = problem.keys() <= {*OURS, *CODES}
-        return "" if is_bare else orjson.dumps(problem, default=str).decode()[:LONGEST]
+        rest = {key: each for key, each in problem.items() if key not in (*OURS, *CODES)}
+        return "; ".join(f"{key}: {words(each)}" for key, each in rest.items())[:LONGEST]
     place = problem.get("loc")
     where = ".".join(map(str, place)) + ": " if isinstance(place, list) else ""
     return (where + words(said))[:LONGEST]
@@ -117,7 +122,7 @@ def _read_code(fields: Json) -> str | None:
     said = [fields.get(name) for name in CODES]
     names = [each for each in said if isinstance(each, str) and each and not each.isdigit()]
     if names:
-        return names[0][:200]
+        return names[0][:LONGEST]
     number = next((each for each in said if each), None)
     return _short(number)
 
@@ -131,4 +136,4 @@ def name_status(status: int) -> str:
 
 
 def _short(value: Any) -> str | None:
-    return str(value)[:200] if value else None
+    return str(value)[:LONGEST] if value else None

@@ -13,6 +13,7 @@ import orjson
 from conversations.shape import Json
 
 from .. import faults
+from ..protocols import chat, errors, events
 from .base import Endpoint, Form, Sent, Target, encode_body, make_headers, rename_model
 
 LABEL = "OpenAI, or any server that speaks its API"
@@ -39,32 +40,21 @@ def find_url(target: Target, endpoint: Endpoint) -> str:
 def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
     if not isinstance(answer, dict):
         raise faults.no_object()
-    if (problem := answer.get("error")) and not answer.get("choices"):
+    is_chat = endpoint is Endpoint.CHAT
+    is_answer = chat.has_choice(answer) if is_chat else isinstance(answer.get("data"), list)
+    if is_answer:
+        return answer  # also one that failed on its way: what came of it is kept
+    if problem := errors.find(answer):
         raise faults.failed(problem)
-    if not isinstance(answer.get("choices" if endpoint is Endpoint.CHAT else "data"), list):
-        raise faults.empty_answer()
-    return answer
+    raise faults.empty_answer()
 
 
 def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:
-    """Read OpenAI's shape, or that of a proxy before it: {"message"}, {"detail"}.
-
-    Any other error is told by its status alone.
-    """
+    """Read an error in whatever spelling it comes; one without words is told by its status."""
+    framed = [said for _, said, _, _ in events.read(data)] if events.is_stream(data) else []
     try:
-        answer = orjson.loads(data)
+        answer = orjson.loads(framed[0] if framed else data.removeprefix(events.BOM))
     except ValueError:
         answer = None
-    problem = (answer.get("error") or answer) if isinstance(answer, dict) else {}
-    fields = problem if isinstance(problem, dict) else {"message": problem}
-    message = fields.get("message") or fields.get("Message") or fields.get("detail")
-    return status, {
-        "message": str(message or f"The model's server answered {status}.")[:2000],
-        "type": _short(fields.get("type")),
-        "param": _short(fields.get("param")),
-        "code": _short(fields.get("code")),
-    }
-
-
-def _short(value: Any) -> str | None:
-    return str(value)[:200] if value else None
+    found = errors.find(answer, is_failed=True) or errors.make(None)
+    return status, found | {"message": found["message"] or f"The model's server answered {status}."}

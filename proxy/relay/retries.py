@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from ..faults import Fault
 
-TRIES = 2  # at each route
-JITTER = (0.1, 0.4)  # seconds between two
+TRIES = 3  # at each route
+JITTER = (0.1, 0.4)  # seconds before the second try
+BACK_OFF = 4  # times as long before each one more
 # Seconds that an upstream may ask us to wait: while other routes are left, and at the last one.
 AT_ONCE, SOON_ENOUGH = 0.5, 5.0
 
@@ -41,7 +42,7 @@ class GiveUp:
 
 
 def next_step(fault: Fault, standing: Standing, jitter: float) -> Retry | NextRoute | GiveUp:
-    """Wait at least as long as the upstream asks for, and at least `jitter` seconds."""
+    """Wait at least as long as the upstream asks for, and longer before each try than the last."""
     if standing.is_cut or not fault.repeatable:
         return GiveUp()
     if standing.routes_left and standing.is_failing:
@@ -51,7 +52,7 @@ def next_step(fault: Fault, standing: Standing, jitter: float) -> Retry | NextRo
         return onward(spent=True)
     wish = float(fault.retry_after or 0)
     longest = AT_ONCE if standing.routes_left else SOON_ENOUGH
-    wait = max(wish, jitter)
+    wait = max(wish, jitter * BACK_OFF ** (TRIES - 1 - standing.tries_left))
     if fault.ours or wish > longest or wait > standing.seconds_left:
         return onward()
     return Retry(wait)

@@ -240,7 +240,10 @@ def error(code=None, param=None):
         (500, None, 502, "upstream_failed", UPSTREAM),
         (302, None, 502, "upstream_failed", UPSTREAM),
         (429, "theirs", 429, "theirs", "rate_limit_error"),
-        (400, None, 400, None, REQUEST),
+        (400, None, 400, "bad_request", REQUEST),
+        (422, "42", 422, "unprocessable_entity", REQUEST),
+        (429, "429", 429, "too_many_requests", "rate_limit_error"),
+        (503, "503", 502, "upstream_failed", UPSTREAM),
     ],
 )
 def test_an_upstreams_error_as_the_callers(answered, code, status, ours, type):
@@ -263,10 +266,61 @@ def test_every_cause_has_an_ending(cause):
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("", None), ("7", "7"), ("٧", None), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", "0")],
+    [
+        ("", None),
+        ("7", "7"),
+        (" 7 ", "7"),
+        ("7.5", "8"),
+        ("7.0", "7"),
+        ("20s", "20"),
+        ("0.2s", "1"),
+        ("1m20s", "80"),
+        ("2h", "7200"),
+        ("250ms", None),
+        ("٧", None),
+        ("soon", None),
+        ("-3", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", "0"),
+    ],
 )
-def test_retry_after_in_either_form(header, seconds):
+def test_retry_after_in_any_form(header, seconds):
     assert faults.retry_after(header) == seconds
+    assert faults.retry_after(header, "7500") == "8"
+    assert faults.retry_after(header, "soon") == seconds
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "status", "ours"),
+    [
+        ("Your input was flagged: violence", "403", 403, "content_policy_violation"),
+        ("Blocked.", "content_filter", 403, "content_filter"),
+        ("Unsupported country or region", None, 403, "forbidden"),
+        ("Invalid key", None, 502, "upstream_credentials"),
+        ("You have no access to this project.", "theirs", 502, "upstream_credentials"),
+        ("Permission denied", None, 502, "upstream_credentials"),
+        (None, None, 502, "upstream_credentials"),
+    ],
+)
+def test_a_403_is_not_always_about_credentials(words, code, status, ours):
+    fault = faults.refused(403, error(code) | {"message": words})
+    assert (fault.status, fault.code) == (status, ours)
+    assert words in (fault.text, None) or status == 502
+
+
+@pytest.mark.parametrize(
+    ("fault", "repeats"),
+    [
+        (faults.truncated(), True),
+        (faults.truncated().after_last_try(), False),
+        (faults.upstream_credentials(), False),
+        (faults.credentials_missing("Words."), False),
+        (faults.upstream_misconfigured("Words."), False),
+        (faults.address_barred(), False),
+        (faults.refused(429, error()).after_last_try(), True),
+    ],
+)
+def test_who_need_not_try_again_is_told(fault, repeats):
+    assert fault.worth_repeating is repeats
 
 
 # A fault never changes --------------------------------------------------------------------------

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from proxy import faults
-from proxy.relay.retries import GiveUp, NextRoute, Retry, Standing, next_step
+from proxy.relay.retries import BACK_OFF, TRIES, GiveUp, NextRoute, Retry, Standing, next_step
 
 JITTER = 0.3
-ALONE = Standing(is_cut=False, is_failing=False, tries_left=1, routes_left=False, seconds_left=60.0)
+ALONE = Standing(
+    is_cut=False, is_failing=False, tries_left=TRIES - 1, routes_left=False, seconds_left=60.0
+)
 OTHERS = replace(ALONE, routes_left=True)
 
 DOWN = faults.refused(500, {"message": "No.", "code": None, "param": None})
@@ -51,6 +53,9 @@ def late(standing, seconds):
         (UNSENT, ALONE, Retry(JITTER)),
         (SENSELESS, OTHERS, Retry(JITTER)),
         (busy(None), ALONE, Retry(JITTER)),
+        # Longer before each one more.
+        (DOWN, replace(ALONE, tries_left=TRIES - 2), Retry(JITTER * BACK_OFF)),
+        (busy("5"), replace(ALONE, tries_left=TRIES - 2), Retry(5.0)),
         # It may have done it, or would refuse it again: nothing is sent once more, anywhere.
         (LOST, ALONE, GiveUp()),
         (LOST, OTHERS, GiveUp()),

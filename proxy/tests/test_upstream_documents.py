@@ -76,7 +76,7 @@ from proxy.tests.wire import chunk, exactly, json_reply, until_closed
             "422": (
                 json_reply(b'{"error": {"message": "odd", "code": 42, "param": ["a"]}}', "422 Odd"),
                 422,
-                "42",
+                "unprocessable_entity",
             ),
             "an error that is a list": (json_reply(b'{"error": [1]}', "400 Bad"), 400, None),
             "an error of objects": (

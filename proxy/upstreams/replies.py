@@ -45,7 +45,8 @@ def read_refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault
     except (Fault, HTTPError, OSError):
         data = b""  # the status has to do
     status, error = kind.error(reply.status_code, reply.headers, data)
-    wait = faults.retry_after(reply.headers.get("retry-after", ""))
+    fields = reply.headers
+    wait = faults.retry_after(fields.get("retry-after", ""), fields.get("retry-after-ms", ""))
     return faults.refused(status, error, token, wait)
 
 
