@@ -80,7 +80,7 @@ class UpstreamAdmin(Administered, admin.ModelAdmin):
         (None, {"fields": ("name", "kind", "base_url", "secret", "enabled")}),
         ("In the record", {"fields": ("label",)}),
         (_("Timeouts and limits"), {"fields": ("first_byte", "silence", "longest", "most_open")}),
-        (_("For some kinds only"), {"fields": ("api_version", "region")}),
+        (_("For some kinds only"), {"fields": ("api_version", "region", "no_stream_options")}),
     )
     list_display = (
         "name",

@@ -116,6 +116,8 @@ class ChatCompletions(CallView):
         super().read(request, call_request)
         body = call_request.body
         call_request.messages = read_messages(body)
+        if (stream := body.get("stream")) is not None and not isinstance(stream, bool):
+            body = call_request.body = body | {"stream": read_switch(stream, "stream")}
         if body.get("stream"):
             options = body.get("stream_options") or {}
             if not isinstance(options, dict):
@@ -128,6 +130,7 @@ class ChatCompletions(CallView):
     def forward(self, request: Request, call_request: CallRequest) -> HttpResponseBase:
         if not call_request.body.get("stream"):
             return super().forward(request, call_request)
+        self.way.adds_usage = not self.usage_wanted
         caller = CallerLink(request.META.get("gunicorn.socket"), cancellable=True)
         exchange = calls.admit(call_request, self.way, caller)
         try:
@@ -239,6 +242,8 @@ class OneModel(ScopedView):
         for model in catalogue.list_models(get_caller(request).owner):
             if model["id"] == name:
                 return Response(model)
+        if settings.PASS_OTHER_MODELS or not routing.listed_models():
+            return Response(catalogue.describe(name))  # it may work though it is not listed
         raise faults.model_not_found()
 
 
@@ -265,6 +270,14 @@ def read_model(body: Json, default: str | None = None) -> str:
             "model", "`model` is missing: name the model that you want to ask."
         )
     return model
+
+
+def read_switch(value: Any, param: str) -> bool:
+    """Read what some clients write in place of true and false. Raises Fault."""
+    word = str(value).lower()
+    if word not in ("true", "false", "1", "0", ""):
+        raise faults.invalid_request(param, f"`{param}` must be true or false.")
+    return word in ("true", "1")
 
 
 def read_messages(body: Json) -> list[Json]:

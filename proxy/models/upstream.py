@@ -93,6 +93,15 @@ class Upstream(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("The most calls that each web process has open at once. Empty: no limit."),
     )
+    no_stream_options = models.BooleanField(
+        _("leave out stream_options"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Do not ask this upstream to count the tokens of streams. For servers that refuse "
+            "stream_options; tokens are then estimated."
+        ),
+    )
     enabled = models.BooleanField(default=True, help_text=_("Calls may be sent to this upstream."))
 
     def __str__(self) -> str:

@@ -67,6 +67,7 @@ def ask(
         user_agent=request.META.get("HTTP_USER_AGENT", ""),
     )
     way, token = find_way(request, call, Endpoint.CHAT)
+    way.adds_usage = True
     exchange = calls.admit(call, way, CallerLink(stoppable=True, token=token))
     if render_turn:
         client = request.META.get("gunicorn.socket")

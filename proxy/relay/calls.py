@@ -97,6 +97,8 @@ def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
         try:
             return attempt(exchange, route, begin)
         except Fault as fault:
+            if not exchange.cause and exchange.way.leave_out_usage(route, fault):
+                continue
             if reported is None or not fault.ours:
                 reported = fault
             step = next_step(

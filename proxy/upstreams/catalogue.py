@@ -5,6 +5,7 @@ right after it failed to give one.
 """
 
 from math import inf
+from typing import Any
 
 from django.conf import settings
 
@@ -41,6 +42,11 @@ def list_models(owner: int, offered: Endpoint | None = None) -> list[Json]:
     return models
 
 
+def describe(name: str) -> Json:
+    """Describe a model of which only the name is known."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": settings.LLM_LABEL}
+
+
 def list_environment_models() -> list[Json]:
     """List what the environment's upstream offers; where it gives no list now, its last one.
 
@@ -68,14 +74,25 @@ def _read_list(url: str) -> list[Json]:
 def _fetch_list(url: str) -> list[Json] | Fault:
     database.release()
     try:
-        models = client.fetch_json(url).get("data")
+        answer = client.fetch_json(url)
     except Fault as fault:
         return fault
+    models = answer
+    if isinstance(answer, dict):
+        models = answer.get("data", answer.get("models"))
     if not isinstance(models, list):
         return faults.bad_reply("The model's server did not list its models.")
-    return [
-        model for model in models if isinstance(model, dict) and isinstance(model.get("id"), str)
-    ]
+    return [model for each in models if (model := _read_model(each))]
+
+
+def _read_model(value: Any) -> Json | None:
+    """Read a model in any shape of a list: OpenAI's, one with `name` or `model`, a bare name."""
+    if isinstance(value, str):
+        value = {"id": value}
+    if not isinstance(value, dict):
+        return None
+    name = value.get("id") or value.get("name") or value.get("model")
+    return {"object": "model"} | value | {"id": name} if isinstance(name, str) else None
 
 
 _lists = AgedCache(_read_list, fresh=KEPT, oldest=inf, release=database.release)

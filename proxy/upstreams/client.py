@@ -13,8 +13,6 @@ from django.conf import settings
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
-from conversations.shape import Json
-
 from .. import addresses, faults, redaction
 from ..faults import Fault
 from ..providers.base import Sent
@@ -101,7 +99,7 @@ def _send(
     raise fault.copy(unsent=not sending.begun)
 
 
-def fetch_json(url: str, headers: dict[str, str] | None = None) -> Json:
+def fetch_json(url: str, headers: dict[str, str] | None = None) -> Any:
     """Fetch a small document of the upstream's own, such as its list of models. Raises Fault."""
     reply = get(url, make_environment_headers() if headers is None else headers, timeout=5)
     try:

@@ -8,7 +8,6 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from conversations import bounded_json
-from conversations.shape import Json
 
 from .. import faults, redaction
 from ..faults import Fault
@@ -83,10 +82,10 @@ def load_json(data: bytes, content_type: str) -> Any:
         raise (fault if like_json else fault.without_answer()) from None
 
 
-def parse_answer(data: bytes, content_type: str) -> Json:
-    """Parse a JSON object that is not an error. Raises Fault."""
+def parse_answer(data: bytes, content_type: str) -> Any:
+    """Parse a JSON object or list that is not an error. Raises Fault."""
     answer = load_json(data, content_type)
-    if not isinstance(answer, dict):
+    if not isinstance(answer, dict | list):
         raise faults.no_object()
     if error := errors.find(answer):
         raise faults.failed(error)

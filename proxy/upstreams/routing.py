@@ -26,6 +26,8 @@ from ..providers.base import Endpoint, Form, Sent, Target
 from . import endpoints, gate
 
 ENVIRONMENT = "LLM_ENDPOINT"
+USAGE_OPTION = "stream_options"
+refusing: set[str] = set()  # addresses of routes that refused it, as this process knows
 ALL = "all"  # the one key under which the models are kept
 NO_RATES = Rates()  # the caller's name for the model, and list prices
 ADDRESSES = {
@@ -58,6 +60,12 @@ class Route:
     rates: Rates
     most_open: int | None = None
     problem: str = ""  # why nothing may be sent there
+    counts_streams: bool = True  # takes stream_options
+
+    @property
+    def address(self) -> str:
+        """What stays the same however often the rows are read."""
+        return f"{self.upstream} {self.target.base_url}"
 
     @property
     def gate(self) -> gate.Gate:
@@ -71,6 +79,8 @@ class Way:
     endpoint: Endpoint
     body: Json | Form
     routes: tuple[Route, ...]
+    # Its stream_options are the gateway's own: an upstream that refuses them is asked without.
+    adds_usage: bool = False
 
     def __post_init__(self) -> None:
         self.requests: dict[Route, Sent] = {}
@@ -102,8 +112,25 @@ class Way:
             )
         if route not in self.requests:
             kind = kinds.find_kind(route.target, self.endpoint)
-            self.requests[route] = kind.request(route.target, self.endpoint, self.body)
+            body = self.body
+            if self.adds_usage and not (route.counts_streams and route.address not in refusing):
+                assert isinstance(body, dict)
+                body = {name: value for name, value in body.items() if name != USAGE_OPTION}
+            self.requests[route] = kind.request(route.target, self.endpoint, body)
         return self.requests[route]
+
+    def leave_out_usage(self, route: Route, fault: Fault) -> bool:
+        """Have this upstream asked without stream_options, if it is they that it refused.
+
+        The process remembers that. False where it refused something else.
+        """
+        said = f"{fault.param} {fault.text}"
+        is_refused = fault.answered in (400, 422) and USAGE_OPTION in said
+        if not self.adds_usage or not is_refused or route.address in refusing:
+            return False
+        refusing.add(route.address)
+        del self.requests[route]
+        return True
 
     def first(self) -> Sent:
         """Make the request of the first route that has one. Raises Fault where none has."""
@@ -285,7 +312,8 @@ def make_route(row: Upstream, rates: Rates = NO_RATES) -> Route:
         row.silence or settings.LLM_STREAM_TIMEOUT,
         row.longest or settings.LLM_LONGEST_CALL,
     )
-    return Route(row.name, target, patience, rates, row.most_open, problem)
+    counts = not row.no_stream_options
+    return Route(row.name, target, patience, rates, row.most_open, problem, counts)
 
 
 _models = AgedCache(_read_models, release=database.release)
