@@ -16,7 +16,7 @@ from conversations.shape import Json
 from .. import faults
 from ..faults import Fault
 from ..providers.base import Endpoint
-from . import client, endpoints, routing
+from . import client, endpoints, replies, routing
 
 KEPT = 60.0  # seconds
 PAUSE = 10.0  # seconds before an upstream that failed to give its list is asked again
@@ -74,12 +74,9 @@ def _read_list(url: str) -> list[Json]:
 def _fetch_list(url: str) -> list[Json] | Fault:
     database.release()
     try:
-        answer = client.fetch_json(url)
+        models = replies.find_models(client.fetch_json(url))
     except Fault as fault:
         return fault
-    models = answer
-    if isinstance(answer, dict):
-        models = answer.get("data", answer.get("models"))
     if not isinstance(models, list):
         return faults.bad_reply("The model's server did not list its models.")
     return [model for each in models if (model := _read_model(each))]

@@ -3,15 +3,17 @@
 The request carries the credential that calls go out with.
 """
 
+from typing import Any
+
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from conversations import database
-from conversations.shape import Json
 
 from ..providers import azure, base, openai
 from ..providers.base import Endpoint
 from . import client, endpoints
+from .replies import find_models
 from .routing import ENVIRONMENT, Route, Way
 
 # Never sent: the request that is made of it has the address and the credentials.
@@ -46,8 +48,8 @@ def find_models_url(chat: str) -> str:
     return f"{root}/models?{query}" if query else f"{root}/models"
 
 
-def describe_models(answer: Json) -> str:
-    models = answer.get("data")
+def describe_models(answer: Any) -> str:
+    models = find_models(answer)
     count = len(models) if isinstance(models, list) else 0
     text = ngettext(
         "The server answers and lists %(count)s model.",
