@@ -14,6 +14,7 @@ from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterR
 from django.db.models.functions import Now
 
 from ..models import Process, Snapshot
+from ..shape import Json
 from . import processes, threads
 from .calls import Call, Outcome, estimate_tokens
 from .growth import read_replies
@@ -78,6 +79,7 @@ def interrupt(snapshot: Snapshot) -> bool:
     outcome = Outcome(
         status=Snapshot.Status.INTERRUPTED,
         replies=replies,
+        response=_as_completion(replies),
         prompt_tokens=estimate_tokens("".join(map(threads.extract_text, messages))),
         completion_tokens=sum(
             estimate_tokens(threads.extract_searchable_text(reply)) for reply in replies
@@ -87,6 +89,14 @@ def interrupt(snapshot: Snapshot) -> bool:
         error="The gateway stopped while the answer was on its way.",
     )
     return close(resume(snapshot), outcome)
+
+
+def _as_completion(replies: list[Json]) -> Json | None:
+    """Hold what the rows of replies leave out, such as reasoning."""
+    choices = [
+        {"index": n, "message": reply, "finish_reason": None} for n, reply in enumerate(replies)
+    ]
+    return {"choices": choices} if choices else None
 
 
 def resume(snapshot: Snapshot) -> Call:

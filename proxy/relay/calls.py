@@ -257,12 +257,13 @@ def read_document(exchange: Exchange, reply: Response, data: bytes) -> Document:
     data = redaction.hide_whole(data, redaction.spell_sent())
     if events.is_stream(data):  # unasked: some do
         return collect_stream(exchange, data, url)
+    data = replies.strip_frame(data)
     came = replies.load_json(data, replies.read_content_type(reply))
     try:
         answer = translate(exchange, came)
     except Fault as fault:
         raise fault.without_answer() from None
-    if answer is not came or not data.startswith(b"{"):
+    if answer is not came:
         data = orjson.dumps(answer)
     failure = chat.find_failure(answer) if exchange.way.endpoint is Endpoint.CHAT else None
     return Document(answer, data, url, None if failure is None else faults.failed(failure))

@@ -14,6 +14,7 @@ import time
 import pytest
 
 from conversations.models import Partial, Snapshot, Usage
+from conversations.record import rebuild
 from proxy.tests.gateway import ALICE, CANARY, CHAT, chat, eventually, marked, said
 from proxy.tests.wire import ANSWER, DONE, SSE, Held, chunk, json_reply, word, words
 
@@ -222,6 +223,46 @@ def test_kill_9_of_a_worker_in_mid_stream(started, wire, recorded):
     wire.answer = json_reply(json.dumps(ANSWER).encode())
     assert eventually(gateway.answers)
     assert gateway.ask(marked()).text == "Fine."
+
+
+def growing(n: int, index: int) -> bytes:
+    """A piece of one of two choices: one thinks and calls a tool, the other declines."""
+    call = {"index": 0, "function": {"arguments": "abc "}}
+    if n == 0:
+        call |= {"id": "call_a", "type": "function"}
+        call["function"] = {"name": "f", "arguments": ""}
+    delta = {"reasoning_content": "I weigh it. ", "tool_calls": [call]}
+    choice = {"index": index, "delta": {"refusal": "No. "} if index else delta}
+    return b"data: %s\n\n" % json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode()
+
+
+def test_kill_9_keeps_all_that_had_grown(started, wire, recorded):
+    """Reasoning, arguments and every choice, though not one word of text came."""
+
+    def think(sock, request):
+        sock.sendall(SSE)
+        for n in range(1000):
+            sock.sendall(chunk(growing(n, 0)) + chunk(growing(n, 1)))
+            time.sleep(0.05)
+
+    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
+    wire.answer = think
+    with gateway.open_chat(marked(), stream=True) as call:
+        call.read_until(b"weigh")
+        eventually(Partial.objects.exists)
+        [worker] = gateway.workers()
+        os.kill(worker, signal.SIGKILL)
+        with pytest.raises((http.client.HTTPException, OSError)):
+            call.finish()
+    [snapshot] = recorded(within=5)
+    first, second = (choice["message"] for choice in rebuild.rebuild_response(snapshot)["choices"])
+    assert first["reasoning_content"].startswith("I weigh it. I weigh it. ")
+    [tool] = first["tool_calls"]
+    assert (tool["id"], tool["type"], tool["function"]["name"]) == ("call_a", "function", "f")
+    assert tool["function"]["arguments"].startswith("abc abc ")
+    assert second["refusal"].startswith("No. No. ")
+    assert snapshot.completion_tokens > 20
+    assert not Partial.objects.filter(snapshot=snapshot.id).exists()
 
 
 def test_kill_9_of_everything_before_an_answer(started, wire, recorded):

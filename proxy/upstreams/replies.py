@@ -11,7 +11,7 @@ from conversations import bounded_json
 
 from .. import faults, redaction
 from ..faults import Fault
-from ..protocols import errors
+from ..protocols import errors, events
 from ..providers.base import Kind
 from .connections import Watched
 
@@ -63,16 +63,19 @@ def read_request_id(reply: requests.Response) -> str:
     return redaction.hide(next(found, ""))
 
 
+def strip_frame(data: bytes) -> bytes:
+    """Return a document without a BOM ahead and without the end of a stream behind."""
+    data = data.removeprefix(events.BOM)
+    return STREAMS_END.sub(b"", data) if b"[DONE]" in data[-20:] else data
+
+
 def load_json(data: bytes, content_type: str) -> Any:
     """Parse a body.
 
     Raises Fault, as one without an answer unless the body looks like JSON that was cut or misspelt.
     """
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    if b"[DONE]" in data[-20:]:  # a document sent as a stream is ended
-        data = STREAMS_END.sub(b"", data)
     try:
-        return bounded_json.parse(data, MOST_VALUES)
+        return bounded_json.parse(strip_frame(data), MOST_VALUES)
     except bounded_json.TooManyValues:
         raise faults.reply_too_large() from None
     except ValueError:

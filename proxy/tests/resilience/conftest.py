@@ -25,7 +25,13 @@ def gateway(database, folder, first, second, wire):
     one = Upstream.objects.create(name="one", label="ONE", base_url=f"{first.url}/v1")
     two = Upstream.objects.create(name="two", label="TWO", base_url=f"{second.url}/v1")
     narrow = Upstream.objects.create(name="narrow", base_url=f"{first.url}/v1", most_open=1)
-    chains = {"chain": (one, two), "narrow chain": (narrow, two), "narrow": (narrow,)}
+    patient = Upstream.objects.create(name="patient", base_url=f"{first.url}/v1", silence=15)
+    chains = {
+        "chain": (one, two),
+        "narrow chain": (narrow, two),
+        "narrow": (narrow,),
+        "patient": (patient, two),
+    }
     for name, upstreams in chains.items():
         model = Model.objects.create(name=name)
         for order, upstream in enumerate(upstreams):

@@ -1,14 +1,23 @@
 """Upstreams that fail: a fallback serves, and nothing is sent twice that may have been done."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from proxy.relay import calls
 from proxy.tests.gateway import eventually, marked, said, the
-from proxy.tests.resilience.upstreams import ANSWER, FINE, NO_ANSWERS, STREAM, no_stream, tries
-from proxy.tests.wire import SSE, Held, chunk, exactly, json_reply, word
+from proxy.tests.resilience.upstreams import (
+    ANSWER,
+    FINE,
+    NO_ANSWERS,
+    ROLE,
+    STREAM,
+    no_stream,
+    tries,
+)
+from proxy.tests.wire import DONE, SSE, Held, chunk, exactly, json_reply, word
 
 TRIES = calls.TRIES
 
@@ -53,7 +62,8 @@ def test_a_refusal_is_the_callers_to_read(gateway, first, second, status):
     reply = gateway.ask(marked(), model="chain")
     assert reply.status == (502 if status == 401 else status)
     assert (len(first.seen), len(second.seen)) == (1, 0)
-    assert "x-should-retry" not in reply.headers
+    # Credentials are the gateway's: no client can help by trying.
+    assert reply.headers.get("x-should-retry") == ("false" if status == 401 else None)
     assert len(tries(the(reply))) == 1
 
 
@@ -88,6 +98,23 @@ def test_a_refusal_at_200_is_the_callers_to_read(gateway, first, second, stream)
         "context_length_exceeded",
         "messages",
     )
+    assert (len(first.seen), len(second.seen)) == (1, 0)
+
+
+def test_a_role_is_held_back_five_seconds_at_most(gateway, first, second):
+    """After that it is passed on, and the call stays where it is."""
+    let_go = threading.Event()
+
+    def answer(sock, request):
+        sock.sendall(SSE + chunk(b"data: %s\n\n" % json.dumps(ROLE).encode()))
+        let_go.wait(20)
+        sock.sendall(chunk(word("Fine.", "stop")) + chunk(DONE) + b"0\r\n\r\n")
+
+    first.answer = answer
+    with gateway.open_chat(marked(), model="patient", stream=True) as call:
+        assert b'"role"' in call.read_until(b"role")
+        let_go.set()
+        assert b"[DONE]" in call.read_until(b"[DONE]")
     assert (len(first.seen), len(second.seen)) == (1, 0)
 
 

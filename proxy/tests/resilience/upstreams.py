@@ -56,6 +56,8 @@ def no_stream(*events: object) -> Answer:
     )
 
 
+ROLE = {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
+
 NO_ANSWERS = {  # at status 200, before anything of an answer
     "an error event": (no_stream({"error": {"message": "not now"}}), True, 200, "upstream_failed"),
     "an error event that names its status": (
@@ -69,6 +71,19 @@ NO_ANSWERS = {  # at status 200, before anything of an answer
         True,
         429,
         "busy",
+    ),
+    "a role, then an error": (
+        no_stream(ROLE, {"error": {"message": "not now"}}),
+        True,
+        200,
+        "upstream_failed",
+    ),
+    "a role, then the end": (no_stream(ROLE), True, 200, "upstream_truncated"),
+    "a role, then a cut": (
+        exactly(SSE, chunk(b": hello\n\n"), chunk(b"data: %s\n\n" % json.dumps(ROLE).encode())),
+        True,
+        200,
+        "upstream_truncated",
     ),
     "a stream that ends": (no_stream(), True, 200, "upstream_truncated"),
     "a stream that is cut": (exactly(SSE), True, 200, "upstream_truncated"),
