@@ -15,7 +15,7 @@ from ..people.identity import Names
 from ..reading import tree
 from ..reading.pieces import Piece, pieces
 from ..reading.tree import Node
-from ..record import growth, threads
+from ..record import growth, rebuild, threads
 
 PAGE = 100  # messages
 
@@ -98,7 +98,7 @@ def read(
 ) -> Transcript:
     """Read the branch through a message, or through a call; else that of the newest call.
 
-    Three queries; payloads of the shown messages only.
+    Four queries; payloads of the shown messages only.
     """
     calls = _calls_of(conversation)
     snapshots = [each for each in calls if each.conversation_id == conversation.id]
@@ -158,11 +158,12 @@ def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> Non
     """Read the texts and files of a page."""
     ids = [node.message.id for turn in page for node in (turn.node, *turn.prompt)]
     texts = Message.objects.in_bulk(ids)
+    reasoning = rebuild.read_reasoning(texts.values())
     decision = conversation.review.decision if hasattr(conversation, "review") else None
     for turn in page:
         turn.new = decision is not None and turn.first_call.id > decision.newest
-        turn.pieces = _pieces(texts[turn.message.id], names)
-        turn.prompt_pieces = [_pieces(texts[node.message.id], names) for node in turn.prompt]
+        turn.pieces = _pieces(texts[turn.message.id], names, reasoning)
+        turn.prompt_pieces = [_pieces(texts[node.message.id], names, {}) for node in turn.prompt]
         pending = (each for each in turn.node.calls if each.status == Snapshot.Status.PENDING)
         turn.growing = "".join(growth.read_growth(each.id) for each in pending)
     all_pieces = [
@@ -197,5 +198,8 @@ def _describe_change(prompt: Node | None, *, first: bool) -> str:
     return "system prompt" if first else "system prompt changed"
 
 
-def _pieces(message: Message, names: Names) -> list[Piece]:
-    return pieces(names.message(threads.put_together(message.role, message.text, message.raw)))
+def _pieces(message: Message, names: Names, reasoning: dict[UUID, str]) -> list[Piece]:
+    whole = threads.put_together(message.role, message.text, message.raw)
+    if message.id in reasoning:
+        whole["reasoning_content"] = reasoning[message.id]
+    return pieces(names.message(whole))

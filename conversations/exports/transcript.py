@@ -26,7 +26,7 @@ from ..people.identity import Names
 from ..reading import tree
 from ..reading.attachment_response import RASTER
 from ..reading.pieces import Piece, pieces
-from ..record import attachments, threads
+from ..record import attachments, rebuild, threads
 from .format import Format
 from .selection import Stretch
 
@@ -117,10 +117,18 @@ def read_lines(conversation: Conversation, last: int, names: Names) -> list[Tran
         if message.echo_of_id in texts:
             message.text = (texts[message.echo_of_id] or "").strip()
     grown = tree.build_tree(messages, calls.values())
+    reading = _Reading(names, rebuild.read_reasoning(messages))
     return [
-        TranscriptLine(list(_turns(line, number, grown, calls, names)), instead_of)
+        TranscriptLine(list(_turns(line, number, grown, calls, reading)), instead_of)
         for line, number, instead_of in _unfold(grown.roots or grown.preambles)
     ]
+
+
+class _Reading(NamedTuple):
+    """How people are named, and what models thought before their replies, by row."""
+
+    names: Names
+    reasoning: dict[UUID, str]
 
 
 class _Opening(NamedTuple):
@@ -150,7 +158,11 @@ def _unfold(roots: list[tree.Node]) -> Iterator[tuple[list[tree.Node], int, int]
 
 
 def _turns(
-    line: list[tree.Node], first: int, grown: tree.Tree, calls: dict[UUID, Snapshot], names: Names
+    line: list[tree.Node],
+    first: int,
+    grown: tree.Tree,
+    calls: dict[UUID, Snapshot],
+    reading: _Reading,
 ) -> Iterator[TranscriptTurn]:
     prompts = _prompts(line, grown)
     for i, node in enumerate(line):
@@ -160,8 +172,8 @@ def _turns(
             message=node.message,
             at=_time_of(node.message, calls[node.message.snapshot_id]),
             calls=node.calls,
-            parts=_parts(node.message, names),
-            prompt=[_parts(each.message, names) for each in prompt],
+            parts=_parts(node.message, reading),
+            prompt=[_parts(each.message, reading) for each in prompt],
             prompt_change=change,
         )
 
@@ -187,8 +199,11 @@ def _prompts(line: list[tree.Node], grown: tree.Tree) -> dict[int, tuple[str, li
     return prompts
 
 
-def _parts(message: Message, names: Names) -> list[Part]:
-    shown = names.message(threads.put_together(message.role, message.text, message.raw))
+def _parts(message: Message, reading: _Reading) -> list[Part]:
+    whole = threads.put_together(message.role, message.text, message.raw)
+    if message.id in reading.reasoning:
+        whole["reasoning_content"] = reading.reasoning[message.id]
+    shown = reading.names.message(whole)
     return [
         Part(piece, _picture(piece.file) if piece.kind == "file" else "") for piece in pieces(shown)
     ]

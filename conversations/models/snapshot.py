@@ -9,6 +9,14 @@ from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
 
+class SnapshotQuerySet(models.QuerySet["Snapshot"]):
+    def with_reasoning(self) -> "SnapshotQuerySet":
+        """Keep those whose response says what the model thought, as far as its text tells."""
+        return self.filter(
+            models.Q(response__contains='"reasoning') | models.Q(response__contains='"thinking')
+        )
+
+
 class Snapshot(models.Model):
     class Kind(models.TextChoices):
         CHAT = "chat", "chat"
@@ -129,6 +137,8 @@ class Snapshot(models.Model):
     opened = models.DateTimeField()
     first_byte = models.DateTimeField(null=True)
     closed = models.DateTimeField(null=True)
+
+    objects = SnapshotQuerySet.as_manager()
 
     class Meta:
         verbose_name = "call"

@@ -26,7 +26,7 @@ from ..gateway_request import GatewayRequest
 from ..ids import parse_uuid
 from ..models import Conversation, Message, Snapshot, Usage, User
 from ..people import policy
-from ..record import attachments, growth, threads
+from ..record import attachments, growth, rebuild, threads
 from ..shape import Json
 from . import attachment_response, download, lines
 from .address import parse_number, query_string
@@ -38,6 +38,7 @@ from .turns import PageTurn, TurnContent, TurnKind, build_turns
 
 RECENT = 12  # conversations in the sidebar
 EXCHANGES = 15  # on the page of a conversation
+RESPONSE = "response of a call"
 PARAMS = "params of the call"  # no role of a message
 
 
@@ -139,13 +140,24 @@ def _read_content(
             "id", Value(PARAMS), "params", Value(None, TextField())
         )
         texts = texts.union(params_row, all=True)
+    brought = [node.message.snapshot_id for node in nodes if node.message.role == "assistant"]
+    response_rows = (
+        Snapshot.objects.with_reasoning()
+        .filter(id__in=brought)
+        .values_list("id", Value(RESPONSE), "response", Value(None, TextField()))
+    )
+    texts = texts.union(response_rows, all=True)
     contents: dict[UUID, Json] = {}
-    params = "{}"
+    params, reasoning = "{}", dict[UUID, str]()
     for row_id, role, text, raw in texts:
         if role == PARAMS:
             params = text or params
+        elif role == RESPONSE:
+            reasoning |= rebuild.find_reasoning(text or "{}")
         else:
             contents[row_id] = threads.put_together(role, text, raw)
+    for row_id in reasoning.keys() & contents.keys():
+        contents[row_id]["reasoning_content"] = reasoning[row_id]
     files = {}
     if attachments.list_references(list(contents.values())):
         files = {bytes(file.sha256).hex(): file for file in conversation.attachments.all()}

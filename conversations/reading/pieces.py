@@ -6,15 +6,16 @@ from typing import Any
 import orjson
 from django.utils.translation import gettext as _
 
-from ..record import attachments
+from ..record import attachments, threads
 from ..shape import Json
 
+REASONING = ("reasoning_content", "reasoning", "thinking")  # fields that are shown as such
 FOLDED = 6000  # characters that are shown before the rest is folded away
 
 
 @dataclass(slots=True)
 class Piece:
-    kind: str  # text, file, address, refusal, field (a short one), code
+    kind: str  # reasoning, text, file, address, refusal, field (a short one), code
     text: str = ""
     label: str = ""
     file: str = ""  # sha256 (hex)
@@ -33,6 +34,7 @@ def pieces(message: Json) -> list[Piece]:
     """Split a message whose files were taken out."""
     message = dict(message)
     split: list[Piece] = []
+    split += _take_reasoning(message)
     content = message.pop("content", None)
     if isinstance(content, str):
         split += [Piece("text", content)] if content else []
@@ -52,6 +54,15 @@ def pieces(message: Json) -> list[Piece]:
     return split + [_field(key, value) for key, value in message.items() if value is not None]
 
 
+def _take_reasoning(message: Json) -> list[Piece]:
+    """Take what a model thought out of a message."""
+    thoughts = threads.extract_reasoning(message)
+    for name in REASONING:
+        if isinstance(message.get(name), str):
+            del message[name]
+    return [Piece("reasoning", thoughts, _("reasoning"))] if thoughts else []
+
+
 def _field(key: str, value: Any) -> Piece:
     text = value if isinstance(value, str) else _json(value)
     return Piece("field" if len(text) <= 80 and "\n" not in text else "code", text, key)
@@ -60,6 +71,8 @@ def _field(key: str, value: Any) -> Piece:
 def _part(part: Any) -> list[Piece]:
     if not isinstance(part, dict):
         return [Piece("code", _json(part), "part")]
+    if part.get("type") == "thinking" and part.keys() == {"type", "thinking"}:
+        return []  # shown as reasoning
     if (
         part.keys() <= {"type", "text", "annotations"}
         and isinstance(part.get("text"), str)

@@ -51,7 +51,10 @@ def split_message(message: Json, files: Files, *, as_markdown: bool) -> list[Tur
     """Split it; with `as_markdown`, its text is rendered."""
     content = message.get("content")
     parts = content if isinstance(content, list) else [content]
-    pieces = [
+    pieces = []
+    if thoughts := threads.extract_reasoning(message):
+        pieces.append(TurnPiece(PieceKind.JSON, thoughts, _("Reasoning")))
+    pieces += [
         piece for part in parts for piece in _split_part(part, files, as_markdown=as_markdown)
     ]
     if isinstance(refusal := message.get("refusal"), str) and refusal:
@@ -75,6 +78,8 @@ def _split_part(part: Any, files: Files, *, as_markdown: bool) -> list[TurnPiece
     if (file := _file(part, files)) is not None:
         return [file]
     kind = part.get("type")
+    if kind == "thinking":
+        return []  # shown as reasoning
     if kind in TEXT_TYPES and isinstance(text := part.get("text"), str):
         return _split_part(text, files, as_markdown=as_markdown)
     if kind == "refusal" and isinstance(text := part.get("refusal"), str):

@@ -69,6 +69,34 @@ PATH = """
     ORDER BY walk.depth"""
 
 
+def read_reasoning(messages: Iterable[Message]) -> dict[UUID, str]:
+    """Return by row what models thought before these replies: their rows leave it out."""
+    calls = {row.snapshot_id for row in messages if row.origin == Message.Origin.RELAYED}
+    if not calls:
+        return {}
+    responses = Snapshot.objects.with_reasoning().filter(id__in=calls)
+    found: dict[UUID, str] = {}
+    for response in responses.values_list("response", flat=True):
+        found |= find_reasoning(response)
+    return found
+
+
+def find_reasoning(response: str) -> dict[UUID, str]:
+    """Return by row what a kept response says that the model thought."""
+    choices = orjson.loads(response).get("choices")
+    messages = [
+        choice.get("message")
+        for choice in (choices if isinstance(choices, list) else [])
+        if isinstance(choice, dict)
+    ]
+    found = {
+        UUID(message[MESSAGE]): threads.extract_reasoning(message)
+        for message in messages
+        if isinstance(message, dict) and isinstance(message.get(MESSAGE), str)
+    }
+    return {row: text for row, text in found.items() if text}
+
+
 class Naming(Protocol):
     """How people are named to one reader: conversations.people.identity.Names."""
 

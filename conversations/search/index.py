@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import DataError, OperationalError, connection, transaction
+from django.db.models import Q
 from django.db.models.functions import Length
 
 from ..models import Message, Snapshot
-from ..record import threads
+from ..record import rebuild, threads
 
 TERM = 200  # characters of a query that are read
 STRETCH = 100_000  # characters of text in one entry: PostgreSQL's vectors end at 1 MB
@@ -141,19 +142,22 @@ def index_messages(snapshots: list[UUID]) -> None:
     brought = Message.objects.filter(
         conversation__in=conversations, snapshot__in=snapshots, echo_of=None
     ).annotate(length=Length("text"))
-    others = brought.exclude(raw=None, length__lte=STRETCH)
+    replies = brought.filter(origin=Message.Origin.RELAYED).only("id", "snapshot_id", "origin")
+    reasoning = rebuild.read_reasoning(replies)
+    is_plain = Q(raw=None, length__lte=STRETCH) & ~Q(id__in=list(reasoning))
+    others = brought.exclude(is_plain)
     entries = [
         (message.id, part, message.conversation_id, message.snapshot_id, stretch)
         for message in others.iterator(100)
-        for part, stretch in enumerate(_stretches(message))
+        for part, stretch in enumerate(_stretches(message, reasoning))
     ]
     with connection.cursor() as cursor:
+        if entries:
+            cursor.execute(INDEX, [list(column) for column in zip(*entries, strict=True)])
         cursor.execute(
             INDEX_PLAIN,
             {"conversations": conversations, "snapshots": snapshots, "stretch": STRETCH},
         )
-        if entries:
-            cursor.execute(INDEX, [list(column) for column in zip(*entries, strict=True)])
 
 
 def find_conversations(
@@ -182,7 +186,8 @@ def find_conversations(
         )
         rows = cursor.fetchall()
         messages = Message.objects.in_bulk([message for _, message, _ in rows])
-        texts = [_stretches(messages[message])[part] for _, message, part in rows]
+        reasoning = rebuild.read_reasoning(messages.values())
+        texts = [_stretches(messages[message], reasoning)[part] for _, message, part in rows]
         cursor.execute(HEADLINE, [query, texts])
         return [
             Hit(conversation, message, _runs(snippet))
@@ -217,8 +222,10 @@ def _as_query(text: str) -> str:
     return text[:TERM].replace("\0", "").strip()
 
 
-def _stretches(message: Message) -> list[str]:
+def _stretches(message: Message, reasoning: dict[UUID, str]) -> list[str]:
     whole = threads.put_together(message.role, message.text, message.raw)
+    if message.id in reasoning:
+        whole["reasoning_content"] = reasoning[message.id]
     text = threads.extract_searchable_text(whole).translate({0: " ", 1: " ", 2: " "})
     return [text[at : at + STRETCH] for at in range(0, len(text), STRETCH)]
 
