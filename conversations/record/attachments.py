@@ -1,7 +1,8 @@
 """Files inside JSON: taken out before a row is written, put back when a request is rebuilt.
 
 Base64 never lies in a row. `lighten` replaces a long base64 string, or a data: URL of one, by
-{"$attachment": [sha256, prefix]}. An object that a client itself keyed so is wrapped, and therefore
+{"$attachment": [sha256, prefix]}: a string that begins like a known kind of file, or any under a
+name that holds files. An object that a client itself keyed so is wrapped, and therefore
 never mistaken for ours. Only strings whose base64 is the one that we would make again are taken
 out: `restore` gives back the same bytes, always.
 """
@@ -18,13 +19,22 @@ from django.core.files.storage import default_storage
 
 MARK = "$attachment"
 LONG = 2048  # characters; a shorter string stays where it is
-DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,")
+DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,", re.IGNORECASE)
+# Fields whose base64 is a file, also where its first bytes tell nothing, as of raw audio.
+FILE_FIELDS = ("data", "file_data", "b64_json")
 MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
     (b"%PDF-", "application/pdf"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"OggS", "audio/ogg"),
+    (b"fLaC", "audio/flac"),
 )
+
+
+RIFFS = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 
 
 class Blob(NamedTuple):
@@ -35,14 +45,14 @@ class Blob(NamedTuple):
     media_type: str
 
 
-def lighten(value: Any, blobs: list[Blob]) -> Any:
-    """Return the value without its files, which are added to `blobs`."""
+def lighten(value: Any, blobs: list[Blob], name: str = "") -> Any:
+    """Return the value without its files, which are added to `blobs`; `name` is its field's."""
     if type(value) is str:
-        return _take_out(value, blobs) if len(value) >= LONG else value
+        return _take_out(value, blobs, name) if len(value) >= LONG else value
     if type(value) is list:
         return [lighten(item, blobs) for item in value]
     if type(value) is dict:
-        light = {key: lighten(item, blobs) for key, item in value.items()}
+        light = {key: lighten(item, blobs, key) for key, item in value.items()}
         return {MARK: light} if MARK in light else light
     return value
 
@@ -101,14 +111,14 @@ def storage_name(digest: bytes) -> str:
 
 def detect_media_type(data: bytes) -> str:
     """Tell a file's type by its first bytes, whatever the sender claims."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
+    if data[:4] == b"RIFF" and data[8:12] in RIFFS:
+        return RIFFS[data[8:12]]
     return next(
         (kind for magic, kind in MAGIC if data.startswith(magic)), "application/octet-stream"
     )
 
 
-def _take_out(text: str, blobs: list[Blob]) -> Any:
+def _take_out(text: str, blobs: list[Blob], name: str) -> Any:
     """Return a reference to the file that a string holds; the string itself where it holds none."""
     url = DATA_URL.match(text)
     prefix = url[0] if url else ""
@@ -119,7 +129,8 @@ def _take_out(text: str, blobs: list[Blob]) -> Any:
         return text
     if base64.b64encode(data).decode() != encoded:
         return text
-    if not url and detect_media_type(data) == "application/octet-stream":
+    is_known = detect_media_type(data) != "application/octet-stream"
+    if not url and not is_known and name not in FILE_FIELDS:
         return text  # a long word is not a file
     digest = sha256(data).digest()
     blobs.append(Blob(digest, data, (url and url[1]) or detect_media_type(data)))
