@@ -35,10 +35,10 @@ class ApprovalAdmin(Evidence, admin.ModelAdmin):
     sortable_by = ()
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return approvals.decides_any(request.user)
+        return approvals.may_look(request.user)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return approvals.decides_any(request.user)
+        return approvals.may_look(request.user)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Approval]:
         return approvals.visible_to(request.user)

@@ -16,7 +16,7 @@ from ..people import approvals
 from ..people.access import may, readable
 from ..proof import sealing
 
-NAMED = 3  # approvals on the home page
+MOST = 100  # approvals that are counted and named
 USUAL = timedelta(seconds=5)  # that the worker may take
 
 
@@ -37,8 +37,8 @@ def tiles(request: HttpRequest) -> list[Tile]:
         result += queue_tiles(request)
     if may(user, "view_audit"):
         result.append(decisions_tile())
-    if approvals.decides_any(user):
-        result.append(approvals_tile(request))
+    if approvals.may_look(user):
+        result += approvals_tiles(request)
     if result or user.is_superuser:
         result += [integrity_tile(), backlog_tile()]
     return result
@@ -108,19 +108,21 @@ def decisions_tile() -> Tile:
     )
 
 
-def approvals_tile(request: HttpRequest) -> Tile:
-    """Count what waits for a second person, and name what acts without one."""
+def approvals_tiles(request: HttpRequest) -> list[Tile]:
+    """Count what waits for a second person, and name what acts without one; nothing for nothing."""
     waiting = approvals.visible_to(request.user).waiting(timezone.now())
-    alone = waiting.exclude(acts_alone=None).order_by("acts_alone")[:NAMED]
+    rows = list(waiting.values_list("name", "acts_alone").order_by("acts_alone")[: MOST + 1])
+    if not rows:
+        return []
     says = "; ".join(
         _("%(name)s acts on %(time)s unless it is refused")
-        % {"name": each.name, "time": f"{timezone.localtime(each.acts_alone):%Y-%m-%d %H:%M}"}
-        for each in alone
+        % {"name": name, "time": f"{timezone.localtime(acts):%Y-%m-%d %H:%M}"}
+        for name, acts in rows
+        if acts
     )
+    number = f"{MOST}+" if len(rows) > MOST else count(len(rows))
     url = reverse("admin:conversations_approval_changelist")
-    number = waiting.count()
-    waits = says or _("for a second person")
-    return Tile(_("Approvals"), count(number), waits, url, alarming=bool(says))
+    return [Tile(_("Approvals"), number, says or _("for a second person"), url, bool(says))]
 
 
 def integrity_tile() -> Tile:

@@ -23,6 +23,7 @@ from . import audit
 from .access import Account, may
 
 State = Approval.State
+RIGHTS = ("view_content", "export_content")  # of second persons; a new kind may add its own
 
 
 class Verdict(StrEnum):
@@ -102,6 +103,7 @@ def holders(right: str) -> QuerySet[User]:
 
 def ask(request: HttpRequest, wanted: Wanted) -> Approval:
     """Ask in the name of the account that makes the request, on the audit trail."""
+    assert wanted.right in RIGHTS, wanted.right
     asker: Any = request.user
     now = timezone.now()
     others = [each for each in holders(wanted.right) if not is_same_person(each, asker)]
@@ -147,8 +149,8 @@ def decide(request: HttpRequest, approval: Approval, *, agrees: bool) -> None:
         audit.record(request, AuditEvent.Action.CHANGED, approval, name=str(approval), what=word)
 
 
-def decides_any(account: Account) -> bool:
-    """Whether this account may look at approvals: it administers, or holds a right of one."""
+def may_look(account: Account) -> bool:
+    """Whether this account may see approvals: it administers, or could agree to one."""
     if account.is_superuser or may(account, "view_audit"):
         return account.is_active
     return bool(_held_rights(account))
@@ -163,5 +165,4 @@ def visible_to(account: Account) -> ApprovalQuerySet:
 
 
 def _held_rights(account: Account) -> list[str]:
-    rights = Approval.objects.order_by().values_list("right", flat=True).distinct()
-    return [right for right in rights if may(account, right)]
+    return [right for right in RIGHTS if may(account, right)]
