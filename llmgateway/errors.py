@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from procrastinate.exceptions import ConnectorException
 
 from conversations.people.audit import NotRecorded
+from conversations.people.cross_site import CrossSite
 from llmgateway import theme
 from llmgateway.middleware import is_api
 from proxy.api import errors as api
@@ -78,6 +79,14 @@ NOT_RECORDED = Words(
     _("The gateway cannot record that you opened this page, so it does not show it."),
     AGAIN,
 )
+FROM_ELSEWHERE = Words(
+    _("Open this page yourself"),
+    _(
+        "A link of another site led here. Opening this page is recorded in your name, "
+        "so nothing is shown before you choose to."
+    ),
+    _("Open the page"),
+)
 EXPIRED = Words(
     _("This page has expired"),
     _(
@@ -112,7 +121,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return page(request, 403)
+    return page(request, 403, FROM_ELSEWHERE if isinstance(exception, CrossSite) else None)
 
 
 def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -29,7 +29,7 @@ from ..models import AuditEvent, Conversation, Decision, Review, User
 from ..models.review import ReviewQuerySet
 from ..people import audit
 from ..people.access import may, readable
-from ..people.identity import Names
+from ..people.identity import Names, hides_people
 from .changelist import RowCount
 from .patience import TookTooLong, limit_statements, show_stopped
 from .rights import require_rights
@@ -262,10 +262,21 @@ def release(request: HttpRequest, conversation: Conversation) -> None:
 def assign(request: HttpRequest, conversation: Conversation) -> None:
     if not may(request.user, "lead"):
         raise PermissionDenied
-    reviewer = User.objects.filter(username=request.POST.get("to", ""), is_active=True).first()
-    if reviewer is None:
-        raise review.ReviewRefused(_("There is no user with that name."))
-    review.assign(request, conversation, reviewer)
+    name = request.POST.get("to", "")
+    reviewer = User.objects.filter(username=name, is_active=True).first()
+    try:
+        if reviewer is None:
+            raise review.ReviewRefused(_("There is no user with that name."))
+        review.assign(request, conversation, reviewer)
+    except review.ReviewRefused:
+        if not hides_people(request.user):
+            raise
+        # Which of the reasons it is would tell whose conversation this is: the trail has the try.
+        audit.record(
+            request, AuditEvent.Action.ASSIGNMENT, conversation, to=name[:150], refused=True
+        )
+        text = _("This conversation cannot be assigned to that user.")
+        raise review.ReviewRefused(text) from None
     messages.success(request, f"Assigned to {reviewer}.")
 
 

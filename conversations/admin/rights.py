@@ -50,7 +50,20 @@ def require_rights(
     return decorate
 
 
-class Evidence:
+class DeclaredLookups:
+    """A list that is filtered by what it offers, and by no path that an address spells.
+
+    Django lets an address ask for any field of its own, `?conversations=…` too: whose list is
+    not empty then is known by name.
+    """
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        offered = getattr(self, "list_filter", ())
+        fields = [each for each in offered if isinstance(each, str)]
+        return any(lookup in (f"{name}__exact", f"{name}__id__exact") for name in fields)
+
+
+class Evidence(DeclaredLookups):
     """Rows that an account with the right reads and that none changes, whether superuser or not."""
 
     right = "view_content"
@@ -71,7 +84,7 @@ class Evidence:
         return False
 
 
-class Administered:
+class Administered(DeclaredLookups):
     """Rows for superusers and for groups that hold the model's permissions, as in Django.
 
     Permissions are checked by `may`, which reads all of them in one query. Every change is an audit

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from ..figures import count
 from ..models import Review, SamplingPolicy
 from ..people.access import may
+from ..people.identity import hides_people
 from .rights import Administered
 
 SENSIBLE = [MinValueValidator(0.01), MaxValueValidator(100)]
@@ -49,9 +50,10 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
         return (*self.fields, "seed_in_hex", "made_by", "made") if obj else self.fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SamplingPolicy]:
-        self.counts = dict(
-            Review.objects.exclude(policy=None).values_list("policy").annotate(Count("pk"))
-        )
+        drawn = Review.objects.exclude(policy=None)
+        if hides_people(request.user):  # a department may be one person
+            drawn = drawn.filter(policy__department="")
+        self.counts = dict(drawn.values_list("policy").annotate(Count("pk")))
         return super().get_queryset(request)
 
     def save_model(
@@ -63,7 +65,8 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
 
     @admin.display(description=gettext_lazy("conversations selected"))
     def drawn(self, policy: SamplingPolicy) -> str:
-        return count(self.counts.get(policy.pk, 0))
+        number = self.counts.get(policy.pk, 0)
+        return count(number) if number or not policy.department else "–"
 
     @admin.display(description="seed")
     def seed_in_hex(self, policy: SamplingPolicy) -> str:

@@ -14,6 +14,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from ..models import AuditEvent, Conversation
+from . import cross_site
 
 LONGEST = 500  # characters of a name or a header that are kept
 
@@ -34,10 +35,12 @@ def record(
 
     `actor` is a request, a user, or the name of a command; `subject` a row, or the model whose rows
     were listed. `terms` are words that were searched. `detail` holds filters, counts and reasons,
-    and Auditors see it: it quotes no content. Raises NotRecorded.
+    and Auditors see it: it quotes no content. Raises NotRecorded, and CrossSite for a read that
+    another site had the browser of a person make.
     """
     request = actor if isinstance(actor, HttpRequest) else None
     if request:
+        cross_site.refuse(request)
         actor = getattr(request, "user", None)
     account = getattr(actor, "pk", None)
     event = AuditEvent(

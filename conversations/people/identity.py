@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..ids import make_id
-from ..models import AuditEvent, Conversation, Snapshot, User
+from ..models import AuditEvent, Conversation, SamplingPolicy, Snapshot, User
 from ..shape import Json
 from . import audit, pseudonyms
 from .access import Account, may, readable
@@ -98,6 +98,10 @@ class Names:
         if self.hidden and (user.department, user.job_title) not in self._known.common:
             return ""
         return user.job_title
+
+    def policy(self, policy: SamplingPolicy) -> str:
+        """The sampling policy that drew a conversation: it may be of one department."""
+        return "" if self.hidden else str(policy)
 
     def end_user(self, call: Snapshot) -> str:
         """The person on whose behalf a shared key made the call."""

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from .. import figures
 from .. import visible as text
 from ..figures import count, dollars
-from ..models import User
+from ..models import SamplingPolicy, User
 from ..people.identity import Names
 
 register = template.Library()
@@ -35,6 +35,11 @@ def visible(value: object) -> SafeString:
 def named(user: User, names: Names) -> SafeString:
     """Name a person as conversations.people.identity names them to the reader of the page."""
     return text.show_hidden(names.name(user))
+
+
+@register.filter
+def drawn_by(policy: SamplingPolicy | None, names: Names) -> SafeString | str:
+    return visible(names.policy(policy)) if policy else ""
 
 
 @register.filter

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from conversations.admin.rights import Administered
 from conversations.models import AuditEvent
 from conversations.people import audit
+from conversations.people.identity import hides_people
 
 from .. import key_terms
 from ..models import ApiKey, default_scopes, latest_expiry
@@ -92,6 +93,10 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
     search_fields = ("prefix", "name", "owner__username")
     ordering = ("-id",)
     actions = ("revoke",)
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """Search by owner only for readers to whom people have names."""
+        return self.search_fields[:2] if hides_people(request.user) else self.search_fields
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

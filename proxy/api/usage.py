@@ -60,8 +60,10 @@ class UsageView(OwnView):
                 names=Names(user),
             ),
         )
+        http = request._request
+        http.user = user
         audit.record(
-            user,
+            http,
             AuditEvent.Action.LIST,
             of="usage report",
             via="API",
