@@ -73,6 +73,9 @@ class Conversation(models.Model):
     session_key = models.TextField(
         null=True, help_text="the grouping key that the owner's client sent, if any"
     )
+    end_user = models.TextField(
+        db_default="", help_text=_("the person for whom a shared key began it; empty: its owner")
+    )
     classic_root = models.TextField(
         null=True, help_text="the root id of a conversation imported from a classic gateway"
     )
@@ -113,7 +116,8 @@ class Conversation(models.Model):
             models.UniqueConstraint(
                 "owner",
                 "session_key",
-                name="conversation_session",
+                "end_user",
+                name="conversation_session_of",
                 condition=models.Q(session_key__isnull=False),
             ),
         ]

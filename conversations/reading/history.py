@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from .. import ids
 from ..models import Conversation, Snapshot
-from ..record import attachments, place, threads
+from ..record import CallRequest, attachments, place, threads
 from ..record.rebuild import Rebuilder
 from ..shape import Json
 from .tree import Node, Tree, build_tree
@@ -131,14 +131,19 @@ def _newest_imported(calls: list[Snapshot]) -> dict[UUID | None, Json]:
     }
 
 
-def newest_equal(owner: int, model: str, messages: list[Json], since: datetime) -> Snapshot | None:
-    """Find the owner's newest call of this model with these very messages.
+def newest_equal(asked: CallRequest, since: datetime) -> Snapshot | None:
+    """Find the newest call of the same owner, end user and model with these very messages.
 
     Its other parameters may differ.
     """
-    preamble, turns = threads.split_preamble(messages)
+    owner = asked.owner
+    preamble, turns = threads.split_preamble(asked.messages)
     recent = Snapshot.objects.filter(
-        owner=owner, kind=Snapshot.Kind.CHAT, model=model, id__gte=ids.make_id(since, first=True)
+        owner=owner,
+        end_user=asked.end_user,
+        kind=Snapshot.Kind.CHAT,
+        model=asked.model,
+        id__gte=ids.make_id(since, first=True),
     )
     for call in recent.exclude(conversation=None).order_by("-id")[:200]:
         key = place.read_thread_key(owner, call.end_user)

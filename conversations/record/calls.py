@@ -32,7 +32,7 @@ class CallRequest:
     upstream: str = ""
     root: UUID | None = None  # the conversation that the client names
     session_key: str | None = None  # or the client's own name for one
-    end_user: str = ""
+    end_user: str = ""  # cleaned: the person for whom a shared key speaks
     use_case: str = ""  # the name of the one whose system prompt leads the messages
     threads_by_content: bool = True  # may continue a conversation that its messages repeat
     is_retry: bool = False  # the client says that it has sent this before

@@ -90,7 +90,10 @@ def read_thread_key(owner: int, end_user: str = "") -> bytes:
 
 
 def _look_up(place: Place, request: CallRequest, turns: list[Json], root: UUID | None) -> None:
-    """Enter the conversation that is named, or else the one with the longest known path."""
+    """Enter the conversation that is named, or else the one with the longest known path.
+
+    Either is the end user's for whom a shared key speaks: by its column, or by its path hashes.
+    """
     replies = [i for i, turn in enumerate(turns) if turn.get("role") == "assistant"]
     is_named = bool(root or request.session_key)
     if not is_named and not (replies and request.threads_by_content):
@@ -100,6 +103,7 @@ def _look_up(place: Place, request: CallRequest, turns: list[Json], root: UUID |
         "owner": request.owner,
         "root": root,
         "session_key": None if root else request.session_key,
+        "end_user": request.end_user,
     }
     for depths in _list_newest_first(replies):
         hashes = [place.path.hashes[depth] for depth in depths]
@@ -186,6 +190,6 @@ NAMED = """
         ON m.role = 'assistant' AND m.path_hash = ANY(%(hashes)b::bytea[])
             AND m.conversation_id = c.id
     LEFT JOIN conversations_snapshot s ON s.id = m.snapshot_id
-    WHERE c.owner_id = %(owner)s
+    WHERE c.owner_id = %(owner)s AND c.end_user = %(end_user)s
         AND (c.id = %(root)s::uuid OR c.session_key = %(session_key)s::text)
     ORDER BY m.depth DESC NULLS LAST, m.snapshot_id DESC LIMIT 100"""

@@ -207,9 +207,9 @@ FILES = """
 OPEN = f"""
     WITH conversation AS (
         INSERT INTO conversations_conversation
-            (id, owner_id, session_key, classic_root, title, started, last)
-        SELECT %(conversation)s::uuid, %(owner)s, %(session_key)s::text, %(classic_root)s::text,
-            %(title)s, %(opened)s, %(opened)s
+            (id, owner_id, session_key, end_user, classic_root, title, started, last)
+        SELECT %(conversation)s::uuid, %(owner)s, %(session_key)s::text, %(end_user)s,
+            %(classic_root)s::text, %(title)s, %(opened)s, %(opened)s
         WHERE %(fresh)s
     ), messages AS ({MESSAGES}
         ON CONFLICT (id) DO NOTHING

@@ -22,7 +22,14 @@ from . import rest
 from .authentication import KeyOrSession, describe_sender, get_caller
 from .conversations import OwnView
 from .errors import as_fault
-from .openai import ChatCompletions, ImageGenerations, read_messages, read_model, with_ids
+from .openai import (
+    ChatCompletions,
+    ImageGenerations,
+    read_messages,
+    read_model,
+    set_end_user,
+    with_ids,
+)
 from .params import read_limit, read_text, read_uuid, refuse_unknown
 from .scoped import Scope
 
@@ -65,13 +72,16 @@ class CheckChat(OwnView):
     scopes = {"post": (Scope.HISTORY,)}
 
     def post(self, request: Request) -> Response:
-        body = rest.read_object(request)
-        call = history.newest_equal(
-            get_caller(request).owner,
-            read_model(body),
-            read_messages(body),
-            since=datetime.now(UTC) - POLL_AGE,
+        body, caller = rest.read_object(request), get_caller(request)
+        asked = CallRequest(
+            owner=caller.owner,
+            kind=Snapshot.Kind.CHAT,
+            model=read_model(body),
+            body=body,
+            messages=read_messages(body),
         )
+        set_end_user(caller, asked)
+        call = history.newest_equal(asked, since=datetime.now(UTC) - POLL_AGE)
         if call is None or call.status == Snapshot.Status.PENDING:
             raise faults.not_yet()
         if call.status != Snapshot.Status.OK:

@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from conversations.body_limits import InMemoryUpload
 from conversations.models import Snapshot
 from conversations.record import CallRequest
+from conversations.record.rows import clean
 from conversations.shape import Json
 
 from .. import faults
@@ -337,5 +338,5 @@ def set_end_user(caller: Caller, call_request: CallRequest) -> None:
     if not caller.shared:
         return
     end_user = call_request.body.get("user") or call_request.body.get("safety_identifier") or ""
-    call_request.end_user = end_user[:200] if isinstance(end_user, str) else ""
+    call_request.end_user = clean(end_user, 200) if isinstance(end_user, str) else ""
     call_request.threads_by_content = bool(call_request.end_user)
