@@ -11,11 +11,14 @@ import tempfile
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 import yaml
+from django.conf import settings
 from django.core.management import get_commands
 from django.db import connection
 
+from llmgateway.embedded import postgres
 from llmgateway.tests import dockerfile
 from llmgateway.tests.plugin import ROOT, SETTINGS
 from proxy.tests.gateway import eventually, free_port
@@ -149,8 +152,8 @@ def test_the_ways_to_run_it():
         } == services
     services = COMPOSE["services"]
     assert {name: service.get("ports") for name, service in services.items()} == {
-        "api": ["8008:8008"],
-        "chat": ["3000:3000"],
+        "api": ["127.0.0.1:8008:8008"],
+        "chat": ["127.0.0.1:3000:3000"],
         "worker": None,
         "db": ["127.0.0.1:5432:5432"],
     }
@@ -167,10 +170,63 @@ def test_the_ways_to_run_it():
         )
         assert set(service["environment"]) <= set(SETTINGS)
         if "ports" in service:
-            assert service["ports"] == ["{0}:{0}".format(service["environment"]["PORT"])]
-    assert {
+            port = service["environment"]["PORT"]
+            assert service["ports"] == [f"127.0.0.1:{port}:{port}"]
+    sources = {
         volume.split(":")[0] for service in services.values() for volume in service["volumes"]
-    } == set(COMPOSE["volumes"])
+    }
+    assert sources == {*COMPOSE["volumes"], "./docker/database.sh"}
+
+
+def test_each_container_is_bounded():
+    for service in COMPOSE["services"].values():
+        assert service["mem_limit"] == service["memswap_limit"]
+        assert service["pids_limit"] > 0
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        for mount in service.get("tmpfs", ()):
+            assert "size=" in mount
+    web = COMPOSE["services"]["api"]
+    most = settings.WEB_WORKERS * (settings.OPEN_CALLS + settings.RESERVED_THREADS)
+    assert web["pids_limit"] > 2 * most
+
+
+@pytest.fixture
+def server():
+    """A PostgreSQL of its own: how psql finds its superuser."""
+    var = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp")).resolve()
+    folder = var / "pg"
+    postgres.start(folder)
+    try:
+        yield {"PGHOST": str(folder), "PGPORT": "5432"}
+    finally:
+        postgres.stop(folder)
+        shutil.rmtree(var)
+
+
+@pytest.mark.skipif(not shutil.which("psql"), reason="psql is not installed")
+def test_the_gateways_role_owns_its_database_and_is_no_superuser(server):
+    database = COMPOSE["services"]["db"]["environment"]
+    assert database["POSTGRES_USER"] != "llmgateway"
+    where = {"host": server["PGHOST"], "port": 5432, "autocommit": True}
+    with psycopg.connect(**where, user="postgres", dbname="postgres") as superuser:
+        superuser.execute("DROP DATABASE IF EXISTS llmgateway")
+    environment = {"PATH": os.environ["PATH"], "POSTGRES_USER": database["POSTGRES_USER"]}
+    script = str(ROOT / "docker" / "database.sh")
+    given = environment | server | {"POSTGRES_PASSWORD": "it's a secret"}
+    subprocess.run(["sh", script], env=given, check=True, capture_output=True)
+    with psycopg.connect(**where, user="llmgateway", dbname="llmgateway") as gateway:
+        [row] = gateway.execute(
+            "SELECT rolsuper, rolcreatedb, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+        )
+        assert row == (False, False, False)
+        gateway.execute("CREATE TABLE rows (id int)")
+        gateway.execute("CREATE ROLE llm_reader NOLOGIN NOSUPERUSER NOREPLICATION NOBYPASSRLS")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            gateway.execute("COPY rows FROM PROGRAM 'id'")
+    with psycopg.connect(**where, user="postgres", dbname="postgres") as superuser:
+        passwords = dict(superuser.execute("SELECT rolname, rolpassword FROM pg_authid"))
+    assert passwords["postgres"] is None
+    assert passwords["llmgateway"].startswith("SCRAM-SHA-256")
 
 
 @pytest.mark.parametrize("profile", PROFILES)

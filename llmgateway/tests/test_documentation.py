@@ -76,6 +76,8 @@ def test_no_setting_is_made_up():
     assert {*SETTINGS} - example == {*schema.ENVIRONMENT_ONLY}
     assert example - set(SETTINGS) == {
         "COMPOSE_PROFILES",
+        "DATABASE_MEMORY",
+        "GATEWAY_MEMORY",
         "POSTGRES_PASSWORD",
     }
     table = set(re.findall(r"^\| `([A-Z][A-Z_]+)`", README, re.MULTILINE))
