@@ -16,9 +16,12 @@ from conversations.shape import Json
 from .. import faults
 from ..faults import Fault
 from ..providers.base import Endpoint
-from . import client, endpoints, replies, routing
+from . import client, endpoints, routing
 
 KEPT = 60.0  # seconds
+# Fields that hold the list, and those that hold a model's name: the first that is there counts.
+LISTS = ("data", "models", "value", "items", "results", "result")
+NAMES = ("id", "name", "model", "model_name", "model_id", "modelId", "slug", "key")
 PAUSE = 10.0  # seconds before an upstream that failed to give its list is asked again
 
 
@@ -74,22 +77,39 @@ def _read_list(url: str) -> list[Json]:
 def _fetch_list(url: str) -> list[Json] | Fault:
     database.release()
     try:
-        models = replies.find_models(client.fetch_json(url))
+        return read_models(client.fetch_json(url))
     except Fault as fault:
         return fault
-    if not isinstance(models, list):
-        return faults.bad_reply("The model's server did not list its models.")
-    return [model for each in models if (model := _read_model(each))]
 
 
-def _read_model(value: Any) -> Json | None:
-    """Read a model in any shape of a list: OpenAI's, one with `name` or `model`, a bare name."""
-    if isinstance(value, str):
-        value = {"id": value}
-    if not isinstance(value, dict):
-        return None
-    name = value.get("id") or value.get("name") or value.get("model")
-    return {"object": "model"} | value | {"id": name} if isinstance(name, str) else None
+def read_models(answer: Any) -> list[Json]:
+    """Read a list of models, in whatever shape it comes; those that OpenAI's has stay as they are.
+
+    The list stands by itself or in a field, as objects, names alone, or objects by name. Raises
+    Fault where there is none, or no entry has a name.
+    """
+    found = answer
+    if isinstance(answer, dict):
+        found = next((answer[name] for name in LISTS if name in answer), None)
+    if isinstance(found, dict):
+        found = [{"id": name} | _fields(value) for name, value in found.items()]
+    if not isinstance(found, list):
+        raise faults.bad_reply("The model's server did not list its models.")
+    models = [model for each in found if (model := _read_model(each))]
+    if found and not models:
+        raise faults.bad_reply("The model's server listed models without names.")
+    return models
+
+
+def _read_model(entry: Any) -> Json | None:
+    fields = {"id": entry} if isinstance(entry, str) else _fields(entry)
+    names = (fields.get(name) for name in NAMES)
+    name = next((name for name in names if isinstance(name, str) and name), None)
+    return {"object": "model"} | fields | {"id": name} if name else None
+
+
+def _fields(entry: Any) -> Json:
+    return entry if isinstance(entry, dict) else {}
 
 
 _lists = AgedCache(_read_list, fresh=KEPT, oldest=inf, release=database.release)

@@ -12,8 +12,7 @@ from conversations import database
 
 from ..providers import azure, base, openai
 from ..providers.base import Endpoint
-from . import client, endpoints
-from .replies import find_models
+from . import catalogue, client, endpoints
 from .routing import ENVIRONMENT, Route, Way
 
 # Never sent: the request that is made of it has the address and the credentials.
@@ -49,8 +48,7 @@ def find_models_url(chat: str) -> str:
 
 
 def describe_models(answer: Any) -> str:
-    models = find_models(answer)
-    count = len(models) if isinstance(models, list) else 0
+    count = len(catalogue.read_models(answer))
     text = ngettext(
         "The server answers and lists %(count)s model.",
         "The server answers and lists %(count)s models.",

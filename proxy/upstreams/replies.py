@@ -93,8 +93,3 @@ def parse_answer(data: bytes, content_type: str) -> Any:
     if error := errors.find(answer):
         raise faults.failed(error)
     return answer
-
-
-def find_models(answer: Any) -> Any:
-    """Return what an upstream's list of models holds, in whichever shape it came."""
-    return answer.get("data", answer.get("models")) if isinstance(answer, dict) else answer
