@@ -69,6 +69,7 @@ INSTALLED_APPS = [
 # The API's own paths pass the pages' middleware by: see llmgateway.middleware.
 MIDDLEWARE = [
     "llmgateway.middleware.RequestMiddleware",
+    "llmgateway.cors.CorsMiddleware",
     "llmgateway.body_limit.HoldBody",
     *(["llmgateway.demo.loopback.LoopbackOnly"] if DEMO else []),
     "django.middleware.security.SecurityMiddleware",

@@ -169,6 +169,12 @@ def _origin(text: str) -> str:
     return text
 
 
+def _exact_origin(text: str) -> str:
+    if not EXACT_ORIGIN.fullmatch(text):
+        raise ValueError("is no origin")
+    return text
+
+
 def _credential(text: str) -> str:
     if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", text.partition("@")[0].strip()):
         raise ValueError("begins with no name of an environment variable")
@@ -194,6 +200,10 @@ HOSTS = listed(_host, "names or addresses of hosts, without https:// and port")
 SERVED_HOSTS = listed(_served_host, "names or addresses, without https:// and port")
 NETWORKS = listed(_network, "addresses or networks, such as 192.0.2.1, 10.0.0.0/8 or fd00::/8")
 ORIGINS = listed(_origin, "origins, such as https://gateway.example")
+# As a browser sends them: one that differs in a letter is another.
+EXACT_ORIGINS = listed(
+    _exact_origin, "origins as a browser sends them, such as https://tool.example"
+)
 # Which hosts there may be is another question: `proxy.credentials` answers it.
 CREDENTIALS = listed(
     _credential, "names of environment variables, each with its hosts: NAME@host or NAME@a|b"

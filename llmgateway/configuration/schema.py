@@ -203,6 +203,14 @@ ADDRESS = (
         example="https://gateway.example",
     ),
     Setting(
+        "CORS_ORIGINS",
+        kinds.EXACT_ORIGINS,
+        [],
+        "Origins of pages whose scripts may call the API from a browser, with a key and without "
+        "cookies: `https://tool.example`. None, unless set",
+        example="https://tool.example",
+    ),
+    Setting(
         "TRUSTED_PROXIES",
         kinds.NETWORKS,
         [],

@@ -23,6 +23,7 @@ def ids(**overridden):
                 checks.secret,
                 checks.pseudonyms,
                 checks.tokens,
+                checks.origins,
             )
             for message in check(None)
         ]

@@ -19,6 +19,15 @@ SECRETS = [each.name for each in SETTINGS if each.secret]
 READ = [name for name in schema.SETTINGS if name != "ENV_FILE"]
 CURSORS = "postgres://u@a/x?sslmode=require&disable_server_side_cursors=true"
 STATUSES = "SUBMISSIONS_STATUSES"
+# A browser sends none of them.
+NO_ORIGINS = (
+    "*",
+    "https://*.example",
+    "https://tool.example/",
+    "https://Tool.example",
+    "tool.example",
+    "null",
+)
 
 
 def read(**environment):
@@ -138,6 +147,8 @@ def test_an_address_has_a_scheme_and_a_host(name):
         ("LLM_LABEL", "", "OPEN_AI"),
         ("HOST", "", "127.0.0.1"),
         ("TITLES", "", True),
+        ("CORS_ORIGINS", "https://tool.example", ["https://tool.example"]),
+        ("CORS_ORIGINS", "http://[::1]:8080", ["http://[::1]:8080"]),
     ],
 )
 def test_what_a_text_means(name, text, value):
@@ -161,6 +172,7 @@ def test_what_a_text_means(name, text, value):
         ("ALLOWED_HOSTS", "gateway.example:8000"),
         ("CSRF_TRUSTED_ORIGINS", "gateway.example"),
         ("CSRF_TRUSTED_ORIGINS", "https://gateway.example/path"),
+        *(("CORS_ORIGINS", origin) for origin in NO_ORIGINS),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "0.0.0.0/0"),
