@@ -84,7 +84,8 @@ class OwnPassword(PasswordChangeView):
     success_url = "/"
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        if not self.request.user.has_usable_password():  # it is kept elsewhere
+        user = self.request.user
+        if not user.is_authenticated or not user.has_usable_password():  # it is kept elsewhere
             raise Http404
         return super().get_form_kwargs() | {"request": self.request}
 

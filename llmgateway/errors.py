@@ -99,8 +99,8 @@ EXPIRED = Words(
 
 def page(request: HttpRequest, status: int, words: Words | None = None) -> HttpResponse:
     words = words or BY_STATUS[status]
-    if is_api(request):
-        return api.plain(status, f"{words.title}. {words.text}")
+    if is_api(request) or api.is_program(request.META):
+        return api.plain(status, f"{words.title}. {words.text}", request)
     context = words._asdict() | {
         "status": status,
         # Two slashes would name another host.

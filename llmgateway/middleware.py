@@ -21,6 +21,7 @@ from conversations.gateway_request import GatewayRequest
 from llmgateway import trusted_proxies
 from llmgateway.ops import metrics
 from proxy import redaction, request_id
+from proxy.api import paths
 
 API = ("/v1/", "/api/", "/ping", "/healthz", "/readyz", "/metrics")
 
@@ -82,6 +83,8 @@ class RequestMiddleware:
         request.id = str(uuid7())
         request.client_address = trusted_proxies.find_client(request.META)
         request_id.current.set(request.id)
+        request.path_info, deployment = paths.find_meant(request.path_info)
+        request.META[paths.DEPLOYMENT] = deployment
         redaction.presented.set(redaction.read_presented(request.META))
         response = self.get_response(request)
         response.headers.setdefault("x-request-id", request.id)

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 TRUE = {"true", "1", "yes", "on"}
 FALSE = {"false", "0", "no", "off"}
 NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
+EXACT_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
 ORIGIN = re.compile(r"https?://(\*\.)?([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?", re.ASCII)
 # Django's own word in the query, beside those of libpq.
 CURSORS = re.compile("(?i)(?<=[?&])disable_server_side_cursors=([^&]*)&?")

@@ -15,9 +15,11 @@ import orjson
 from django.http import HttpRequest
 
 from proxy import redaction, request_id
+from proxy.api import paths
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MOST = 20  # exceptions of one record: the one caught, what led to it, the members of a group
+UNKNOWN = "(?P<rest>.*)$"  # the end of the API's patterns that take what no other does
 FRAMES = 12  # of each, the innermost
 
 
@@ -96,9 +98,15 @@ def words(record: logging.LogRecord) -> str:
 
 
 def route(request: HttpRequest) -> str:
-    """The pattern that its path matched, without the ids and words that stand in the path."""
+    """The pattern that its path matched, without the ids and words that stand in the path.
+
+    An endpoint that the API has not is told by the vendors' own path.
+    """
+    unknown = paths.name_unknown(request.path_info)
     if match := getattr(request, "resolver_match", None):
-        return "/" + match.route
+        return unknown if match.route.endswith(UNKNOWN) else "/" + match.route
+    if unknown != paths.OTHER:
+        return unknown
     return "/static/" if request.path_info.startswith("/static/") else "elsewhere"
 
 

@@ -1,11 +1,19 @@
-"""The API's one error shape, OpenAI's: {"error": {"message", "type", "param", "code"}}."""
+"""The API's errors, in the words of the API that the caller speaks.
+
+OpenAI's {"error": {"message", "type", "param", "code"}}; with a `message` beside it for classic
+clients; Anthropic's {"type": "error", "error": {"type", "message"}, "request_id"}.
+"""
 
 import logging
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
 
 import orjson
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from procrastinate.exceptions import ConnectorException
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -18,6 +26,47 @@ from ..faults import Fault
 
 AWAY = (InterfaceError, OperationalError, ConnectorException, NotRecorded)  # of the database
 log = logging.getLogger(__name__)
+
+PROGRAMS = ("HTTP_AUTHORIZATION", "HTTP_API_KEY", "HTTP_X_API_KEY", "HTTP_ANTHROPIC_VERSION")
+ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+class Dialect(StrEnum):
+    """Whose API a caller speaks; the value is the base URL that it is given, below the host."""
+
+    OPENAI = "/v1"
+    CLASSIC = "/api"
+    ANTHROPIC = ""
+
+
+def find_dialect(meta: Mapping[str, Any], path: str) -> Dialect:
+    if meta.get("HTTP_ANTHROPIC_VERSION") or re.match(r"/v1/(messages|complete)(/|$)", path):
+        return Dialect.ANTHROPIC
+    return Dialect.CLASSIC if path.startswith("/api/") else Dialect.OPENAI
+
+
+def is_program(meta: Mapping[str, Any]) -> bool:
+    """Return whether a request is a program's wherever it goes: it brings a key, or JSON."""
+    return any(meta.get(name) for name in PROGRAMS) or "json" in meta.get("CONTENT_TYPE", "")
+
+
+def say_where(request: HttpRequest) -> str:
+    """Say what was asked for, and what the base URL of the caller's API is."""
+    base = find_dialect(request.META, request.path_info).value
+    try:
+        base = request.build_absolute_uri(base or "/").rstrip("/")
+    except DisallowedHost:
+        pass  # it is not said under a name that is not ours
+    path = "".join(sign for sign in request.path[:200] if sign.isprintable())
+    return f"This was {request.method} {path}; the base URL of this API is {base or '/'}."
 
 
 def as_fault(problem: Exception) -> Fault:
@@ -41,9 +90,11 @@ def handler(problem: Exception, context: Json) -> Response:
 
     DRF calls it.
     """
-    fault = as_fault(problem)
+    fault, request = as_fault(problem), context["request"]._request
+    if isinstance(problem, exceptions.APIException) and fault.status in (401, 404, 405):
+        fault = fault.copy(text=f"{fault.text} {say_where(request)}")
     status = 400 if fault.status == 499 else fault.status
-    response = Response(shape(fault, context["request"].path_info), status)
+    response = Response(shape(fault, request), status)
     if not fault.worth_repeating:
         response["x-should-retry"] = "false"
     if fault.retry_after:
@@ -57,17 +108,28 @@ def handler(problem: Exception, context: Json) -> Response:
     return response
 
 
-def shape(fault: Fault, path: str) -> Json:
+def shape(fault: Fault, request: HttpRequest) -> Json:
     error: Json = {"error": fault.error}
-    if path.startswith("/v1/"):
-        return error
-    return {"message": fault.text} | error  # which a classic client reads
+    match find_dialect(request.META, request.path_info):
+        case Dialect.ANTHROPIC:
+            other = "invalid_request_error" if fault.status < 500 else "api_error"
+            kind = ANTHROPIC_TYPES.get(fault.status, other)
+            number = str(fault.snapshot or getattr(request, "id", None) or "")
+            words = {"type": kind, "message": fault.text}
+            return {"type": "error", "error": words, "request_id": number}
+        case Dialect.CLASSIC:
+            return {"message": fault.text} | error
+        case Dialect.OPENAI:
+            return error
 
 
-def plain(status: int, text: str) -> HttpResponse:
-    """Give what fails outside DRF the same shape: an unknown host, a middleware, a wrong path."""
-    return HttpResponse(
-        orjson.dumps({"error": faults.by_status(status, text).error}),
-        status=status,
-        content_type="application/json",
-    )
+def plain(status: int, text: str, request: HttpRequest | None = None) -> HttpResponse:
+    """Give what fails outside DRF the same shape: an unknown host, a middleware, a wrong path.
+
+    Without a request that could be read it is OpenAI's.
+    """
+    if request and status == 404:
+        text = f"{text} {say_where(request)}"
+    fault = faults.by_status(status, text)
+    body = shape(fault, request) if request else {"error": fault.error}
+    return HttpResponse(orjson.dumps(body), status=status, content_type="application/json")

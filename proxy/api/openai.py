@@ -32,7 +32,7 @@ from ..relay import calls
 from ..relay.exchange import CallerLink, Exchange
 from ..relay.stream import Stream
 from ..upstreams import catalogue, routing
-from . import rest
+from . import paths, rest
 from .authentication import Caller, describe_sender, get_caller
 from .scoped import ScopedView
 
@@ -81,7 +81,7 @@ class CallView(ScopedView):
 
     def read(self, request: Request, call_request: CallRequest) -> None:
         """Fill in body, model and messages. Raises Fault."""
-        call_request.body = rest.read_object(request)
+        call_request.body = read_object(request)
         call_request.model = read_model(call_request.body)
 
     def set_conversation(self, request: Request, call_request: CallRequest) -> None:
@@ -150,7 +150,7 @@ class ImageGenerations(CallView):
     endpoint = Endpoint.IMAGES
 
     def read(self, request: Request, call_request: CallRequest) -> None:
-        call_request.body = rest.read_object(request)
+        call_request.body = read_object(request)
         call_request.model = read_model(call_request.body, DEFAULT_IMAGE_MODEL)
         call_request.messages = [{"role": "user", "content": read_prompt(call_request.body)}]
         refuse_streaming(call_request.body)
@@ -183,6 +183,9 @@ class ImageEdits(CallView):
             content += [
                 {"type": "image_url", "image_url": {"url": picture.url}} for picture in pictures
             ]
+        if deployment := request.META.get(paths.DEPLOYMENT):
+            parts = [part for part in parts if part[0] != "model"] + [("model", deployment)]
+            call_request.body["model"] = deployment
         call_request.model = read_model(call_request.body, DEFAULT_IMAGE_MODEL)
         prompt = {"type": "text", "text": read_prompt(call_request.body)}
         call_request.messages = [{"role": "user", "content": [prompt, *content]}]
@@ -261,6 +264,13 @@ def with_ids(response: R, exchange: Exchange) -> R:
     if exchange.call.conversation:
         response["x-conversation-id"] = str(exchange.call.conversation)
     return response
+
+
+def read_object(request: Request) -> Json:
+    """Read a JSON body; a path as Azure's names the model. Raises Fault."""
+    body = rest.read_object(request)
+    deployment = request.META.get(paths.DEPLOYMENT)
+    return body | {"model": deployment} if deployment else body
 
 
 def read_model(body: Json, default: str | None = None) -> str:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0033_cost_source")]
+    dependencies = [("conversations", "0034_conversation_end_user")]
     operations = [
         migrations.AddField(
             "partial",
