@@ -54,8 +54,14 @@ def find_dialect(meta: Mapping[str, Any], path: str) -> Dialect:
 
 
 def is_program(meta: Mapping[str, Any]) -> bool:
-    """Return whether a request is a program's wherever it goes: it brings a key, or JSON."""
-    return any(meta.get(name) for name in PROGRAMS) or "json" in meta.get("CONTENT_TYPE", "")
+    """Return whether a request is a program's wherever it goes: it brings a key, or JSON.
+
+    A browser's may have a header for keys from a proxy that signs people on; it asks for HTML.
+    """
+    if "json" in meta.get("CONTENT_TYPE", ""):
+        return True
+    is_browsers = "text/html" in meta.get("HTTP_ACCEPT", "")
+    return not is_browsers and any(meta.get(name) for name in PROGRAMS)
 
 
 def say_where(request: HttpRequest) -> str:

@@ -95,8 +95,9 @@ def test_a_call_that_is_refused_speaks_anthropics_too(upstream):
     assert body["request_id"] == response["x-request-id"]
 
 
-def test_a_person_still_gets_pages():
-    response = Client().get("/nonesuch")
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer x", "accept": "text/html,*/*"}])
+def test_a_person_still_gets_pages(headers):
+    response = Client(headers=headers).get("/nonesuch")
     assert (response.status_code, response["content-type"]) == (404, "text/html; charset=utf-8")
 
 
