@@ -4,10 +4,8 @@ They are copied as they are kept, into a folder.
 """
 
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
-from django.core.files.storage import default_storage
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Attachment, Snapshot
@@ -76,11 +74,8 @@ class FilesFormat(CsvFormat):
         """
         assert self.folder
         try:
-            with default_storage.open(attachments.storage_name(bytes.fromhex(digest))) as stored:
-                data = stored.read()
+            data = attachments.read_file(digest)
         except FileNotFoundError:
-            return "", 0
-        if sha256(data).hexdigest() != digest:
             return "", 0
         name = f"{FOLDER}/{digest}.{SUFFIXES.get(attachments.detect_media_type(data), 'bin')}"
         _write_once(self.folder / name, data)

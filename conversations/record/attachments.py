@@ -57,10 +57,21 @@ def lighten(value: Any, blobs: list[Blob], name: str = "") -> Any:
     return value
 
 
+def read_file(digest: str) -> bytes:
+    """Read a file of the storage by its sha256 (hex).
+
+    Raises FileNotFoundError where it is lost, or another is in its place: that one was never sent.
+    """
+    with default_storage.open(storage_name(bytes.fromhex(digest))) as file:
+        data: bytes = file.read()
+    if sha256(data).hexdigest() != digest:
+        raise FileNotFoundError(f"another file is in the place of {digest}")
+    return data
+
+
 def encode_file(digest: str, prefix: str) -> str:
     """Make the string again that a file was taken from."""
-    with default_storage.open(storage_name(bytes.fromhex(digest))) as file:
-        return prefix + base64.b64encode(file.read()).decode()
+    return prefix + base64.b64encode(read_file(digest)).decode()
 
 
 def describe_file(digest: str, prefix: str) -> str:
