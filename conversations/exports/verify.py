@@ -5,6 +5,7 @@ key, from a source that you trust: without one, the export is checked against th
 itself.
 """
 
+import csv
 import json
 import sqlite3
 import sys
@@ -13,22 +14,25 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from hashlib import file_digest, sha256
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+sys.dont_write_bytecode = True  # this folder stays as it is
 sys.path.append(str(Path(__file__).resolve().parent))
-import ledger  # type: ignore[import-not-found]
+import ledger  # type: ignore[import-not-found]  # noqa: E402
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 SUMS = "SHA256SUMS"
 CHAIN, MARK = "range.jsonl", "checkpoint.jsonl"
+COPIES = "attachments"  # a folder
 # The places of a call's columns, and of a message's, in what was sealed of it.
 CALL = """id conversation owner key end_user kind status retry_of model served_model upstream params
     preamble head commitment reply response finish_reason upstream_id upstream_request_id
     prompt_tokens completion_tokens estimated cost error_code error address user_agent opened
     first_byte closed classic_id classic use_case attempts messages about cost_source""".split()
 MESSAGE = "id conversation parent depth role text raw origin echo_of path_hash".split()
-# Columns that are compared by themselves, or not at all.
+# Columns that are compared by themselves.
 APART = set("conversation owner params response classic attempts messages".split())
 FILE, NAMED = "$attachment", "$message"  # how a kept text names a file, and a reply's message
 Broken = ledger.BrokenChain
@@ -55,32 +59,59 @@ def check(folder: Path, keys: list[str]) -> Iterator[str]:
     yield f"The {len(manifest['files'])} files of {MANIFEST} are those that are here."
     if manifest["ledger_head"]:
         yield from check_range(folder, manifest, trusted)
+    elif manifest["rows"]:
+        raise Broken(f"{MANIFEST} names no seal at which its rows were frozen.")
 
 
 def check_sums(folder: Path) -> str:
-    count = 0
+    summed = {SUMS}
     for line in (folder / SUMS).read_text().splitlines():
         digest, *rest = line.split("  ", 1)
         name = "".join(rest)
-        if name.startswith(("/", "..")) or "/../" in name:
-            raise Broken(f"{SUMS} names {name}, which is outside.")
-        try:
-            with open(folder / name, "rb") as file:
-                if file_digest(file, "sha256").hexdigest() != digest:
-                    raise Broken(f"{name} is not the file that {SUMS} means: it was changed.")
-        except FileNotFoundError:
-            raise Broken(f"{name} is missing.") from None
-        count += 1
-    return f"{count} files have the sums of {SUMS}."
+        if sum_of(folder, name, SUMS) != digest:
+            raise Broken(f"{name} is not the file that {SUMS} means: it was changed.")
+        summed.add(name)
+    files = (path for path in folder.rglob("[!.]*") if not path.is_dir())  # .DS_Store and such
+    if more := {str(path.relative_to(folder)) for path in files} - summed:
+        raise Broken(f"{min(more)} is here, but not in {SUMS}: it was put in.")
+    return f"{len(summed) - 1} files have the sums of {SUMS}."
 
 
 def check_listed(folder: Path, manifest: dict[str, Any]) -> None:
     for listed in manifest["files"]:
-        path = folder / listed["name"]
+        name = listed["name"]
+        digest = sum_of(folder, name, MANIFEST)
+        if (folder / name).stat().st_size != listed["bytes"] or digest != listed["sha256"]:
+            raise Broken(f"{name} is not the file that {MANIFEST} means.")
+    if "attachments" in manifest:
+        check_copies(folder, manifest)
+
+
+def check_copies(folder: Path, manifest: dict[str, Any]) -> None:
+    """Hold the copied files against the lists of them, which the manifest has."""
+    copies: dict[str, str] = {}
+    for listed in manifest["files"]:
+        if listed["name"].endswith(".csv"):
+            with open(folder / listed["name"], encoding="utf-8-sig", newline="") as lines:
+                copies |= {row["file"]: row["sha256"] for row in csv.DictReader(lines)}
+    copies.pop("", None)  # lost ones
+    for name, digest in copies.items():
+        if sum_of(folder, name, "The list of files") != digest:
+            raise Broken(f"{name} is not the file with sha256 {digest}.")
+    if {f"{COPIES}/{path.name}" for path in (folder / COPIES).glob("*")} != copies.keys():
+        raise Broken(f"The files in {COPIES} are not those of the list.")
+
+
+def sum_of(folder: Path, name: str, where: str) -> str:
+    """The sha256 of a file in the folder. Raises Broken where the name leads elsewhere."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
+        raise Broken(f"{where} names {name}, which is outside.")
+    try:
         with open(path, "rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
-        if path.stat().st_size != listed["bytes"] or digest != listed["sha256"]:
-            raise Broken(f"{listed['name']} is not the file that {MANIFEST} means.")
+            return file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise Broken(f"{name} is missing.") from None
 
 
 # The chain ------------------------------------------------------------------------------------
@@ -195,6 +226,9 @@ class SealedTexts:
         for name, value in call.items():
             if name not in APART and plain(name, value) != plain(name, line[name]):
                 raise Broken(f"{what} says another {name} than what was sealed.")
+        if sha256(row[0].encode()).hexdigest() != line["digest"]:
+            raise Broken(f"{what} says another digest than what was sealed.")
+        check_apart(call, line, what)
         request, is_whole = self.request_of(call, line)
         response = self.response_of(call, line)
         if not (same(request, line["request"]) and same(response, line["response"])):
@@ -259,7 +293,23 @@ class SealedTexts:
 
 
 def call_of(text: str) -> dict[str, Any]:
-    return dict(zip(CALL, json.loads(text, parse_float=Decimal), strict=False))
+    """The columns that were sealed; those that came later are as they are in older rows: empty."""
+    return dict(zip_longest(CALL, json.loads(text, parse_float=Decimal)))
+
+
+def check_apart(call: dict[str, Any], line: dict[str, Any], what: str) -> None:
+    """Compare what stands in another shape in the line. Names and titles were not sealed."""
+    conversation = line["conversation"] or {}
+    classic = json.loads(call["classic"], parse_float=Decimal) if call["classic"] else None
+    fits = {
+        "conversation": conversation.get("id") == call["conversation"],
+        "owner": line["owner"]["id"] == call["owner"],
+        "attempts": line["attempts"] == json.loads(call["attempts"] or "[]", parse_float=Decimal),
+        "classic": same(classic, line["classic"]),
+    }
+    for name, fit in fits.items():
+        if not fit:
+            raise Broken(f"{what} says another {name} than what was sealed.")
 
 
 def plain(name: str, value: Any) -> Any:

@@ -1,0 +1,163 @@
+"""What a seal is over: every column of its row, and older seals for good."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import models, transaction
+
+from conversations.models import AuditEvent, Conversation, Decision, Message, Seal, Snapshot, User
+from conversations.proof import checkpoints, sealing
+from conversations.proof.verification import verify
+from conversations.tests.calls import ask, person, turn, user
+from conversations.tests.unguarded import unguarded
+from conversations.tests.verify.findings import found
+
+pytestmark = pytest.mark.django_db
+
+SEALED = (Snapshot, Message, Decision, AuditEvent)
+
+
+def fields(model: type[models.Model]) -> dict[str, models.Field]:
+    return {field.name: field for field in model._meta.concrete_fields}
+
+
+def sealed_names(model: type[models.Model]) -> list[str]:
+    later = list(sealing.LATER) if model is Snapshot else []
+    return [*sealing.SEALED[model].split(), *later]
+
+
+@pytest.mark.parametrize("model", SEALED)
+def test_a_column_is_sealed_or_left_out_by_name(model):
+    """A new column fails here, until it is one or the other."""
+    names = sealed_names(model) + list(sealing.LEFT_OUT.get(model, ()))
+    assert sorted(names) == sorted(fields(model))
+
+
+def other(field: models.Field, value: Any) -> Any:
+    """Another value that the column takes."""
+    if isinstance(field, models.ForeignKey):
+        field = field.target_field
+    match field:
+        case models.UUIDField():
+            return uuid4()
+        case models.BooleanField():
+            return not value
+        case models.DecimalField():
+            return (value or 0) + Decimal("0.00000001")
+        case models.IntegerField():
+            return (value or 0) + 1_000_000
+        case models.DateTimeField():
+            return (value or datetime.now(UTC)) + timedelta(microseconds=1)
+        case models.BinaryField():
+            return bytes(value or b"") + b"x"
+        case models.GenericIPAddressField():
+            return "192.0.2.9"
+    return f"{value or ''}x"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [(model, name) for model in SEALED for name in sealed_names(model)]
+)
+def test_a_changed_column_is_found(calls, model, name):
+    """By the whole value, and by its loss where it may be lost."""
+    row = model.objects.order_by("pk").first()
+    subject = row.snapshot_id if model is Message else row.pk
+    seal, field = Seal.objects.get(subject=subject), fields(model)[name]
+    values = [other(field, getattr(row, field.attname))]
+    if field.null and getattr(row, field.attname) is not None:
+        values.append(None)
+    for value in values:
+        with transaction.atomic():
+            with unguarded():
+                assert model.objects.filter(pk=row.pk).update(**{field.attname: value})
+            assert f"{seal.kind} {subject} (seal {seal.number})" in found(), value
+            transaction.set_rollback(True)
+    assert found() == ""
+
+
+def test_columns_that_came_later_are_sealed_where_they_say_something():
+    about = turn(person("alice"), [user("hi")], "Hello!").conversation
+    ids = []
+    for fields in ({"about_id": about.id}, {"cost_source": "list"}, {"cost_source": ""}):
+        call = ask(person("alice"), [user("hi")])
+        Snapshot.objects.filter(id=call.id).update(status="ok", closed=datetime.now(UTC), **fields)
+        ids.append(call.id)
+    both = ask(person("alice"), [user("hi")])
+    Snapshot.objects.filter(id=both.id).update(
+        status="ok", closed=datetime.now(UTC), about_id=about.id, cost_source="list"
+    )
+    waiting = [sealing.Unsealed(subject=each, closed=datetime.now(UTC)) for each in [*ids, both.id]]
+    sealing.Unsealed.objects.bulk_create(waiting)
+    sealing.seal()
+    assert checkpoints.write_checkpoint()
+    assert verify().problem == ""
+    for call in [*ids, both.id]:
+        for change in (
+            {"about_id": None},
+            {"about_id": uuid4()},
+            {"cost_source": ""},
+            {"cost_source": "provider"},
+            {"about_id": None, "cost_source": "estimate"},
+        ):
+            row = Snapshot.objects.get(id=call)
+            if all(getattr(row, name) == value for name, value in change.items()):
+                continue
+            with transaction.atomic():
+                with unguarded():
+                    Snapshot.objects.filter(id=call).update(**change)
+                assert f"snapshot {call} " in found(), change
+                transaction.set_rollback(True)
+
+
+AT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
+
+
+def old_row(number: int, **more: Any) -> Snapshot:
+    """A closed call as they were before there were later columns, of a cast with ids of its own."""
+    owner, _ = User.objects.get_or_create(id=4711, defaults={"username": "old", "password": "!"})
+    conversation, _ = Conversation.objects.get_or_create(
+        id=UUID(int=1), defaults={"owner": owner, "started": AT, "last": AT}
+    )
+    head, _ = Message.objects.get_or_create(
+        id=UUID(int=2),
+        defaults={
+            "conversation": conversation,
+            "snapshot_id": UUID(int=100 + number),
+            "depth": 0,
+            "role": "user",
+            "text": 'hé"\\\n',
+            "origin": "sent",
+            "path_hash": b"hash",
+        },
+    )
+    values = {
+        "id": UUID(int=100 + number),
+        "conversation": conversation,
+        "owner": owner,
+        "kind": "chat",
+        "status": "ok",
+        "model": "gpt-4o",
+        "params": "{}",
+        "head": head,
+        "commitment": b"commitment",
+        "prompt_tokens": 3,
+        "cost": Decimal("0.00012345"),
+        "address": "2001:db8::1",
+        "user_agent": "curl",
+        "opened": AT,
+        "closed": AT + timedelta(seconds=1),
+    }
+    return Snapshot.objects.create(**values | more)
+
+
+def test_the_text_of_an_old_row_is_what_it_was_when_it_was_sealed():
+    """Digests that an earlier version wrote: a change here makes all their seals invalid."""
+    plain, about = old_row(1), old_row(2, about_id=UUID(int=1), conversation=None, head=None)
+    digests = sealing.read_digests([("snapshot", plain.id), ("snapshot", about.id)])
+    assert {name: digest.hex() for name, digest in digests.items()} == {
+        str(plain.id): "d3ed8c8daad63e250cb2400f9ca9b74ee43420ec7166655e2c5cc2faf65221b6",
+        str(about.id): "b9203e56adaecd2ec94ed47493baf7cba2bb81c1877000daeeead6e7326dfea4",
+    }
