@@ -4,11 +4,12 @@ import base64
 import os
 import secrets
 import threading as threads
+import time
 from datetime import timedelta
 
 import orjson
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -62,7 +63,14 @@ def test_a_call_is_pending_until_it_is_closed_once():
     assert Unsealed.objects.count() == 1
 
 
-def test_eight_who_close_at_once_close_it_once(transactional_db):
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+
+
+@pytest.mark.parametrize("first_is_kept", [True, False])
+def test_of_eight_who_close_at_once_one_does(transactional_db, first_is_kept):
+    """The first one's transaction is held open until all others wait for it."""
     call = ask(person(), [user("hi")])
     won = []
 
@@ -70,16 +78,31 @@ def test_eight_who_close_at_once_close_it_once(transactional_db):
         won.append(record.close(call, Outcome(status="ok", replies=[assistant(f"answer {i}")])))
         connection.close()
 
-    racers = [threads.Thread(target=close, args=[i]) for i in range(8)]
-    [racer.start() for racer in racers]
+    racers = [threads.Thread(target=close, args=[i]) for i in range(7)]
+    with transaction.atomic():
+        assert record.close(call, Outcome(status="ok", replies=[assistant("the first")]))
+        [racer.start() for racer in racers]
+        for _ in range(3000):
+            if _count(WAITING) == len(racers):
+                break
+            time.sleep(0.01)
+        assert (won, _count(WAITING)) == ([], len(racers))
+        transaction.set_rollback(not first_is_kept)
     [racer.join() for racer in racers]
-    assert sorted(won) == [False] * 7 + [True]
-    assert Message.objects.filter(role="assistant").count() == 1
+    assert sorted(won) == [False] * 6 + [not first_is_kept]
+    reply = Message.objects.get(role="assistant")
+    assert (reply.text == "the first") is first_is_kept
     assert (
         Conversation.objects.get().turns,
         Usage.objects.get().calls,
         Unsealed.objects.count(),
     ) == (1, 1, 1)
+
+
+def _count(sql: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
 
 
 def test_the_reply_is_rebuilt_field_for_field():

@@ -70,7 +70,8 @@ def test_a_connection_serves_one_call_after_the_other(started, wire):
     assert wire.accepted == before + 1
 
 
-def test_one_that_was_hung_up_is_not_used_again(wired, wire):
+def test_one_that_was_hung_up_is_not_used_again(wired, wire, recorded):
+    """It is not even tried: a call that begins on a dead one has that try on its record."""
     socks = []
 
     def hangs_up(sock, request):
@@ -83,6 +84,7 @@ def test_one_that_was_hung_up_is_not_used_again(wired, wire):
         assert wired.ask(marked()).status == 200
         eventually(lambda: socks[-1].fileno() < 0)
     assert len(set(socks)) == 3
+    assert [call.attempts for call in recorded(3)] == [""] * 3
 
 
 def test_a_call_is_never_sent_twice(started, wire, recorded):

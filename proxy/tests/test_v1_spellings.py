@@ -9,6 +9,7 @@ import pytest
 
 from proxy.tests.gateway import (
     ALICE,
+    CANARY,
     CHAT,
     SECRET,
     Reply,
@@ -17,6 +18,7 @@ from proxy.tests.gateway import (
     said,
     the,
 )
+from proxy.tests.wire import ANSWER, json_reply
 
 
 @pytest.mark.parametrize(
@@ -164,6 +166,59 @@ def test_what_is_the_callers_own_does_not_travel(gateway, demo_upstream):
     }
     assert headers["authorization"] == f"Bearer sk-{SECRET}"
     assert ALICE not in str(headers)
+
+
+OWN = [
+    "User-Agent",
+    "Cookie",
+    "Referer",
+    "Origin",
+    "From",
+    "Via",
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Real-IP",
+    "X-Request-Id",
+    "X-Session-Id",
+    "Accept-Language",
+    "Accept",
+    "Idempotency-Key",
+    "OpenAI-Organization",
+    "OpenAI-Project",
+    "OpenAI-Beta",
+    "X-Stainless-Lang",
+    "Traceparent",
+    "X-Anything",
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, chat("hi")),
+        (CHAT, chat("hi", stream=True)),
+        ("/v1/embeddings", {"model": "m", "input": "a"}),
+        ("/v1/images/generations", {"prompt": "a"}),
+        ("/v1/models", None),
+    ],
+    ids=["chat", "stream", "embeddings", "images", "models"],
+)
+def test_no_value_of_a_callers_headers_leaves_by_whatever_name(wired, wire, path, body):
+    """Looked for in all that the upstream is sent: heads, bodies and addresses."""
+    wire.answer = json_reply(json.dumps(ANSWER | {"data": [{"id": "m"}]}).encode())
+    planted = {name: f"{CANARY} {number:02}x" for number, name in enumerate(OWN)}
+    before = len(wire.seen)
+    reply = wired.call(path, body, ALICE, **planted)
+    assert reply.status == 200
+    sent = wire.seen[before:]
+    assert sent or path == "/v1/models"  # a list that is kept is not asked for again
+    for request in sent:
+        assert request.headers["user-agent"] == "llm-gateway"
+        whole = repr(request)
+        assert [name for name, value in planted.items() if value in whole] == []
+        assert ALICE not in whole
+        assert ALICE.removeprefix("gw-") not in whole
 
 
 @pytest.mark.parametrize("choices", [1, 3])

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 
@@ -72,20 +72,24 @@ def test_a_dead_receiver_costs_a_window_of_rows(on, receiver, monkeypatch):
 
 
 def test_a_claim_is_nobody_elses(on, receiver):
+    """Each worker's transaction is still open while the next one claims."""
     closed(9)
     submissions.take_up()
 
-    def claim(_):
+    def claim(count):
         try:
-            return [one.number for one in submissions.claim(3)]
+            return [one.number for one in submissions.claim(count)]
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(4) as pool:
-        claimed = [number for numbers in pool.map(claim, range(4)) for number in numbers]
-    assert sorted(claimed) == sorted(set(claimed))
-    claimed += [one.number for one in submissions.claim(9)]
-    assert sorted(claimed) == sorted(Submission.objects.values_list("number", flat=True))
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        first = [one.number for one in submissions.claim(3)]
+        second = pool.submit(claim, 4).result(timeout=20)
+    numbers = list(Submission.objects.order_by("number").values_list("number", flat=True))
+    assert (first, second) == (numbers[:3], numbers[3:7])
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        pool.submit(claim, 1).result(timeout=20)
+        assert [one.number for one in submissions.claim(9)] == numbers[8:]
     assert submissions.claim(9) == []
     assert all(
         one.due > datetime.now(UTC) + timedelta(seconds=settings.SUBMISSIONS_TIMEOUT)
