@@ -313,7 +313,20 @@ LIMITS = (
         "OPEN_CALLS",
         kinds.whole(1, 100_000),
         500,
-        "Calls that one web process holds open; beyond them 503 with `retry-after`",
+        "Times `WEB_WORKERS`: calls that the machine holds open, whichever process has them; "
+        "beyond them 503 with `retry-after`. Once two thirds are taken, so is an account answered "
+        "that has more than a third",
+    ),
+    Setting(
+        "CONNECTIONS_PER_ADDRESS",
+        kinds.whole(1, MANY),
+        Computed(
+            "100 and twice the machine's calls",
+            lambda values: 2 * values["OPEN_CALLS"] * values["WEB_WORKERS"] + 100,
+        ),
+        "Connections that a web process takes from one address, those of `TRUSTED_PROXIES` apart; "
+        "a new one takes the place of the oldest that has no call",
+        example="2100",
     ),
     Setting(
         "RESERVED_THREADS",

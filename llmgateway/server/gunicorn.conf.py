@@ -1,6 +1,7 @@
 """How gunicorn serves the gateway: threads for open calls, and some that no call can take."""
 
 import os
+import resource
 import shutil
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,8 @@ METRICS = settings.VAR_DIR / "metrics" / str(settings.PORT)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS)
 django.setup()
 
+from llmgateway.server.worker import READERS  # noqa: E402 (it reads settings)
+
 bind = (
     f"[{settings.HOST}]:{settings.PORT}"
     if ":" in settings.HOST
@@ -25,8 +28,9 @@ bind = (
 wsgi_app = "llmgateway.wsgi:application"
 worker_class = "llmgateway.server.worker.Worker"
 workers = settings.WEB_WORKERS
-threads = settings.OPEN_CALLS + settings.RESERVED_THREADS
-worker_connections = 2 * threads  # fewer than threads + 1 would switch keep-alive off
+# A process may hold all calls of the machine: connections do not share themselves out evenly.
+threads = settings.OPEN_CALLS * settings.WEB_WORKERS + READERS + settings.RESERVED_THREADS
+worker_connections = 2 * threads
 keepalive = 65  # seconds; longer than the proxies in front
 timeout = 60
 graceful_timeout = settings.GRACE
@@ -44,11 +48,21 @@ def on_starting(server: Any) -> None:
     METRICS.mkdir(mode=0o700, parents=True)
 
 
+def allow_files() -> None:
+    """Let a process open the files of its connections and their upstreams, as far as it may."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = worker_connections + threads + 1000
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+
+
 def post_worker_init(worker: Any) -> None:
     from conversations.record import orphans
     from proxy.limits import memory
     from proxy.relay import watcher
 
+    allow_files()
     memory.keep_little()
     orphans.register()
     watcher.start(worker)

@@ -1,0 +1,175 @@
+"""Half requests have no thread: pages, health and calls answer beside hundreds of them."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from proxy.tests.gateway import ALICE, BOB, CHAT, Gateway, chat, encoded, eventually, marked
+
+HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + ALICE.encode() + b"\r\n"
+LARGE = b"Content-Length: 1000000\r\n\r\n" + b'{"model": "' + b"x" * 40_000
+HALVES = {
+    "nothing": b"",
+    "half a line": b"GET /pi",
+    "half a head": b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: ",
+    "an endless head": b"GET / HTTP/1.1\r\nX-A: " + b"a" * 7000,
+    "an empty line": b"\r\n",
+    "half a form": HEAD % b"/sign-in/" + b"Content-Length: 900\r\n\r\nusername=",
+    "half a call": HEAD % CHAT.encode() + b'Content-Length: 900\r\n\r\n{"model": ',
+    "half a large call": HEAD % CHAT.encode() + LARGE,
+    "half a large form": HEAD % b"/" + LARGE,
+    "half a chunk": HEAD % CHAT.encode() + b"Transfer-Encoding: chunked\r\n\r\nff\r\n{",
+    "no chunk": HEAD % CHAT.encode() + b"Transfer-Encoding: chunked\r\n\r\n",
+    "a body that was never begun": HEAD % CHAT.encode() + b"Expect: 100-continue\r\n"
+    b"Content-Length: 900\r\n\r\n",
+}
+SENDERS = 300  # more than the gateway has threads
+
+
+@pytest.fixture(scope="module")
+def small(committed, folder, demo_upstream, database) -> Iterator[Gateway]:
+    """It has 16 calls, and 8 threads for pages."""
+    gateway = Gateway(
+        folder,
+        DATABASE_URL=database,
+        LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}",
+        OPEN_CALLS=16,
+        RESERVED_THREADS=8,
+        CONNECTIONS_PER_ADDRESS=1000,
+    )
+    yield gateway
+    gateway.stop()
+
+
+@contextmanager
+def connected(gateway: Gateway, count: int, data: bytes) -> Iterator[list[socket.socket]]:
+    with ExitStack() as stack:
+        sockets = []
+        for _ in range(count):
+            sock = socket.create_connection(("127.0.0.1", gateway.port), timeout=60)
+            stack.enter_context(sock)
+            sock.sendall(data)
+            sockets.append(sock)
+        yield sockets
+
+
+def answer_of(sock: socket.socket) -> bytes:
+    """All that comes until the gateway closes it."""
+    data = b""
+    try:
+        while piece := sock.recv(65536):
+            data += piece
+    except ConnectionResetError:
+        pass  # closed with bytes that it did not read
+    return data
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_others_are_answered_beside_half_requests(small, half):
+    with connected(small, SENDERS, HALVES[half]):
+        for path, key in (("/ping", ""), ("/sign-in/", ""), ("/v1/models", BOB)):
+            assert small.call(path, key=key, timeout=20).status == 200, path
+        assert small.ask(marked(), key=BOB).status == 200
+        body = encoded(chat("x" * 100_000))
+        if "large" not in half and "chunk" not in half and "never begun" not in half:
+            assert small.call(CHAT, body, BOB, timeout=20).status == 200
+
+
+def test_a_request_may_come_in_pieces(small):
+    body = encoded(chat("hello"))
+    whole = HEAD % CHAT.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with connected(small, 1, b"\r\n") as [sock]:
+        for i in range(0, len(whole), 40):
+            sock.sendall(whole[i : i + 40])
+            time.sleep(0.005)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_requests_may_come_at_once(small):
+    ping = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    form = HEAD % b"/v1/models/x" + b"Content-Length: 3\r\n\r\nabc"
+    last = ping.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    with connected(small, 1, ping * 3 + form + ping + last[:20]) as [sock]:
+        time.sleep(0.2)
+        sock.sendall(last[20:])
+        assert answer_of(sock).count(b"pong\n") == 5
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_what_is_no_http_is_told_so(small, end):
+    with connected(small, 1, f"hello{end}{end}".encode()) as [sock]:
+        assert b"This is not HTTP" in answer_of(sock)
+
+
+@pytest.mark.parametrize("half", ["half a head", "an endless head"])
+def test_a_head_that_comes_too_slowly_is_closed(small, half):
+    with connected(small, 1, HALVES[half]) as [sock]:
+        began = time.monotonic()
+        assert answer_of(sock).startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - began < 25
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(small, recorded):
+    """However steadily: a byte a second is no progress."""
+    with connected(small, 1, HALVES["half a large call"]) as [sock]:
+        sock.settimeout(1)
+        began = time.monotonic()
+        reply = b""
+        while not reply and time.monotonic() - began < 55:
+            sock.sendall(b"x")
+            try:
+                reply = sock.recv(65536)
+            except TimeoutError:
+                continue
+        sock.settimeout(30)
+        assert b"body_incomplete" in reply + answer_of(sock)
+    [snapshot] = recorded()
+    assert snapshot.error_code == "body_incomplete"
+
+
+def test_one_address_takes_no_more_than_its_share(started, demo_upstream):
+    """Its oldest idle connections end, and its next requests are answered."""
+    gateway = started(LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}", CONNECTIONS_PER_ADDRESS=40)
+    with connected(gateway, 100, HALVES["half a head"]) as sockets:
+        assert gateway.call("/ping").status == 200
+
+        def closed() -> int:
+            return sum(is_closed(sock) for sock in sockets)
+
+        assert eventually(lambda: closed() >= 60)
+        assert closed() < 70
+        assert not is_closed(sockets[-1])
+
+
+def test_a_trusted_proxy_has_no_share(started, demo_upstream):
+    gateway = started(
+        LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}",
+        CONNECTIONS_PER_ADDRESS=40,
+        TRUSTED_PROXIES="127.0.0.1",
+    )
+    with connected(gateway, 100, HALVES["half a head"]) as sockets:
+        assert gateway.call("/ping").status == 200
+        assert not any(map(is_closed, sockets))
+
+
+def test_connections_are_more_than_can_be_kept(started, demo_upstream):
+    """The oldest that are idle make room, whatever their address."""
+    gateway = started(
+        LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}", OPEN_CALLS=4, CONNECTIONS_PER_ADDRESS=10_000
+    )
+    with connected(gateway, 700, HALVES["half a head"]):
+        assert gateway.call("/ping").status == 200
+        assert gateway.ask(marked()).status == 200
+
+
+def is_closed(sock: socket.socket) -> bool:
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
