@@ -12,7 +12,7 @@ Fault
 │   ├── scope_missing, not_permitted, not_allowed, policy_not_accepted
 │   └── export_limit_reached
 ├── the gateway (500 to 503; server_error, but for answer_not_kept)
-│   ├── overloaded, no_room_to_parse, upstream_full
+│   ├── overloaded, share_taken, no_room_to_parse, upstream_full
 │   ├── record_not_writable, end_not_recorded, answer_not_kept, call_lost, internal_error
 │   ├── upstream_missing, upstream_misconfigured, address_barred
 │   └── credentials_missing, credential_misplaced
@@ -307,6 +307,14 @@ def _server(status: int, code: Code, text: str, retry_after: str | None = None) 
 
 def overloaded() -> Fault:
     text = "Too many calls are open. Try again in a moment."
+    return _server(503, Code.OVERLOADED, text, "2")
+
+
+def share_taken() -> Fault:
+    text = (
+        "The gateway is busy, and your account has more than a third of the calls that it can "
+        "have open. Try again when some of them have ended."
+    )
     return _server(503, Code.OVERLOADED, text, "2")
 
 

@@ -19,6 +19,9 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS)
 django.setup()
 
 from llmgateway.server.worker import READERS  # noqa: E402 (it reads settings)
+from proxy.limits.slots import Slots, make_table  # noqa: E402
+
+TABLE = make_table()  # before any fork: what the processes share
 
 bind = (
     f"[{settings.HOST}]:{settings.PORT}"
@@ -30,7 +33,7 @@ worker_class = "llmgateway.server.worker.Worker"
 workers = settings.WEB_WORKERS
 # A process may hold all calls of the machine: connections do not share themselves out evenly.
 threads = settings.OPEN_CALLS * settings.WEB_WORKERS + READERS + settings.RESERVED_THREADS
-worker_connections = 2 * threads
+worker_connections = 3 * threads  # more than CONNECTIONS_PER_ADDRESS
 keepalive = 65  # seconds; longer than the proxies in front
 timeout = 60
 graceful_timeout = settings.GRACE
@@ -57,11 +60,16 @@ def allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    worker.slots = Slots(TABLE, TABLE.claim())
+
+
 def post_worker_init(worker: Any) -> None:
     from conversations.record import orphans
     from proxy.limits import memory
-    from proxy.relay import watcher
+    from proxy.relay import exchange, watcher
 
+    exchange.process.slots = worker.slots
     allow_files()
     memory.keep_little()
     orphans.register()
@@ -80,6 +88,7 @@ def worker_exit(server: Any, worker: Any) -> None:
 def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client import multiprocess
 
+    TABLE.clear(worker.slots.row)
     # it holds nothing open any more; what it counted stays
     multiprocess.mark_process_dead(worker.pid)
 

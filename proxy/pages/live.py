@@ -226,7 +226,7 @@ class FollowedAnswer:
     ) -> None:
         self.call, self.render_turn = call, render_turn
         self.after = after  # characters of the answer that the page has in closed blocks
-        process.slots.take()
+        process.slots.take(call.owner_id)
         self.closed = False
         drop_stalled(client)
 
@@ -280,4 +280,4 @@ class FollowedAnswer:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            process.slots.give()
+            process.slots.give(self.call.owner_id)

@@ -46,16 +46,16 @@ def admit(request: CallRequest, way: Way, caller: CallerLink = NO_LINK) -> Excha
     request.upstream = way.label
     try:
         request.sent = way.first().body
-        process.slots.take()
+        process.slots.take(request.owner)
     except Fault as fault:
         raise refuse(request, fault) from None
     try:
         call = record.open(request)
     except record.UnknownConversation:
-        process.slots.give()
+        process.slots.give(request.owner)
         raise refuse(request, faults.conversation_not_found()) from None
     except BaseException as problem:
-        process.slots.give()
+        process.slots.give(request.owner)
         if not isinstance(problem, Exception):
             raise
         log.exception("a call could not be recorded")

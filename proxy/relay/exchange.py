@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError
 
 from conversations import database, record
@@ -24,6 +23,7 @@ from conversations.shape import Json
 
 from .. import faults, outcome
 from ..faults import Code, Fault
+from ..limits.slots import make_own_slots
 from ..upstreams import gate
 from ..upstreams.connections import shut_socket
 from ..upstreams.routing import Patience, Route, Way
@@ -33,29 +33,11 @@ from .causes import ENDINGS, Cause
 log = logging.getLogger(__name__)
 
 
-class Slots:
-    """How many calls this process holds open: threads beyond that are kept for pages and health."""
-
-    def __init__(self) -> None:
-        self.lock, self.taken = threading.Lock(), 0
-
-    def take(self) -> None:
-        """Raises Fault where all are taken."""
-        with self.lock:
-            if self.taken >= settings.OPEN_CALLS:
-                raise faults.overloaded()
-            self.taken += 1
-
-    def give(self) -> None:
-        with self.lock:
-            self.taken -= 1
-
-
 class ProcessMemory:
     """What this process holds in memory. Each process has its own, and it ends with it."""
 
     def __init__(self) -> None:
-        self.slots = Slots()
+        self.slots = make_own_slots()  # gunicorn's processes share theirs
         self.exchanges: dict[UUID, Exchange] = {}  # all that are open
         # Calls that ended while the database was away: their rows are pending.
         self.unclosed: dict[UUID, tuple[Call, Outcome]] = {}
@@ -164,7 +146,7 @@ class Exchange:
                 return fault
             self.closed, self.sock = True, None
         process.exchanges.pop(self.call.id, None)
-        process.slots.give()
+        process.slots.give(self.request.owner)
         self.leave()
         if fault:
             ended.error_code, ended.error = fault.code or "", fault.text

@@ -183,6 +183,7 @@ REQUEST, SERVER, UPSTREAM = "invalid_request_error", "server_error", "upstream_e
         (faults.policy_not_accepted("Words."), 403, "policy_not_accepted", "permission_error"),
         (faults.export_limit_reached(1, 2), 429, "export_limit_reached", "rate_limit_error"),
         (faults.overloaded(), 503, "overloaded", SERVER),
+        (faults.share_taken(), 503, "overloaded", SERVER),
         (faults.no_room_to_parse(), 503, "overloaded", SERVER),
         (faults.upstream_full(), 503, "overloaded", SERVER),
         (faults.record_not_writable(), 503, "record_not_writable", SERVER),

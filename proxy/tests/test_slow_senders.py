@@ -160,7 +160,7 @@ def test_connections_are_more_than_can_be_kept(started, demo_upstream):
     gateway = started(
         LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}", OPEN_CALLS=4, CONNECTIONS_PER_ADDRESS=10_000
     )
-    with connected(gateway, 700, HALVES["half a head"]):
+    with connected(gateway, 800, HALVES["half a head"]):
         assert gateway.call("/ping").status == 200
         assert gateway.ask(marked()).status == 200
 
