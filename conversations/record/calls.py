@@ -3,16 +3,38 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from hashlib import sha256
+from typing import NamedTuple, Self
 from uuid import UUID
+
+import orjson
 
 from ..shape import Json
 from . import threads
 
 TITLE = 50  # characters of the first user message
+REFUSED_KEPT = 64 << 10  # bytes of a refused request
+REFUSED = "$refused"  # the field of a record's request that describes one which is not kept whole
 
 
 class UnknownConversation(Exception):
     """The root id names no conversation of this owner."""
+
+
+class Received(NamedTuple):
+    """A body as it came: its beginning, and what tells whether another is the same."""
+
+    start: bytes  # of REFUSED_KEPT bytes at most
+    length: int
+    sha256: str  # hex
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        return cls(data[:REFUSED_KEPT], len(data), sha256(data).hexdigest())
+
+    def describe(self) -> Json:
+        text = self.start.decode(errors="replace")
+        return {REFUSED: {"length": self.length, "sha256": self.sha256, "text": text}}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +51,7 @@ class CallRequest:
     body: Json
     messages: list[Json] = field(default_factory=list)
     sent: bytes = b""  # the bytes that leave
+    received: Received | None = None  # what a program sent, whether or not it could be read
     upstream: str = ""
     root: UUID | None = None  # the conversation that the client names
     session_key: str | None = None  # or the client's own name for one
@@ -88,6 +111,14 @@ class Outcome:
     error: str = ""
     first_byte: datetime | None = None
     closed: datetime | None = None
+
+
+def shorten_refused(request: CallRequest) -> Json:
+    """Return the body as a refusal keeps it: whole where it was read and is small."""
+    received = request.received or Received.of(orjson.dumps(request.body))
+    if not received.length or (request.body and received.length <= REFUSED_KEPT):
+        return request.body
+    return received.describe()
 
 
 def make_title(messages: list[Json]) -> str:

@@ -34,7 +34,7 @@ from ..ids import make_id
 from ..models import Snapshot
 from ..shape import Json
 from . import attachments, processes
-from .calls import Call, CallRequest, Outcome, make_title
+from .calls import Call, CallRequest, Outcome, make_title, shorten_refused
 from .place import Place, locate, read_thread_key
 from .rows import Rows, build_reply_rows, build_rows, clean, refer_to_rows
 
@@ -178,9 +178,17 @@ def is_closed_by(call: Call, outcome: Outcome) -> bool:
 def refuse(request: CallRequest, code: str, error: str) -> UUID:
     """Record a call that did not pass, and return its id.
 
-    It is one closed snapshot of the caller's, in no conversation, with the whole request in it.
+    It is one closed snapshot of the caller's, in no conversation, with the request in it: whole
+    where it is small and could be read, else its beginning, its length and its sha256.
     """
-    request = replace(request, messages=[], root=None, session_key=None, is_retry=False)
+    request = replace(
+        request,
+        body=shorten_refused(request),
+        messages=[],
+        root=None,
+        session_key=None,
+        is_retry=False,
+    )
     # Looked up here: a transaction that fails takes a new seed back, and would leave its copy.
     read_thread_key(request.owner)
     with transaction.atomic():

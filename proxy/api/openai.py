@@ -81,7 +81,7 @@ class CallView(ScopedView):
 
     def read(self, request: Request, call_request: CallRequest) -> None:
         """Fill in body, model and messages. Raises Fault."""
-        call_request.body = read_object(request)
+        call_request.body = read_object(request, call_request)
         call_request.model = read_model(call_request.body)
 
     def set_conversation(self, request: Request, call_request: CallRequest) -> None:
@@ -150,7 +150,7 @@ class ImageGenerations(CallView):
     endpoint = Endpoint.IMAGES
 
     def read(self, request: Request, call_request: CallRequest) -> None:
-        call_request.body = read_object(request)
+        call_request.body = read_object(request, call_request)
         call_request.model = read_model(call_request.body, DEFAULT_IMAGE_MODEL)
         call_request.messages = [{"role": "user", "content": read_prompt(call_request.body)}]
         refuse_streaming(call_request.body)
@@ -165,7 +165,7 @@ class ImageEdits(CallView):
 
     def read(self, request: Request, call_request: CallRequest) -> None:
         with rest.hold_room(request):
-            body = rest.read_body(request)
+            body = rest.read_body(request, call_request)
             if not request.META.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
                 raise faults.unsupported_media_type()
             fields, files = parse_multipart(request, body)
@@ -266,9 +266,9 @@ def with_ids(response: R, exchange: Exchange) -> R:
     return response
 
 
-def read_object(request: Request) -> Json:
+def read_object(request: Request, call_request: CallRequest) -> Json:
     """Read a JSON body; a path as Azure's names the model. Raises Fault."""
-    body = rest.read_object(request)
+    body = rest.read_object(request, call_request)
     deployment = request.META.get(paths.DEPLOYMENT)
     return body | {"model": deployment} if deployment else body
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -13,7 +14,8 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from conversations import bounded_json
-from conversations.record import threads
+from conversations.record import CallRequest, threads
+from conversations.record.calls import REFUSED_KEPT, Received
 from conversations.shape import Json
 
 from .. import faults
@@ -52,10 +54,10 @@ class AlwaysJSON(negotiation.BaseContentNegotiation):
         return next(iter(renderers)), "application/json"
 
 
-def read_object(request: Request) -> Json:
-    """Read the body, a JSON object. Raises Fault."""
+def read_object(request: Request, call_request: CallRequest | None = None) -> Json:
+    """Read the body, a JSON object. Raises Fault; a call's request knows then what came."""
     with hold_room(request):
-        return parse_object(read_body(request))
+        return parse_object(read_body(request, call_request))
 
 
 def hold_room(request: Request) -> AbstractContextManager[None]:
@@ -67,10 +69,10 @@ def hold_room(request: Request) -> AbstractContextManager[None]:
     return room.hold(size, get_caller(request).owner)
 
 
-def read_body(request: Request) -> bytes:
+def read_body(request: Request, call_request: CallRequest | None = None) -> bytes:
     """Read the raw body, capped while it comes; a chunked one too, which Django takes for empty.
 
-    Raises Fault.
+    Raises Fault. Tells a call's request what came.
     """
     http = request._request
     if http.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
@@ -81,11 +83,15 @@ def read_body(request: Request) -> bytes:
     stream = http.META["wsgi.input"] if _is_chunked(http.META) else http
     try:
         body = stream.read(limit + 1)
+        received = Received.of(body)
         if len(body) > limit:
-            _drain(stream, (DRAIN_FACTOR - 1) * limit)
-            raise faults.request_too_large(limit)
+            received = _drain(stream, body, (DRAIN_FACTOR - 1) * limit)
     except (OSError, ParseException):
         raise faults.body_incomplete() from None
+    if call_request is not None:
+        call_request.received = received
+    if len(body) > limit:
+        raise faults.request_too_large(limit)
     return body
 
 
@@ -93,10 +99,14 @@ def _is_chunked(meta: Mapping[str, Any]) -> bool:
     return "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "").lower()
 
 
-def _drain(stream: Any, limit: int) -> None:
+def _drain(stream: Any, body: bytes, limit: int) -> Received:
     """Read up to `limit` bytes more: most callers read no answer before they have sent all."""
+    digest, length = sha256(body), len(body)
     while limit > 0 and (chunk := stream.read(1 << 16)):
         limit -= len(chunk)
+        length += len(chunk)
+        digest.update(chunk)
+    return Received(body[:REFUSED_KEPT], length, digest.hexdigest())
 
 
 def parse_object(body: bytes) -> Json:
