@@ -110,7 +110,8 @@ class Approval(models.Model):
 
     def decide(self, decider: Any, *, agreed: bool) -> bool:
         """Save the decision. False, saving nothing, where it was decided meanwhile."""
-        self.decided, self.decided_by, self.agreed = timezone.now(), decider, agreed
+        self.decided, self.decided_by = timezone.now(), decider
+        self.agreed = agreed
         undecided = Approval.objects.filter(pk=self.pk, decided=None)
         return bool(
             undecided.update(decided=self.decided, decided_by=self.decided_by, agreed=agreed)

@@ -24,6 +24,8 @@ COMPOSE = """\
 (letters and digits)
 COMPOSE_PROFILES=full
 POSTGRES_PASSWORD=
+# GATEWAY_MEMORY=2g
+# DATABASE_MEMORY=2g
 """
 WANTED = "LLM_ENDPOINT"  # without it nothing works, so that it stands in .env.example as set
 

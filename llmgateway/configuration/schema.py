@@ -559,5 +559,5 @@ GROUPS = {
 }
 SETTINGS = {setting.name: setting for group in GROUPS.values() for setting in group}
 ENVIRONMENT_ONLY = ("ENV_FILE",)  # it does nothing in the file that it names
-# What docker-compose alone reads from the same .env.
-COMPOSE = ("POSTGRES_PASSWORD", "COMPOSE_", "DOCKER_")  # how such names begin
+# What docker-compose alone reads from the same .env: how its names begin.
+COMPOSE = ("POSTGRES_PASSWORD", "GATEWAY_MEMORY", "DATABASE_MEMORY", "COMPOSE_", "DOCKER_")

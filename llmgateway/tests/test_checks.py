@@ -23,7 +23,6 @@ def ids(**overridden):
                 checks.secret,
                 checks.pseudonyms,
                 checks.tokens,
-                checks.origins,
             )
             for message in check(None)
         ]

@@ -16,7 +16,8 @@ from django.conf import settings
 from .. import faults
 from ..faults import Fault
 
-USED, TOTAL, FIRST = range(3)  # columns; from FIRST on they are accounts'
+USED, TOTAL = 0, 1  # columns
+FIRST = 2  # from here on they are accounts'
 ACCOUNTS = 4093  # columns: two accounts whose ids differ by a multiple of it count as one
 COLUMNS = FIRST + ACCOUNTS
 SPARE = 32  # rows for processes that end while others start
@@ -52,7 +53,8 @@ class Slots:
     """The slots of the machine, as one process takes them."""
 
     def __init__(self, table: Table, row: int) -> None:
-        self.table, self.row, self.lock = table, row, threading.Lock()
+        self.table, self.row = table, row
+        self.lock = threading.Lock()
 
     @property
     def taken(self) -> int:

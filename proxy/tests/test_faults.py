@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 UPSTREAMS_WORDS = "proxy/demo"  # it plays an upstream: its codes are an upstream's
 ELSEWHERE = {  # literals that are no code of a fault, or that stand below this app
     ("conversations/record/orphans.py", "gateway_stopped"),
+    ("conversations/record/orphans.py", "record_not_writable"),
+    ("proxy/api/errors.py", "request_too_large"),  # Anthropic's type of an error
     ("proxy/user_token.py", "token_missing"),  # a variable of templates
     ("templates/_token_notice.html", "token_missing"),
 }
