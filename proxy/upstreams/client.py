@@ -136,8 +136,10 @@ def fetch_picture(url: str, origin: str) -> bytes | None:
     It may be at a public address, or where it was made: at the origin of `origin`. None where it
     is no raster picture, too large, or cannot be fetched.
     """
+    if addresses.find_objection(url):
+        return None
     elsewhere = urlsplit(url)[:2] != urlsplit(origin)[:2]
-    if addresses.find_objection(url) or (elsewhere and not may_be_public(url)):
+    if elsewhere and not may_be_public(url):
         return None
     request = _prepare("GET", url, {"Accept-Encoding": "identity", "User-Agent": "llm-gateway"})
     sending = Sending(public_only=elsewhere, is_apart=True)
