@@ -21,9 +21,12 @@ from urllib.parse import urlsplit
 import orjson
 from django.conf import settings
 
+from conversations import bounded_json
+
 MASK = "[secret]"
 SHORTEST = 8  # characters of what is searched for
 ENOUGH = 24  # characters of a long secret that are hidden wherever they come
+DEEPEST = 64  # levels of a JSON value
 GRAM, STEP = 5, 4  # of SHORTEST characters, five begin at a place that four divide
 
 NAMES = (  # of settings; what is no text is a file's of this machine, and goes nowhere
@@ -83,21 +86,26 @@ def hide(text: str) -> str:
     return MASK
 
 
-def hide_value(value: Any) -> Any:
-    """Hide secrets in all texts of a JSON value, names of fields included."""
+def hide_value(value: Any, levels: int = DEEPEST) -> Any:
+    """Hide secrets in all texts of a JSON value, names of fields included.
+
+    What lies deeper than so many levels is hidden whole: no error says anything there.
+    """
     if isinstance(value, str):
         return hide(value)
+    if isinstance(value, list | dict) and not levels:
+        return MASK
     if isinstance(value, list):
-        return [hide_value(each) for each in value]
+        return [hide_value(each, levels - 1) for each in value]
     if isinstance(value, dict):
-        return {hide(name): hide_value(each) for name, each in value.items()}
+        return {hide(name): hide_value(each, levels - 1) for name, each in value.items()}
     return value
 
 
 def hide_document(data: bytes) -> bytes:
     """Hide secrets in a document that is no answer; it stays JSON if it was."""
     try:
-        value = orjson.loads(data)
+        value = bounded_json.parse(data)
     except ValueError:
         return hide(data.decode(errors="replace")).encode()
     hidden = hide_value(value)

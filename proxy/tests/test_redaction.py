@@ -116,6 +116,22 @@ def test_a_line_of_the_log_holds_none(settings, form):
     assert ODD not in line
 
 
+@pytest.mark.parametrize("nest", [lambda it: [it], lambda it: {"a": it}], ids=["list", "object"])
+def test_a_deep_error_is_searched_or_hidden_whole(settings, nest):
+    settings.LLM_API_AUTHORIZATION = f"Bearer {ODD}"
+    for levels in (0, 10, 63, 64, 65, 1000):
+        value = ODD
+        for _ in range(levels):
+            value = nest(value)
+        hidden = redaction.hide_document(orjson.dumps(value) if levels < 200 else deep(levels))
+        assert ODD.encode() not in hidden
+        assert redaction.MASK.encode() in hidden
+
+
+def deep(levels: int) -> bytes:
+    return b"[" * levels + orjson.dumps(ODD) + b"]" * levels
+
+
 # Wherever an upstream can put it -----------------------------------------------------------------
 
 
