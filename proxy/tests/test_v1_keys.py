@@ -29,8 +29,8 @@ from proxy.tests.wire import json_reply
     [
         "/v1/",
         "/v1/responses",
-        "/v1/messages",
-        "/v1/chat/completions/",
+        "/v1/moderations",
+        "/v1/chat/completions/x",
         "/v1/models/a/../b",
         "/v1/%00",
         "/v1/%ff%fe",
