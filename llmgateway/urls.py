@@ -22,7 +22,11 @@ DOCS = RedirectView.as_view(pattern_name="api-docs")
 PAGES: list[URLPattern | URLResolver] = (
     [path("", include("proxy.urls")), path("", include("conversations.urls"))]
     if settings.CHAT_PAGES
-    else [path("", DOCS, name="chat"), path("history/", DOCS, name="history")]
+    else [
+        path("", DOCS, name="chat"),
+        path("history/", DOCS, name="history"),
+        path("", include("proxy.urls_keys")),
+    ]
 )
 urlpatterns = [
     path("v1/", include("proxy.api.urls_v1")),

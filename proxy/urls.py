@@ -1,6 +1,6 @@
-from django.urls import path
+from django.urls import include, path
 
-from .pages import chat, images, keys, user_token
+from .pages import chat, images, user_token
 
 urlpatterns = [
     path("", chat.chat, name="chat"),
@@ -10,8 +10,6 @@ urlpatterns = [
     path("c/<uuid:root>/edit/<uuid:message>/", chat.edit, name="edit"),
     path("images/", images.images, name="images"),
     path("images/<uuid:call>/", images.image, name="image"),
-    path("keys/", keys.keys, name="keys"),
-    path("keys/<int:number>/accept/", keys.accept, name="accept-key"),
-    path("keys/<int:number>/revoke/", keys.revoke, name="revoke-key"),
+    path("", include("proxy.urls_keys")),
     path("token/", user_token.token, name="token"),
 ]

@@ -52,6 +52,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     """Fill the frame of every page. Costs no query until a template reads it."""
     return {
         "demo": settings.DEMO,
+        "frame": "shell.html" if settings.CHAT_PAGES else "bare.html",
         "recent": lambda: _recent(request.user),
         "policy_url": lambda: settings.USAGE_POLICY_URL or reverse("policy"),
         "policy_to_accept": lambda: policy.pending_policy(request.user),

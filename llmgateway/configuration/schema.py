@@ -111,7 +111,8 @@ UPSTREAM = (
         "CHAT_PAGES",
         kinds.BOOLEAN,
         ON,
-        "`false`: no chat pages, only the API, its description at `/api/docs/`, and the admin",
+        "`false`: no chat pages, only the API, its description at `/api/docs/`, `/keys/`, "
+        "and the admin",
     ),
     Setting(
         "ALLOW_USER_TOKENS",

@@ -6,7 +6,10 @@ import pytest
 from django.test import Client
 from django.urls import clear_url_caches
 
+from conversations.models import User
+from conversations.tests.html import Html
 from llmgateway import urls
+from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
 
@@ -38,3 +41,20 @@ def test_there_are_no_pages_of_conversations(browser):
 def test_the_api_answers(browser):
     assert browser.get("/v1/models").status_code == 401
     assert browser.get("/ping").content == b"pong\n"
+
+
+def test_owners_make_accept_and_revoke_their_keys(browser, alice):
+    """Without the other pages too: a key that an admin made waits for its owner."""
+    waiting, _ = ApiKey.make_for(alice, "nightly job", User.objects.create_user("greta"))
+    ApiKey.objects.update(accepted=None)
+    assert browser.get("/keys/")["Location"] == "/sign-in/?next=/keys/"
+    browser.force_login(alice)
+    page = Html(browser.get("/keys/"))
+    assert "greta made this key in your name" in page.words
+    browser.post(f"/keys/{waiting.pk}/accept/")
+    assert ApiKey.objects.get().state == "in use"
+    made = browser.post("/keys/", {"name": "laptop", "scopes": ["chat"], "days": "30"})
+    assert made.context["secret"] in made.content.decode()
+    assert browser.get(f"/keys/{waiting.pk}/revoke/").status_code == 200
+    browser.post(f"/keys/{waiting.pk}/revoke/")
+    assert ApiKey.objects.get(pk=waiting.pk).state == "revoked"

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from conversations.admin.rights import Administered
-from conversations.models import AuditEvent
+from conversations.models import AuditEvent, User
 from conversations.people import audit
 from conversations.people.identity import hides_people
 
@@ -63,6 +63,11 @@ class ApiKeyForm(forms.ModelForm):
                 gettext("A key that may export the log needs the addresses that it is used from."),
             )
         return data
+
+    def clean_owner(self) -> User:
+        owner = self.cleaned_data["owner"]
+        ApiKey.refuse_one_more(owner)
+        return owner
 
     def clean_expires(self) -> datetime:
         expires = self.cleaned_data["expires"]

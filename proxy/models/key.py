@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from conversations.models import User
 
 
+MOST = 20  # keys that a person may hold, neither revoked nor expired
+
+
 def validate_network(text: str) -> None:
     try:
         ip_network(text)
@@ -60,6 +63,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             owner__is_active=True,
             accepted__lte=now,
         )
+
+    def open(self) -> "ApiKeyQuerySet":
+        """Return those that are neither revoked nor expired, whether they work yet or not."""
+        return self.filter(revoked=None, expires__gt=timezone.now())
 
     def presented(self, secret: str) -> "ApiKeyQuerySet":
         return self.with_digest(digest_of(secret))
@@ -223,6 +230,13 @@ class ApiKey(models.Model):
             key.terms = approval.digest_of(key.describe())
         key.save(force_insert=True)
         return key, secret
+
+    @classmethod
+    def refuse_one_more(cls, owner: "User") -> None:
+        """Raise ValidationError where a person holds as many keys as one may."""
+        if not approvals.is_service(owner) and cls.objects.owned_by(owner).open().count() >= MOST:
+            text = _("A person holds %(most)d keys at most. Revoke one that is not used.")
+            raise ValidationError(text, params={"most": MOST})
 
     def describe(self) -> dict[str, Any]:
         """What the key may do and where: the terms that people accept, and the trail keeps."""

@@ -31,7 +31,7 @@ from .forms import KeyForm
 @render_page
 def keys(request: PageRequest) -> HttpResponse:
     """List the keys; by POST, create one and show its secret."""
-    form = KeyForm(request.POST if request.method == "POST" else None)
+    form = KeyForm(request.POST if request.method == "POST" else None, owner=request.user)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
             key, secret = ApiKey.make(request.user, **form.key_fields)

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from conversations.tests.calls import person
+from conversations.tests.cast import signed_in
 from conversations.tests.html import Html, check
 from proxy.models import ApiKey
 from proxy.upstreams import catalogue
@@ -202,3 +203,24 @@ def test_keys_that_exist_keep_what_they_could(alice):
     with connection.cursor() as cursor:
         cursor.execute(migration.TAKE)
     assert ApiKey.objects.get(pk=old.pk).scopes == ["embeddings"]
+
+
+def test_a_person_holds_twenty_keys_and_no_more(hers, admin):
+    zoe = person("zoe")
+    zoe.external_id = "e-zoe"  # a person: the directory knows her
+    zoe.save()
+    client = signed_in(zoe)
+    for number in range(20):
+        ApiKey.make(zoe, f"key {number}")
+    ApiKey.make(zoe, "old", expires=timezone.now() - timedelta(days=1))
+    refused = client.post("/keys/", FORM)
+    assert refused.status_code == 400
+    assert "20 keys at most" in Html(refused).words
+    by_admin = {"owner": zoe.pk, "scopes": ["chat"], "name": "one more"}
+    page = admin.post("/admin/proxy/apikey/add/", by_admin).content.decode()
+    assert "20 keys at most" in page
+    assert ApiKey.objects.count() == 21
+    ApiKey.objects.latest("id").revoke()  # an expired one makes no room
+    assert client.post("/keys/", FORM).status_code == 400
+    ApiKey.objects.get(name="key 7").revoke()
+    assert client.post("/keys/", FORM).status_code == 200
