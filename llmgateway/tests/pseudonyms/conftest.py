@@ -6,7 +6,7 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from conversations import record
-from conversations.models import Review, SamplingPolicy, Snapshot, User
+from conversations.models import Review, Snapshot, User
 from conversations.people import audit
 from conversations.proof import sealing
 from conversations.record import CallRequest
@@ -57,14 +57,8 @@ def call(settings) -> Snapshot:
         "No such model.",
     )
     assert refused
-    policy = SamplingPolicy.objects.create(
-        percent=5, department=PERSONAL["department"], seed=b"", made_by=person("admin")
-    )
     Review.objects.create(
-        conversation=call.conversation,
-        source=Review.Source.SAMPLED,
-        policy=policy,
-        due=timezone.now(),
+        conversation=call.conversation, source=Review.Source.SAMPLED, due=timezone.now()
     )
     request = RequestFactory().get("/", headers={"User-Agent": f"agent/{WHO}"})
     request.user, request.client_address = AnonymousUser(), "198.51.100.77"  # type: ignore[attr-defined]

@@ -9,8 +9,9 @@ from django.db.models import Field, Model
 from django.urls import reverse
 
 from conversations.models import AuditEvent, Review, SamplingPolicy, User
+from conversations.tests.calls import person
 from conversations.tests.cast import client_of
-from llmgateway.tests.pseudonyms.zelda import WHO, transcript_of
+from llmgateway.tests.pseudonyms.zelda import PERSONAL, WHO, transcript_of
 from proxy.models import ApiKey, Submission, Upstream
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +39,7 @@ def ways_to_people(model: type[Model], deep: int = DEEP) -> Iterator[str]:
 def reader(call):
     """Who may open every list, and reads content under aliases."""
     Submission.objects.create(number=1, snapshot=call.id, sealed=call.opened)
+    SamplingPolicy.objects.create(percent=5, seed=b"", made_by=person("admin"))
     Upstream.objects.create(name="ours", base_url="https://192.0.2.1/v1")
     return client_of("both", "Lead", "Auditor", "Gateway admin", is_superuser=True)
 
@@ -106,7 +108,10 @@ def test_one_answer_for_every_assignment_that_is_refused(call):
 
 def test_a_sample_of_one_department_names_and_counts_nobody(call, settings):
     lead, policies = client_of("lead", "Lead"), "/admin/conversations/samplingpolicy/"
-    whole = SamplingPolicy.objects.get()
+    whole = SamplingPolicy.objects.create(
+        percent=5, department=PERSONAL["department"], seed=b"", made_by=person("admin")
+    )
+    Review.objects.update(policy=whole)
     for path in ("/admin/queue/", transcript_of(call)):
         assert whole.department not in lead.get(path).content.decode()
 
