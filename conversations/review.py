@@ -86,7 +86,9 @@ def claim(request: HttpRequest, conversation: Conversation) -> Review:
 def release(request: HttpRequest, conversation: Conversation) -> None:
     """Put a conversation back into the queue. Raises ReviewRefused."""
     with transaction.atomic():
-        review = Review.objects.select_for_update().get(conversation=conversation)
+        review = Review.objects.select_for_update().filter(conversation=conversation).first()
+        if review is None:
+            raise ReviewRefused(_("This conversation is not in the queue."))
         if review.assignee_id != request.user.pk and not may(request.user, "lead"):
             raise ReviewRefused(
                 _("Only the reviewer it is assigned to, or a Lead, can release this conversation.")

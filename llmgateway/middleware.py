@@ -23,7 +23,8 @@ from llmgateway.ops import metrics
 from proxy import redaction, request_id
 from proxy.api import paths
 
-API = ("/v1/", "/api/", "/ping", "/healthz", "/readyz", "/metrics")
+WITH_CONTENT = ("/v1/", "/api/")
+API = (*WITH_CONTENT, "/ping", "/healthz", "/readyz", "/metrics")
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -91,6 +92,8 @@ class RequestMiddleware:
         # for what is logged while the body goes out
         request_id.current.set(response.headers["x-request-id"])
         metrics.answered(request, response.status_code)
+        if request.path_info.startswith(WITH_CONTENT):
+            response.headers.setdefault("Cache-Control", "no-store")
         if not is_api(request):
             response.headers.setdefault(
                 "Content-Security-Policy",

@@ -123,6 +123,17 @@ def test_what_may_not_be_is_said_and_not_done(rita):
     assert not Decision.objects.exists()
 
 
+@pytest.mark.parametrize("group", ["Reviewer", "Lead"])
+@pytest.mark.parametrize("what", ["claim", "release", "decide", "assign"])
+def test_no_change_of_what_was_never_in_the_queue_fails(what, group):
+    talked = talk()
+    response = act(client_of("lena", "Reviewer", group), talked, what)
+    assert response.status_code in (200, 403)
+    if what == "release":
+        assert said(response) == ["This conversation is not in the queue."]
+        assert not Review.objects.exists()
+
+
 def test_a_lead_assigns_and_decides_about_many(rita):
     talks = [talk(text=f"matter {n}") for n in range(3)]
     waiting(*talks)

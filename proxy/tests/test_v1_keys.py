@@ -234,3 +234,24 @@ def test_models_are_listed_and_found_by_encoded_names(started, wire):
         assert (reply.status, reply.error["code"]) == (404, "model_not_found")
     assert wire.seen[-1].line.startswith("GET /v1/models ")
     assert not Snapshot.objects.filter(status="pending").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/models", None),
+        ("/v1/models/none", None),
+        (CHAT, chat("hello")),
+        (CHAT, chat("hello", stream=True)),
+        (CHAT, {}),
+        ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "a"}),
+        ("/api/history", None),
+        ("/api/conversations", None),
+        ("/api/usage", None),
+        ("/api/none", None),
+    ],
+)
+@pytest.mark.parametrize("key", [ALICE, ""])
+def test_no_reply_is_kept_by_a_cache(gateway, path, body, key):
+    reply = gateway.call(path, body, key)
+    assert "no-store" in reply.headers["cache-control"]
