@@ -63,7 +63,14 @@ def describe_finish(call: Snapshot) -> str:
             return _("Ended at the token limit.")
         case "content_filter":
             return _("Ended by the provider's content filter.")
+        case "" if call.status == Snapshot.Status.OK and _says_reasons(call):
+            return _("The model did not say why it ended.")
     return ""
+
+
+def _says_reasons(call: Snapshot) -> bool:
+    """Tell whether a call of its kind has a reason; those of a classic gateway have none."""
+    return call.kind == Snapshot.Kind.CHAT and call.classic_id is None
 
 
 def role_name(role: str) -> str:

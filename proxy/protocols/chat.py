@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from conversations import bounded_json
 from conversations.shape import Json
 
 from . import errors, events, merge
@@ -20,6 +21,8 @@ END = b"data: [DONE]\n\n"
 NOT_ENVELOPE = {"choices", "usage", "object", "obfuscation", "error"}
 OF_CHOICE = {"index", "delta", "message", "text", "finish_reason", "logprobs"}
 NAMES = ("id", "created", "model")  # of the completion: the first of each stands
+LARGE = 1 << 20  # bytes of an event whose values are counted before it is parsed
+MOST_VALUES = 500_000
 USAGE = re.compile(rb'"usage"\s*:\s*\{')
 Channel = merge.Channel
 
@@ -61,7 +64,7 @@ class Reply:
         if name == b"error":
             self.error = errors.parse(data)
             return
-        event = orjson.loads(data)
+        event = orjson.loads(data) if len(data) < LARGE else bounded_json.parse(data, MOST_VALUES)
         if type(event) is not dict:
             raise ValueError
         if "choices" not in event or not errors.MARKS.isdisjoint(event):
