@@ -19,6 +19,7 @@ from .usage import find_usage, merge_usage
 
 END = b"data: [DONE]\n\n"
 NOT_ENVELOPE = {"choices", "usage", "object", "obfuscation", "error"}
+USAGE_BESIDE = frozenset({"usageMetadata", "usage_metadata", "x_groq"})  # see find_usage
 OF_CHOICE = {"index", "delta", "message", "text", "finish_reason", "logprobs"}
 NAMES = ("id", "created", "model")  # of the completion: the first of each stands
 LARGE = 1 << 20  # bytes of an event whose values are counted before it is parsed
@@ -73,11 +74,13 @@ class Reply:
             self._add(event)
 
     def _add(self, event: Json) -> None:
-        choices = event.get("choices")
+        choices, counts = event.get("choices"), event.get("usage")
         for choice in choices if type(choices) is list else ():
             if type(choice) is dict:
                 self._add_choice(choice)
-        self.usage = merge_usage(self.usage, find_usage(event))
+                counts = counts or choice.get("usage")
+        if counts or not USAGE_BESIDE.isdisjoint(event):
+            self.usage = merge_usage(self.usage, find_usage(event))
         head = self._head
         for key in event.keys() - self._settled:
             value, before = event[key], head.get(key)

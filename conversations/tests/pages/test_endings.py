@@ -78,6 +78,17 @@ def test_an_answer_that_was_ended_says_so(alice, hers, reason, words):
     assert ("Ended" in html.words) == bool(words)
 
 
+def test_an_answer_whose_reason_is_missing_says_so(alice, hers):
+    call = close(ask(alice, [user("q")]), status="ok", replies=[assistant("a")])
+    assert "The model did not say why it ended." in page(hers, call.conversation_id).words
+
+
+def test_an_empty_answer_says_so(alice, hers):
+    replies = [assistant("")]
+    call = close(ask(alice, [user("q")]), status="ok", replies=replies, finish_reason="stop")
+    assert "The model returned an empty answer." in page(hers, call.conversation_id).words
+
+
 def test_an_answer_that_grows_is_followed(alice, hers):
     call = ask(alice, [user("q")])
     growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, "It is **bold")])
