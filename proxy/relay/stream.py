@@ -68,19 +68,18 @@ class Stream:
         self.reply, self.cutter = chat.Reply(), events.Cutter()
         self.secrets = redaction.spell_sent()
         self.begun, self.size = b"", 0
+        self.exhausted = False  # an earlier try may have read to its end
         self.body = Body(reply)
         try:
             first = self._read_first(self.body)
-            if not events.is_stream(first):  # asked for a stream, was given something else
-                self.document = self._read_document(reply, first)
-                self.begun, self.exhausted = chat.as_stream(self.document.answer), True
-                self.begun = self.reply.feed(self.begun)
-                return
-            self._hold_back(self.body, first)
+            if is_stream := events.is_stream(first):
+                self._hold_back(self.body, first)
         except Exception as problem:
             self._hang_up()
             fault = as_fault(problem)
             raise (fault if self.reply.answered else fault.without_answer()) from None
+        if not is_stream:
+            self._read_document(self.body, reply, first)
 
     def _read_first(self, body: Body) -> bytes:
         """Return the first bytes that tell what a body is."""
@@ -95,14 +94,21 @@ class Stream:
             raise Truncated
         return first
 
-    def _read_document(self, reply: Response, first: bytes) -> Document:
-        assert self.body
+    def _read_document(self, body: Body, reply: Response, first: bytes) -> None:
+        """Read what came in place of a stream.
+
+        Raises Fault. An answer that is cut short is not asked for again.
+        """
         data = [first]
-        while more := self.body.read():
-            self._take_note(more)
-            data.append(more)
-        self._hang_up(whole=True)
-        return read_document(self.exchange, reply, b"".join(data))
+        try:
+            while more := body.read():
+                self._take_note(more)
+                data.append(more)
+        finally:
+            self._hang_up(whole=body.ended)
+        self.document = read_document(self.exchange, reply, b"".join(data))
+        self.begun = self.reply.feed(chat.as_stream(self.document.answer))
+        self.exhausted = True
 
     def _hold_back(self, body: Body, data: bytes) -> None:
         until: float | None = None

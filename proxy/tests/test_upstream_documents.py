@@ -96,7 +96,7 @@ from proxy.tests.wire import chunk, exactly, json_reply, until_closed
             ),
             "NaN": (json_reply(b'{"choices": [], "x": NaN}'), 502, "upstream_bad_reply"),
             "very deep": (
-                json_reply(b'{"choices": [], "x": ' + b"[" * 400 + b"]" * 400 + b"}"),
+                json_reply(b'{"choices": [{}], "x": ' + b"[" * 400 + b"]" * 400 + b"}"),
                 502,
                 "answer_not_kept",
             ),
