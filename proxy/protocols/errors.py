@@ -52,7 +52,7 @@ def find(value: Any, *, is_failed: bool = False) -> Json | None:
         found = [error for each in value[:10] if (error := find(each, is_failed=is_failed))]
         return found[0] if found else None
     if not isinstance(value, dict):
-        return make(value) if is_failed and value else None
+        return make(value) if is_failed and isinstance(value, str) and value else None
     for name in ("error", "errors"):
         if is_error(value.get(name)):
             return make(value[name], value)
@@ -110,7 +110,7 @@ def words(problem: Any) -> str:
         return "" if problem is None else str(problem)[:LONGEST]
     said = next((problem[name] for name in WORDS if problem.get(name)), None)
     if said is None:
-        rest = {key: each for key, each in problem.items() if key not in (*OURS, *CODES)}
+        rest = {key: each for key, each in problem.items() if each and key not in (*OURS, *CODES)}
         return "; ".join(f"{key}: {words(each)}" for key, each in rest.items())[:LONGEST]
     place = problem.get("loc")
     where = ".".join(map(str, place)) + ": " if isinstance(place, list) else ""

@@ -57,4 +57,5 @@ def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Js
     except ValueError:
         answer = None
     found = errors.find(answer, is_failed=True) or errors.make(None)
+    found = {name: found[name] for name in errors.OURS}
     return status, found | {"message": found["message"] or f"The model's server answered {status}."}
