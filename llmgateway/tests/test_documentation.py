@@ -84,6 +84,13 @@ def test_no_setting_is_made_up():
     assert table == set(SETTINGS)
 
 
+def test_what_compose_reads_may_stand_in_the_same_file():
+    names = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    assert "POSTGRES_PASSWORD" in names
+    assert names <= set(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    assert [name for name in names if not name.startswith(schema.COMPOSE)] == []
+
+
 def test_every_make_target_is_explained():
     targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[
         1
