@@ -1,4 +1,4 @@
 """Settings: what there are (schema), what a value may be (kinds), what is in force (reading).
 
-Imports nothing of ours and no Django: it is read before there are settings.
+Imports nothing of ours: it is read before there are settings.
 """

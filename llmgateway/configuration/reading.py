@@ -9,6 +9,7 @@ starts something asks `Reading.problems` first: a wrong value leaves its default
 """
 
 import difflib
+import io
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import environ
+
 from llmgateway.configuration import kinds, schema
 from llmgateway.configuration.schema import BASE_DIR, SETTINGS, Computed, Setting
 
-LINE = re.compile(r"(?:export )?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 ENVIRONMENT = "environment"
 QUOTABLE = 16  # characters of a wrong value that are shown: a key is longer
 ALIKE = 0.7  # of two names, one of which is no setting's
@@ -142,20 +144,22 @@ class Source:
                 self._read_line(line.rstrip("\r"), f"{shown}:{number}")
 
     def _read_line(self, line: str, where: str) -> None:
-        match = LINE.fullmatch(line)
-        if match is None:
+        try:
+            parsed = parse_line(line)
+        except ValueError as problem:
+            fix = "Write the value without quotes, or the same quote at both ends."
+            name = line.partition("=")[0].removeprefix("export ")
+            self.problems.append(Problem(name, where, str(problem), fix))
+            return
+        if parsed is None:
             fix = "Write NAME=value without spaces around the =, or # in front of a remark."
             self.problems.append(Problem("A line", where, "is not NAME=value", fix))
             return
-        name, text = match.groups()
+        name, text = parsed
         if name in self.lines:
             fix = f"Keep one of them; the other is {self.lines[name].where}."
             self.problems.append(Problem(name, where, "is set twice", fix))
-        try:
-            self.lines[name] = Text(unquote(text), where)
-        except ValueError as problem:
-            fix = "Write the value without quotes, or the same quote at both ends."
-            self.problems.append(Problem(name, where, str(problem), fix))
+        self.lines[name] = Text(text, where)
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Reading:
@@ -270,11 +274,18 @@ def show_path(path: Path) -> str:
     return str(path.relative_to(BASE_DIR) if path.is_relative_to(BASE_DIR) else path)
 
 
-def unquote(text: str) -> str:
-    """The value of a line of .env. In double quotes a backslash keeps the next character."""
-    if text[:1] not in ("'", '"'):
-        return text
-    if len(text) < 2 or text[-1] != text[0]:
+def parse_line(line: str) -> tuple[str, str] | None:
+    """Read a line of .env by django-environ's rules; None where it is not NAME=value.
+
+    Raises ValueError for a quote that does not end.
+    """
+    text = line.partition("=")[2]
+    if text[:1] in ("'", '"') and (len(text) < 2 or text[-1] != text[0]):
         raise ValueError("begins with a quote that does not end")
-    inner = text[1:-1]
-    return inner if text[0] == "'" else re.sub(r"\\([^rnt])", r"\1", inner)
+    found: dict[str, str] = {}
+
+    class Line(environ.Env):
+        ENVIRON = found
+
+    Line.read_env(io.StringIO(line))
+    return next(iter(found.items()), None)
