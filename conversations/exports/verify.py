@@ -344,7 +344,7 @@ if __name__ == "__main__":
     try:
         for confirmation in check(Path(__file__).resolve().parent, sys.argv[1:]):
             print(confirmation)  # noqa: T201
-    except (Broken, OSError, ValueError, KeyError, TypeError) as problem:
+    except (Broken, OSError, ArithmeticError, ValueError, KeyError, TypeError) as problem:
         why = str(problem)
         if not isinstance(problem, Broken | OSError):
             why = f"A file of it is not what it should be: {problem!r}"
