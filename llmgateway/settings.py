@@ -153,6 +153,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
 FILE_UPLOAD_HANDLERS = ["conversations.body_limits.NoUpload"]  # a view that takes files says so
 
 USE_I18N = False
+DATE_FORMAT, DATETIME_FORMAT = "Y-m-d", "Y-m-d H:i"  # of the admin's own columns
 TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
