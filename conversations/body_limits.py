@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousMultipartForm
 from django.core.files.uploadhandler import FileUploadHandler, MemoryFileUploadHandler
 
+DRAIN_FACTOR = 4  # times the largest body: so much of a larger one is read before its refusal
 V = TypeVar("V", bound=Callable[..., Any])
 
 

@@ -60,7 +60,10 @@ class DeclaredLookups:
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         offered = getattr(self, "list_filter", ())
         fields = [each for each in offered if isinstance(each, str)]
-        return any(lookup in (f"{name}__exact", f"{name}__id__exact") for name in fields)
+        own = [getattr(each, "parameter_name", "") for each in offered]
+        return lookup in own or any(
+            lookup in (f"{name}__exact", f"{name}__id__exact") for name in fields
+        )
 
 
 class Evidence(DeclaredLookups):

@@ -98,7 +98,7 @@ def read(
 ) -> Transcript:
     """Read the branch through a message, or through a call; else that of the newest call.
 
-    Four queries; payloads of the shown messages only.
+    Three queries; payloads of the shown messages only.
     """
     calls = _calls_of(conversation)
     snapshots = [each for each in calls if each.conversation_id == conversation.id]
@@ -157,8 +157,10 @@ def _branch(grown: tree.Tree, calls: dict[UUID, Snapshot], at: UUID | None) -> l
 def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> None:
     """Read the texts and files of a page."""
     ids = [node.message.id for turn in page for node in (turn.node, *turn.prompt)]
-    texts = Message.objects.in_bulk(ids)
-    reasoning = rebuild.read_reasoning(texts.values())
+    texts = rebuild.with_responses(Message.objects.all()).in_bulk(ids)
+    reasoning = dict[UUID, str]()
+    for message in texts.values():
+        reasoning |= rebuild.find_reasoning(message.response or "{}")  # type: ignore[attr-defined]
     decision = conversation.review.decision if hasattr(conversation, "review") else None
     for turn in page:
         turn.new = decision is not None and turn.first_call.id > decision.newest

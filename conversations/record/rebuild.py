@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
+from django.db.models import Case, OuterRef, QuerySet, Subquery, When
 
 from ..database import execute
 from ..models import Message, Snapshot
@@ -67,6 +68,13 @@ PATH = """
     SELECT walk.role, walk.text, walk.raw, echoed.text
     FROM walk LEFT JOIN conversations_message echoed ON echoed.id = walk.echo_of_id
     ORDER BY walk.depth"""
+
+
+def with_responses(messages: QuerySet[Message]) -> QuerySet[Message]:
+    """Load with each reply, as `response`, what find_reasoning reads; None: it says nothing."""
+    responses = Snapshot.objects.with_reasoning().filter(id=OuterRef("snapshot_id"))
+    of_reply = When(origin=Message.Origin.RELAYED, then=Subquery(responses.values("response")))
+    return messages.annotate(response=Case(of_reply, default=None))
 
 
 def read_reasoning(messages: Iterable[Message]) -> dict[UUID, str]:

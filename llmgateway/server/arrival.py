@@ -23,8 +23,11 @@ class Arrival(Enum):
     WHOLE = "all of it"
 
 
-def judge(data: bytes) -> Arrival:
-    """Tell what bytes from a connection amount to, from the start of a request on."""
+def judge(data: bytes, most: int) -> Arrival:
+    """Tell what bytes from a connection amount to, from the start of a request on.
+
+    A body that says to have more than `most` bytes is not waited for: nothing of it is read.
+    """
     data = data.lstrip(b"\r\n")
     if not data:
         return Arrival.NOTHING
@@ -38,6 +41,6 @@ def judge(data: bytes) -> Arrival:
         return Arrival.LONG
     length = LENGTH.search(head)
     missing = int(length[1]) - (len(data) - len(head)) if length else 0
-    if missing <= 0:
+    if missing <= 0 or missing > most:
         return Arrival.WHOLE
     return Arrival.BODY if len(data) - len(head) < SMALL else Arrival.LONG

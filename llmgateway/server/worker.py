@@ -23,6 +23,7 @@ from gunicorn.glogging import Logger
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
+from conversations.body_limits import DRAIN_FACTOR
 from llmgateway import trusted_proxies
 from llmgateway.server import connection
 from llmgateway.server.arrival import Arrival, judge
@@ -145,12 +146,17 @@ class Worker(ThreadWorker):
     def receive(self, conn: Connection, sock: Any) -> None:
         if conn.receive():
             self.advance(conn)
+        elif self.judge(conn) is Arrival.BODY:
+            self.take(conn)  # broken off: its refusal goes on record
         else:
             self.drop(conn)
 
+    def judge(self, conn: Connection) -> Arrival:
+        return judge(bytes(conn.data), DRAIN_FACTOR * settings.MAX_BODY)
+
     def advance(self, conn: Connection) -> None:
         """Give a thread what is ready for one; set a time for what is not."""
-        came = judge(bytes(conn.data))
+        came = self.judge(conn)
         if came is Arrival.NOTHING:
             return
         conn.deadline = conn.began + connection.HEAD

@@ -56,7 +56,7 @@ class People(Loaded):
     def test_the_key_that_is_printed_is_alices(self):
         [key] = ApiKey.objects.presented("gw-demo-alice").usable()
         assert key.owner.username == "alice"
-        assert set(key.scopes) == {"chat", "images", "embeddings"}
+        assert set(key.scopes) == set(ApiKey.OWN_SCOPES)
 
 
 class Samples(Loaded):
@@ -211,7 +211,7 @@ class Samples(Loaded):
         assert [sum(row[2:]) for row in shown] == longest
         assert all(row in threads.values() for row in shown)
 
-        _, secret = ApiKey.make(rita, "report", scopes=[ApiKey.Scope.USAGE])
+        _, secret = ApiKey.make(rita, "report", scopes=[ApiKey.Scope.USAGE, ApiKey.Scope.HISTORY])
         told = (
             Client()
             .get(f"/api/usage{query}&of=everyone", headers={"authorization": f"Bearer {secret}"})

@@ -247,7 +247,9 @@ def test_compose_takes_it(program, profile, tmp_path):
     )
     assert without.returncode != 0
     (tmp_path / ".env").write_text(
-        example.replace("POSTGRES_PASSWORD=\n", "POSTGRES_PASSWORD=secret\n")
+        example.replace("POSTGRES_PASSWORD=\n", "POSTGRES_PASSWORD=secret\n").replace(
+            "# LLM_API_AUTHORIZATION=", "LLM_API_AUTHORIZATION="
+        )
     )
     done = subprocess.run(
         [*program, "--profile", profile, "config"], cwd=tmp_path, capture_output=True, text=True
@@ -260,7 +262,7 @@ def test_compose_takes_it(program, profile, tmp_path):
             services[name]["environment"]["DATABASE_URL"]
             == "postgresql://llmgateway:secret@db:5432/llmgateway"
         )
-        assert services[name]["environment"]["LLM_API_AUTHORIZATION"] == "Bearer sk-…"
+        assert services[name]["environment"]["LLM_API_AUTHORIZATION"] == "Bearer sk-0123456789"
     assert services["worker"]["environment"]["COMPOSE_PROFILES"] in PROFILES  # the example's
 
 

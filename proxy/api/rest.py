@@ -14,6 +14,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from conversations import bounded_json
+from conversations.body_limits import DRAIN_FACTOR
 from conversations.record import CallRequest, threads
 from conversations.record.calls import REFUSED_KEPT, Received
 from conversations.shape import Json
@@ -21,8 +22,6 @@ from conversations.shape import Json
 from .. import faults
 from ..limits.parsing import room
 from .authentication import get_caller
-
-DRAIN_FACTOR = 4  # times the largest body: so much of a larger one is read before its refusal
 
 
 class AsJSON(BaseRenderer):

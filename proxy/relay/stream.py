@@ -84,13 +84,10 @@ class Stream:
     def _read_first(self, body: Body) -> bytes:
         """Return the first bytes that tell what a body is."""
         first = b""
-        while len(first.strip(BLANK)) < len(events.BOM) + 6:
-            data = body.read()
-            if not data:
-                break
+        while len(first) < len(events.BOM) + 6 and (data := body.read()):
             self._take_note(data)
-            first += data
-        if not first.strip(BLANK):
+            first = (first + data).lstrip(BLANK)
+        if not first:
             raise Truncated
         return first
 

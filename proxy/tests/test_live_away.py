@@ -48,7 +48,7 @@ def test_a_question_is_answered_and_its_stream_says_that_it_cannot_tell(
 def test_a_growing_answer_that_another_page_follows(rounds, problem, hers, monkeypatch):
     monkeypatch.setattr(live, "POLL", 0)
     call = calls.ask(person("alice"), [user("question")])
-    growth.save_piece(call.id, 0, "# One\n\nTwo")
+    growth.save_pieces(call.id, [growth.Piece((0, "content"), 0, "# One\n\nTwo")])
     read = live.FollowedAnswer._read
     left = iter([read] * rounds)
     monkeypatch.setattr(

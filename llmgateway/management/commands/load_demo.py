@@ -67,7 +67,8 @@ def load() -> str:
         percent=25, seed=b"the demo's draw", made=now - timedelta(days=365), made_by=users["rita"]
     )
     UsagePolicy(text=POLICY.read_text("utf-8")).publish()
-    ApiKey.make(users["alice"], "Demo key", secret=accounts.API_KEY)
+    own = list(ApiKey.OWN_SCOPES)  # what there is to be tried
+    ApiKey.make(users["alice"], "Demo key", secret=accounts.API_KEY, scopes=own)
     # What the samples' programs called with; their secrets are kept nowhere.
     keys = {
         name: ApiKey.make(users[name], key)[0].prefix
