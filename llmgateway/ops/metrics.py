@@ -8,7 +8,9 @@ it as the page is read. A worker counts for itself, and answers at WORKER_METRIC
 import hmac
 import os
 import socket
+import struct
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -43,15 +45,30 @@ def answered(request: HttpRequest, status: int) -> None:
 def page(request: GatewayRequest) -> HttpResponse:
     if not may_read(request.client_address or "", request.META):
         raise Http404
+    return HttpResponse(
+        generate_all(),
+        content_type=CONTENT_TYPE_PLAIN_0_0_4,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def generate_all(tries: int = 3) -> bytes:
+    """Return what all web processes count, and the record.
+
+    The file of a process that begins or ends in that moment may be half there, or gone: then they
+    are read again.
+    """
     registry = CollectorRegistry()
     registry.register(Record())
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         MultiProcessCollector(registry)
-    return HttpResponse(
-        generate_latest(registry),
-        content_type=CONTENT_TYPE_PLAIN_0_0_4,
-        headers={"Cache-Control": "no-store"},
-    )
+    try:
+        return generate_latest(registry)
+    except (OSError, ValueError, struct.error):
+        if tries == 1:
+            raise
+        time.sleep(0.1)
+        return generate_all(tries - 1)
 
 
 def may_read(address: str, meta: Mapping[str, Any]) -> bool:

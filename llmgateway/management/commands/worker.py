@@ -84,7 +84,15 @@ def work_once() -> None:
 async def work() -> None:
     """Follow the log and do jobs until SIGTERM or SIGINT."""
     over, pulse = threading.Event(), Pulse("log", "submissions")
-    jobs = asyncio.create_task(keep_doing_jobs())
+    stopping, loop = threading.Event(), asyncio.get_running_loop()
+    jobs = asyncio.create_task(keep_doing_jobs(stopping))
+
+    def stop() -> None:
+        stopping.set()
+        jobs.cancel()
+        # A job that asks a model would hold the end up for as long as its answer takes.
+        loop.call_later(LEAVE, watcher.cut_all)
+
     beating = asyncio.create_task(keep_beating(pulse))
     followers = [
         asyncio.create_task(asyncio.to_thread(follow, over, partial(pulse.turn, "log"))),
@@ -93,9 +101,9 @@ async def work() -> None:
         ),
     ]
     for follower in followers:
-        follower.add_done_callback(lambda _: jobs.cancel())  # none goes on without the others
+        follower.add_done_callback(lambda _: stop())  # none goes on without the others
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, jobs.cancel)
+        loop.add_signal_handler(number, stop)
     try:
         with suppress(asyncio.CancelledError):
             await jobs
@@ -169,8 +177,8 @@ def sweep() -> None:
 # Jobs ---------------------------------------------------------------------------------------------
 
 
-async def keep_doing_jobs() -> None:
-    while True:
+async def keep_doing_jobs(stopping: threading.Event) -> None:
+    while not stopping.is_set():
         try:
             await do_jobs()  # returns when the database goes away
         except (ConnectorException, OSError) as problem:
