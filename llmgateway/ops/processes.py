@@ -10,7 +10,6 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -81,14 +80,15 @@ class Processes:
             raise
         self.say = say
         self.children: dict[str, Child] = {}
-        self.stopping = threading.Event()
+        # No Event: a signal that comes while the same thread waits for one would lock it for ever.
+        self.stopping = False
         self.hurried = False
         self._end_leftovers()
 
     def ask_to_stop(self, *signal_and_frame: Any) -> None:
         """Handle a signal. Asked twice, it waits for no child."""
-        self.hurried = self.stopping.is_set()
-        self.stopping.set()
+        self.hurried = self.stopping
+        self.stopping = True
 
     def start(
         self,
@@ -105,8 +105,9 @@ class Processes:
 
     def watch(self) -> None:
         """Restart what has ended, and replace what hangs, until asked to stop."""
-        while not self.stopping.wait(0.3):
+        while not self.stopping:
             self.look()
+            time.sleep(0.3)
 
     def look(self) -> None:
         """Restart what has ended, and replace what hangs."""

@@ -93,7 +93,7 @@ class Command(BaseCommand):
             refuse_a_taken_port()
             self.say("Preparing the database …")
             for step in (prepare, self.start, self.wait, self.announce, self.processes.watch):
-                if not self.processes.stopping.is_set():
+                if not self.processes.stopping:
                     step()
         finally:
             if self.processes.children:
@@ -130,7 +130,8 @@ class Command(BaseCommand):
     def wait(self) -> None:
         """Wait for the first answer. A child that dies meanwhile is started again, a few times."""
         latest = time.monotonic() + SLOWEST_START
-        while not self.processes.stopping.wait(0.1) and not answers():
+        while not self.processes.stopping and not answers():
+            time.sleep(0.1)
             self.processes.look()
             for name in self.processes.children:
                 if self.processes.failures(name) == FALSE_STARTS:
