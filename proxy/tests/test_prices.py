@@ -176,7 +176,7 @@ def test_half_a_rate_and_no_list_make_no_figure():
 @pytest.mark.parametrize(
     "model", ["gpt-4o", "gpt-5", "gemini-2.5-pro", "claude-sonnet-4-5", "grok-3-mini", "o3"]
 )
-def test_the_figure_is_the_librarys_own(model, usage):
+def test_the_figure_is_the_one_of_the_library(model, usage):
     """For what it prices too. It takes 300 µs a call, ours a tenth."""
     from datetime import UTC, datetime
 
