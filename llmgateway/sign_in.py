@@ -6,7 +6,6 @@ django-axes counts in the database. Known and unknown names are treated alike: t
 the same time.
 """
 
-import ipaddress
 from typing import Any
 
 from axes.handlers.database import AxesDatabaseHandler
@@ -16,12 +15,12 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from conversations.gateway_request import network_of
 from llmgateway import errors, trusted_proxies
 
 Credentials = dict[str, Any] | None
 LONGEST = 150  # characters of a name that are told apart
 FEW = 3  # failures from one address, of an account that is tried from everywhere
-NETWORK = 64  # bits of an IPv6 address: a subscriber has all addresses behind them
 PAUSED = errors.Words(
     _("Too many attempts"),
     format_lazy(
@@ -55,10 +54,7 @@ class Throttle(AxesDatabaseHandler):
 
 def address(request: HttpRequest) -> str | None:
     """The client's address; of IPv6 its network."""
-    found = trusted_proxies.find_client(request.META)
-    if found is None or ":" not in found:
-        return found
-    return str(ipaddress.IPv6Network((found, NETWORK), strict=False).network_address)
+    return network_of(trusted_proxies.find_client(request.META))
 
 
 def name(request: HttpRequest, credentials: Credentials) -> str:

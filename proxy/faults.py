@@ -10,7 +10,7 @@ Fault
 │   └── token_missing, not_yet, nothing_to_title, nothing_to_assess, assessments_off
 ├── the caller's rights and limits (403, 429; permission_error, rate_limit_error)
 │   ├── scope_missing, not_permitted, not_allowed, policy_not_accepted
-│   └── export_limit_reached
+│   └── export_limit_reached, wrong_keys_paused
 ├── the gateway (500 to 503; server_error, but for answer_not_kept)
 │   ├── overloaded, share_taken, no_room_to_parse, upstream_full
 │   ├── record_not_writable, end_not_recorded, answer_not_kept, call_lost, internal_error
@@ -290,6 +290,16 @@ def export_limit_reached(rows: int, seconds: int) -> Fault:
     text = f"This key exports {rows:,} rows a day at most."
     wait = str(seconds)
     return Fault(429, Code.EXPORT_LIMIT_REACHED, text, "rate_limit_error", retry_after=wait)
+
+
+def wrong_keys_paused(seconds: int) -> Fault:
+    """A wrong API key from an address that has sent too many, and may send others after a time."""
+    text = (
+        "This API key is not known here, has expired, or was revoked, and too many such keys came "
+        "from your address. A right key works at once."
+    )
+    wait = str(seconds)
+    return Fault(429, Code.RATE_LIMIT_EXCEEDED, text, "rate_limit_error", retry_after=wait)
 
 
 # The gateway ------------------------------------------------------------------------------------

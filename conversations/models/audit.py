@@ -63,6 +63,7 @@ class AuditEvent(models.Model):
         PASSWORD = "password", "changed a password"
         SIGN_IN = "sign_in", "signed in"
         SIGN_IN_FAILED = "sign_in_failed", "failed to sign in"
+        WRONG_KEYS = "wrong_keys", _("sent wrong API keys")
 
     READING = (Action.TRANSCRIPT, Action.CALL, Action.ATTACHMENT)
 

@@ -29,12 +29,14 @@ def record(
     subject: Model | type[Model] | None = None,
     *,
     terms: str = "",
+    address: str | None = None,
     **detail: Any,
 ) -> AuditEvent:
     """Record one event, committed when this returns unless a transaction is open.
 
     `actor` is a request, a user, or the name of a command; `subject` a row, or the model whose rows
-    were listed. `terms` are words that were searched. `detail` holds filters, counts and reasons,
+    were listed. `terms` are words that were searched, `address` is where it came from if no request
+    says so. `detail` holds filters, counts and reasons,
     and Auditors see it: it quotes no content. Raises NotRecorded, and CrossSite for a read that
     another site had the browser of a person make.
     """
@@ -46,7 +48,7 @@ def record(
     event = AuditEvent(
         actor_id=account,
         actor_name=clean(_name_of(actor)),
-        address=getattr(request, "client_address", None),
+        address=getattr(request, "client_address", address),
         user_agent=clean(request.headers.get("User-Agent", "")) if request else "",
         action=action,
         kind=(subject._meta.model_name or "") if subject else "",

@@ -384,6 +384,13 @@ PEOPLE = (
         "Failed sign-ins from one address, of whatever accounts; behind a proxy, name it in "
         "`TRUSTED_PROXIES`",
     ),
+    Setting(
+        "WRONG_KEYS_PER_ADDRESS",
+        kinds.whole(1, MANY),
+        100,
+        "Wrong API keys from one address in an hour, after which further wrong ones are answered "
+        "429 until it is over; right ones always pass",
+    ),
     Setting("SIGN_IN_PAUSE", kinds.whole(1, 7 * 24 * 60), 15, "Minutes that such a pause lasts"),
     Setting(
         "SESSION_IDLE",

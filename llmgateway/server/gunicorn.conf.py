@@ -80,9 +80,11 @@ def worker_exit(server: Any, worker: Any) -> None:
     from django.db import Error
 
     from conversations.record import processes
+    from proxy import wrong_keys
 
     with suppress(Error):  # then it is swept as a dead one
         processes.unregister()
+        wrong_keys.save()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -1,7 +1,8 @@
 """Authentication by API key, sent as `Authorization: Bearer`, `api-key` or `x-api-key`.
 
-A key that is presented decides, even a wrong one. Look-ups are kept for seconds, in the process: a
-revoked key, or a deactivated owner, is refused within conversations.aged_cache.OLDEST seconds.
+A key that is presented decides, even a wrong one, which is counted (proxy.wrong_keys). Look-ups are
+kept for seconds, in the process: a revoked key, or a deactivated owner, is refused within
+conversations.aged_cache.OLDEST seconds.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from conversations import database
 from conversations.aged_cache import AgedCache
 from conversations.gateway_request import GatewayRequest
 
+from .. import faults, wrong_keys
+from ..faults import Fault
 from ..models import ApiKey, key
 
 # A session may do what its person may: the rights are the account's.
@@ -83,13 +86,13 @@ WAITING = {
 }
 
 
-def find_caller(secret: str) -> Caller:
-    """Find whom this secret speaks for. Raises APIException."""
+NOT_KNOWN = "This API key is not known here, has expired, or was revoked."
+NONE_SENT = "No API key was sent. Send yours as `Authorization: Bearer gw-…`."
+
+
+def find_caller(secret: str) -> Caller | None:
+    """Find whom this secret speaks for; None: it is a wrong one. Raises APIException."""
     found = callers.get(key.digest_of(secret))
-    if found is None:
-        raise exceptions.AuthenticationFailed(
-            "This API key is not known here, has expired, or was revoked."
-        )
     if isinstance(found, Waiting):
         raise exceptions.PermissionDenied(found.text)
     return found
@@ -127,20 +130,29 @@ def read_secret(meta: Mapping[str, Any]) -> str:
     return (meta.get("HTTP_API_KEY") or meta.get("HTTP_X_API_KEY") or "").strip()
 
 
+def refuse_key(request: Request, text: str) -> exceptions.APIException | Fault:
+    """Count a wrong key, and return the answer: once too many came from the address, a 429."""
+    if seconds := wrong_keys.count(client_address(request)):
+        return faults.wrong_keys_paused(seconds)
+    return exceptions.AuthenticationFailed(text)
+
+
 class GatewayKey(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Caller, None]:
         secret = read_secret(request.META)
         if not secret:
             return self.authenticate_without_key(request)
         caller = find_caller(secret)
+        if caller is None:
+            raise refuse_key(request, NOT_KNOWN)
         if not caller.may_come_from(client_address(request)):
             raise exceptions.PermissionDenied("This API key may not be used from this address.")
         return caller, None
 
     def authenticate_without_key(self, request: Request) -> tuple[Caller, None]:
-        raise exceptions.NotAuthenticated(
-            "No API key was sent. Send yours as `Authorization: Bearer gw-…`."
-        )
+        if request.META.get("HTTP_AUTHORIZATION"):  # of another scheme, or without a key
+            raise refuse_key(request, NONE_SENT)
+        raise exceptions.NotAuthenticated(NONE_SENT)
 
     def authenticate_header(self, request: Request) -> str:  # without it DRF answers 403
         return "Bearer"

@@ -1,9 +1,10 @@
-"""API keys, use cases, upstreams with their models and routes, and undelivered submissions."""
+"""API keys and wrong ones, use cases, upstreams with models and routes, undelivered submissions."""
 
 from .key import ApiKey, default_scopes, latest_expiry
 from .submission import Submission, SubmissionFeed
 from .upstream import Model, Route, Upstream
 from .use_case import UseCase
+from .wrong_keys import WrongKeys
 
 __all__ = [
     "ApiKey",
@@ -13,6 +14,7 @@ __all__ = [
     "SubmissionFeed",
     "Upstream",
     "UseCase",
+    "WrongKeys",
     "default_scopes",
     "latest_expiry",
 ]

@@ -3,8 +3,8 @@
 Its causes: a caller gone, a silence too long, Stop, a worker that must go. It only ever shuts a
 socket down; the thread that owns the call wakes, sees the cause and closes the record. A worker
 notices by itself that a caller has gone only when it next writes, so streams that wait on a silent
-upstream are looked at twice a second. The watcher also beats for the process, and closes what the
-database would not take when its time came.
+upstream are looked at twice a second. The watcher also beats for the process, saves its count of
+wrong keys, and closes what the database would not take when its time came.
 """
 
 import logging
@@ -19,6 +19,7 @@ from django.db import Error
 from conversations import database
 from conversations.record import growth, orphans, processes
 
+from .. import wrong_keys
 from ..limits import memory
 from ..limits.parsing import room
 from ..upstreams.connections import shut_socket
@@ -71,6 +72,7 @@ class _Watch:
         if now - self.beaten >= BEAT:
             processes.beat()
             self.beaten = now
+            wrong_keys.save()
             if count := orphans.close_unheard():
                 log.info("closed %d calls whose opening was committed unheard", count)
 

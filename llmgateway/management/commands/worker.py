@@ -30,6 +30,7 @@ from conversations.record import orphans, processes
 from conversations.search import index
 from llmgateway.ops import metrics
 from llmgateway.ops.pulse import Pulse
+from proxy import wrong_keys
 from proxy.jobs import submissions
 from proxy.relay import watcher
 
@@ -168,6 +169,7 @@ def follow_log(over: threading.Event, turn: Callable[[], None]) -> None:
 
 def sweep() -> None:
     index.fill_calls()
+    wrong_keys.tell_trail()
     if count := orphans.close_orphans():
         log.info("closed %d calls of dead processes", count)
     if count := orphans.close_unheard():
