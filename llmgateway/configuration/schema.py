@@ -200,12 +200,12 @@ ADDRESS = (
         "CSRF_TRUSTED_ORIGINS",
         kinds.ORIGINS,
         [],
-        "Origins of forms behind a TLS proxy, such as `https://gateway.example`",
+        "Origins of forms behind a TLS proxy, each by name, such as `https://gateway.example`",
         example="https://gateway.example",
     ),
     Setting(
         "CORS_ORIGINS",
-        kinds.EXACT_ORIGINS,
+        kinds.ORIGINS,
         [],
         "Origins of pages whose scripts may call the API from a browser, with a key and without "
         "cookies: `https://tool.example`. None, unless set",

@@ -19,10 +19,14 @@ SECRETS = [each.name for each in SETTINGS if each.secret]
 READ = [name for name in schema.SETTINGS if name != "ENV_FILE"]
 CURSORS = "postgres://u@a/x?sslmode=require&disable_server_side_cursors=true"
 STATUSES = "SUBMISSIONS_STATUSES"
+ORIGINS = [each.name for each in SETTINGS if each.kind is kinds.ORIGINS]
 # A browser sends none of them.
 NO_ORIGINS = (
     "*",
     "https://*.example",
+    "https://*",
+    "http://*.a.example:8000",
+    "https://tool.example/path",
     "https://tool.example/",
     "https://Tool.example",
     "tool.example",
@@ -157,6 +161,11 @@ def test_what_a_text_means(name, text, value):
     assert found.values[name] == value
 
 
+@pytest.mark.parametrize("name", ORIGINS)
+def test_a_pattern_of_origins_is_refused_in_words(name):
+    assert "each has to be named" in str(problem(**{name: "https://a.example,https://*.a.example"}))
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -170,9 +179,7 @@ def test_what_a_text_means(name, text, value):
         ("SECRET_KEY", "a\x00b"),
         ("ALLOWED_HOSTS", "https://gateway.example"),
         ("ALLOWED_HOSTS", "gateway.example:8000"),
-        ("CSRF_TRUSTED_ORIGINS", "gateway.example"),
-        ("CSRF_TRUSTED_ORIGINS", "https://gateway.example/path"),
-        *(("CORS_ORIGINS", origin) for origin in NO_ORIGINS),
+        *((name, origin) for name in ORIGINS for origin in NO_ORIGINS),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "0.0.0.0/0"),
