@@ -23,8 +23,7 @@ from llmgateway.ops import metrics
 from proxy import redaction, request_id
 from proxy.api import paths
 
-WITH_CONTENT = ("/v1/", "/api/")
-API = (*WITH_CONTENT, "/ping", "/healthz", "/readyz", "/metrics")
+API = (*paths.PREFIXES, "/ping", "/healthz", "/readyz", "/metrics")
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -92,7 +91,7 @@ class RequestMiddleware:
         # for what is logged while the body goes out
         request_id.current.set(response.headers["x-request-id"])
         metrics.answered(request, response.status_code)
-        if request.path_info.startswith(WITH_CONTENT):
+        if request.path_info.startswith(paths.PREFIXES):
             response.headers.setdefault("Cache-Control", "no-store")
         if not is_api(request):
             response.headers.setdefault(

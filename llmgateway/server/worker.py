@@ -16,6 +16,7 @@ from functools import partial
 from http import HTTPStatus
 from selectors import EVENT_READ
 from typing import Any
+from urllib.parse import unquote
 
 from django.conf import settings
 from gunicorn import util
@@ -29,6 +30,7 @@ from llmgateway.server import connection
 from llmgateway.server.arrival import Arrival, judge
 from llmgateway.server.connection import Connection, LastRead
 from proxy import request_id
+from proxy.api import paths
 
 REFUSED = {  # what the parser objects to; the rest is a 400
     errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -93,7 +95,7 @@ class Worker(ThreadWorker):
             pass  # no client is there to read it
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        if req.method == "POST" and not req.path.startswith(("/v1/", "/api/")):
+        if req.method == "POST" and not paths.is_endpoint(unquote(req.path)):
             # The answer to a page goes on behind its redirect: a browser must not wait for this
             # connection.
             req.force_close()

@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 
 DEPLOYMENT = "gateway.deployment"  # in a request's META: the model that Azure's path names
+PREFIXES = ("/v1/", "/api/")  # of all endpoints
 SERVED = ("chat/completions", "images/generations", "images/edits", "embeddings", "models")
 # Of vendors' endpoints that are none here; by these alone unknown paths are told apart.
 VENDORS = (
@@ -74,6 +75,11 @@ def find_meant(path: str) -> Meant:
     if tidy == "/api" or tidy.startswith("/api/"):
         return Meant(f"{tidy}/" if tidy in PAGES else tidy)
     return Meant(path)
+
+
+def is_endpoint(path: str) -> bool:
+    """Whether a path, as a program may write it, means one of the API's."""
+    return find_meant(path).path.startswith(PREFIXES)
 
 
 def name_unknown(path: str) -> str:

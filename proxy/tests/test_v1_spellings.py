@@ -242,3 +242,30 @@ def test_many_calls_over_one_connection(gateway, recorded):
             connection.request("POST", CHAT, b"{", {"x-api-key": ALICE})
             assert Reply(connection.getresponse()).status == 400
     assert sorted(snapshot.status for snapshot in recorded(12)) == ["ok"] * 6 + ["refused"] * 6
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        (CHAT, True),
+        ("/chat/completions", True),
+        ("//v1//chat/completions/", True),
+        ("/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21", True),
+        ("/openai/v1/chat/completions", True),
+        ("/api/v1/chat/completions", True),
+        ("/api/chat", True),
+        ("/v1/nonesuch", True),
+        ("/messages", True),
+        ("/api/%63hat", True),
+        ("/sign-in/", False),  # a page: its answer may go on behind a redirect
+        ("/chat/", False),
+    ],
+)
+def test_a_connection_is_kept_after_a_post_by_any_base_url(gateway, path, kept):
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    with closing(connection):
+        connection.request("POST", path, json.dumps(chat(marked())), {"x-api-key": ALICE})
+        reply = Reply(connection.getresponse())
+        assert (reply.headers.get("connection") != "close") == kept
+        if kept:
+            assert connection.sock is not None
