@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.auth import authenticate
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.signals import user_logged_in, user_login_failed
@@ -11,7 +11,6 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -48,17 +47,6 @@ def failed_to_sign_in(
     username = str(credentials.get("username"))[:150].replace("\0", "")
     account = User.objects.filter(username=username).first()
     audit.record(request, Action.SIGN_IN_FAILED, account, name=account.username if account else "")
-
-
-def password_change(request: HttpRequest) -> HttpResponseBase:
-    """Serve Django's own page, in one transaction with its event."""
-    before = getattr(request.user, "password", None)
-    with transaction.atomic():
-        response = admin.site.admin_view(admin.site.password_change, cacheable=True)(request)
-        user = request.user
-        if isinstance(user, User) and user.password != before:
-            audit.record(request, Action.PASSWORD, user, name=user.get_username())
-    return response
 
 
 class OwnPasswordForm(PasswordChangeForm):

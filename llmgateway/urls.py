@@ -44,7 +44,7 @@ urlpatterns = [
     path("sign-out/", sign_out, name="sign-out"),
     path("password/", accounts.OwnPassword.as_view(), name="password"),
     path("theme/", theme.choose, name="theme"),
-    path("admin/password_change/", accounts.password_change),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     path("admin/assess/<uuid:pk>/", admin.site.admin_view(assessment.start), name="assess"),
     path("admin/", admin.site.urls),
     *PAGES,

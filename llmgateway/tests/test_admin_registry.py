@@ -120,7 +120,7 @@ def test_signing_in_and_the_pages_around_it(rows):
         == "/admin/"
     )
     for path in (
-        "/admin/password_change/",
+        "/password/",
         "/admin/jsi18n/",
         f"/admin/conversations/user/{root.pk}/password/",
     ):

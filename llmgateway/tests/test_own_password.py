@@ -112,3 +112,21 @@ def test_the_shell_leads_there(carol):
 def test_the_desk_has_it_too_where_there_are_no_pages(carol, settings):
     settings.CHAT_PAGES = False
     assert session().get("/password/").status_code == 200
+
+
+def test_the_admins_address_leads_to_the_one_way(carol, settings):
+    """Wrong old passwords count there too, and nothing is changed at the old address."""
+    settings.SIGN_IN_FAILURES = settings.AXES_FAILURE_LIMIT = 3
+    carol.is_staff = carol.is_superuser = True
+    carol.save()
+    client, admins = session(), "/admin/password_change/"
+    assert admins in client.get("/admin/").content.decode()
+    assert client.get(admins)["Location"] == "/password/"
+    right = {"old_password": OLD, "new_password1": NEW, "new_password2": NEW}
+    wrong = right | {"old_password": WRONG}
+    assert client.post(admins, right)["Location"] == "/password/"
+    carol.refresh_from_db()
+    assert carol.check_password(OLD)
+    statuses = [client.post(admins, wrong, follow=True).status_code for _ in range(4)]
+    assert statuses == [200] * 4  # nothing was read there
+    assert [change(client, WRONG).status_code for _ in range(3)] == [200, 200, 429]

@@ -208,7 +208,7 @@ def test_passwords_are_named_and_never_kept(root):
         "new_password1": "my other long password",
         "new_password2": "my other long password",
     }
-    assert root.post("/admin/password_change/", own).status_code == 302
+    assert root.post("/password/", own).status_code == 302
     assert (newest().action, newest().actor_name, newest().subject) == (
         "password",
         "root",
