@@ -18,6 +18,7 @@ Action = AuditEvent.Action
 # Fields whose values the audit trail keeps.
 RIGHTS = (
     "is_active",
+    "is_service",
     "is_staff",
     "is_superuser",
     "groups",

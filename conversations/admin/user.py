@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import admin as auth
-from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -50,9 +50,19 @@ class UserForm(UserChangeForm):
         return name
 
 
+class NewUserForm(AdminUserCreationForm):
+    def clean(self) -> dict[str, Any] | None:
+        data = super().clean()
+        if data and data.get("is_service") and data.get("set_usable_password"):
+            text = _("A service account does not sign in: switch its password off.")
+            self.add_error("is_service", text)
+        return data
+
+
 @admin.register(User)
 class UserAdmin(Administered, auth.UserAdmin):
-    form = UserForm
+    form, add_form = UserForm, NewUserForm
+    add_fieldsets = (*auth.UserAdmin.add_fieldsets, (None, {"fields": ("is_service",)}))
     list_display = (
         "username",
         "full_name",
@@ -85,6 +95,7 @@ class UserAdmin(Administered, auth.UserAdmin):
             {
                 "fields": (
                     "is_active",
+                    "is_service",
                     "is_staff",
                     "is_superuser",
                     "groups",
@@ -98,6 +109,11 @@ class UserAdmin(Administered, auth.UserAdmin):
     readonly_fields = ("last_login", "date_joined")
 
     change_list_template = "admin/conversations/users.html"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Sequence[str]:
+        """Declare no account a program's that exists: keys would work without its owner."""
+        fixed = obj is not None and not obj.is_service
+        return (*self.readonly_fields, "is_service") if fixed else self.readonly_fields
 
     @admin.display(description="name", ordering="last_name")
     def full_name(self, user: User) -> str:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class User(AbstractUser):
-    """An employee, a reviewer, or (without a usable password) a service account."""
+    """An employee, a reviewer, or, where it was declared one, a service account."""
 
     job_title = models.CharField(max_length=150, blank=True, db_default="")
     department = models.CharField(max_length=150, blank=True, db_default="")
@@ -16,6 +16,16 @@ class User(AbstractUser):
         blank=True,
         db_default="",
         help_text="the person's id in the company's directory",
+    )
+    is_service = models.BooleanField(
+        _("service account"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "A program's account, with no person behind it: keys made for it work at once, and it "
+            "agrees to nothing as a second person. Chosen when the account is made; it can be "
+            "taken back, and not given later."
+        ),
     )
     time_zone = models.CharField(
         max_length=64, blank=True, db_default="", help_text="such as Europe/Berlin; empty means UTC"

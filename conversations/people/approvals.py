@@ -86,19 +86,19 @@ def is_same_person(one: User, other: User) -> bool:
     )
 
 
-def is_service(user: User) -> bool:
-    """Whether this is a program's account: no password, never signed in, not in the directory."""
-    return not (user.has_usable_password() or user.last_login or user.external_id)
-
-
 def holders(right: str) -> QuerySet[User]:
-    """Return the accounts that hold a right of the record and can sign in, or did."""
+    """Return the people who hold a right of the record and can sign in, or did."""
     named = {"content_type__app_label": "conversations", "codename": right}
     of_user = {f"user_permissions__{name}": value for name, value in named.items()}
     of_group = {f"groups__permissions__{name}": value for name, value in named.items()}
-    people = User.objects.filter(Q(**of_user) | Q(**of_group), is_active=True)
-    programs = Q(password__startswith=UNUSABLE_PASSWORD_PREFIX, last_login=None)
-    return people.exclude(programs).distinct()
+    people = User.objects.filter(is_active=True, is_service=False)
+    absent = Q(password__startswith=UNUSABLE_PASSWORD_PREFIX, last_login=None)
+    return people.filter(Q(**of_user) | Q(**of_group)).exclude(absent).distinct()
+
+
+def is_holder(account: Account, right: str) -> bool:
+    """Whether this account is a person's who holds the right."""
+    return may(account, right) and not getattr(account, "is_service", False)
 
 
 def ask(request: HttpRequest, wanted: Wanted) -> Approval:
@@ -108,7 +108,7 @@ def ask(request: HttpRequest, wanted: Wanted) -> Approval:
     now = timezone.now()
     others = [each for each in holders(wanted.right) if not is_same_person(each, asker)]
     delay = timedelta(hours=settings.APPROVAL_DELAY_HOURS)
-    holds_right = may(asker, wanted.right)
+    holds_right = is_holder(asker, wanted.right)
     acts_alone = acts_alone_at(now, delay, asker_holds_right=holds_right, others=len(others))
     with transaction.atomic():
         approval = Approval.objects.create(
@@ -133,7 +133,7 @@ def verdict(account: Account, approval: Approval, *, agrees: bool) -> Verdict:
         approval.state,
         agrees=agrees,
         asked_it=isinstance(account, User) and is_same_person(approval.asked_by, account),
-        holds_right=may(account, approval.right),
+        holds_right=is_holder(account, approval.right),
     )
 
 

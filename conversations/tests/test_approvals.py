@@ -93,11 +93,25 @@ def test_accounts_of_one_person_are_one_person(one, other, same):
 def test_an_account_that_cannot_sign_in_is_no_second_person(settings):
     settings.APPROVAL_DELAY_HOURS = 48
     asker = reviewer("ann")
-    for name, fields in (("gone", {"is_active": False}), ("program", {})):
+    for name, fields in (
+        ("gone", {"is_active": False}),
+        ("absent", {}),
+        ("program", {"is_service": True, "last_login": NOW, "password": "a good long password"}),
+    ):
         other = User.objects.create_user(name, is_staff=True, **fields)
         other.user_permissions.add(Permission.objects.get(codename="view_content"))
     approval = ask(asker)
     assert approval.acts_alone - approval.asked == timedelta(hours=48)
+
+
+@pytest.mark.django_db
+def test_a_service_account_agrees_to_nothing():
+    asker, program = reviewer("ann"), reviewer("batch", is_service=True)
+    approval = ask(asker)
+    press(signed_in(program), approval, "agree")
+    approval.refresh_from_db()
+    assert approval.state == State.WAITING
+    assert ask(program).acts_alone is None  # nor acts what it asks for
 
 
 @pytest.mark.django_db

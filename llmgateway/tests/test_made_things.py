@@ -41,7 +41,7 @@ def people() -> dict[str, User]:
     named = {
         "zoe": User.objects.create_user("zoe", external_id="e-zoe"),
         "rita": User.objects.create_user("rita", is_staff=True, external_id="e-rita"),
-        "batch": User.objects.create_user("batch"),
+        "batch": User.objects.create_user("batch", is_service=True),
     }
     for name in ("rita", "batch"):
         named[name].groups.add(Group.objects.get(name="Reviewer"))

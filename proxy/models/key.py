@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -16,12 +16,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from conversations.models import Approval, approval
-from conversations.people import approvals
-
-if TYPE_CHECKING:
-    from conversations.models import User
-
+from conversations.models import Approval, User, approval
 
 MOST = 20  # keys that a person may hold, neither revoked nor expired
 
@@ -42,7 +37,7 @@ def digest_of(secret: str) -> bytes:
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def owned_by(self, owner: "User") -> "ApiKeyQuerySet":
+    def owned_by(self, owner: User) -> "ApiKeyQuerySet":
         return self.filter(owner=owner)
 
     def newest_first(self) -> "ApiKeyQuerySet":
@@ -100,7 +95,7 @@ class ApiKey(models.Model):
     # What a person may give a key of the own; usage and export are given in the admin.
     OWN_SCOPES = (*ASKING_SCOPES, Scope.HISTORY, Scope.HISTORY_WRITE)
 
-    # What reads what was said: a second person gives it to a program's account.
+    # What reads what was said: a second person gives it to a service account.
     CONTENT_SCOPES = (Scope.HISTORY, Scope.EXPORT)
     APPROVAL = "API key"  # the kind
 
@@ -195,29 +190,27 @@ class ApiKey(models.Model):
 
     @classmethod
     def make(
-        cls, owner: "User", name: str, *, secret: str | None = None, **fields: Any
+        cls, owner: User, name: str, *, secret: str | None = None, **fields: Any
     ) -> tuple["ApiKey", str]:
         """Save a key that its owner makes. Return it with its secret, which is read only here."""
         return cls._save(owner, owner, name, secret, timezone.now(), **fields)
 
     @classmethod
-    def make_for(
-        cls, owner: "User", name: str, maker: "User", **fields: Any
-    ) -> tuple["ApiKey", str]:
+    def make_for(cls, owner: User, name: str, maker: User, **fields: Any) -> tuple["ApiKey", str]:
         """Save a key that another person makes: it works once its owner has accepted it.
 
-        A program's account accepts nothing: its key works at once, as far as it reads nothing.
+        A service account accepts nothing: its key works at once, as far as it reads nothing.
         """
         if maker.pk == owner.pk:
             return cls.make(owner, name, **fields)
-        accepted = timezone.now() if approvals.is_service(owner) else None
+        accepted = timezone.now() if owner.is_service else None
         return cls._save(owner, maker, name, None, accepted, **fields)
 
     @classmethod
     def _save(
         cls,
-        owner: "User",
-        maker: "User",
+        owner: User,
+        maker: User,
         name: str,
         secret: str | None,
         accepted: datetime | None,
@@ -232,9 +225,9 @@ class ApiKey(models.Model):
         return key, secret
 
     @classmethod
-    def refuse_one_more(cls, owner: "User") -> None:
+    def refuse_one_more(cls, owner: User) -> None:
         """Raise ValidationError where a person holds as many keys as one may."""
-        if not approvals.is_service(owner) and cls.objects.owned_by(owner).open().count() >= MOST:
+        if not owner.is_service and cls.objects.owned_by(owner).open().count() >= MOST:
             text = _("A person holds %(most)d keys at most. Revoke one that is not used.")
             raise ValidationError(text, params={"most": MOST})
 
@@ -258,7 +251,7 @@ class ApiKey(models.Model):
         if self.Scope.EXPORT in self.scopes:
             return "export_content"
         is_own = self.made_by_id == self.owner_id
-        if not is_own and self.Scope.HISTORY in self.scopes and approvals.is_service(self.owner):
+        if not is_own and self.Scope.HISTORY in self.scopes and self.owner.is_service:
             return "view_content"
         return ""
 

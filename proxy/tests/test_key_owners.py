@@ -30,8 +30,8 @@ def fresh():
 
 @pytest.fixture
 def zoe(db) -> User:
-    """A person: the directory knows her."""
-    zoe = User.objects.create_user("zoe", external_id="e-zoe")
+    """A person, though nothing is known of her: she was not declared a program."""
+    zoe = User.objects.create_user("zoe")
     turn(zoe, [user(PLANTED)], "indeed")
     return zoe
 
@@ -183,7 +183,7 @@ def test_what_was_agreed_is_what_the_key_may(zoe, rita, desk, gateway_admin):
 def test_a_programs_account_reads_nothing_unless_a_second_person_gave_it(
     gateway_admin, rita, desk, scopes
 ):
-    program = User.objects.create_user("batch")
+    program = User.objects.create_user("batch", is_service=True)
     program.groups.add(Group.objects.get(name="Reviewer"))
     turn(program, [user(PLANTED)], "indeed")
     path = "/api/history" if "history" in scopes else "/api/export.jsonl?purpose=audit"
