@@ -65,8 +65,8 @@ class ApiKeyForm(forms.ModelForm):
         return data
 
     def clean_owner(self) -> User:
-        owner = self.cleaned_data["owner"]
-        ApiKey.refuse_one_more(owner)
+        owner: User = self.cleaned_data["owner"]
+        ApiKey.make_room(owner)  # the admin's forms are one transaction with what they save
         return owner
 
     def clean_expires(self) -> datetime:

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, When
 from django.db.models.functions import Cast
 from django.utils import timezone
@@ -192,7 +192,10 @@ class ApiKey(models.Model):
     def make(
         cls, owner: User, name: str, *, secret: str | None = None, **fields: Any
     ) -> tuple["ApiKey", str]:
-        """Save a key that its owner makes. Return it with its secret, which is read only here."""
+        """Save a key that its owner makes. Return it with its secret, which is read only here.
+
+        Raises ValidationError where a person has MOST keys.
+        """
         return cls._save(owner, owner, name, secret, timezone.now(), **fields)
 
     @classmethod
@@ -200,6 +203,7 @@ class ApiKey(models.Model):
         """Save a key that another person makes: it works once its owner has accepted it.
 
         A service account accepts nothing: its key works at once, as far as it reads nothing.
+        Raises ValidationError as `make` does.
         """
         if maker.pk == owner.pk:
             return cls.make(owner, name, **fields)
@@ -221,13 +225,19 @@ class ApiKey(models.Model):
         key.made_by, key.accepted = maker, accepted
         if key.approval_right:
             key.terms = approval.digest_of(key.describe())
-        key.save(force_insert=True)
+        with transaction.atomic():
+            cls.make_room(owner)
+            key.save(force_insert=True)
         return key, secret
 
     @classmethod
-    def refuse_one_more(cls, owner: User) -> None:
-        """Raise ValidationError where a person holds as many keys as one may."""
-        if not owner.is_service and cls.objects.owned_by(owner).open().count() >= MOST:
+    def make_room(cls, owner: User) -> None:
+        """Keep a place for one more key of this person, until the transaction ends.
+
+        Raises ValidationError where a person holds as many keys as one may.
+        """
+        locked = User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        if not locked.is_service and cls.objects.owned_by(locked).open().count() >= MOST:
             text = _("A person holds %(most)d keys at most. Revoke one that is not used.")
             raise ValidationError(text, params={"most": MOST})
 

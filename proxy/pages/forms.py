@@ -19,7 +19,6 @@ from ..models import use_case as use_cases
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-    from conversations.models import User
 
 LONGEST = 1_000_000  # characters of a question
 NO_MESSAGE = gettext_lazy("Write a question first.")
@@ -211,9 +210,8 @@ class KeyForm(forms.Form):
         error_messages={"required": gettext_lazy("Choose at least one permission.")},
     )
 
-    def __init__(self, *args: Any, owner: "User", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.owner = owner
         most = settings.API_KEY_MAX_DAYS
         offered = [(scope.value, scope.label.capitalize()) for scope in ApiKey.OWN_SCOPES]
         self.fields["scopes"].choices = offered  # type: ignore[attr-defined]
@@ -221,10 +219,6 @@ class KeyForm(forms.Form):
         days = number_field(_("Days until it expires"), 1, most, hint, whole=True)
         days.required, days.initial = True, min(90, most)
         self.fields["days"] = days
-
-    def clean_name(self) -> str:
-        ApiKey.refuse_one_more(self.owner)
-        return self.cleaned_data["name"]
 
     @property
     def key_fields(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -31,21 +32,16 @@ from .forms import KeyForm
 @render_page
 def keys(request: PageRequest) -> HttpResponse:
     """List the keys; by POST, create one and show its secret."""
-    form = KeyForm(request.POST if request.method == "POST" else None, owner=request.user)
+    form = KeyForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            key, secret = ApiKey.make(request.user, **form.key_fields)
-            audit.record(
-                request,
-                AuditEvent.Action.ADDED,
-                key,
-                **key_terms.describe(key) | {"name": str(key)},
-            )
-        return render(
-            request,
-            "key_made.html",
-            {"key": key, "secret": secret, "example": make_example(request, key, secret)},
-        )
+        try:
+            key, secret = make_key(request, form)
+        except ValidationError as problem:
+            form.add_error("name", problem)
+        else:
+            example = make_example(request, key, secret)
+            context = {"key": key, "secret": secret, "example": example}
+            return render(request, "key_made.html", context)
     own = ApiKey.objects.owned_by(request.user).newest_first().select_related("made_by")
     return render(
         request,
@@ -53,6 +49,15 @@ def keys(request: PageRequest) -> HttpResponse:
         {"keys": [OwnKey(key, key.state) for key in own], "form": form},
         status=400 if form.errors else 200,
     )
+
+
+@transaction.atomic
+def make_key(request: PageRequest, form: KeyForm) -> tuple[ApiKey, str]:
+    """Make the key with its audit event. Raises ValidationError."""
+    key, secret = ApiKey.make(request.user, **form.key_fields)
+    terms = key_terms.describe(key) | {"name": str(key)}
+    audit.record(request, AuditEvent.Action.ADDED, key, **terms)
+    return key, secret
 
 
 @render_page
