@@ -116,7 +116,8 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         if not obj:
             return self.fields
-        return ("prefix", *self.fields, "made_by", "created", "accepted", "last_used", "revoked")
+        fields = ("may_do" if name == "scopes" else name for name in self.fields)
+        return ("prefix", *fields, "made_by", "created", "accepted", "last_used", "revoked")
 
     def add_view(
         self,
@@ -138,7 +139,7 @@ class ApiKeyAdmin(Administered, admin.ModelAdmin):
 
     @admin.display(description=_("permissions"))
     def may_do(self, key: ApiKey) -> str:
-        return ", ".join(key.scopes)
+        return ", ".join(key.permissions)
 
     @admin.display(description="state")
     def state(self, key: ApiKey) -> str:

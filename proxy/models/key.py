@@ -269,6 +269,12 @@ class ApiKey(models.Model):
     def approval(self) -> Approval | None:
         return Approval.objects.about(self.APPROVAL, str(self.pk)).newest_first().first()
 
+    @property
+    def permissions(self) -> list[str]:
+        """The scopes in the words that people read."""
+        labels = dict(self.Scope.choices)
+        return [str(labels.get(scope, scope)) for scope in self.scopes]
+
     def accept(self) -> None:
         """Let the key work, or keep it, in the name of its owner."""
         self.accepted, self.unconfirmed = self.accepted or timezone.now(), False

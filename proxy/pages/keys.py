@@ -17,7 +17,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from conversations.models import AuditEvent
+from conversations.models import AuditEvent, Conversation
 from conversations.people import audit
 from conversations.reading.pages import PageRequest, render_page
 from conversations.shape import Json
@@ -116,11 +116,6 @@ class OwnKey(NamedTuple):
         """Whether its owner is asked to accept it, or whether to keep it."""
         return self.state == ApiKey.State.FOR_OWNER or (self.is_open and self.key.unconfirmed)
 
-    @property
-    def permissions(self) -> list[str]:
-        labels = dict(ApiKey.Scope.choices)
-        return [str(labels.get(scope, scope)) for scope in self.key.scopes]
-
 
 class KeyExample(NamedTuple):
     """A call that the new key may make, as code to copy."""
@@ -142,7 +137,7 @@ def make_example(request: PageRequest, key: ApiKey, secret: str) -> KeyExample:
     scheme = "https" if settings.BEHIND_TLS else request.scheme
     server = f"{scheme}://{request.get_host()}"
     if not set(key.scopes).intersection(ApiKey.ASKING_SCOPES):
-        return make_history_example(f"{server}/api/conversations", secret)
+        return _example_without_model(key, server, secret)
     base = f"{server}/v1"
     call = _example_call(key, _list_models(request.user.id), request.session.get("model"))
     header = shlex.quote(f"Authorization: Bearer {secret}")
@@ -162,19 +157,30 @@ def make_example(request: PageRequest, key: ApiKey, secret: str) -> KeyExample:
     return KeyExample(curl, python)
 
 
-def make_history_example(address: str, secret: str) -> KeyExample:
-    header = f"Bearer {secret}"
-    curl = f"curl {shlex.quote(address)} \\\n  -H {shlex.quote(f'Authorization: {header}')}"
+def _example_without_model(key: ApiKey, server: str, secret: str) -> KeyExample:
+    """Read conversations. A key that only writes gives the newest one the title that it has."""
+    address, body = f"{server}/api/conversations", None
+    if ApiKey.Scope.HISTORY not in key.scopes:
+        shown = Conversation.objects.owned_by(key.owner).shown()
+        if newest := shown.order_by("-id").first():
+            address, body = f"{address}/{newest.id}", {"title": newest.title or "Hello"}
+        else:
+            address = f"{server}/v1/models"  # for every key
+    curl = [f"curl {shlex.quote(address)}", f"-H {shlex.quote(f'Authorization: Bearer {secret}')}"]
+    headers = json.dumps({"Authorization": f"Bearer {secret}"})
+    arguments = [json.dumps(address), f"headers={headers}"]
+    if body is not None:
+        curl += ["-X PATCH", f"-d {shlex.quote(json.dumps(body))}"]
+        arguments += ['method="PATCH"', f"data=json.dumps({json.dumps(body)}).encode()"]
     python = (
         "import json, urllib.request\n\n"
         "request = urllib.request.Request(\n"
-        f"    {json.dumps(address)},\n"
-        f'    headers={{"Authorization": {json.dumps(header)}}},\n'
-        ")\n"
+        + "".join(f"    {each},\n" for each in arguments)
+        + ")\n"
         "with urllib.request.urlopen(request) as answer:\n"
         "    print(json.load(answer))"
     )
-    return KeyExample(curl, python, with_openai=False)
+    return KeyExample(" \\\n  ".join(curl), python, with_openai=False)
 
 
 def _example_call(key: ApiKey, offered: list[str], last_model: str | None) -> ExampleCall:

@@ -15,6 +15,7 @@ from conversations.models import UsagePolicy
 from proxy.models import ApiKey
 
 ANSWERS = {"chat": "choices", "images": "data", "embeddings": "data"}
+READING = {"history": "conversations", "history:write": "title"}
 
 
 @pytest.fixture
@@ -57,6 +58,18 @@ def test_the_curl_line_works(shown, recorded, scope):
         scope.removesuffix("s").removesuffix("ding") + "ding" * (scope == "embeddings"),
     )
     assert ApiKey.objects.get(prefix=call.key).name == scope
+
+
+@pytest.mark.parametrize("scope", READING)
+def test_a_key_that_asks_no_model_has_lines_that_work(gateway, shown, recorded, scope):
+    gateway.ask("What is a mutex?")
+    recorded()
+    texts = shown(scope)
+    curl = ["sh", "-c", texts["curl"].replace("curl ", "curl -sf --noproxy '*' ", 1)]
+    for command in (curl, [sys.executable, "-c", texts["python"]]):
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert ran.returncode == 0, ran.stderr
+        assert READING[scope] in ran.stdout
 
 
 @pytest.mark.parametrize("scope", ANSWERS)

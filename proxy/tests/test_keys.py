@@ -1,8 +1,10 @@
 """A person's own API keys on the page: alice creates, sees and revokes hers; bob sees none."""
 
+import re
 from datetime import timedelta
 from hashlib import sha256
 from importlib import import_module
+from itertools import combinations
 
 import pytest
 from django.contrib.messages import get_messages
@@ -11,13 +13,15 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from conversations.tests.calls import person
+from conversations.tests.calls import person, turn, user
 from conversations.tests.cast import signed_in
 from conversations.tests.html import Html, check
 from proxy.models import ApiKey
+from proxy.tests.routes import ROUTES
 from proxy.upstreams import catalogue
 
 pytestmark = pytest.mark.django_db
+KEYS = "/admin/proxy/apikey/"
 FORM = {"name": "laptop", "scopes": ["chat"], "days": "30"}
 
 
@@ -57,7 +61,7 @@ def test_the_list_says_what_there_is(hers, alice):
     for words in (
         "nightly job",
         f"{key.prefix}…",
-        "chat, images",
+        "Chat completions, Images",
         "last used",
         "never used",
         "expired",
@@ -188,6 +192,40 @@ def test_reading_is_ticked_by_its_owner_and_the_page_says_so(hers):
     example = hers.post("/keys/", FORM | {"scopes": ["history"]}).context["example"]
     for code in (example.curl, example.python):
         assert "/api/conversations" in code
+
+
+SUBSETS = [
+    list(scopes)
+    for size in range(1, len(ApiKey.OWN_SCOPES) + 1)
+    for scopes in combinations(ApiKey.OWN_SCOPES, size)
+]
+
+
+@pytest.mark.parametrize("scopes", SUBSETS, ids=",".join)
+@pytest.mark.parametrize("has_asked", [True, False])
+def test_the_example_is_a_request_that_the_key_may_send(hers, alice, scopes, has_asked):
+    root = str(turn(alice, [user("hello")], "hi").conversation_id) if has_asked else "none"
+    curl = hers.post("/keys/", FORM | {"scopes": scopes}).context["example"].curl
+    path = re.search(r"http://testserver(/[\w/.-]+)", curl)[1].replace(root, "{root}")
+    method = "PATCH" if "-X PATCH" in curl else "POST" if " -d " in curl else "GET"
+    [route] = [each for each in ROUTES if (each.method, each.path) == (method, path)]
+    assert set(route.scopes) <= set(scopes)
+
+
+def test_people_read_what_a_key_may_do_and_no_codes(hers, alice, admin):
+    """Wherever a page says it: the answer to the form, the list, and the admin."""
+    every = list(ApiKey.Scope)
+    made = Html(hers.post("/keys/", FORM | {"scopes": ApiKey.OWN_SCOPES}))
+    key, _ = ApiKey.make(alice, "all", scopes=every)
+    ApiKey.objects.update(accepted=None)  # as it is shown for her to accept, too
+    pages = [Html(hers.get("/keys/"))]
+    pages += [Html(admin.get(path)) for path in (KEYS, f"{KEYS}{key.pk}/change/")]
+    for scope in every:
+        for page in pages:
+            assert str(scope.label) in page.words
+            assert f"{scope.value}, " not in page.words
+    assert "Permissions: Chat completions, Images, Embeddings, Read conversations," in made.words
+    assert "history:write" not in made.words
 
 
 def test_keys_that_exist_keep_what_they_could(alice):
