@@ -21,7 +21,7 @@ from ..relay.exchange import Exchange
 from . import rest
 from .authentication import KeyOrSession, describe_sender, get_caller
 from .conversations import OwnView
-from .errors import as_fault
+from .errors import find_request_fault
 from .openai import (
     ChatCompletions,
     ImageGenerations,
@@ -116,7 +116,7 @@ class OfAModel(OwnView):
             body=body,
             **describe_sender(request),
         )
-        return refuse(call_request, as_fault(problem))
+        return refuse(call_request, find_request_fault(problem))
 
 
 class UpdateTitleByModel(OfAModel):

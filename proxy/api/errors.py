@@ -75,7 +75,8 @@ def say_where(request: HttpRequest) -> str:
     return f"This was {request.method} {path}; the base URL of this API is {base or '/'}."
 
 
-def as_fault(problem: Exception) -> Fault:
+def find_request_fault(problem: Exception) -> Fault:
+    """Say why a request of the API fails, whatever a view raised."""
     if isinstance(problem, Fault):
         return problem
     if isinstance(problem, exceptions.APIException):
@@ -96,7 +97,7 @@ def handler(problem: Exception, context: Json) -> Response:
 
     DRF calls it.
     """
-    fault, request = as_fault(problem), context["request"]._request
+    fault, request = find_request_fault(problem), context["request"]._request
     if isinstance(problem, exceptions.APIException) and fault.status in (401, 404, 405):
         fault = fault.copy(text=f"{fault.text} {say_where(request)}")
     status = 400 if fault.status == 499 else fault.status

@@ -152,7 +152,7 @@ def attempt(exchange: Exchange, route: Route, begin: Callable[[Response], T]) ->
     try:
         begun = begin(send(exchange, route))
     except Exception as problem:
-        fault = as_fault(problem)
+        fault = find_call_fault(problem)
         route.gate.judge(healthy=judge_upstream(exchange, fault))
         exchange.leave()
         exchange.note_try(route, started, fault)
@@ -228,7 +228,7 @@ def fetch(exchange: Exchange) -> bytes:
             )
         ended = exchange.read_outcome(document.answer, Snapshot.Status.OK, pictures)
     except Exception as problem:
-        raise exchange.fail(as_fault(problem)) from None
+        raise exchange.fail(find_call_fault(problem)) from None
     if document.fault:
         raise exchange.fail(document.fault, document.answer)
     if fault := exchange.close(ended):
@@ -296,7 +296,8 @@ def translate(exchange: Exchange, answer: Any) -> Json:
     return kind.reply(way.endpoint, way.body, answer)
 
 
-def as_fault(problem: Exception) -> Fault:
+def find_call_fault(problem: Exception) -> Fault:
+    """Say why a call broke: what goes wrong with its connection is the upstream's."""
     if isinstance(problem, Fault):
         return problem
     if isinstance(problem, OSError | Truncated | HTTPError):

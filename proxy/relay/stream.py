@@ -20,7 +20,7 @@ from .. import faults, redaction
 from ..faults import Fault
 from ..protocols import chat, events
 from ..upstreams.body import Body, Truncated
-from .calls import Document, as_fault, log, post, read_document
+from .calls import Document, find_call_fault, log, post, read_document
 from .causes import Cause
 from .exchange import Exchange
 
@@ -58,7 +58,7 @@ class Stream:
             post(exchange, self._begin)
         except Exception as problem:
             self.over = True
-            raise exchange.fail(as_fault(problem)) from None
+            raise exchange.fail(find_call_fault(problem)) from None
 
     def _begin(self, reply: Response) -> None:
         """Read up to the first piece of an answer: until then the call may go elsewhere.
@@ -76,7 +76,7 @@ class Stream:
                 self._hold_back(self.body, first)
         except Exception as problem:
             self._hang_up()
-            fault = as_fault(problem)
+            fault = find_call_fault(problem)
             raise (fault if self.reply.answered else fault.without_answer()) from None
         if not is_stream:
             self._read_document(self.body, reply, first)
@@ -160,7 +160,7 @@ class Stream:
         except Exception as problem:  # of our own making: the record is closed all the same
             self.over = True
             self._hang_up()
-            piece = chat.problem(exchange.fail(as_fault(problem)).error)
+            piece = chat.problem(exchange.fail(find_call_fault(problem)).error)
         exchange.since, exchange.writing = time.monotonic(), True
         return piece
 
@@ -179,7 +179,7 @@ class Stream:
                 data = self.body.read() if self.body else b""
                 self._take_note(data)
             except Exception as problem:
-                return self._end(as_fault(problem))
+                return self._end(find_call_fault(problem))
             if data:
                 piece = self._take_in(self.cutter.cut(data))
             else:
