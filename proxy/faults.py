@@ -29,17 +29,14 @@ Fault
 import dataclasses
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from math import ceil
 from typing import Any, Self
 from uuid import UUID
 
 from conversations.shape import Json
 
 from . import redaction
-from .protocols import errors
+from .protocols import errors, waits
 
 
 class Code(StrEnum):
@@ -102,6 +99,13 @@ class Code(StrEnum):
 # What the API alone says, of requests that never become calls. As labels they would take in what
 # upstreams call by the same names.
 OUTSIDE_CALLS = {Code.INVALID_API_KEY, Code.METHOD_NOT_ALLOWED, Code.RATE_LIMIT_EXCEEDED}
+# Credentials and settings: another try finds them as they are.
+MENDED_BY_HAND = {
+    Code.UPSTREAM_CREDENTIALS,
+    Code.UPSTREAM_MISCONFIGURED,
+    Code.UPSTREAM_MISSING,
+    Code.TOKEN_REFUSED,
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +124,7 @@ class _Values(Exception):
     answered: int = 0  # the upstream's status, or the one that it named; 200: without an answer
     unsent: bool = False  # no byte of the call left
     ours: bool = False  # the upstream has no part in it
-    spent: bool = False  # the gateway has tried again already, so the caller need not
+    spent: bool = False  # the gateway, or its upstream, has tried enough: the caller need not
     snapshot: UUID | None = None
     conversation: UUID | None = None
 
@@ -168,11 +172,11 @@ class Fault(_Values):
 
     @property
     def worth_repeating(self) -> bool:
-        """Whether a client may try again: not where only an administrator can help.
+        """Whether a client may try again: not where only a person can help.
 
         Nor where the gateway has tried enough; but one that is asked to wait has its own patience.
         """
-        if self.code in (Code.UPSTREAM_CREDENTIALS, Code.UPSTREAM_MISCONFIGURED):
+        if self.code in MENDED_BY_HAND:
             return False
         return not self.spent or self.status == 429
 
@@ -444,6 +448,7 @@ def upstream_credentials() -> Fault:
     return Fault(502, Code.UPSTREAM_CREDENTIALS, text)
 
 
+LIMITED = (429, 503, 529)  # statuses of an upstream that has too much to do
 MODERATION = "content_policy_violation"  # OpenAI's word where a provider gives none
 REFUSED = "Your token was refused by the model's server. Paste another under “Your token”."
 
@@ -524,7 +529,9 @@ def failed(error: Any) -> Fault:
     )
     if code == str(status):
         code = None
-    return refused(status, {"message": error_words(error), "code": code, "param": param})
+    text = error_words(error)
+    wait = waits.read_limit({}, text) if status in LIMITED else None
+    return refused(status, {"message": text, "code": code, "param": param}, retry_after=wait)
 
 
 def _status_named(name: str) -> int:
@@ -538,27 +545,6 @@ def error_words(error: Any) -> str:
     """What an upstream says went wrong."""
     words = error.get("message") if isinstance(error, dict) else error
     return redaction.hide(str(words or "The model's server failed."))[:2000]
-
-
-WAIT = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m(?!s))?(?:([0-9]+(?:\.[0-9]+)?)s?)?", re.ASCII)
-
-
-def retry_after(header: str, milliseconds: str = "") -> str | None:
-    """Whole seconds, rounded up, from any form of the header; None where it says nothing.
-
-    Forms: 7, 7.5, 7.5s, 1m20s, a date; or `retry-after-ms`.
-    """
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", milliseconds, re.ASCII):
-        return str(ceil(float(milliseconds) / 1000))
-    header = header.strip()[:40]
-    if (found := WAIT.fullmatch(header)) and header:
-        parts = zip((3600, 60, 1), found.groups(), strict=True)
-        return str(ceil(sum(unit * float(number or 0) for unit, number in parts)))
-    try:
-        wait = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return str(max(0, round(wait)))
 
 
 # What cut the call ------------------------------------------------------------------------------

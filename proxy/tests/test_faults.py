@@ -268,31 +268,6 @@ def test_every_cause_has_an_ending(cause):
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("", None),
-        ("7", "7"),
-        (" 7 ", "7"),
-        ("7.5", "8"),
-        ("7.0", "7"),
-        ("20s", "20"),
-        ("0.2s", "1"),
-        ("1m20s", "80"),
-        ("2h", "7200"),
-        ("250ms", None),
-        ("٧", None),
-        ("soon", None),
-        ("-3", None),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", "0"),
-    ],
-)
-def test_retry_after_in_any_form(header, seconds):
-    assert faults.retry_after(header) == seconds
-    assert faults.retry_after(header, "7500") == "8"
-    assert faults.retry_after(header, "soon") == seconds
-
-
-@pytest.mark.parametrize(
     ("words", "code", "status", "ours"),
     [
         ("Your input was flagged: violence", "403", 403, "content_policy_violation"),
@@ -319,6 +294,9 @@ def test_a_403_is_not_always_about_credentials(words, code, status, ours):
         (faults.credentials_missing("Words."), False),
         (faults.upstream_misconfigured("Words."), False),
         (faults.address_barred(), False),
+        (faults.credential_misplaced(), False),
+        (faults.upstream_missing(), False),
+        (faults.token_refused(), False),
         (faults.refused(429, error()).after_last_try(), True),
     ],
 )

@@ -11,7 +11,7 @@ from conversations import bounded_json
 
 from .. import faults, redaction
 from ..faults import Fault
-from ..protocols import errors, events
+from ..protocols import errors, events, waits
 from ..providers.base import Kind
 from .connections import Watched
 
@@ -44,9 +44,12 @@ def read_refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault
     except (Fault, HTTPError, OSError):
         data = b""  # the status has to do
     status, error = kind.error(reply.status_code, reply.headers, data)
-    fields = reply.headers
-    wait = faults.retry_after(fields.get("retry-after", ""), fields.get("retry-after-ms", ""))
-    return faults.refused(status, error, token, wait)
+    wait = waits.read_wait(reply.headers)
+    if wait is None and status in faults.LIMITED:
+        wait = waits.read_limit(reply.headers, data.decode(errors="replace"))
+    fault = faults.refused(status, error, token, wait)
+    is_futile = reply.headers.get("x-should-retry", "").strip().lower() == "false"
+    return fault.after_last_try() if is_futile else fault
 
 
 def is_answer(status: int) -> bool:
