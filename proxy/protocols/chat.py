@@ -1,12 +1,11 @@
 """OpenAI's chat completions: what a stream of them amounts to, and how one is written. Pure.
 
 What the relay asks of a protocol: `Reply`, `END`, `problem`, `without_usage`, `as_stream`,
-`as_document`, `find_failure`. Each event is parsed before it passes: one that is none, or that says
-an error, does not, and ends the stream.
+`find_failure`, and `documents.as_document`. Each event is parsed before it passes: one that is
+none, or that says an error, does not, and ends the stream.
 """
 
 import re
-import time
 from typing import Any
 
 import orjson
@@ -306,31 +305,3 @@ def as_stream(completion: Json) -> bytes:
     if completion.get("usage"):
         out.append(head | {"choices": [], "usage": completion["usage"]})
     return b"".join(map(events.write, out)) + END
-
-
-def as_document(completion: Json) -> Json:
-    """Give a completion that came as a stream all that OpenAI's schema asks of a document."""
-    choices = [_complete_choice(choice) for choice in completion["choices"]]
-    head = {"id": "", "created": int(time.time()), "model": ""}
-    document = head | completion | {"choices": choices}
-    if document.get("usage") is None:
-        document.pop("usage", None)
-    return document
-
-
-def _complete_choice(choice: Json) -> Json:
-    message = {"refusal": None} | choice["message"]
-    calls = message.get("tool_calls")
-    if isinstance(calls, list):
-        message["tool_calls"] = [_complete_call(call) for call in calls]
-    reason = choice["finish_reason"] or ("tool_calls" if calls else "stop")
-    return {"logprobs": None} | choice | {"message": message, "finish_reason": reason}
-
-
-def _complete_call(call: Any) -> Any:
-    """Write the arguments of a call as text, where a server sent them as an object."""
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or isinstance(function.get("arguments"), str):
-        return call
-    text = orjson.dumps(function.get("arguments") or {}).decode()
-    return call | {"id": call.get("id") or "", "function": function | {"arguments": text}}

@@ -26,7 +26,7 @@ from conversations.shape import Json
 
 from .. import faults, outcome, redaction, request_id
 from ..faults import Fault
-from ..protocols import chat, events
+from ..protocols import chat, documents, events
 from ..providers import kinds
 from ..providers.base import Endpoint, Sent
 from ..upstreams import client, replies
@@ -286,7 +286,8 @@ def collect_stream(exchange: Exchange, data: bytes, url: str) -> Document:
         fault = faults.truncated()
     if answer is None or (fault and not streamed.answered):
         raise (fault or faults.empty_answer()).without_answer()
-    return Document(answer, orjson.dumps(chat.as_document(answer)), url, fault)
+    document = documents.as_document(answer, exchange.request.model, exchange.call.id.hex)
+    return Document(answer, orjson.dumps(document), url, fault)
 
 
 def translate(exchange: Exchange, answer: Any) -> Json:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.protocols import chat, events
+from proxy.protocols import chat, documents, events
 from proxy.tests import gateway
 from proxy.upstreams.body import Body, Truncated
 
@@ -286,7 +286,7 @@ def test_no_event_is_too_odd(odd):
     assert isinstance(chat.text_of(reply.take()), str)
     assert orjson.dumps(reply.whole())
     if reply.whole():
-        assert orjson.dumps(chat.as_document(reply.whole()))
+        assert orjson.dumps(documents.as_document(reply.whole(), "m", "0" * 32))
         chat.as_stream(reply.whole())
 
 
