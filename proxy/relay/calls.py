@@ -35,7 +35,7 @@ from ..upstreams.routing import ENVIRONMENT, Route, Way
 from . import metrics
 from .causes import Cause
 from .exchange import NO_LINK, CallerLink, Exchange, process
-from .retries import JITTER, TRIES, GiveUp, Retry, Standing, next_step
+from .retries import JITTER, REPEATS, GiveUp, Retry, Standing, next_step
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
     redaction.present(exchange.token)
     routes = order_routes(exchange.way.routes)
     route, routes_left = next(routes)
-    tries_left = TRIES - 1
+    repeats_left, due = REPEATS, exchange.began + exchange.way.patience
     reported: Fault | None = None
     while True:
         try:
@@ -106,23 +106,20 @@ def post(exchange: Exchange, begin: Callable[[Response], T]) -> T:
                 Standing(
                     is_cut=exchange.cause is not None,
                     is_failing=route.gate.state != "closed",
-                    tries_left=tries_left,
+                    repeats_left=repeats_left,
                     routes_left=routes_left,
-                    seconds_left=exchange.began + exchange.patience.first_byte - time.monotonic(),
+                    seconds_left=due - time.monotonic(),
                 ),
                 random.uniform(*JITTER),  # noqa: S311 - no secret hangs on it
             )
         if isinstance(step, Retry):
-            tries_left -= 1
+            repeats_left -= 1
             if pause(exchange, step.seconds):
                 continue
             raise reported
-        if step.spent:
-            reported = reported.after_last_try()
         if isinstance(step, GiveUp):
-            raise reported
+            raise reported.after_last_try() if step.spent else reported
         route, routes_left = next(routes)
-        tries_left = TRIES - 1
 
 
 def order_routes(routes: tuple[Route, ...]) -> Iterator[tuple[Route, bool]]:

@@ -109,6 +109,7 @@ class Exchange:
             took = datetime.now(UTC) - started
             answered = {
                 "upstream": route.upstream,
+                "model": route.target.model or self.request.model,
                 "started": started.isoformat(timespec="milliseconds"),
                 "ms": round(took.total_seconds() * 1000),
                 "status": (fault.answered or None) if fault else 200,

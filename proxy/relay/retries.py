@@ -2,15 +2,18 @@
 
 Until a reply turns out to be an answer, nothing of it was passed on, so any upstream of a call may
 fail. An upstream that may have done what it was sent is not asked again, and no other is either.
+
+A call has one budget for all of its routes, in tries and in seconds: one try at each route, REPEATS
+more wherever they are needed, and none that begins after the first byte was due.
 """
 
 from dataclasses import dataclass
 
 from ..faults import Fault
 
-TRIES = 3  # at each route
-JITTER = (0.1, 0.4)  # seconds before the second try
-BACK_OFF = 4  # times as long before each one more
+REPEATS = 2  # of a call: tries beside the first one at each of its routes
+JITTER = (0.1, 0.4)  # seconds before the first repeat
+BACK_OFF = 4  # times as long before the next one
 # Seconds that an upstream may ask us to wait: while other routes are left, and at the last one.
 AT_ONCE, SOON_ENOUGH = 0.5, 5.0
 
@@ -21,7 +24,7 @@ class Standing:
 
     is_cut: bool
     is_failing: bool  # the upstream: its gate is not closed
-    tries_left: int  # at this route
+    repeats_left: int
     routes_left: bool
     seconds_left: float  # until the first byte is due
 
@@ -33,26 +36,25 @@ class Retry:
 
 @dataclass(frozen=True)
 class NextRoute:
-    spent: bool = False  # this route was tried as often as it may be
+    pass
 
 
 @dataclass(frozen=True)
 class GiveUp:
-    spent: bool = False
+    spent: bool = False  # the call was tried as often as it may be
 
 
 def next_step(fault: Fault, standing: Standing, jitter: float) -> Retry | NextRoute | GiveUp:
-    """Wait at least as long as the upstream asks for, and longer before each try than the last."""
-    if standing.is_cut or not fault.repeatable:
+    """Wait at least as long as the upstream asks for, and longer before each repeat."""
+    if standing.is_cut or not fault.repeatable or standing.seconds_left <= 0:
         return GiveUp()
     if standing.routes_left and standing.is_failing:
         return NextRoute()
-    onward = NextRoute if standing.routes_left else GiveUp
-    if not standing.tries_left:
-        return onward(spent=True)
+    if not standing.repeats_left:
+        return NextRoute() if standing.routes_left else GiveUp(spent=True)
     wish = float(fault.retry_after or 0)
     longest = AT_ONCE if standing.routes_left else SOON_ENOUGH
-    wait = max(wish, jitter * BACK_OFF ** (TRIES - 1 - standing.tries_left))
-    if fault.ours or wish > longest or wait > standing.seconds_left:
-        return onward()
+    wait = max(wish, jitter * BACK_OFF ** (REPEATS - standing.repeats_left))
+    if fault.ours or fault.spent or wish > longest or wait > standing.seconds_left:
+        return NextRoute() if standing.routes_left else GiveUp()
     return Retry(wait)

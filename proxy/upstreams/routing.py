@@ -90,6 +90,11 @@ class Way:
         return self.routes[0].target.label
 
     @property
+    def patience(self) -> float:
+        """Seconds to the first byte, whichever route it comes from."""
+        return max(route.patience.first_byte for route in self.routes)
+
+    @property
     def environment_url(self) -> str:
         """The address of the environment's upstream; empty where the call may not go there."""
         urls = (route.target.base_url for route in self.routes if route.upstream == ENVIRONMENT)

@@ -26,16 +26,24 @@ def gateway(database, folder, first, second, wire):
     two = Upstream.objects.create(name="two", label="TWO", base_url=f"{second.url}/v1")
     narrow = Upstream.objects.create(name="narrow", base_url=f"{first.url}/v1", most_open=1)
     patient = Upstream.objects.create(name="patient", base_url=f"{first.url}/v1", silence=15)
+    alone, three, four, five = (
+        Upstream.objects.create(name=name, base_url=f"{second.url}/v1")
+        for name in ("alone", "three", "four", "five")
+    )
     chains = {
         "chain": (one, two),
         "narrow chain": (narrow, two),
         "narrow": (narrow,),
         "patient": (patient, two),
+        "alone": (alone,),
+        "five": (one, two, three, four, five),
+        "twice": (one, one),
     }
     for name, upstreams in chains.items():
         model = Model.objects.create(name=name)
         for order, upstream in enumerate(upstreams):
-            Route.objects.create(model=model, upstream=upstream, order=order)
+            there = f"{name} {order}" if name == "twice" else ""
+            Route.objects.create(model=model, upstream=upstream, order=order, upstream_model=there)
     gateway = Gateway(
         folder,
         DATABASE_URL=database,

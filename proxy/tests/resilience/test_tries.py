@@ -19,7 +19,7 @@ from proxy.tests.resilience.upstreams import (
 )
 from proxy.tests.wire import DONE, SSE, Held, chunk, exactly, json_reply, word
 
-TRIES = calls.TRIES
+TRIES = 1 + calls.REPEATS  # at one place
 
 
 def failing(status: str, headers: bytes = b"X-Request-Id: theirs\r\n"):
@@ -170,7 +170,42 @@ def test_when_all_have_failed_the_caller_need_not_try(gateway, first, second):
     )
     snapshot = the(reply)
     assert (snapshot.status, snapshot.upstream) == ("failed", "TWO")
-    assert [upstream for upstream, *_ in tries(snapshot)] == ["one"] * TRIES + ["two"] * TRIES
+    assert [upstream for upstream, *_ in tries(snapshot)] == ["one"] * TRIES + ["two"]
+
+
+def test_one_place_is_tried_three_times_before_the_caller_need_not(gateway, first, second):
+    second.answer = failing("503 Unavailable")
+    reply = gateway.ask(marked(), model="alone")
+    assert (reply.status, reply.headers["x-should-retry"]) == (502, "false")
+    assert (len(first.seen), len(second.seen)) == (0, 3)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_five_places_have_one_budget(gateway, first, second, stream):
+    first.answer = second.answer = failing("503 Unavailable")
+    reply = gateway.ask(marked(), model="five", stream=stream)
+    assert (reply.status, reply.headers["x-should-retry"]) == (502, "false")
+    assert len(first.seen) + len(second.seen) == 5 + calls.REPEATS
+    told = [upstream for upstream, *_ in tries(the(reply))]
+    assert told == ["one"] * TRIES + ["two", "three", "four", "five"]
+
+
+def test_tries_at_one_upstream_say_for_which_model(gateway, first, second):
+    first.answer = failing("503 Unavailable")
+    reply = gateway.ask(marked(), model="twice")
+    told = [(each["upstream"], each["model"]) for each in json.loads(the(reply).attempts)]
+    assert told == [("one", "twice 0")] * TRIES + [("one", "twice 1")]
+
+
+def test_an_upstream_that_has_tried_enough_is_asked_once(gateway, first, second):
+    """As another gateway, which makes its own tries: they are not multiplied."""
+    first.answer = failing("503 Unavailable", b"X-Should-Retry: false\r\n")
+    assert gateway.ask(marked(), model="chain").text == "Fine."
+    assert (len(first.seen), len(second.seen)) == (1, 1)
+    second.answer = first.answer
+    reply = gateway.ask(marked(), model="alone")
+    assert (reply.status, reply.headers["x-should-retry"]) == (502, "false")
+    assert len(second.seen) == 2
 
 
 def test_a_long_wait_is_left_to_the_caller(gateway, first, second):

@@ -58,6 +58,8 @@ def no_stream(*events: object) -> Answer:
 
 ROLE = {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
 
+NOT_NOW = {"error": {"message": "not now"}}
+
 NO_ANSWERS = {  # at status 200, before anything of an answer
     "an error event": (no_stream({"error": {"message": "not now"}}), True, 200, "upstream_failed"),
     "an error event that names its status": (
@@ -74,6 +76,36 @@ NO_ANSWERS = {  # at status 200, before anything of an answer
     ),
     "a role, then an error": (
         no_stream(ROLE, {"error": {"message": "not now"}}),
+        True,
+        200,
+        "upstream_failed",
+    ),
+    "a filter's results, then an error": (
+        no_stream({"choices": [], "prompt_filter_results": [{}]}, NOT_NOW),
+        True,
+        200,
+        "upstream_failed",
+    ),
+    "usage, then an error": (
+        no_stream({"choices": [], "usage": {"prompt_tokens": 9}}, NOT_NOW),
+        True,
+        200,
+        "upstream_failed",
+    ),
+    "empty deltas, then an error": (
+        no_stream({"choices": [{"index": 0, "delta": {}, "finish_reason": None}]}, ROLE, NOT_NOW),
+        True,
+        200,
+        "upstream_failed",
+    ),
+    "signs of life, then an error": (
+        exactly(
+            SSE,
+            chunk(b": working\n\n"),
+            chunk(b'event: ping\ndata: {"type": "ping"}\n\n'),
+            chunk(b"data: %s\n\n" % json.dumps(NOT_NOW).encode()),
+            b"0\r\n\r\n",
+        ),
         True,
         200,
         "upstream_failed",
