@@ -125,7 +125,8 @@ class ChatCompletions(CallView):
                 raise faults.invalid_request(
                     "stream_options", "`stream_options` must be an object."
                 )
-            self.usage_wanted = bool(options.get("include_usage"))
+            if (wanted := options.get("include_usage")) is not None:
+                self.usage_wanted = read_switch(wanted, "stream_options.include_usage")
             call_request.body = body | {"stream_options": options | {"include_usage": True}}
 
     def forward(self, request: Request, call_request: CallRequest) -> HttpResponseBase:
@@ -243,12 +244,15 @@ class OneModel(ScopedView):
     scopes = {"get": ()}
 
     def get(self, request: Request, name: str) -> Response:
-        for model in catalogue.list_models(get_caller(request).owner):
-            if model["id"] == name:
-                return Response(model)
-        if settings.PASS_OTHER_MODELS or not routing.listed_models():
-            return Response(catalogue.describe(name))  # it may work though it is not listed
-        raise faults.model_not_found()
+        owner = get_caller(request).owner
+        if not is_model_name(name):
+            raise faults.model_not_found()
+        routing.find_listed(name, owner)  # what may be asked is there, in a list or not
+        with suppress(Fault):
+            for model in catalogue.list_models(owner):
+                if model["id"] == name:
+                    return Response(catalogue.describe(name) | model)
+        return Response(catalogue.describe(name))
 
 
 class UnknownPath(ScopedView):
@@ -276,11 +280,15 @@ def read_object(request: Request, call_request: CallRequest) -> Json:
 def read_model(body: Json, default: str | None = None) -> str:
     model = body.get("model")
     model = default if model is None else model
-    if not isinstance(model, str) or not 0 < len(model) <= 200 or not model.isprintable():
+    if not isinstance(model, str) or not is_model_name(model):
         raise faults.invalid_request(
             "model", "`model` is missing: name the model that you want to ask."
         )
     return model
+
+
+def is_model_name(name: str) -> bool:
+    return 0 < len(name) <= 200 and name.isprintable()
 
 
 def read_switch(value: Any, param: str) -> bool:

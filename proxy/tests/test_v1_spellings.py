@@ -123,11 +123,52 @@ def test_framing_that_two_servers_could_read_differently_is_refused(gateway, rec
     assert b"<html" not in reply.lower()
 
 
+USED = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
+
 @pytest.mark.parametrize("stream", [False, None])
 def test_stream_false_is_no_stream(gateway, recorded, demo_upstream, stream):
     body = chat(marked(), stream=stream)
     assert gateway.call(CHAT, body, ALICE).text
     assert demo_upstream.seen[-1]["body"] == body
+
+
+FALSE, TRUE = (False, "false", "False", 0, "0", "", None), (True, "true", "TRUE", 1, "1")
+SWITCHES = [(value, False) for value in FALSE] + [(value, True) for value in TRUE]
+
+
+@pytest.mark.parametrize(("value", "meant"), SWITCHES, ids=repr)
+def test_a_switch_is_what_it_means(wired, wire, recorded, value, meant):
+    """Some clients write booleans as texts or numbers: the upstream is sent the boolean."""
+    wire.answer = json_reply(json.dumps(ANSWER | {"usage": USED}).encode())
+    reply = wired.call(CHAT, chat(marked(), stream=value), ALICE)
+    assert (reply.status, reply.headers["content-type"]) == (
+        200,
+        "text/event-stream" if meant else "application/json",
+    )
+    assert json.loads(wire.seen[-1].body)["stream"] is (None if value is None else meant)
+    options = {"include_usage": value}
+    reply = wired.call(CHAT, chat(marked(), stream=True, stream_options=options), ALICE)
+    assert (b'"usage"' in reply.body) is meant
+    assert json.loads(wire.seen[-1].body)["stream_options"] == {"include_usage": True}
+    assert [snapshot.status for snapshot in recorded(2)] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    "value", ["yes", "no", " ", 2, -1, 1.5, [], {}, [True], {"a": 1}], ids=repr
+)
+def test_what_is_no_switch_is_refused(gateway, recorded, demo_upstream, value):
+    before = len(demo_upstream.seen)
+    options = {"stream": True, "stream_options": {"include_usage": value}}
+    for params, name in (
+        ({"stream": value}, "stream"),
+        (options, "stream_options.include_usage"),
+    ):
+        reply = gateway.call(CHAT, chat(marked(), **params), ALICE)
+        assert (reply.status, reply.error["type"]) == (400, "invalid_request_error")
+        assert reply.error["param"] == name
+    assert len(demo_upstream.seen) == before
+    assert [snapshot.status for snapshot in recorded(2)] == ["refused", "refused"]
 
 
 def test_a_key_twice_cannot_smuggle(gateway, demo_upstream):

@@ -157,14 +157,9 @@ def find_way(
     Raises Fault where the model may not be used so; the same one, whether it is unknown or for
     other callers only.
     """
-    models = listed_models()
-    listed = models.get(model)
+    listed = find_listed(model, owner)
     if listed is None:
-        if models and not settings.PASS_OTHER_MODELS:
-            raise faults.model_not_found()
         return Way(endpoint, body, (environment_route(endpoint, pages=pages),))
-    if not listed.is_usable_by(owner):
-        raise faults.model_not_found()
     if Model.Capability.for_endpoint(endpoint) not in listed.capabilities:
         raise faults.endpoint_not_supported(endpoint)
     routes = (
@@ -172,6 +167,22 @@ def find_way(
         for place in listed.places
     )
     return Way(endpoint, body, tuple(routes))
+
+
+def find_listed(model: str, owner: int) -> "ListedModel | None":
+    """Find what a caller names; None where any name that is not listed goes to the environment's.
+
+    Raises Fault where there is no such model for this caller.
+    """
+    models = listed_models()
+    listed = models.get(model)
+    if listed is None:
+        exists = not models or settings.PASS_OTHER_MODELS
+    else:
+        exists = listed.is_usable_by(owner)
+    if not exists:
+        raise faults.model_not_found()
+    return listed
 
 
 # What the environment sets ----------------------------------------------------------------------
