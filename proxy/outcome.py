@@ -84,7 +84,8 @@ def _complete(told: TokenUsage, request: CallRequest, outcome: Outcome) -> Token
         rest = (told.total or 0) - (told.output or words)  # some tell the sum alone
         if rest > 0 and not is_completion:
             return told._replace(fresh=rest)
-        prompt = rest if rest > 0 else _estimate_prompt(request)
+        estimate = estimates.estimate_request
+        prompt = rest if rest > 0 else estimate(request.body, request.messages)
         used = used.with_prompt(prompt) if prompt or used.prompt is None else used
     if not is_completion:
         return used
@@ -96,16 +97,9 @@ def _complete(told: TokenUsage, request: CallRequest, outcome: Outcome) -> Token
     return used.with_output(words) if is_doubtful else used
 
 
-def _estimate_prompt(request: CallRequest) -> int:
-    messages = request.messages or request.body.get("messages")
-    if isinstance(messages, list) and messages:
-        return sum(map(estimates.estimate_message, messages))
-    return estimates.estimate_input(request.body.get("input"))
-
-
-def estimate_usage(messages: list[Json], replies: list[Json]) -> Json:
+def estimate_usage(body: Json, replies: list[Json]) -> Json:
     """Estimate the tokens that an upstream did not count."""
-    prompt = sum(map(estimates.estimate_message, messages))
+    prompt = estimates.estimate_request(body)
     completion = sum(map(estimates.estimate_message, replies))
     return {
         "prompt_tokens": prompt,

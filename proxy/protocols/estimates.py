@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from conversations.record.calls import estimate_tokens
+from conversations.shape import Json
 
 # Fields of a message that are not words of it.
 OPAQUE = frozenset(
@@ -13,6 +16,22 @@ OPAQUE = frozenset(
 )
 # The same thoughts by several names: some send two of them.
 REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks", "thinking")
+
+# Fields of a request that become words of the prompt, beside its messages.
+OFFERED = ("tools", "functions", "response_format")
+
+
+def estimate_request(body: Json, messages: list[Json] | None = None) -> int:
+    """Estimate the tokens of a prompt: messages, and what the model is offered beside them.
+
+    A tool is told to a model with the names of its parameters, so its JSON counts as it is.
+    """
+    told = messages or body.get("messages")
+    if not isinstance(told, list) or not told:
+        return estimate_input(body.get("input"))
+    offered = (body.get(name) for name in OFFERED)
+    texts = (orjson.dumps(value, default=str).decode() for value in offered if value)
+    return sum(map(estimate_message, told)) + sum(map(estimate_tokens, texts))
 
 
 def estimate_message(message: Any) -> int:

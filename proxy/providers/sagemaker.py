@@ -166,7 +166,7 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
         "created": int(time.time()),
         "model": read_model(body),
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": outcome.estimate_usage(body["messages"], [message]),
+        "usage": outcome.estimate_usage(body, [message]),
     }
 
 

@@ -159,6 +159,30 @@ def test_token_arrays_are_counted(wired, wire, recorded):
     recorded(6)
 
 
+PARAMETERS = {"type": "object", "properties": {"place": {"type": "string"}}}
+FUNCTION = {"name": "get_weather", "description": "Current weather", "parameters": PARAMETERS}
+OFFERED = {
+    "tools": [{"type": "function", "function": FUNCTION}],
+    "functions": [FUNCTION],
+    "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": PARAMETERS}},
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("names", [*[[name] for name in OFFERED], list(OFFERED), []], ids=str)
+def test_what_a_model_is_offered_is_part_of_an_estimated_prompt(
+    wired, wire, recorded, names, stream
+):
+    wire.answer, text = json_reply(reply(None, LONG)), marked()
+    offered = {name: OFFERED[name] for name in names}
+    assert wired.ask(text, model="gpt-4o", stream=stream, **offered).status == 200
+    [call] = recorded()
+    sizes = [len(text)] + [
+        len(json.dumps(each, separators=(",", ":"))) for each in offered.values()
+    ]
+    assert (call.prompt_tokens, call.estimated) == (sum(-(-size // 4) for size in sizes), True)
+
+
 def event(usage: object = None, **delta: object) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": None}
     body = {"id": "c", "model": "gpt-4o", "choices": [choice], "usage": usage}
