@@ -81,14 +81,17 @@ class Reply:
         if counts or not USAGE_BESIDE.isdisjoint(event):
             self.usage = merge_usage(self.usage, find_usage(event))
         head = self._head
-        for key in event.keys() - self._settled:
-            value, before = event[key], head.get(key)
+        settled = self._settled
+        for key, value in event.items():
+            if key in settled:
+                continue
+            before = head.get(key)
             if value != before and (value or before is None):
                 head[key] = merge.merge_whole(before, value)
             elif before is None:
                 head[key] = None
             if value and key in NAMES:
-                self._settled.add(key)
+                settled.add(key)
 
     def _add_choice(self, choice: Json) -> None:
         index = choice.get("index")
@@ -167,9 +170,13 @@ class _Choice:
             self.failure = find_choice_failure(choice)
 
     def _grow(self, delta: Json) -> None:
-        message = self.message
+        message, growth = self.message, self.growth
         for key, value in delta.items():
-            message[key] = self.growth.add(message.get(key), value, (self.index, key))
+            grown = message.get(key)
+            if type(grown) is merge.Text and type(value) is str and key not in merge.WHOLE:
+                growth.append(grown, value)  # most deltas are one more piece of a text
+            else:
+                message[key] = growth.add(grown, value, (self.index, key))
             if value and key != "role":
                 self.answered = True
 

@@ -79,17 +79,17 @@ class Growth:
     def _add_text(self, value: Any, delta: str, channel: Channel) -> Any:
         if type(value) is Text:
             if channel[-1] not in WHOLE or not _is_said(value, delta, channel[-1]):
-                self._append(value, delta)
+                self.append(value, delta)
             return value
         if type(value) is Items:
             return self._add_list(value, [{"type": "text", "text": delta}], channel)
         if value is not None and not delta:
             return value
         text = Text(channel)
-        self._append(text, delta)
+        self.append(text, delta)
         return text
 
-    def _append(self, text: Text, delta: str) -> None:
+    def append(self, text: Text, delta: str) -> None:
         if delta:
             if text.taken == len(text.pieces):
                 self._fresh.append(text)
@@ -109,7 +109,7 @@ class Growth:
         grown = value if type(value) is Items else Items()
         if type(value) is Text and value.pieces:  # a text that goes on as a list of parts
             kind = Text((*channel, 0, "type"))
-            self._append(kind, "text")
+            self.append(kind, "text")
             grown.items.append({"type": kind, "text": value})
         for item in delta:
             self._add_item(grown, item, channel)

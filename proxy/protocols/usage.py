@@ -228,7 +228,7 @@ def read_usage(usage: Any, *around: Json) -> TokenUsage:
 
     Its terms may stand in what is `around` it too: the answer, then the request's body.
     """
-    told = _flatten(usage) if isinstance(usage, dict) else {}
+    told = _flatten(usage, {}) if isinstance(usage, dict) else {}
     count = _read_counts(told)
     prompt, output = _separate(count["prompt"], count["output"], count["total"])
     if prompt is not None:
@@ -265,9 +265,9 @@ def read_usage(usage: Any, *around: Json) -> TokenUsage:
 def _read_counts(told: Json) -> dict[str, int | None]:
     """Read the largest count that was told for each bucket."""
     counts: dict[str, int | None] = dict.fromkeys(SPELLINGS)
-    for name in told.keys() & BUCKETS.keys():
-        if (count := _count(told[name])) is not None:
-            bucket = BUCKETS[name]
+    for name, value in told.items():
+        bucket = BUCKETS.get(name)
+        if bucket is not None and (count := _count(value)) is not None:
             counts[bucket] = max(counts[bucket] or 0, count)
     return counts
 
@@ -334,33 +334,33 @@ def _read_terms(told: Json, *around: Json) -> tuple[tuple[str, str], ...]:
     """Read by which terms the call is billed, where they are others than the ordinary ones."""
     terms = []
     for name in TERMS:
-        said = next((value for place in (told, *around) if (value := place.get(name))), None)
-        value = str(said).lower()[:50] if said else ""
-        if value not in ORDINARY:
-            terms.append(BATCH if value == "batch" else (name, value))
+        for place in (told, *around):
+            if said := place.get(name):
+                value = str(said).lower()[:50]
+                if value not in ORDINARY:
+                    terms.append(BATCH if value == "batch" else (name, value))
+                break
     return tuple(terms)
 
 
-def _flatten(value: Json, path: str = "", levels: int = DEEPEST) -> Json:
-    """Return each field by its path, in snake_case."""
-    told: Json = {}
+def _flatten(value: Json, told: Json, path: str = "", levels: int = DEEPEST) -> Json:
+    """Put each field into `told` by its path, in snake_case. Return that."""
     for key, inner in value.items():
-        name = path + _to_snake_case(key)
+        name = path + (key if key.islower() else _to_snake_case(key))
         if isinstance(inner, dict):
-            told |= _flatten(inner, f"{name}.", levels - 1) if levels else {}
+            if levels:
+                _flatten(inner, told, f"{name}.", levels - 1)
         elif isinstance(inner, list):
             for item in inner[:20] if levels else ():
                 label = item.get("modality") or item.get("ttl") if isinstance(item, dict) else None
                 if isinstance(label, str):
-                    told |= _flatten(item, f"{name}.{label.lower()}.", levels - 1)
+                    _flatten(item, told, f"{name}.{label.lower()}.", levels - 1)
         else:
             told[name] = inner
     return told
 
 
 def _to_snake_case(name: str) -> str:
-    if name.islower():
-        return name
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[:100]).lower()
 
 
