@@ -1,7 +1,8 @@
 """/healthz: this process is alive. /readyz: so is what it stands on.
 
 503 names the first thing that is not, and nothing else. However often they are asked, the database
-is asked once in two seconds, by one thread of a process.
+is asked once in two seconds, by one thread of a process. Others hear its last answer meanwhile, or
+wait for the next one where that is too old.
 """
 
 import threading
@@ -15,10 +16,11 @@ from conversations import database
 from conversations.record import processes
 
 FRESH = 2.0  # seconds that an answer stands
-LATE = 10.0  # seconds after which a database that has not answered is away
+LATE = 10.0  # seconds after which an answer is too old, and a database that gave none is away
 
-_lock = threading.Lock()
+_said = threading.Condition()
 _answer, _at = "database", float("-inf")
+_asked: float | None = None  # since when a thread asks the database
 _migrated = False
 
 
@@ -39,14 +41,28 @@ def plain(text: str, status: int = 200) -> HttpResponse:
 
 def missing() -> str:
     """The first of database, migrations and worker that is not there; empty where all are."""
-    global _answer, _at
-    if time.monotonic() - _at > FRESH and _lock.acquire(blocking=False):
-        try:
-            _answer = examine()
-            _at = time.monotonic()
-        finally:
-            _lock.release()
-    return _answer if time.monotonic() - _at < LATE else "database"
+    global _answer, _at, _asked
+    with _said:
+        now = time.monotonic()
+        if now - _at <= FRESH:
+            return _answer
+        if _asked is not None:
+            _said.wait_for(_is_answered, _asked + LATE - now)
+            return _answer if _is_answered() else "database"
+        _asked = now
+    answer = "database"
+    try:
+        answer = examine()
+    finally:
+        with _said:
+            _answer, _at, _asked = answer, time.monotonic(), None
+            _said.notify_all()
+    return answer
+
+
+def _is_answered() -> bool:
+    """Whether the last answer may still be given."""
+    return time.monotonic() - _at < LATE
 
 
 def examine() -> str:
