@@ -5,6 +5,7 @@ was not done. Where a kept connection turns out dead the call is a 502, which SD
 themselves.
 """
 
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,8 +89,8 @@ def _send(
         fault = faults.connect_timeout()
     except requests.exceptions.ReadTimeout:
         fault = faults.reply_timeout()
-    except requests.exceptions.SSLError:
-        fault = faults.untrusted()
+    except requests.exceptions.SSLError as problem:
+        fault = faults.unreachable() if is_cut(problem) else faults.untrusted()
     except (requests.exceptions.RequestException, HTTPError, OSError):
         fault = faults.unreachable()
     finally:
@@ -97,6 +98,13 @@ def _send(
     if sending.barred:
         fault = faults.address_barred()
     raise fault.copy(unsent=not sending.begun)
+
+
+def is_cut(problem: BaseException | None) -> bool:
+    """Return whether TLS failed because the other side hung up: that says nothing of who it is."""
+    while problem is not None and not isinstance(problem, ssl.SSLEOFError):
+        problem = problem.__cause__ or problem.__context__
+    return problem is not None
 
 
 def fetch_json(url: str, headers: dict[str, str] | None = None) -> Any:
