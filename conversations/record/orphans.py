@@ -5,6 +5,7 @@ opening committed unheard, as failed: nothing of them was sent.
 """
 
 import socket
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -13,6 +14,7 @@ import psutil
 from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.db.models.functions import Now
 
+from ..database import RowsBusy
 from ..models import Process, Snapshot
 from ..shape import Json
 from . import processes, threads
@@ -49,7 +51,7 @@ def close_orphans() -> int:
         Q(process__isnull=False) & ~Exists(Process.objects.filter(id=OuterRef("process")))
         | Q(process=None, opened__lt=Now() - timedelta(hours=1))
     )
-    return sum(interrupt(snapshot) for snapshot in orphans.order_by("id")[:1000])
+    return _close_each(orphans.order_by("id")[:1000], interrupt)
 
 
 def close_unheard() -> int:
@@ -69,7 +71,21 @@ def close_unheard() -> int:
         error_code="record_not_writable",
         error="The connection to the record was lost when this call was opened. It was not sent.",
     )
-    return sum(close(resume(snapshot), replace(outcome)) for snapshot in unheard)
+    return _close_each(
+        unheard, lambda snapshot: close(resume(snapshot), replace(outcome), in_passing=True)
+    )
+
+
+def _close_each(snapshots: Iterable[Snapshot], close_one: Callable[[Snapshot], bool]) -> int:
+    """Count those that were closed. Where rows of an account stay locked, its others wait too."""
+    count, busy = 0, set[int]()
+    for snapshot in snapshots:
+        if snapshot.owner_id not in busy:
+            try:
+                count += close_one(snapshot)
+            except RowsBusy:  # the next sweep finds them
+                busy.add(snapshot.owner_id)
+    return count
 
 
 def interrupt(snapshot: Snapshot) -> bool:
@@ -88,7 +104,7 @@ def interrupt(snapshot: Snapshot) -> bool:
         error_code="gateway_stopped",
         error="The gateway stopped while the answer was on its way.",
     )
-    return close(resume(snapshot), outcome)
+    return close(resume(snapshot), outcome, in_passing=True)
 
 
 def _as_completion(replies: list[Json]) -> Json | None:

@@ -15,6 +15,9 @@ them, however long the model thinks. Locks are taken in one order: snapshot, con
 Files go to storage before any row names them: a crash between the two leaves a file too many, never
 a row without its file.
 
+An account's writes need permits (permits.py): where its rows are locked, or change slowly, it has
+a share of the connections, and no other account's calls wait.
+
 The statements are plain SQL, prepared by the server. Through the ORM the same two writes cost
 seven times the CPU.
 """
@@ -35,8 +38,14 @@ from ..models import Snapshot
 from ..shape import Json
 from . import attachments, processes
 from .calls import Call, CallRequest, Outcome, make_title, shorten_refused
+from .permits import permits
 from .place import Place, locate, read_thread_key
 from .rows import Rows, build_reply_rows, build_rows, clean, refer_to_rows
+
+# Seconds that a write waits for a permit of its account.
+OPEN_PATIENCE = 5.0  # nothing was sent: its caller can ask again
+CLOSE_PATIENCE = 30.0  # an answer came
+LOCK_PATIENCE = 1  # seconds that a close which other accounts' wait behind waits for a row
 
 
 def open(request: CallRequest) -> Call:
@@ -115,7 +124,8 @@ def _insert(request: CallRequest, call: Call, place: Place, rows: Rows) -> None:
         "about": request.about,
     }
     attachments.store(rows.files)
-    execute(OPEN, values | rows.bind())
+    with permits.hold(request.owner, OPEN_PATIENCE):
+        execute(OPEN, values | rows.bind())
 
 
 def _drop_messages(request: CallRequest, place: Place, rows: Rows) -> Json:
@@ -125,10 +135,11 @@ def _drop_messages(request: CallRequest, place: Place, rows: Rows) -> Json:
     return {name: value for name, value in request.body.items() if name != "messages"}
 
 
-def close(call: Call, outcome: Outcome) -> bool:
+def close(call: Call, outcome: Outcome, *, in_passing: bool = False) -> bool:
     """Record how a call ended. False, and nothing changes, if that was recorded before.
 
-    Sets `outcome.closed`, by which `is_closed_by` knows this close again.
+    Sets `outcome.closed`, by which `is_closed_by` knows this close again. `in_passing`: others wait
+    behind it, so it needs no permit of its account, and raises RowsBusy where a row stays locked.
     """
     outcome.closed = outcome.closed or datetime.now(UTC)
     rows = build_reply_rows(outcome.replies, call)
@@ -163,7 +174,12 @@ def close(call: Call, outcome: Outcome) -> bool:
         "closed": outcome.closed,
     }
     attachments.store(rows.files)
-    is_first = execute(CLOSE, values | rows.bind()).rowcount == 1
+    values |= rows.bind()
+    if in_passing:
+        is_first = execute(CLOSE, values, lock_patience=LOCK_PATIENCE).rowcount == 1
+    else:
+        with permits.hold(call.owner, CLOSE_PATIENCE):
+            is_first = execute(CLOSE, values).rowcount == 1
     let_go(call)
     return is_first
 
@@ -191,7 +207,7 @@ def refuse(request: CallRequest, code: str, error: str) -> UUID:
     )
     # Looked up here: a transaction that fails takes a new seed back, and would leave its copy.
     read_thread_key(request.owner)
-    with transaction.atomic():
+    with permits.hold(request.owner, OPEN_PATIENCE), transaction.atomic():
         call = open(request)
         let_go(call)  # whatever fails from here on, no pending row is left
         close(call, Outcome(status=Snapshot.Status.REFUSED, error_code=code, error=error))

@@ -315,10 +315,13 @@ class ApiKey(models.Model):
         return bool(keys.update(exported_rows=already + rows, exported_on=day))
 
     def mark_used(self, now: datetime) -> None:
-        """Note the use of the key, at most once a minute."""
+        """Note the use of the key, at most once a minute, and not while its row is locked."""
         if self.last_used is None or now - self.last_used > timedelta(minutes=1):
             self.last_used = now
-            self.save(update_fields=["last_used"])
+            with transaction.atomic():
+                row = ApiKey.objects.filter(pk=self.pk).values_list("pk")
+                if row.select_for_update(skip_locked=True, no_key=True).first():
+                    self.save(update_fields=["last_used"])
 
     def revoke(self) -> None:
         if self.revoked is None:

@@ -147,7 +147,6 @@ class Exchange:
                 return fault
             self.closed, self.sock = True, None
         process.exchanges.pop(self.call.id, None)
-        process.slots.give(self.request.owner)
         self.leave()
         if fault:
             ended.error_code, ended.error = fault.code or "", fault.text
@@ -166,6 +165,7 @@ class Exchange:
             record.let_go(self.call)
             raise
         finally:
+            process.slots.give(self.request.owner)  # not before: a slow close has its thread
             database.release()
             took = time.monotonic() - self.began
             metrics.count_close(self.call, ended, self.route.upstream, fault, took)
@@ -190,20 +190,25 @@ def settle(call: Call, ended: Outcome) -> Fault | None:
     """
     try:
         return write_outcome(call, ended)
+    except database.RowsBusy:
+        raise  # the connection is well
     except (InterfaceError, OperationalError) as problem:
         log.warning("snapshot %s is closed once more: %s", call.id, type(problem).__name__)
         database.renew()
         return write_outcome(call, ended)
 
 
-def write_outcome(call: Call, ended: Outcome) -> Fault | None:
+def write_outcome(call: Call, ended: Outcome, *, in_passing: bool = False) -> Fault | None:
     """Close the call's row. Return what the caller has to be told where that went otherwise.
 
     Where an answer cannot be kept (a full disk for its files, nesting without end), the call is
-    closed without it, and `ended` says so. Raises Error only while the database is away.
+    closed without it, and `ended` says so. Raises Error only while the database is away, or rows
+    stay locked.
     """
     try:
-        is_ours = record.close(call, ended) or record.is_closed_by(call, ended)
+        is_ours = record.close(call, ended, in_passing=in_passing) or record.is_closed_by(
+            call, ended
+        )
         return None if is_ours else faults.call_lost()
     except (InterfaceError, OperationalError):
         raise
@@ -214,5 +219,5 @@ def write_outcome(call: Call, ended: Outcome) -> Fault | None:
         ended.error_code, ended.error = Code.ANSWER_NOT_KEPT, lost.text
         ended.replies, ended.response = [], None
         ended.cost = None
-        record.close(call, ended)
+        record.close(call, ended, in_passing=in_passing)
         return lost

@@ -137,7 +137,17 @@ def cut_all() -> None:
 
 
 def close_late() -> None:
-    """Close calls that ended while the database was away. Raises Error while it still is."""
+    """Close calls that ended while the database was away. Raises Error while it still is.
+
+    Those of an account whose rows stay locked wait until the next time, and no other's with them.
+    """
+    busy: set[int] = set()
     for call_id, (call, ended) in list(process.unclosed.items()):
-        write_outcome(call, ended)
-        del process.unclosed[call_id]
+        if call.owner in busy:
+            continue
+        try:
+            write_outcome(call, ended, in_passing=True)
+        except database.RowsBusy:
+            busy.add(call.owner)
+        else:
+            del process.unclosed[call_id]
