@@ -1,11 +1,13 @@
 """An answer that is still on its way: all that has grown of it, and the wish to stop it."""
 
+from collections.abc import Iterable
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from django.db import transaction
 
 from ..database import execute
 from ..models import Partial, Snapshot
@@ -36,13 +38,27 @@ def save_pieces(snapshot: UUID, pieces: list[Piece]) -> None:
     execute(GROW, {"snapshot": snapshot, "pieces": orjson.dumps(rows).decode()})
 
 
+def replace_pieces(snapshot: UUID, pieces: list[Piece]) -> None:
+    """Save all that an answer has grown to, in place of what was saved of it."""
+    with transaction.atomic():
+        Partial.objects.filter(snapshot=snapshot).delete()
+        save_pieces(snapshot, pieces)
+
+
 def read_growth(snapshot: UUID, after: int = 0) -> str:
     """Return what was saved of a growing answer's text after so many characters of it."""
-    return "".join(
-        Partial.objects.filter(snapshot=snapshot, channel="", at__gte=after)
-        .order_by("at")
-        .values_list("text", flat=True)
-    )
+    saved = Partial.objects.filter(snapshot=snapshot, channel="", at__gte=after).order_by("at")
+    return _join(saved, after)
+
+
+def _join(pieces: Iterable[Partial], start: int = 0) -> str:
+    """Join pieces up to the first gap: a crash of PostgreSQL empties their table (Partial)."""
+    text = ""
+    for piece in pieces:
+        if piece.at != start + len(text):
+            break
+        text += piece.text
+    return text
 
 
 def read_replies(snapshot: UUID) -> list[Json]:
@@ -52,10 +68,9 @@ def read_replies(snapshot: UUID) -> list[Json]:
     for channel, pieces in groupby(saved, attrgetter("channel")):
         whole_path: list[Any] = orjson.loads(channel) if channel else [*TEXT]
         choice, *path = whole_path
-        if not path or not isinstance(path[0], str):
-            continue
-        reply = replies.setdefault(choice, {"role": "assistant", "content": None})
-        _put(reply, path, "".join(piece.text for piece in pieces))
+        if path and isinstance(path[0], str) and (text := _join(pieces)):
+            reply = replies.setdefault(choice, {"role": "assistant", "content": None})
+            _put(reply, path, text)
     return [_as_lists(reply) for _, reply in sorted(replies.items())]
 
 

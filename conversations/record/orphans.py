@@ -25,14 +25,16 @@ from .processes import beat
 from .rebuild import read_path
 from .writes import close
 
+BringIn = Callable[[UUID], None]  # saves what this machine knows of a call's answer
 
-def register() -> None:
+
+def register(bring_in: BringIn) -> None:
     """Register this process as one that opens calls, and close what dead ones left behind."""
     beat()
-    close_orphans()
+    close_orphans(bring_in)
 
 
-def close_orphans() -> int:
+def close_orphans(bring_in: BringIn = lambda call: None) -> int:
     """Close the calls of dead processes, and return how many that were.
 
     A process that was only slow may close its call later: it finds nothing pending.
@@ -51,7 +53,12 @@ def close_orphans() -> int:
         Q(process__isnull=False) & ~Exists(Process.objects.filter(id=OuterRef("process")))
         | Q(process=None, opened__lt=Now() - timedelta(hours=1))
     )
-    return _close_each(orphans.order_by("id")[:1000], interrupt)
+
+    def close_one(snapshot: Snapshot) -> bool:
+        bring_in(snapshot.id)
+        return interrupt(snapshot)
+
+    return _close_each(orphans.order_by("id")[:1000], close_one)
 
 
 def close_unheard() -> int:

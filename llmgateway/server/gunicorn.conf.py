@@ -54,7 +54,7 @@ def on_starting(server: Any) -> None:
 def allow_files() -> None:
     """Let a process open the files of its connections and their upstreams, as far as it may."""
     soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = worker_connections + threads + 1000
+    wanted = worker_connections + 2 * threads + 1000  # a stream has its upstream and its journal
     if soft != resource.RLIM_INFINITY and soft < wanted:
         allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
@@ -67,12 +67,13 @@ def pre_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     from conversations.record import orphans
     from proxy.limits import memory
-    from proxy.relay import exchange, watcher
+    from proxy.relay import exchange, journal, watcher
 
     exchange.process.slots = worker.slots
     allow_files()
     memory.keep_little()
-    orphans.register()
+    orphans.register(journal.bring_in)
+    journal.clear()
     watcher.start(worker)
 
 

@@ -29,6 +29,7 @@ from ..upstreams.connections import shut_socket
 from ..upstreams.routing import Patience, Route, Way
 from . import metrics
 from .causes import ENDINGS, Cause
+from .journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class ProcessMemory:
         self.exchanges: dict[UUID, Exchange] = {}  # all that are open
         # Calls that ended while the database was away: their rows are pending.
         self.unclosed: dict[UUID, tuple[Call, Outcome]] = {}
+        self.journal = Journal()
         self.gates = gate.gates  # by the upstream's name in the record
 
 
@@ -153,7 +155,9 @@ class Exchange:
         ended.first_byte, ended.upstream_request_id = self.first_byte, self.request_id
         ended.upstream, ended.attempts = self.route.target.label, self.tries
         try:
-            return settle(self.call, ended) or fault
+            told = settle(self.call, ended) or fault
+            process.journal.end(self.call.id)
+            return told
         except Error:
             log.exception("snapshot %s could not be closed", self.call.id)
             unwritten = faults.end_not_recorded()

@@ -22,7 +22,7 @@ from ..protocols import chat, events
 from ..upstreams.body import Body, Truncated
 from .calls import Document, find_call_fault, log, post, read_document
 from .causes import Cause
-from .exchange import Exchange
+from .exchange import Exchange, process
 
 SAVE_PAGE = 1.0  # seconds between two saves of a growing answer that pages may follow
 SAVE_API = 5.0  # of one that only its caller reads
@@ -174,6 +174,7 @@ class Stream:
             if reply.waiting > SAVE_SIZE or time.monotonic() - self.saved_at > self.save_every:
                 self._save()
             if piece and (piece := piece if self.usage_wanted else chat.without_usage(piece)):
+                process.journal.add(self.exchange.call.id, piece)
                 return piece
             try:
                 data = self.body.read() if self.body else b""
@@ -192,6 +193,8 @@ class Stream:
         """
         self.over = True
         exchange = self.exchange
+        if piece:  # it leaves also where the row cannot be closed
+            process.journal.add(exchange.call.id, piece)
         answer = self.document.answer if self.document else self.reply.whole()
         fault = self._find_fault(problem)
         self._hang_up(whole=fault is None)

@@ -151,3 +151,4 @@ def close_late() -> None:
             busy.add(call.owner)
         else:
             del process.unclosed[call_id]
+            process.journal.end(call_id)

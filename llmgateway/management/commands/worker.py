@@ -32,7 +32,7 @@ from llmgateway.ops import metrics
 from llmgateway.ops.pulse import Pulse
 from proxy import wrong_keys
 from proxy.jobs import submissions
-from proxy.relay import watcher
+from proxy.relay import journal, watcher
 
 BEAT = 5.0  # seconds between two signs of life: /readyz and /metrics tell of them
 SWEEP = 10.0  # seconds between two looks for the calls of dead processes
@@ -170,7 +170,7 @@ def follow_log(over: threading.Event, turn: Callable[[], None]) -> None:
 def sweep() -> None:
     index.fill_calls()
     wrong_keys.tell_trail()
-    if count := orphans.close_orphans():
+    if count := orphans.close_orphans(journal.bring_in):
         log.info("closed %d calls of dead processes", count)
     if count := orphans.close_unheard():
         log.info("closed %d calls whose opening was committed unheard", count)

@@ -1,0 +1,183 @@
+"""What a caller had read of a stream is on record, also where its process is killed."""
+
+import http.client
+import json
+import os
+import signal
+import stat
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings as configured
+
+from conversations.models import Partial, Process, Snapshot
+from conversations.record import growth, orphans, processes, rebuild
+from conversations.tests.calls import ask, person, user
+from proxy.relay import journal
+from proxy.relay.exchange import process
+from proxy.relay.journal import Journal
+from proxy.tests.gateway import CHAT, eventually, marked
+from proxy.tests.wire import DONE, SSE, Held, chunk, word
+
+LAST = "the last piece"
+
+
+def event(index: int, **delta: Any) -> bytes:
+    choice = {"index": index, "delta": delta, "finish_reason": None}
+    return b"data: %s\n\n" % json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode()
+
+
+def call_tool(arguments: str, **first: str) -> dict[str, Any]:
+    name = {"name": "f"} if first else {}
+    call = {"index": 0, "function": {"arguments": arguments} | name} | first
+    return {"tool_calls": [call]}
+
+
+# Pieces of an answer, and where in the record's messages their string stands.
+STRINGS = {
+    "text": ([event(0, content="Once "), event(0, content=LAST)], (0, "content")),
+    "reasoning": (
+        [event(0, reasoning_content="Once "), event(0, reasoning_content=LAST)],
+        (0, "reasoning_content"),
+    ),
+    "arguments": (
+        [event(0, **call_tool("Once ", id="a", type="function")), event(0, **call_tool(LAST))],
+        (0, "tool_calls", 0, "function", "arguments"),
+    ),
+    "second choice": (
+        [event(0, content="No."), event(1, content="Once "), event(1, content=LAST)],
+        (1, "content"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("pieces", "place"), STRINGS.values(), ids=STRINGS)
+def test_what_was_read_before_the_kill_is_on_record(pieces, place, started, wire, recorded):
+    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", LLM_STREAM_TIMEOUT=60)
+    Held(wire, SSE + b"".join(map(chunk, pieces)))
+    with gateway.open_chat(marked(), stream=True) as call:
+        call.read_until(LAST.encode())
+        [worker] = gateway.workers()
+        os.kill(worker, signal.SIGKILL)
+        with pytest.raises((http.client.HTTPException, OSError)):
+            call.finish()
+    [snapshot] = recorded()
+    assert (snapshot.status, snapshot.error_code) == ("interrupted", "gateway_stopped")
+    choice, *path = place
+    value = rebuild.rebuild_response(snapshot)["choices"][choice]["message"]
+    for key in path:
+        value = value[key]
+    assert value == "Once " + LAST
+    assert not Partial.objects.filter(snapshot=snapshot.id).exists()
+    assert str(snapshot.id) not in list_files()
+
+
+def list_files() -> set[str]:
+    return {path.name for path in Path(configured.VAR_DIR, "growing").glob("*")}
+
+
+@pytest.mark.parametrize("ends", [b"", DONE, b"data: no event\n\n", b"data: {}\n\n"])
+def test_no_file_stays_of_a_call_that_is_closed(ends, wired, wire, recorded):
+    then = chunk(word("more", "stop")) + (chunk(ends) if ends else b"") + b"0\r\n\r\n"
+    held = Held(wire, SSE + chunk(word("Once ")), then)
+    with closing(wired.open_chat(marked(), stream=True)) as call:
+        call.read_until(b"Once")
+        [snapshot] = Snapshot.objects.filter(status="pending").order_by("-opened")[:1]
+        file = Path(configured.VAR_DIR, "growing", str(snapshot.id))
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        held.let_go.set()
+        call.finish()
+    recorded()
+    assert str(snapshot.id) not in list_files()
+
+
+def test_no_file_stays_of_a_caller_who_has_gone(wired, wire, recorded):
+    Held(wire, SSE + chunk(word("Once ")))
+    with closing(wired.open_chat(marked(), stream=True)) as call:
+        call.read_until(b"Once")
+    [snapshot] = recorded()
+    assert snapshot.status == "cancelled"
+    assert eventually(lambda: str(snapshot.id) not in list_files())
+
+
+# The file itself ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def growing(tmp_path, settings) -> Path:
+    settings.VAR_DIR = tmp_path
+    return tmp_path / "growing"
+
+
+def die() -> None:
+    Process.objects.filter(id=processes.CURRENT.id).delete()
+
+
+def test_it_takes_the_place_of_what_the_database_has(growing, db):
+    """Of which a crash of PostgreSQL may have left a part from the middle."""
+    processes.beat()
+    call = ask(person(), [user("Tell me a story")])
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 5, "upon")])
+    written = Journal()
+    for text in ("Once ", "upon ", "a time"):
+        written.add(call.id, event(0, content=text))
+    written.add(call.id, event(0, content="half of an event")[:20])
+    die()
+    assert orphans.close_orphans(journal.bring_in) == 1
+    assert Snapshot.objects.get(id=call.id).reply.text == "Once upon a time"
+    assert not Partial.objects.exists()
+    assert [*growing.iterdir()] == []
+
+
+def test_without_it_nothing_behind_a_gap_is_taken_for_the_beginning(db):
+    processes.beat()
+    call = ask(person(), [user("Tell me a story")])
+    for at, text in ((0, "Once "), (10, "a time")):
+        growth.save_pieces(call.id, [growth.Piece(growth.TEXT, at, text)])
+    growth.save_pieces(call.id, [growth.Piece((1, "content"), 3, "lost")])
+    assert growth.read_growth(call.id) == "Once "
+    assert growth.read_growth(call.id, 10) == "a time"
+    assert growth.read_growth(call.id, 5) == ""
+    die()
+    assert orphans.close_orphans() == 1
+    snapshot = Snapshot.objects.get(id=call.id)
+    assert snapshot.reply.text == "Once "
+    assert [each["index"] for each in rebuild.rebuild_response(snapshot)["choices"]] == [0]
+
+
+def test_a_call_without_a_file_is_closed_with_what_was_saved(growing, db):
+    processes.beat()
+    call = ask(person(), [user("Tell me a story")])
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, "Once")])
+    die()
+    assert orphans.close_orphans(journal.bring_in) == 1
+    assert Snapshot.objects.get(id=call.id).reply.text == "Once"
+
+
+def test_a_disk_that_takes_nothing_ends_no_stream(growing, caplog):
+    growing.write_text("a file in its place")
+    call = uuid4()
+    for _ in range(3):
+        process.journal.add(call, event(0, content="Once "))
+    assert len(caplog.records) == 1
+    process.journal.end(call)
+    assert call not in process.journal.files
+
+
+def test_old_files_of_no_process_are_removed(growing):
+    written = Journal()
+    old, new = uuid4(), uuid4()
+    for call in (old, new):
+        written.add(call, event(0, content="Once "))
+    long_ago = time.time() - journal.KEPT - 1
+    os.utime(growing / str(old), (long_ago, long_ago))
+    journal.clear()
+    assert [path.name for path in growing.iterdir()] == [str(new)]
+    for call in (old, new):
+        written.end(call)
+    assert [*growing.iterdir()] == []
