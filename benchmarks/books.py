@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 WORDS = 60  # of an answer
+SEE_OTHER = 303
 
 
 def answer(mark: str) -> str:
@@ -38,6 +39,8 @@ class Books:
     ledger: dict[str, int]  # how often each mark reached the upstream
     notes: list[Note]
     rows: dict[str, list[Row]]
+    titles: dict[str, int]  # how often the upstream was asked for a title: jobs may be done twice
+    title_rows: dict[str, int]  # how many calls for a title are on record
 
     def compare(self) -> Iterator[str]:
         """Say each contradiction."""
@@ -51,6 +54,9 @@ class Books:
                 yield f"doubled: {mark} has {len(rows)} rows"
             for row in rows:
                 yield from self._compare_row(mark, row)
+        for mark, count in self.titles.items():
+            if count > (rows := self.title_rows.get(mark, 0)):
+                yield f"lost: a title for {mark} was asked for {count} times, {rows} on record"
         for note in self.notes:
             yield from self._compare_note(note, self.rows.get(note.mark, []))
 
@@ -69,13 +75,13 @@ class Books:
             yield f"cut text read as whole: {note.mark}"
         if note.is_whole and [row.status for row in rows] != ["ok"]:
             yield f"wrong status: {note.mark} was read whole, on record as {rows}"
+        if note.status == SEE_OTHER and not rows:
+            yield f"lost: {note.mark} was taken on a page and is not on record"
+        unread = min((len(row.text) - len(note.text) for row in rows), default=0)
+        if unread < 0:
+            yield f"lost text: of {note.mark} {-unread} characters were read and are not on record"
         if note.is_unsent and note.mark in self.ledger:
             yield f"called unsent: {note.mark} reached the upstream"
         is_ok = any(row.status == "ok" for row in rows)
         if note.error and is_ok and note.error != "record_not_writable":
             yield f"wrong status: {note.mark} is ok, its caller was told {note.error}"
-
-    def measure_lag(self) -> int:
-        """Count the characters, at most, that a caller had read and the record does not have."""
-        texts = {mark: max(len(row.text) for row in rows) for mark, rows in self.rows.items()}
-        return max((len(note.text) - texts.get(note.mark, 0) for note in self.notes), default=0)

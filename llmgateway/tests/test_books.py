@@ -10,7 +10,7 @@ TEXT = answer(MARK)
 
 def agreeing() -> Books:
     note = Note(MARK, status=200, text=TEXT, is_whole=True)
-    return Books({MARK: 1}, [note], {MARK: [Row("ok", TEXT)]})
+    return Books({MARK: 1}, [note], {MARK: [Row("ok", TEXT)]}, {MARK: 1}, {MARK: 1})
 
 
 def change(books: Books, **changes) -> None:
@@ -24,7 +24,10 @@ def change(books: Books, **changes) -> None:
         {},
         {"text": TEXT[:20], "is_whole": False},
         {"text": "", "is_whole": False, "error": "record_not_writable"},
-        {"text": TEXT[:20], "is_whole": False, "rows": {MARK: [Row("interrupted", TEXT[:10])]}},
+        {"text": TEXT[:20], "is_whole": False, "rows": {MARK: [Row("interrupted", TEXT[:20])]}},
+        {"text": "", "is_whole": False, "status": 303},
+        {"titles": {MARK: 2}, "title_rows": {MARK: 2}},
+        {"titles": {}},
         {"text": "", "is_whole": False, "error": "overloaded", "ledger": {}, "rows": {}},
         {
             "text": "",
@@ -45,6 +48,10 @@ def test_books_that_agree(changes):
     ("found", "changes"),
     [
         ("lost", {"rows": {}}),
+        ("lost", {"text": "", "is_whole": False, "status": 303, "ledger": {}, "rows": {}}),
+        ("lost", {"titles": {MARK: 2}}),
+        ("lost", {"title_rows": {}}),
+        ("lost text", {"is_whole": False, "rows": {MARK: [Row("interrupted", TEXT[:-1])]}}),
         ("doubled", {"ledger": {MARK: 2}}),
         ("doubled", {"rows": {MARK: [Row("ok", TEXT)] * 2}}),
         ("pending", {"is_whole": False, "rows": {MARK: [Row("pending", "")]}}),
@@ -61,9 +68,3 @@ def test_each_contradiction_is_found(found, changes):
     books = agreeing()
     change(books, **changes)
     assert found in {line.partition(":")[0] for line in books.compare()}
-
-
-def test_what_was_read_and_is_not_on_record_is_measured():
-    books = agreeing()
-    change(books, text=TEXT[:30], rows={MARK: [Row("interrupted", TEXT[:10])]})
-    assert books.measure_lag() == 20
