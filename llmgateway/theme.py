@@ -8,8 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
+
+from conversations.reading.address import next_page
 
 THEMES = ("light", "dark")
 YEAR = 365 * 24 * 60 * 60  # seconds
@@ -28,8 +29,7 @@ def shown(request: HttpRequest) -> dict[str, Any]:
 @require_POST
 def choose(request: HttpRequest) -> HttpResponse:
     """Keep the choice, or take it back; then on to the page that asked, if it is one of ours."""
-    way = request.POST.get("next", "")
-    answer = redirect(way if url_has_allowed_host_and_scheme(way, {request.get_host()}) else "chat")
+    answer = redirect(next_page(request, "chat"))
     chosen = request.POST.get("theme")
     if chosen in THEMES:
         answer.set_cookie(

@@ -9,13 +9,13 @@ from django.contrib.auth.models import Group
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.html import format_html, format_html_join
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import UsagePolicy
 from . import markdown
+from .address import next_page
 from .pages import PageRequest, render_page
 
 CHANGED = gettext_lazy("There is a newer version of the policy now. Read and accept that one.")
@@ -32,7 +32,7 @@ def policy(request: PageRequest) -> HttpResponseBase:
             current.accept(request.user)
             accepted = _("You accepted version %(version)s of the usage policy.")
             messages.success(request, accepted % {"version": current.version})
-            return redirect(_next_page(request))
+            return redirect(next_page(request, "policy"))
         messages.warning(request, CHANGED)
         return redirect("policy")
     readers = Group.objects.filter(
@@ -46,13 +46,6 @@ def policy(request: PageRequest) -> HttpResponseBase:
         "contact": settings.USAGE_POLICY_CONTACT,
     }
     return render(request, "policy.html", context)
-
-
-def _next_page(request: PageRequest) -> str:
-    """Name the page that the form came from, if it is one of ours."""
-    address = request.POST.get("next", "")
-    allowed = url_has_allowed_host_and_scheme(address, {request.get_host()})
-    return address if allowed else "policy"
 
 
 def _list_names(names: list[str]) -> SafeString:

@@ -156,7 +156,15 @@ def test_only_the_current_version_is_accepted(hers, alice, version):
 
 @pytest.mark.parametrize(
     "next",
-    ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "", "/\\evil.example"],
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "javascript:alert(1)",
+        "",
+        "/\\evil.example",
+        "1",
+        "history",
+    ],
 )
 def test_accepting_leads_nowhere_else(hers, next):
     publish()

@@ -48,7 +48,15 @@ def test_nothing_else_is_a_theme(client, chosen):
 
 @pytest.mark.parametrize(
     "next",
-    ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example", ""],
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "javascript:alert(1)",
+        "/\\evil.example",
+        "",
+        "1",
+        "history",
+    ],
 )
 def test_choosing_leads_nowhere_else(client, next):
     assert client.post("/theme/", {"theme": "dark", "next": next})["Location"] == "/"

@@ -6,10 +6,10 @@ from django.contrib import messages
 from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from conversations.reading.address import next_page
 from conversations.reading.pages import PageRequest, render_page
 
 from .. import user_token
@@ -43,9 +43,7 @@ def token(request: PageRequest) -> HttpResponseBase:
         return response
     form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        address = request.POST.get("next", "")
-        allowed = url_has_allowed_host_and_scheme(address, {request.get_host()})
-        response = redirect(address if allowed else "token")
+        response = redirect(next_page(request, "token"))
         user_token.store_token(request.user, response, form.cleaned_data["token"])
         messages.success(
             request, _("From now on your questions are sent with your token, until you sign out.")
