@@ -2,11 +2,14 @@
 
 import base64
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin
 from django.urls import URLResolver, get_resolver, reverse
 from django.urls.exceptions import NoReverseMatch
 
+from conversations.admin.queue import TABS
 from conversations.models import Attachment, Snapshot
 
 CANARY = "canary7q4"
@@ -67,3 +70,34 @@ def paths(call: Snapshot) -> list[str]:
         for query in (f"?q={CANARY}", f"?q=id:{str(call.id)[:13]}", "?since=")
     }
     return sorted(path for path in found if "sign-out" not in path and "logout" not in path)
+
+
+def filtered(call: Snapshot) -> list[str]:
+    """Each tab of the queue, and each list by each value of each field of its filter."""
+    known = {
+        "q": CANARY,
+        "user": call.owner.username,
+        "department": call.owner.department,
+        "model": call.model,
+        "upstream": call.upstream,
+        "since": "2000-01-01",
+        "until": "2100-01-01",
+    }
+    found = [f"/admin/queue/?of={tab}" for tab in TABS]
+    for model, model_admin in admin.site._registry.items():
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        form = getattr(model_admin, "filter_form", forms.Form)
+        for name, field in form.base_fields.items():
+            values = [*flat_values(field)] or [known.get(name, call.owner.username)]
+            queries = ({"since": ""} | {name: value} for value in values)
+            found += [f"{url}?{urlencode(query)}" for query in queries]
+    return found
+
+
+def flat_values(field: forms.Field) -> Iterator[str]:
+    """The values that a field offers, those of its groups among them."""
+    for value, label in getattr(field, "choices", ()):
+        if isinstance(label, (list, tuple)):
+            yield from (inner for inner, _ in label)
+        elif value:
+            yield value

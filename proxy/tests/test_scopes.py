@@ -1,10 +1,13 @@
 """Who may do what by the API: each route with each method, scope, right and role of the table."""
 
+from datetime import timedelta
+
 import orjson
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import URLPattern
+from django.utils import timezone
 
 from conversations.models import Conversation, Snapshot, UsagePolicy, User
 from conversations.tests.calls import turn, user
@@ -98,10 +101,10 @@ def test_without_one_of_its_scopes_nothing_is_done_or_shown(
     alice, conversation, upstream_asked, route
 ):
     allow(alice, route)
-    for scope in route.scopes:
+    less = [set(ApiKey.Scope.values) - {scope} for scope in route.scopes]
+    for scopes in [*less, set()] if less else []:
         before = Conversation.objects.values().get()
-        key = make_key(alice, set(ApiKey.Scope.values) - {scope})
-        answer = ask(route, conversation, **key)
+        answer = ask(route, conversation, **make_key(alice, scopes))
         assert code_of(answer) == (403, "scope_missing")
         assert PLANTED.encode() not in answer.content
         assert Conversation.objects.values().get() == before
@@ -125,6 +128,15 @@ def test_nobody_gets_anything_without_key_or_session(conversation, route):
     assert code_of(ask(route, conversation)) == (401, "invalid_api_key")
     wrong = ask(route, conversation, authorization="Bearer gw-wrong")
     assert code_of(wrong) == (401, "invalid_api_key")
+
+
+@every
+@pytest.mark.parametrize("ended", ["expires", "revoked"])
+def test_a_key_that_has_ended_opens_nothing(alice, conversation, route, ended):
+    allow(alice, route)
+    key = make_key(alice, ApiKey.Scope.values)
+    ApiKey.objects.update(**{ended: timezone.now() - timedelta(seconds=1)})
+    assert code_of(ask(route, conversation, **key)) == (401, "invalid_api_key")
 
 
 @every
