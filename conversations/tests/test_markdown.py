@@ -42,13 +42,13 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def harmless(html: str) -> Reader:
+def harmless(html: str, *, is_sanitised: bool = True) -> Reader:
     reader = Reader(html)
     for tag, attributes in reader.tags:
         assert tag in TAGS
-        assert set(attributes) <= ATTRIBUTES
+        assert set(attributes) <= (ATTRIBUTES if is_sanitised else ATTRIBUTES | {"title"})
         if tag == "a":
-            assert attributes["rel"] == "noopener noreferrer nofollow"
+            assert not is_sanitised or attributes["rel"] == "noopener noreferrer nofollow"
             assert re.match(r"(https?|mailto):", attributes.get("href") or "mailto:", re.I)
         else:
             assert "href" not in attributes
@@ -114,6 +114,19 @@ PIECES = st.one_of(
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_text(text):
+    reader = harmless(markdown.html(text))
+    assert not {"script", "img", "iframe", "svg", "style"} & {tag for tag, _ in reader.tags}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_parser_is_enough_by_itself(text):
+    harmless(markdown._render(text, {}), is_sanitised=False)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_allow_list_is_enough_by_itself(text, monkeypatch):
+    monkeypatch.setitem(markdown.PARSER.options, "html", True)
+    monkeypatch.setattr(markdown.PARSER, "validateLink", lambda url: True)
     reader = harmless(markdown.html(text))
     assert not {"script", "img", "iframe", "svg", "style"} & {tag for tag, _ in reader.tags}
 

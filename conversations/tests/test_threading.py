@@ -5,8 +5,8 @@ import uuid
 import pytest
 
 from conversations import record
-from conversations.models import Conversation, Message, Snapshot
-from conversations.record import rebuild, threads
+from conversations.models import Conversation, Message, Snapshot, ThreadSeed
+from conversations.record import place, rebuild, threads
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +52,22 @@ def test_nobody_continues_somebody_elses_conversation():
     assert theft.conversation.owner == person("bob")
     assert Conversation.objects.count() == 2
     assert origins(theft) == ["claimed"]
+
+
+@pytest.mark.parametrize("left", ["the owner's clause", "the owner's key"])
+def test_each_net_between_owners_is_enough_by_itself(left, monkeypatch):
+    """Path hashes are made with a key of their owner's, and looked up among the owner's rows."""
+    alice, bob = person(), person("bob")
+    turn(alice, [user("hi")], "Hello!")
+    if left == "the owner's key":
+        clause = place.CONTINUED[place.CONTINUED.index("AND (") : place.CONTINUED.index("ORDER")]
+        assert "owner" in clause
+        monkeypatch.setattr(place, "CONTINUED", place.CONTINUED.replace(clause, ""))
+    else:
+        ThreadSeed.objects.create(owner=bob, seed=ThreadSeed.objects.get(owner=alice).seed)
+    theft = turn(bob, [user("hi"), assistant("Hello!"), user("more")], "More.")
+    assert Conversation.objects.count() == 2
+    assert (theft.conversation.owner, origins(theft)) == (bob, ["claimed"])
 
 
 def test_a_forged_turn_is_claimed_and_so_is_what_builds_on_it():
