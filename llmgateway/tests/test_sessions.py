@@ -1,5 +1,8 @@
 """Sessions end after some time without use, and after some time at all; both are settings."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from conversations.models import User
 from llmgateway import sessions
+from llmgateway.tests.sources import ROOT
 
 PAGES = ["/", "/history/", "/keys/", "/admin/", "/api/conversations"]  # the API by session too
 
@@ -110,3 +114,25 @@ def test_a_visitor_has_no_session(db, clock):
     assert visitor.get("/sign-in/").status_code == 200
     assert "sessionid" not in visitor.cookies
     assert not User.objects.exists()
+
+
+SIGN_IN = """
+from django.conf import settings
+from django.test import Client
+cookies = Client().get("/sign-in/", secure=True).cookies
+print(settings.SESSION_COOKIE_NAME, *cookies)
+print(*(each.output() for each in cookies.values()))
+"""
+
+
+@pytest.mark.parametrize(("behind", "prefix"), [("true", "__Host-"), ("false", "")])
+def test_behind_tls_cookies_are_of_this_host(behind, prefix):
+    """By a browser's rule such a cookie has Secure, Path=/ and no Domain, or is not kept."""
+    command = [sys.executable, str(ROOT / "manage.py"), "shell", "-v0", "-c", SIGN_IN]
+    environment = os.environ | {"BEHIND_TLS": behind, "ALLOWED_HOSTS": "testserver"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    names, cookies = done.stdout.splitlines()
+    assert names.split() == [f"{prefix}sessionid", f"{prefix}csrftoken"]
+    assert ("Secure" in cookies) == bool(prefix)
+    assert "Path=/" in cookies
+    assert "Domain" not in cookies
