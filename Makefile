@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Universal: one lock for every Python from 3.11 on, and every system.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
-.PHONY: run test pytest drill coverage lint bench lock clean
+.PHONY: run test pytest drill mutants coverage lint bench lock clean
 .DELETE_ON_ERROR:
 
 run: export DEMO = 1
@@ -21,6 +21,9 @@ pytest: .venv/made-openai-1
 drill: .venv/made-test
 	$(BIN)/python -m pytest -m drill -n 2
 	$(BIN)/python benchmarks/drill.py $(ARGS)
+
+mutants: .venv/made-test
+	$(BIN)/python -m benchmarks.mutants $(ARGS)
 
 coverage: .venv/made-openai-1
 	$(BIN)/python -m pytest -n 4 -p pytest_cov.plugin --cov --cov-report=term:skip-covered
