@@ -66,18 +66,7 @@ class ApprovalAdmin(Evidence, admin.ModelAdmin):
             raise PermissionDenied
         return super().history_view(request, object_id, extra_context)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
-            raise PermissionDenied
-        approval = self.get_object(request, object_id)
-        if approval is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+    def show_row(self, request: HttpRequest, approval: Approval) -> HttpResponse:
         verdicts = {
             agrees: approvals.verdict(request.user, approval, agrees=agrees)
             for agrees in (True, False)

@@ -161,17 +161,9 @@ class AuditEventAdmin(EvidenceAdmin):
     ) -> tuple[str, ...]:
         return self.get_fields(request, obj)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        event = self.get_object(request, object_id)
-        if event is not None and self.has_view_permission(request):
-            audit.record(request, Action.LIST, event)
-        return super().change_view(request, object_id, form_url, extra_context)
+    def show_row(self, request: HttpRequest, event: AuditEvent) -> HttpResponse:
+        audit.record(request, Action.LIST, event)
+        return super().show_row(request, event)
 
     @admin.display(description="time")
     def time(self, event: AuditEvent) -> SafeString | str:

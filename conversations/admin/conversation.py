@@ -172,18 +172,7 @@ class ConversationAdmin(EvidenceAdmin):
         rows = readable(request.user, super().get_queryset(request)).select_related("owner")
         return transcript.with_files(queue.with_review(request, rows))
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
-            raise PermissionDenied
-        conversation = self.get_object(request, object_id)
-        if conversation is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+    def show_row(self, request: HttpRequest, conversation: Conversation) -> HttpResponse:
         names = Names(request.user, about=conversation.pk)
         page = transcript.read(
             conversation,

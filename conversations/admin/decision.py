@@ -121,17 +121,9 @@ class DecisionAdmin(EvidenceAdmin):
     ) -> tuple[str, ...]:
         return self.get_fields(request, obj)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        decision = self.get_object(request, object_id)
-        if decision is not None and self.has_view_permission(request):
-            audit.record(request, Action.LIST, decision)
-        return super().change_view(request, object_id, form_url, extra_context)
+    def show_row(self, request: HttpRequest, decision: Decision) -> HttpResponse:
+        audit.record(request, Action.LIST, decision)
+        return super().show_row(request, decision)
 
     @admin.display(description="time")
     def time(self, decision: Decision) -> SafeString | str:

@@ -72,6 +72,25 @@ class Evidence(DeclaredLookups):
 
     right = "view_content"
 
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a row to whoever may read it; as in Django, one that is not there leads home."""
+        if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        row = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
+        return self.show_row(request, row)
+
+    def show_row(self, request: HttpRequest, row: Any) -> HttpResponse:
+        """Show its fields, as Django does; a page of its own overrides this."""
+        return super().change_view(request, str(row.pk))  # type: ignore[misc, no-any-return]
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return may(request.user, self.right)
 

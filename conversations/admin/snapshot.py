@@ -130,18 +130,7 @@ class SnapshotAdmin(EvidenceAdmin):
             *super().get_urls(),
         ]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
-            raise PermissionDenied
-        call = self.get_object(request, object_id)
-        if call is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
+    def show_row(self, request: HttpRequest, call: Snapshot) -> HttpResponse:
         audit.record(request, Action.CALL, call)
         names = names_for(request, call)
         rows = Rebuilder([call.conversation_id] if call.conversation_id else [], names)
@@ -224,7 +213,9 @@ class SnapshotAdmin(EvidenceAdmin):
         if call.conversation_id is not None:
             raise Http404
         attachment = Attachment.objects.filter(conversation=None, id=file).first()
-        if attachment is None or bytes(attachment.sha256).hex() not in Rebuilder([]).files(call):
+        if attachment is None or bytes(attachment.sha256).hex() not in Rebuilder([call]).files(
+            call
+        ):
             raise Http404
         audit.record(request, Action.ATTACHMENT, attachment, call=call.id)
         return attachment_response.file_response(attachment)
