@@ -144,7 +144,7 @@ def _freeze(request: Any, kind: str, filters: CallFilter, values: dict[str, Any]
             after=after,
             last=selection.newest_seal(),
         )
-        detail = {
+        detail: dict[str, Any] = {
             "format": export.format,
             "purpose": export.purpose,
             "of": kind,

@@ -110,7 +110,7 @@ class UserAdmin(Administered, auth.UserAdmin):
 
     change_list_template = "admin/conversations/users.html"
 
-    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Declare no account a program's that exists: keys would work without its owner."""
         fixed = obj is not None and not obj.is_service
         return (*self.readonly_fields, "is_service") if fixed else self.readonly_fields
