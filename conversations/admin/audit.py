@@ -85,7 +85,7 @@ class AuditFilter(DaysFilter):
             reading = values["action"] == READING
             events = events.doing(*(AuditEvent.READING if reading else [values["action"]]))
         if values["about"]:
-            subject = Q(subject=values["about"])
+            subject = Q(subject=values["about"]) & ~Q(kind="user", subject__in=self._aliased())
             if self.subject_id:
                 subject |= Q(conversation=self.subject_id)
             events = events.filter(subject)
@@ -100,6 +100,16 @@ class AuditFilter(DaysFilter):
             *accounts.filter(is_staff=True).values_list("id", flat=True),
             *names.find(name, MOST_PEOPLE),
         }
+
+    def _aliased(self) -> list[str]:
+        """List the accounts that have aliases for the reader, among those that are asked about.
+
+        By its number no alias is found: a list of accounts has numbers beside names.
+        """
+        about = self.cleaned_data["about"]
+        if not self.names.hidden or not about.isdecimal():
+            return []
+        return [about] if not User.objects.filter(id=about, is_staff=True).exists() else []
 
     @property
     def subject_id(self) -> UUID | None:

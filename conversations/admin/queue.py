@@ -29,7 +29,7 @@ from ..models import AuditEvent, Conversation, Decision, Review, User
 from ..models.review import ReviewQuerySet
 from ..people import audit
 from ..people.access import may, readable
-from ..people.identity import Names, hides_people
+from ..people.identity import Names, hides_people, tells_a_person
 from .changelist import RowCount
 from .patience import TookTooLong, limit_statements, show_stopped
 from .rights import require_rights
@@ -267,6 +267,8 @@ def assign(request: HttpRequest, conversation: Conversation) -> None:
     try:
         if reviewer is None:
             raise review.ReviewRefused(_("There is no user with that name."))
+        if tells_a_person(request.user, reviewer.reviews_departments):
+            raise review.ReviewRefused(_("The departments of that reviewer have too few people."))
         review.assign(request, conversation, reviewer)
     except review.ReviewRefused:
         if not hides_people(request.user):

@@ -161,6 +161,8 @@ def today() -> date:
 
 def tiles(report: Report) -> list[tuple[str, str, str]]:
     """Return name, figure, and the change against as many days before."""
+    if report.too_few:
+        return [("People", _("fewer than %(number)d") % {"number": report.fewest}, "")]
     now, then = report.total, report.total_before
     pairs: list[tuple[str, str, float | Decimal, float | Decimal]] = [
         ("Calls", count(now.calls), now.calls, then.calls),
@@ -170,7 +172,11 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
         ("Not answered", count(now.failures), now.failures, then.failures),
     ]
     return [
-        (name, figure, describe_change(float(value), float(before)))
+        (
+            name,
+            figure,
+            "" if report.too_few_before else describe_change(float(value), float(before)),
+        )
         for name, figure, value, before in pairs
     ]
 
@@ -185,6 +191,13 @@ def describe_change(value: float, before: float) -> str:
 
 
 def panels(report: Report) -> list[Panel]:
+    found = [*_panels_of_usage(report), *assessments(report)]
+    if not report.too_few:
+        return found
+    return [Panel(each.name, each.title, each.heads, missing=_too_few(report)) for each in found]
+
+
+def _panels_of_usage(report: Report) -> list[Panel]:
     few = _too_few(report)
     if report.by_person:
         people = bars("people", "Tokens by person", "Person", report.persons)
@@ -206,7 +219,6 @@ def panels(report: Report) -> list[Panel]:
         ),
         *departments,
         bars("job-titles", "Tokens by job title", "Job title", report.job_titles, few),
-        *assessments(report),
     ]
 
 

@@ -1,18 +1,20 @@
 """Sampling policies, for Leads. A draw depends on its policy: switched off, never changed."""
 
 import secrets
+from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from ..figures import count
 from ..models import Review, SamplingPolicy
-from ..people.access import may
-from ..people.identity import hides_people
+from ..people.access import Account, may
+from ..people.identity import FEWEST, hides_people, tells_a_person
 from .rights import Administered
 
 SENSIBLE = [MinValueValidator(0.01), MaxValueValidator(100)]
@@ -25,6 +27,15 @@ class PolicyForm(forms.ModelForm):
         validators=SENSIBLE,
         help_text=gettext_lazy("of the conversations that start from now on"),
     )
+    reader: Account  # whose form it is
+
+    def clean_department(self) -> str:
+        """Refuse a department of few people: what is drawn of it would be known of a person."""
+        name: str = self.cleaned_data["department"]
+        if tells_a_person(self.reader, [name] if name else []):
+            text = gettext("Choose a department of at least %(number)d people, or all.")
+            raise ValidationError(text % {"number": FEWEST})
+        return name
 
 
 @admin.register(SamplingPolicy)
@@ -35,6 +46,11 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
     list_select_related = ("made_by",)
     ordering = ("-id",)
     actions = None
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[PolicyForm]:
+        form: type[PolicyForm] = super().get_form(request, *args, **kwargs)
+        form.reader = request.user
+        return form
 
     def _may(self, request: HttpRequest, *actions: str) -> bool:
         return actions != ("delete",) and may(request.user, "lead")

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy
 from ..body_limits import BodyLimit, takes
 from ..imports import people
 from ..models import AuditEvent, Conversation, Decision, Snapshot, Usage, User
+from ..people.identity import hides_people
 from .rights import Administered
 
 SHOWN = 500  # lines of an import on its page
@@ -164,8 +165,12 @@ class UserAdmin(Administered, auth.UserAdmin):
     def get_deleted_objects(
         self, objs: Sequence[User] | QuerySet[User], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Protect users on record, without a look at their conversations: titles are content."""
-        kept = [user for user in objs if is_on_record(user)]
+        """Protect users on record, without a look at their conversations: titles are content.
+
+        Where people have aliases for the reader, all users: who is on record is not told by name.
+        """
+        told = not hides_people(request.user)
+        kept = [user for user in objs if not told or is_on_record(user)]
         if not kept:
             return super().get_deleted_objects(objs, request)
         reason = _("the records of %(user)s, which are kept. Deactivate the account instead.")

@@ -48,6 +48,18 @@ def hides_people(reader: Account) -> bool:
     return settings.PSEUDONYMS and may(reader, "view_content")
 
 
+def tells_a_person(reader: Account, departments: list[str]) -> bool:
+    """Whether these departments have so few people that to name them is to name one.
+
+    Asked where people have aliases for this reader: whatever is then known of the conversations of
+    these departments would be known of a person.
+    """
+    if not hides_people(reader) or not departments:
+        return False
+    people = User.objects.filter(is_active=True, department__in=departments)
+    return people.count() < FEWEST
+
+
 def reveal(request: HttpRequest, subject: Conversation | Snapshot | None, reason: str) -> None:
     """Reveal to the reader, for half an hour, the person behind a conversation or a call in none.
 
@@ -206,7 +218,8 @@ class Names:
             for subject in (str(self.about), "")
         )
         people = (
-            User.objects.order_by()
+            User.objects.filter(is_active=True)
+            .order_by()
             .values("department", "job_title")
             .annotate(people=Count("pk"))
             .filter(people__gte=FEWEST)

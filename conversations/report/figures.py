@@ -2,7 +2,8 @@
 what models said it was worth.
 
 From the roll-ups alone. Days are UTC's, as theirs are. Figures by person need a right of their own,
-and so does what was assessed of few people; without them no figure is of fewer than FEWEST.
+and so does what was assessed of few people; without them no group is of fewer than FEWEST. Under
+PSEUDONYMS no figure is then: no total, no day, no model (small_numbers).
 """
 
 from collections import defaultdict
@@ -15,11 +16,13 @@ from operator import add, attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from ..ids import first_id_of
 from ..models import Conversation, User
 from ..people.identity import FEWEST, Names
+from .small_numbers import carry, find_small
 
 LONGEST = 92  # days that are counted one by one; longer stretches, by seven
 MOST = 3660  # days
@@ -27,22 +30,27 @@ LISTED = 15  # rows of a panel; the rest are added up
 SERIES = 7  # of the history, besides the rest
 REST = "All others"
 SMALLER, NONE = "Smaller groups", "Not known"
+SMALLER_MODELS = "Models of few people"
 
 BUCKET = "%(since)s::date + (day - %(since)s::date) / %(step)s * %(step)s"
 OF_OWNER = "(%(owner)s::bigint IS NULL OR owner_id = %(owner)s)"
 USED = f"FROM conversations_usage WHERE day BETWEEN %(since)s AND %(until)s AND {OF_OWNER}"
 SUMS = """sum(calls)::bigint, sum(failures)::bigint,
         sum(prompt_tokens)::bigint, sum(completion_tokens)::bigint, sum(cost)"""
+# Beside each sum its people, where they are few and that matters.
+OWNERS = f"""
+        CASE WHEN count(DISTINCT owner_id) < {FEWEST} THEN array_agg(DISTINCT owner_id) END"""
+ANYONE = "NULL::bigint[]"
 TOTALS = f"""
-    SELECT false, owner_id, model, {BUCKET} AS bucket, {SUMS} {USED}
+    SELECT false, owner_id, model, {BUCKET} AS bucket, {{owners}}, {SUMS} {USED}
     GROUP BY GROUPING SETS ((owner_id), (model), (bucket))
-    UNION ALL SELECT true, owner_id, NULL, NULL, {SUMS} FROM conversations_usage
+    UNION ALL SELECT true, owner_id, NULL, NULL, {ANYONE}, {SUMS} FROM conversations_usage
     WHERE day >= %(first)s AND day < %(since)s AND {OF_OWNER} GROUP BY owner_id"""
 HISTORY = f"""
     SELECT {BUCKET} AS bucket, owner_id, sum(calls)::bigint {USED} AND owner_id = ANY(%(owners)s)
     GROUP BY bucket, owner_id"""
 HISTORY_OF_GROUPS = f"""
-    SELECT bucket, department, sum(calls)::bigint
+    SELECT bucket, department, sum(calls)::bigint, count(*)
     FROM (
         SELECT {BUCKET} AS bucket, owner_id, sum(calls) AS calls {USED} GROUP BY bucket, owner_id
     ) used JOIN conversations_user u ON u.id = owner_id
@@ -193,11 +201,33 @@ class Report:
     def _sums(self) -> dict[tuple[bool, str], dict]:
         """(before, what by) → its figures."""
         sums: dict[tuple[bool, str], dict] = defaultdict(dict)
-        for before, owner, model, bucket, *figures in self._rows(TOTALS):
+        sql = TOTALS.format(owners=OWNERS if self._strict else ANYONE)
+        for before, owner, model, bucket, few, *figures in self._rows(sql):
             keys = {"owner": owner, "model": model, "bucket": bucket}
             by, key = next((by, key) for by, key in keys.items() if key is not None)
             sums[before, by][key] = Figures(*figures)
+            if few:
+                self._few[by][key] = set(few)
         return sums
+
+    @cached_property
+    def _few(self) -> dict[str, dict[Any, set[int]]]:
+        """What by → the people of its figures that are of few; `_sums` fills it, where strict."""
+        return defaultdict(dict)
+
+    @property
+    def _strict(self) -> bool:
+        """Whether no figure at all may be of few people: it could be known whose it is."""
+        return settings.PSEUDONYMS and not self.by_person
+
+    @property
+    def too_few(self) -> bool:
+        """Whether these days have so few people that nothing of them is shown."""
+        return self._strict and 0 < self.people < FEWEST
+
+    @property
+    def too_few_before(self) -> bool:
+        return self._strict and 0 < self.people_before < FEWEST
 
     @cached_property
     def total(self) -> Figures:
@@ -218,13 +248,23 @@ class Report:
     @property
     def buckets(self) -> list[tuple[date, Figures]]:
         used = self._sums[False, "bucket"]
-        return [(bucket, used.get(bucket, Figures())) for bucket in self.days.buckets]
+        figures = [used.get(bucket, Figures()) for bucket in self.days.buckets]
+        if self._strict:
+            few = self._few["bucket"]
+            is_few = [bucket in few or bucket not in used for bucket in self.days.buckets]
+            figures = carry(figures, is_few, Figures())
+        return list(zip(self.days.buckets, figures, strict=True))
 
     @property
     def models(self) -> list[ReportRow[Figures]]:
-        return largest(
-            ReportRow(model, figures) for model, figures in self._sums[False, "model"].items()
-        )
+        used = self._sums[False, "model"]
+        few = self._few["model"]
+        others = {model: sums.calls for model, sums in used.items() if model not in few}
+        small = find_small(few, others, FEWEST)
+        rows = [ReportRow(model, sums) for model, sums in used.items() if model not in small]
+        if small:
+            rows.append(ReportRow(SMALLER_MODELS, total(used[model] for model in small)))
+        return largest(rows)
 
     @property
     def persons(self) -> list[ReportRow[Figures]]:
@@ -269,6 +309,8 @@ class Report:
     def history(self) -> list[tuple[str, list[int]]]:
         """Calls by bucket: of each of the people, or groups, with most, and last of all others."""
         by_owner = self._sums[False, "owner"]
+        if self._strict:
+            return self._history_of_many
         if self.by_person:
             most = sorted(by_owner, key=lambda owner: (-by_owner[owner].calls, owner))[:SERIES]
             names: Mapping[Hashable, str] = {owner: self._people[owner].name for owner in most}
@@ -277,7 +319,7 @@ class Report:
             names = self._group_names("department", by_owner, self.fewest)
             rows = self._rows(HISTORY_OF_GROUPS)
         lines: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
-        for bucket, key, calls in rows:
+        for bucket, key, calls, *_people in rows:
             if key in names:
                 lines[names[key]][bucket] += calls
         first = sorted(lines, key=lambda name: (-sum(lines[name].values()), name))[:SERIES]
@@ -287,6 +329,35 @@ class Report:
             for n, (_, figures) in enumerate(self.buckets)
         ]
         return [*series, (REST, rest)] if any(rest) else series
+
+    @property
+    def _history_of_many(self) -> list[tuple[str, list[int]]]:
+        """Calls by bucket of departments, where no number may be of few people."""
+        names = self._group_names("department", self._sums[False, "owner"], FEWEST)
+        calls: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
+        people: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
+        rows = self._rows(HISTORY_OF_GROUPS)
+        totals: dict[str, int] = defaultdict(int)
+        for _bucket, key, number, _people in rows:
+            totals[names.get(key, REST)] += number
+        first = sorted(totals, key=lambda name: (-totals[name], name))[:SERIES]
+        for bucket, key, number, count in rows:
+            name = names.get(key, REST)
+            name = name if name in first else REST
+            calls[name][bucket] += number
+            people[name][bucket] += count
+        order = [name for name in (*first, REST) if name in calls]
+        return [
+            (
+                name,
+                carry(
+                    [calls[name][bucket] for bucket in self.days.buckets],
+                    [people[name][bucket] < FEWEST for bucket in self.days.buckets],
+                    0,
+                ),
+            )
+            for name in dict.fromkeys(order)
+        ]
 
     @property
     def fewest(self) -> int:

@@ -89,10 +89,21 @@ def read_period(query: Mapping[str, str]) -> Period:
 
 
 def report_to_json(report: Report) -> Json:
-    """Write the report as JSON: lists by tokens, with one row for what is past their end."""
+    """Write the report as JSON: lists by tokens, with one row for what is past their end.
+
+    A total of so few people that the reader could know them by it is null.
+    """
+    total: Json | None = figures_to_json(report.total) | {"people": report.people}
+    before: Json | None = figures_to_json(report.total_before) | {"people": report.people_before}
+    if report.too_few:
+        total, buckets, history, models = None, [], [], []
+    else:
+        buckets, history, models = report.buckets, report.history, report.models
+    if report.too_few_before:
+        before = None
     lists = {
         "people": report.persons,
-        "models": report.models,
+        "models": models,
         "departments": report.departments,
         "job_titles": report.job_titles,
     }
@@ -100,10 +111,10 @@ def report_to_json(report: Report) -> Json:
         "since": report.days.since,
         "until": report.days.until,
         "days_in_a_step": report.days.step,
-        "total": figures_to_json(report.total) | {"people": report.people},
-        "before": figures_to_json(report.total_before) | {"people": report.people_before},
-        "steps": [{"from": bucket} | figures_to_json(spent) for bucket, spent in report.buckets],
-        "history": [{"name": name, "calls": calls} for name, calls in report.history],
+        "total": total,
+        "before": before,
+        "steps": [{"from": bucket} | figures_to_json(spent) for bucket, spent in buckets],
+        "history": [{"name": name, "calls": calls} for name, calls in history],
         "conversations": [row_to_json(row) for row in report.conversations],
         "assessments": assessments_to_json(report),
     } | {name: [row_to_json(row) for row in rows] for name, rows in lists.items()}
