@@ -271,7 +271,7 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
         return super().history_view(request, object_id, extra_context)
 
     def csv_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-        """Stream all rows of the filter, on however many pages.
+        """Stream the rows of the filter, on however many pages: all, or those from `before` on.
 
         A wrong filter, or a search with too many matches, is sent back to the list.
         """
@@ -285,10 +285,14 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
             return self.show_stopped(request)
         if wrong:
             return self.redirect_to_list(request.GET.urlencode())
-        self.record(request, Action.EXPORT, form, format="csv")
+        try:
+            before = read_cursor(request, "before")
+        except NoSuchPage:
+            return self.redirect_to_list(form.query())
+        self.record(request, Action.EXPORT, form, format="csv", before=before)
         name = f"{slugify(self.plural)}-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"
         return StreamingHttpResponse(
-            self.make_csv(request, form),
+            self.make_csv(request, form).below(before, f"{request.path}?{form.query()}&"),
             content_type="text/csv; charset=utf-8",
             headers=download_headers(name),
         )

@@ -133,7 +133,7 @@ class SnapshotAdmin(EvidenceAdmin):
     def show_row(self, request: HttpRequest, call: Snapshot) -> HttpResponse:
         audit.record(request, Action.CALL, call)
         names = names_for(request, call)
-        rows = Rebuilder([call.conversation_id] if call.conversation_id else [], names)
+        rows = Rebuilder([call], names)
         response = rows.response(call)
         context = {
             **self.admin_site.each_context(request),

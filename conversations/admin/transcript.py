@@ -11,9 +11,11 @@ from django.db.models import Func, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import JSONObject
 
 from ..models import Attachment, Conversation, Message, Snapshot
+from ..packs import pack
 from ..people.identity import Names
-from ..reading import tree
+from ..reading import portions, tree
 from ..reading.pieces import Piece, pieces
+from ..reading.portions import CALLS, PROMPT, SHOWN
 from ..reading.tree import Node
 from ..record import growth, rebuild, threads
 
@@ -29,14 +31,36 @@ class DeskTurn:
     # System messages, where the call that follows has others than the call before.
     prompt: list[Node] = field(default_factory=list)
     prompt_change: str = ""
+    prompt_left_out: int = 0  # system messages
     pieces: list[Piece] = field(default_factory=list)
     prompt_pieces: list[list[Piece]] = field(default_factory=list)
+    left_out: int = 0  # characters of it and of its prompt
     growing: str = ""
     new: bool = False  # since the last decision
 
     @property
     def message(self) -> Message:
         return self.node.message
+
+    @property
+    def size(self) -> int:
+        """The bytes that its texts may have."""
+        size: int = sum(node.message.size for node in (self.node, *self.prompt))  # type: ignore[attr-defined]
+        return size + self.thought
+
+    @property
+    def thought(self) -> int:
+        """The bytes of the response that may say what a model thought before it."""
+        is_reply = self.message.origin == Message.Origin.RELAYED
+        return self.first_call.thought if is_reply else 0  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def calls(self) -> list[Snapshot]:
+        return self.node.calls[-CALLS:]
+
+    @property
+    def calls_left_out(self) -> int:
+        return len(self.node.calls[:-CALLS])
 
     @property
     def time(self) -> datetime:
@@ -61,19 +85,14 @@ class DeskTurn:
 class Transcript:
     turns: list[DeskTurn]
     first: int  # of the page's messages, counted from 0
+    earlier: int | None  # the first message of the page before, and of the next one
+    later: int | None
     length: int  # of the branch
     at: UUID | None
     loose: list[Snapshot]  # calls that stand at no message
+    loose_left_out: int
     newest: UUID | None  # closed call of the conversation
     assessments: list[Snapshot]  # calls about the conversation, newest first
-
-    @property
-    def earlier(self) -> int | None:
-        return max(0, self.first - PAGE) if self.first else None
-
-    @property
-    def later(self) -> int | None:
-        return self.first + PAGE if self.first + PAGE < self.length else None
 
 
 def with_files(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
@@ -98,11 +117,11 @@ def read(
 ) -> Transcript:
     """Read the branch through a message, or through a call; else that of the newest call.
 
-    Three queries; payloads of the shown messages only.
+    Three queries; payloads of the shown messages only, which end at PAGE of them, or at a size.
     """
     calls = _calls_of(conversation)
     snapshots = [each for each in calls if each.conversation_id == conversation.id]
-    grown = tree.build_tree(conversation.messages.defer("text", "raw"), snapshots)
+    grown = tree.build_tree(conversation.messages.without_texts(), snapshots)
     by_id = {snapshot.id: snapshot for snapshot in snapshots}
     if call in by_id:
         at = by_id[call].reply_id or by_id[call].head_id
@@ -110,15 +129,20 @@ def read(
     if first is None or not 0 <= first < len(turns):
         line = [turn.node for turn in turns]
         place = line.index(grown.nodes[at]) if at in grown.nodes else 0
-        first = place - place % PAGE
-    page = turns[first : first + PAGE]
+        first = place
+    portion = portions.find_portion([turn.size for turn in turns], first, PAGE)
+    page = turns[portion.first : portion.end]
     _fill(page, conversation, names)
+    loose = [each for each in snapshots if (each.reply_id or each.head_id) not in grown.nodes]
     return Transcript(
         turns=page,
-        first=first,
+        first=portion.first,
+        earlier=portion.earlier,
+        later=portion.later,
         length=len(turns),
         at=at,
-        loose=[each for each in snapshots if (each.reply_id or each.head_id) not in grown.nodes],
+        loose=loose[-CALLS:],
+        loose_left_out=len(loose[:-CALLS]),
         newest=max(
             (each.id for each in snapshots if each.status != Snapshot.Status.PENDING), default=None
         ),
@@ -132,7 +156,7 @@ def _calls_of(conversation: Conversation) -> list[Snapshot]:
         Q(conversation=conversation) | Q(about=conversation, kind=Snapshot.Kind.METADATA)
     ).select_related("assessment")
     payload = ("params", "response", "commitment", "salt", "user_agent", "classic")
-    return list(rows.defer(*payload).order_by("id"))
+    return list(rows.with_thought().defer(*payload).order_by("id"))
 
 
 def _branch(grown: tree.Tree, calls: dict[UUID, Snapshot], at: UUID | None) -> list[DeskTurn]:
@@ -157,17 +181,21 @@ def _branch(grown: tree.Tree, calls: dict[UUID, Snapshot], at: UUID | None) -> l
 def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> None:
     """Read the texts and files of a page."""
     ids = [node.message.id for turn in page for node in (turn.node, *turn.prompt)]
-    texts = rebuild.with_responses(Message.objects.all()).in_bulk(ids)
+    thoughts = {turn.first_call.id for turn in page if turn.thought}
+    texts = rebuild.with_responses(Message.objects.all(), thoughts).in_bulk(ids)
     reasoning = dict[UUID, str]()
     for message in texts.values():
         reasoning |= rebuild.find_reasoning(message.response or "{}")  # type: ignore[attr-defined]
     decision = conversation.review.decision if hasattr(conversation, "review") else None
     for turn in page:
         turn.new = decision is not None and turn.first_call.id > decision.newest
-        turn.pieces = _pieces(texts[turn.message.id], names, reasoning)
-        turn.prompt_pieces = [_pieces(texts[node.message.id], names, {}) for node in turn.prompt]
-        pending = (each for each in turn.node.calls if each.status == Snapshot.Status.PENDING)
-        turn.growing = "".join(growth.read_growth(each.id) for each in pending)
+        turn.pieces, turn.left_out = _pieces(texts[turn.message.id], names, reasoning)
+        for node in turn.prompt:
+            shown, left_out = _pieces(texts[node.message.id], names, {})
+            turn.prompt_pieces.append(shown)
+            turn.left_out += left_out
+        pending = (each for each in turn.calls if each.status == Snapshot.Status.PENDING)
+        turn.growing = "".join(growth.read_growth(each.id) for each in pending)[-SHOWN:]
     all_pieces = [
         piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each
     ]
@@ -188,10 +216,15 @@ def _hang_prompts(turns: list[DeskTurn], grown: tree.Tree) -> None:
         node = prompt = grown.nodes.get(turn.node.calls[-1].preamble_id)  # type: ignore[arg-type]
         if prompt is not last:
             turns[begins].prompt_change = _describe_change(prompt, first=begins == 0)
-        while node and prompt is not last:
-            turns[begins].prompt.insert(0, node)
-            node = node.parent
+        if node and prompt is not last:
+            turns[begins].prompt = _short(node.path)
+            turns[begins].prompt_left_out = len(node.path) - len(turns[begins].prompt)
         last, begins = prompt, number + 1
+
+
+def _short(prompt: list[Node]) -> list[Node]:
+    """Return the system messages that are shown: the first, as many as a portion holds."""
+    return next(pack(prompt, lambda node: node.message.size, portions.BYTES, PROMPT))  # type: ignore[attr-defined]
 
 
 def _describe_change(prompt: Node | None, *, first: bool) -> str:
@@ -200,8 +233,9 @@ def _describe_change(prompt: Node | None, *, first: bool) -> str:
     return "system prompt" if first else "system prompt changed"
 
 
-def _pieces(message: Message, names: Names, reasoning: dict[UUID, str]) -> list[Piece]:
+def _pieces(message: Message, names: Names, reasoning: dict[UUID, str]) -> tuple[list[Piece], int]:
+    """Split a message up to what a page shows of it; and the characters that are left out."""
     whole = threads.put_together(message.role, message.text, message.raw)
     if message.id in reasoning:
         whole["reasoning_content"] = reasoning[message.id]
-    return pieces(names.message(whole))
+    return portions.cut_pieces(pieces(names.message(whole)))

@@ -8,7 +8,7 @@ from datetime import UTC
 
 from ..models.audit import AuditEvent, AuditEventQuerySet
 from ..people.identity import Names
-from .table import CsvStream
+from .table import CsvStream, Line
 
 COLUMNS = (
     "id",
@@ -30,10 +30,10 @@ class AuditTable(CsvStream):
         self.with_terms = with_terms
         super().__init__(events, (*COLUMNS, "terms") if with_terms else COLUMNS)
 
-    def values(self, events: list[AuditEvent]) -> Iterable[tuple[str, ...]]:
+    def values(self, events: list[AuditEvent]) -> Iterable[Line]:
         for event in map(self.names.event, events):
             subject = (event.kind, event.subject, str(event.conversation or ""))
-            yield (
+            cells = (
                 str(event.id),
                 event.at.astimezone(UTC).isoformat(),
                 event.actor_name,
@@ -44,3 +44,4 @@ class AuditTable(CsvStream):
                 event.detail,
                 *([event.terms] if self.with_terms else []),
             )
+            yield Line(event.id, cells, sum(map(len, cells)))

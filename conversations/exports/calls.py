@@ -7,16 +7,17 @@ never changes.
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Snapshot, User
+from ..packs import pack
 from ..people.identity import alias
 from ..record import threads
-from ..record.rebuild import Rebuilder
+from ..record.rebuild import MOST_BYTES, MOST_STEPS, rebuild_many
 from . import table
 from .format import Format
 from .selection import Stretch
@@ -85,8 +86,26 @@ TURNS = """
         SELECT turn.head, m.id, m.parent_id, turn.back + 1, m.role, m.text, m.raw
         FROM turn JOIN conversations_message m ON m.id = turn.parent_id
         WHERE m.role <> 'assistant')
-    SELECT head, role, text, raw FROM turn
-    UNION ALL SELECT id, role, text, raw FROM conversations_message WHERE id = ANY(%(replies)s)"""
+    {of_turns} UNION ALL {of_replies} FROM conversations_message WHERE id = ANY(%(replies)s)"""
+TEXTS = TURNS.format(
+    of_turns="SELECT head, role, text, raw FROM turn",
+    of_replies="SELECT id, role, text, raw",
+)
+TEXT_SIZES = TURNS.format(
+    of_turns="""SELECT head, sum(coalesce(octet_length(text), 0) + coalesce(octet_length(raw), 0))
+        FROM turn GROUP BY head""",
+    of_replies="SELECT id, coalesce(octet_length(text), 0) + coalesce(octet_length(raw), 0)",
+)
+
+
+class CallEnds(NamedTuple):
+    """The last message of a call's request, and its reply."""
+
+    head: UUID | None
+    reply: UUID | None
+
+
+Ends = Collection[CallEnds]
 
 
 class CsvFormat(Format):
@@ -146,22 +165,28 @@ class TurnsFormat(FiguresTable):
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
         snapshots = Snapshot.objects.filter(id__in=stretch.seals)
         ends = {
-            call: (head, reply)
+            call: CallEnds(head, reply)
             for call, head, reply in snapshots.values_list("id", "head_id", "reply_id")
         }
-        texts = _texts_of(ends.values())
-        for figures, call in self.figures(stretch):
-            head, reply = ends[call]
-            asked, answered = texts.get(head, ""), texts.get(reply, "")
-            yield csv_line(
-                (
-                    *figures,
-                    asked[:LONGEST],
-                    answered[:LONGEST],
-                    *table.cut_columns(asked=asked, answered=answered),
-                    SCHEMA_VERSION,
-                )
+        steps = {call.id: call.steps for call in stretch.measure_calls()}
+        for near in pack(self.figures(stretch), lambda row: steps[row[1]], MOST_STEPS):
+            for part in _split(near, ends):
+                texts = _texts_of([ends[call] for _figures, call in part])
+                for figures, call in part:
+                    asked, answered = map(texts.get, ends[call])
+                    yield self.row(figures, asked or "", answered or "")
+
+    def row(self, figures: tuple[str, ...], asked: str, answered: str) -> bytes:
+        """Write the figures of a call with its texts; a longer text than a cell holds is cut."""
+        return csv_line(
+            (
+                *figures,
+                asked[:LONGEST],
+                answered[:LONGEST],
+                *table.cut_columns(asked=asked, answered=answered),
+                SCHEMA_VERSION,
             )
+        )
 
 
 class ClassicFormat(CsvFormat):
@@ -174,28 +199,40 @@ class ClassicFormat(CsvFormat):
     at_once = table.AT_ONCE
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
-        calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(
-            list(stretch.seals)
-        )
-        messages = Rebuilder(
-            (call.conversation_id for call in calls.values() if call.conversation_id), self.names
-        )
-        for call in map(calls.__getitem__, stretch.seals):
+        for call, messages in rebuild_many(stretch.measure_calls(), self.names):
             request, response = messages.request(call), messages.response(call)
             yield csv_line(table.classic_row(call, self.names, request, response))
 
 
-def _texts_of(ends: Collection[tuple[UUID | None, UUID | None]]) -> dict[UUID | None, str]:
+Row = tuple[tuple[str, ...], UUID]  # the figures of a call, and its id
+
+
+def _split(rows: list[Row], ends: dict[UUID, CallEnds]) -> Iterator[list[Row]]:
+    """Split rows by the bytes of their texts."""
+    sizes = _measure_texts([ends[call] for _figures, call in rows])
+    return pack(rows, lambda row: sum(sizes.get(end, 0) for end in ends[row[1]]), MOST_BYTES)
+
+
+def _texts_of(ends: Ends) -> dict[UUID | None, str]:
     """By the last message of a request, its new messages; by a reply, its text."""
-    heads = [head for head, _ in ends if head]
-    replies = [reply for _, reply in ends if reply]
     texts: dict[UUID | None, list[str]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(TURNS, {"heads": heads, "replies": replies})
-        for end, role, text, raw in cursor.fetchall():
-            message = threads.put_together(role, text, raw)
-            texts.setdefault(end, []).append(threads.extract_searchable_text(message))
+    for end, role, text, raw in _select(TEXTS, ends):
+        message = threads.put_together(role, text, raw)
+        texts.setdefault(end, []).append(threads.extract_searchable_text(message))
     return {end: "\n\n".join(reversed(parts)) for end, parts in texts.items()}
+
+
+def _measure_texts(ends: Ends) -> dict[UUID | None, int]:
+    """The bytes of what `_texts_of` reads."""
+    return dict(_select(TEXT_SIZES, ends))
+
+
+def _select(sql: str, ends: Ends) -> list[Any]:
+    heads = [each.head for each in ends if each.head]
+    replies = [each.reply for each in ends if each.reply]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"heads": heads, "replies": replies})
+        return cursor.fetchall()
 
 
 def as_text(value: Any) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC
 from django.db.models import QuerySet
 
 from ..models import Decision
-from .table import CsvStream
+from .table import CsvStream, Line
 
 COLUMNS = ("id", "made", "reviewer", "conversation", "disposition", "newest_call")
 
@@ -22,9 +22,9 @@ class DecisionTable(CsvStream):
             (*COLUMNS, "reason", "note") if with_words else COLUMNS,
         )
 
-    def values(self, decisions: list[Decision]) -> Iterable[tuple[str, ...]]:
+    def values(self, decisions: list[Decision]) -> Iterable[Line]:
         for each in decisions:
-            yield (
+            cells = (
                 str(each.id),
                 each.made.astimezone(UTC).isoformat(),
                 each.reviewer.get_username(),
@@ -33,3 +33,4 @@ class DecisionTable(CsvStream):
                 str(each.newest),
                 *([each.reason, each.note] if self.with_words else []),
             )
+            yield Line(each.id, cells, sum(map(len, cells)))

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Seal, Snapshot
 from ..people.identity import Names
 from ..record import attachments
-from ..record.rebuild import Rebuilder
+from ..record.rebuild import rebuild_many
 from ..shape import Json
 from .format import Format
 from .selection import Stretch
@@ -43,27 +43,18 @@ class LinesFormat(Format):
         self.whole = not names.hidden
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
-        calls = Snapshot.objects.select_related("owner", "conversation").in_bulk(
-            list(stretch.seals)
-        )
         seals = Seal.objects.filter(number__in=stretch.seals.values())
         digests = {
             subject: bytes(digest).hex()
             for subject, digest in seals.values_list("subject", "digest")
         }
         files = FileRestorer()
-        messages = Rebuilder(
-            (call.conversation_id for call in calls.values() if call.conversation_id),
-            self.names,
-            file=files,
-        )
-        for subject, number in stretch.seals.items():
+        for call, messages in rebuild_many(stretch.measure_calls(), self.names, file=files):
             files.lost = {}
-            call = calls[subject]
             response = messages.response(call)
             line = {
-                "seal": number,
-                "digest": digests[subject],
+                "seal": stretch.seals[call.id],
+                "digest": digests[call.id],
                 **self.fields(call),
                 "request": orjson.Fragment(messages.request(call)),
                 "response": orjson.Fragment(response) if response else None,

@@ -5,12 +5,14 @@ They are copied as they are kept, into a folder.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from ..models import Attachment, Snapshot
+from ..models import Attachment
 from ..record import attachments
-from ..record.rebuild import Rebuilder
+from ..record.rebuild import rebuild_many
 from .calls import CsvFormat
 from .durable import replace_file
 from .selection import Stretch
@@ -24,6 +26,11 @@ SUFFIXES = {
     "image/webp": "webp",
     "application/pdf": "pdf",
 }
+
+
+class CallFiles(NamedTuple):
+    conversation: UUID | None
+    digests: list[str]  # of its files, in order
 
 
 class FilesFormat(CsvFormat):
@@ -45,20 +52,20 @@ class FilesFormat(CsvFormat):
     stem, at_once = "attachments", 100
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
-        calls = Snapshot.objects.in_bulk(list(stretch.seals))
-        messages = Rebuilder(
-            (call.conversation_id for call in calls.values() if call.conversation_id), self.names
-        )
-        files = {call: messages.files(calls[call]) for call in stretch.seals}
-        media_types = _media_types({digest for digests in files.values() for digest in digests})
-        for call, number in stretch.seals.items():
-            for digest in files[call]:
+        sizes = stretch.measure_calls()
+        files = {
+            call.id: CallFiles(call.conversation_id, messages.files(call))
+            for call, messages in rebuild_many(sizes, self.names)
+        }
+        media_types = _media_types({digest for each in files.values() for digest in each.digests})
+        for call, (conversation, digests) in files.items():
+            for digest in digests:
                 name, size = self.copy(digest)
                 yield csv_line(
                     (
-                        str(number),
+                        str(stretch.seals[call]),
                         str(call),
-                        str(calls[call].conversation_id or ""),
+                        str(conversation or ""),
                         name,
                         digest,
                         str(size),

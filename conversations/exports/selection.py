@@ -23,6 +23,7 @@ from django.db.models import Min, OuterRef, QuerySet, Subquery
 
 from .. import database
 from ..models import Seal, Snapshot
+from ..models.snapshot import CallSize
 from ..proof.sealing import SNAPSHOT
 from .durable import replace_file
 
@@ -40,6 +41,11 @@ class Stretch:
 
     position: int
     seals: dict[UUID, int]
+
+    def measure_calls(self) -> list[CallSize]:
+        """Measure its calls, in order."""
+        sizes = {call.id: call for call in Snapshot.objects.filter(id__in=self.seals).sizes()}
+        return [sizes[call] for call in self.seals if call in sizes]
 
 
 @dataclass(frozen=True, slots=True)

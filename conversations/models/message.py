@@ -8,11 +8,17 @@ that a client continues.
 
 from django.db import models
 
+from .snapshot import octets
+
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def for_owner(self) -> "MessageQuerySet":
         """Leave out the prompts of use cases: they are the gateway's, and stay on the server."""
         return self.exclude(id=models.F("snapshot__preamble"), snapshot__use_case__gt="")
+
+    def without_texts(self) -> "MessageQuerySet":
+        """Load the rows with the bytes of their texts, as `size`, in place of the texts."""
+        return self.defer("text", "raw").annotate(size=octets("text") + octets("raw"))
 
 
 class Message(models.Model):

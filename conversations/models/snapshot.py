@@ -3,17 +3,59 @@
 Its only writer is conversations.record.
 """
 
+from typing import NamedTuple
+from uuid import UUID
+
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThan
 from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
+SAYS_REASONING = models.Q(response__contains='"reasoning') | models.Q(
+    response__contains='"thinking'
+)
+SMALL = 2000  # bytes of a response that are looked through at once; larger ones lie elsewhere
+
+
+class CallSize(NamedTuple):
+    """What it takes to make a call's request and reply again."""
+
+    id: UUID
+    bytes: int  # of its own row
+    steps: int  # messages on its paths
+
+
+def octets(column: str) -> Coalesce:
+    """Return the bytes of a text, which are known without reading it."""
+    return Coalesce(
+        models.Func(column, function="octet_length", output_field=models.BigIntegerField()), 0
+    )
+
 
 class SnapshotQuerySet(models.QuerySet["Snapshot"]):
+    def sizes(self, most: int | None = None) -> list[CallSize]:
+        """Measure the first `most` of them: none of their texts is read."""
+        depth = Coalesce("head__depth", 0) + Coalesce("preamble__depth", 0)
+        rows = self.annotate(
+            bytes=octets("params") + octets("response") + octets("classic"), steps=depth + 2
+        ).values_list("id", "bytes", "steps")
+        return [CallSize(*row) for row in rows[:most]]
+
     def with_reasoning(self) -> "SnapshotQuerySet":
         """Keep those whose response says what the model thought, as far as its text tells."""
-        return self.filter(
-            models.Q(response__contains='"reasoning') | models.Q(response__contains='"thinking')
+        return self.filter(SAYS_REASONING)
+
+    def with_thought(self) -> "SnapshotQuerySet":
+        """Load as `thought` the bytes of a response that may say what the model thought; else 0."""
+        size = octets("response")
+        return self.annotate(
+            thought=models.Case(
+                models.When(GreaterThan(size, SMALL), then=size),
+                models.When(SAYS_REASONING, then=size),
+                default=0,
+            )
         )
 
 

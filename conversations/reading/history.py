@@ -4,16 +4,20 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
-from django.db.models import QuerySet
 
 from .. import ids
 from ..models import Conversation, Snapshot
+from ..models.snapshot import SnapshotQuerySet
+from ..packs import pack
 from ..record import CallRequest, attachments, place, threads
-from ..record.rebuild import Rebuilder
+from ..record.rebuild import rebuild_many
 from ..shape import Json
+from . import download
 from .tree import Node, Tree, build_tree
 
 LARGEST = 20 * 1024 * 1024  # bytes of one page of rows
+MOST = 20_000  # messages and calls of one page of a conversation
+EACH = 500  # bytes of a message or call besides its texts
 AT_ONCE = 50  # calls whose conversations are read in one go
 
 
@@ -22,23 +26,20 @@ def call_names(call: UUID, conversation: UUID | None) -> Json:
     return {"uuid": str(call), "root_uuid": str(conversation) if conversation else None}
 
 
-def read_page(calls: QuerySet[Snapshot], limit: int) -> tuple[list[Json], str | None]:
+def read_page(calls: SnapshotQuerySet, limit: int) -> tuple[list[Json], str | None]:
     """Read rows of these calls, newest first, up to `limit` or LARGEST bytes.
 
     Beside them the id that the next page begins before, if there are more.
     """
     rows: list[Json] = []
     size, last = 0, None
-    calls = calls.select_related("owner", "conversation").order_by("-id")
+    calls = calls.order_by("-id")
     while len(rows) < limit:
-        stretch = list((calls.filter(id__lt=last) if last else calls)[:AT_ONCE])
-        messages = Rebuilder(
-            (call.conversation_id for call in stretch if call.conversation_id), for_owner=True
-        )
-        newest = _newest_imported(stretch)
-        for call in stretch:
+        stretch = (calls.filter(id__lt=last) if last else calls).sizes(AT_ONCE)
+        newest = _newest_imported([call.id for call in stretch])
+        for call, messages in rebuild_many(stretch, for_owner=True):
             request, response = messages.request(call), messages.response(call)
-            size += len(request) + len(response)
+            size += len(request) + len(response) + len(call.classic or "")
             if rows and (size > LARGEST or len(rows) == limit):
                 return rows, str(last)
             row = make_row(call, request, response)
@@ -46,6 +47,7 @@ def read_page(calls: QuerySet[Snapshot], limit: int) -> tuple[list[Json], str | 
                 row = _as_imported(call, row, newest.get(call.conversation_id, {}))
             rows.append(row)
             last = call.id
+        last = stretch[-1].id if stretch else last
         if len(stretch) < AT_ONCE:
             return rows, None
     return rows, str(last) if calls.filter(id__lt=last).exists() else None
@@ -113,15 +115,12 @@ def _as_imported(call: Snapshot, row: Json, newest: Json) -> Json:
     return row | kept
 
 
-def _newest_imported(calls: list[Snapshot]) -> dict[UUID | None, Json]:
-    """Read each conversation's newest imported row; no query where no call is imported."""
-    conversations = {
-        call.conversation_id for call in calls if call.classic is not None and call.conversation_id
-    }
-    if not conversations:
-        return {}
+def _newest_imported(calls: list[UUID]) -> dict[UUID | None, Json]:
+    """Read the newest imported row of each conversation that has one of these calls."""
+    imported = Snapshot.objects.filter(classic__isnull=False)
+    conversations = imported.filter(id__in=calls, conversation__isnull=False)
     newest = (
-        Snapshot.objects.filter(conversation__in=conversations, classic__isnull=False)
+        imported.filter(conversation__in=conversations.values("conversation"))
         .order_by("conversation", "-id")
         .distinct("conversation")
     )
@@ -145,7 +144,8 @@ def newest_equal(asked: CallRequest, since: datetime) -> Snapshot | None:
         model=asked.model,
         id__gte=ids.make_id(since, first=True),
     )
-    for call in recent.exclude(conversation=None).order_by("-id")[:200]:
+    ends = ("id", "conversation", "end_user", "preamble", "head", "status", "error_code", "error")
+    for call in recent.exclude(conversation=None).order_by("-id").only(*ends)[:200]:
         key = place.read_thread_key(owner, call.end_user)
         if (call.preamble_id, call.head_id) == (
             _last_id(key, call, threads.PREAMBLE, preamble),
@@ -165,28 +165,49 @@ def _last_id(key: bytes, call: Snapshot, root: bytes, messages: list[Json]) -> U
     )
 
 
-def read_conversation(conversation: Conversation) -> Json:
-    """Read its messages, each once with its parent, and its calls.
+def read_conversation(conversation: Conversation, after: UUID | None = None) -> Json:
+    """Read a page of its messages, each once with its parent, and of its calls behind them.
 
-    A parent's other children are branches.
+    A parent's other children are branches. A page ends at LARGEST bytes, or MOST messages and
+    calls; its `next` is the `after` of the following one. Raises KeyError where there is no such
+    message or call.
     """
-    calls = list(conversation.snapshots.order_by("id"))
-    tree = build_tree(conversation.messages.for_owner(), calls)
+    payload = ("params", "response", "salt", "commitment", "classic")
+    calls = list(conversation.snapshots.defer(*payload).order_by("id"))
+    tree = build_tree(conversation.messages.for_owner().without_texts(), calls)
     nodes = list(dict.fromkeys(tree.nodes.values()))
+    entries: list[Node | Snapshot] = [*nodes, *calls]
+    places = {_id_of(entry): place for place, entry in enumerate(entries)}
+    begin = places[after] + 1 if after else 0
+    page = next(pack(entries[begin:], _size_of, LARGEST, MOST), [])
+    by_row = {node.message.id: node for node in nodes}
+    shown = [entry.message for entry in page if isinstance(entry, Node)]
+    end = begin + len(page)
     return {
-        "messages": [_message(node) for node in nodes],
-        "snapshots": [_call(call, tree) for call in calls],
+        "messages": [
+            _message(by_row[row.id], message) for row, message in download.read_texts(shown)
+        ],
+        "snapshots": [_call(entry, tree) for entry in page if isinstance(entry, Snapshot)],
+        "next": str(_id_of(page[-1])) if end < len(entries) else None,
     }
 
 
-def _message(node: Node) -> Json:
-    row = node.message
-    message = threads.put_together(row.role, row.text, row.raw)
+def _id_of(entry: Node | Snapshot) -> UUID:
+    return entry.message.id if isinstance(entry, Node) else entry.id
+
+
+def _size_of(entry: Node | Snapshot) -> int:
+    """Return the bytes that it has on a page, about."""
+    size: int = entry.message.size if isinstance(entry, Node) else len(entry.error)  # type: ignore[attr-defined]
+    return size + EACH
+
+
+def _message(node: Node, message: Json) -> Json:
     return {
-        "id": str(row.id),
+        "id": str(node.message.id),
         "parent": str(node.parent.message.id) if node.parent else None,
-        "origin": row.origin,
-        "message": attachments.restore(message, attachments.describe_file),
+        "origin": node.message.origin,
+        "message": message,
     }
 
 

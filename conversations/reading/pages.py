@@ -14,7 +14,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import TextField, Value
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -25,13 +25,15 @@ from ..downloads import download_headers
 from ..gateway_request import GatewayRequest
 from ..ids import parse_uuid
 from ..models import Conversation, Message, Snapshot, Usage, User
+from ..packs import pack
 from ..people import policy
 from ..record import attachments, growth, rebuild, threads
 from ..shape import Json
-from . import attachment_response, download, lines
+from . import attachment_response, download, lines, portions
 from .address import parse_number, query_string
 from .call_words import format_cost
 from .forms import RenameForm
+from .portions import BYTES, PROMPT, Portion
 from .tree import Node, Tree, build_tree
 from .turn_pieces import split_message
 from .turns import PageTurn, TurnContent, TurnKind, build_turns
@@ -93,23 +95,26 @@ def read_context(
 ) -> dict[str, Any]:
     """Read what the page of a conversation shows, or the last `count` exchanges of it.
 
-    Costs four queries at any length, and one more for files.
+    Those that one portion holds: links lead to what is before and behind it. Costs four queries at
+    any length, and one more for files.
     """
     at = at or parse_uuid(request.GET.get("at"))
-    rows = conversation.messages.for_owner().defer("text", "raw")
+    rows = conversation.messages.for_owner().without_texts()
     calls = list(
-        conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE]).defer(
-            "params", "response", "salt", "commitment"
-        )
+        conversation.snapshots.filter(kind__in=[Snapshot.Kind.CHAT, Snapshot.Kind.IMAGE])
+        .with_thought()
+        .defer("params", "response", "salt", "commitment", "classic")
     )
     tree = build_tree(rows, calls)
     at, at_preamble = _beside_preamble(tree, calls, at)
     line = lines.trace(tree, at)
     count = count or parse_number(request.GET.get("shown"), EXCHANGES)
-    first = line.start_of_last(count)
+    portion = _choose_portion(request, line, calls, count)
     preamble = tree.path_to(line.call.preamble_id) if line.call else []
-    content, params = _read_content(conversation, [*line.nodes[first:], *preamble], line.call)
-    turns = build_turns(tree, line, first, content)
+    prompt = next(pack(preamble, lambda node: node.message.size, BYTES, PROMPT), [])  # type: ignore[attr-defined]
+    nodes = [*line.nodes[portion.first : portion.end], *prompt]
+    content, params = _read_content(conversation, nodes, line.call)
+    turns = build_turns(tree, line, portion.first, portion.end, content)
     growing = next((turn.call for turn in turns if turn.pending and turn.call), None)
     live = parse_number(request.GET.get("live"), 0)
     return {
@@ -117,10 +122,12 @@ def read_context(
         "turns": turns,
         "preamble": [
             split_message(content.messages[node.message.id], content.files, as_markdown=False)
-            for node in preamble
+            for node in prompt
         ],
+        "preamble_left_out": len(preamble) - len(prompt),
         "preamble_open": at_preamble,
-        "earlier": query_string(at=at, shown=count + EXCHANGES) if first else "",
+        "earlier": _earlier(portion, at, count),
+        "later": "" if portion.later is None else query_string(at=at, **{"from": portion.later}),
         "newest": _newest_question(turns),
         "last": line.nodes[-1].message.id if line.nodes else None,
         "call": line.call,
@@ -128,6 +135,30 @@ def read_context(
         "growing": growing,
         "again": query_string(at=at, live=live + 1) if growing else "",
     }
+
+
+def _choose_portion(
+    request: HttpRequest, line: lines.TreeLine, calls: list[Snapshot], count: int
+) -> Portion:
+    """Choose the messages of the page: those `from` a place on, else the last exchanges."""
+    thoughts = {call.id: call.thought for call in calls}  # type: ignore[attr-defined]
+    sizes = [
+        node.message.size  # type: ignore[attr-defined]
+        + (thoughts.get(node.message.snapshot_id, 0) if node.message.role == "assistant" else 0)
+        for node in line.nodes
+    ]
+    place = parse_number(request.GET.get("from"), len(sizes))
+    if place < len(sizes):
+        return portions.find_portion(sizes, place)
+    target = line.nodes.index(line.target) if line.target in line.nodes else None
+    return portions.find_tail(sizes, line.start_of_last(count), target)
+
+
+def _earlier(portion: Portion, at: UUID | None, count: int) -> str:
+    """Write the address of what is before a portion: more exchanges, or the portion before."""
+    if portion.earlier is not None:
+        return query_string(at=at, **{"from": portion.earlier})
+    return query_string(at=at, shown=count + EXCHANGES) if portion.first else ""
 
 
 def _read_content(
@@ -226,16 +257,16 @@ def stop(request: PageRequest, root: UUID) -> HttpResponse:
 
 
 @render_page
-def export(request: PageRequest, root: UUID, suffix: str) -> HttpResponse:
+def export(request: PageRequest, root: UUID, suffix: str) -> StreamingHttpResponse:
     """Send a file to save: a browser that showed it would show nothing of it as a page of ours."""
     conversation = own(request, root)
     if suffix == "json":
-        data, content_type = download.render_json(conversation), "application/json"
+        pieces, content_type = download.stream_json(conversation), "application/json"
     else:
-        data = download.render_markdown(conversation, parse_uuid(request.GET.get("at")))
+        pieces = download.stream_markdown(conversation, parse_uuid(request.GET.get("at")))
         content_type = "text/markdown; charset=utf-8"
     headers = download_headers(download.make_file_name(conversation.title, suffix))
-    return HttpResponse(data, content_type=content_type, headers=headers)
+    return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)
 
 
 @render_page

@@ -20,6 +20,7 @@ from ..shape import Json
 from . import markdown, rendered
 from .attachment_response import RASTER
 from .call_words import format_size
+from .portions import SHOWN, cut_pieces
 
 Files = dict[str, Attachment]  # by their sha256 in hex
 TEXT_TYPES = ("text", "input_text", "output_text", None)
@@ -45,6 +46,7 @@ class TurnPiece:
     name: str = ""
     attachment: Attachment | None = None
     alt: str = ""
+    left_out: int = 0  # characters behind it, of a text that was cut before it was rendered
 
 
 def split_message(message: Json, files: Files, *, as_markdown: bool) -> list[TurnPiece]:
@@ -63,7 +65,21 @@ def split_message(message: Json, files: Files, *, as_markdown: bool) -> list[Tur
     calls = calls if isinstance(calls, list) else []
     if message.get("function_call"):
         calls = [*calls, {"function": message["function_call"]}]
-    return pieces + [tool_call(call) for call in calls]
+    return _cut(pieces + [tool_call(call) for call in calls])
+
+
+def _cut(pieces: list[TurnPiece]) -> list[TurnPiece]:
+    """Cut what is too long for a page, and say so behind it."""
+    cut_before = sum(piece.left_out for piece in pieces)
+    shown, left_out = cut_pieces(pieces)
+    if number := cut_before + left_out:
+        text = ngettext(
+            "%(count)s more character is not shown here. The export has all of the message.",
+            "%(count)s more characters are not shown here. The export has all of the message.",
+            number,
+        )
+        shown.append(TurnPiece(PieceKind.NOTE, text % {"count": f"{number:,}"}, _("Too long")))
+    return shown
 
 
 def _split_part(part: Any, files: Files, *, as_markdown: bool) -> list[TurnPiece]:
@@ -71,7 +87,8 @@ def _split_part(part: Any, files: Files, *, as_markdown: bool) -> list[TurnPiece
         return []
     if isinstance(part, str):
         if as_markdown:
-            return [TurnPiece(PieceKind.HTML, rendered.html(part))]
+            html = rendered.html(part[:SHOWN])
+            return [TurnPiece(PieceKind.HTML, html, left_out=len(part[SHOWN:]))]
         return [TurnPiece(PieceKind.TEXT, part)]
     if not isinstance(part, dict):
         return [TurnPiece(PieceKind.JSON, indent(part), _("Content"))]

@@ -22,6 +22,7 @@ from .call_words import (
     role_name,
 )
 from .lines import TreeLine, siblings, unanswered
+from .portions import SHOWN
 from .tree import Node, Tree
 from .turn_pieces import Files, PieceKind, TurnPiece, split_message, tool_call
 
@@ -92,15 +93,17 @@ class TurnContent:
     read_growth: Callable[[UUID], str]
 
 
-def build_turns(tree: Tree, line: TreeLine, first: int, content: TurnContent) -> list[PageTurn]:
-    """Make the turns of a line from the node number `first` on."""
-    turns = [_turn(tree, node, content) for node in line.nodes[first:]]
+def build_turns(
+    tree: Tree, line: TreeLine, first: int, end: int, content: TurnContent
+) -> list[PageTurn]:
+    """Make the turns of a line from the node number `first` up to `end`."""
+    turns = [_turn(tree, node, content) for node in line.nodes[first:end]]
     tools = {call: name for message in content.messages.values() for call, name in _tools(message)}
     for turn in turns:
         call = content.messages[turn.anchor].get("tool_call_id")
         if turn.kind == TurnKind.ASIDE and (name := tools.get(str(call))):
             turn.speaker = _("Result of %(tool)s") % {"tool": name}
-    if line.open and (turns or not line.nodes):
+    if line.open and end == len(line.nodes) and (turns or not line.nodes):
         turns.append(_open_turn(line, line.open, content))
     return turns
 
@@ -166,7 +169,7 @@ def _open_turn(line: TreeLine, call: Snapshot, content: TurnContent) -> PageTurn
         replies = [child.message.id for child in node.children if child.message.role == "assistant"]
         turn.version = _version([*replies, node.message.id], node.message.id)
     if turn.pending and (text := content.read_growth(call.id)):
-        turn.pieces = [TurnPiece(PieceKind.HTML, markdown.html(text))]
+        turn.pieces = [TurnPiece(PieceKind.HTML, markdown.html(text[:SHOWN]))]
         words = len(text.split())
         turn.note = ngettext("%(count)s word so far", "%(count)s words so far", words) % {
             "count": f"{words:,}"

@@ -5,19 +5,22 @@ rows of its replies. What comes out is equal as JSON to what left and what came:
 spelling, every file, checked against the snapshot's commitment by tests.
 
 `rebuild_request` and `rebuild_response` read the rows of one call. A `Rebuilder` reads the messages
-of some conversations once, for the many calls that share them: a call at turn 100 repeats the 99
-turns before it, and each message is made JSON only once.
+on the paths of some calls once, for the many calls that share them: a call at turn 100 repeats the
+99 turns before it, and each message is made JSON only once. `rebuild_many` takes calls as many at a
+time as their texts allow: memory holds a few MB of them, or one call.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
-from django.db.models import Case, OuterRef, QuerySet, Subquery, When
+from django.db.models import Case, OuterRef, QuerySet, Subquery, TextField, Value, When
 
 from ..database import execute
 from ..models import Message, Snapshot
+from ..models.snapshot import CallSize
+from ..packs import pack
 from ..shape import Json
 from . import attachments, threads
 from .rows import MESSAGE
@@ -70,10 +73,16 @@ PATH = """
     ORDER BY walk.depth"""
 
 
-def with_responses(messages: QuerySet[Message]) -> QuerySet[Message]:
-    """Load with each reply, as `response`, what find_reasoning reads; None: it says nothing."""
+def with_responses(messages: QuerySet[Message], calls: Collection[UUID]) -> QuerySet[Message]:
+    """Load with each reply of these calls, as `response`, what find_reasoning reads, or None."""
+    if not calls:
+        return messages.annotate(response=Value(None, TextField()))
     responses = Snapshot.objects.with_reasoning().filter(id=OuterRef("snapshot_id"))
-    of_reply = When(origin=Message.Origin.RELAYED, then=Subquery(responses.values("response")))
+    of_reply = When(
+        origin=Message.Origin.RELAYED,
+        snapshot_id__in=calls,
+        then=Subquery(responses.values("response")),
+    )
     return messages.annotate(response=Case(of_reply, default=None))
 
 
@@ -114,17 +123,16 @@ class Naming(Protocol):
 
 
 class StoredMessage(NamedTuple):
-    """The columns of a message that a request is made of."""
+    """What a request is made of; an echo has the text that it repeats."""
 
     parent: UUID | None
     role: str
     text: str | None
     raw: str | None
-    echo_of: UUID | None
 
 
 class Rebuilder:
-    """All messages of some conversations, read once; each is made JSON once.
+    """All messages on the paths of some calls, read once; each is made JSON once.
 
     `names` names the people in them to a reader; without it they keep their own names. `file` puts
     something in the place of each file. `for_owner` leaves out the prompts of use cases.
@@ -132,7 +140,7 @@ class Rebuilder:
 
     def __init__(
         self,
-        conversations: Iterable[UUID],
+        calls: Iterable[Snapshot],
         names: Naming | None = None,
         *,
         for_owner: bool = False,
@@ -140,10 +148,14 @@ class Rebuilder:
     ) -> None:
         self.names = names
         self.file = file
-        messages = Message.objects.filter(conversation__in=set(conversations))
-        messages = messages.for_owner() if for_owner else messages
-        columns = messages.values_list("id", "parent_id", "role", "text", "raw", "echo_of_id")
-        self.rows = {row[0]: StoredMessage(*row[1:]) for row in columns}
+        ends = [end for call in calls for end in _list_ends(call)]
+        self.rows: dict[UUID, StoredMessage] = {}
+        if ends:
+            for row, parent, role, text, raw, echoes in execute(
+                TEXTS, {"ends": ends, "for_owner": for_owner}
+            ):
+                said = (text or "").strip() if echoes else text
+                self.rows[row] = StoredMessage(parent, role, said, raw)
         self._fragments: dict[UUID, orjson.Fragment] = {}
 
     def request(self, snapshot: Snapshot) -> str:
@@ -198,11 +210,99 @@ class Rebuilder:
 
     def _build_message(self, message: UUID) -> Json:
         row = self.rows[message]
-        text = row.text
-        if row.echo_of:
-            text = (self.rows[row.echo_of].text or "").strip()
-        body = threads.put_together(row.role, text, row.raw)
+        body = threads.put_together(row.role, row.text, row.raw)
         return self.names.message(body) if self.names else body
+
+
+WALK = """
+    WITH RECURSIVE walk AS (
+        SELECT id, parent_id FROM conversations_message WHERE id = ANY(%(ends)s)
+        UNION
+        SELECT m.id, m.parent_id FROM walk JOIN conversations_message m ON m.id = walk.parent_id)
+    SELECT m.id, m.parent_id, {columns}
+    FROM walk JOIN conversations_message m ON m.id = walk.id
+    LEFT JOIN conversations_message echoed ON echoed.id = m.echo_of_id
+    WHERE {condition}"""
+SIZES = WALK.format(
+    columns="""coalesce(octet_length(m.text), 0) + coalesce(octet_length(m.raw), 0)
+        + coalesce(octet_length(echoed.text), 0)""",
+    condition="true",
+)
+# Without the system prompts of use cases for an owner, as MessageQuerySet.for_owner.
+TEXTS = WALK.format(
+    columns="m.role, coalesce(echoed.text, m.text), m.raw, m.echo_of_id IS NOT NULL",
+    condition="""NOT (%(for_owner)s AND EXISTS (
+        SELECT FROM conversations_snapshot s
+        WHERE s.id = m.snapshot_id AND s.preamble_id = m.id AND s.use_case > ''))""",
+)
+MOST_BYTES = 8 << 20  # of texts that are read in one go, unless one call has more
+MOST_STEPS = 100_000  # messages on the paths of the calls that are read in one go
+
+
+def rebuild_many(
+    sizes: Iterable[CallSize],
+    names: Naming | None = None,
+    *,
+    for_owner: bool = False,
+    file: Callable[[str, str], str] = attachments.describe_file,
+) -> Iterator[tuple[Snapshot, Rebuilder]]:
+    """Yield calls, with their owners and conversations, in the order of their sizes.
+
+    With each what makes its request and reply again. Calls that are gone are left out.
+    """
+    rows = Snapshot.objects.select_related("owner", "conversation")
+    for measured in pack(sizes, lambda call: call.bytes, MOST_BYTES):
+        for part in pack(measured, lambda call: call.steps, MOST_STEPS):
+            found = rows.in_bulk([call.id for call in part])
+            calls = [found[call.id] for call in part if call.id in found]
+            for group in _share_out(calls):
+                rebuilder = Rebuilder(group, names, for_owner=for_owner, file=file)
+                yield from ((call, rebuilder) for call in group)
+
+
+def _share_out(calls: list[Snapshot]) -> Iterator[list[Snapshot]]:
+    """Yield the calls in groups: the messages of the first, and at most MOST_BYTES of others."""
+    ends = [end for call in calls for end in _list_ends(call)]
+    rows = execute(SIZES, {"ends": ends}).fetchall() if ends else []
+    places = {row: MeasuredMessage(parent, size) for row, parent, size in rows}
+    group, held, size = list[Snapshot](), set[UUID](), 0
+    for call in calls:
+        more = _hold_path(call, places, held)
+        if group and size + more > MOST_BYTES:
+            yield group
+            group, held, size = [], set(), 0
+            _hold_path(call, places, held)
+        elif group:
+            size += more
+        group.append(call)
+    if group:
+        yield group
+
+
+class MeasuredMessage(NamedTuple):
+    parent: UUID | None
+    size: int  # bytes
+
+
+def _hold_path(call: Snapshot, places: Mapping[UUID, MeasuredMessage], held: set[UUID]) -> int:
+    """Add the messages of a call to those that are held. Return the bytes of the new ones."""
+    size = 0
+    for end in _list_ends(call):
+        step: UUID | None = end
+        while step in places and step not in held:
+            held.add(step)
+            step, more = places[step]
+            size += more
+    return size
+
+
+def _list_ends(call: Snapshot) -> list[UUID]:
+    """List the messages from which the paths of a call lead up: the last ones, and its replies."""
+    ends = [call.preamble_id, call.head_id, call.reply_id]
+    if call.response.count(f'"{MESSAGE}"') > 1:  # more choices than the first
+        kept = _list_kept_replies(call, orjson.loads(call.response))
+        ends += [UUID(message[MESSAGE]) for _choice, message in kept]
+    return [end for end in ends if end]
 
 
 def _has_message_rows(snapshot: Snapshot) -> bool:

@@ -4,6 +4,7 @@ It lags the record by seconds.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,6 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Length
 
 from ..models import Message, Snapshot
+from ..packs import pack
 from ..record import rebuild, threads
 
 TERM = 200  # characters of a query that are read
@@ -185,14 +187,23 @@ def find_conversations(
             {"query": query, "owner": owner, "limit": limit, "before": before, **conditions},
         )
         rows = cursor.fetchall()
-        messages = Message.objects.in_bulk([message for _, message, _ in rows])
-        reasoning = rebuild.read_reasoning(messages.values())
-        texts = [_stretches(messages[message], reasoning)[part] for _, message, part in rows]
+        found = dict(_read_stretches({message: part for _, message, part in rows}))
+        texts = [found[message] for _, message, _ in rows]
         cursor.execute(HEADLINE, [query, texts])
         return [
             Hit(conversation, message, _runs(snippet))
             for (conversation, message, _), (snippet,) in zip(rows, cursor.fetchall(), strict=True)
         ]
+
+
+def _read_stretches(parts: dict[UUID, int]) -> Iterator[tuple[UUID, str]]:
+    """Read the stretch of each message; of whole messages as many in one go as memory holds."""
+    sizes = Message.objects.filter(id__in=parts).without_texts().values_list("id", "size")
+    for pairs in pack(sizes, lambda pair: pair[1], rebuild.MOST_BYTES):
+        messages = Message.objects.in_bulk([message for message, _ in pairs])
+        reasoning = rebuild.read_reasoning(messages.values())
+        for message, row in messages.items():
+            yield message, _stretches(row, reasoning)[parts[message]]
 
 
 def find_calls(

@@ -32,7 +32,7 @@ def test_the_branch_that_is_shown_is_the_markdown(hers, alice):
     page = Html(hers.get(f"/c/{root}/?at={first.reply_id}"))
     [link] = [link["href"] for link in page.all("a") if "export.md" in str(link.get("href"))]
     response = hers.get(link)
-    text = response.content.decode()
+    text = response.getvalue().decode()
     assert response["Content-Type"] == "text/markdown; charset=utf-8"
     assert response["Content-Disposition"] == 'attachment; filename="Locks.md"'
     assert response["X-Content-Type-Options"] == "nosniff"
@@ -49,7 +49,7 @@ def test_the_branch_that_is_shown_is_the_markdown(hers, alice):
     ]
     assert order == sorted(order)
     assert "Another answer." not in text
-    assert "Another answer." in hers.get(f"/c/{root}/export.md").content.decode()
+    assert "Another answer." in hers.get(f"/c/{root}/export.md").getvalue().decode()
     assert hers.get(f"/c/{root}/export.md?at=nonsense").status_code == 200
 
 
@@ -57,7 +57,7 @@ def test_the_json_holds_every_branch(hers, alice):
     first = turn(alice, [user("q")], "one")
     second = turn(alice, [user("q")], "two", root=first.conversation_id)
     response = hers.get(f"/c/{first.conversation_id}/export.json")
-    found = orjson.loads(response.content)
+    found = orjson.loads(response.getvalue())
     assert response["Content-Type"] == "application/json"
     assert response["Content-Disposition"].startswith("attachment; ")
     assert found["id"] == str(first.conversation_id)
@@ -86,12 +86,12 @@ def test_pictures_are_named_and_tool_calls_are_there(hers, alice):
             }
         ],
     )
-    markdown = hers.get(f"/c/{call.conversation}/export.md").content.decode()
+    markdown = hers.get(f"/c/{call.conversation}/export.md").getvalue().decode()
     assert "Look:" in markdown
     assert "[file with sha256 " in markdown
     assert '````json\n[\n  {\n    "id": "c"' in markdown
     assert base64.b64encode(PNG).decode() not in markdown
-    found = orjson.loads(hers.get(f"/c/{call.conversation}/export.json").content)
+    found = orjson.loads(hers.get(f"/c/{call.conversation}/export.json").getvalue())
     assert found["messages"][-1]["message"]["tool_calls"][0]["function"]["name"] == "see"
 
 
@@ -101,9 +101,10 @@ def test_what_waits_or_failed_can_be_exported_too(hers, alice):
         if status:
             answer(call, "half", status=status)
         assert (
-            "Is somebody there?" in hers.get(f"/c/{call.conversation}/export.md").content.decode()
+            "Is somebody there?"
+            in hers.get(f"/c/{call.conversation}/export.md").getvalue().decode()
         )
-        assert orjson.loads(hers.get(f"/c/{call.conversation}/export.json").content)["calls"][0][
+        assert orjson.loads(hers.get(f"/c/{call.conversation}/export.json").getvalue())["calls"][0][
             "status"
         ] == (status or "pending")
 
@@ -152,5 +153,5 @@ def test_a_hostile_title_stays_on_its_line(hers, alice, title):
     response = hers.get(f"/c/{root}/export.md")
     assert "evil.exe" not in response["Content-Disposition"]
     assert "\n" not in response["Content-Disposition"]
-    assert response.content.decode().split("\n")[1] == ""
+    assert response.getvalue().decode().split("\n")[1] == ""
     assert hers.get(f"/c/{root}/export.json").status_code == 200

@@ -44,7 +44,7 @@ BUFFERS = {
     "conversations": 25_000,
     "calls": 3700,
     "trail": 60,
-    "transcript": 320,  # with what its models thought, a look-up a reply
+    "transcript": 260,
     "call": 60,
     "home": 40,
     "queue": 140,

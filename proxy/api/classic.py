@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import orjson
-from django.db.models import QuerySet
 from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations.models import Conversation, Snapshot
+from conversations.models.snapshot import SnapshotQuerySet
 from conversations.reading import history
 from conversations.record import CallRequest, rebuild
 from conversations.shape import Json
@@ -191,7 +191,7 @@ class History(OwnView):
         rows, next_before = history.read_page(calls, read_limit(request, 200))
         return Response({self.key: rows, "next": next_before})
 
-    def choose(self, calls: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
+    def choose(self, calls: SnapshotQuerySet) -> SnapshotQuerySet:
         """Return those of the caller's calls that are listed."""
         return calls
 
@@ -201,7 +201,7 @@ class HistoryOfConversations(History):
 
     key = "Historical_Conversations"
 
-    def choose(self, calls: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
+    def choose(self, calls: SnapshotQuerySet) -> SnapshotQuerySet:
         newest = (
             calls.filter(conversation__shown=True)
             .order_by("conversation_id", "-id")

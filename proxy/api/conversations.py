@@ -11,6 +11,7 @@ from conversations.models import Conversation
 from conversations.reading import history
 from conversations.shape import Json
 
+from .. import faults
 from ..models import ApiKey
 from . import rest
 from .authentication import KeyOrSession, get_caller
@@ -75,8 +76,15 @@ class OneConversation(OwnView):
     }
 
     def get(self, request: Request, name: str) -> Response:
+        """Answer with the conversation, or the page of it that follows the message `after`."""
         conversation = self.get_conversation(request, name)
-        return Response(summarize(conversation) | history.read_conversation(conversation))
+        after = request.GET.get("after")
+        last = None if after is None else read_uuid(after, "after")
+        try:
+            page = history.read_conversation(conversation, last)
+        except KeyError:
+            raise faults.invalid_request("after", "`after` must be the `next` of a page.") from None
+        return Response(summarize(conversation) | page)
 
     def patch(self, request: Request, name: str) -> Response:
         conversation = self.get_conversation(request, name)

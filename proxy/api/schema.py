@@ -17,6 +17,7 @@ from .schema_parts import (
     CONVERSATION_HEADERS,
     DAY,
     FIGURES,
+    ID,
     LIMIT,
     MODEL,
     PICTURES,
@@ -246,9 +247,9 @@ PATHS: Json = {
     },
     "/api/conversations/{name}": {
         "get": operation(
-            "One of my conversations, whole",
-            json_reply("Its messages and calls", CONVERSATION),
-            parameters=(NAME,),
+            "One of my conversations, by pages of 20 MB",
+            json_reply("Its messages, then its calls", CONVERSATION),
+            parameters=(NAME, parameter("after", ID, "the `next` of the page before")),
             tag=CONVERSATIONS,
         ),
         "patch": operation(

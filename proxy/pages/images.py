@@ -22,6 +22,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from conversations.body_limits import QUESTION, takes
 from conversations.ids import parse_uuid
 from conversations.models import Attachment, Message, Snapshot
+from conversations.models.snapshot import octets
+from conversations.packs import pack
+from conversations.reading import portions
 from conversations.reading.address import parse_number
 from conversations.reading.call_words import CallProblem, describe_problem, format_cost
 from conversations.reading.pages import PageRequest, render_page
@@ -108,6 +111,7 @@ class ImageCall:
 
     call: Snapshot
     prompt: str
+    left_out: int  # characters of a prompt that is too long for a page
     pieces: list[TurnPiece]
     problem: CallProblem | None
     fields: dict[str, Any]  # of the form that asks for the same again
@@ -156,12 +160,12 @@ def images(request: PageRequest) -> HttpResponseBase:
     calls = _own_calls(request)
     if before := parse_uuid(request.GET.get("before")):
         calls = calls.filter(id__lt=before)
-    page = list(calls[: PAGE + 1])
+    page, has_older = _choose_page(calls)
     context = {
         "form": form,
         "fault": fault,
-        "images": _read_image_calls(page[:PAGE]),
-        "older": page[PAGE - 1].id if len(page) > PAGE else None,
+        "images": _read_image_calls(list(calls.filter(id__in=page))),
+        "older": page[-1] if has_older else None,
     }
     response = render(request, "images.html", context)
     if fault:
@@ -200,6 +204,14 @@ def _own_calls(request: PageRequest) -> QuerySet[Snapshot]:
     return calls.select_related("head", "reply").defer("response", "salt", "commitment", "classic")
 
 
+def _choose_page(calls: QuerySet[Snapshot]) -> tuple[list[UUID], bool]:
+    """Choose the newest calls, as many as a page holds by number and bytes; and if more follow."""
+    size = octets("params") + octets("head__text") + octets("head__raw")
+    sizes = list(calls.annotate(size=size).values_list("id", "size")[: PAGE + 1])
+    shown = next(pack(sizes[:PAGE], lambda call: call[1], portions.BYTES), [])
+    return [call for call, _size in shown], len(shown) < len(sizes)
+
+
 def _read_image_calls(calls: list[Snapshot]) -> list[ImageCall]:
     """Read the calls' files, in one query."""
     files: dict[UUID | None, Files] = defaultdict(dict)
@@ -211,7 +223,8 @@ def _read_image_calls(calls: list[Snapshot]) -> list[ImageCall]:
 
 
 def _image_call(call: Snapshot, files: Files) -> ImageCall:
-    prompt = threads.extract_text(_message(call.head)).strip()
+    whole = threads.extract_text(_message(call.head)).strip()
+    prompt = whole[: portions.SHOWN]
     params = orjson.loads(call.params)
     pieces = split_message(_message(call.reply), files, as_markdown=False) if call.reply else []
     for piece in pieces:
@@ -221,7 +234,8 @@ def _image_call(call: Snapshot, files: Files) -> ImageCall:
         "kind": KIND.format(call.model, str(params.get("size") or "")[:20]),
         "count": params.get("n") or 1,
     }
-    return ImageCall(call, prompt, pieces, describe_problem(call), fields)
+    left_out = len(whole) - len(prompt)
+    return ImageCall(call, prompt, left_out, pieces, describe_problem(call), fields)
 
 
 def _message(row: Message | None) -> Json:

@@ -104,7 +104,7 @@ def test_the_prompt_is_on_no_page_of_its_owner(hers, alice, marmot):
     ]:
         response = hers.get(path)
         assert response.status_code == 200, path
-        assert "eagles" not in response.content.decode(), path
+        assert "eagles" not in response.getvalue().decode(), path
     assert "gpt-4o · Marmot · " in Html(hers.get(f"/c/{root}/")).words
     assert index.find_conversations("whistle", owner=alice.pk) == []
     assert len(index.find_conversations("eagle", owner=alice.pk)) == 1
