@@ -96,10 +96,11 @@ def save() -> None:
 def _add(address: str, number: int) -> float:
     """Add to an address's count; return the seconds of its pause, 0 where there is none."""
     values = {"address": address, "number": number, "most": MOST, "others": OTHERS, "hour": HOUR}
-    [(place, total, left)] = execute(ADD, values).fetchall()
+    [counted] = execute(ADD, values).fetchall()
+    place, total = counted[:2]
     if total <= settings.WRONG_KEYS_PER_ADDRESS:
         return 0
-    left = max(LEAST, float(left))
+    left = max(LEAST, float(counted[2]))
     with PAUSED.lock:
         PAUSED.until[place] = time.monotonic() + left
     return left

@@ -226,7 +226,8 @@ class ApiKey(models.Model):
         if key.approval_right:
             key.terms = approval.digest_of(key.describe())
         with transaction.atomic():
-            cls.make_room(owner)
+            if key.expires > timezone.now():
+                cls.make_room(owner)
             key.save(force_insert=True)
         return key, secret
 

@@ -34,6 +34,8 @@ def test_a_new_keys_secret_is_shown_this_once(admin, alice):
     assert secret.startswith("gw-")
     assert secret in response.content.decode()
     assert "no-store" in response["cache-control"]
+    assert not ApiKey.objects.usable().exists()  # alice was not declared a program
+    key.accept()
     assert ApiKey.objects.presented(secret).usable().get() == key
     assert (key.owner, key.name, key.scopes, key.shared, key.prefix) == (
         alice,
