@@ -209,11 +209,11 @@ def _make_usage(told: Any) -> Json | None:
     used = read_usage(told)
     if not isinstance(told, dict) or used.prompt is None or used.output is None:
         return None
-    prompt, output, total = (
-        count(told.get(f"{name}_tokens")) for name in ("prompt", "completion", "total")
-    )
+    prompt = count(told.get("prompt_tokens"))
     prompt = used.prompt if prompt is None else prompt
+    output = count(told.get("completion_tokens"))
     output = used.output if output is None else output
+    total = count(told.get("total_tokens"))
     counts = {"prompt_tokens": prompt, "completion_tokens": output}
     counts["total_tokens"] = prompt + output if total is None else total
     return fit(told, DETAILS) | counts

@@ -15,7 +15,8 @@ from math import ceil
 LONGEST = 60  # characters of a wait that are read
 MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 # A number of at least so much is a moment: seconds or milliseconds since 1970.
-MOMENT, MOMENT_MS, TOO_LARGE = 10**9, 10**12, 10**15
+MOMENT = 10**9
+MOMENT_MS, TOO_LARGE = 10**12, 10**15
 NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
 AMOUNT = r"([0-9]+(?:\.[0-9]+)?)"
 DURATION = re.compile(rf"(?:{AMOUNT}h)?(?:{AMOUNT}m(?!s))?(?:{AMOUNT}s)?(?:{AMOUNT}ms)?", re.ASCII)
