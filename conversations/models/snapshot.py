@@ -222,6 +222,12 @@ class Snapshot(models.Model):
                 include=["conversation"],
                 condition=~models.Q(key=""),
             ),
+            models.Index(  # what a client may send once more
+                "key",
+                "id",
+                name="snapshot_failed",
+                condition=~models.Q(status__in=["ok", "pending"]) & ~models.Q(key=""),
+            ),
             models.Index("id", name="snapshot_pending", condition=models.Q(status="pending")),
             models.Index(
                 "upstream_id", name="snapshot_upstream_id", condition=~models.Q(upstream_id="")

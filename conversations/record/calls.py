@@ -58,7 +58,8 @@ class CallRequest:
     end_user: str = ""  # cleaned: the person for whom a shared key speaks
     use_case: str = ""  # the name of the one whose system prompt leads the messages
     threads_by_content: bool = True  # may continue a conversation that its messages repeat
-    is_retry: bool = False  # the client says that it has sent this before
+    # Whether the client says that it has sent this before. None: it may have, without a word.
+    is_retry: bool | None = False
     title: str = ""
     key: str = ""  # the prefix of the API key
     address: str | None = None

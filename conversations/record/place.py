@@ -2,9 +2,10 @@
 
 A conversation that the client names wins: by its root id, or by the client's own session key. It is
 looked up among the owner's own conversations only, so another's is as unknown as one that does not
-exist. A retry of the same bytes stays with the call that it repeats. Otherwise the longest known
-path that ends in a reply names the conversation. User messages alone never do: many people open
-with "hi". Where none of these applies, the request begins a conversation.
+exist. A retry of the same bytes stays with the call that it repeats: the client says that it is
+one, or that call failed a moment ago and its key sends it again. Otherwise the longest known path
+that ends in a reply names the conversation. User messages alone never do: many people open with
+"hi". Where none of these applies, the request begins a conversation.
 
 One query answers all of it: the rows of the replies that the request repeats. They tell the
 conversation, how many of the turns are rows already, which replies this gateway relayed (all others
@@ -29,7 +30,8 @@ from ..shape import Json
 from . import threads
 from .calls import CallRequest, UnknownConversation
 
-RETRIED_WITHIN = timedelta(minutes=15)
+RETRIED_WITHIN = timedelta(minutes=15)  # of the opening of a call that a client repeats
+FAILED_WITHIN = timedelta(minutes=5)  # of the end of one that it repeats without saying so
 
 
 class KnownReply(NamedTuple):
@@ -41,6 +43,13 @@ class KnownReply(NamedTuple):
     origin: str
     echo_of: UUID | None
     preamble: UUID | None  # of the call that brought the reply
+
+
+class RepeatedCall(NamedTuple):
+    """A call that a request repeats, if any, and its conversation: a refused one has none."""
+
+    id: UUID | None = None
+    conversation: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -70,10 +79,12 @@ def locate(request: CallRequest, opened: datetime) -> Place:
     _, turns = threads.split_preamble(request.messages)
     place = Place(key, threads.Path([], threads.hash_path(key, threads.TURNS, turns)))
     root = request.root
-    if request.is_retry:
-        place.retry_of, repeated_in = _find_repeated(request, opened)
-        root = root or repeated_in
+    repeated = _find_repeated(request, place.path.hashes, opened)
+    if repeated.conversation and (request.is_retry or not request.session_key):
+        root = root or repeated.conversation
     _look_up(place, request, turns, root)
+    is_there = repeated.conversation in (None, place.conversation)
+    place.retry_of = repeated.id if is_there or request.is_retry else None
     if place.conversation is None:
         if root:
             raise UnknownConversation
@@ -143,23 +154,37 @@ def _recognise(place: Place, repeated: list[KnownReply], depths: list[int]) -> N
     place.known = next((i + 1 for i in reversed(depths) if place.path.ids[i] in ids), 0)
 
 
-def _find_repeated(request: CallRequest, now: datetime) -> tuple[UUID | None, UUID | None]:
-    """Find the recent snapshot of the same bytes, and its conversation."""
-    recent = (
-        Snapshot.objects.filter(
-            owner_id=request.owner,
-            kind=request.kind,
-            model=request.model,
-            id__gte=make_id(now - RETRIED_WITHIN, first=True),
-        )
-        .exclude(salt=None)
-        .order_by("-id")
-        .values_list("id", "conversation_id", "salt", "commitment")
-    )
-    for snapshot, conversation, salt, commitment in recent[:20]:
-        if salt and sha256(bytes(salt) + request.sent).digest() == bytes(commitment):
-            return snapshot, conversation
-    return None, None
+def _find_repeated(request: CallRequest, path: list[bytes], now: datetime) -> RepeatedCall:
+    """Find the newest call of the same bytes that this one repeats, and where such a call was."""
+    is_told = request.is_retry is True
+    if request.is_retry is False or not (is_told or (request.key and request.threads_by_content)):
+        return RepeatedCall()
+    values = {
+        "owner": request.owner,
+        "key": request.key,
+        "end_user": request.end_user,
+        "kind": request.kind,
+        "model": request.model,
+        "head": path[-1] if path else None,
+        "first": make_id(now - RETRIED_WITHIN, first=True),
+        "failed": now - FAILED_WITHIN,
+    }
+    rows = execute(SENT_BEFORE if is_told else FAILED_BEFORE, values).fetchall()
+    equal = [
+        (snapshot, conversation)
+        for snapshot, conversation, salt, commitment in rows
+        if sha256(bytes(salt) + request.sent).digest() == bytes(commitment)
+    ]
+    if not equal or not (is_told or _is_unanswered(request, equal[0][0])):
+        return RepeatedCall()
+    places = (conversation for _, conversation in equal if conversation)
+    return RepeatedCall(equal[0][0], next(places, None))
+
+
+def _is_unanswered(request: CallRequest, failed: UUID) -> bool:
+    """Tell whether nothing repeated a failed call yet: after that, its words are asked anew."""
+    later = Snapshot.objects.filter(owner_id=request.owner, id__gt=failed)
+    return not later.filter(retry_of=failed).exists()
 
 
 def _read_seed(owner: int) -> bytes:
@@ -193,3 +218,23 @@ NAMED = """
     WHERE c.owner_id = %(owner)s AND c.end_user = %(end_user)s
         AND (c.id = %(root)s::uuid OR c.session_key = %(session_key)s::text)
     ORDER BY m.depth DESC NULLS LAST, m.snapshot_id DESC LIMIT 100"""
+# Few calls are repeated, and all are asked about: an index holds those of a key that failed. What
+# they asked is compared by its path hash first, and then whole.
+FAILED_BEFORE = """
+    SELECT s.id, s.conversation_id, s.salt, s.commitment
+    FROM (
+        SELECT id, conversation_id, head_id, salt, commitment FROM conversations_snapshot
+        WHERE key = %(key)s AND key <> '' AND status NOT IN ('ok', 'pending')
+            AND id >= %(first)s AND closed >= %(failed)s
+            AND owner_id = %(owner)s AND end_user = %(end_user)s
+            AND kind = %(kind)s AND model = %(model)s AND salt IS NOT NULL
+        ORDER BY id DESC LIMIT 200
+    ) s
+    LEFT JOIN conversations_message m ON m.id = s.head_id
+    WHERE s.head_id IS NULL OR m.path_hash = %(head)b::bytea
+    ORDER BY s.id DESC LIMIT 20"""
+SENT_BEFORE = """
+    SELECT id, conversation_id, salt, commitment FROM conversations_snapshot
+    WHERE owner_id = %(owner)s AND end_user = %(end_user)s AND kind = %(kind)s
+        AND model = %(model)s AND id >= %(first)s AND salt IS NOT NULL
+    ORDER BY id DESC LIMIT 20"""

@@ -54,8 +54,7 @@ class CallView(ScopedView):
             self.read(request, call_request)
             self.set_conversation(request, call_request)
             set_end_user(caller, call_request)
-            retries = request.META.get("HTTP_X_STAINLESS_RETRY_COUNT", "0")
-            call_request.is_retry = retries not in ("", "0")
+            call_request.is_retry = read_retry(request.META)
             self.way = routing.find_way(
                 call_request.model, self.endpoint, caller.owner, self.form or call_request.body
             )
@@ -349,6 +348,14 @@ def set_conversation(meta: Mapping[str, Any], call_request: CallRequest) -> None
                 "x-session-id", "A session id has at most 200 printable characters."
             )
         call_request.session_key = key
+
+
+def read_retry(meta: Mapping[str, Any]) -> bool | None:
+    """Tell whether the client says that it sends this again; None where it may, without a word.
+
+    OpenAI's SDKs count; but a program around them may begin anew, and others count nothing.
+    """
+    return meta.get("HTTP_X_STAINLESS_RETRY_COUNT", "0") not in ("", "0") or None
 
 
 def set_end_user(caller: Caller, call_request: CallRequest) -> None:
