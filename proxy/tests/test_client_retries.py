@@ -68,3 +68,28 @@ def test_what_others_send_is_no_retry(wired, wire, recorded):
     assert [call.retry_of_id for call in calls] == [None] * 5
     roots = {call.conversation_id for call in calls}
     assert Conversation.objects.filter(id__in=roots).count() == 5
+
+
+LIMIT = b"x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 1m0s\r\n"
+WAITS = {  # headers, a body, and the wait that the caller is told
+    "retry-after": (b"Retry-After: 7.5\r\n" + LIMIT, "", "8"),
+    "milliseconds": (b"Retry-After-Ms: 7500\r\n", "", "8"),
+    "Azure's": (b"x-ms-retry-after-ms: 20000\r\n", "", "20"),
+    "a limit": (LIMIT, "", "60"),
+    "Google's": (b"", '"details": [{"retryDelay": "34s"}]', "34"),
+    "words": (b"", '"message": "Please try again in 1m30s."', "90"),
+}
+
+
+@pytest.mark.parametrize("status", ["429 Too Many", "503 Unavailable", "529 Odd"])
+@pytest.mark.parametrize(("headers", "said", "wait"), WAITS.values(), ids=WAITS)
+def test_a_wait_reaches_the_caller_in_whole_seconds(
+    wired, wire, recorded, status, headers, said, wait
+):
+    wire.answer = json_reply(b'{"error": {%s}}' % said.encode(), status, headers=headers)
+    before = len(wire.seen)
+    reply = wired.ask(marked())
+    assert reply.status == (429 if status.startswith("429") else 502)
+    assert (reply.headers["retry-after"], len(wire.seen) - before) == (wait, 1)
+    assert "x-should-retry" not in reply.headers
+    recorded()
