@@ -148,7 +148,6 @@ class Exchange:
             if self.closed:
                 return fault
             self.closed, self.sock = True, None
-        process.exchanges.pop(self.call.id, None)
         self.leave()
         if fault:
             ended.error_code, ended.error = fault.code or "", fault.text
@@ -169,7 +168,9 @@ class Exchange:
             record.let_go(self.call)
             raise
         finally:
-            process.slots.give(self.request.owner)  # not before: a slow close has its thread
+            # Not before: a slow close has its thread, so it is open.
+            process.exchanges.pop(self.call.id, None)
+            process.slots.give(self.request.owner)
             database.release()
             took = time.monotonic() - self.began
             metrics.count_close(self.call, ended, self.route.upstream, fault, took)

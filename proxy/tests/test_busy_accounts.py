@@ -1,6 +1,7 @@
 """Rows of one account are locked, or its commits slow: its calls wait, and no other's do."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from proxy.models import ApiKey
 from proxy.relay import watcher
 from proxy.relay.exchange import process
 from proxy.tests.gateway import BOB, CHAT, Gateway, eventually, marked
-from proxy.tests.wire import ANSWER, json_reply
+from proxy.tests.wire import ANSWER, Held, json_reply
 
 CALLS = 30  # of alice at the same time: more than connections and slots
 # Rows of hers that her calls write, or refer to.
@@ -66,7 +67,9 @@ def test_calls_of_others_pass(rows, gateway, committed, wire):
     with ThreadPoolExecutor(CALLS) as pool:
         with locked(committed, ROWS[rows], alice):
             hers = [pool.submit(gateway.ask, marked(), headers=where) for _ in range(CALLS)]
-            if rows != "key":  # its use is noted when its row is free
+            if rows == "key":  # its use is noted when its row is free
+                assert 200 in [call.result().status for call in hers]
+            else:
                 eventually(lambda: count_waiting(committed) >= 1)
             for _ in range(10):
                 reply = gateway.ask(marked(), key=BOB)
@@ -83,6 +86,25 @@ def test_calls_of_others_pass(rows, gateway, committed, wire):
         if reply.status == 200:
             assert Snapshot.objects.get(id=reply.id).status == "ok"
     assert gateway.ask(marked()).status == 200  # every slot and permit was given back
+
+
+def test_a_call_has_its_slot_until_it_is_closed(gateway, committed, wire):
+    """Slow closes have no more threads than calls may be open."""
+    assert gateway.ask(marked()).status == 200
+    body = json.dumps(ANSWER).encode()
+    held = Held(wire, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+    alice = User.objects.get(username="alice").pk
+    with ThreadPoolExecutor(6) as pool, locked(committed, ROWS["usage"], alice):
+        hers = [pool.submit(gateway.ask, marked()) for _ in range(6)]
+        eventually(lambda: held.begun == 6)
+        held.let_go.set()
+        eventually(lambda: count_waiting(committed) == 1)
+        time.sleep(2 * watcher.LOOK)  # which sets the gauges
+        shown = gateway.call("/metrics").body
+        assert b'llmgateway_open{what="whole"} 6.0' in shown
+        assert b'llmgateway_open{what="followed"} 0.0' in shown
+        assert not any(call.done() for call in hers)
+    assert {call.result().status for call in hers} == {200}
 
 
 # What closes calls one after the other ------------------------------------------------------------
