@@ -1,14 +1,17 @@
 """Jobs as the worker itself does them."""
 
 import asyncio
+import threading
 from contextlib import suppress
 from uuid import uuid4
 
 import psycopg
+import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.exceptions import ConnectorException
+from psycopg_pool import PoolTimeout
 
 from conversations.database import release
 from conversations.models import Conversation, User
@@ -58,3 +61,19 @@ def test_periodic_jobs_go_on_when_the_database_dropped_their_session(database):
 
     asyncio.run(drop_and_go_on())
     assert ProcrastinateJob.objects.filter(args={"conversation": conversation}).exists()
+
+
+@pytest.mark.parametrize("problem", [ConnectorException, PoolTimeout, psycopg.OperationalError])
+def test_a_database_that_is_away_for_long_ends_no_worker(problem, monkeypatch):
+    """Its pool gives up after half a minute: that ended the process, and its seals with it."""
+    stopping, tries = threading.Event(), []
+
+    async def do_jobs() -> None:
+        tries.append(problem)
+        if len(tries) < 2:
+            raise problem
+        stopping.set()
+
+    monkeypatch.setattr(worker, "do_jobs", do_jobs)
+    asyncio.run(worker.keep_doing_jobs(stopping))
+    assert len(tries) == 2

@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import psycopg
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -183,7 +184,7 @@ async def keep_doing_jobs(stopping: threading.Event) -> None:
     while not stopping.is_set():
         try:
             await do_jobs()  # returns when the database goes away
-        except (ConnectorException, OSError) as problem:
+        except (ConnectorException, OSError, psycopg.Error) as problem:  # the last: of its pool
             log.warning("jobs wait, the database is away: %s", type(problem).__name__)
         await asyncio.sleep(2)
 
