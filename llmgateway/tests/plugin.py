@@ -17,6 +17,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from pytest_django.plugin import blocking_manager_key
+from whitenoise.base import WhiteNoise
 
 from llmgateway.configuration import schema
 from llmgateway.embedded import postgres
@@ -74,6 +75,7 @@ def pytest_runtestloop() -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Before xdist's workers start: what all of them share."""
     let_tests_empty_tables()
+    let_static_files_be_found_once()
     if CONTROLLER:
         if not os.environ.get("DATABASE_URL"):
             postgres.start(FOLDER / "pg", fsync="off", full_page_writes="off")
@@ -127,6 +129,20 @@ def let_tests_empty_tables() -> None:
         return ["SET LOCAL gateway.may_erase = 'on'", *flush(*args, **options), jobs, *again]
 
     operations.sql_flush = sql_flush  # type: ignore[method-assign]
+
+
+def let_static_files_be_found_once() -> None:
+    """As in a process that serves: each client of a test loads the middleware anew."""
+    find, found = WhiteNoise.update_files_dictionary, {}
+
+    def find_once(ours: WhiteNoise, root: str, prefix: str) -> None:
+        if (root, prefix) not in found:
+            before, ours.files = ours.files, {}
+            find(ours, root, prefix)
+            found[root, prefix], ours.files = ours.files, before
+        ours.files |= found[root, prefix]
+
+    WhiteNoise.update_files_dictionary = find_once  # type: ignore[method-assign]
 
 
 def pytest_unconfigure() -> None:
