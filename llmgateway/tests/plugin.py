@@ -9,6 +9,7 @@ import gc
 import itertools
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ if CONTROLLER:
         shutil.rmtree(FOLDER / kept, ignore_errors=True)
     for name in {*SETTINGS, *SECRET_FILES} - {"DATABASE_URL"}:
         os.environ.pop(name, None)
+    # What is compiled is kept: hundreds of processes import the gateway.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     os.environ |= {
         "ENV_FILE": os.devnull,
         "VAR_DIR": str(FOLDER),
