@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from django.test import Client
 
 from conversations.models import Conversation
 from conversations.record import rebuild
@@ -206,9 +207,12 @@ def test_the_environments_proxies_are_nobodys_business(started, wire):
 @pytest.mark.parametrize(
     "address", ["169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1", "[::ffff:169.254.169.254]"]
 )
-def test_addresses_that_nobody_is_sent_to(started, recorded, address):
-    gateway = started(LLM_ENDPOINT=f"https://{address}:9{CHAT}", LLM_TIMEOUT=3)
-    assert gateway.ask(marked()).error["code"] == "upstream_misconfigured"
+def test_addresses_that_nobody_is_sent_to(database, settings, recorded, address):
+    settings.LLM_ENDPOINT, settings.LLM_TIMEOUT = f"https://{address}:9{CHAT}", 3
+    answer = Client().post(
+        CHAT, chat(marked()), "application/json", headers={"authorization": f"Bearer {ALICE}"}
+    )
+    assert answer.json()["error"]["code"] == "upstream_misconfigured"
     assert recorded()[0].status == "refused"
 
 
