@@ -1,11 +1,14 @@
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
+from llmgateway.tests.plugin import MIGRATED
 from llmgateway.tests.serving import Served
 from proxy.tests.conftest import parameters, url_of
 
@@ -31,10 +34,23 @@ def var():
 @pytest.fixture
 def elsewhere(var, django_db_blocker):
     """An empty database of a server that is not the gateway's own."""
-    name = var.name.replace("-", "_")
-    with django_db_blocker.unblock():
+    with made(django_db_blocker, var.name.replace("-", "_")) as url:
+        yield url
+
+
+@pytest.fixture
+def migrated(var, django_db_blocker):
+    """One that is migrated already: a start costs no migrations."""
+    with made(django_db_blocker, var.name.replace("-", "_"), MIGRATED) as url:
+        yield url
+
+
+@contextmanager
+def made(blocker, name: str, template: str = "template1") -> Iterator[str]:
+    """A database for one test: its URL."""
+    with blocker.unblock():
         ours, theirs = parameters("postgres"), parameters(name)
     with psycopg.connect(**ours, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         yield url_of(theirs)
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -81,6 +81,7 @@ def history(gateway: Served) -> list[dict]:
     return reply.json()["Historical_list"]
 
 
+@pytest.mark.drill
 def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     folder, lost = var / "backup", var / "lost"
     first = Served(var / "first", DEMO="1").start().up()

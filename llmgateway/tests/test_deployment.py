@@ -47,6 +47,7 @@ def here():
     os.geteuid() != 0 and not CI,
     reason="The Dockerfile's steps mount and change accounts: root's tests run them",
 )
+@pytest.mark.drill
 def test_the_image_from_its_steps_to_its_end(here):
     image = dockerfile.Image(here)
     assert image.user.split(":")[0].isdigit()

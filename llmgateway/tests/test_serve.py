@@ -21,6 +21,24 @@ from llmgateway.tests.serving import Served
 from proxy.tests.gateway import eventually
 
 
+def test_from_start_to_ctrl_c(var, migrated):
+    gateway = Served(
+        var,
+        DATABASE_URL=migrated,
+        LLM_ENDPOINT="http://127.0.0.1:9/v1/chat/completions",
+        LLM_API_AUTHORIZATION="none",
+    )
+    gateway.start().up()
+    assert gateway.get("/ping") == (200, b"pong\n")
+    gateway.until(lambda: gateway.get("/readyz") == (200, b"ready\n"))  # the worker is there too
+    gateway.process.send_signal(signal.SIGINT)
+    assert gateway.ended() == 0
+    assert "Traceback" not in gateway.text
+    assert gateway.left() == []
+    assert not (var / "pg").exists()
+
+
+@pytest.mark.drill
 def test_the_demo_from_start_to_ctrl_c(var):
     gateway = Served(var, DEMO="1").start().up()
 
@@ -84,6 +102,7 @@ def test_the_demo_from_start_to_ctrl_c(var):
     assert gateway.left() == []
 
 
+@pytest.mark.drill
 def test_over_an_unclean_stop_and_out_of_the_demo(var):
     gateway = Served(var, DEMO="1").start().up()
     gateway.process.kill()
@@ -119,6 +138,7 @@ def test_over_an_unclean_stop_and_out_of_the_demo(var):
     assert gateway.left() == []
 
 
+@pytest.mark.drill
 def test_the_demo_refuses_other_peoples_users(var):
     gateway = Served(var, DEMO="1")
     made = gateway.manage("migrate", "-v0")
@@ -161,6 +181,7 @@ def test_a_database_elsewhere_is_left_alone(var, django_db_setup):
     assert postgres.postmaster(Path(os.environ["VAR_DIR"]) / "pg")
 
 
+@pytest.mark.drill
 def test_parts_by_themselves_all_at_once(var, elsewhere):
     """On a database that none of them has seen: one migrates, and the worker seals the calls."""
     real = {
@@ -215,6 +236,7 @@ def test_the_demo_has_no_parts(var):
     assert refused.stderr == "CommandError: The demo is served whole: manage.py serve.\n"
 
 
+@pytest.mark.drill
 def test_static_files_that_are_collected_elsewhere_are_left_alone(var, tmp_path):
     gateway = Served(var, DEMO="1", STATIC_ROOT=str(tmp_path)).start()
     gateway.until(lambda: "while it started" in gateway.text or "Ctrl-C stops it" in gateway.text)

@@ -124,6 +124,7 @@ async def all_at_once(port: int, requests: list[bytes]) -> list[tuple[bytes, flo
     return await asyncio.gather(*(stream(port, request) for request in requests))
 
 
+@pytest.mark.drill
 def test_300_streams_of_five_seconds(started, slow_upstream, recorded):
     gateway = started(
         LLM_ENDPOINT=f"http://127.0.0.1:{slow_upstream}{CHAT}",

@@ -21,6 +21,8 @@ from proxy.tests.conftest import cast, is_discreet, move_to
 from proxy.tests.gateway import ALICE, BOB, CHAT, Open, eventually, marked
 from proxy.tests.wire import ANSWER, DONE, SSE, Held, chunk, json_reply, word
 
+pytestmark = pytest.mark.drill
+
 
 @pytest.fixture
 def server(django_db_blocker):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
@@ -137,6 +138,7 @@ def worker(gateway):
         process.wait()
 
 
+@pytest.mark.drill
 def test_nothing_is_lost_when_everything_is_killed(started, wire):
     port, before = free_port(), set(Snapshot.objects.values_list("id", flat=True))
     ours = {
