@@ -110,6 +110,10 @@ def test_next_step(fault, standing, step):
     assert next_step(fault, standing, JITTER) == step
 
 
+def test_three_tries_come_before_a_caller_need_not_try_again():
+    assert TRIES >= 3
+
+
 def test_steps_of_different_kinds_differ():
     assert NextRoute() != GiveUp()
 

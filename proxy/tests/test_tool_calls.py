@@ -57,6 +57,15 @@ A, B = ("get_weather", '{"city":"Oslo"}'), ("get_time", '{"zone":"CET"}')
             [call(A[1], A[0], index=0, id="a"), call(B[1], B[0], index=0, id="b")],
             [("a", *A), ("b", *B)],
         ),
+        "all counted as 0, begun before any has arguments": (
+            [
+                call("", A[0], index=0, id="a"),
+                call("", B[0], index=0, id="b"),
+                call(A[1], index=0, id="a"),
+                call(B[1], index=0, id="b"),
+            ],
+            [("a", *A), ("b", *B)],
+        ),
         "all counted as 0, in pieces by turns": (
             [
                 call('{"city":', A[0], index=0, id="a"),

@@ -31,6 +31,10 @@ SPELLINGS = {
         "bad_request",
     ),
     "a message": ({"message": WORDS, "code": 400}, "bad_request"),
+    "a number before its name": (
+        {"error": {"code": "1211", "status": "NOT_FOUND", "message": WORDS}},
+        "NOT_FOUND",
+    ),
     "a capital (AWS)": ({"Message": WORDS}, "bad_request"),
     "object error (vLLM)": (
         {"object": "error", "message": WORDS, "type": "BadRequestError", "code": 400},
