@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from django.utils.translation import gettext_lazy as _
 
+from ..base64_text import Spelling
 from ..models import Seal, Snapshot
 from ..people.identity import Names
 from ..record import attachments
@@ -103,9 +104,9 @@ class FileRestorer:
     def __init__(self) -> None:
         self.lost: dict[str, None] = {}
 
-    def __call__(self, digest: str, prefix: str) -> str:
+    def __call__(self, digest: str, prefix: str, spelling: Spelling | None = None) -> str:
         try:
-            return attachments.encode_file(digest, prefix)
+            return attachments.encode_file(digest, prefix, spelling)
         except FileNotFoundError:
             self.lost[digest] = None
             return attachments.describe_file(digest, prefix)

@@ -16,7 +16,7 @@ import orjson
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from .. import ledger
+from .. import base64_text, ledger
 from ..ledger import Checkpoint
 from ..models import Export, Seal
 from ..proof import checkpoints, sealing
@@ -29,7 +29,11 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 SUMS = "SHA256SUMS"
 CHAIN, MARK = "range.jsonl", "checkpoint.jsonl"
 # The second is for the holder of an export: it is not imported here.
-PROGRAMS = (Path(ledger.__file__), Path(__file__).with_name("verify.py"))
+PROGRAMS = (
+    Path(ledger.__file__),
+    Path(base64_text.__file__),
+    Path(__file__).with_name("verify.py"),
+)
 AT_ONCE = 200  # calls whose texts are read in one go
 
 

@@ -1,15 +1,14 @@
 """Checks an export: python3 verify.py [KEY …], in its folder or from anywhere.
 
-It needs Python 3.11 and ledger.py beside it, nothing of the gateway's. KEY is the gateway's public
-key, from a source that you trust: without one, the export is checked against the key that it names
-itself.
+It needs Python 3.11, and ledger.py and base64_text.py beside it, nothing of the gateway's. KEY is
+the gateway's public key, from a source that you trust: without one, the export is checked against
+the key that it names itself.
 """
 
 import csv
 import json
 import sqlite3
 import sys
-from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -20,6 +19,7 @@ from typing import Any
 
 sys.dont_write_bytecode = True  # this folder stays as it is
 sys.path.append(str(Path(__file__).resolve().parent))
+import base64_text  # type: ignore[import-not-found]  # noqa: E402
 import ledger  # type: ignore[import-not-found]  # noqa: E402
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
@@ -328,12 +328,14 @@ def same(kept: Any, shown: Any) -> bool:
         return kept == shown and isinstance(kept, bool) == isinstance(shown, bool)
     inner = kept.get(FILE)
     if isinstance(inner, list):
-        digest, prefix = inner
+        digest, prefix = inner[:2]
         if not isinstance(shown, str) or not shown.startswith(prefix):
             return False
         rest = shown[len(prefix) :]
         is_lost = rest == f"[file with sha256 {digest}]"
-        return is_lost or sha256(b64decode(rest)).hexdigest() == digest
+        data, spelling = base64_text.read(rest) or (b"", None)
+        is_same = sha256(data).hexdigest() == digest and [spelling or {}] == (inner[2:] or [{}])
+        return is_lost or is_same
     kept = inner if isinstance(inner, dict) else kept
     if not isinstance(shown, dict) or kept.keys() != shown.keys():
         return False

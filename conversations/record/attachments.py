@@ -2,13 +2,11 @@
 
 Base64 never lies in a row. `lighten` replaces a long base64 string, or a data: URL of one, by
 {"$attachment": [sha256, prefix]}: a string that begins like a known kind of file, or any under a
-name that holds files. An object that a client itself keyed so is wrapped, and therefore
-never mistaken for ours. Only strings whose base64 is the one that we would make again are taken
-out: `restore` gives back the same bytes, always.
+name that holds files. Base64 that is not spelled as we would (in lines, without padding) has its
+spelling behind those two, so that `restore` gives back the same text, always. An object that a
+client itself keyed so is wrapped, and therefore never mistaken for ours.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable
 from hashlib import sha256
@@ -17,11 +15,28 @@ from typing import Any, NamedTuple
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
+from .. import base64_text
+from ..base64_text import Spelling
+
 MARK = "$attachment"
 LONG = 2048  # characters; a shorter string stays where it is
-DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*);base64,", re.IGNORECASE)
+# Its media type, then parameters: names, with a value that may be quoted.
+DATA_URL = re.compile(
+    r"""\s*data:\s*([\w.+-]+/[\w.+-]+)?(?:\s*;(?:[^;,"]|"[^"]*")*)*?\s*;\s*base64\s*,\s*""",
+    re.IGNORECASE,
+)
+LONGEST_PREFIX = 1000  # characters of a data: URL before its base64
 # Fields whose base64 is a file, also where its first bytes tell nothing, as of raw audio.
-FILE_FIELDS = ("data", "file_data", "b64_json")
+FILE_FIELDS = (
+    "data",
+    "file_data",
+    "b64_json",
+    "audio",
+    "blob",  # of MCP's resources
+    "bytes",  # Bedrock's
+    "base64",
+    "b64",
+)
 MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -50,7 +65,7 @@ def lighten(value: Any, blobs: list[Blob], name: str = "") -> Any:
     if type(value) is str:
         return _take_out(value, blobs, name) if len(value) >= LONG else value
     if type(value) is list:
-        return [lighten(item, blobs) for item in value]
+        return [lighten(item, blobs, name) for item in value]
     if type(value) is dict:
         light = {key: lighten(item, blobs, key) for key, item in value.items()}
         return {MARK: light} if MARK in light else light
@@ -69,18 +84,18 @@ def read_file(digest: str) -> bytes:
     return data
 
 
-def encode_file(digest: str, prefix: str) -> str:
+def encode_file(digest: str, prefix: str, spelling: Spelling | None = None) -> str:
     """Make the string again that a file was taken from."""
-    return prefix + base64.b64encode(read_file(digest)).decode()
+    return prefix + base64_text.write(read_file(digest), spelling or {})
 
 
-def describe_file(digest: str, prefix: str) -> str:
+def describe_file(digest: str, prefix: str, spelling: Spelling | None = None) -> str:
     """Name a file in its place, for a reader."""
     return f"{prefix}[file with sha256 {digest}]"
 
 
-def restore(value: Any, file: Callable[[str, str], str] = encode_file) -> Any:
-    """Return the value with what `file` makes of each file's sha256 (hex) and prefix."""
+def restore(value: Any, file: Callable[..., str] = encode_file) -> Any:
+    """Return the value with what `file` makes of each file's sha256 (hex), prefix and spelling."""
     if type(value) is list:
         return [restore(item, file) for item in value]
     if type(value) is not dict:
@@ -131,18 +146,15 @@ def detect_media_type(data: bytes) -> str:
 
 def _take_out(text: str, blobs: list[Blob], name: str) -> Any:
     """Return a reference to the file that a string holds; the string itself where it holds none."""
-    url = DATA_URL.match(text)
+    url = DATA_URL.match(text, 0, LONGEST_PREFIX)
     prefix = url[0] if url else ""
-    encoded = text[len(prefix) :]
-    try:
-        data = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
+    read = base64_text.read(text[len(prefix) :])
+    if read is None:
         return text
-    if base64.b64encode(data).decode() != encoded:
-        return text
+    data, spelling = read
     is_known = detect_media_type(data) != "application/octet-stream"
     if not url and not is_known and name not in FILE_FIELDS:
         return text  # a long word is not a file
     digest = sha256(data).digest()
     blobs.append(Blob(digest, data, (url and url[1]) or detect_media_type(data)))
-    return {MARK: [digest.hex(), prefix]}
+    return {MARK: [digest.hex(), prefix, spelling] if spelling else [digest.hex(), prefix]}

@@ -144,7 +144,7 @@ class Rebuilder:
         names: Naming | None = None,
         *,
         for_owner: bool = False,
-        file: Callable[[str, str], str] = attachments.describe_file,
+        file: Callable[..., str] = attachments.describe_file,
     ) -> None:
         self.names = names
         self.file = file

@@ -113,6 +113,20 @@ def test_the_signature_is_over_the_manifest_that_is_here(export, key):
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [("base64,iVBOR", "base64,\\niVBOR"), ("base64,iVBOR", "base64,!iVBOR"), ('=="}', '"}')],
+    ids=["in lines", "with a sign", "without padding"],
+)
+def test_a_file_in_another_spelling(export, key, before, after):
+    calls = export / "calls-0001.jsonl"
+    text = calls.read_text()
+    assert before in text
+    calls.write_text(text.replace(before, after))
+    forge(export)
+    assert "says another request or reply than what was sealed" in problem(export, OWN_NAME, key)
+
+
+@pytest.mark.parametrize(
     "change",
     [{"purpose": "another"}, {"by": "nobody"}, {"rows": 0}, {"files": []}, {"ledger_head": None}],
 )
