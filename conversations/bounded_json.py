@@ -5,9 +5,10 @@ MB of one string to 20 MB. So commas and opening brackets outside strings are co
 value but the first has one before it. All steps are C code of `bytes`, linear in the text.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-import orjson
+from . import exact_json
 
 MOST_VALUES = 400_000  # of one request; 300,000 tokens are what an embeddings call may hold
 MARKS = (b",", b"[", b"{")
@@ -20,12 +21,16 @@ class TooManyValues(ValueError):
         super().__init__(f"more than {most:,} values: texts, numbers, lists and objects")
 
 
-def parse(text: bytes | str, most: int = MOST_VALUES) -> Any:
-    """Parse a text of at most so many values. Raises TooManyValues, or ValueError of orjson."""
+def parse(
+    text: bytes | str,
+    most: int = MOST_VALUES,
+    load: Callable[[bytes | str], Any] = exact_json.loads,
+) -> Any:
+    """Parse a text of at most so many values. Raises TooManyValues, or ValueError of `load`."""
     data = text.encode(errors="replace") if isinstance(text, str) else text
     if has_more_values(data, most):
         raise TooManyValues(most)
-    return orjson.loads(text)
+    return load(text)
 
 
 def has_more_values(data: bytes, most: int = MOST_VALUES) -> bool:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import orjson
 from django.conf import settings
 
-from conversations import bounded_json
+from conversations import bounded_json, exact_json
 
 MASK = "[secret]"
 SHORTEST = 8  # characters of what is searched for
@@ -109,7 +109,7 @@ def hide_document(data: bytes) -> bytes:
     except ValueError:
         return hide(data.decode(errors="replace")).encode()
     hidden = hide_value(value)
-    return data if hidden == value else orjson.dumps(hidden)
+    return data if hidden == value else exact_json.dumps(hidden)
 
 
 def spell_sent() -> tuple[bytes, ...]:

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from .. import exact_json
 from ..downloads import download_headers
 from ..figures import count, dollars
 from ..models import Attachment, AuditEvent, Seal, Snapshot
@@ -205,7 +206,9 @@ class SnapshotAdmin(EvidenceAdmin):
         headers = download_headers(f"{name}-{pk}.json")
         if name == "request":
             value = names_for(request, call).request(value)
-        return HttpResponse(orjson.dumps(value), content_type="application/json", headers=headers)
+        return HttpResponse(
+            exact_json.dumps(value), content_type="application/json", headers=headers
+        )
 
     def file_view(self, request: HttpRequest, pk: UUID, file: int) -> FileResponse:
         """Send a file of a call outside conversations: only one that this call names."""
@@ -239,4 +242,4 @@ def names_for(request: HttpRequest, call: Snapshot) -> Names:
 
 
 def indent(text: str) -> str:
-    return orjson.dumps(orjson.loads(text), option=orjson.OPT_INDENT_2).decode()
+    return exact_json.dumps(exact_json.loads(text), option=orjson.OPT_INDENT_2).decode()

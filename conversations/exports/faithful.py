@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from django.utils.translation import gettext_lazy as _
 
+from .. import exact_json
 from ..base64_text import Spelling
 from ..models import Seal, Snapshot
 from ..people.identity import Names
@@ -63,7 +64,7 @@ class LinesFormat(Format):
             }
             if files.lost:
                 line["lost"] = list(files.lost)
-            yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+            yield exact_json.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
     def fields(self, call: Snapshot) -> Json:
         names, owner = self.names, call.owner
@@ -95,7 +96,7 @@ class LinesFormat(Format):
             return {"end_user": self.names.end_user(call), "classic": None} | dict.fromkeys(CLUES)
         if call.classic is None:
             return {"classic": None}
-        return {"classic": attachments.restore(orjson.loads(call.classic), files)}
+        return {"classic": attachments.restore(exact_json.loads(call.classic), files)}
 
 
 class FileRestorer:

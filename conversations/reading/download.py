@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from .. import database
+from .. import database, exact_json
 from ..models import Conversation, Message, Snapshot
 from ..packs import pack
 from ..record import attachments, threads
@@ -117,7 +117,7 @@ def _list_field(name: str, values: Iterable[Json]) -> Iterator[bytes]:
 
 
 def _indent(value: Json) -> str:
-    return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()
+    return orjson.dumps(value, default=_write, option=orjson.OPT_INDENT_2).decode()
 
 
 def _describe_call(call: Snapshot) -> Json:
@@ -138,6 +138,10 @@ def _describe_call(call: Snapshot) -> Json:
         "cost": call.cost,
         "cost_source": call.cost_source,
     }
+
+
+def _write(value: Any) -> Any:
+    return exact_json.write_number(value) if isinstance(value, exact_json.Number) else str(value)
 
 
 def _calls(conversation: Conversation) -> QuerySet[Snapshot]:
@@ -169,6 +173,6 @@ def _texts(message: Json) -> Iterator[str]:
 
 
 def _fenced(value: Any) -> str:
-    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    text = exact_json.dumps(value, option=orjson.OPT_INDENT_2).decode()
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}json\n{text}\n{fence}"

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import orjson
 
-from .. import ids
+from .. import exact_json, ids
 from ..models import Conversation, Snapshot
 from ..models.snapshot import SnapshotQuerySet
 from ..packs import pack
@@ -62,7 +62,7 @@ def make_row(call: Snapshot, request: str, response: str) -> Json:
     answer: Json | None = None
     if response:
         names = {} if call.classic else call_names(call.id, call.conversation_id)
-        answer = orjson.loads(response) | names
+        answer = exact_json.loads(response) | names
     usage = {
         "prompt_tokens": call.prompt_tokens,
         "completion_tokens": call.completion_tokens,
@@ -102,7 +102,9 @@ def _as_imported(call: Snapshot, row: Json, newest: Json) -> Json:
 
     A title or a removal of later stays, later than `newest`: its conversation's newest import.
     """
-    imported = attachments.restore(orjson.loads(call.classic or "{}"), attachments.describe_file)
+    imported = attachments.restore(
+        exact_json.loads(call.classic or "{}"), attachments.describe_file
+    )
     kept = {name: imported[name] for name in IMPORTED_FIELDS if name in imported}
     conversation = call.conversation
     last_title = newest.get("conversation_title") or newest.get("convo_title")
@@ -111,7 +113,7 @@ def _as_imported(call: Snapshot, row: Json, newest: Json) -> Json:
     if conversation and not conversation.shown and newest.get("convo_show") is not False:
         kept["convo_show"] = False
     if fields := imported.get("fields"):
-        kept["request"] = orjson.loads(orjson.dumps(row["request"])) | fields
+        kept["request"] = exact_json.loads(exact_json.dumps(row["request"])) | fields
     return row | kept
 
 
@@ -125,7 +127,7 @@ def _newest_imported(calls: list[UUID]) -> dict[UUID | None, Json]:
         .distinct("conversation")
     )
     return {
-        conversation: orjson.loads(classic or "{}")
+        conversation: exact_json.loads(classic or "{}")
         for conversation, classic in newest.values_list("conversation_id", "classic")
     }
 

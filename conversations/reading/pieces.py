@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from django.utils.translation import gettext as _
 
+from .. import exact_json
 from ..record import attachments, threads
 from ..shape import Json
 
@@ -104,6 +105,6 @@ def _tool_call(call: Any) -> Piece:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(
+    return exact_json.dumps(
         attachments.restore(value, attachments.describe_file), option=orjson.OPT_INDENT_2
     ).decode()

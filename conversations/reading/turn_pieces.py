@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import orjson
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from .. import exact_json
 from ..bounded_json import has_more_values
 from ..models import Attachment
 from ..record import threads
@@ -146,10 +147,10 @@ def tool_call(call: Any) -> TurnPiece:
     arguments = str(function.get("arguments", function.get("input", "")))
     text = arguments
     if not has_more_values(arguments.encode(errors="replace")):
-        with suppress(ValueError, RecursionError):  # no JSON, or nested without end
-            text = indent(json.loads(arguments))
+        with suppress(ValueError, TypeError):  # no JSON, or nested too deep for orjson
+            text = indent(exact_json.loads(arguments))
     return TurnPiece(PieceKind.CALL, text, str(function.get("name") or _("a tool")))
 
 
 def indent(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return exact_json.dumps(value, option=orjson.OPT_INDENT_2).decode()

@@ -7,8 +7,7 @@ from hashlib import sha256
 from typing import NamedTuple, Self
 from uuid import UUID
 
-import orjson
-
+from .. import exact_json
 from ..shape import Json
 from . import threads
 
@@ -116,7 +115,7 @@ class Outcome:
 
 def shorten_refused(request: CallRequest) -> Json:
     """Return the body as a refusal keeps it: whole where it was read and is small."""
-    received = request.received or Received.of(orjson.dumps(request.body))
+    received = request.received or Received.of(exact_json.dumps(request.body))
     if not received.length or (request.body and received.length <= REFUSED_KEPT):
         return request.body
     return received.describe()

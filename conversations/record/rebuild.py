@@ -17,6 +17,7 @@ from uuid import UUID
 import orjson
 from django.db.models import Case, OuterRef, QuerySet, Subquery, TextField, Value, When
 
+from .. import exact_json
 from ..database import execute
 from ..models import Message, Snapshot
 from ..models.snapshot import CallSize
@@ -28,7 +29,7 @@ from .rows import MESSAGE
 
 def rebuild_request(snapshot: Snapshot) -> Json:
     """Make the request again as it was sent."""
-    params: Json = attachments.restore(orjson.loads(snapshot.params))
+    params: Json = attachments.restore(exact_json.loads(snapshot.params))
     if not _has_message_rows(snapshot):
         return params
     messages = read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
@@ -42,7 +43,7 @@ def rebuild_response(snapshot: Snapshot) -> Json | None:
     """
     if not snapshot.response:
         return None
-    response: Json = orjson.loads(snapshot.response)
+    response: Json = exact_json.loads(snapshot.response)
     for choice, message in _list_kept_replies(snapshot, response):
         row = Message.objects.get(id=message.pop(MESSAGE))
         choice["message"] = threads.put_together(row.role, row.text, row.raw) | message
@@ -100,7 +101,7 @@ def read_reasoning(messages: Iterable[Message]) -> dict[UUID, str]:
 
 def find_reasoning(response: str) -> dict[UUID, str]:
     """Return by row what a kept response says that the model thought."""
-    choices = orjson.loads(response).get("choices")
+    choices = exact_json.loads(response).get("choices")
     messages = [
         choice.get("message")
         for choice in (choices if isinstance(choices, list) else [])
@@ -160,21 +161,21 @@ class Rebuilder:
 
     def request(self, snapshot: Snapshot) -> str:
         """Return the JSON text of what `rebuild_request` makes."""
-        params = attachments.restore(orjson.loads(snapshot.params), self.file)
+        params = attachments.restore(exact_json.loads(snapshot.params), self.file)
         params = self.names.request(params) if self.names else params
         if _has_message_rows(snapshot):
             path = self._list_path(snapshot.preamble_id) + self._list_path(snapshot.head_id)
             params["messages"] = [self._encode_message(message) for message in path]
-        return orjson.dumps(params).decode()
+        return exact_json.dumps(params).decode()
 
     def response(self, snapshot: Snapshot) -> str:
         """Return the JSON text of what `rebuild_response` makes; empty where nothing came."""
         if not snapshot.response:
             return ""
-        response = orjson.loads(snapshot.response)
+        response = exact_json.loads(snapshot.response)
         for choice, message in _list_kept_replies(snapshot, response):
             choice["message"] = self._build_message(UUID(message.pop(MESSAGE))) | message
-        return orjson.dumps(attachments.restore(response, self.file)).decode()
+        return exact_json.dumps(attachments.restore(response, self.file)).decode()
 
     def files(self, snapshot: Snapshot) -> list[str]:
         """Return the sha256 (hex) of each file of the request and of the reply, in order."""
@@ -184,14 +185,14 @@ class Rebuilder:
             *self._list_path(snapshot.reply_id)[-1:],
         ]
         texts = [snapshot.params, *(self.rows[message].raw for message in path), snapshot.response]
-        references = (attachments.list_references(orjson.loads(text)) for text in texts if text)
+        references = (attachments.list_references(exact_json.loads(text)) for text in texts if text)
         return list(dict.fromkeys(digest for each in references for digest in each))
 
     def _encode_message(self, message: UUID) -> orjson.Fragment:
         if message in self._fragments:
             return self._fragments[message]
         body = attachments.restore(self._build_message(message), self.file)
-        fragment = orjson.Fragment(orjson.dumps(body))
+        fragment = orjson.Fragment(exact_json.dumps(body))
         has_files = attachments.MARK in (self.rows[message].raw or "")
         if self.file is attachments.describe_file or not has_files:  # no file is kept in memory
             self._fragments[message] = fragment

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from .. import exact_json
 from ..models import Message
 from ..shape import Json
 from . import attachments, threads
@@ -45,7 +46,7 @@ class Rows:
 
     def encode(self, value: Json) -> str:
         """Return the JSON text of a value; its files join those of the messages."""
-        return orjson.dumps(attachments.lighten(value, self.files)).decode()
+        return exact_json.dumps(attachments.lighten(value, self.files)).decode()
 
     def bind(self) -> dict[str, str]:
         """Messages and files, each as one parameter: arrays take twice the CPU to bind."""

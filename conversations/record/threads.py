@@ -24,7 +24,7 @@ from uuid import UUID
 
 import orjson
 
-from .. import bounded_json
+from .. import bounded_json, exact_json
 from ..shape import Json
 
 # Fields that clients drop, keep or mangle when they send a reply back.
@@ -110,7 +110,7 @@ def make_message_ids(
 
 
 def encode_exact(message: Json) -> bytes:
-    return orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
+    return exact_json.dumps(message, option=orjson.OPT_SORT_KEYS)
 
 
 def encode_canonical(message: Json) -> bytes:
@@ -136,7 +136,8 @@ def encode_canonical(message: Json) -> bytes:
         if type(rest.get("tool_calls")) is list:
             rest["tool_calls"] = [_fold_tool_call(call) for call in rest["tool_calls"]]
     words = ["system" if role == "developer" else role, "" if is_empty(content) else content]
-    return orjson.dumps([*words, rest] if rest else words, option=orjson.OPT_SORT_KEYS)
+    names = [*words, rest] if rest else words
+    return exact_json.dumps_nearly(names, option=orjson.OPT_SORT_KEYS)
 
 
 def fold_reply(reply: Json) -> Json:
@@ -169,7 +170,7 @@ def take_apart(message: Json) -> Parts:
     if type(content) is str and "\0" not in content:
         plain["content"] = content
     rest = {name: value for name, value in message.items() if name not in plain}
-    raw = orjson.dumps(rest).decode() if rest else None
+    raw = exact_json.dumps(rest).decode() if rest else None
     return Parts(plain.get("role", ""), plain.get("content"), raw)
 
 
@@ -178,7 +179,7 @@ def put_together(role: str, text: str | None, raw: str | None) -> Json:
     message: Json = {"role": role} if role else {}
     if text is not None:
         message["content"] = text
-    return message | orjson.loads(raw) if raw else message
+    return message | exact_json.loads(raw) if raw else message
 
 
 def extract_text(message: Json) -> str:
@@ -215,7 +216,7 @@ def _list_call_words(call: Json) -> list[Any]:
         return []
     arguments = tool.get("arguments", tool.get("input"))
     if isinstance(arguments, dict | list):
-        arguments = orjson.dumps(arguments).decode()
+        arguments = exact_json.dumps(arguments).decode()
     return [tool.get("name"), arguments]
 
 
@@ -289,6 +290,7 @@ def _fold_arguments(text: str) -> Any:
     Two forms: equal as JSON, and letter for letter, so that a repeated key cannot hide.
     """
     try:
-        return [orjson.dumps(bounded_json.parse(text)).decode(), "".join(text.split())]
+        value = bounded_json.parse(text, load=orjson.loads)
+        return [orjson.dumps(value).decode(), "".join(text.split())]
     except (ValueError, TypeError):  # no JSON, too many values, or nested too deep for orjson
         return text

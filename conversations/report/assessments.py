@@ -10,12 +10,11 @@ from datetime import UTC, date, timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils.crypto import salted_hmac
 
-from .. import bounded_json
+from .. import bounded_json, exact_json
 from ..ids import first_id_of
 from ..models import Assessment, Conversation, Snapshot, Unsealed
 from ..record import threads
@@ -132,7 +131,7 @@ def _read_all(calls: QuerySet[Snapshot]) -> Iterator[Assessment]:
     columns = ("about", "owner", "response", "model", "served_model", "closed")
     for call in calls.only(*columns).iterator(chunk_size=500):
         try:
-            fields = read(orjson.loads(call.response or "{}"))
+            fields = read(exact_json.loads(call.response or "{}"))
         except Unsound:
             continue
         assert call.about_id

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import orjson
-
-from conversations import record
+from conversations import exact_json, record
 from conversations.models import Snapshot, User
 from conversations.record import Call, CallRequest, Outcome
 
@@ -23,7 +21,7 @@ def ask(owner: User, messages: list[dict[str, Any]], **how: Any) -> Call:
             model=model,
             body=body,
             messages=messages,
-            sent=orjson.dumps(body),
+            sent=exact_json.dumps(body),
             **how,
         )
     )

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-import orjson
 from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from conversations import exact_json
 from conversations.models import Conversation, Snapshot
 from conversations.models.snapshot import SnapshotQuerySet
 from conversations.reading import history
@@ -60,7 +60,7 @@ class Chat(ChatCompletions):
 
     def pass_on(self, data: bytes, exchange: Exchange) -> bytes:
         names = history.call_names(exchange.call.id, exchange.call.conversation)
-        return orjson.dumps(orjson.loads(data) | names)
+        return exact_json.dumps(exact_json.loads(data) | names)
 
 
 class CheckChat(OwnView):

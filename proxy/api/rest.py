@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any
 
-import orjson
 from django.conf import settings
 from gunicorn.http.errors import ParseException
 from rest_framework import negotiation
@@ -13,7 +12,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from conversations import bounded_json
+from conversations import bounded_json, exact_json
 from conversations.body_limits import DRAIN_FACTOR
 from conversations.record import CallRequest, threads
 from conversations.record.calls import REFUSED_KEPT, Received
@@ -35,7 +34,7 @@ class AsJSON(BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        return orjson.dumps(data)
+        return exact_json.dumps(data)
 
 
 class AlwaysJSON(negotiation.BaseContentNegotiation):

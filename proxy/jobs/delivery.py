@@ -11,13 +11,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-import orjson
 from django.conf import settings
 from django.db import Error, connection
 from django.db.models.functions import Now
 from urllib3.exceptions import HTTPError
 
-from conversations import database
+from conversations import database, exact_json
 from conversations.models import Snapshot
 from conversations.record import rebuild
 from conversations.shape import Json
@@ -132,7 +131,7 @@ def _post(submission: Submission, snapshot: Snapshot, attempt: Try) -> Answer:
             "SUBMISSIONS_API_URL is an address that calls may not be sent to", refused=True
         )
     try:
-        body = orjson.dumps(make_body(snapshot, submission.sealed))
+        body = exact_json.dumps(make_body(snapshot, submission.sealed))
         database.release()
         headers = make_headers(snapshot, body, int(time.time()))
         sent = Sent(settings.SUBMISSIONS_API_URL, headers, body)

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 
+from conversations import exact_json
 from conversations.models import Conversation, Snapshot
 from conversations.record import CallRequest, rebuild, threads
 from conversations.report import assessments
@@ -89,7 +90,7 @@ def assess(request: CallRequest, client: Any = None) -> tuple[str, Exchange]:
         raise calls.refuse(request, fault) from None
     exchange = calls.admit(request, way, CallerLink(client))
     try:
-        assessment = assessments.read(orjson.loads(calls.fetch(exchange)))
+        assessment = assessments.read(exact_json.loads(calls.fetch(exchange)))
         return orjson.dumps(assessment).decode(), exchange
     except assessments.Unsound:
         problem = faults.bad_reply("The model answered without a sound assessment.")

@@ -8,9 +8,9 @@ nothing.
 import re
 from typing import Any
 
-import orjson
 from django.conf import settings
 
+from conversations import exact_json
 from conversations.models import Conversation, Message, Snapshot
 from conversations.record import CallRequest, threads
 from conversations.shape import Json
@@ -73,7 +73,7 @@ def write(
         raise calls.refuse(request, fault) from None
     exchange = calls.admit(request, way, CallerLink(client))
     try:
-        title = read(orjson.loads(calls.fetch(exchange)))
+        title = read(exact_json.loads(calls.fetch(exchange)))
     except Fault as fault:
         raise fault.about(exchange.call.id) from None
     if not title:

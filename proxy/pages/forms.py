@@ -3,13 +3,13 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from django import forms
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from conversations import exact_json
 from conversations.models import Snapshot
 from conversations.shape import Json
 
@@ -183,7 +183,7 @@ class AskForm(forms.Form):
     @classmethod
     def initial_of(cls, model: str, params: str) -> Json:
         """Make the form's first values from a call's model and parameters."""
-        values = orjson.loads(params)
+        values = exact_json.loads(params)
         numbers = {
             name: values[name] for name in cls.PARAMETERS if type(values.get(name)) in (int, float)
         }

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django import forms
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -19,6 +18,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from conversations import exact_json
 from conversations.body_limits import QUESTION, takes
 from conversations.ids import parse_uuid
 from conversations.models import Attachment, Message, Snapshot
@@ -225,7 +225,7 @@ def _read_image_calls(calls: list[Snapshot]) -> list[ImageCall]:
 def _image_call(call: Snapshot, files: Files) -> ImageCall:
     whole = threads.extract_text(_message(call.head)).strip()
     prompt = whole[: portions.SHOWN]
-    params = orjson.loads(call.params)
+    params = exact_json.loads(call.params)
     pieces = split_message(_message(call.reply), files, as_markdown=False) if call.reply else []
     for piece in pieces:
         piece.alt = prompt[:300] or _("An image without a description")

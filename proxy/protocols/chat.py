@@ -8,9 +8,7 @@ none, or that says an error, does not, and ends the stream.
 import re
 from typing import Any
 
-import orjson
-
-from conversations import bounded_json
+from conversations import bounded_json, exact_json
 from conversations.shape import Json
 
 from . import errors, events, merge
@@ -67,7 +65,9 @@ class Reply:
         if name == b"error":
             self.error = errors.parse(data)
             return
-        event = orjson.loads(data) if len(data) < LARGE else bounded_json.parse(data, MOST_VALUES)
+        event = (
+            exact_json.loads(data) if len(data) < LARGE else bounded_json.parse(data, MOST_VALUES)
+        )
         if type(event) is not dict:
             raise ValueError
         if self._goes_on(event):
@@ -333,7 +333,7 @@ def without_usage(piece: bytes) -> bytes:
 
 def _strip_usage(data: bytes, block: bytes) -> bytes:
     try:
-        event = orjson.loads(data)
+        event = exact_json.loads(data)
     except ValueError:
         return block
     if not isinstance(event, dict) or not isinstance(event.pop("usage", None), dict):

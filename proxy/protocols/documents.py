@@ -11,8 +11,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
-import orjson
-
+from conversations import exact_json
 from conversations.shape import Json
 
 from .usage import read_usage
@@ -44,7 +43,7 @@ def number(value: Any) -> float | None:
 
 def json_text(value: Any) -> str | None:
     """Return a text as it is, and any other value as the JSON that it was."""
-    return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
+    return value if value is None or isinstance(value, str) else exact_json.dumps(value).decode()
 
 
 def one_of(*words: str) -> Callable[[Any], str | None]:

@@ -8,8 +8,7 @@ OpenAI's {"error": {…}}; a list of such (Google); `errors`; `error_code` and `
 from http import HTTPStatus
 from typing import Any
 
-import orjson
-
+from conversations import exact_json
 from conversations.shape import Json
 
 # Characters of a message. What is shown is shorter: secrets are looked for before it is cut.
@@ -35,7 +34,7 @@ OURS = ("message", "type", "param", "code")
 def parse(data: bytes) -> Json:
     """Read what came as an error, whatever it is."""
     try:
-        value = orjson.loads(data)
+        value = exact_json.loads(data)
     except ValueError:
         value = None
     if value is None:

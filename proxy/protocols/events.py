@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-import orjson
+from conversations import exact_json
 
 BOM = b"\xef\xbb\xbf"
 # The first line of a stream, whatever it is labelled: a field of an event, or a comment.
@@ -52,7 +52,7 @@ class Cutter:
         data = b"".join(data for _, data, _, _ in read(rest))
         try:
             if data != b"[DONE]":
-                orjson.loads(data)
+                exact_json.loads(data)
         except ValueError:
             return b""
         return rest.rstrip(b"\n") + b"\n\n"
@@ -111,4 +111,4 @@ def _read_fields(block: bytes) -> tuple[bytes, bytes | None]:
 
 
 def write(data: object) -> bytes:
-    return b"data: %s\n\n" % orjson.dumps(data)
+    return b"data: %s\n\n" % exact_json.dumps(data)

@@ -377,7 +377,7 @@ def _count(value: Any) -> int | None:
 def _read_number(value: Any) -> Decimal | None:
     if type(value) is int:
         return Decimal(value) if value.bit_length() < 256 else None
-    if type(value) is not float and not (type(value) is str and len(value) < 50):
+    if not isinstance(value, float) and not (type(value) is str and len(value) < 50):
         return None
     try:
         number = Decimal(str(value))

@@ -11,9 +11,9 @@ from hashlib import sha256
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import orjson
 from urllib3.filepost import encode_multipart_formdata
 
+from conversations import exact_json
 from conversations.shape import Json
 
 from .. import credentials, faults
@@ -128,7 +128,7 @@ def quote_step(name: str) -> str:
 def encode_body(body: Json | Form, content_type: str) -> tuple[bytes, str]:
     """Return the bytes, and their content type: the one given if they are JSON."""
     if isinstance(body, dict):
-        return orjson.dumps(body), content_type
+        return exact_json.dumps(body), content_type
     return encode_multipart_formdata(body, make_boundary(body))
 
 

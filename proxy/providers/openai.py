@@ -8,8 +8,7 @@ knows.
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
+from conversations import exact_json
 from conversations.shape import Json
 
 from .. import faults
@@ -53,7 +52,7 @@ def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Js
     """Read an error in whatever spelling it comes; one without words is told by its status."""
     framed = [said for _, said, _, _ in events.read(data)] if events.is_stream(data) else []
     try:
-        answer = orjson.loads(framed[0] if framed else data.removeprefix(events.BOM))
+        answer = exact_json.loads(framed[0] if framed else data.removeprefix(events.BOM))
     except ValueError:
         answer = None
     found = errors.find(answer, is_failed=True) or errors.make(None)

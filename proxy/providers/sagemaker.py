@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 import uuid_utils
 
+from conversations import exact_json
 from conversations.record.threads import is_empty
 from conversations.shape import Json
 
@@ -83,7 +84,7 @@ def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     headers = make_headers(
         target.content_type, **{"X-Amzn-SageMaker-Custom-Attributes": "accept_eula=true"}
     )
-    data, now = orjson.dumps(make_inputs(body)), datetime.now(UTC)
+    data, now = exact_json.dumps(make_inputs(body)), datetime.now(UTC)
     keys, scope = read_keys(target, address), sigv4.Scope(find_region(target), "sagemaker", now)
     unsigned = sigv4.Unsigned("POST", address, headers, data)
     return Sent(address, sigv4.sign(unsigned, keys, scope), data)

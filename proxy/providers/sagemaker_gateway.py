@@ -4,8 +4,7 @@
 header. AWS's gateway gives up after 29 s with a 504.
 """
 
-import orjson
-
+from conversations import exact_json
 from conversations.shape import Json
 
 from .base import Endpoint, Form, Sent, Target, make_headers
@@ -19,4 +18,4 @@ LABEL = "Amazon SageMaker behind an API Gateway"
 
 def request(target: Target, endpoint: Endpoint, body: Json | Form) -> Sent:
     headers = make_headers(target.content_type, **authorize(target, target.base_url))
-    return Sent(target.base_url, headers, orjson.dumps(make_inputs(body)))
+    return Sent(target.base_url, headers, exact_json.dumps(make_inputs(body)))

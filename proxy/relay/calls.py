@@ -19,7 +19,7 @@ from django.db import Error
 from requests import Response
 from urllib3.exceptions import HTTPError
 
-from conversations import database, record
+from conversations import database, exact_json, record
 from conversations.models import Snapshot
 from conversations.record import CallRequest
 from conversations.shape import Json
@@ -255,13 +255,15 @@ def read_document(exchange: Exchange, reply: Response, data: bytes) -> Document:
     if events.is_stream(data):  # unasked: some do
         return collect_stream(exchange, data, url)
     data = replies.strip_frame(data)
-    came = replies.load_json(data, replies.read_content_type(reply))
+    # The numbers of vectors are floats, and too many to be looked at one by one.
+    load = orjson.loads if exchange.way.endpoint is Endpoint.EMBEDDINGS else exact_json.loads
+    came = replies.load_json(data, replies.read_content_type(reply), load)
     try:
         answer = translate(exchange, came)
     except Fault as fault:
         raise fault.without_answer() from None
     if answer is not came:
-        data = orjson.dumps(answer)
+        data = exact_json.dumps(answer)
     failure = chat.find_failure(answer) if exchange.way.endpoint is Endpoint.CHAT else None
     return Document(answer, data, url, None if failure is None else faults.failed(failure))
 
@@ -284,7 +286,7 @@ def collect_stream(exchange: Exchange, data: bytes, url: str) -> Document:
     if answer is None or (fault and not streamed.answered):
         raise (fault or faults.empty_answer()).without_answer()
     document = documents.as_document(answer, exchange.request.model, exchange.call.id.hex)
-    return Document(answer, orjson.dumps(document), url, fault)
+    return Document(answer, exact_json.dumps(document), url, fault)
 
 
 def translate(exchange: Exchange, answer: Any) -> Json:

@@ -2,12 +2,13 @@
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from conversations import bounded_json
+from conversations import bounded_json, exact_json
 
 from .. import faults, redaction
 from ..faults import Fault
@@ -72,13 +73,15 @@ def strip_frame(data: bytes) -> bytes:
     return STREAMS_END.sub(b"", data) if b"[DONE]" in data[-20:] else data
 
 
-def load_json(data: bytes, content_type: str) -> Any:
+def load_json(
+    data: bytes, content_type: str, load: Callable[[bytes | str], Any] = exact_json.loads
+) -> Any:
     """Parse a body.
 
     Raises Fault, as one without an answer unless the body looks like JSON that was cut or misspelt.
     """
     try:
-        return bounded_json.parse(strip_frame(data), MOST_VALUES)
+        return bounded_json.parse(strip_frame(data), MOST_VALUES, load)
     except bounded_json.TooManyValues:
         raise faults.reply_too_large() from None
     except ValueError:

@@ -1,5 +1,6 @@
 """Each export proves itself, offline, or says what is wrong."""
 
+import base64
 import json
 import re
 import shutil
@@ -9,15 +10,17 @@ from pathlib import Path
 import orjson
 import pytest
 
+from conversations import exact_json
 from conversations.exports import job, selection
 from conversations.models import Message, Snapshot
 from conversations.proof import checkpoints, sealing
 from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.cells import FORMULAS
 from conversations.tests.exports.jobs import ask_for, checked, made, seal, talk, unpacked
-from conversations.tests.pictures import picture
+from conversations.tests.pictures import PICTURE, picture
 
 pytestmark = pytest.mark.django_db
+PICTURE_TEXT = base64.b64encode(PICTURE).decode()
 
 
 def sums(folder: Path) -> subprocess.CompletedProcess:
@@ -188,6 +191,30 @@ def test_attachments_are_files_of_their_own(desk, tmp_path):
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert sums(folder).returncode == 1
     assert "attachments/" in checked(folder).stderr
+
+
+EVERY_SPELLING = [
+    PICTURE_TEXT,
+    PICTURE_TEXT.rstrip("="),
+    base64.urlsafe_b64encode(PICTURE + b"?>").decode(),
+    base64.encodebytes(PICTURE).decode(),
+    "".join(base64.b64encode(PICTURE[at : at + 500]).decode() for at in range(0, 5000, 500)),
+]
+
+
+def test_numbers_and_files_hold_in_every_spelling(desk, tmp_path):
+    numbers = exact_json.loads("[12345678901234567890123, 0.1000000000000000055, 1e400, -0.0]")
+    parts = [{"type": "x", "x": {"data": text}, "at": numbers} for text in EVERY_SPELLING]
+    turn(person("alice"), [user(parts)], "Fine.", params={"seed": numbers[0]})
+    seal()
+    folder = unpacked(desk, made(ask_for(desk, "jsonl", since="")), tmp_path / "spelled")
+    found = checked(folder)
+    assert found.returncode == 0, found.stderr
+    text = (folder / "calls-0001.jsonl").read_text()
+    assert '"seed":12345678901234567890123' in text
+    assert text.count("0.1000000000000000055,1e400,-0.0]") == len(parts)
+    for said in EVERY_SPELLING:
+        assert json.dumps(said) in text
 
 
 def test_an_export_of_nothing_holds_too(desk, tmp_path):
