@@ -1,5 +1,7 @@
 """As little of DRF as the API needs: JSON in, JSON out, whatever Accept and Content-Type say."""
 
+import codecs
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from hashlib import sha256
@@ -110,10 +112,17 @@ def _drain(stream: Any, body: bytes, limit: int) -> Received:
 def parse_object(body: bytes) -> Json:
     """Parse a JSON object: no NaN, no half of a surrogate pair, at most 64 levels. Raises Fault.
 
-    All that walks through it in Python is bounded by the number of values that it may have.
+    It is UTF-8; a BOM ahead of it, which some programs write, is no part of it. All that walks
+    through it in Python is bounded by the number of values that it may have.
     """
+    encoding = json.detect_encoding(body)
+    if not encoding.startswith("utf-8"):
+        name = encoding[:6].upper()
+        raise faults.invalid_json(
+            f"The body is not JSON that can be kept: it is {name}, not UTF-8."
+        )
     try:
-        data = bounded_json.parse(body)
+        data = bounded_json.parse(body.removeprefix(codecs.BOM_UTF8))
     except bounded_json.TooManyValues as problem:
         raise faults.too_many_values(problem) from None
     except ValueError as problem:

@@ -1,5 +1,7 @@
 """Bad bodies at /v1: the one error shape, and one refused snapshot."""
 
+import json
+
 import pytest
 
 from conversations.record.rebuild import rebuild_request
@@ -108,6 +110,43 @@ def test_a_refused_request_is_kept_with_all_that_was_asked(gateway, recorded):
     [snapshot] = recorded()
     assert rebuild_request(snapshot) == body
     assert snapshot.model == "gpt-4o-mini"
+
+
+BOM = b"\xef\xbb\xbf"
+BODIES = {
+    CHAT: chat("hello ü"),
+    "/v1/images/generations": {"prompt": "A tree ü", "model": "dall-e-2"},
+    "/v1/embeddings": {"input": "a ü", "model": "text-embedding-3-small"},
+}
+
+
+@pytest.mark.parametrize(("path", "body"), BODIES.items())
+def test_a_bom_ahead_of_json_is_no_part_of_it(gateway, recorded, path, body):
+    reply = gateway.call(path, BOM + json.dumps(body, ensure_ascii=False).encode(), ALICE)
+    assert reply.status == 200, reply.body
+    assert rebuild_request(recorded()[0]) == body
+
+
+ENCODINGS = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+
+
+@pytest.mark.parametrize("path", [*BODIES, "/api/chat"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_another_encoding_than_utf_8_is_named(gateway, recorded, path, encoding):
+    body = json.dumps(BODIES.get(path, BODIES[CHAT])).encode(encoding)
+    reply = gateway.call(path, body, ALICE)
+    assert reply.status == 400
+    error = reply.json()["error"]
+    assert (encoding[:6].upper() in error["message"], error["code"]) == (True, "invalid_json")
+    [snapshot] = recorded()
+    assert (snapshot.status, snapshot.error_code) == ("refused", "invalid_json")
+
+
+@pytest.mark.parametrize("ahead", [BOM + BOM, b"\xfe\xff", b"\xff\xfe", b"\0", b" " + BOM])
+def test_other_bytes_ahead_of_json_are_refused(gateway, recorded, ahead):
+    reply = gateway.call(CHAT, ahead + json.dumps(BODIES[CHAT]).encode(), ALICE)
+    assert (reply.status, reply.error["code"]) == (400, "invalid_json")
+    assert recorded()[0].status == "refused"
 
 
 @pytest.mark.parametrize(
