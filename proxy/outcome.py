@@ -61,8 +61,10 @@ def _read_replies(
         outcome.finish_reason = _text(choices[0].get("finish_reason")) if choices else ""
         if answer:
             outcome.response = answer | {"choices": choices}
-    elif request.kind == Snapshot.Kind.IMAGE and pictures:
-        outcome.replies = [{"role": "assistant", "content": pictures}]
+    elif request.kind == Snapshot.Kind.IMAGE:
+        if pictures is None:  # it was cut, and what it links to is not fetched
+            pictures = read_pictures(answer, lambda link: None)
+        outcome.replies = [{"role": "assistant", "content": pictures}] if pictures else []
     elif request.kind == Snapshot.Kind.EMBEDDING and answer:
         items = [threads.drop_key(item, "embedding") for item in answer.get("data") or []]
         outcome.response = answer | {"data": items}

@@ -46,6 +46,8 @@ class CallView(ScopedView):
     kind: str
     endpoint: Endpoint
     form: Form | None = None  # the body as it is sent, where it is not JSON
+    streams = False  # the caller wants events
+    usage_wanted = True  # among them, by the caller; the record counts in any case
 
     def post(self, request: Request) -> HttpResponseBase:
         caller = get_caller(request)
@@ -91,11 +93,24 @@ class CallView(ScopedView):
         """Return the upstream's document as the caller gets it."""
         return data
 
+    def read_stream(self, body: Json) -> Json:
+        """Note whether the caller wants events. Return the body, which says so in JSON's words.
+
+        Raises Fault.
+        """
+        stream = body.get("stream")
+        if stream is None:
+            return body
+        self.streams = read_switch(stream, "stream")
+        return body | {"stream": self.streams}
+
     def forward(self, request: Request, call_request: CallRequest) -> HttpResponseBase:
-        exchange = calls.admit(
-            call_request, self.way, CallerLink(request.META.get("gunicorn.socket"))
-        )
+        socket = request.META.get("gunicorn.socket")
+        caller = CallerLink(socket, cancellable=self.streams)
+        exchange = calls.admit(call_request, self.way, caller)
         try:
+            if self.streams:
+                return self.stream(exchange)
             data = calls.fetch(exchange)
         except Fault as fault:
             raise fault.about(exchange.call.id, exchange.call.conversation) from None
@@ -105,20 +120,25 @@ class CallView(ScopedView):
         )
         return with_ids(response, exchange)
 
+    def stream(self, exchange: Exchange) -> HttpResponseBase:
+        """Pass the answer on as it arrives. Raises Fault."""
+        stream = Stream(exchange, usage_wanted=self.usage_wanted)
+        response = StreamingHttpResponse(stream, content_type="text/event-stream")
+        response["Cache-Control"] = "no-store, no-transform"
+        response["X-Accel-Buffering"] = "no"
+        return with_ids(response, exchange)
+
 
 class ChatCompletions(CallView):
     kind = Snapshot.Kind.CHAT
     scopes = {"post": (ApiKey.Scope.CHAT,)}
     endpoint = Endpoint.CHAT
-    usage_wanted = False  # by the caller; the record counts in any case
 
     def read(self, request: Request, call_request: CallRequest) -> None:
         super().read(request, call_request)
-        body = call_request.body
-        call_request.messages = read_messages(body)
-        if (stream := body.get("stream")) is not None and not isinstance(stream, bool):
-            body = call_request.body = body | {"stream": read_switch(stream, "stream")}
-        if body.get("stream"):
+        call_request.messages = read_messages(call_request.body)
+        body = call_request.body = self.read_stream(call_request.body)
+        if self.streams:
             options = body.get("stream_options") or {}
             if not isinstance(options, dict):
                 raise faults.invalid_request(
@@ -129,19 +149,8 @@ class ChatCompletions(CallView):
             call_request.body = body | {"stream_options": options | {"include_usage": True}}
 
     def forward(self, request: Request, call_request: CallRequest) -> HttpResponseBase:
-        if not call_request.body.get("stream"):
-            return super().forward(request, call_request)
         self.way.adds_usage = not self.usage_wanted
-        caller = CallerLink(request.META.get("gunicorn.socket"), cancellable=True)
-        exchange = calls.admit(call_request, self.way, caller)
-        try:
-            stream = Stream(exchange, usage_wanted=self.usage_wanted)
-        except Fault as fault:
-            raise fault.about(exchange.call.id, exchange.call.conversation) from None
-        response = StreamingHttpResponse(stream, content_type="text/event-stream")
-        response["Cache-Control"] = "no-store, no-transform"
-        response["X-Accel-Buffering"] = "no"
-        return with_ids(response, exchange)
+        return super().forward(request, call_request)
 
 
 class ImageGenerations(CallView):
@@ -153,7 +162,7 @@ class ImageGenerations(CallView):
         call_request.body = read_object(request, call_request)
         call_request.model = read_model(call_request.body, DEFAULT_IMAGE_MODEL)
         call_request.messages = [{"role": "user", "content": read_prompt(call_request.body)}]
-        refuse_streaming(call_request.body)
+        call_request.body = self.read_stream(call_request.body)
 
 
 class ImageEdits(CallView):
@@ -186,12 +195,15 @@ class ImageEdits(CallView):
         if deployment := request.META.get(paths.DEPLOYMENT):
             parts = [part for part in parts if part[0] != "model"] + [("model", deployment)]
             call_request.body["model"] = deployment
+        if "stream" in call_request.body:
+            call_request.body = self.read_stream(call_request.body)
+            parts = [part for part in parts if part[0] != "stream"]
+            parts.append(("stream", "true" if self.streams else "false"))
         call_request.model = read_model(call_request.body, DEFAULT_IMAGE_MODEL)
         prompt = {"type": "text", "text": read_prompt(call_request.body)}
         call_request.messages = [{"role": "user", "content": [prompt, *content]}]
         if not content:
             raise faults.invalid_request("image", "Send at least one file as `image` or `image[]`.")
-        refuse_streaming(call_request.body)
         self.form = parts
 
 
@@ -323,11 +335,6 @@ def read_prompt(body: Json) -> str:
             "prompt", "`prompt` is missing: say what the picture shall show."
         )
     return prompt
-
-
-def refuse_streaming(body: Json) -> None:
-    if body.get("stream") not in (None, False, "false"):
-        raise faults.invalid_request("stream", "Images are not streamed here: leave `stream` out.")
 
 
 def set_conversation(meta: Mapping[str, Any], call_request: CallRequest) -> None:

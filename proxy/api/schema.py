@@ -82,7 +82,7 @@ PATHS: Json = {
     "/v1/images/generations": {
         "post": operation(
             "Have a picture made",
-            json_reply("The pictures", PICTURES),
+            stream_replies(PICTURES, event="object"),
             request=body(image_schema()),
             parameters=CONVERSATION_HEADERS,
             tag=OPENAI_API,
@@ -91,7 +91,7 @@ PATHS: Json = {
     "/v1/images/edits": {
         "post": operation(
             "Have a picture changed",
-            json_reply("The pictures", PICTURES),
+            stream_replies(PICTURES, event="object"),
             parameters=CONVERSATION_HEADERS,
             tag=OPENAI_API,
             request=body(
@@ -99,6 +99,7 @@ PATHS: Json = {
                     "prompt image",
                     prompt=PROMPT,
                     image={"type": "string", "format": "binary", "minLength": 1},
+                    stream={"enum": ["true", "false"]},
                 ),
                 "multipart/form-data",
             ),

@@ -117,6 +117,7 @@ def image_schema() -> Json:
         model={"anyOf": [MODEL, {"type": "null"}]},
         n={"type": ["integer", "null"]},
         size={"type": ["string", "null"]},
+        stream={"type": ["boolean", "null"]},
     )
 
 
@@ -215,10 +216,11 @@ BEFORE = parameter("before", ID, "go on behind this id")
 DAY = {"type": "string", "pattern": r"^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])$"}
 
 
-def stream_replies(schema: Json) -> Json:
+def stream_replies(schema: Json, event: str = "string") -> Json:
+    """Describe both replies; an `event` is a string where it is data alone, else an object."""
     content = {
         "application/json": {"schema": schema},
-        "text/event-stream": {"schema": {"type": "string"}},
+        "text/event-stream": {"schema": {"type": event}},
     }
     return {"200": STREAMED | {"content": content}}
 

@@ -1,8 +1,7 @@
 """OpenAI's chat completions: what a stream of them amounts to, and how one is written. Pure.
 
-What the relay asks of a protocol: `Reply`, `END`, `problem`, `without_usage`, `as_stream`,
-`find_failure`, and `documents.as_document`. Each event is parsed before it passes: one that is
-none, or that says an error, does not, and ends the stream.
+`base` says what the relay asks of it; `without_usage` and `find_failure` come on top. Each event is
+parsed before it passes: one that is none, or that says an error, does not, and ends the stream.
 """
 
 import re
@@ -12,6 +11,7 @@ from conversations import bounded_json, exact_json
 from conversations.shape import Json
 
 from . import errors, events, merge
+from .documents import as_document as as_document  # of this protocol: see base
 from .usage import find_usage, merge_usage
 
 END = b"data: [DONE]\n\n"
@@ -26,8 +26,16 @@ USAGE = re.compile(rb'"usage"\s*:\s*\{')
 Channel = merge.Channel
 
 
+def new_reply() -> "Reply":
+    return Reply()
+
+
 class Reply:
     """What a stream amounts to so far."""
+
+    held = b""  # nothing waits for the end but its mark
+    end = END
+    complete = False  # until its end mark comes
 
     def __init__(self) -> None:
         self.done = False  # [DONE] was seen

@@ -21,12 +21,14 @@ from urllib3.exceptions import HTTPError
 
 from conversations import database, exact_json, record
 from conversations.models import Snapshot
-from conversations.record import CallRequest
+from conversations.record import CallRequest, Outcome
 from conversations.shape import Json
 
 from .. import faults, outcome, redaction, request_id
 from ..faults import Fault
-from ..protocols import chat, documents, events
+from ..protocols import chat, events
+from ..protocols.base import StreamProtocol
+from ..protocols.images import Pictures, read_count
 from ..providers import kinds
 from ..providers.base import Endpoint, Sent
 from ..upstreams import client, replies
@@ -37,6 +39,7 @@ from .causes import Cause
 from .exchange import NO_LINK, CallerLink, Exchange, process
 from .retries import JITTER, REPEATS, GiveUp, Retry, Standing, next_step
 
+PICTURES = {Endpoint.IMAGES: "image_generation", Endpoint.EDITS: "image_edit"}
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -218,12 +221,7 @@ def fetch(exchange: Exchange) -> bytes:
     """
     try:
         document = post(exchange, lambda reply: fetch_document(exchange, reply))
-        pictures = None
-        if exchange.request.kind == Snapshot.Kind.IMAGE:
-            pictures = outcome.read_pictures(
-                document.answer, lambda link: client.fetch_picture(link, document.url)
-            )
-        ended = exchange.read_outcome(document.answer, Snapshot.Status.OK, pictures)
+        ended = read_success(exchange, document.answer, document.url)
     except Exception as problem:
         raise exchange.fail(find_call_fault(problem)) from None
     if document.fault:
@@ -231,6 +229,20 @@ def fetch(exchange: Exchange) -> bytes:
     if fault := exchange.close(ended):
         raise fault
     return document.data
+
+
+def read_success(exchange: Exchange, answer: Json | None, url: str) -> Outcome:
+    """Read the outcome of a whole answer; pictures that it only links to are fetched."""
+    pictures = None
+    if exchange.request.kind == Snapshot.Kind.IMAGE:
+        pictures = outcome.read_pictures(answer or {}, lambda link: client.fetch_picture(link, url))
+    return exchange.read_outcome(answer, Snapshot.Status.OK, pictures)
+
+
+def find_protocol(exchange: Exchange) -> StreamProtocol:
+    """Find how events of this call's answer are read and written."""
+    name = PICTURES.get(exchange.way.endpoint)
+    return Pictures(name, read_count(exchange.request.body)) if name else chat
 
 
 def fetch_document(exchange: Exchange, reply: Response) -> Document:
@@ -270,7 +282,8 @@ def read_document(exchange: Exchange, reply: Response, data: bytes) -> Document:
 
 def collect_stream(exchange: Exchange, data: bytes, url: str) -> Document:
     """Make a document of a stream that came whole. Raises Fault."""
-    streamed, cutter = chat.Reply(), events.Cutter()
+    protocol = find_protocol(exchange)
+    streamed, cutter = protocol.new_reply(), events.Cutter()
     streamed.feed(cutter.cut(data))
     if not streamed.ended:
         streamed.feed(cutter.finish())
@@ -285,7 +298,7 @@ def collect_stream(exchange: Exchange, data: bytes, url: str) -> Document:
         fault = faults.truncated()
     if answer is None or (fault and not streamed.answered):
         raise (fault or faults.empty_answer()).without_answer()
-    document = documents.as_document(answer, exchange.request.model, exchange.call.id.hex)
+    document = protocol.as_document(answer, exchange.request.model, exchange.call.id.hex)
     return Document(answer, exact_json.dumps(document), url, fault)
 
 

@@ -69,7 +69,7 @@ class Exchange:
     def __init__(self, request: CallRequest, call: Call, way: Way, caller: CallerLink) -> None:
         self.request, self.call = request, call
         self.way, self.caller = way, caller
-        self.streams = bool(request.body.get("stream"))
+        self.streams = False  # its answer is passed on as it arrives
         self.route = way.routes[0]  # where it is, or was last
         self.placed: Route | None = None  # where it takes a place
         self.tries: list[Json] = []  # those that failed, and what came after one

@@ -13,14 +13,21 @@ from requests import Response
 from urllib3.exceptions import HTTPError
 
 from conversations import database
-from conversations.models import Snapshot
 from conversations.record import growth
 
 from .. import faults, redaction
 from ..faults import Fault
 from ..protocols import chat, events
 from ..upstreams.body import Body, Truncated
-from .calls import Document, find_call_fault, log, post, read_document
+from .calls import (
+    Document,
+    find_call_fault,
+    find_protocol,
+    log,
+    post,
+    read_document,
+    read_success,
+)
 from .causes import Cause
 from .exchange import Exchange, process
 
@@ -44,7 +51,10 @@ class Stream:
 
     def __init__(self, exchange: Exchange, *, usage_wanted: bool) -> None:
         self.exchange, self.usage_wanted = exchange, usage_wanted
-        self.reply, self.cutter = chat.Reply(), events.Cutter()
+        exchange.streams = True
+        self.protocol = find_protocol(exchange)
+        self.reply, self.cutter = self.protocol.new_reply(), events.Cutter()
+        self.url = ""  # that the answer came from
         self.document: Document | None = None  # where JSON came in place of a stream
         self.begun = b""  # read and not passed on yet
         self.over = self.exhausted = False  # nothing more goes out, or comes in
@@ -65,7 +75,8 @@ class Stream:
 
         What comes before it, such as a role, is held back. Raises Fault.
         """
-        self.reply, self.cutter = chat.Reply(), events.Cutter()
+        self.reply, self.cutter = self.protocol.new_reply(), events.Cutter()
+        self.url = reply.request.url or ""
         self.secrets = redaction.spell_sent()
         self.begun, self.size = b"", 0
         self.exhausted = False  # an earlier try may have read to its end
@@ -104,7 +115,7 @@ class Stream:
         finally:
             self._hang_up(whole=body.ended)
         self.document = read_document(self.exchange, reply, b"".join(data))
-        self.begun = self.reply.feed(chat.as_stream(self.document.answer))
+        self.begun = self.reply.feed(self.protocol.as_stream(self.document.answer))
         self.exhausted = True
 
     def _hold_back(self, body: Body, data: bytes) -> None:
@@ -160,7 +171,7 @@ class Stream:
         except Exception as problem:  # of our own making: the record is closed all the same
             self.over = True
             self._hang_up()
-            piece = chat.problem(exchange.fail(find_call_fault(problem)).error)
+            piece = self.protocol.problem(exchange.fail(find_call_fault(problem)).error)
         exchange.since, exchange.writing = time.monotonic(), True
         return piece
 
@@ -169,12 +180,12 @@ class Stream:
         reply = self.reply
         piece, self.begun = self.begun, b""
         while True:
-            if reply.ended or self.exhausted:
+            if reply.ended or self.exhausted or self._is_complete():
                 return self._end(None, piece)
             if reply.waiting > SAVE_SIZE or time.monotonic() - self.saved_at > self.save_every:
                 self._save()
             if piece and (piece := piece if self.usage_wanted else chat.without_usage(piece)):
-                process.journal.add(self.exchange.call.id, piece)
+                self._note(piece)
                 return piece
             try:
                 data = self.body.read() if self.body else b""
@@ -186,25 +197,35 @@ class Stream:
             else:
                 piece, self.exhausted = self._take_in(self.cutter.finish()), True
 
+    def _note(self, piece: bytes) -> None:
+        """Note words before they leave."""
+        if piece and self.protocol is chat:
+            process.journal.add(self.exchange.call.id, piece)
+
     def _end(self, problem: Fault | None, piece: bytes = b"") -> bytes:
         """Close the record and return the last events.
 
         An answer that is not whole, or not on record, ends in an error event instead of [DONE].
         """
         self.over = True
-        exchange = self.exchange
-        if piece:  # it leaves also where the row cannot be closed
-            process.journal.add(exchange.call.id, piece)
-        answer = self.document.answer if self.document else self.reply.whole()
+        exchange, reply = self.exchange, self.reply
+        self._note(piece)  # it leaves also where the row cannot be closed
+        answer = self.document.answer if self.document else reply.whole()
         fault = self._find_fault(problem)
         self._hang_up(whole=fault is None)
         if fault is None:
-            fault = exchange.close(exchange.read_outcome(answer, Snapshot.Status.OK))
+            fault = exchange.close(read_success(exchange, answer, self.url))
         else:
             fault = exchange.fail(fault, answer)
         if not self.usage_wanted:
             piece = chat.without_usage(piece)
-        return piece + (chat.END if fault is None else chat.problem(fault.error))
+        if fault is not None:
+            return piece + self.protocol.problem(fault.error)
+        return piece + reply.held + reply.end
+
+    def _is_complete(self) -> bool:
+        """Tell whether all came that was asked for, and no end mark behind it."""
+        return self.reply.complete and not comes_within(self.exchange.sock, SOON)
 
     def _find_fault(self, problem: Fault | None) -> Fault | None:
         """Say why the answer is not whole; None where it is."""

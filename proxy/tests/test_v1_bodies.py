@@ -154,7 +154,7 @@ def test_other_bytes_ahead_of_json_are_refused(gateway, recorded, ahead):
     [
         ("images/generations", {"model": "dall-e-2"}, "`prompt` is missing"),
         ("images/generations", {"prompt": ["a"]}, "`prompt` is missing"),
-        ("images/generations", {"prompt": "A tree", "stream": True}, "not streamed here"),
+        ("images/generations", {"prompt": "A tree", "stream": "so"}, "must be true or false"),
         ("images/generations", b"{", "not JSON"),
         ("embeddings", {"model": "text-embedding-3-small"}, "`input` is missing"),
         ("embeddings", {"input": "a"}, "`model` is missing"),
