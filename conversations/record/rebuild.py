@@ -24,6 +24,7 @@ from ..models.snapshot import CallSize
 from ..packs import pack
 from ..shape import Json
 from . import attachments, threads
+from .paths import read_path
 from .rows import MESSAGE
 
 
@@ -49,29 +50,6 @@ def rebuild_response(snapshot: Snapshot) -> Json | None:
         choice["message"] = threads.put_together(row.role, row.text, row.raw) | message
     restored: Json = attachments.restore(response)
     return restored
-
-
-def read_path(head: UUID | None) -> list[Json]:
-    """Read the messages from a root to this one, their files still taken out."""
-    if head is None:
-        return []
-    rows = execute(PATH, {"head": head}).fetchall()
-    return [
-        threads.put_together(role, text if echoed is None else echoed.strip(), raw)
-        for role, text, raw, echoed in rows
-    ]
-
-
-PATH = """
-    WITH RECURSIVE walk AS (
-        SELECT id, parent_id, depth, role, text, raw, echo_of_id
-        FROM conversations_message WHERE id = %(head)s
-        UNION ALL
-        SELECT m.id, m.parent_id, m.depth, m.role, m.text, m.raw, m.echo_of_id
-        FROM walk JOIN conversations_message m ON m.id = walk.parent_id)
-    SELECT walk.role, walk.text, walk.raw, echoed.text
-    FROM walk LEFT JOIN conversations_message echoed ON echoed.id = walk.echo_of_id
-    ORDER BY walk.depth"""
 
 
 def with_responses(messages: QuerySet[Message], calls: Collection[UUID]) -> QuerySet[Message]:

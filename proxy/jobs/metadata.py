@@ -12,7 +12,7 @@ from django.conf import settings
 
 from conversations import exact_json
 from conversations.models import Conversation, Snapshot
-from conversations.record import CallRequest, rebuild, threads
+from conversations.record import CallRequest, paths, threads
 from conversations.report import assessments
 
 from .. import faults
@@ -63,7 +63,7 @@ def read_turns(call: Snapshot) -> list[dict[str, str]]:
 
     A role and a text each: as JSON, no text can pass for the words of another.
     """
-    path = rebuild.read_path(call.reply_id or call.head_id)
+    path = paths.read_path(call.reply_id or call.head_id)
     turns = [
         {"role": message["role"], "text": threads.extract_text(message).strip()[:EACH]}
         for message in path

@@ -20,7 +20,7 @@ from conversations.models import Conversation, Message, Snapshot
 from conversations.reading import pages
 from conversations.reading.address import parse_number
 from conversations.reading.pages import PageRequest, render_page
-from conversations.record import attachments, rebuild, threads
+from conversations.record import attachments, paths, rebuild, threads
 from conversations.shape import Json
 
 from ..faults import Fault
@@ -252,7 +252,7 @@ def _find_parent(row: Conversation, message: UUID | None) -> Message | None:
 
 def _read_messages(last: UUID | None) -> list[Json]:
     """Read the messages up to this one, as they were sent."""
-    return attachments.restore(rebuild.read_path(last))
+    return attachments.restore(paths.read_path(last))
 
 
 def _replace_text(message: Json, text: str) -> Json:
