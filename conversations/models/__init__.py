@@ -2,9 +2,9 @@
 
 Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Decision, AuditEvent,
 Seal) is written by conversations.record, people.audit, proof.sealing and the review desk only, and
-never changes. *Views of it* (Conversation's title and totals, Usage, SearchEntry, Assessment) can
-be rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives for seconds and may
-be lost.
+never changes. *Views of it* (Conversation's title and totals, Usage, SearchEntry, WordHash,
+Assessment) can be rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives for
+seconds and may be lost; Unhashed lives until the worker has gone over old conversations.
 
 Beside them stand people (User, ThreadSeed) and what they agreed to (UsagePolicy,
 PolicyAcceptance) or were asked to (Approval).
@@ -26,6 +26,7 @@ from .search import SearchEntry
 from .snapshot import Snapshot
 from .usage import Usage
 from .user import ThreadSeed, User
+from .word_hash import Unhashed, WordHash
 
 __all__ = [
     "Approval",
@@ -46,9 +47,11 @@ __all__ = [
     "SearchEntry",
     "Snapshot",
     "ThreadSeed",
+    "Unhashed",
     "Unsealed",
     "Usage",
     "UsagePolicy",
     "User",
     "Verification",
+    "WordHash",
 ]

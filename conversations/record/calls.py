@@ -83,6 +83,7 @@ class Call:
     thread_key: bytes
     head: UUID | None = None  # the last message of the request, its path hash, its depth
     head_hash: bytes | None = None
+    head_words: bytes | None = None  # its word hash
     head_depth: int = -1
 
 

@@ -17,12 +17,12 @@ from django.db.models.functions import Now
 from ..database import RowsBusy
 from ..models import Process, Snapshot
 from ..shape import Json
-from . import processes, threads
+from . import processes, threads, words
 from .calls import Call, Outcome, estimate_tokens
 from .growth import read_replies
+from .paths import read_path
 from .place import read_thread_key
 from .processes import beat
-from .rebuild import read_path
 from .writes import close
 
 BringIn = Callable[[UUID], None]  # saves what this machine knows of a call's answer
@@ -98,7 +98,10 @@ def _close_each(snapshots: Iterable[Snapshot], close_one: Callable[[Snapshot], b
 def interrupt(snapshot: Snapshot) -> bool:
     """Close a pending call with the answer so far. False where it was closed meanwhile."""
     replies = read_replies(snapshot.id)
-    messages = read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
+    turns = read_path(snapshot.head_id)
+    call = resume(snapshot)
+    call.head_words = next(reversed(words.hash_words(call.thread_key, turns)), None)
+    messages = read_path(snapshot.preamble_id) + turns
     outcome = Outcome(
         status=Snapshot.Status.INTERRUPTED,
         replies=replies,
@@ -111,7 +114,7 @@ def interrupt(snapshot: Snapshot) -> bool:
         error_code="gateway_stopped",
         error="The gateway stopped while the answer was on its way.",
     )
-    return close(resume(snapshot), outcome, in_passing=True)
+    return close(call, outcome, in_passing=True)
 
 
 def _as_completion(replies: list[Json]) -> Json | None:

@@ -9,8 +9,9 @@ that ends in a reply names the conversation. User messages alone never do: many 
 
 One query answers all of it: the rows of the replies that the request repeats. They tell the
 conversation, how many of the turns are rows already, which replies this gateway relayed (all others
-are claims of the client), and which preamble the conversation has. This module only reads, save
-for the seed of an owner's first call; locating takes no lock.
+are claims of the client), and which preamble the conversation has. Where the newest reply is not
+among them, the client may have trimmed it: then `trimmed` looks for its words. This module only
+reads, save for the seed of an owner's first call; locating takes no lock.
 """
 
 import hmac
@@ -27,8 +28,10 @@ from ..database import execute, release
 from ..ids import make_id
 from ..models import Message, Snapshot, ThreadSeed
 from ..shape import Json
-from . import threads
+from . import threads, words
 from .calls import CallRequest, UnknownConversation
+from .paths import PathRow
+from .trimmed import Scope, TrimmedPath, find_path
 
 RETRIED_WITHIN = timedelta(minutes=15)  # of the opening of a call that a client repeats
 FAILED_WITHIN = timedelta(minutes=5)  # of the end of one that it repeats without saying so
@@ -43,6 +46,7 @@ class KnownReply(NamedTuple):
     origin: str
     echo_of: UUID | None
     preamble: UUID | None  # of the call that brought the reply
+    is_reply: bool  # of a model, as text; else a client has sent it
 
 
 class RepeatedCall(NamedTuple):
@@ -58,11 +62,13 @@ class Place:
 
     key: bytes  # of the owner's path hashes
     path: threads.Path
+    word_hashes: list[bytes]  # of the turns
     conversation: UUID | None = None  # none: a call without messages
     is_new: bool = False
     known: int = 0  # so many of the turns are rows already
     preamble: UUID | None = None  # of the call that brought the newest known reply
-    relayed: dict[bytes, UUID] = field(default_factory=dict)  # by path hash: the relayed row
+    # By path hash: the relayed row whose text it is, if it can be read from there.
+    relayed: dict[bytes, UUID | None] = field(default_factory=dict)
     retry_of: UUID | None = None  # the snapshot that this call repeats
 
     def enter(self, conversation: UUID, turns: list[Json]) -> None:
@@ -71,13 +77,16 @@ class Place:
         self.conversation = conversation
         self.path = threads.Path(ids, self.path.hashes)
         self.preamble = None
+        self.known = 0
+        self.relayed = {}
 
 
 def locate(request: CallRequest, opened: datetime) -> Place:
     """Find the place of a request. Raises UnknownConversation where the owner has no such one."""
     key = read_thread_key(request.owner, request.end_user)
     _, turns = threads.split_preamble(request.messages)
-    place = Place(key, threads.Path([], threads.hash_path(key, threads.TURNS, turns)))
+    hashes = threads.hash_path(key, threads.TURNS, turns)
+    place = Place(key, threads.Path([], hashes), words.hash_words(key, turns, hashes))
     root = request.root
     repeated = _find_repeated(request, place.path.hashes, opened)
     if repeated.conversation and (request.is_retry or not request.session_key):
@@ -116,6 +125,7 @@ def _look_up(place: Place, request: CallRequest, turns: list[Json], root: UUID |
         "session_key": None if root else request.session_key,
         "end_user": request.end_user,
     }
+    recognised = 0
     for depths in _list_newest_first(replies):
         hashes = [place.path.hashes[depth] for depth in depths]
         rows = execute(sql, values | {"hashes": hashes}).fetchall()
@@ -124,9 +134,13 @@ def _look_up(place: Place, request: CallRequest, turns: list[Json], root: UUID |
             continue
         if place.conversation != repeated[0].conversation:
             place.enter(repeated[0].conversation, turns)
-        _recognise(place, repeated, depths)
+        recognised = _recognise(place, repeated, depths)
         if place.known:
-            return
+            break
+    if replies and recognised <= replies[-1] and not (is_named and place.conversation is None):
+        scope = Scope(request.owner, place.conversation if is_named else None)
+        if path := find_path(scope, turns, place.word_hashes, recognised):
+            _follow(place, path, turns)
 
 
 def _list_newest_first(replies: list[int]) -> Iterator[list[int]]:
@@ -140,18 +154,46 @@ def _list_newest_first(replies: list[int]) -> Iterator[list[int]]:
     yield replies
 
 
-def _recognise(place: Place, repeated: list[KnownReply], depths: list[int]) -> None:
-    """Note what the place holds of the request: its newest preamble, its replies, its turns."""
+def _recognise(place: Place, repeated: list[KnownReply], depths: list[int]) -> int:
+    """Note what the place holds of the request: its newest preamble, its replies, its turns.
+
+    Returns how many of the turns there are up to the newest reply that it holds.
+    """
     here = [reply for reply in repeated if reply.conversation == place.conversation and reply.id]
     if here:
         place.preamble = here[0].preamble
-    place.relayed = {
-        bytes(reply.path_hash): reply.echo_of or reply.id
-        for reply in here
-        if reply.origin == Message.Origin.RELAYED and reply.id
-    }
+    for reply in here:
+        if reply.origin == Message.Origin.RELAYED:
+            text_of = reply.id if reply.is_reply else reply.echo_of
+            name = bytes(reply.path_hash)
+            place.relayed[name] = place.relayed.get(name) or text_of
     ids = {reply.id for reply in here}
     place.known = next((i + 1 for i in reversed(depths) if place.path.ids[i] in ids), 0)
+    names = {bytes(reply.path_hash) for reply in here}
+    return next((i + 1 for i in reversed(depths) if place.path.hashes[i] in names), 0)
+
+
+def _follow(place: Place, path: TrimmedPath, turns: list[Json]) -> None:
+    """Name the turns as the recorded path does that they repeat, and go on below it."""
+    if place.conversation != path.conversation:
+        place.enter(path.conversation, turns)
+    place.preamble = path.preamble
+    above: bytes | None = None
+    for index, turn in enumerate(turns):
+        row = path.rows.get(index)
+        above = row.path_hash if row else threads.hash_next(place.key, above, turn)
+        place.path.hashes[index] = above
+        if row and row.origin == Message.Origin.RELAYED:
+            place.relayed.setdefault(above, _find_text(row, turn))
+        if row and row.id == place.path.ids[index]:
+            place.known = max(place.known, index + 1)
+
+
+def _find_text(row: PathRow, turn: Json) -> UUID | None:
+    """Return the row that has the text of a turn, which repeats this one."""
+    text = row.message.get("content")
+    is_same = type(text) is str and text.strip() == turn.get("content")
+    return (row.echo_of or row.id) if is_same else None
 
 
 def _find_repeated(request: CallRequest, path: list[bytes], now: datetime) -> RepeatedCall:
@@ -200,7 +242,8 @@ _seeds = AgedCache(_read_seed, fresh=8.0, oldest=10.0, release=release)
 # The owner is looked up for each message: a join may be planned over all conversations of
 # the owner instead.
 CONTINUED = """
-    SELECT m.conversation_id, m.id, m.path_hash, m.origin, m.echo_of_id, s.preamble_id
+    SELECT m.conversation_id, m.id, m.path_hash, m.origin, m.echo_of_id, s.preamble_id,
+        m.text IS NOT NULL AND m.parent_id IS NOT DISTINCT FROM s.head_id
     FROM conversations_message m
     JOIN conversations_snapshot s ON s.id = m.snapshot_id
     WHERE m.role = 'assistant' AND m.path_hash = ANY(%(hashes)b::bytea[])
@@ -209,7 +252,8 @@ CONTINUED = """
         ) = %(owner)s
     ORDER BY m.depth DESC, m.id DESC, m.snapshot_id DESC LIMIT 100"""
 NAMED = """
-    SELECT c.id, m.id, m.path_hash, m.origin, m.echo_of_id, s.preamble_id
+    SELECT c.id, m.id, m.path_hash, m.origin, m.echo_of_id, s.preamble_id,
+        m.text IS NOT NULL AND m.parent_id IS NOT DISTINCT FROM s.head_id
     FROM conversations_conversation c
     LEFT JOIN conversations_message m
         ON m.role = 'assistant' AND m.path_hash = ANY(%(hashes)b::bytea[])

@@ -14,7 +14,7 @@ import orjson
 from .. import exact_json
 from ..models import Message
 from ..shape import Json
-from . import attachments, threads
+from . import attachments, threads, words
 from .calls import Call
 from .place import Place
 
@@ -40,6 +40,7 @@ class Rows:
     """Rows and files of one write, and the ends of the two paths that a call refers to."""
 
     messages: list[MessageRow] = field(default_factory=list)
+    word_hashes: dict[UUID, bytes] = field(default_factory=dict)  # of replies that have one
     files: list[attachments.Blob] = field(default_factory=list)
     preamble: UUID | None = None  # the last message of the preamble
     head: threads.Position | None = None  # of the last turn
@@ -49,7 +50,7 @@ class Rows:
         return exact_json.dumps(attachments.lighten(value, self.files)).decode()
 
     def bind(self) -> dict[str, str]:
-        """Messages and files, each as one parameter: arrays take twice the CPU to bind."""
+        """Messages, hashes and files as one parameter each: arrays take twice the CPU to bind."""
         messages = [row._asdict() | {"path_hash": row.path_hash.hex()} for row in self.messages]
         files = [
             {
@@ -59,7 +60,9 @@ class Rows:
             }
             for blob in {blob.sha256: blob for blob in self.files}.values()
         ]
-        return {"messages": orjson.dumps(messages).decode(), "files": orjson.dumps(files).decode()}
+        hashes = [{"id": row, "hash": value.hex()} for row, value in self.word_hashes.items()]
+        named = {"messages": messages, "files": files, "word_hashes": hashes}
+        return {name: orjson.dumps(rows).decode() for name, rows in named.items()}
 
 
 def build_rows(messages: list[Json], place: Place) -> Rows:
@@ -72,8 +75,10 @@ def build_rows(messages: list[Json], place: Place) -> Rows:
         rows.head = place.path.find_position(len(turns) - 1)
     for depth in range(place.known, len(turns)):
         position = place.path.find_position(depth)
-        echoed = place.relayed.get(position.path_hash)
-        rows.messages.append(_build_row(turns[depth], position, rows.files, echoed))
+        row = _build_row(turns[depth], position, rows.files)
+        if position.path_hash in place.relayed and row.role == "assistant":
+            row = _as_relayed(row, turns[depth], place.relayed[position.path_hash])
+        rows.messages.append(row)
     if preamble:
         _add_preamble(rows, preamble, place)
     return rows
@@ -92,6 +97,9 @@ def build_reply_rows(replies: list[Json], call: Call) -> Rows:
         parts = threads.take_apart(attachments.lighten(message, rows.files))
         position = threads.Position(reply_id, call.head, depth, path_hash)
         rows.messages.append(MessageRow(*position, *parts, Message.Origin.RELAYED, None))
+        word_hash = words.hash_next(call.thread_key, call.head_words, message)
+        if word_hash and word_hash != path_hash:
+            rows.word_hashes[reply_id] = word_hash
     return rows
 
 
@@ -133,16 +141,18 @@ def _add_preamble(rows: Rows, preamble: list[Json], place: Place) -> None:
 
 
 def _build_row(
-    message: Json,
-    position: threads.Position,
-    files: list[attachments.Blob],
-    echoed: UUID | None = None,
+    message: Json, position: threads.Position, files: list[attachments.Blob]
 ) -> MessageRow:
-    """Make the row of a message; `echoed` is the relayed reply with the same path hash, if any."""
+    """Make the row of a message that a client sent."""
     parts = threads.take_apart(attachments.lighten(message, files))
-    origin, echo_of = Message.Origin.SENT, None
-    if message.get("role") == "assistant":
-        origin = Message.Origin.RELAYED if echoed else Message.Origin.CLAIMED
-        if echoed and parts.text is not None and threads.is_echo(message):
-            parts, echo_of = parts._replace(text=None), echoed  # read from the row that it repeats
-    return MessageRow(*position, *parts, origin, echo_of)
+    is_claim = message.get("role") == "assistant"
+    origin = Message.Origin.CLAIMED if is_claim else Message.Origin.SENT
+    return MessageRow(*position, *parts, origin, None)
+
+
+def _as_relayed(row: MessageRow, message: Json, text_of: UUID | None) -> MessageRow:
+    """Return the row of a reply that came back; `text_of` is the row that has its text, if any."""
+    row = row._replace(origin=Message.Origin.RELAYED)
+    if text_of and row.text is not None and threads.is_echo(message):
+        return row._replace(text=None, echo_of=text_of)
+    return row

@@ -76,7 +76,7 @@ def _open(request: CallRequest) -> Call:
     )
     if rows.head:
         call.head, call.head_hash = rows.head.id, rows.head.path_hash
-        call.head_depth = rows.head.depth
+        call.head_words, call.head_depth = place.word_hashes[-1], rows.head.depth
     processes.CURRENT.held.add(call.id)
     try:
         _insert(request, call, place, rows)
@@ -228,6 +228,10 @@ FILES = """
         SELECT %(conversation)s::uuid, decode(f.sha256, 'hex'), f.size, f.media_type
         FROM json_to_recordset(%(files)s::json)
             AS f (sha256 text, size bigint, media_type text)"""
+WORD_HASHES = """
+        INSERT INTO conversations_wordhash (message_id, hash)
+        SELECT w.id, decode(w.hash, 'hex')
+        FROM json_to_recordset(%(word_hashes)s::json) AS w (id uuid, hash text)"""
 OPEN = f"""
     WITH conversation AS (
         INSERT INTO conversations_conversation
@@ -260,6 +264,8 @@ CLOSE = f"""
         FROM pending WHERE c.id = %(conversation)s
     ), messages AS ({MESSAGES}, pending
         ON CONFLICT (id) DO NOTHING
+    ), word_hashes AS ({WORD_HASHES}, pending
+        ON CONFLICT DO NOTHING
     ), files AS ({FILES}, pending
         ON CONFLICT DO NOTHING
     ), usage AS (

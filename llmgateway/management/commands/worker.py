@@ -27,7 +27,7 @@ from procrastinate.exceptions import ConnectorException
 from conversations import database
 from conversations.models import Process
 from conversations.proof import checkpoints, sealing
-from conversations.record import orphans, processes
+from conversations.record import old_words, orphans, processes
 from conversations.search import index
 from llmgateway.ops import metrics
 from llmgateway.ops.pulse import Pulse
@@ -170,6 +170,7 @@ def follow_log(over: threading.Event, turn: Callable[[], None]) -> None:
 
 def sweep() -> None:
     index.fill_calls()
+    old_words.fill_word_hashes()
     wrong_keys.tell_trail()
     if count := orphans.close_orphans(journal.bring_in):
         log.info("closed %d calls of dead processes", count)
