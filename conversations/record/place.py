@@ -47,6 +47,7 @@ class KnownReply(NamedTuple):
     echo_of: UUID | None
     preamble: UUID | None  # of the call that brought the reply
     is_reply: bool  # of a model, as text; else a client has sent it
+    word_hash: bytes | None  # where it is not the path hash, or not made yet
 
 
 class RepeatedCall(NamedTuple):
@@ -62,10 +63,12 @@ class Place:
 
     key: bytes  # of the owner's path hashes
     path: threads.Path
-    word_hashes: list[bytes]  # of the turns
     conversation: UUID | None = None  # none: a call without messages
     is_new: bool = False
     known: int = 0  # so many of the turns are rows already
+    recognised: int = 0  # so many there are up to the newest reply that is known
+    known_words: words.Known | None = None  # of the newest reply that has some
+    word_hashes: list[bytes] = field(default_factory=list)  # of the turns, from known_words on
     preamble: UUID | None = None  # of the call that brought the newest known reply
     # By path hash: the relayed row whose text it is, if it can be read from there.
     relayed: dict[bytes, UUID | None] = field(default_factory=dict)
@@ -78,6 +81,7 @@ class Place:
         self.path = threads.Path(ids, self.path.hashes)
         self.preamble = None
         self.known = 0
+        self.recognised = 0
         self.relayed = {}
 
 
@@ -86,12 +90,14 @@ def locate(request: CallRequest, opened: datetime) -> Place:
     key = read_thread_key(request.owner, request.end_user)
     _, turns = threads.split_preamble(request.messages)
     hashes = threads.hash_path(key, threads.TURNS, turns)
-    place = Place(key, threads.Path([], hashes), words.hash_words(key, turns, hashes))
+    place = Place(key, threads.Path([], hashes))
     root = request.root
     repeated = _find_repeated(request, place.path.hashes, opened)
     if repeated.conversation and (request.is_retry or not request.session_key):
         root = root or repeated.conversation
     _look_up(place, request, turns, root)
+    place.word_hashes = words.hash_words(key, turns, place.path.hashes, place.known_words)
+    _look_up_words(place, request, turns, is_named=bool(root or request.session_key))
     is_there = repeated.conversation in (None, place.conversation)
     place.retry_of = repeated.id if is_there or request.is_retry else None
     if place.conversation is None:
@@ -125,7 +131,6 @@ def _look_up(place: Place, request: CallRequest, turns: list[Json], root: UUID |
         "session_key": None if root else request.session_key,
         "end_user": request.end_user,
     }
-    recognised = 0
     for depths in _list_newest_first(replies):
         hashes = [place.path.hashes[depth] for depth in depths]
         rows = execute(sql, values | {"hashes": hashes}).fetchall()
@@ -134,13 +139,25 @@ def _look_up(place: Place, request: CallRequest, turns: list[Json], root: UUID |
             continue
         if place.conversation != repeated[0].conversation:
             place.enter(repeated[0].conversation, turns)
-        recognised = _recognise(place, repeated, depths)
+        _recognise(place, repeated, depths)
         if place.known:
-            break
-    if replies and recognised <= replies[-1] and not (is_named and place.conversation is None):
-        scope = Scope(request.owner, place.conversation if is_named else None)
-        if path := find_path(scope, turns, place.word_hashes, recognised):
-            _follow(place, path, turns)
+            return
+
+
+def _look_up_words(
+    place: Place, request: CallRequest, turns: list[Json], *, is_named: bool
+) -> None:
+    """Follow the recorded path of a history whose newest replies are not known as they came.
+
+    A conversation that is named is the only one that may have it.
+    """
+    may_look = place.conversation if is_named else request.threads_by_content
+    newest = max((i for i, turn in enumerate(turns) if turn.get("role") == "assistant"), default=-1)
+    if not may_look or newest < place.recognised:
+        return
+    scope = Scope(request.owner, place.conversation if is_named else None)
+    if path := find_path(scope, turns, place.word_hashes, place.recognised):
+        _follow(place, path, turns)
 
 
 def _list_newest_first(replies: list[int]) -> Iterator[list[int]]:
@@ -154,11 +171,8 @@ def _list_newest_first(replies: list[int]) -> Iterator[list[int]]:
     yield replies
 
 
-def _recognise(place: Place, repeated: list[KnownReply], depths: list[int]) -> int:
-    """Note what the place holds of the request: its newest preamble, its replies, its turns.
-
-    Returns how many of the turns there are up to the newest reply that it holds.
-    """
+def _recognise(place: Place, repeated: list[KnownReply], depths: list[int]) -> None:
+    """Note what the place holds of the request: its newest preamble, its replies, its turns."""
     here = [reply for reply in repeated if reply.conversation == place.conversation and reply.id]
     if here:
         place.preamble = here[0].preamble
@@ -170,7 +184,13 @@ def _recognise(place: Place, repeated: list[KnownReply], depths: list[int]) -> i
     ids = {reply.id for reply in here}
     place.known = next((i + 1 for i in reversed(depths) if place.path.ids[i] in ids), 0)
     names = {bytes(reply.path_hash) for reply in here}
-    return next((i + 1 for i in reversed(depths) if place.path.hashes[i] in names), 0)
+    word_hashes = {bytes(each.path_hash): bytes(each.word_hash) for each in here if each.word_hash}
+    for depth in depths:
+        name = place.path.hashes[depth]
+        if name in names:
+            place.recognised = depth + 1
+        if name in word_hashes:
+            place.known_words = words.Known(depth + 1, word_hashes[name])
 
 
 def _follow(place: Place, path: TrimmedPath, turns: list[Json]) -> None:
@@ -243,9 +263,10 @@ _seeds = AgedCache(_read_seed, fresh=8.0, oldest=10.0, release=release)
 # the owner instead.
 CONTINUED = """
     SELECT m.conversation_id, m.id, m.path_hash, m.origin, m.echo_of_id, s.preamble_id,
-        m.text IS NOT NULL AND m.parent_id IS NOT DISTINCT FROM s.head_id
+        m.text IS NOT NULL AND m.parent_id IS NOT DISTINCT FROM s.head_id, w.hash
     FROM conversations_message m
     JOIN conversations_snapshot s ON s.id = m.snapshot_id
+    LEFT JOIN conversations_wordhash w ON w.message_id = m.id
     WHERE m.role = 'assistant' AND m.path_hash = ANY(%(hashes)b::bytea[])
         AND (
             SELECT owner_id FROM conversations_conversation WHERE id = m.conversation_id
@@ -253,12 +274,13 @@ CONTINUED = """
     ORDER BY m.depth DESC, m.id DESC, m.snapshot_id DESC LIMIT 100"""
 NAMED = """
     SELECT c.id, m.id, m.path_hash, m.origin, m.echo_of_id, s.preamble_id,
-        m.text IS NOT NULL AND m.parent_id IS NOT DISTINCT FROM s.head_id
+        m.text IS NOT NULL AND m.parent_id IS NOT DISTINCT FROM s.head_id, w.hash
     FROM conversations_conversation c
     LEFT JOIN conversations_message m
         ON m.role = 'assistant' AND m.path_hash = ANY(%(hashes)b::bytea[])
             AND m.conversation_id = c.id
     LEFT JOIN conversations_snapshot s ON s.id = m.snapshot_id
+    LEFT JOIN conversations_wordhash w ON w.message_id = m.id
     WHERE c.owner_id = %(owner)s AND c.end_user = %(end_user)s
         AND (c.id = %(root)s::uuid OR c.session_key = %(session_key)s::text)
     ORDER BY m.depth DESC NULLS LAST, m.snapshot_id DESC LIMIT 100"""

@@ -8,7 +8,7 @@ WAITING = """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0036_service_account")]
+    dependencies = [("conversations", "0037_snapshot_failed")]
     operations = [
         migrations.CreateModel(
             "WordHash",

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("conversations", "0035_partial_channel")]
+    dependencies = [("conversations", "0036_service_account")]
 
     operations = [
         AddIndexConcurrently(
