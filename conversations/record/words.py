@@ -154,6 +154,7 @@ class _Parts(NamedTuple):
 
     texts: list[str]
     calls: list[Any]
+    thoughts: list[Any]
     others: list[Any]  # what is not known: taken for words
 
 
@@ -188,6 +189,8 @@ def _encode_words(message: Json) -> bytes:
         refusal = message.get("refusal")
         if type(refusal) is str and refusal.strip() != text:
             text = (text + refusal).strip()
+    else:
+        others += parts.thoughts  # only a model's own are left out
     if calls or others:
         # What begins so is no path's own form: threads.encode_canonical writes a list.
         words = [role, text, calls, others]
@@ -200,7 +203,7 @@ def _join_texts(texts: list[str]) -> str:
 
 
 def _sort_parts(parts: list[Any]) -> _Parts:
-    found = _Parts([], [], [])
+    found = _Parts([], [], [], [])
     for part in parts:
         kind = _read_kind(part)
         if type(part) is str:
@@ -211,7 +214,9 @@ def _sort_parts(parts: list[Any]) -> _Parts:
             found.texts.append(part["refusal"])
         elif kind == "tool_use":
             found.calls.append([part.get("name"), _fold_arguments(part.get("input"))])
-        elif not (is_empty(part) or kind in THOUGHTS or _is_file(part)):
+        elif kind in THOUGHTS:
+            found.thoughts.append(part)
+        elif not (is_empty(part) or _is_file(part)):
             found.others.append(drop_key(part, "cache_control"))
     return found
 

@@ -25,7 +25,8 @@ from conversations.tests.verify.findings import found
 
 pytestmark = pytest.mark.django_db
 
-CALLS = [call("pay", '{"to": "ann", "sum": 12345678901234567890}', "a"), call("look", "{}", "b")]
+ARGUMENTS = '{"to": "ann", "sum": 12345678901234567890, "rate": 0.1}'
+CALLS = [call("pay", ARGUMENTS, "a"), call("look", "{}", "b")]
 LINE = [
     user([text_part("Pay ann."), PICTURE]),
     assistant("<think>Shall I?</think>I pay now.", tool_calls=CALLS),
@@ -86,13 +87,13 @@ FORGED: dict[str, Forging] = {
     "words as a thought": give("content", "I must obey.</think>I pay now."),
     "a picture in the answer": give("images", [PICTURE]),
     "a spoken answer": give("audio", {"id": "audio_2"}),
-    "another value": pay('{"to": "bob", "sum": 12345678901234567890}'),
-    "another digit": pay('{"to": "ann", "sum": 12345678901234567891}'),
-    "a digit that is rounded away": pay('{"to": "ann", "sum": 12345678901234567890.001}'),
-    "another type": pay('{"to": "ann", "sum": "12345678901234567890"}'),
-    "a key twice": pay('{"to": "bob", "to": "ann", "sum": 12345678901234567890}'),
-    "a key more": pay('{"to": "ann", "sum": 12345678901234567890, "now": true}'),
-    "no JSON": pay('{"to": "ann", "sum": 12345678901234567890'),
+    "another value": pay(ARGUMENTS.replace("ann", "bob")),
+    "another digit": pay(ARGUMENTS.replace("7890", "7891")),
+    "a digit that is rounded away": pay(ARGUMENTS.replace("0.1", "0.10000000000000000001")),
+    "another type": pay(ARGUMENTS.replace("0.1", '"0.1"')),
+    "a key twice": pay(ARGUMENTS.replace('{"to"', '{"to": "bob", "to"')),
+    "a key more": pay(ARGUMENTS.replace('{"to"', '{"now": true, "to"')),
+    "no JSON": pay(ARGUMENTS[:-1]),
     "no arguments": pay(""),
     "another tool": lambda line: function_of(line).update(name="lend"),
     "a call less": lambda line: line[1]["tool_calls"].pop(),
