@@ -1,7 +1,7 @@
 """Sampling policies, for Leads. A draw depends on its policy: switched off, never changed."""
 
 import secrets
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -48,7 +48,7 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
     actions = None
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> type[PolicyForm]:
-        form: type[PolicyForm] = super().get_form(request, *args, **kwargs)
+        form = cast(type[PolicyForm], super().get_form(request, *args, **kwargs))
         form.reader = request.user
         return form
 

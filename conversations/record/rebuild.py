@@ -268,7 +268,7 @@ def _hold_path(call: Snapshot, places: Mapping[UUID, MeasuredMessage], held: set
     size = 0
     for end in _list_ends(call):
         step: UUID | None = end
-        while step in places and step not in held:
+        while step and step in places and step not in held:
             held.add(step)
             step, more = places[step]
             size += more

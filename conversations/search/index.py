@@ -198,9 +198,9 @@ def find_conversations(
 
 def _read_stretches(parts: dict[UUID, int]) -> Iterator[tuple[UUID, str]]:
     """Read the stretch of each message; of whole messages as many in one go as memory holds."""
-    sizes = Message.objects.filter(id__in=parts).without_texts().values_list("id", "size")
-    for pairs in pack(sizes, lambda pair: pair[1], rebuild.MOST_BYTES):
-        messages = Message.objects.in_bulk([message for message, _ in pairs])
+    measured = Message.objects.filter(id__in=parts).without_texts()
+    for rows in pack(measured, lambda row: row.size, rebuild.MOST_BYTES):
+        messages = Message.objects.in_bulk([row.id for row in rows])
         reasoning = rebuild.read_reasoning(messages.values())
         for message, row in messages.items():
             yield message, _stretches(row, reasoning)[parts[message]]
