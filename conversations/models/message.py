@@ -27,7 +27,6 @@ class Message(models.Model):
         RELAYED = "relayed", "relayed by the gateway"
         CLAIMED = "claimed", "claimed by the caller"  # an answer that was never relayed here
 
-    size: int  # bytes of its texts, where without_texts loaded it
     id = models.UUIDField(primary_key=True, editable=False)
     conversation = models.ForeignKey("Conversation", models.CASCADE, related_name="messages")
     snapshot = models.ForeignKey(

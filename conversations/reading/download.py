@@ -60,7 +60,7 @@ def read_texts(rows: Iterable[Message]) -> Iterator[tuple[Message, Json]]:
     The rows come without texts (MessageQuerySet.without_texts). As many texts are read in one go as
     memory holds, and no connection is held while a message is written.
     """
-    for part in pack(rows, lambda row: row.size, MOST_BYTES, MOST_ROWS):
+    for part in pack(rows, lambda row: row.size, MOST_BYTES, MOST_ROWS):  # type: ignore[attr-defined]
         texts = Message.objects.filter(id__in=[row.id for row in part])
         found = {row: text for row, *text in texts.values_list("id", "text", "raw")}
         database.release()

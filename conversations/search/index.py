@@ -199,7 +199,7 @@ def find_conversations(
 def _read_stretches(parts: dict[UUID, int]) -> Iterator[tuple[UUID, str]]:
     """Read the stretch of each message; of whole messages as many in one go as memory holds."""
     measured = Message.objects.filter(id__in=parts).without_texts()
-    for rows in pack(measured, lambda row: row.size, rebuild.MOST_BYTES):
+    for rows in pack(measured, lambda row: row.size, rebuild.MOST_BYTES):  # type: ignore[attr-defined]
         messages = Message.objects.in_bulk([row.id for row in rows])
         reasoning = rebuild.read_reasoning(messages.values())
         for message, row in messages.items():
