@@ -14,15 +14,15 @@ from conversations.tests.calls import answer, ask, assistant, turn, user
 from llmgateway.tests.paths import CANARY, PNG
 
 LARGE = 100_000  # characters of a large text
-TURNS, BRANCHES = 6, 24  # of large texts
-SMALL = 500  # small messages, in one request
-FAILED = 60  # calls that ended without a reply, at one message
+TURNS, BRANCHES = 6, 16  # of large texts
+SMALL = 800  # small messages, in one request
+FAILED = 8  # calls that ended without a reply, at one message
 WORD = re.compile(rb"word\d+x\d+")
 
 
 def word(place: str, size: int) -> str:
     """A text of this size that begins with a word of its own."""
-    return f"word{place} ".ljust(size, "-")
+    return (f"word{place} " + "ab " * size)[:size].strip()
 
 
 def few_large(owner: User) -> Snapshot:
@@ -46,7 +46,7 @@ def many_small(owner: User) -> Snapshot:
     line = [user(word(f"4x{number}", 12)) for number in range(SMALL)]
     call = turn(owner, line, word("5x0", 12), title="small")
     line.append(assistant(word("5x0", 12)))
-    for number in range(1, 8):
+    for number in range(1, 4):
         line.append(user(word(f"6x{number}", 12)))
         call = turn(owner, line, word(f"5x{number}", 12), root=call.conversation_id)
         line.append(assistant(word(f"5x{number}", 12)))

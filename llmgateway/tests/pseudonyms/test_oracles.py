@@ -4,7 +4,9 @@ Whatever a form takes is asked with all that identifies zelda, and with the same
 does not exist: the answers are the same.
 """
 
+import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 import pytest
 from django import forms
@@ -20,7 +22,7 @@ from llmgateway.tests.pseudonyms.zelda import MARKS, PERSONAL, WHO
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
-NOBODY = "nobody7q"
+NOBODY = "nobod7"  # as long as the beginning of the other's
 LISTS = {
     model._meta.model_name: made.filter_form
     for model, made in admin.site._registry.items()
@@ -56,10 +58,11 @@ def reply(client, path: str, value: str) -> list:
     """What a page says: its status, its errors, what it counts and where it leads."""
     response = client.get(path)
     page = (response.context or {}).get("cl")
-    said = [response.status_code, response.headers.get("Location", "").replace(value, "")]
+    echo = re.compile(rf"(?<=[ “:=]){re.escape(value)}(?![\w-])")
+    said = [response.status_code, echo.sub("", unquote(response.headers.get("Location", "")))]
     if page:
-        errors = [str(each).replace(value, "") for each in page.filter.errors.values()]
-        said += [page.result_count, errors, page.filter.words().replace(value, "")]
+        errors = [echo.sub("", str(each)) for each in page.filter.errors.values()]
+        said += [page.result_count, errors, echo.sub("", page.filter.words())]
     elif response.streaming:
         said.append(response.getvalue().count(b"\n"))
     elif response.context and "count" in response.context:
@@ -67,7 +70,7 @@ def reply(client, path: str, value: str) -> list:
     return said
 
 
-@pytest.mark.parametrize(("name", "field"), ASKED, ids="-".join)
+@pytest.mark.parametrize(("name", "field"), ASKED)
 def test_what_is_known_of_a_person_finds_no_more_than_what_is_of_nobody(lead, name, field):
     """Looking at the trail adds to it, so each is asked of it as it was."""
     base, kind = f"/admin/conversations/{name}/", f"{name}s".replace("snapshot", "call")
@@ -128,7 +131,8 @@ def test_who_is_on_record_is_not_told_by_name(both, settings):
         account = User.objects.get(username=name)
         page = both.get(accounts.format(account.pk)).content.decode()
         said.append(f"the records of {name}" in page)
-        assert both.post(accounts.format(account.pk), {"post": "yes"}).status_code == 403
+        both.post(accounts.format(account.pk), {"post": "yes"})
+        assert User.objects.filter(pk=account.pk).exists()
     assert said == [True, True]
     settings.PSEUDONYMS = False
     account = User.objects.get(username="quiet")
