@@ -244,12 +244,15 @@ def _share_out(calls: list[Snapshot]) -> Iterator[list[Snapshot]]:
     ends = [end for call in calls for end in _list_ends(call)]
     rows = execute(SIZES, {"ends": ends}).fetchall() if ends else []
     places = {row: MeasuredMessage(parent, size) for row, parent, size in rows}
-    group, held, size = list[Snapshot](), set[UUID](), 0
+    group: list[Snapshot] = []
+    held: set[UUID] = set()
+    size = 0  # of all but the first
     for call in calls:
         more = _hold_path(call, places, held)
         if group and size + more > MOST_BYTES:
             yield group
-            group, held, size = [], set(), 0
+            group, held = [], set()
+            size = 0
             _hold_path(call, places, held)
         elif group:
             size += more

@@ -20,7 +20,8 @@ def carry(values: Sequence[Sum], is_few: Sequence[bool], nothing: Sum) -> list[S
 
     Those at the end join the last that is of more; where there is none, all are the last one's.
     """
-    carried, waiting, shown = list[Sum](), nothing, len(values) - 1
+    carried: list[Sum] = []
+    waiting, shown = nothing, len(values) - 1
     for number, (value, few) in enumerate(zip(values, is_few, strict=True)):
         waiting = waiting + value
         carried.append(nothing if few else waiting)

@@ -55,7 +55,8 @@ def missing() -> str:
         answer = examine()
     finally:
         with _said:
-            _answer, _at, _asked = answer, time.monotonic(), None
+            _answer, _at = answer, time.monotonic()
+            _asked = None
             _said.notify_all()
     return answer
 

@@ -96,14 +96,14 @@ def report_to_json(report: Report) -> Json:
     total: Json | None = figures_to_json(report.total) | {"people": report.people}
     before: Json | None = figures_to_json(report.total_before) | {"people": report.people_before}
     if report.too_few:
-        total, buckets, history, models = None, [], [], []
-    else:
-        buckets, history, models = report.buckets, report.history, report.models
+        total = None
     if report.too_few_before:
         before = None
+    steps = [] if report.too_few else report.buckets
+    history = [] if report.too_few else report.history
     lists = {
         "people": report.persons,
-        "models": models,
+        "models": [] if report.too_few else report.models,
         "departments": report.departments,
         "job_titles": report.job_titles,
     }
@@ -113,7 +113,7 @@ def report_to_json(report: Report) -> Json:
         "days_in_a_step": report.days.step,
         "total": total,
         "before": before,
-        "steps": [{"from": bucket} | figures_to_json(spent) for bucket, spent in buckets],
+        "steps": [{"from": bucket} | figures_to_json(spent) for bucket, spent in steps],
         "history": [{"name": name, "calls": calls} for name, calls in history],
         "conversations": [row_to_json(row) for row in report.conversations],
         "assessments": assessments_to_json(report),
