@@ -1,7 +1,7 @@
 """Whatever the query string of an admin's list says, it is no failure of the gateway."""
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import islice, product
 from urllib.parse import urlencode
 
 import pytest
@@ -25,7 +25,9 @@ OWN = ["q", "p", "o", "e", "all", "before", "after", "since", "until", "_popup",
 @pytest.mark.parametrize(
     "model", django_admin.site._registry, ids=lambda model: model._meta.label_lower
 )
-def test_no_query_fails(model):
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.drill), 5])
+def test_no_query_fails(model, step):
+    """Each by drill; in the suite each fifth, which meets every look-up and every junk."""
     owner = person("alice")
     ask(owner, [user("hello")])
     ApiKey.make(owner, "laptop")
@@ -35,7 +37,8 @@ def test_no_query_fails(model):
     client = Client(raise_request_exception=False)
     client.force_login(reader)
     assert status_of(client, url) == 200
-    failed = {query for query in queries(model) if status_of(client, url + query) >= 500}
+    tried = islice(queries(model), 0, None, step)
+    failed = {query for query in tried if status_of(client, url + query) >= 500}
     assert failed == set()
 
 

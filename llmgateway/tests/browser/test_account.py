@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from conversations.models import Snapshot, UsagePolicy
@@ -58,6 +59,7 @@ def test_the_policy_is_accepted_with_one_click_and_asked_again_on_a_new_version(
     expect(page.get_by_role("button", name="Accept")).to_have_count(0)
 
 
+@pytest.mark.drill
 def test_the_pages_are_sound_and_copy(chromium, gateway, alice):
     context = chromium.new_context(
         base_url=gateway.url, permissions=["clipboard-read", "clipboard-write"]

@@ -225,6 +225,7 @@ def ended(owner, text: str = "", **how) -> str:
     return f"/c/{call.conversation}/"
 
 
+@pytest.mark.drill
 def test_every_page_is_sound_keeps_the_policy_and_loads_nothing_from_elsewhere(
     chromium, gateway, everything
 ):
