@@ -5,7 +5,6 @@ import json
 import pytest
 
 from conversations.models import Message
-from conversations.proof.verification import verify
 from proxy.tests.gateway import ALICE, BOB, CHAT, SHARED, chat, marked
 from proxy.tests.wire import ANSWER, DONE, SSE, chunk, exactly, json_reply
 
@@ -71,8 +70,6 @@ def test_a_trimmed_history_goes_on(wired, wire, recorded, what, streams):
     assert {each["origin"] for each in body["messages"]} == {"sent", "relayed"}
     assert len(body["messages"]) == len(sent) + 3
     assert len(body["snapshots"]) == 3
-    wired.work()
-    assert verify().problem == ""
 
 
 def test_a_trimmed_history_of_another_is_nothing(wired, wire, recorded):
