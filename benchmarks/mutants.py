@@ -57,7 +57,7 @@ class Trial:
         self.noticed = 0
 
     def pytest_runtestloop(self) -> bool:
-        if self.run("--maxfail=9", *sorted({each.test for each in self.chosen})) != PASSED:
+        if self.run(*sorted({each.test for each in self.chosen})) != PASSED:
             said = (self.copy / "output").read_text()[-9000:]
             say(f"{said}\nThe tests must pass before they can notice anything.")
             return True
@@ -73,20 +73,20 @@ class Trial:
         file = self.copy / mutant.file
         whole = file.read_text()
         file.write_text(mutant.text(self.copy))
-        code = self.run("-x", mutant.test)
+        code = self.run(mutant.test)
         file.write_text(whole)
         return {PASSED: "NOT NOTICED", FAILED: "noticed"}.get(code, f"ERROR {code}")
 
-    def run(self, *arguments: str) -> int:
+    def run(self, *tests: str) -> int:
         """Run tests in the copy, as a worker of this run would; return pytest's exit code."""
-        options = ["-q", "-p", "no:cacheprovider", "-m", ""]  # drills too
-        command = [sys.executable, "-m", "pytest", *options, *arguments]
+        options = ["-q", "-x", "-p", "no:cacheprovider", "-m", ""]  # drills too
+        command = [sys.executable, "-m", "pytest", *options, *tests]
         environment = os.environ | {"PYTEST_XDIST_WORKER": "mutants"}
         how = {"cwd": self.copy, "env": environment, "start_new_session": True}
         with open(self.copy / "output", "w") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **how)
             try:
-                return process.wait(PATIENCE * len(arguments))
+                return process.wait(PATIENCE * len(tests))
             except subprocess.TimeoutExpired:
                 return FAILED
             finally:

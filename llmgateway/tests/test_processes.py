@@ -50,7 +50,7 @@ def until(condition, seconds=15):
 def test_a_child_that_ends_is_started_again(processes, said):
     processes.start("web", SLEEP, dict(os.environ))
     first = processes.children["web"].process
-    watching = threading.Thread(target=processes.watch)
+    watching = threading.Thread(target=processes.watch, daemon=True)
     watching.start()
     first.kill()
     second = until(
@@ -68,7 +68,7 @@ def test_a_child_that_ends_is_started_again(processes, said):
 
 def test_the_pauses_grow(processes, said):
     processes.start("worker", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ))
-    watching = threading.Thread(target=processes.watch)
+    watching = threading.Thread(target=processes.watch, daemon=True)
     watching.start()
     until(lambda: len(said) == 3)
     processes.ask_to_stop()
@@ -97,7 +97,7 @@ def test_a_child_that_hangs_is_replaced(how, processes, said, monkeypatch):
     script = stalls + LIVES + HANGS[how] if HANGS[how] else "while True: pass"
     processes.start("worker", [sys.executable, "-c", script], environment(), beats=True)
     first = processes.children["worker"].process
-    watching = threading.Thread(target=processes.watch)
+    watching = threading.Thread(target=processes.watch, daemon=True)
     watching.start()
     until(lambda: processes.children["worker"].process is not first, 60)
     processes.ask_to_stop()
