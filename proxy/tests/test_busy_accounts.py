@@ -1,6 +1,7 @@
 """Rows of one account are locked, or its commits slow: its calls wait, and no other's do."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg_pool import PoolTimeout
 
 from conversations import record
 from conversations.aged_cache import OLDEST
@@ -171,8 +173,27 @@ def test_an_account_has_a_third_of_the_connections(database):
             pass
     with held.hold(1, 0):
         pass
-    assert not held.free
-    assert not held.wanted
+    assert not held.accounts
+
+
+def test_where_the_database_is_away_all_are_told_at_once(database):
+    """One after the other would wait in vain for it, each as long as the first."""
+    held, all_there = Permits(), threading.Event()
+    share = max(1, connection.pool.max_size // 3)
+
+    def wait_in_vain() -> None:
+        with held.hold(1, 60):
+            eventually(lambda: all_there.is_set() or held.accounts[1].wanted == 12)
+            all_there.set()
+            raise OperationalError from PoolTimeout()
+
+    with ThreadPoolExecutor(12) as pool:
+        calls = [pool.submit(wait_in_vain) for _ in range(12)]
+        problems = [call.exception(60) for call in calls]
+    assert {type(problem) for problem in problems} == {OperationalError}
+    in_vain = [problem for problem in problems if problem.__cause__ is not None]
+    assert 1 <= len(in_vain) <= 2 * share
+    assert not held.accounts
 
 
 def test_a_transaction_needs_no_permit(database):
