@@ -282,7 +282,7 @@ def _list_ends(call: Snapshot) -> list[UUID]:
     """List the messages from which the paths of a call lead up: the last ones, and its replies."""
     ends = [call.preamble_id, call.head_id, call.reply_id]
     if call.response.count(f'"{MESSAGE}"') > 1:  # more choices than the first
-        kept = _list_kept_replies(call, orjson.loads(call.response))
+        kept = _list_kept_replies(call, exact_json.loads(call.response))
         ends += [UUID(message[MESSAGE]) for _choice, message in kept]
     return [end for end in ends if end]
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from .. import bounded_json
+from .. import bounded_json, exact_json
 from ..shape import Json
 from .threads import TURNS, drop_key, is_empty
 
@@ -194,8 +194,8 @@ def _encode_words(message: Json) -> bytes:
     if calls or others:
         # What begins so is no path's own form: threads.encode_canonical writes a list.
         words = [role, text, calls, others]
-        return b"words" + orjson.dumps(words, option=orjson.OPT_SORT_KEYS)
-    return orjson.dumps([role, text], option=orjson.OPT_SORT_KEYS)
+        return b"words" + exact_json.dumps(words, option=orjson.OPT_SORT_KEYS)
+    return exact_json.dumps([role, text], option=orjson.OPT_SORT_KEYS)
 
 
 def _join_texts(texts: list[str]) -> str:
@@ -239,7 +239,7 @@ def _name_file(part: Any) -> str:
             for name, value in part.items()
             if name not in OF_FILES
         }
-    return orjson.dumps(part, option=orjson.OPT_SORT_KEYS).decode()
+    return exact_json.dumps(part, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _list_audio(message: Json) -> list[Any]:
@@ -287,7 +287,7 @@ def _read_results(messages: list[Json], indexes: list[int], order: dict[str, int
         return order.get(call, len(order)) if type(call) is str else len(order)
 
     words = [_encode_words(messages[index]).decode() for index in sorted(indexes, key=find_place)]
-    return Unit(indexes, orjson.dumps(words))
+    return Unit(indexes, exact_json.dumps(words))
 
 
 def _fold_arguments(value: Any) -> str:
@@ -297,10 +297,10 @@ def _fold_arguments(value: Any) -> str:
     """
     if is_empty(value):
         return "{}"
-    text = value if type(value) is str else orjson.dumps(value).decode()
+    text = value if type(value) is str else exact_json.dumps(value).decode()
     try:
         parsed = bounded_json.parse(text)
-        written = orjson.dumps(parsed)
+        written = exact_json.dumps(parsed)
         if b"".join(written.split()) != "".join(text.split()).encode():
             json.loads(
                 text,
@@ -309,7 +309,7 @@ def _fold_arguments(value: Any) -> str:
                 parse_float=_refuse_rounded,
             )
         parsed = _fold_numbers(parsed) if b".0" in written else parsed
-        return orjson.dumps(parsed, option=orjson.OPT_SORT_KEYS).decode()
+        return exact_json.dumps(parsed, option=orjson.OPT_SORT_KEYS).decode()
     except (ValueError, TypeError, ArithmeticError, RecursionError):
         return text.strip()
 

@@ -45,7 +45,7 @@ def build_request(conversation: Conversation, **caller: Any) -> CallRequest:
     model = settings.METADATA_MODEL or newest.model
     messages = [
         {"role": "system", "content": TASK},
-        {"role": "user", "content": QUESTION + orjson.dumps(turns).decode()},
+        {"role": "user", "content": QUESTION + exact_json.dumps(turns).decode()},
     ]
     body = {"model": model, "messages": messages, "temperature": 0}
     return CallRequest(

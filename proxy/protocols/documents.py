@@ -38,7 +38,7 @@ def count(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    return value if type(value) in (int, float) else None
+    return value if isinstance(value, int | float) and type(value) is not bool else None
 
 
 def json_text(value: Any) -> str | None:

@@ -39,6 +39,17 @@ def request(**how: object) -> bytes:
             "model": "gpt-4o-mini",
             "messages": [
                 {"role": "user", "content": marked(), "weights": "LIST"},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "text", "text": "So"}, {"type": "x", "x": "LIST"}],
+                    "tool_calls": [
+                        {
+                            "id": "c",
+                            "type": "function",
+                            "function": {"name": "f", "arguments": {"x": "LIST"}},
+                        }
+                    ],
+                },
                 {"role": "tool", "tool_call_id": "c", "content": [{"type": "x", "x": "LIST"}]},
             ],
             "tools": [{"type": "function", "function": {"name": "f", "parameters": "LIST"}}],
@@ -53,7 +64,7 @@ def request(**how: object) -> bytes:
 def completion(key: str) -> bytes:
     """A choice, its message under this key, that has the numbers."""
     said = {"role": "assistant", "content": "Fine.", "numbers": "LIST"}
-    choice = {"index": 0, key: said, "finish_reason": "stop", "logprobs": "LIST"}
+    choice = {"index": 0, key: said, "finish_reason": "stop", "scores": "LIST"}
     usage = {"prompt_tokens": 10, "completion_tokens": 5, "cost": "COST"}
     event = {"id": "c", "model": "m", "choices": [choice], "usage": usage, "more": "LIST"}
     text = json.dumps(event).replace('"LIST"', LIST).replace('"COST"', "0.10000000000000000555")
@@ -82,7 +93,7 @@ def test_each_number_arrives_and_is_on_record(wired, wire, recorded, answer, str
     assert digits(rebuild.rebuild_request(snapshot)) == same(wire.seen[-1].body)
     kept = rebuild.rebuild_response(snapshot)
     [choice] = kept["choices"]
-    assert digits(kept["more"]) == digits(choice["logprobs"]) == same(LIST)
+    assert digits(kept["more"]) == digits(choice["scores"]) == same(LIST)
     assert digits(choice["message"]["numbers"]) == same(LIST)
     assert snapshot.cost == Decimal("0.1")
     assert reply.body.count(NUMBERS[0].encode()) >= 3

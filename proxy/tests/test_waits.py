@@ -56,6 +56,7 @@ def test_retry_after_in_any_form(header, seconds):
         str(int(SOON.timestamp())),
         str(int(SOON.timestamp() * 1000)),
     ],
+    ids=["HTTP", "RFC 3339", "in UTC", "seconds", "milliseconds"],
 )
 def test_a_moment_that_comes(moment):
     for wait in (
