@@ -15,8 +15,8 @@ run: .venv/made-run
 
 test: lint pytest
 
-pytest: .venv/made-openai-1
-	$(BIN)/python -m pytest -n 4 # on two cores: half of its time is waiting for timeouts and browsers
+pytest: .venv/made-openai-1 # on two cores: half of its time is waiting for timeouts and browsers
+	$(BIN)/python -m pytest -n 4 $(if $(COVERAGE),-p pytest_cov.plugin --cov)
 
 drill: .venv/made-test
 	$(BIN)/python -m pytest -m drill -n 2
@@ -25,8 +25,8 @@ drill: .venv/made-test
 mutants: .venv/made-test
 	$(BIN)/python -m benchmarks.mutants $(ARGS)
 
-coverage: .venv/made-openai-1
-	$(BIN)/python -m pytest -n 4 -p pytest_cov.plugin --cov --cov-report=term:skip-covered
+coverage: COVERAGE = yes
+coverage: pytest
 
 lint: .venv/made-test
 	$(BIN)/ruff check .
