@@ -14,7 +14,7 @@ from conversations.tests.calls import answer, ask, assistant, turn, user
 from llmgateway.tests.paths import CANARY, PNG
 
 LARGE = 100_000  # characters of a large text
-TURNS, BRANCHES = 6, 16  # of large texts
+TURNS, BRANCHES = 6, 40  # of large texts
 SMALL = 800  # small messages, in one request
 FAILED = 8  # calls that ended without a reply, at one message
 WORD = re.compile(rb"word\d+x\d+")

@@ -33,7 +33,7 @@ LIMITS = {
 }
 PAGE = 3 * MB // 4  # bytes of a page: a portion, the last question and answer, and what is around
 REPLY = 3 * MB  # bytes of a reply of the API, and of one call, which the door has bounded
-MEMORY = 12 * MB  # of one request, however much is on record
+MEMORY = 24 * MB  # of one request, however much is on record: several forms of 1 MB and a call
 KINDS = {"few large": few_large, "many small": many_small}
 
 
