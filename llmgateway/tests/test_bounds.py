@@ -88,6 +88,7 @@ def answer(client: Client, path: str) -> tuple[int, bool]:
     return sum(map(len, pieces)), response.streaming
 
 
+@pytest.mark.drill  # tracing memory takes minutes
 def test_no_request_takes_more_than_its_bounds(call, lead, owner):
     """Streams are as long as they are; their memory is bounded all the same."""
     faults, largest, measured = [], 0, heavy(call)
