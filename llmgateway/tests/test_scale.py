@@ -19,6 +19,7 @@ from conversations.admin import queue
 from conversations.admin.changelist import EvidenceAdmin
 from conversations.models import AuditEvent, Decision, Review, SamplingPolicy, Unsealed, User
 from conversations.search import index
+from llmgateway import sessions
 from llmgateway.demo import generated, generated_reviews
 from llmgateway.tests import desk_pages
 
@@ -87,6 +88,7 @@ def year(request, django_db_setup, django_db_blocker) -> Iterator[None]:
 @pytest.fixture
 def lead(year, monkeypatch) -> Client:
     monkeypatch.setattr(EvidenceAdmin, "list_per_page", ROWS)
+    monkeypatch.setattr(sessions, "FRESH", 3600)  # its note of use is no page's query
     monkeypatch.setattr(queue, "SHOWN", ROWS)  # how many wait is drawn anew each time
     user = User.objects.create_user("lead", is_staff=True, is_superuser=True)
     user.groups.add(Group.objects.get(name="Lead"))
