@@ -9,7 +9,8 @@ from enum import Enum
 
 SMALL = 32 << 10  # bytes of a body that is waited for without a thread
 LONGEST_HEAD = 64 << 10  # bytes
-LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
+DIGITS = 16  # of a length; with more it is larger than any that is read
 # The body is of unknown length, or its sender waits for a word.
 LONG = re.compile(rb"\r\n(transfer-encoding|expect):", re.IGNORECASE)
 BARE = re.compile(rb"(?<!\r)\n")
@@ -26,7 +27,8 @@ class Arrival(Enum):
 def judge(data: bytes, most: int) -> Arrival:
     """Tell what bytes from a connection amount to, from the start of a request on.
 
-    A body that says to have more than `most` bytes is not waited for: nothing of it is read.
+    A body that says to have more than `most` bytes is not waited for: its refusal is a reader's,
+    since who never sends the rest holds the thread that closes the connection.
     """
     data = data.lstrip(b"\r\n")
     if not data:
@@ -40,7 +42,9 @@ def judge(data: bytes, most: int) -> Arrival:
     if LONG.search(head):
         return Arrival.LONG
     length = LENGTH.search(head)
-    missing = int(length[1]) - (len(data) - len(head)) if length else 0
-    if missing <= 0 or missing > most:
+    said = int(length[1].lstrip(b"0")[:DIGITS] or 0) if length else 0
+    missing = said - (len(data) - len(head))
+    if missing <= 0:
         return Arrival.WHOLE
-    return Arrival.BODY if len(data) - len(head) < SMALL else Arrival.LONG
+    is_small = missing <= most and len(data) - len(head) < SMALL
+    return Arrival.BODY if is_small else Arrival.LONG

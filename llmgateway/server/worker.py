@@ -160,6 +160,7 @@ class Worker(ThreadWorker):
         """Give a thread what is ready for one; set a time for what is not."""
         came = self.judge(conn)
         if came is Arrival.NOTHING:
+            conn.data.clear()  # empty lines, of which a sender has as many as it likes
             return
         conn.deadline = conn.began + connection.HEAD
         if came is not Arrival.HEAD:
