@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from io import BytesIO
 from typing import Any, NamedTuple, NoReturn, TypeVar
 from uuid import UUID
@@ -18,6 +19,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from conversations import exact_json
 from conversations.body_limits import InMemoryUpload
 from conversations.models import Snapshot
 from conversations.record import CallRequest
@@ -37,6 +39,7 @@ from .authentication import Caller, describe_sender, get_caller
 from .scoped import ScopedView
 
 DEFAULT_IMAGE_MODEL = "dall-e-2"
+LONGEST_END_USER = 200  # characters
 R = TypeVar("R", bound=HttpResponseBase)
 
 
@@ -369,6 +372,17 @@ def set_end_user(caller: Caller, call_request: CallRequest) -> None:
     """Fill in for whom a shared key speaks, as the body says; else do not thread by content."""
     if not caller.shared:
         return
-    end_user = call_request.body.get("user") or call_request.body.get("safety_identifier") or ""
-    call_request.end_user = clean(end_user, 200) if isinstance(end_user, str) else ""
+    said = (call_request.body.get(name) for name in ("user", "safety_identifier"))
+    end_user = next((value for value in said if value not in (None, "")), "")
+    call_request.end_user = name_end_user(end_user)
     call_request.threads_by_content = bool(call_request.end_user)
+
+
+def name_end_user(value: Any) -> str:
+    """Return a name that no other value has: two of them are two people."""
+    text = value if isinstance(value, str) else exact_json.dumps(value).decode()
+    name = clean(text, LONGEST_END_USER)
+    if name == text:
+        return name
+    digest = sha256(text.encode(errors="replace")).hexdigest()[:32]
+    return f"{name[: LONGEST_END_USER - 33]} {digest}"

@@ -27,9 +27,9 @@ def secret(sent) -> str:
     return ApiKey.make(owner, "chat", shared=True, scopes=ApiKey.OWN_SCOPES)[1]
 
 
-def ask(secret: str, path: str, end_user: str | None, headers=(), **more: Any):
+def ask(secret: str, path: str, end_user: Any, headers=(), **more: Any):
     body = {"model": "gpt-4o", "messages": QUESTION} | more
-    if end_user:
+    if end_user is not None:
         body["user"] = end_user
     return Client().post(
         path,
@@ -86,6 +86,28 @@ def test_the_reply_to_an_equal_request_is_ones_own(secret, one, other):
     ask(secret, CLASSIC, one)
     answer = ask(secret, "/api/checkchat", other)
     assert answer.status_code == (200 if one == other else 404)
+
+
+ALIKE = {
+    "long": ("x" * 300 + "ann", "x" * 300 + "ben"),
+    "odd": ("ann\0", "ann\x01"),
+    "number": (1, 2),
+    "nothing": (0, False),
+    "list": (["ann"], ["ben"]),
+    "object": ({"id": 1}, {"id": 2}),
+}
+
+
+@pytest.mark.parametrize("names", ALIKE.values(), ids=ALIKE)
+def test_names_that_look_alike_are_two_people(secret, names):
+    one, other = (root_of(ask(secret, V1, who, {"x-session-id": "main"})) for who in names)
+    assert one != other
+    assert len(set(Conversation.objects.values_list("end_user", flat=True))) == 2
+    assert all(len(row.end_user) <= 200 for row in Conversation.objects.all())
+    answer = ask(secret, V1, names[1], {"x-conversation-id": one})
+    assert answer.status_code == 404
+    again = ask(secret, V1, names[0], {"x-session-id": "main"})
+    assert root_of(again) == one
 
 
 def test_a_name_with_odd_characters_is_the_same_name_again(secret):
