@@ -41,6 +41,11 @@ TOO_LARGE = Words(
     START,
     "/",
 )
+BUSY = Words(
+    _("Back in a moment"),
+    _("Too many large requests are being read. Nothing was sent. Try again in a moment."),
+    AGAIN,
+)
 BY_STATUS = {
     400: Words(
         _("We could not understand that request"),

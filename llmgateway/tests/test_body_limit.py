@@ -1,14 +1,17 @@
 """The body of a page's request: held to a limit before it is parsed, and never on disk."""
 
 import re
+from contextlib import ExitStack
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 
+from conversations.models import User
 from conversations.tests.html import Html, check
 from llmgateway.middleware import API
+from proxy.limits import parsing
 
 pytestmark = pytest.mark.django_db
 UPLOADS = {"/admin/conversations/user/import/"}
@@ -85,6 +88,24 @@ def test_the_limit_is_a_setting(settings, hers):
     response = hers.post("/", {"message": "x" * (3 << 20)})
     assert response.status_code == 413
     assert "2 MB" in Html(response).words
+
+
+@pytest.mark.parametrize("sender", ["visitor", "hers"])
+def test_a_long_form_is_parsed_only_where_there_is_room(request, sender, settings, monkeypatch):
+    client = request.getfixturevalue(sender)
+    settings.MAX_BODY = 1 << 20
+    monkeypatch.setattr(parsing, "PATIENCE", 0.05)
+    owner = User.objects.get(username="alice").pk if sender == "hers" else 0
+    form = {"message": "x" * (900 << 10)}
+    with ExitStack() as held:
+        for _ in range(parsing.BODIES // 2):
+            held.enter_context(parsing.room.hold(settings.MAX_BODY, owner))
+        response = client.post("/", form)
+        assert (response.status_code, response["Retry-After"]) == (503, "5")
+        assert "Too many large requests" in Html(response).words
+        assert client.post("/", {"message": "x"}).status_code != 503
+    assert client.post("/", form).status_code != 503
+    assert not parsing.room.taken
 
 
 @pytest.mark.parametrize("length", ["-1", "", "many", "1e3"])
