@@ -173,4 +173,5 @@ def _text(value: Any) -> str:
 
 def _message(value: Any) -> Json:
     message: Json = {"role": "assistant", "content": None}
-    return message | value if isinstance(value, dict) else message
+    message |= value if isinstance(value, dict) else {}
+    return message | {"role": message["role"] or "assistant"}  # some servers leave it empty

@@ -10,7 +10,7 @@ from typing import Any
 from conversations import bounded_json, exact_json
 from conversations.shape import Json
 
-from . import errors, events, merge
+from . import errors, events, merge, tool_calls
 from .documents import as_document as as_document  # of this protocol: see base
 from .usage import find_usage, merge_usage
 
@@ -19,6 +19,7 @@ NOT_ENVELOPE = {"choices", "usage", "object", "obfuscation", "error"}
 USAGE_BESIDE = frozenset({"usageMetadata", "usage_metadata", "x_groq"})  # see find_usage
 OF_CHOICE = {"index", "delta", "message", "text", "finish_reason", "logprobs"}
 OF_WORDS = {"index", "delta", "finish_reason", "logprobs"}  # of a choice that says only words
+OF_TOKENS = {"token_ids"}  # lists of a choice that grow token by token (vLLM)
 NAMES = ("id", "created", "model")  # of the completion: the first of each stands
 LARGE = 1 << 20  # bytes of an event whose values are counted before it is parsed
 MOST_VALUES = 500_000
@@ -143,8 +144,7 @@ class Reply:
                 settled.add(key)
 
     def _choice(self, choice: Json) -> "_Choice":
-        index = choice.get("index")
-        index = index if type(index) is int else 0
+        index = tool_calls.read_index(choice.get("index")) or 0
         grown = self._choices.get(index)
         if grown is None:
             grown = self._choices[index] = _Choice(index, self._growth)
@@ -217,10 +217,17 @@ class _Choice:
             channel = (self.index, "logprobs")
             self.logprobs = self.growth.add(self.logprobs, logprobs, channel)
         if not choice.keys() <= OF_CHOICE:
-            for key in choice.keys() - OF_CHOICE:
-                self.more[key] = merge.merge_whole(self.more.get(key), choice[key])
+            self._add_more(choice)
         if reason == "error" or "error" in choice:
             self.failure = find_choice_failure(choice)
+
+    def _add_more(self, choice: Json) -> None:
+        for key in choice.keys() - OF_CHOICE:
+            before, value = self.more.get(key), choice[key]
+            if key in OF_TOKENS and type(value) is list and type(before) is list:
+                before.extend(value)
+            else:
+                self.more[key] = merge.merge_whole(before, value)
 
     def _grow(self, delta: Json) -> None:
         message, growth = self.message, self.growth
@@ -255,6 +262,7 @@ class _Choice:
 
     def as_json(self) -> Json:
         message = {"role": "assistant", "content": None} | merge.as_json(self.message)
+        message["role"] = message["role"] or "assistant"
         choice = {"index": self.index, "message": message, "finish_reason": self.finish_reason}
         if self.logprobs is not None:
             choice["logprobs"] = merge.as_json(self.logprobs)

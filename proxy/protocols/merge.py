@@ -14,11 +14,12 @@ from typing import Any
 
 from conversations.shape import Json
 
-from .tool_calls import Calls
+from .tool_calls import Calls, read_index
 
 LABELS = frozenset({"id", "type", "role", "object", "format", "status", "url", "mime_type"})
 WHOLE = LABELS | {"name"}
-WORDS = ("text", "thinking", "summary")  # fields of a part that grows
+WORDS = ("text", "thinking", "summary", "reasoning", "refusal")  # fields of a part that grows
+SIGNED = "signature"  # of thoughts: it comes behind them
 Channel = tuple[int | str, ...]  # where a string stands: choice, field, item, field …
 
 
@@ -116,17 +117,17 @@ class Growth:
         return grown
 
     def _add_item(self, grown: Items, item: Any, channel: Channel) -> None:
-        index = item.get("index") if type(item) is dict else None
-        if type(item) is not dict or not (isinstance(index, int) or _is_words(item)):
+        index = read_index(item.get("index")) if type(item) is dict else None
+        if type(item) is not dict or not (index is not None or _is_words(item)):
             grown.items.append(item)
             return
         last = len(grown.items) - 1
-        place = grown.by_index.get(index, -1) if isinstance(index, int) else last
+        place = last if index is None else grown.by_index.get(index, -1)
         old = grown.items[place] if place >= 0 else None
-        if not _goes_on(old, item, is_counted=isinstance(index, int)):
+        if not _goes_on(old, item, is_counted=index is not None):
             place, old = last + 1, None
             grown.items.append(None)
-        if isinstance(index, int):
+        if index is not None:
             grown.by_index[index] = place
         grown.items[place] = self._add_object(old, item, (*channel, place))
 
@@ -183,9 +184,13 @@ def _is_said(text: Text, piece: str, key: int | str) -> bool:
 
 
 def _is_words(item: Json) -> bool:
-    """Tell whether a part holds nothing but growing words and their labels."""
-    return any(key in item for key in WORDS) and all(
-        key in WORDS or key in LABELS or key in ("signature", "index") for key in item
+    """Tell whether a part holds nothing but growing words and their labels.
+
+    What is empty, true or false says nothing more: servers write out all fields that a part has.
+    """
+    return (SIGNED in item or any(key in item for key in WORDS)) and all(
+        key in WORDS or key in LABELS or key == SIGNED or not value or value is True
+        for key, value in item.items()
     )
 
 
@@ -195,8 +200,22 @@ def _goes_on(old: Any, item: Json, *, is_counted: bool) -> bool:
         return False
     if not is_counted and not any(type(each) in (Text, Items) for each in old.values()):
         return False  # it was kept as it came
-    labels = [(item.get(key), old.get(key)) for key in ("type", "id")]
-    return all(
-        not label or type(before) is not Text or not before.pieces or before.pieces[-1] == label
-        for label, before in labels
-    )
+    if not is_counted and _is_said_in(old.get(SIGNED)) and any(item.get(key) for key in WORDS):
+        return False  # thoughts that are signed have ended
+    return not _is_another(old, item)
+
+
+def _is_another(old: Json, item: Json) -> bool:
+    """Tell whether a label of an item, or of an object in it, contradicts."""
+    return any(_contradicts(key, old.get(key), said) for key, said in item.items())
+
+
+def _contradicts(key: str, before: Any, said: Any) -> bool:
+    if type(before) is dict and type(said) is dict:
+        return _is_another(before, said)
+    is_label = key in ("type", "id", "url") and said and _is_said_in(before)
+    return bool(is_label) and before.pieces[-1] != said
+
+
+def _is_said_in(value: Any) -> bool:
+    return type(value) is Text and bool(value.pieces)

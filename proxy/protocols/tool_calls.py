@@ -14,6 +14,13 @@ from conversations.shape import Json
 LONGEST_NAME = 256  # characters that are compared
 
 
+def read_index(value: Any) -> int | None:
+    """Read a count of choices, items or calls: some servers write each number as a float."""
+    if type(value) is float and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
+
 class Calls:
     """Tool calls that grow: `items` are theirs, in the order in which they began."""
 
@@ -28,8 +35,7 @@ class Calls:
 
     def find(self, piece: Json) -> bool:
         """Set `place` to that of the piece's call. False: the piece repeats one that is whole."""
-        index, call_id = piece.get("index"), piece.get("id")
-        index = index if type(index) is int else None
+        index, call_id = read_index(piece.get("index")), piece.get("id")
         call_id = call_id if type(call_id) is str else ""
         name, arguments = _read_tool(piece)
         place = self._find_place(index, call_id)

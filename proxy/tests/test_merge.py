@@ -88,6 +88,78 @@ def test_words_are_taken_wherever_a_choice_carries_them(choices, text):
     assert reply.whole()["choices"][0]["message"]["content"] == text
 
 
+THOUGHT = {"type": "thinking", "thinking": "Two and "}
+PICTURES = [
+    {"type": "image_url", "index": 0, "image_url": {"url": f"data:image/png;base64,{name}"}}
+    for name in ("AAAA", "BBBB")
+]
+
+
+@pytest.mark.parametrize(
+    ("deltas", "message"),
+    {
+        "a role of null": ([{"role": None, "content": "Fine."}] * 2, {"content": "Fine.Fine."}),
+        "an empty role": ([{"role": "", "content": "Fine."}] * 2, {"content": "Fine.Fine."}),
+        "parts with all of their fields": (
+            [
+                {"content": [{"type": "text", "text": "Fi", "annotations": [], "extra": None}]},
+                {"content": [{"type": "text", "text": "ne.", "annotations": [], "extra": None}]},
+            ],
+            {"content": [{"type": "text", "text": "Fine.", "annotations": [], "extra": None}]},
+        ),
+        "thoughts that are closed in each (Mistral)": (
+            [
+                {"content": [THOUGHT | {"closed": True}]},
+                {"content": [THOUGHT | {"thinking": "two", "closed": True}]},
+            ],
+            {"content": [{"type": "thinking", "thinking": "Two and two", "closed": True}]},
+        ),
+        "a refusal as a part": (
+            [
+                {"content": [{"type": "refusal", "refusal": "I can"}]},
+                {"content": [{"type": "refusal", "refusal": "not."}]},
+            ],
+            {"content": [{"type": "refusal", "refusal": "I cannot."}]},
+        ),
+        "signatures behind their thoughts (LiteLLM)": (
+            [
+                {"thinking_blocks": [THOUGHT]},
+                {"thinking_blocks": [THOUGHT | {"thinking": "two", "signature": None}]},
+                {"thinking_blocks": [{"type": "thinking", "signature": "S"}]},
+                {"thinking_blocks": [THOUGHT]},
+                {"thinking_blocks": [{"type": "thinking", "thinking": "", "signature": "T"}]},
+            ],
+            {
+                "content": None,
+                "thinking_blocks": [
+                    THOUGHT | {"thinking": "Two and two", "signature": "S"},
+                    THOUGHT | {"signature": "T"},
+                ],
+            },
+        ),
+        "two pictures, each counted as the first": (
+            [{"images": [picture]} for picture in PICTURES],
+            {"content": None, "images": PICTURES},
+        ),
+    }.values(),
+)
+def test_what_servers_send_in_their_own_way(deltas, message):
+    reply = reply_to([{"choices": [{"index": 0, "delta": delta}]} for delta in deltas])
+    assert reply.whole()["choices"][0]["message"] == {"role": "assistant"} | message
+
+
+def test_choices_counted_in_floats_are_told_apart():
+    choices = [{"index": float(n), "delta": {"content": f"{n}"}} for n in (0, 1)]
+    answers = reply_to([{"choices": choices}]).whole()["choices"]
+    assert [(each["index"], each["message"]["content"]) for each in answers] == [(0, "0"), (1, "1")]
+
+
+def test_tokens_of_a_choice_grow():
+    choices = [{"index": 0, "delta": {"content": "x"}, "token_ids": [n]} for n in (7, 8)]
+    [answer] = reply_to([{"choices": [choice]} for choice in choices]).whole()["choices"]
+    assert answer["token_ids"] == [7, 8]
+
+
 def test_fields_of_later_events_are_kept():
     choice = {"index": 0, "finish_reason": None}
     filtered = {"hate": {"filtered": False, "severity": "safe"}}

@@ -127,6 +127,15 @@ A, B = ("get_weather", '{"city":"Oslo"}'), ("get_time", '{"zone":"CET"}')
             [call(B[1], B[0], index=1, id="b"), call(A[1], A[0], index=0, id="a")],
             [("a", *A), ("b", *B)],
         ),
+        "counted in floats": (
+            [
+                call('{"city":', A[0], index=0.0, id="a"),
+                call('{"zone":', B[0], index=1.0, id="b"),
+                call('"Oslo"}', index=0.0),
+                call('"CET"}', index=1.0),
+            ],
+            [("a", *A), ("b", *B)],
+        ),
         "arguments as an object": (
             [call({"city": "Oslo"}, A[0], index=0, id="a"), call({"zone": "CET"}, B[0], index=1)],
             [("a", A[0], {"city": "Oslo"}), (None, B[0], {"zone": "CET"})],
