@@ -106,7 +106,14 @@ TEMPLATES = [
 
 DATABASES = {"default": database.settings(READING.values["DATABASE_URL"], VAR_DIR)}
 DATABASES["default"].setdefault("OPTIONS", {}).update(
-    pool={"min_size": 1, "max_size": READING.values["DB_POOL"], "timeout": 5},
+    # The pool doubles its pauses between tries to connect. It begins anew before they are long:
+    # a database that was away for minutes is found within seconds.
+    pool={
+        "min_size": 1,
+        "max_size": READING.values["DB_POOL"],
+        "timeout": 5,
+        "reconnect_timeout": 4,
+    },
     # conversations.record prepares its statements; plans for one parameter set fit all.
     prepare_threshold=5,
     options="-c plan_cache_mode=force_generic_plan",
