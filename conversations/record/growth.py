@@ -26,7 +26,7 @@ class Piece(NamedTuple):
 
 
 def save_pieces(snapshot: UUID, pieces: list[Piece]) -> None:
-    """Save what a growing answer has grown by."""
+    """Save what a growing answer has grown by; nothing, where its call was closed by another."""
     rows = [
         {
             "channel": "" if piece.channel == TEXT else orjson.dumps(piece.channel).decode(),
@@ -108,5 +108,8 @@ GROW = """
     INSERT INTO conversations_partial (snapshot, channel, at, text)
     SELECT %(snapshot)s::uuid, p.channel, p.at, p.text
     FROM json_to_recordset(%(pieces)s::json) AS p (channel text, at int, text text)
+    WHERE EXISTS (
+        SELECT FROM conversations_snapshot WHERE id = %(snapshot)s::uuid AND status = 'pending'
+    )
     ON CONFLICT DO NOTHING"""
 STOPPED = "SELECT id FROM conversations_snapshot WHERE id = ANY(%(ids)s::uuid[]) AND stop"

@@ -73,7 +73,6 @@ def post_worker_init(worker: Any) -> None:
     allow_files()
     memory.keep_little()
     orphans.register(journal.bring_in)
-    journal.clear()
     watcher.start(worker)
 
 

@@ -4,9 +4,10 @@ A growing answer is saved in the database every few seconds. Between two saves, 
 database is away, its caller reads on. So each piece is in a file before it leaves, a file for each
 open stream, which is removed once the call's row is closed. The system has what was written, so it
 outlives a killed process. It does not outlive a machine that loses its power: nothing waits for
-the disk.
+the disk. Where a file cannot be written whole, there is none: the database has more then.
 """
 
+import errno
 import logging
 import os
 import time
@@ -17,11 +18,13 @@ from uuid import UUID
 
 from django.conf import settings
 
+from conversations.models import Snapshot
 from conversations.record import growth
 
 from ..protocols import chat, events
 
-KEPT = 24 * 3600  # seconds that a file stays of which no process knows
+KEPT = 24 * 3600  # seconds that a file stays of a call that is not on record here
+QUIET = 60  # seconds from one warning to the next
 log = logging.getLogger(__name__)
 
 
@@ -34,16 +37,17 @@ class Journal:
 
     def __init__(self) -> None:
         self.files: dict[UUID, int | None] = {}  # None: it could not be written
+        self.warned = float("-inf")
 
     def add(self, call: UUID, piece: bytes) -> None:
         """Note whole events that are about to leave."""
         try:
             file = self.files[call] if call in self.files else self._open(call)
-            if file is not None:
-                os.write(file, piece)
-        except OSError as problem:  # a full disk: the next save in the database is the first then
-            log.warning("what call %s is sent is not noted: %s", call, problem.strerror)
-            self._close(call)
+            if file is not None and os.write(file, piece) < len(piece):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as problem:  # a full disk
+            self._warn(problem)
+            self.end(call)  # the saves in the database go on, and would say more than its file
             self.files[call] = None
 
     def end(self, call: UUID) -> None:
@@ -52,6 +56,12 @@ class Journal:
             self._close(call)
             with suppress(OSError):  # it was never there, or `clear` removes it
                 find_folder().joinpath(str(call)).unlink()
+
+    def _warn(self, problem: OSError) -> None:
+        """Say it for all calls at once: where one has no file, the next ones have none either."""
+        if time.monotonic() - self.warned > QUIET:
+            self.warned = time.monotonic()
+            log.warning("what callers of streams are sent is not noted: %s", problem.strerror)
 
     def _open(self, call: UUID) -> int:
         folder = find_folder()
@@ -69,8 +79,15 @@ class Journal:
 def bring_in(call: UUID) -> None:
     """Save what a dead process of this machine had sent of a call's answer."""
     path = find_folder() / str(call)
-    with suppress(FileNotFoundError):
-        growth.replace_pieces(call, list(read_pieces(path.read_bytes())))
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as problem:  # the call is closed all the same, with what the database has
+        log.warning("what call %s was sent cannot be read: %s", call, problem.strerror)
+        return
+    growth.replace_pieces(call, list(read_pieces(data)))
+    with suppress(OSError):
         path.unlink()
 
 
@@ -86,9 +103,20 @@ def read_pieces(data: bytes) -> Iterator[growth.Piece]:
 
 
 def clear() -> None:
-    """Remove old files of calls that were closed without this machine."""
+    """Remove the files of calls that another machine has closed, and old ones of unknown calls."""
+    files = {name: path for path in find_folder().glob("*") if (name := _read_name(path))}
+    closed = Snapshot.objects.filter(id__in=files).exclude(status=Snapshot.Status.PENDING)
+    for name in closed.values_list("id", flat=True):
+        with suppress(OSError):
+            files.pop(name).unlink()
     oldest = time.time() - KEPT
-    for path in find_folder().glob("*"):
-        with suppress(FileNotFoundError):
+    for path in files.values():
+        with suppress(OSError):
             if path.stat().st_mtime < oldest:
                 path.unlink()
+
+
+def _read_name(path: Path) -> UUID | None:
+    with suppress(ValueError):
+        return UUID(path.name)
+    return None

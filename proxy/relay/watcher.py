@@ -4,7 +4,8 @@ Its causes: a caller gone, a silence too long, Stop, a worker that must go. It o
 socket down; the thread that owns the call wakes, sees the cause and closes the record. A worker
 notices by itself that a caller has gone only when it next writes, so streams that wait on a silent
 upstream are looked at twice a second. The watcher also beats for the process, saves its count of
-wrong keys, and closes what the database would not take when its time came.
+wrong keys, clears the machine's journal, and closes what the database would not take when its time
+came.
 """
 
 import logging
@@ -23,13 +24,14 @@ from .. import wrong_keys
 from ..limits import memory
 from ..limits.parsing import room
 from ..upstreams.connections import shut_socket
-from . import metrics
+from . import journal, metrics
 from .causes import Cause
 from .exchange import Exchange, process, write_outcome
 
 TICK = 0.5  # seconds
 LOOK = 1.0  # seconds between two looks at what is open, and at what is to be stopped
 BEAT = 5.0
+CLEAR = 600.0  # from one look at old files of the journal to the next
 GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 worker: Any = None  # gunicorn's
@@ -45,6 +47,7 @@ def start(gunicorn_worker: Any = None) -> None:
 class _Watch:
     def __init__(self) -> None:
         self.beaten = self.looked = 0.0
+        self.cleared = 0.0
         self.stopping: float | None = None  # since when the worker is told to go
 
     def run(self) -> None:
@@ -75,6 +78,9 @@ class _Watch:
             wrong_keys.save()
             if count := orphans.close_unheard():
                 log.info("closed %d calls whose opening was committed unheard", count)
+        if now - self.cleared >= CLEAR:
+            self.cleared = now
+            journal.clear()
 
     def leave_in_time(self, now: float) -> None:
         """Cut all calls of a worker that is told to go, before it is killed."""

@@ -1,5 +1,6 @@
 """What a caller had read of a stream is on record, also where its process is killed."""
 
+import errno
 import http.client
 import json
 import os
@@ -14,11 +15,11 @@ from uuid import uuid4
 import pytest
 from django.conf import settings as configured
 
+from conversations import record
 from conversations.models import Partial, Process, Snapshot
 from conversations.record import growth, orphans, processes, rebuild
 from conversations.tests.calls import ask, person, user
-from proxy.relay import journal
-from proxy.relay.exchange import process
+from proxy.relay import journal, watcher
 from proxy.relay.journal import Journal
 from proxy.tests.gateway import CHAT, eventually, marked
 from proxy.tests.wire import DONE, SSE, Held, chunk, word
@@ -161,15 +162,86 @@ def test_a_call_without_a_file_is_closed_with_what_was_saved(growing, db):
 
 def test_a_disk_that_takes_nothing_ends_no_stream(growing, caplog):
     growing.write_text("a file in its place")
-    call = uuid4()
-    for _ in range(3):
-        process.journal.add(call, event(0, content="Once "))
-    assert len(caplog.records) == 1
-    process.journal.end(call)
-    assert call not in process.journal.files
+    written = Journal()
+    for call in (first := uuid4(), second := uuid4()):
+        for _ in range(3):
+            written.add(call, event(0, content="Once "))
+    assert len(caplog.records) == 1  # not one a call
+    for call in (first, second):
+        written.end(call)
+    assert written.files == {}
 
 
-def test_old_files_of_no_process_are_removed(growing):
+def write_nothing(file: int, piece: bytes) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "write", [write_nothing, lambda file, piece: len(piece) // 2], ids=["none of it", "half of it"]
+)
+def test_a_file_that_a_full_disk_cut_takes_the_place_of_nothing(write, growing, db, monkeypatch):
+    """The database has what came afterwards, too."""
+    processes.beat()
+    call = ask(person(), [user("Tell me a story")])
+    written = Journal()
+    written.add(call.id, event(0, content="Once "))
+    with monkeypatch.context() as full:
+        full.setattr(journal.os, "write", write)
+        written.add(call.id, event(0, content="upon "))
+    written.add(call.id, event(0, content="a time"))
+    assert [*growing.iterdir()] == []
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, "Once upon a time")])
+    die()
+    assert orphans.close_orphans(journal.bring_in) == 1
+    assert Snapshot.objects.get(id=call.id).reply.text == "Once upon a time"
+
+
+def test_a_file_that_cannot_be_read_holds_no_call_open(growing, db, caplog):
+    processes.beat()
+    calls = [ask(person(), [user("Tell me a story")]) for _ in range(2)]
+    for call in calls:
+        growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, "Once")])
+        (growing / str(call.id)).mkdir(parents=True)
+    die()
+    assert orphans.close_orphans(journal.bring_in) == 2
+    for call in calls:
+        assert Snapshot.objects.get(id=call.id).reply.text == "Once"
+    assert len(caplog.records) == 2
+
+
+def test_nothing_is_saved_of_a_call_that_another_closed(growing, db):
+    """Its process was silent, was taken for dead, and goes on: no row would ever be removed."""
+    processes.beat()
+    call = ask(person(), [user("Tell me a story")])
+    die()
+    assert orphans.close_orphans(journal.bring_in) == 1
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, "Once")])
+    growth.replace_pieces(call.id, [growth.Piece(growth.TEXT, 0, "Once")])
+    assert not Partial.objects.exists()
+
+
+def test_the_file_of_a_call_that_another_machine_closed_is_removed(growing, db):
+    processes.beat()
+    closed, pending = (ask(person(), [user("Tell me a story")]) for _ in range(2))
+    written = Journal()
+    for call in (closed, pending):
+        written.add(call.id, event(0, content="Once "))
+    record.close(closed, record.Outcome(status="interrupted"))
+    journal.clear()
+    assert [path.name for path in growing.iterdir()] == [str(pending.id)]
+    written.end(pending.id)
+
+
+def test_the_watcher_looks_for_such_files(growing, db, monkeypatch):
+    looks: list[None] = []
+    monkeypatch.setattr(journal, "clear", lambda: looks.append(None))
+    watch = watcher._Watch()
+    for seconds in (0, 1, watcher.CLEAR - 1, watcher.CLEAR):
+        watch.tick(watcher.CLEAR + seconds)
+    assert len(looks) == 2
+
+
+def test_old_files_of_no_process_are_removed(growing, db):
     written = Journal()
     old, new = uuid4(), uuid4()
     for call in (old, new):
