@@ -281,7 +281,8 @@ STORAGE = (
         "CHECKPOINT_KEY",
         kinds.KEY,
         MADE_ONCE,
-        "A long random text: the key that signs checkpoints of the record is made from it",
+        "A long random text: the key that signs checkpoints of the record is made from it. "
+        "Several machines need the same one",
         secret=True,
     ),
     Setting(

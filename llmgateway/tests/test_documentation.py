@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -12,6 +13,8 @@ from llmgateway.tests.plugin import ROOT, SECRET_FILES, SETTINGS
 
 README = (ROOT / "README.md").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
+# What the tree of docs/architecture.md need not name: files that Django looks for, and tests.
+UNTOLD = {"__init__", "admin", "apps", "urls", "urls_keys", "wsgi", "tests/", "__pycache__/"}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -118,12 +121,49 @@ def test_every_linked_file_exists():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize(
-    "page",
-    [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))],
-    ids=lambda page: page.name,
-)
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_is_named_exists(page):
     folders = "conversations|proxy|llmgateway|benchmarks|docs|fixtures|templates|static"
     names = re.findall(rf"`((?:{folders})/[\w./-]*\w)", page.read_text())
     assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_says_a_thing_twice(page):
+    """Two versions of a line stay where branches that changed it were put together."""
+    prose = re.sub(r"(?ms)^ *```.*?^ *```$|^    .*?$", "", page.read_text())
+    begun = Counter(line[:60] for line in prose.splitlines() if len(line) >= 60)
+    assert [line for line, count in begun.items() if count > 1] == []
+
+
+def read_tree() -> dict[str, list[str]]:
+    """Read what docs/architecture.md has in each folder: folders with a slash, and modules."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    tree = page.partition("## Where everything is")[2].split("```")[1]
+    held, package, folder = {}, "", ""
+    for line in tree.splitlines():
+        if match := re.match(r"(\w+)/", line):
+            package, folder = match[1], ""
+            held[package] = []
+        elif match := re.match(r"  flat +(.*)|( {24,}\w.*)", line):
+            names = (match[1] or match[2]).split()
+            held[package] += names if match[1] or folder == "flat" else []
+            folder = "flat" if match[1] else folder
+        elif match := re.match(r"  ((?:\w+/ ?)+)", line):
+            held[package] += match[1].split()
+            folder = f"{package}/{match[1].split('/')[0]}"
+        elif match := re.match(r"    (\w+(?:  ?\w+)*)  +\w", line):
+            held.setdefault(folder, []).extend(match[1].split())
+    return held
+
+
+@pytest.mark.parametrize("folder", ["conversations", "conversations/record", "proxy", "llmgateway"])
+def test_the_tree_has_each_folder_and_each_file_once(folder):
+    inside = [*(ROOT / folder).iterdir()]
+    there = {f"{path.name}/" for path in inside if path.is_dir()}
+    there |= {path.stem for path in inside if path.suffix == ".py"}
+    told = [name for name in read_tree()[folder] if name not in UNTOLD]
+    assert sorted(told) == sorted(there - UNTOLD)
