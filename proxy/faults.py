@@ -473,10 +473,11 @@ OF_ACCESS = re.compile(
 
 
 def _refused(status: int, error: Json, token: str, wait: str | None) -> Fault:
-    code, text = error["code"], error["message"] or f"The model's server answered {status}."
+    untold = errors.tell_status(status)
+    code, text = error["code"], error["message"] or untold
     code, text = code and code[:200], text[:2000]
     code = None if code and code.isdigit() else code  # a number says no more than the status
-    if status == 403 and error["message"]:
+    if status == 403 and text != untold:
         said = f"{code} {error.get('type')} {text}"
         if MODERATED.search(said):
             return Fault(403, code or MODERATION, text, "invalid_request_error", error["param"])

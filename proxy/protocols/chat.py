@@ -78,7 +78,10 @@ class Reply:
             exact_json.loads(data) if len(data) < LARGE else bounded_json.parse(data, MOST_VALUES)
         )
         if type(event) is not dict:
-            raise ValueError
+            self.error = errors.find(event)  # Google's is a list
+            if self.error is None:
+                raise ValueError
+            return
         if self._goes_on(event):
             return
         if "choices" not in event or not errors.MARKS.isdisjoint(event):

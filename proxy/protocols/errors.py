@@ -2,9 +2,10 @@
 
 OpenAI's {"error": {…}}; a list of such (Google); `errors`; `error_code` and `error_msg`;
 `base_resp`, which tells of success too; `detail`, a text or a list of places and messages;
-`object: "error"`; a bare message.
+`object: "error"`; a bare message; a text that is no JSON.
 """
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +22,7 @@ WORDS = (
     "error_message",
     "status_msg",
     "error_description",
+    "faultstring",  # Apigee's
     "detail",
     "title",
     "error",
@@ -29,6 +31,8 @@ CODES = ("code", "error_code", "status_code", "status")
 # Fields that may say, of any object, that something went wrong.
 MARKS = frozenset({"error", "errors", "error_msg", "error_code", "base_resp"})
 OURS = ("message", "type", "param", "code")
+NAME = re.compile(r"[A-Za-z][\w.-]*")  # of an error, as against its words
+UNSAID = ("None", "null")  # what Python and JavaScript make of nothing
 
 
 def parse(data: bytes) -> Json:
@@ -36,10 +40,18 @@ def parse(data: bytes) -> Json:
     try:
         value = exact_json.loads(data)
     except ValueError:
-        value = None
-    if value is None:
-        return make(data.decode(errors="replace").strip() if data.isascii() else None)
-    return find(value, is_failed=True) or make(value)
+        value = _read_text(data)
+    return find(value, is_failed=True) or make(None)
+
+
+def _read_text(data: bytes) -> str | None:
+    """Return the words of a body that is no JSON; None of a page, and of bytes."""
+    try:
+        text = data.decode().strip()
+    except UnicodeDecodeError:
+        return None
+    is_text = "".join(text.split()).isprintable() and not text.startswith("<")
+    return text if is_text else None
 
 
 def find(value: Any, *, is_failed: bool = False) -> Json | None:
@@ -94,9 +106,22 @@ def make(problem: Any, around: Json | None = None) -> Json:
     }
     if error["code"] is None and around:
         error["code"] = _read_code(around)
+    if isinstance(problem, str) and around:
+        error |= _read_beside(problem, around, error["code"])
     said = [fields.get(name) for name in CODES]
     status = next((each for each in said if type(each) is int and 400 <= each < 600), None)
     return error | {"status": status} if status else error
+
+
+def _read_beside(problem: str, around: Json, code: str | None) -> Json:
+    """Read what stands beside an error that is a text: then that is its name, or a heading."""
+    said = next((around[name] for name in WORDS if name != "error" and around.get(name)), None)
+    beside = words(said)
+    if not beside or beside in problem:
+        return {}
+    if not NAME.fullmatch(problem):
+        return {"message": f"{problem}: {beside}"[:LONGEST]}
+    return {"message": beside, "code": problem if not code or code.isdigit() else code}
 
 
 def words(problem: Any) -> str:
@@ -113,17 +138,26 @@ def words(problem: Any) -> str:
         return "; ".join(f"{key}: {words(each)}" for key, each in rest.items())[:LONGEST]
     place = problem.get("loc")
     where = ".".join(map(str, place)) + ": " if isinstance(place, list) else ""
-    return (where + words(said))[:LONGEST]
+    behind = problem.get("metadata")
+    raw = behind.get("raw") if isinstance(behind, dict) else None
+    more = words(parse(raw.encode(errors="replace"))) if isinstance(raw, str) else ""
+    return (where + words(said) + (more and f": {more}"))[:LONGEST]
 
 
 def _read_code(fields: Json) -> str | None:
     """Return the code as a name; what only numbers are is told by the word beside it."""
     said = [fields.get(name) for name in CODES]
-    names = [each for each in said if isinstance(each, str) and each and not each.isdigit()]
+    names = [each for each in said if isinstance(each, str) and _short(each)]
+    names = [each for each in names if not each.isdigit()]
     if names:
         return names[0][:LONGEST]
     number = next((each for each in said if each), None)
     return _short(number)
+
+
+def tell_status(status: int) -> str:
+    """Return the words for an error that has none."""
+    return f"The model's server answered {status}."
 
 
 def name_status(status: int) -> str:
@@ -135,4 +169,4 @@ def name_status(status: int) -> str:
 
 
 def _short(value: Any) -> str | None:
-    return str(value)[:LONGEST] if value else None
+    return str(value)[:LONGEST] if value and value not in UNSAID else None

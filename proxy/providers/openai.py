@@ -8,7 +8,6 @@ knows.
 from collections.abc import Mapping
 from typing import Any
 
-from conversations import exact_json
 from conversations.shape import Json
 
 from .. import faults
@@ -43,7 +42,8 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
     is_answer = chat.has_choice(answer) if is_chat else isinstance(answer.get("data"), list)
     if is_answer:
         return answer  # also one that failed on its way: what came of it is kept
-    if problem := errors.find(answer):
+    says = any(isinstance(answer.get(name), str) for name in errors.WORDS)
+    if problem := errors.find(answer, is_failed=says):
         raise faults.failed(problem)
     raise faults.empty_answer()
 
@@ -51,10 +51,6 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
 def error(status: int, headers: Mapping[str, str], data: bytes) -> tuple[int, Json]:
     """Read an error in whatever spelling it comes; one without words is told by its status."""
     framed = [said for _, said, _, _ in events.read(data)] if events.is_stream(data) else []
-    try:
-        answer = exact_json.loads(framed[0] if framed else data.removeprefix(events.BOM))
-    except ValueError:
-        answer = None
-    found = errors.find(answer, is_failed=True) or errors.make(None)
+    found = errors.parse(framed[0] if framed else data.removeprefix(events.BOM))
     found = {name: found[name] for name in errors.OURS}
-    return status, found | {"message": found["message"] or f"The model's server answered {status}."}
+    return status, found | {"message": found["message"] or errors.tell_status(status)}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from proxy import faults
-from proxy.protocols import errors
+from proxy.protocols import chat, errors, events
 from proxy.providers import openai
 
 WORDS = "Unknown name"
@@ -45,7 +45,32 @@ SPELLINGS = {
         "invalid_request_error",
     ),
     "a problem (RFC 9457)": ({"title": WORDS, "status": 400}, "bad_request"),
+    "a name beside its words": ({"error": "unknown_name", "message": WORDS}, "unknown_name"),
+    "words under a heading (Spring)": (
+        {"status": 400, "error": "Bad Request", "message": WORDS},
+        "bad_request",
+    ),
+    "a faultstring (Apigee)": (
+        {"fault": {"faultstring": WORDS, "detail": {"errorcode": "policies.x"}}},
+        "bad_request",
+    ),
+    "None as a text (LiteLLM)": (
+        {"error": {"message": WORDS, "type": "None", "param": "None", "code": "400"}},
+        "bad_request",
+    ),
+    "another's words behind its own (OpenRouter)": (
+        {
+            "error": {
+                "message": "Provider returned error",
+                "code": 400,
+                "metadata": {"raw": json.dumps({"error": {"message": WORDS}})},
+            }
+        },
+        "bad_request",
+    ),
 }
+# Of no answer at 200 these are words; in a stream they might be anything.
+BARE = ("detail", "a capital (AWS)", "a problem (RFC 9457)", "a faultstring (Apigee)")
 
 
 @pytest.mark.parametrize(("body", "code"), SPELLINGS.values(), ids=SPELLINGS)
@@ -60,16 +85,34 @@ def test_a_refusal_keeps_its_words(body, code, frame):
     assert (fault.status, fault.code) == (400, code)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name in SPELLINGS
-        if name not in ("detail", "a capital (AWS)", "a problem (RFC 9457)")
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in SPELLINGS if name not in BARE])
 def test_an_error_at_200_is_known(name):
     assert WORDS in errors.find(SPELLINGS[name][0])["message"]
+
+
+@pytest.mark.parametrize("name", ["detail", "a capital (AWS)", "a problem (RFC 9457)"])
+def test_words_in_place_of_an_answer_are_told(name):
+    with pytest.raises(faults.Fault) as raised:
+        openai.reply(openai.Endpoint.CHAT, {}, SPELLINGS[name][0])
+    assert raised.value.text == WORDS
+
+
+def test_an_event_may_be_a_list_of_errors():
+    reply = chat.new_reply()
+    assert reply.feed(events.write([{"error": {"message": WORDS}}])) == b""
+    assert (reply.bad, reply.error["message"]) == (False, WORDS)
+
+
+@pytest.mark.parametrize("frame", ["%s", "\ufeff%s\n", "event: error\ndata: %s\n\n"])
+@pytest.mark.parametrize("words", ["missing field `role`", "服务器繁忙"])
+def test_a_text_is_words_too(words, frame):
+    status, error = openai.error(422, {}, (frame % words).encode())
+    assert faults.refused(status, error).text == words
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Forbidden</html>", b"{}", b"\0\1"])
+def test_a_403_without_words_is_about_credentials(body):
+    assert faults.refused(*openai.error(403, {}, body)).code == "upstream_credentials"
 
 
 @pytest.mark.parametrize(
