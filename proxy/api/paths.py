@@ -48,9 +48,11 @@ OTHER = "other"
 PAGES = ("/api/docs", "/api/schema")
 
 ROOTS = re.compile(r"/(?:(?:openai|api|anthropic)/)?v1(?:/v1)*(?=/|$)")
-AZURE = re.compile(r"/openai/deployments/([^/]+)/(.+)")
 NAMES = (*SERVED, *(path.removeprefix("/v1/") for path in VENDORS if path.startswith("/v1/")))
-WITHOUT_ROOT = re.compile(f"/(?:{'|'.join(map(re.escape, NAMES))})(?=/|$)")
+NAMED = "|".join(map(re.escape, NAMES))
+# A model's name may have slashes (vendor/model): an endpoint that is known ends it.
+AZURE = re.compile(rf"/openai/deployments/(?:(?P<m>.+?)/(?P<e>{NAMED})|(?P<a>[^/]+)/(?P<b>.+))")
+WITHOUT_ROOT = re.compile(f"/(?:{NAMED})(?=/|$)")
 
 
 class Meant(NamedTuple):
@@ -65,7 +67,7 @@ def find_meant(path: str) -> Meant:
     tidy = re.sub("//+", "/", path)
     tidy = tidy.rstrip("/") or "/"
     if azure := AZURE.fullmatch(tidy):
-        return Meant(f"/v1/{azure[2]}", azure[1])
+        return Meant(f"/v1/{azure['e'] or azure['b']}", azure["m"] or azure["a"])
     if root := ROOTS.match(tidy):
         return Meant("/v1" + (tidy[root.end() :] or "/"))
     if tidy.startswith("/openai/"):

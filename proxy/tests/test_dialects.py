@@ -166,6 +166,20 @@ def test_what_a_path_means(path, meant):
     assert paths.find_meant(meant).path == meant
 
 
+@pytest.mark.parametrize(
+    ("rest", "endpoint", "model"),
+    [
+        ("m/chat/completions", "/v1/chat/completions", "m"),
+        ("vendor/m/chat/completions", "/v1/chat/completions", "vendor/m"),
+        ("accounts/us/models/m/embeddings", "/v1/embeddings", "accounts/us/models/m"),
+        ("m/audio/speech", "/v1/audio/speech", "m"),
+        ("m/nonesuch/x", "/v1/nonesuch/x", "m"),
+    ],
+)
+def test_a_deployment_may_have_a_vendors_name(rest, endpoint, model):
+    assert paths.find_meant(f"/openai/deployments/{rest}") == (endpoint, model)
+
+
 def requests_counted() -> dict[tuple[str, ...], float]:
     samples = [each for metric in REGISTRY.collect() for each in metric.samples]
     return {

@@ -20,7 +20,10 @@ from . import client, endpoints, routing
 
 KEPT = 60.0  # seconds
 # Fields that hold the list, and those that hold a model's name: the first that is there counts.
-LISTS = ("data", "models", "value", "items", "results", "result")
+LISTS = (
+    *("data", "models", "value", "items", "results", "result", "list", "model_list"),
+    *("modelSummaries", "publisherModels", "endpoints", "resources"),  # clouds
+)
 NAMES = ("id", "name", "model", "model_name", "model_id", "modelId", "slug", "key")
 PAUSE = 10.0  # seconds before an upstream that failed to give its list is asked again
 
@@ -86,11 +89,11 @@ def read_models(answer: Any) -> list[Json]:
     """Read a list of models, in whatever shape it comes; those that OpenAI's has stay as they are.
 
     The list stands by itself or in a field, as objects, names alone, or objects by name. Raises
-    Fault where there is none, or no entry has a name.
+    Fault where there is none, or no entry has a name. What is null holds none (Go writes so).
     """
-    found = answer
-    if isinstance(answer, dict):
-        found = next((answer[name] for name in LISTS if name in answer), None)
+    found = _unwrap(answer) if isinstance(answer, dict) else answer
+    if isinstance(found, dict) and any(name in found for name in LISTS):
+        found = _unwrap(found)  # some wrap it twice
     if isinstance(found, dict):
         found = [{"id": name} | _fields(value) for name, value in found.items()]
     if not isinstance(found, list):
@@ -99,6 +102,12 @@ def read_models(answer: Any) -> list[Json]:
     if found and not models:
         raise faults.bad_reply("The model's server listed models without names.")
     return models
+
+
+def _unwrap(answer: Json) -> Any:
+    """Return what the fields of a list hold; None where there is no such field."""
+    held = [answer[name] for name in LISTS if name in answer]
+    return next((each for each in held if each is not None), [] if held else None)
 
 
 def _read_model(entry: Any) -> Json | None:
