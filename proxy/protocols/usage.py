@@ -43,6 +43,8 @@ SPELLINGS = {
         "input_token_details.cache_read",  # LangChain
         "prompt_cache_hit_tokens",  # DeepSeek
         "cached_tokens",  # Moonshot, Cohere
+        "num_cached_tokens",  # Mistral
+        "prompt_token_details.cached_tokens",
         "cached_input_tokens",  # Vercel
         "cached_prompt_text_tokens",  # xAI, once
         "cached_content_token_count",  # Gemini

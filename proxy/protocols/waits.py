@@ -22,15 +22,16 @@ AMOUNT = r"([0-9]+(?:\.[0-9]+)?)"
 DURATION = re.compile(rf"(?:{AMOUNT}h)?(?:{AMOUNT}m(?!s))?(?:{AMOUNT}s)?(?:{AMOUNT}ms)?", re.ASCII)
 UNITS = (3600.0, 60.0, 1.0, 0.001)  # seconds, of the parts of a duration
 FIELD = re.compile(
-    r'"(?:retryDelay|retry_delay|retry_after|retry_after_seconds|estimated_time)"\s*:\s*"?'
+    r'"(?:retry_?(?:delay|after|after_?seconds)|estimated_time)"\s*:\s*"?'
     r"([0-9][0-9.hms]{0,30})",
-    re.ASCII,
-)
-WORDS = re.compile(
-    r"(?:try again|retry)\s+(?:in|after)\s+([0-9][0-9.hms]{0,30})\s*(millisecond|minute|hour)?",
     re.I | re.ASCII,
 )
-WORD_UNITS = {"millisecond": 0.001, "minute": 60.0, "hour": 3600.0}
+WORDS = re.compile(
+    r"(?:try again|retry)\s+(?:in|after)\s+([0-9][0-9.hms]{0,30})"
+    r"\s*(millisecond|ms\b|min|hour|day)?",
+    re.I | re.ASCII,
+)
+WORD_UNITS = {"millisecond": 0.001, "ms": 0.001, "min": 60.0, "hour": 3600.0, "day": 86400.0}
 DRAFT = re.compile(r";\s*r=0\s*;\s*t=([0-9]{1,9})", re.ASCII)  # of the IETF's `ratelimit`
 
 

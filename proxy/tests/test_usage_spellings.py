@@ -111,6 +111,7 @@ SPELLINGS = {
         ALL | {"prompt_tokens": 100, "prompt_cache_hit_tokens": 90, "prompt_cache_miss_tokens": 10},
         used(10, read=90),
     ),
+    "Mistral": (ALL | {"prompt_tokens": 100, "num_cached_tokens": 90}, used(10, read=90)),
     "Moonshot": (ALL | {"prompt_tokens": 100, "cached_tokens": 90}, used(10, read=90)),
     "Qwen": (
         ALL

@@ -116,6 +116,9 @@ LIMITS = {  # what the reply says, beside a status that a limit was reached
     "milliseconds": ({}, "Please try again in 250ms.", "1"),
     "Azure's words": ({}, "Please retry after 7 seconds.", "7"),
     "minutes": ({}, "Try again in 2 minutes", "120"),
+    "days": ({}, "You can try again in 2 days.", "172800"),
+    "milliseconds apart": ({}, "Please try again in 250 ms.", "1"),
+    "a field in camelCase": ({}, '{"error": {"retryAfterSeconds": 7}}', "7"),
     "milliseconds in words": ({}, "Retry in 250 milliseconds", "1"),
     "words without a number": ({}, "Please try again in a while.", None),
     "words before what is counted": (
