@@ -91,7 +91,7 @@ def _as_lists(value: Any) -> Any:
     grown = {key: _as_lists(each) for key, each in value.items()}
     if all(isinstance(key, int) for key in grown):
         return [each for _, each in sorted(grown.items())]
-    return grown
+    return {str(key): each for key, each in grown.items()}  # a list that went on as an object
 
 
 def ask_to_stop(snapshot: UUID) -> None:

@@ -2,8 +2,12 @@
 
 Those of a dead process are closed as interrupted, with what was saved of the answer; those whose
 opening committed unheard, as failed: nothing of them was sent.
+
+Every process sweeps as it starts, so no call may hold a sweep up: one whose answer cannot be kept
+is closed without it.
 """
 
+import logging
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -11,6 +15,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import psutil
+from django.db import InterfaceError, OperationalError
 from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.db.models.functions import Now
 
@@ -26,6 +31,7 @@ from .processes import beat
 from .writes import close
 
 BringIn = Callable[[UUID], None]  # saves what this machine knows of a call's answer
+log = logging.getLogger(__name__)
 
 
 def register(bring_in: BringIn) -> None:
@@ -55,8 +61,14 @@ def close_orphans(bring_in: BringIn = lambda call: None) -> int:
     )
 
     def close_one(snapshot: Snapshot) -> bool:
-        bring_in(snapshot.id)
-        return interrupt(snapshot)
+        try:
+            bring_in(snapshot.id)
+            return interrupt(snapshot, read_replies(snapshot.id))
+        except (InterfaceError, OperationalError):
+            raise
+        except Exception:
+            log.exception("the answer of snapshot %s could not be kept", snapshot.id)
+            return interrupt(snapshot, [])
 
     return _close_each(orphans.order_by("id")[:1000], close_one)
 
@@ -95,9 +107,8 @@ def _close_each(snapshots: Iterable[Snapshot], close_one: Callable[[Snapshot], b
     return count
 
 
-def interrupt(snapshot: Snapshot) -> bool:
+def interrupt(snapshot: Snapshot, replies: list[Json]) -> bool:
     """Close a pending call with the answer so far. False where it was closed meanwhile."""
-    replies = read_replies(snapshot.id)
     turns = read_path(snapshot.head_id)
     call = resume(snapshot)
     call.head_words = next(reversed(words.hash_words(call.thread_key, turns)), None)

@@ -1,6 +1,7 @@
 """The two writes: what is kept, exactly, and how it is rebuilt."""
 
 import base64
+import errno
 import os
 import secrets
 import threading as threads
@@ -366,6 +367,50 @@ def test_the_sweep_closes_calls_of_the_dead_with_the_text_so_far(process):
     assert not Process.objects.exists()
     assert not record.close(call, Outcome(status="ok", replies=[assistant("too late")]))
     assert orphans.close_orphans() == 0
+
+
+@pytest.mark.parametrize(
+    ("channels", "content"),
+    [
+        (
+            [(0, "content"), (0, "content", "text")],
+            {"0": {"type": "text", "text": "a"}, "text": "b"},
+        ),
+        (
+            [(0, "content", "text"), (0, "content")],
+            {"0": {"type": "text", "text": "b"}, "text": "a"},
+        ),
+        ([(0, "content", 0), (0, "content", "x")], {"0": "a", "x": "b"}),
+        ([(0, "content"), (0, "content", 1)], [{"type": "text", "text": "a"}, "b"]),
+    ],
+)
+def test_an_answer_that_changes_its_shape_is_swept_whole(channels, content, process):
+    call = ask(person(), [user("Tell me a story")])
+    pieces = [growth.Piece(channel, 0, text) for channel, text in zip(channels, "ab", strict=True)]
+    growth.save_pieces(call.id, pieces)
+    Process.objects.all().delete()
+    assert orphans.close_orphans() == 1
+    response = rebuild.rebuild_response(Snapshot.objects.get())
+    assert response["choices"][0]["message"]["content"] == content
+
+
+def test_an_answer_that_cannot_be_kept_holds_up_no_sweep(process, monkeypatch):
+    """Each process sweeps as it starts: none would."""
+    calls = [ask(person(), [user("Say it")]) for _ in range(2)]
+    sound = growth.Piece((0, "audio", "data"), 0, base64.b64encode(b"\0" * 3000).decode())
+    growth.save_pieces(calls[0].id, [sound])
+    growth.save_pieces(calls[1].id, [growth.Piece(growth.TEXT, 0, "Fine")])
+
+    def store(files):
+        if files:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(attachments, "store", store)
+    Process.objects.all().delete()
+    assert orphans.close_orphans() == 2
+    lost, kept = Snapshot.objects.order_by("id")
+    assert (lost.status, lost.reply, kept.reply.text) == ("interrupted", None, "Fine")
+    assert not Partial.objects.exists()
 
 
 def test_the_sweep_finds_a_dead_pid_of_this_host_at_once(process):

@@ -249,7 +249,8 @@ def test_an_interrupted_answer_is_found_by_its_words():
     reply_with(alice, [user("a")], reply)
     opened = ask(alice, [user("a"), reply, *follow_up(reply)])
     growth.save_pieces(opened.id, [growth.Piece(growth.TEXT, 0, "Once upon")])
-    assert orphans.interrupt(Snapshot.objects.get(id=opened.id))
+    pending = Snapshot.objects.get(id=opened.id)
+    assert orphans.interrupt(pending, growth.read_replies(opened.id))
     history = [user("a"), back, *follow_up(back), assistant("Once upon"), user("go on")]
     later = turn(alice, history, "a time")
     assert later.conversation_id == opened.conversation
