@@ -36,7 +36,12 @@ class PagesOnly(MiddlewareMixin):
 
 
 class SessionMiddleware(PagesOnly, sessions.SessionMiddleware):
-    pass
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        try:
+            return super().process_response(request, response)
+        except Exception:  # signed out elsewhere meanwhile, or the database died
+            response.close()  # nobody else has it: the call that it carries would stay open
+            raise
 
 
 class CommonMiddleware(PagesOnly, common.CommonMiddleware):
