@@ -53,7 +53,7 @@ BUFFERS = {
 }
 
 
-FEW, MANY = 2000, pytest.param(20_000, marks=pytest.mark.drill)  # calls
+FEW, MANY = 5000, pytest.param(20_000, marks=pytest.mark.drill)  # calls
 
 
 def of(*sizes):

@@ -136,6 +136,7 @@ class ChatCompletions(CallView):
     kind = Snapshot.Kind.CHAT
     scopes = {"post": (ApiKey.Scope.CHAT,)}
     endpoint = Endpoint.CHAT
+    usage_wanted = False
 
     def read(self, request: Request, call_request: CallRequest) -> None:
         super().read(request, call_request)
@@ -152,7 +153,7 @@ class ChatCompletions(CallView):
             call_request.body = body | {"stream_options": options | {"include_usage": True}}
 
     def forward(self, request: Request, call_request: CallRequest) -> HttpResponseBase:
-        self.way.adds_usage = not self.usage_wanted
+        self.way.adds_usage = self.streams and not self.usage_wanted
         return super().forward(request, call_request)
 
 

@@ -272,7 +272,7 @@ def test_any_misspelt_stream_is_valid_or_no_answer(completion, seed, odd):
     chance = Random(seed)
     chunks = chunks_of(copy.deepcopy(completion), chance)
     for value in odd:
-        misspell(chance.choice(chunks), value, chance)
+        misspell(chance.choice(chunks), copy.deepcopy(value), chance)
     collect(chunks)
 
 

@@ -9,7 +9,13 @@ from requests.structures import CaseInsensitiveDict
 from proxy import faults
 from proxy.protocols.waits import read_limit, read_wait
 
-SOON = datetime.now(UTC) + timedelta(hours=1)  # the tests take less than a minute of it
+MOMENTS = {  # how one is written
+    "HTTP": lambda moment: format_datetime(moment, usegmt=True),
+    "RFC 3339": datetime.isoformat,
+    "in UTC": lambda moment: moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "seconds": lambda moment: str(int(moment.timestamp())),
+    "milliseconds": lambda moment: str(int(moment.timestamp() * 1000)),
+}
 
 
 @pytest.mark.parametrize(
@@ -47,18 +53,9 @@ def test_retry_after_in_any_form(header, seconds):
         assert read_wait({"retry-after": header, name: "soon"}) == seconds
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        format_datetime(SOON, usegmt=True),
-        SOON.isoformat(),
-        SOON.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        str(int(SOON.timestamp())),
-        str(int(SOON.timestamp() * 1000)),
-    ],
-    ids=["HTTP", "RFC 3339", "in UTC", "seconds", "milliseconds"],
-)
-def test_a_moment_that_comes(moment):
+@pytest.mark.parametrize("write", MOMENTS.values(), ids=MOMENTS)
+def test_a_moment_that_comes(write):
+    moment = write(datetime.now(UTC) + timedelta(hours=1))
     for wait in (
         read_wait({"retry-after": moment}),
         read_limit({"x-ratelimit-reset": moment}, ""),

@@ -75,9 +75,9 @@ def test_a_reveal_shows_one_conversation_to_one_reader_for_half_an_hour(call, mo
         if finds(rita, path)
     ] == []
 
-    later(monkeypatch, 29)
+    later(monkeypatch, 20)
     assert all(finds(rita, path) for path in revealed)
-    later(monkeypatch, 2)
+    later(monkeypatch, 11)
     assert [path for path in swept(call) if finds(rita, path)] == []
     assert len(reveals()) == 1
 
