@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import islice, product
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.contrib import admin as django_admin
 from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model
 from django.test import Client
@@ -40,6 +41,16 @@ def test_no_query_fails(model, step):
     tried = islice(queries(model), 0, None, step)
     failed = {query for query in tried if status_of(client, url + query) >= 500}
     assert failed == set()
+
+
+def test_no_address_says_by_number_which_rows_there_are(admin):
+    admin.raise_request_exception = False
+    alice = person("alice")
+    key, _ = ApiKey.make(alice, "laptop")
+    known = [alice.pk, key.pk, ask(alice, [user("hello")]).id]
+    for kind in ContentType.objects.all():
+        for value in (*known, *map(quote, JUNK)):
+            assert status_of(admin, f"/admin/r/{kind.pk}/{value}/") == 404
 
 
 def queries(model: type[Model]) -> Iterator[str]:
