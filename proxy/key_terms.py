@@ -22,7 +22,7 @@ def ask_second_person(request: HttpRequest, key: ApiKey) -> Approval | None:
 
     For a person's key its owner asks, by making or accepting it; for a program's its maker.
     """
-    if key.terms is None or key.accepted is None or key.approval:
+    if key.terms is None or key.waits_for_owner or key.approval:
         return None
     wanted = approvals.Wanted(
         kind=ApiKey.APPROVAL,

@@ -53,15 +53,18 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         )
         return self.filter(
             models.Q(terms=None) | Exists(agreed),
+            models.Q(accepted__lte=now) | models.Q(owner__is_service=True),
             revoked=None,
             expires__gt=now,
             owner__is_active=True,
-            accepted__lte=now,
         )
 
     def open(self) -> "ApiKeyQuerySet":
-        """Return those that are neither revoked nor expired, whether they work yet or not."""
-        return self.filter(revoked=None, expires__gt=timezone.now())
+        """Return those that are neither revoked, refused nor expired, whether they work yet."""
+        refused = Approval.objects.filter(
+            kind=ApiKey.APPROVAL, target=Cast(OuterRef("pk"), models.TextField()), agreed=False
+        )
+        return self.filter(~Exists(refused), revoked=None, expires__gt=timezone.now())
 
     def presented(self, secret: str) -> "ApiKeyQuerySet":
         return self.with_digest(digest_of(secret))
@@ -160,7 +163,7 @@ class ApiKey(models.Model):
     accepted = models.DateTimeField(
         null=True,
         editable=False,
-        help_text=_("When its owner made or accepted it, or no owner had to. Empty: it waits."),
+        help_text=_("When its owner made or accepted it. Empty: it waits, unless for a program's."),
     )
     unconfirmed = models.BooleanField(
         default=False,
@@ -202,13 +205,12 @@ class ApiKey(models.Model):
     def make_for(cls, owner: User, name: str, maker: User, **fields: Any) -> tuple["ApiKey", str]:
         """Save a key that another person makes: it works once its owner has accepted it.
 
-        A service account accepts nothing: its key works at once, as far as it reads nothing.
-        Raises ValidationError as `make` does.
+        A service account accepts nothing: its key works at once, as far as it reads nothing, and
+        for as long as the account is a program's. Raises ValidationError as `make` does.
         """
         if maker.pk == owner.pk:
             return cls.make(owner, name, **fields)
-        accepted = timezone.now() if owner.is_service else None
-        return cls._save(owner, maker, name, None, accepted, **fields)
+        return cls._save(owner, maker, name, None, None, **fields)
 
     @classmethod
     def _save(
@@ -282,6 +284,10 @@ class ApiKey(models.Model):
         self.save(update_fields=["accepted", "unconfirmed"])
 
     @property
+    def waits_for_owner(self) -> bool:
+        return self.accepted is None and not self.owner.is_service
+
+    @property
     def made_elsewhere(self) -> bool:
         """Whether another person made the key, or it is not known who did."""
         return self.made_by_id != self.owner_id
@@ -292,7 +298,7 @@ class ApiKey(models.Model):
             return self.State.REVOKED
         if self.expires <= timezone.now():
             return self.State.EXPIRED
-        if self.accepted is None:
+        if self.waits_for_owner:
             return self.State.FOR_OWNER
         if self.terms is None:
             return self.State.IN_USE

@@ -42,7 +42,7 @@ def keys(request: PageRequest) -> HttpResponse:
             example = make_example(request, key, secret)
             context = {"key": key, "secret": secret, "example": example}
             return render(request, "key_made.html", context)
-    own = ApiKey.objects.owned_by(request.user).newest_first().select_related("made_by")
+    own = ApiKey.objects.owned_by(request.user).newest_first().select_related("made_by", "owner")
     return render(
         request,
         "keys.html",

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from conversations.models import Approval
 from conversations.tests.calls import person, turn, user
 from conversations.tests.cast import signed_in
 from conversations.tests.html import Html, check
@@ -243,20 +244,30 @@ def test_keys_that_exist_keep_what_they_could(alice):
     assert ApiKey.objects.get(pk=old.pk).scopes == ["embeddings"]
 
 
+def refuse(key: ApiKey) -> None:
+    """Have a second person refuse it: it opens nothing any more, whatever its owner does."""
+    asked = Approval.objects.create(
+        kind=ApiKey.APPROVAL, target=str(key.pk), digest=b"", asked_by=key.owner
+    )
+    assert asked.decide(person("carol"), agreed=False)
+
+
 def test_a_person_holds_twenty_keys_and_no_more(hers, admin):
     zoe = person("zoe")
     client = signed_in(zoe)
     for number in range(20):
         ApiKey.make(zoe, f"key {number}")
     ApiKey.make(zoe, "old", expires=timezone.now() - timedelta(days=1))
+    refuse(ApiKey.objects.get(name="key 3"))
+    ApiKey.make(zoe, "in its place")
     refused = client.post("/keys/", FORM)
     assert refused.status_code == 400
     assert "20 keys at most" in Html(refused).words
     by_admin = {"owner": zoe.pk, "scopes": ["chat"], "name": "one more"}
     page = admin.post("/admin/proxy/apikey/add/", by_admin).content.decode()
     assert "20 keys at most" in page
-    assert ApiKey.objects.count() == 21
-    ApiKey.objects.latest("id").revoke()  # an expired one makes no room
+    assert ApiKey.objects.count() == 22
+    ApiKey.objects.get(name="old").revoke()  # an expired one makes no room
     assert client.post("/keys/", FORM).status_code == 400
     ApiKey.objects.get(name="key 7").revoke()
     assert client.post("/keys/", FORM).status_code == 200

@@ -6,10 +6,12 @@ from itertools import product
 
 import pytest
 from django.db import connection
+from django.test import RequestFactory
 from django.utils import timezone
 
 from conversations.models import AuditEvent, User
 from conversations.tests.html import Html
+from proxy import key_terms
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +82,39 @@ def test_it_is_taken_back_and_never_given_later(admin, declared, ticked):
     account.refresh_from_db()
     assert account.is_service == (declared and ticked)
     assert AuditEvent.objects.doing("changed").with_subject(account).exists()
+
+
+@pytest.mark.parametrize("scopes", [["chat"], ["history:write"], ["history"]])
+def test_a_key_ends_with_the_declaration_until_its_owner_accepts_it(admin, scopes):
+    """A person who is given a program's account does not take its keys over unasked."""
+    batch = make(True, True, True, is_service=True)
+    maker, second = (User.objects.create_superuser(name) for name in ("greta", "carol"))
+    key, _ = ApiKey.make_for(batch, "nightly", maker, scopes=scopes)
+    if key.terms:
+        request = RequestFactory().post("/")
+        request.user = maker
+        asked = key_terms.ask_second_person(request, key)
+        assert asked.decide(second, agreed=True)
+    assert key.state == ApiKey.State.IN_USE
+    assert ApiKey.objects.usable().exists()
+    User.objects.filter(pk=batch.pk).update(is_service=False)
+    key = ApiKey.objects.get()
+    assert key.state == ApiKey.State.FOR_OWNER
+    assert not ApiKey.objects.usable().exists()
+    key.accept()
+    assert key.state == ApiKey.State.IN_USE
+    assert ApiKey.objects.usable().exists()
+
+
+def test_keys_of_programs_that_exist_are_accepted_by_nobody():
+    batch = make(True, True, True, is_service=True)
+    key, _ = ApiKey.make_for(batch, "nightly", User.objects.create_superuser("greta"))
+    own, _ = ApiKey.make(batch, "own")
+    ApiKey.objects.update(accepted=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("proxy.migrations.0015_accepted_by_people").TAKE_BACK)
+    assert list(ApiKey.objects.filter(accepted=None)) == [key]
+    assert set(ApiKey.objects.usable()) == {key, own}
 
 
 @pytest.mark.parametrize("lacks", LACKS)
