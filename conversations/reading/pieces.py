@@ -10,7 +10,6 @@ from .. import exact_json
 from ..record import attachments, threads
 from ..shape import Json
 
-REASONING = ("reasoning_content", "reasoning", "thinking")  # fields that are shown as such
 FOLDED = 6000  # characters that are shown before the rest is folded away
 
 
@@ -58,7 +57,7 @@ def pieces(message: Json) -> list[Piece]:
 def _take_reasoning(message: Json) -> list[Piece]:
     """Take what a model thought out of a message."""
     thoughts = threads.extract_reasoning(message)
-    for name in REASONING:
+    for name in threads.THOUGHTS:
         if isinstance(message.get(name), str):
             del message[name]
     return [Piece("reasoning", thoughts, _("reasoning"))] if thoughts else []
@@ -72,8 +71,10 @@ def _field(key: str, value: Any) -> Piece:
 def _part(part: Any) -> list[Piece]:
     if not isinstance(part, dict):
         return [Piece("code", _json(part), "part")]
-    if part.get("type") == "thinking" and part.keys() == {"type", "thinking"}:
-        return []  # shown as reasoning
+    if threads.is_thought(part):
+        part = {name: value for name, value in part.items() if not _is_shown(name, value)}
+        if part.keys() <= {"type"}:
+            return []
     if (
         part.keys() <= {"type", "text", "annotations"}
         and isinstance(part.get("text"), str)
@@ -87,6 +88,16 @@ def _part(part: Any) -> list[Piece]:
             Piece("address", str(image["url"]), _("image at a web address, not loaded"))
         ]
     return [*files, Piece("code", _json(part), str(part.get("type", "part")))]
+
+
+def _is_shown(name: str, value: Any) -> bool:
+    """Tell whether a field of a part of thoughts is nothing but words, shown as reasoning."""
+    return name in threads.OF_THOUGHTS and all(
+        isinstance(item.get("text"), str) and item.keys() <= {"type", "text"}
+        if isinstance(item, dict)
+        else isinstance(item, str)
+        for item in (value if isinstance(value, list) else [value])
+    )
 
 
 def _tool_call(call: Any) -> Piece:

@@ -96,7 +96,7 @@ def _split_part(part: Any, files: Files, *, as_markdown: bool) -> list[TurnPiece
     if (file := _file(part, files)) is not None:
         return [file]
     kind = part.get("type")
-    if kind == "thinking":
+    if kind == "thinking" or threads.extract_reasoning({"content": [part]}):
         return []  # shown as reasoning
     if kind in TEXT_TYPES and isinstance(text := part.get("text"), str):
         return _split_part(text, files, as_markdown=as_markdown)
@@ -144,7 +144,9 @@ def tool_call(call: Any) -> TurnPiece:
     function = call.get("function") or call.get("custom") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return TurnPiece(PieceKind.JSON, indent(call), _("Tool call"))
-    arguments = str(function.get("arguments", function.get("input", "")))
+    arguments = function.get("arguments", function.get("input")) or ""
+    if not isinstance(arguments, str):  # some servers send an object
+        arguments = exact_json.dumps(arguments).decode()
     text = arguments
     if not has_more_values(arguments.encode(errors="replace")):
         with suppress(ValueError, TypeError):  # no JSON, or nested too deep for orjson

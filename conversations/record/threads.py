@@ -36,6 +36,8 @@ DECORATION = {
     "thinking_blocks",
     "provider_specific_fields",
 }
+THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking")  # of a message
+OF_THOUGHTS = ("thinking", "text", "summary", "reasoning", "content")  # of a part
 DEEPEST = 64  # levels of JSON in a request
 PREAMBLE, TURNS = b"preamble", b"turns"  # the roots
 
@@ -201,10 +203,13 @@ def extract_searchable_text(message: Json) -> str:
     They are its text, its refusal, its reasoning, its tool calls, and what its audio says.
     """
     words = [extract_text(message), message.get("refusal"), extract_reasoning(message)]
-    audio, calls = message.get("audio"), message.get("tool_calls")
+    content, audio, calls = (message.get(name) for name in ("content", "audio", "tool_calls"))
+    parts = content if isinstance(content, list) else []
+    words += [part.get("refusal") for part in parts if isinstance(part, dict)]
     if isinstance(audio, dict):
         words.append(audio.get("transcript"))
-    for call in calls if isinstance(calls, list) else []:
+    function = {"function": message.get("function_call")}  # as it was once
+    for call in [*calls, function] if isinstance(calls, list) else [function]:
         if isinstance(call, dict):
             words += _list_call_words(call)
     return "\n".join(word for word in words if isinstance(word, str) and word)
@@ -224,7 +229,7 @@ def extract_reasoning(message: Json) -> str:
     """Return what a model thought before it answered, once, whichever fields say it."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
-    thoughts = [message.get(name) for name in ("reasoning_content", "reasoning", "thinking")]
+    thoughts = [message.get(name) for name in THOUGHTS]
     said = next((thought for thought in thoughts if isinstance(thought, str) and thought), "")
     if not said:
         details = message.get("reasoning_details") or message.get("thinking_blocks")
@@ -235,13 +240,17 @@ def extract_reasoning(message: Json) -> str:
 
 def _list_thoughts(part: Json) -> list[str]:
     """Return the thoughts of a part of a message, or of a detail of its reasoning."""
-    kind = part.get("type")
-    if not isinstance(kind, str) or not kind.startswith(("thinking", "reasoning")):
+    if not is_thought(part):
         return []
-    found = [part.get("thinking"), part.get("text"), part.get("summary")]
+    found = [part.get(name) for name in OF_THOUGHTS]
     texts = [inner for each in found for inner in (each if isinstance(each, list) else [each])]
     texts = [text.get("text") if isinstance(text, dict) else text for text in texts]
     return [text for text in texts if isinstance(text, str) and text]
+
+
+def is_thought(part: Json) -> bool:
+    kind = part.get("type")
+    return isinstance(kind, str) and kind.startswith(("thinking", "reasoning"))
 
 
 def is_deeper(value: Any, levels: int = DEEPEST) -> bool:

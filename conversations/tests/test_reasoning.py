@@ -7,7 +7,7 @@ from conversations.exports.transcript import read_lines
 from conversations.models import Snapshot
 from conversations.people.identity import Names
 from conversations.proof import sealing
-from conversations.record import rebuild
+from conversations.record import rebuild, threads
 from conversations.search import index
 from conversations.tests.calls import answer, ask, turn, user
 from conversations.tests.cast import signed_in
@@ -29,6 +29,23 @@ SPELLINGS = {
     "a part of the content": {
         "content": [
             {"type": "thinking", "thinking": [{"type": "text", "text": THOUGHT}]},
+            {"type": "text", "text": "Four."},
+        ]
+    },
+    "thinking (Ollama)": {"thinking": THOUGHT},
+    "reasoning_text (Copilot)": {"reasoning_text": THOUGHT},
+    "a summary in a part (Databricks)": {
+        "content": [
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": THOUGHT}]},
+            {"type": "text", "text": "Four."},
+        ]
+    },
+    "a part by its own name": {
+        "content": [{"type": "reasoning", "reasoning": THOUGHT}, {"type": "text", "text": "Four."}]
+    },
+    "a part with a content": {
+        "content": [
+            {"type": "reasoning", "content": [{"type": "reasoning_text", "text": THOUGHT}]},
             {"type": "text", "text": "Four."},
         ]
     },
@@ -72,6 +89,19 @@ def test_it_is_found(call, alice):
     assert index.find_conversations("four", owner=alice.pk)
     index.index_messages([call.id])  # idempotent
     assert len(index.find_conversations("heron", owner=alice.pk)) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"function_call": {"name": "f", "arguments": '{"bird": "heron"}'}},
+        {"tool_calls": [{"type": "custom", "custom": {"name": "f", "input": "heron"}}]},
+        {"content": [{"type": "refusal", "refusal": "No heron."}]},
+        {"audio": {"id": "a", "transcript": "A heron."}},
+    ],
+)
+def test_other_words_of_an_answer_are_found_too(message):
+    assert "heron" in threads.extract_searchable_text({"role": "assistant"} | message)
 
 
 def test_transcripts_that_leave_have_it(call, alice):

@@ -291,6 +291,19 @@ def test_every_hidden_character_is_named():
             refusal=5,
             tool_calls={"not": "a list"},
         ),
+        assistant(
+            [
+                {
+                    "type": "thinking",
+                    "thinking": [
+                        {"type": "text", "text": "because"},
+                        {"type": "reference", "reference_ids": [7]},
+                    ],
+                    "signature": "S",
+                },
+                {"type": "reasoning", "summary": [], "encrypted_content": "E"},
+            ]
+        ),
         {"role": "tool", "tool_call_id": "c1", "content": "42", "name": "f"},
         {"role": ["odd"], "content": "nul \0 byte"},
     ],
