@@ -133,6 +133,7 @@ class Growth:
 
     def _add_calls(self, value: Any, delta: list[Any], channel: Channel) -> Calls:
         calls = value if type(value) is Calls else Calls()
+        calls.begin_event()
         for piece in delta:
             if type(piece) is not dict or not calls.find(piece):
                 continue

@@ -3,8 +3,8 @@
 An index tells calls apart, and an id; servers leave out either or both, send an id with each piece
 or a new one, and count all calls as 0. A piece goes on with the call of its id, of its index, or
 else with the call before it. One with a name begins another call all the same where its id is
-another, where the call has arguments and another name, or where those were closed and the piece
-opens some anew.
+another, where the call has arguments and another name, where those were closed and the piece opens
+some anew, or where the same event has named that call already.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ def read_index(value: Any) -> int | None:
 class Calls:
     """Tool calls that grow: `items` are theirs, in the order in which they began."""
 
-    __slots__ = ("_by_id", "_by_index", "_states", "items", "place")
+    __slots__ = ("_by_id", "_by_index", "_named", "_states", "items", "place")
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -32,6 +32,10 @@ class Calls:
         self._states: list[_State] = []
         self._by_index: dict[int, int] = {}
         self._by_id: dict[str, int] = {}
+        self._named: set[int] = set()  # calls that pieces of this event name
+
+    def begin_event(self) -> None:
+        self._named.clear()
 
     def find(self, piece: Json) -> bool:
         """Set `place` to that of the piece's call. False: the piece repeats one that is whole."""
@@ -43,13 +47,16 @@ class Calls:
             state = self._states[place]
             if state.has_said(call_id, name, arguments):
                 return False
-            if state.is_left_by(call_id, name, arguments, counts=index is not None):
+            is_named = place in self._named and (not call_id or call_id != state.id)
+            if is_named or state.is_left_by(call_id, name, arguments, counts=index is not None):
                 place = None
         if place is None:
             place = len(self.items)
             self.items.append(None)
             self._states.append(_State())
         self.place = place
+        if name:
+            self._named.add(place)
         self._states[place].note(call_id, name, arguments)
         if index is not None:
             self._by_index[index] = place

@@ -21,6 +21,14 @@ def call(arguments=None, name=None, custom=False, **more):
 A, B = ("get_weather", '{"city":"Oslo"}'), ("get_time", '{"zone":"CET"}')
 
 
+@pytest.mark.parametrize("more", [{}, {"index": 0}, {"index": 0, "id": ""}])
+def test_an_event_names_each_call_once(more):
+    pieces = [call("", name, **more) for name in ("now", "today", "today")]
+    told = reply_to([{"choices": [{"index": 0, "delta": {"tool_calls": pieces}}]}]).whole()
+    calls = told["choices"][0]["message"]["tool_calls"]
+    assert [each["function"]["name"] for each in calls] == ["now", "today", "today"]
+
+
 @pytest.mark.parametrize(
     ("pieces", "expected"),
     {
