@@ -27,7 +27,10 @@ from ..faults import Fault
 AWAY = (InterfaceError, OperationalError, ConnectorException, NotRecorded)  # of the database
 log = logging.getLogger(__name__)
 
-PROGRAMS = ("HTTP_AUTHORIZATION", "HTTP_API_KEY", "HTTP_X_API_KEY", "HTTP_ANTHROPIC_VERSION")
+PROGRAMS = (
+    *("HTTP_AUTHORIZATION", "HTTP_API_KEY", "HTTP_X_API_KEY", "HTTP_X_GOOG_API_KEY"),
+    "HTTP_ANTHROPIC_VERSION",
+)
 ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",

@@ -42,7 +42,8 @@ def reply(endpoint: Endpoint, body: Json | Form, answer: Any) -> Json:
     is_answer = chat.has_choice(answer) if is_chat else isinstance(answer.get("data"), list)
     if is_answer:
         return answer  # also one that failed on its way: what came of it is kept
-    says = any(isinstance(answer.get(name), str) for name in errors.WORDS)
+    said = (answer.get(name) for name in errors.WORDS)
+    says = any(isinstance(each, str) and each for each in said)
     if problem := errors.find(answer, is_failed=says):
         raise faults.failed(problem)
     raise faults.empty_answer()

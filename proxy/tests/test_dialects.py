@@ -95,6 +95,14 @@ def test_a_call_that_is_refused_speaks_anthropics_too(upstream):
     assert body["request_id"] == response["x-request-id"]
 
 
+@pytest.mark.parametrize(
+    "name", ["authorization", "api-key", "x-api-key", "x-goog-api-key", "anthropic-version"]
+)
+def test_whoever_brings_a_key_gets_json(name):
+    response = Client(headers={name: "x"}).get("/v1beta/models")
+    assert (response.status_code, response["content-type"]) == (404, "application/json")
+
+
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer x", "accept": "text/html,*/*"}])
 def test_a_person_still_gets_pages(headers):
     response = Client(headers=headers).get("/nonesuch")
