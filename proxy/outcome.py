@@ -12,7 +12,7 @@ from conversations.shape import Json
 
 from . import prices
 from .prices import Rates
-from .protocols import estimates, usage
+from .protocols import chat, estimates, usage
 from .protocols.usage import TokenUsage
 
 CostSource = Snapshot.CostSource
@@ -57,7 +57,7 @@ def _read_replies(
 ) -> None:
     if request.kind in Snapshot.COMPLETIONS:
         choices = [choice for choice in answer.get("choices") or [] if isinstance(choice, dict)]
-        outcome.replies = [_message(choice.get("message")) for choice in choices]
+        outcome.replies = [_message(chat.read_message(choice)) for choice in choices]
         outcome.finish_reason = _text(choices[0].get("finish_reason")) if choices else ""
         if answer:
             outcome.response = answer | {"choices": choices}
@@ -171,7 +171,5 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _message(value: Any) -> Json:
-    message: Json = {"role": "assistant", "content": None}
-    message |= value if isinstance(value, dict) else {}
-    return message | {"role": message["role"] or "assistant"}  # some servers leave it empty
+def _message(said: Json) -> Json:
+    return {"role": "assistant", "content": None} | said

@@ -19,6 +19,7 @@ NOT_ENVELOPE = {"choices", "usage", "object", "obfuscation", "error"}
 USAGE_BESIDE = frozenset({"usageMetadata", "usage_metadata", "x_groq"})  # see find_usage
 OF_CHOICE = {"index", "delta", "message", "text", "finish_reason", "logprobs"}
 OF_WORDS = {"index", "delta", "finish_reason", "logprobs"}  # of a choice that says only words
+CARRIERS = ("message", "delta", "text")  # of what a choice says
 OF_TOKENS = {"token_ids"}  # lists of a choice that grow token by token (vLLM)
 NAMES = ("id", "created", "model")  # of the completion: the first of each stands
 LARGE = 1 << 20  # bytes of an event whose values are counted before it is parsed
@@ -322,6 +323,13 @@ def find_choice_failure(choice: Json) -> Any:
     return failure
 
 
+def read_message(choice: Json) -> Json:
+    """Return what a choice that came whole says, wherever it carries that."""
+    said = [choice.get(name) for name in CARRIERS]
+    found: Json | str = next((each for each in said if each and isinstance(each, dict | str)), {})
+    return {"content": found} if isinstance(found, str) else found
+
+
 def has_choice(answer: Json) -> bool:
     """Tell whether a choice can be read in it: without one it is no answer."""
     choices = answer.get("choices")
@@ -369,14 +377,13 @@ def as_stream(completion: Json) -> bytes:
     for choice in completion.get("choices") or ():
         if not isinstance(choice, dict):
             continue
-        message = choice.get("message")
-        delta = dict(message) if isinstance(message, dict) else {}
+        delta = dict(read_message(choice))
         calls = delta.get("tool_calls")
         if isinstance(calls, list) and calls:
             delta["tool_calls"] = [
                 call | {"index": i} for i, call in enumerate(calls) if isinstance(call, dict)
             ]
-        rest = {key: value for key, value in choice.items() if key != "message"}
+        rest = {key: value for key, value in choice.items() if key not in CARRIERS}
         rest.setdefault("index", 0)
         begin = rest | {"delta": delta, "finish_reason": None}
         end = {"index": rest["index"], "delta": {}}

@@ -133,13 +133,22 @@ REASONS = ("stop", "length", "tool_calls", "content_filter", "function_call")
 OTHER_REASONS = {  # what servers say in place of OpenAI's word
     "max_tokens": "length",
     "max_output_tokens": "length",
+    "max_completion_tokens": "length",
+    "max_length": "length",
     "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "insufficient_system_resource": "length",  # DeepSeek broke it off
     "tool_use": "tool_calls",
+    "tool_call": "tool_calls",
     "safety": "content_filter",
     "recitation": "content_filter",
     "blocklist": "content_filter",
     "prohibited_content": "content_filter",
     "refusal": "content_filter",
+    "sensitive": "content_filter",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "spii": "content_filter",
 }
 
 

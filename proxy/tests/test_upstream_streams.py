@@ -42,6 +42,11 @@ def last_event(reply):
     )
 
 
+def json_of(said):
+    choice = {"index": 0, "finish_reason": "stop"} | said
+    return json_reply(json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode())
+
+
 DONE = b"data: [DONE]\n\n"
 WHOLE = [delta("Fi", role="assistant"), delta("ne."), delta(reason="stop"), DONE]
 
@@ -86,6 +91,9 @@ WHOLE = [delta("Fi", role="assistant"), delta("ne."), delta(reason="stop"), DONE
                 b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", *WHOLE
             ),
             "JSON": json_reply(json.dumps(completion()).encode()),
+            "JSON with a text": json_of({"text": "Fine."}),
+            "JSON with a delta": json_of({"delta": {"content": "Fine."}}),
+            "no role": stream(*(piece.replace(b'"assistant"', b"null") for piece in WHOLE)),
             "no index": stream(*(piece.replace(b'"index": 0, ', b"") for piece in WHOLE)),
             "null for an index": stream(
                 *(piece.replace(b'"index": 0', b'"index": null') for piece in WHOLE)
@@ -108,6 +116,7 @@ def test_spellings_of_a_good_stream(wired, wire, recorded, answer):
     assert sum(b"[DONE]" in block for block in blocks) == 1
     [snapshot] = recorded()
     assert (snapshot.status, snapshot.finish_reason, snapshot.reply.text) == ("ok", "stop", "Fine.")
+    assert snapshot.reply.role == "assistant"
     assert snapshot.estimated
 
 
