@@ -203,7 +203,8 @@ def extract_searchable_text(message: Json) -> str:
     They are its text, its refusal, its reasoning, its tool calls, and what its audio says.
     """
     words = [extract_text(message), message.get("refusal"), extract_reasoning(message)]
-    content, audio, calls = (message.get(name) for name in ("content", "audio", "tool_calls"))
+    audio, calls = message.get("audio"), message.get("tool_calls")
+    content = message.get("content")
     parts = content if isinstance(content, list) else []
     words += [part.get("refusal") for part in parts if isinstance(part, dict)]
     if isinstance(audio, dict):
