@@ -115,16 +115,26 @@ class Processes:
         for name, child in self.children.items():
             if child.again is not None:
                 if now >= child.again:
-                    child.spawn()
-                    self._note()
+                    self._start_again(name, child)
             elif (code := child.process.poll()) is not None:
-                child.failures = 1 if now - child.started > SETTLED else child.failures + 1
-                pause = min(LONGEST_PAUSE, 2 ** (child.failures - 1))
-                child.again = now + pause
-                self.say(f"The {name} process ended ({_how(code)}). It starts again in {pause} s.")
+                self._put_off(name, child, f"ended ({_how(code)})")
             elif child.is_silent:
                 self.say(f"The {name} process hangs: it gave no sign of life. It is ended.")
                 _kill([psutil.Process(child.process.pid)])
+
+    def _start_again(self, name: str, child: Child) -> None:
+        try:
+            child.spawn()
+        except OSError as problem:  # no memory, or no process more: the others go on
+            self._put_off(name, child, f"could not be started ({problem.strerror})")
+        self._note()
+
+    def _put_off(self, name: str, child: Child, what: str) -> None:
+        now = time.monotonic()
+        child.failures = 1 if now - child.started > SETTLED else child.failures + 1
+        pause = min(LONGEST_PAUSE, 2 ** (child.failures - 1))
+        child.again = now + pause
+        self.say(f"The {name} process {what}. It starts again in {pause} s.")
 
     def failures(self, name: str) -> int:
         """Count how often a child ended, each time soon after its start."""
@@ -149,12 +159,14 @@ class Processes:
         self._note()
 
     def _note(self) -> None:
-        self.file.seek(0)
-        self.file.truncate()
-        json.dump(
-            {child.process.pid: child.arguments for child in self.children.values()}, self.file
-        )
-        self.file.flush()
+        running = {child.process.pid: child.arguments for child in self.children.values()}
+        try:
+            self.file.seek(0)
+            self.file.truncate()
+            json.dump(running, self.file)
+            self.file.flush()
+        except OSError as problem:  # a full disk: what runs goes on
+            self.say(f"{self.file.name} could not be written: {problem.strerror}.")
 
     def _end_leftovers(self) -> None:
         self.file.seek(0)

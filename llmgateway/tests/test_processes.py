@@ -1,5 +1,6 @@
 """Children are restarted, stopped together, and never outlive their parent for long."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -77,6 +79,39 @@ def test_the_pauses_grow(processes, said):
         f"The worker process ended (exit code 3). It starts again in {pause} s."
         for pause in (1, 2, 4)
     ]
+
+
+def test_a_child_that_cannot_be_started_ends_no_other(processes, said, monkeypatch):
+    """No memory, or no process more, for a moment."""
+    spawn, refusals = supervisor._spawn, [errno.EAGAIN, errno.ENOMEM]
+    for name in ("web", "worker"):
+        processes.start(name, SLEEP, dict(os.environ), beats=name == "worker")
+    web, worker = (processes.children[name].process for name in ("web", "worker"))
+
+    def refuse(*arguments):
+        if refusals:
+            raise OSError(refusals.pop(0), "not now")
+        return spawn(*arguments)
+
+    monkeypatch.setattr(supervisor, "_spawn", refuse)
+    worker.kill()
+    until(lambda: processes.look() or processes.children["worker"].process is not worker)
+    assert said == [
+        "The worker process ended (SIGKILL). It starts again in 1 s.",
+        "The worker process could not be started (not now). It starts again in 2 s.",
+        "The worker process could not be started (not now). It starts again in 4 s.",
+    ]
+    assert web.poll() is None
+
+
+def test_a_full_disk_ends_no_child(processes, said, monkeypatch):
+    processes.start("web", SLEEP, dict(os.environ))
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    with monkeypatch.context() as patch:
+        patch.setattr(supervisor.json, "dump", full)
+        processes.start("worker", SLEEP, dict(os.environ))
+    assert said == [f"{processes.file.name} could not be written: No space left on device."]
+    assert all(child.process.poll() is None for child in processes.children.values())
 
 
 LIVES = "import time; from llmgateway.ops.pulse import Pulse; pulse = Pulse('part'); "
