@@ -8,7 +8,6 @@ is closed without it.
 """
 
 import logging
-import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -45,7 +44,7 @@ def close_orphans(bring_in: BringIn = lambda call: None) -> int:
 
     A process that was only slow may close its call later: it finds nothing pending.
     """
-    host = socket.gethostname()
+    host = processes.find_host()
     running = Process.objects.annotate(
         silent=ExpressionWrapper(Now() - F("seen"), output_field=DurationField())
     )

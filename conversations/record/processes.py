@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -27,10 +28,21 @@ class CurrentProcess:
 CURRENT = CurrentProcess()
 
 
+def find_host() -> str:
+    """Name where this process' number is one process' alone: a machine, or a container of it.
+
+    Containers on the network of their machine have its name, and numbers of their own.
+    """
+    host = socket.gethostname()
+    with suppress(OSError):  # no Linux
+        return f"{host} {os.stat('/proc/self/ns/pid').st_ino}"
+    return host
+
+
 def beat(role: str = Process.Role.WEB) -> None:
     """Give a sign of life, due every few seconds, by the database's clock."""
     CURRENT.id = CURRENT.id or make_id(datetime.now(UTC))
-    values = {"id": CURRENT.id, "host": socket.gethostname(), "pid": os.getpid(), "role": role}
+    values = {"id": CURRENT.id, "host": find_host(), "pid": os.getpid(), "role": role}
     execute(BEAT, values)
 
 
