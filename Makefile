@@ -44,7 +44,7 @@ lock: .venv/made
 	$(COMPILE) proxy/tests/requirements-openai-1.in -o proxy/tests/requirements-openai-1.txt
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	@echo "What the gateway recorded is still in var/."
 
