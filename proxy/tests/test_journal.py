@@ -119,11 +119,12 @@ def die() -> None:
     Process.objects.filter(id=processes.CURRENT.id).delete()
 
 
-def test_it_takes_the_place_of_what_the_database_has(growing, db):
-    """Of which a crash of PostgreSQL may have left a part from the middle."""
+@pytest.mark.parametrize(("at", "saved"), [(0, "Once "), (5, "upon")])
+def test_it_takes_the_place_of_what_the_database_has(at, saved, growing, db):
+    """That is the beginning, or what a crash of PostgreSQL left: a part from the middle."""
     processes.beat()
     call = ask(person(), [user("Tell me a story")])
-    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 5, "upon")])
+    growth.save_pieces(call.id, [growth.Piece(growth.TEXT, at, saved)])
     written = Journal()
     for text in ("Once ", "upon ", "a time"):
         written.add(call.id, event(0, content=text))
