@@ -2,9 +2,9 @@
 
 import pytest
 
-from conversations.models import Conversation, Message, Snapshot
+from conversations.models import Conversation, Message, Snapshot, ThreadSeed
 from conversations.proof import checkpoints, sealing
-from conversations.record import growth, orphans, rebuild
+from conversations.record import growth, orphans, rebuild, trimmed
 from conversations.tests.calls import ask, assistant, person, turn, user
 from conversations.tests.trimmed.shapes import (
     PICTURE,
@@ -174,6 +174,24 @@ def test_a_trimmed_history_is_its_owners_alone():
         assert theft.conversation_id not in (hers.conversation_id, anns.conversation_id)
         assert read_origins(theft) == ["claimed"]
     assert Conversation.objects.count() == 2 + len(thefts)
+
+
+@pytest.mark.parametrize("left", ["the owner's clause", "the owner's key"])
+def test_each_net_between_owners_is_enough_by_itself(left, monkeypatch):
+    """Word hashes are made with a key of their owner's, and looked up among the owner's rows."""
+    alice, bob = person(), person("bob")
+    reply, back = RESPELLED["LangChain, calls written anew"]
+    reply_with(alice, [user("2+2?")], reply)
+    if left == "the owner's key":
+        sql = trimmed.SAME_WORDS
+        clause = sql[sql.index("AND (\n") : sql.index("ORDER")]
+        assert "owner" in clause
+        monkeypatch.setattr(trimmed, "SAME_WORDS", sql.replace(clause, ""))
+    else:
+        ThreadSeed.objects.create(owner=bob, seed=ThreadSeed.objects.get(owner=alice).seed)
+    theft = turn(bob, [user("2+2?"), back, *follow_up(back)], "No.")
+    assert Conversation.objects.count() == 2
+    assert (theft.conversation.owner, read_origins(theft)) == (bob, ["claimed"])
 
 
 def test_of_conversations_with_the_same_words_the_newest_goes_on():
