@@ -7,7 +7,7 @@ exports carry it, beside the program that checks them.
 
 import re
 from base64 import b64decode, b64encode
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 # How a text differs from what b64encode makes: {} where it does not. "alphabet": "url";
@@ -40,10 +40,12 @@ def read(text: str) -> tuple[bytes, Spelling] | None:
 
 def _close_up(text: str, spelling: Spelling) -> str:
     """Return a text without space, and note where it stood. Raises ValueError where it is words."""
+    most = len(text) // SHORTEST
+    if next(islice(SPACE.finditer(text), most, None), None):
+        raise ValueError  # before millions of words are split
     parts = SPACE.split(text)
     if len(parts) == 1:
         return text
-    _check_count(len(parts) // 2, text)
     spelling["lines"] = _count(zip(map(len, parts[::2]), [*parts[1::2], ""], strict=True))
     return "".join(parts[::2])
 
@@ -67,15 +69,11 @@ def _cut(text: str, spelling: Spelling) -> list[str]:
     """Return the pieces of a text that are padded each. Raises ValueError."""
     if WHOLE.fullmatch(text):
         return [text]
-    _check_count(text.count("=") // 2, text)
+    if text.count("=") // 2 * SHORTEST > len(text):
+        raise ValueError
     pieces = PIECE.findall(text)
     spelling["pieces"] = _count((3 * len(piece) // 4 - piece.count("="),) for piece in pieces)
     return pieces
-
-
-def _check_count(count: int, text: str) -> None:
-    if count * SHORTEST > len(text):
-        raise ValueError
 
 
 def write(data: bytes, spelling: Spelling) -> str:
