@@ -7,6 +7,8 @@ parsed before it passes: one that is none, or that says an error, does not, and 
 import re
 from typing import Any
 
+import orjson
+
 from conversations import bounded_json, exact_json
 from conversations.shape import Json
 
@@ -56,6 +58,8 @@ class Reply:
     def feed(self, piece: bytes) -> bytes:
         """Take whole events in. Return those that the caller gets: all before one that ends it."""
         self.waiting += len(piece)
+        if self._last is not None and self._goes_on(piece):
+            return piece
         for name, data, start, end in events.read(piece):
             try:
                 self._read(name, data)
@@ -83,21 +87,27 @@ class Reply:
             if self.error is None:
                 raise ValueError
             return
-        if self._goes_on(event):
-            return
         if "choices" not in event or not errors.MARKS.isdisjoint(event):
             self.error = errors.find(event, is_failed=event.get("object") == "error")
         if self.error is None:
             self._add(event)
             self._note_last(event)
 
-    def _goes_on(self, event: Json) -> bool:
-        """Take an event that is as the last one but for its words; most are.
+    def _goes_on(self, piece: bytes) -> bool:
+        """Take one event that is as the last one but for its words; most are.
 
         It costs a quarter of reading one: that counts where many streams take turns, and what an
-        event needs has left the processor's caches by its turn.
+        event needs has left the processor's caches by its turn. Numbers may be read as doubles
+        here: those of the last event were read exactly, and of this one only words are new.
         """
-        if self._last is None or (delta := _find_delta(event)) is None:
+        is_one = piece.startswith(b"data: {") and piece.find(b"\n") == len(piece) - 2
+        if not is_one or len(piece) > LARGE:
+            return False
+        try:
+            event = orjson.loads(piece[6:])
+        except ValueError:
+            return False  # it is read again, for what it is
+        if (delta := _find_delta(event)) is None:
             return False
         [(key, words)] = delta.items()
         if type(words) is not str:
@@ -105,7 +115,6 @@ class Reply:
         event.pop("obfuscation", None)
         delta[key] = None
         if event != self._last:
-            delta[key] = words
             return False
         self._growth.append(self._last_text, words)
         return True
