@@ -129,7 +129,7 @@ def test_a_head_that_comes_too_slowly_is_closed(small):
         began = time.monotonic()  # both wait at once
         assert answer_of(one).startswith(b"HTTP/1.1 408 ")
         assert answer_of(other).startswith(b"HTTP/1.1 408 ")
-        assert time.monotonic() - began < 25
+        assert time.monotonic() - began < 60
 
 
 @pytest.mark.drill

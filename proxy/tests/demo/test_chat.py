@@ -139,7 +139,7 @@ def test_answers_are_on_the_subject(upstream, question, expected):
 def test_any_question_has_an_answer_in_good_time(upstream, question):
     began = time.monotonic()
     assert len(said(ask(upstream, question))) > 50
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_limits_and_stops_end_an_answer(upstream):

@@ -150,7 +150,7 @@ def test_slow_waits_so_long(upstream):
     for stream in (False, True):
         began = time.monotonic()
         assert ask(upstream, "say !slow=0.5", stream=stream).status_code == 200
-        assert 0.5 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.5
 
 
 def test_every_trigger_is_documented():

