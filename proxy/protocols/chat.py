@@ -27,6 +27,9 @@ NAMES = ("id", "created", "model")  # of the completion: the first of each stand
 LARGE = 1 << 20  # bytes of an event whose values are counted before it is parsed
 MOST_VALUES = 500_000
 USAGE = re.compile(rb'"usage"\s*:\s*\{')
+STRING = rb'"%s"\s*:\s*"((?:[^"\\]|\\.)*+)"'  # that a field has
+# OpenAI's, behind all else: of any length, so that listeners who count bytes learn nothing.
+PADDING = re.compile(rb'(?<="obfuscation":")\w*"\}\n\n')
 Channel = merge.Channel
 
 
@@ -52,24 +55,26 @@ class Reply:
         self._settled = {*NOT_ENVELOPE}  # fields that no later event changes
         self._choices: dict[int, _Choice] = {}
         self._growth = merge.Growth()
-        self._last: Json | None = None  # the last event without its words, if it had nothing new
-        self._last_text = merge.Text(())  # which it was a piece of
+        # The last event before and after its words, if it only went on with a text, and that.
+        self._frame: tuple[bytes, bytes, merge.Text] | None = None
 
     def feed(self, piece: bytes) -> bytes:
         """Take whole events in. Return those that the caller gets: all before one that ends it."""
         self.waiting += len(piece)
-        if self._last is not None and self._goes_on(piece):
+        taken = self._go_on(piece, *self._frame) if self._frame else 0
+        if taken == len(piece):
             return piece
-        for name, data, start, end in events.read(piece):
+        rest = piece[taken:]
+        for name, data, start, end in events.read(rest):
             try:
-                self._read(name, data)
+                self._read(name, data, rest[start:end])
             except (ValueError, RecursionError):
                 self.bad = True
             if self.bad or self.done or self.error is not None:
-                return piece[: end if self._failed_choice else start]
+                return piece[: taken + (end if self._failed_choice else start)]
         return piece
 
-    def _read(self, name: bytes, data: bytes) -> None:
+    def _read(self, name: bytes, data: bytes, block: bytes) -> None:
         """Raises ValueError, RecursionError."""
         if not data:
             return  # a sign of life
@@ -91,49 +96,51 @@ class Reply:
             self.error = errors.find(event, is_failed=event.get("object") == "error")
         if self.error is None:
             self._add(event)
-            self._note_last(event)
+            self._frame = self._find_frame(event, block)
 
-    def _goes_on(self, piece: bytes) -> bool:
-        """Take one event that is as the last one but for its words; most are.
+    def _go_on(self, piece: bytes, ahead: bytes, behind: bytes, text: merge.Text) -> int:
+        """Take the events that are as the last one but for its words; most are.
 
-        It costs a quarter of reading one: that counts where many streams take turns, and what an
-        event needs has left the processor's caches by its turn. Numbers may be read as doubles
-        here: those of the last event were read exactly, and of this one only words are new.
+        Return their length. Reading one costs twice as much: that counts where many streams take
+        turns, and what it needs has left the processor's caches by its turn.
         """
-        is_one = piece.startswith(b"data: {") and piece.find(b"\n") == len(piece) - 2
-        if not is_one or len(piece) > LARGE:
-            return False
-        try:
-            event = orjson.loads(piece[6:])
-        except ValueError:
-            return False  # it is read again, for what it is
-        if (delta := _find_delta(event)) is None:
-            return False
-        [(key, words)] = delta.items()
-        if type(words) is not str:
-            return False
-        event.pop("obfuscation", None)
-        delta[key] = None
-        if event != self._last:
-            return False
-        self._growth.append(self._last_text, words)
-        return True
+        taken = 0
+        while piece.startswith(ahead, taken):
+            start = taken + len(ahead)
+            end = piece.find(behind, start)
+            rest = end + len(behind)
+            if end < 0:
+                break
+            if not behind.endswith(b"\n\n"):
+                if (padding := PADDING.match(piece, rest)) is None:
+                    break
+                rest = padding.end()
+            try:
+                words = orjson.loads(b'"%s"' % piece[start:end])
+            except ValueError:
+                break  # it is read for what it is
+            self._growth.append(text, words)
+            taken = rest
+        return taken
 
-    def _note_last(self, event: Json) -> None:
-        """Keep an event that said one more piece of a text and nothing else."""
-        self._last = None
+    def _find_frame(self, event: Json, block: bytes) -> tuple[bytes, bytes, merge.Text] | None:
+        """Return what stands around an event's words where it goes on with a text, and the text."""
         delta = _find_delta(event) if self.answered and self.error is None else None
         if delta is None:
-            return
+            return None
         [key], [choice] = delta, event["choices"]
         is_words = choice.keys() <= OF_WORDS and key not in merge.WHOLE
         if not is_words or choice.get("finish_reason") or choice.get("logprobs"):
-            return
+            return None
         text = self._choice(choice).message.get(key)
-        if type(text) is merge.Text:
-            event.pop("obfuscation", None)
-            delta[key] = None
-            self._last, self._last_text = event, text
+        found = list(re.finditer(STRING % re.escape(key.encode()), block))
+        if type(text) is not merge.Text or len(found) != 1:
+            return None
+        start, end = found[0].span(1)
+        padding = PADDING.search(block, end)
+        ahead, behind = block[:start], block[end : padding and padding.start()]
+        is_plain = b"\\" not in ahead and b"\\" not in behind  # no name is spelt in another way
+        return (ahead, behind, text) if is_plain else None
 
     def _add(self, event: Json) -> None:
         choices, counts = event.get("choices"), event.get("usage")

@@ -33,7 +33,7 @@ from .exchange import Exchange, process
 
 SAVE_PAGE = 1.0  # seconds between two saves of a growing answer that pages may follow
 SAVE_API = 5.0  # of one that only its caller reads
-SAVE_SIZE = 16 * 1024  # bytes that are saved earlier
+SAVE_SIZE = 256 * 1024  # bytes that are saved earlier
 HELD = 5.0  # seconds that what comes before the first piece of an answer is held back
 # Seconds that an answer waits for its end mark, so that the next call can use the connection.
 SOON = 0.1
