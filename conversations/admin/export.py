@@ -3,8 +3,9 @@
 Every file that leaves is on the audit trail.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, time
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -14,7 +15,6 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import (
-    FileResponse,
     Http404,
     HttpRequest,
     HttpResponse,
@@ -34,8 +34,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from .. import tasks
-from ..exports import archive, selection
+from ..exports import archive, outgoing, selection
 from ..exports.formats import FORMATS
+from ..exports.listing import Altered, Missing
 from ..models import AuditEvent, Export, Snapshot
 from ..people import audit
 from ..search.calls import CallFilter
@@ -64,7 +65,6 @@ class ExportForm(forms.Form):
 
 
 exporters_only = require_rights("view_content", "export_content")
-Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 @exporters_only
@@ -170,7 +170,21 @@ def _show(request: HttpRequest, export: Export, status: int = 200) -> HttpRespon
         status=status,
         export=_with_labels(export),
         query=orjson.loads(export.query),
+        **_find_problem(export),
     )
+
+
+def _find_problem(export: Export) -> dict[str, Any]:
+    """Say why the files of a finished export may not leave."""
+    if not export.downloadable:
+        return {}
+    try:
+        outgoing.list_files(export)
+    except Missing:
+        return {"missing": True}
+    except Altered as problem:
+        return {"altered": problem}
+    return {}
 
 
 @exporters_only
@@ -205,35 +219,36 @@ def download_file(request: HttpRequest, pk: UUID, name: str) -> HttpResponseBase
     export = _get_ready(request, pk)
     if name not in {file["name"] for file in export.files if "sha256" in file}:
         raise Http404
-    if not export.has_its_files:
-        return _show(request, export, status=410)
-    file = open(export.folder / name, "rb")  # noqa: SIM115
     try:
-        audit.record(request, AuditEvent.Action.EXPORT, export, file=name)
-    except BaseException:
-        file.close()
-        raise
-    response = FileResponse(
-        file, as_attachment=True, filename=name, content_type="application/octet-stream"
-    )
-    return _harden(response)
+        listed = outgoing.list_files(export)[name]
+    except Altered:
+        return _show(request, export, status=410)
+    audit.record(request, AuditEvent.Action.EXPORT, export, file=name)
+    response = _stream(outgoing.stream_file(export, name, listed), name, "application/octet-stream")
+    response["Content-Length"] = str(listed.size)
+    return response
 
 
 @exporters_only
 def download_zip(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     export = _get_ready(request, pk)
-    if not export.has_its_files:
+    try:
+        listed = outgoing.list_files(export)
+    except Altered:
         return _show(request, export, status=410)
-    name = f"{slugify(export.format)}-{export.asked:%Y-%m-%d-%H%M%S}"
-    pieces = archive.stream_archive(export.folder, name)
+    folder = f"{slugify(export.format)}-{export.asked:%Y-%m-%d-%H%M%S}"
+    files = (
+        (f"{folder}/{name}", outgoing.stream_file(export, name, file))
+        for name, file in sorted(listed.items())
+    )
     audit.record(request, AuditEvent.Action.EXPORT, export, file="all of them")
-    response = StreamingHttpResponse(pieces, content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
-    return _harden(response)
+    return _stream(archive.stream_archive(files), f"{folder}.zip", "application/zip")
 
 
-def _harden(response: Response) -> Response:
-    """Let no browser run, guess or keep what is downloaded."""
+def _stream(pieces: Iterator[bytes], name: str, media_type: str) -> StreamingHttpResponse:
+    """Send a download that no browser runs, guesses or keeps."""
+    response = StreamingHttpResponse(pieces, content_type=media_type)
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "no-store"
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"

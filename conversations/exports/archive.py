@@ -1,13 +1,10 @@
-"""A folder's files as one ZIP, made while it is sent.
+"""Files as one ZIP, made while it is sent.
 
 They are stored, not compressed again, and memory holds one piece at a time.
 """
 
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
-
-PIECE = 1 << 18  # bytes
+from collections.abc import Iterable, Iterator
 
 
 class ArchivePieces:
@@ -29,23 +26,15 @@ class ArchivePieces:
         return data
 
 
-def stream_archive(folder: Path, name: str) -> Iterator[bytes]:
-    """The archive of everything that is in `folder` now, under one name.
-
-    A file that goes meanwhile breaks it off: raises FileNotFoundError.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return _stream(folder, paths, name)
-
-
-def _stream(folder: Path, paths: list[Path], name: str) -> Iterator[bytes]:
+def stream_archive(files: Iterable[tuple[str, Iterator[bytes]]]) -> Iterator[bytes]:
+    """The archive of files, each a name and its pieces. It breaks off where one of them does."""
     sink = ArchivePieces()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-        for path in paths:
-            member = zipfile.ZipInfo(f"{name}/{path.relative_to(folder)}", (1980, 1, 1, 0, 0, 0))
+        for name, pieces in files:
+            member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             member.external_attr = 0o600 << 16
-            with open(path, "rb") as file, archive.open(member, "w", force_zip64=True) as into:
-                while data := file.read(PIECE):
-                    into.write(data)
+            with archive.open(member, "w", force_zip64=True) as into:
+                for piece in pieces:
+                    into.write(piece)
                     yield sink.take()
     yield sink.take()

@@ -15,10 +15,10 @@ from ..record import attachments
 from ..record.rebuild import rebuild_many
 from .calls import CsvFormat
 from .durable import replace_file
+from .listing import COPIES
 from .selection import Stretch
 from .table import csv_line
 
-FOLDER = "attachments"
 SUFFIXES = {
     "image/png": "png",
     "image/jpeg": "jpg",
@@ -84,7 +84,7 @@ class FilesFormat(CsvFormat):
             data = attachments.read_file(digest)
         except FileNotFoundError:
             return "", 0
-        name = f"{FOLDER}/{digest}.{SUFFIXES.get(attachments.detect_media_type(data), 'bin')}"
+        name = f"{COPIES}/{digest}.{SUFFIXES.get(attachments.detect_media_type(data), 'bin')}"
         _write_once(self.folder / name, data)
         return name, len(data)
 

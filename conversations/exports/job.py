@@ -24,6 +24,7 @@ from ..search.conversations import ConversationFilter
 from . import proof
 from .format import Format
 from .formats import FORMATS
+from .listing import MANIFEST, Altered
 from .parts import Parts
 from .selection import Chosen, Selection, Stretch
 
@@ -48,7 +49,7 @@ def run_export(export: Export, leaving: Callable[[], bool] = lambda: False) -> N
         try:
             if export.under_way:
                 _run(export, leaving)
-        except NotPermitted as problem:
+        except (NotPermitted, Altered) as problem:
             export.fail(str(problem))
         except OSError as problem:
             reason = os.strerror(problem.errno) if problem.errno else type(problem).__name__
@@ -67,10 +68,13 @@ def _run(export: Export, leaving: Callable[[], bool]) -> None:
         checkpoints.write_checkpoint(now=True)
         if not export.keep(state=Export.State.RUNNING, began=timezone.now(), total=total):
             return
-    if write(export, layout, chosen, leaving):
+    is_proven = any(file["name"] == MANIFEST for file in export.files)
+    if not is_proven:
+        if not write(export, layout, chosen, leaving):
+            return
         proof.add_proof(export, layout, chosen)
-        chosen.path.unlink()
-        export.finish()
+    chosen.path.unlink(missing_ok=True)  # gone, where a worker was killed here
+    export.finish()
 
 
 def write(export: Export, layout: Format, chosen: Chosen, leaving: Callable[[], bool]) -> bool:

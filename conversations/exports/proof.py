@@ -20,17 +20,17 @@ from .. import base64_text, ledger
 from ..ledger import Checkpoint
 from ..models import Export, Seal
 from ..proof import checkpoints, sealing
-from . import files
+from . import listing
 from .durable import flush_to_disk, open_private
 from .format import Format
+from .listing import COPIES, MANIFEST, SIGNATURE, SUMS, Listed
 from .selection import Chosen
 
-MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
-SUMS = "SHA256SUMS"
 CHAIN, MARK = "range.jsonl", "checkpoint.jsonl"
-# The second is for the holder of an export: it is not imported here.
+# The last is for the holder of an export: it is not imported here.
 PROGRAMS = (
     Path(ledger.__file__),
+    Path(listing.__file__),
     Path(base64_text.__file__),
     Path(__file__).with_name("verify.py"),
 )
@@ -38,9 +38,12 @@ AT_ONCE = 200  # calls whose texts are read in one go
 
 
 def add_proof(export: Export, layout: Format, chosen: Chosen) -> None:
-    """Write the proof, again after a worker that was killed here and left half of it."""
-    folder, copies = export.folder, _copied_files(export.folder)
-    size = sum(path.stat().st_size for path in copies)
+    """Write the proof, again after a worker that was killed here and left half of it.
+
+    Raises Altered where a copied file is not the one that its name says.
+    """
+    folder, copies = export.folder, list(_list_copies(export.folder))
+    size = sum(copy["bytes"] for copy in copies)
     first = next(
         (seal for stretch in chosen.stretches(1) for seal in stretch.seals.values()), export.last
     )
@@ -52,20 +55,23 @@ def add_proof(export: Export, layout: Format, chosen: Chosen) -> None:
         manifest["attachments"] = {"files": len(copies), "bytes": size}
     readme = render_to_string("exports/README.txt", {"export": manifest, "whole": layout.whole})
     listed.append(write_file(folder, "README.txt", [readme.encode()]))
-    listed += list(_write_signed(folder, manifest, listed))
-    sums = [(file["sha256"], file["name"]) for file in listed]
-    sums += [(path.stem, f"{files.FOLDER}/{path.name}") for path in copies]
-    listed.append(
-        write_file(folder, SUMS, (f"{digest}  {name}\n".encode() for digest, name in sums))
-    )
+    signed = list(_write_signed(folder, manifest, [*listed, *copies]))
+    sums = (f"{file['sha256']}  {file['name']}\n" for file in (*listed, *copies, *signed))
+    listed += [*signed, write_file(folder, SUMS, map(str.encode, sums))]
     if copies:
-        listed.append({"name": files.FOLDER, "bytes": size, "files": len(copies)})
+        listed.append({"name": COPIES, "bytes": size, "files": len(copies)})
     export.keep(files=listed)
 
 
-def _copied_files(folder: Path) -> list[Path]:
-    """The attachments in the export, without a half-written one."""
-    return sorted(path for path in (folder / files.FOLDER).glob("*") if path.suffix != ".new")
+def _list_copies(folder: Path) -> Iterator[dict[str, Any]]:
+    """List the attachments in the export, as they are, without a half-written one."""
+    for path in sorted((folder / COPIES).glob("*")):
+        if path.suffix == ".new":
+            path.unlink()
+            continue
+        name, digest = f"{COPIES}/{path.name}", path.stem
+        listing.check_digest(name, Listed(digest, None), listing.read_digest(folder, name))
+        yield {"name": name, "bytes": path.stat().st_size, "sha256": digest}
 
 
 def _write_chain(
@@ -82,7 +88,7 @@ def _write_chain(
 def _write_signed(
     folder: Path, manifest: dict[str, Any], listed: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """The manifest with all files before it, and its signature."""
+    """The manifest with all files but those that hold it, and its signature."""
     manifest["files"] = [
         {name: file[name] for name in ("name", "bytes", "rows", "sha256") if name in file}
         for file in listed
@@ -110,7 +116,7 @@ def manifest_of(
     head = Seal.objects.filter(number=export.last).first()
     return {
         "what": "An export of LLM Gateway",
-        "version": 1,
+        "version": listing.FORM,
         "id": str(export.id),
         "by": export.owner.get_username(),
         "asked": export.asked.astimezone(UTC).isoformat(timespec="seconds"),
@@ -131,7 +137,6 @@ def manifest_of(
         "key_of_the_gateway": checkpoints.derive_public_key(),
         "aliases": bool(layout.names.hidden),
         "whole_requests_and_replies": layout.whole,
-        "files": listed,
     }
 
 

@@ -1,18 +1,19 @@
-"""Checks an export: python3 verify.py [KEY …], in its folder or from anywhere.
+"""Checks an export: python3 verify.py [--folder FOLDER] [KEY …], by itself its own folder.
 
-It needs Python 3.11, and ledger.py and base64_text.py beside it, nothing of the gateway's. KEY is
-the gateway's public key, from a source that you trust: without one, the export is checked against
-the key that it names itself.
+It needs Python 3.11, and ledger.py, listing.py and base64_text.py beside it, nothing of the
+gateway's. KEY is the gateway's public key, from a source that you trust: without one, the export is
+checked against the key that it names itself. Who can change an export can change this program in it
+too: one from a source that you trust checks any export, by --folder.
 """
 
-import csv
+import argparse
 import json
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,10 @@ sys.dont_write_bytecode = True  # this folder stays as it is
 sys.path.append(str(Path(__file__).resolve().parent))
 import base64_text  # type: ignore[import-not-found]  # noqa: E402
 import ledger  # type: ignore[import-not-found]  # noqa: E402
+import listing  # type: ignore[import-not-found]  # noqa: E402
+from listing import HOLDERS, MANIFEST, SIGNATURE, SUMS  # noqa: E402
 
-MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
-SUMS = "SHA256SUMS"
 CHAIN, MARK = "range.jsonl", "checkpoint.jsonl"
-COPIES = "attachments"  # a folder
 # The places of a call's columns, and of a message's, in what was sealed of it.
 CALL = """id conversation owner key end_user kind status retry_of model served_model upstream params
     preamble head commitment reply response finish_reason upstream_id upstream_request_id
@@ -39,8 +39,11 @@ Broken = ledger.BrokenChain
 
 
 def check(folder: Path, keys: list[str]) -> Iterator[str]:
-    """Yield what holds, a line each. Raises Broken at the first that does not."""
-    yield check_sums(folder)
+    """Yield what holds, a line each. Raises Broken, listing.Altered at the first that does not."""
+    digests = read_sums(folder)
+    yield f"{len(digests)} files have the sums of {SUMS}."
+    if gone := {MANIFEST, SIGNATURE} - digests.keys():
+        raise Broken(f"{min(gone)} is missing.")
     text = (folder / MANIFEST).read_bytes()
     manifest = json.loads(text)
     trusted = keys or [manifest["key_of_the_gateway"]]
@@ -55,63 +58,49 @@ def check(folder: Path, keys: list[str]) -> Iterator[str]:
         "" if keys else ", which it names itself: compare it with one that you have from elsewhere"
     )
     yield f"{MANIFEST} is signed by {signature['key']}{where}."
-    check_listed(folder, manifest)
-    yield f"The {len(manifest['files'])} files of {MANIFEST} are those that are here."
+    yield check_list(folder, manifest, digests)
     if manifest["ledger_head"]:
         yield from check_range(folder, manifest, trusted)
     elif manifest["rows"]:
         raise Broken(f"{MANIFEST} names no seal at which its rows were frozen.")
 
 
-def check_sums(folder: Path) -> str:
-    summed = {SUMS}
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file here but SUMS, by name, which are as SUMS has them."""
+    digests: dict[str, str] = {}
     for line in (folder / SUMS).read_text().splitlines():
         digest, *rest = line.split("  ", 1)
-        name = "".join(rest)
-        if sum_of(folder, name, SUMS) != digest:
-            raise Broken(f"{name} is not the file that {SUMS} means: it was changed.")
-        summed.add(name)
-    files = (path for path in folder.rglob("[!.]*") if not path.is_dir())  # .DS_Store and such
-    if more := {str(path.relative_to(folder)) for path in files} - summed:
+        name = listing.check_name("".join(rest), SUMS)
+        if name in digests:
+            raise Broken(f"{SUMS} names {name} twice.")
+        digests[name] = digest
+    here = [name for name in listing.find_files(folder) if name != SUMS and name[-1] != "/"]
+    if more := set(here) - digests.keys():
         raise Broken(f"{min(more)} is here, but not in {SUMS}: it was put in.")
-    return f"{len(summed) - 1} files have the sums of {SUMS}."
+    for name, digest in digests.items():
+        if listing.read_digest(folder, name) != digest:
+            raise Broken(f"{name} is not the file that {SUMS} means: it was changed.")
+    return digests
 
 
-def check_listed(folder: Path, manifest: dict[str, Any]) -> None:
-    for listed in manifest["files"]:
-        name = listed["name"]
-        digest = sum_of(folder, name, MANIFEST)
-        if (folder / name).stat().st_size != listed["bytes"] or digest != listed["sha256"]:
-            raise Broken(f"{name} is not the file that {MANIFEST} means.")
+def check_list(folder: Path, manifest: dict[str, Any], digests: dict[str, str]) -> str:
+    """Hold all that is here against the list that was signed."""
+    apart = {name: listing.Listed(digests.get(name, ""), None) for name in HOLDERS}
+    listed = listing.check_folder(folder, manifest, apart)
+    for name, file in listed.items():
+        if name not in HOLDERS:
+            listing.check_digest(name, file, digests[name])
+    copies = {name: file.sha256 for name, file in listed.items() if "/" in name}
     if "attachments" in manifest:
-        check_copies(folder, manifest)
-
-
-def check_copies(folder: Path, manifest: dict[str, Any]) -> None:
-    """Hold the copied files against the lists of them, which the manifest has."""
-    copies: dict[str, str] = {}
-    for listed in manifest["files"]:
-        if listed["name"].endswith(".csv"):
-            with open(folder / listed["name"], encoding="utf-8-sig", newline="") as lines:
-                copies |= {row["file"]: row["sha256"] for row in csv.DictReader(lines)}
-    copies.pop("", None)  # lost ones
-    for name, digest in copies.items():
-        if sum_of(folder, name, "The list of files") != digest:
-            raise Broken(f"{name} is not the file with sha256 {digest}.")
-    if {f"{COPIES}/{path.name}" for path in (folder / COPIES).glob("*")} != copies.keys():
-        raise Broken(f"The files in {COPIES} are not those of the list.")
-
-
-def sum_of(folder: Path, name: str, where: str) -> str:
-    """The sha256 of a file in the folder. Raises Broken where the name leads elsewhere."""
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
-        raise Broken(f"{where} names {name}, which is outside.")
-    try:
-        with open(path, "rb") as file:
-            return file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise Broken(f"{name} is missing.") from None
+        named = listing.read_copies(folder, listed)
+        if copies != {name: file.sha256 for name, file in named.items()}:
+            raise Broken(f"The files in {listing.COPIES} are not those of the list.")
+    held = f"{len(listed) - len(HOLDERS)} files are here, those of {MANIFEST} and no other"
+    if manifest["version"] < listing.FORM:
+        held += f". It is of form {manifest['version']}, an older gateway's"
+        if copies:
+            held += f": the {len(copies)} files in {listing.COPIES} are held against its CSV alone"
+    return f"{held}."
 
 
 # The chain ------------------------------------------------------------------------------------
@@ -146,7 +135,7 @@ def check_range(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iter
 
 
 def check_calls(folder: Path, manifest: dict[str, Any], sealed: "SealedTexts") -> Iterator[str]:
-    parts = [file["name"] for file in manifest["files"] if file["name"].startswith("calls-")]
+    parts = [file["name"] for file in manifest["files"] if "rows" in file]
     complete, partial = 0, 0
     for name in parts:
         with open(folder / name, "rb") as lines:
@@ -160,6 +149,8 @@ def check_calls(folder: Path, manifest: dict[str, Any], sealed: "SealedTexts") -
             f"{sealed.texts} calls have their text in {CHAIN},"
             f" but {complete + partial} are in the export."
         )
+    if complete + partial != manifest["rows"]:
+        raise Broken(f"{MANIFEST} has {manifest['rows']} rows, but {complete + partial} are here.")
     yield f"{complete:,} calls are, field for field, what was sealed."
     if partial:
         yield (
@@ -342,12 +333,21 @@ def same(kept: Any, shown: Any) -> bool:
     return all(same(value, shown[name]) for name, value in kept.items())
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Checks an export.")
+    parser.add_argument("keys", nargs="*", metavar="KEY", help="the gateway's public key")
+    here = Path(__file__).resolve().parent
+    parser.add_argument("--folder", type=Path, default=here, help="the export, if not its own")
+    options = parser.parse_args()
     try:
-        for confirmation in check(Path(__file__).resolve().parent, sys.argv[1:]):
+        for confirmation in check(options.folder, options.keys):
             print(confirmation)  # noqa: T201
-    except (Broken, OSError, ArithmeticError, ValueError, KeyError, TypeError) as problem:
-        why = str(problem)
-        if not isinstance(problem, Broken | OSError):
-            why = f"A file of it is not what it should be: {problem!r}"
+    except (Broken, listing.Altered, OSError) as problem:
+        sys.exit(f"This export does not hold. {problem}")
+    except Exception as problem:  # it may say anything
+        why = f"A file of it is not what it should be: {problem!r}"
         sys.exit(f"This export does not hold. {why}")
+
+
+if __name__ == "__main__":
+    main()

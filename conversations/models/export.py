@@ -118,6 +118,7 @@ class Export(models.Model):
     def downloadable(self) -> bool:
         return (
             self.state == Export.State.DONE
+            and not self.problem
             and self.expires is not None
             and self.expires > timezone.now()
         )
@@ -152,22 +153,13 @@ class Export(models.Model):
     def cancel(self) -> bool:
         return self.keep(state=Export.State.CANCELLED, ended=timezone.now())
 
+    def distrust(self, problem: str) -> None:
+        """Let no file of it leave any more: one of them is not what was signed."""
+        self.problem = problem
+        Export.objects.filter(pk=self.pk).update(problem=problem)
+
     def clear(self) -> None:
         """Delete its files, where they are here. The row stays, and says what they were."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
             Export.objects.filter(pk=self.pk).update(cleared=timezone.now())
-
-    @property
-    def has_its_files(self) -> bool:
-        """Whether all of its files are on this machine, as long as they were written."""
-        return bool(self.files) and all(map(self._is_here, self.files))
-
-    def _is_here(self, file: dict[str, Any]) -> bool:
-        path = self.folder / file["name"]
-        paths = [path] if "sha256" in file else list(path.glob("*.*"))
-        try:
-            size = sum(path.stat().st_size for path in paths)
-        except FileNotFoundError:
-            return False
-        return len(paths) == file.get("files", 1) and size == file["bytes"]

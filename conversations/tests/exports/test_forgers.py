@@ -1,8 +1,4 @@
-"""A forger with an export in hand, and tools of its own: nothing signs with the gateway's code.
-
-What the gateway signs is written down in README.txt and in conversations.ledger; here it is made
-once more, so that a mistake in the one does not hide in the other.
-"""
+"""A forger with an export in hand: what it signs, what it takes apart, and what is found."""
 
 import json
 import os
@@ -14,20 +10,26 @@ from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.core.files.storage import default_storage
 from django.test import Client
 
 from conversations.models import Attachment, Snapshot, Unsealed
 from conversations.record import attachments
 from conversations.tests.calls import ask, assistant, person, turn, user
-from conversations.tests.exports.jobs import ask_for, checked, find_problem, made, seal, unpacked
+from conversations.tests.exports.forger import (
+    OWN,
+    OWN_NAME,
+    forge,
+    list_anew,
+    problem,
+    sign,
+    sum_anew,
+)
+from conversations.tests.exports.jobs import ask_for, checked, made, seal, unpacked
 from conversations.tests.pictures import picture
 
 pytestmark = pytest.mark.django_db
-
-OWN = Ed25519PrivateKey.from_private_bytes(b"a forger's own key, of 32 bytes.")
-OWN_NAME = OWN.public_key().public_bytes_raw().hex()
 
 
 @pytest.fixture
@@ -56,45 +58,6 @@ def export(desk, tmp_path) -> Path:
 def key(export) -> str:
     """The gateway's, as a recipient has it from elsewhere: by reading it off a genuine export."""
     return json.loads((export / "manifest.json").read_bytes())["key_of_the_gateway"]
-
-
-def sum_anew(folder: Path) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [
-        f"{sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n"
-        for path in files
-        if path.name != "SHA256SUMS"
-    ]
-    (folder / "SHA256SUMS").write_text("".join(lines))
-
-
-def list_anew(folder: Path, **changes: Any) -> bytes:
-    """The manifest over the files as they are now, with other words in it."""
-    manifest = json.loads((folder / "manifest.json").read_bytes()) | changes
-    for file in manifest["files"]:
-        data = (folder / file["name"]).read_bytes()
-        file |= {"bytes": len(data), "sha256": sha256(data).hexdigest()}
-    text = json.dumps(manifest).encode()
-    (folder / "manifest.json").write_bytes(text)
-    return text
-
-
-def sign(folder: Path, message: bytes, name: str = OWN_NAME) -> None:
-    signature = {"key": name, "signature": OWN.sign(message).hex()}
-    (folder / "manifest.sig").write_text(json.dumps(signature))
-
-
-def forge(folder: Path, **changes: Any) -> None:
-    """Everything that a person can do who has a key of their own, and names it as the gateway's."""
-    text = list_anew(folder, key_of_the_gateway=OWN_NAME, **changes)
-    sign(folder, f"manifest {sha256(text).hexdigest()}".encode())
-    sum_anew(folder)
-
-
-def problem(folder: Path, *keys: str) -> str:
-    found = find_problem(folder, *keys)
-    assert found.startswith("This export does not hold. ")
-    return found
 
 
 # The signature ------------------------------------------------------------------------------------
@@ -229,7 +192,7 @@ def test_a_link_that_leads_outside_the_folder(export):
     outside = export.parent / "outside"
     shutil.move(export / "calls-0001.jsonl", outside)
     os.symlink(outside, export / "calls-0001.jsonl")
-    assert "names calls-0001.jsonl, which is outside" in problem(export)
+    assert "calls-0001.jsonl is a link, or no file: it was put in" in problem(export)
 
 
 @pytest.mark.parametrize("name", ["calls-0002.jsonl", "attachments/x.png", "notes.txt"])
@@ -350,7 +313,8 @@ def test_a_copied_file_that_was_replaced_with_its_sum_and_its_name(desk, tmp_pat
     folder = unpacked(desk, made(ask_for(desk, "attachments")), tmp_path / "files")
     key = json.loads((folder / "manifest.json").read_bytes())["key_of_the_gateway"]
     [file] = (folder / "attachments").iterdir()
-    genuine, data = file.read_bytes(), b"\x89PNG\r\n\x1a\nanother"
+    genuine = file.read_bytes()
+    data = genuine[:-7] + b"another"
     file.write_bytes(data)
     sum_anew(folder)
     assert f"attachments/{file.name} is not the file with sha256" in problem(folder, key)
@@ -359,7 +323,7 @@ def test_a_copied_file_that_was_replaced_with_its_sum_and_its_name(desk, tmp_pat
     assert f"attachments/{file.name} is missing" in problem(folder, key)
     file.write_bytes(genuine)
     sum_anew(folder)
-    assert "The files in attachments are not those of the list" in problem(folder, key)
+    assert "is here, but not in manifest.json: it was put in" in problem(folder, key)
     shutil.rmtree(folder / "attachments")
     sum_anew(folder)
     assert f"attachments/{file.name} is missing" in problem(folder, key)
