@@ -1,15 +1,16 @@
 """The usage report: figures of conversations.report.figures drawn, in tables, and as CSV."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -25,6 +26,8 @@ from ..report import charts
 from ..report.figures import Assessed, Figures, Period, Report, ReportRights, ReportRow
 from .rights import require_rights
 
+MANIFOLD = 10  # times as much as before; of more, percent say nothing
+IN_MEMORY = 4 << 20  # bytes of a CSV; a longer one is in a file until it has been sent
 RANGES = {7: "7 days", 30: "30 days", 91: "Quarter", 365: "Year"}
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
@@ -57,8 +60,9 @@ class Panel:
     heads: Sequence[str]
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     says: str = ""  # the figures in a sentence, for readers who do not see the picture
-    picture: SafeString | None = None
-    bars: list[Bar] = field(default_factory=list)  # instead of the rows, on the page
+    # Drawn where a page shows them, not for a CSV.
+    picture: Callable[[], SafeString] | None = None
+    bars: Callable[[], list[Bar]] | None = None  # instead of the rows
     drawn: Sequence[str] = ()  # heads of the cells beside the bars
     legend: list[tuple[int, str]] = field(default_factory=list)
     missing: str = ""  # why there is nothing to show
@@ -95,10 +99,11 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 @require_rights("view_usage")
-def download_csv(request: HttpRequest, panel: str) -> HttpResponse:
+def download_csv(request: HttpRequest, panel: str) -> FileResponse:
+    """All rows of a panel's table, every day and everything that the page adds up as others."""
     form, days = choose_period(request)
-    report = make_report(request, days)
-    table = next((each for each in panels(report) if each.name == panel), None)
+    report = make_report(request, days, whole=True)
+    table = find_panel(report, panel)
     if table is None or table.missing or not form.is_valid():
         raise Http404
     audit.record(
@@ -110,10 +115,22 @@ def download_csv(request: HttpRequest, panel: str) -> HttpResponse:
         until=days.until,
         by_person=report.by_person,
     )
-    lines = (csv_line(tuple(str(value) for value in row)) for row in (table.heads, *table.rows))
+    rows: Iterable[tuple[Any, ...]] = table.rows
+    if panel == "conversations":
+        rows = ((row.name, *usage_cells(row.figures)) for row in report.all_conversations())
+    file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 (its response closes it)
+    file.write(BOM)
+    file.writelines(csv_line(tuple(map(write_cell, row))) for row in (table.heads, *rows))
+    file.seek(0)
     headers = download_headers(f"usage-{panel}-{days.since}-{days.until}.csv")
-    body = BOM + b"".join(lines)
-    return HttpResponse(body, content_type="text/csv; charset=utf-8", headers=headers)
+    return FileResponse(file, content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def write_cell(value: object) -> str:
+    """Write a figure with the digits that it has: no exponent, and nothing as 0."""
+    if isinstance(value, Decimal):
+        return f"{value:f}" if value else "0"
+    return str(value)
 
 
 def choose_period(request: HttpRequest) -> tuple[PeriodForm, Period]:
@@ -138,7 +155,7 @@ def query_of(days: Period) -> str:
     return f"?since={days.since}&until={days.until}"
 
 
-def make_report(request: HttpRequest, days: Period) -> Report:
+def make_report(request: HttpRequest, days: Period, *, whole: bool = False) -> Report:
     """Make the report with the figures that the reader may see."""
     reader = request.user
     return Report(
@@ -149,6 +166,7 @@ def make_report(request: HttpRequest, days: Period) -> Report:
             assessments=may(reader, "view_assessments"),
             names=Names(reader),
         ),
+        whole=whole,
     )
 
 
@@ -164,62 +182,70 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
     if report.too_few:
         return [("People", _("fewer than %(number)d") % {"number": report.fewest}, "")]
     now, then = report.total, report.total_before
-    pairs: list[tuple[str, str, float | Decimal, float | Decimal]] = [
-        ("Calls", count(now.calls), now.calls, then.calls),
-        ("People", count(report.people), report.people, report.people_before),
-        ("Tokens", short(now.tokens), now.tokens, then.tokens),
-        ("Cost", money(now.cost), now.cost, then.cost),
-        ("Not answered", count(now.failures), now.failures, then.failures),
+    pairs: list[tuple[str, Callable[[Any], str], float | Decimal, float | Decimal]] = [
+        ("Calls", count, now.calls, then.calls),
+        ("People", count, report.people, report.people_before),
+        ("Tokens", short, now.tokens, then.tokens),
+        ("Cost", money, now.cost, then.cost),
+        ("Not answered", count, now.failures, then.failures),
     ]
     return [
         (
             name,
-            figure,
-            "" if report.too_few_before else describe_change(float(value), float(before)),
+            write(value),
+            "" if report.too_few_before else describe_change(value, before, write(before)),
         )
-        for name, figure, value, before in pairs
+        for name, write, value, before in pairs
     ]
 
 
-def describe_change(value: float, before: float) -> str:
+def describe_change(value: float | Decimal, before: float | Decimal, written: str) -> str:
+    """In percent, up to ten times as much; of more, what it was before, as `written`."""
     if not before:
         return "none before" if value else ""
-    percent = round(100 * (value - before) / before)
+    if value > MANIFOLD * before:
+        return _("%(number)s before") % {"number": written}
+    percent = round(100 * (float(value) - float(before)) / float(before))
     if not percent:
         return _("unchanged")
     return f"{'+' if percent > 0 else '−'}{abs(percent):,} %"
 
 
 def panels(report: Report) -> list[Panel]:
-    found = [*_panels_of_usage(report), *assessments(report)]
-    if not report.too_few:
-        return found
-    return [Panel(each.name, each.title, each.heads, missing=_too_few(report)) for each in found]
+    return [panel for name in PANELS if (panel := find_panel(report, name))]
 
 
-def _panels_of_usage(report: Report) -> list[Panel]:
+def find_panel(report: Report, name: str) -> Panel | None:
+    """Return the panel, if it has this name and is one for the reader."""
+    build = PANELS.get(name)
+    panel = build(report) if build else None
+    if panel and report.too_few:
+        return Panel(name, panel.title, panel.heads, missing=_too_few(report))
+    return panel
+
+
+def people(report: Report) -> Panel:
+    if not report.by_person:
+        return departments_panel(report, "people")
+    return bars("people", "Tokens by person", "Person", report.persons)
+
+
+def models(report: Report) -> Panel:
+    return bars("models", "Tokens by model", "Model", report.models)
+
+
+def conversations(report: Report) -> Panel:
+    head, hidden = "Conversation begun in these days", hidden_titles(report)
+    return bars("conversations", "Tokens by conversation", head, report.conversations, hidden)
+
+
+def departments(report: Report) -> Panel | None:
+    return departments_panel(report, "departments") if report.by_person else None
+
+
+def job_titles(report: Report) -> Panel:
     few = _too_few(report)
-    if report.by_person:
-        people = bars("people", "Tokens by person", "Person", report.persons)
-        departments = [departments_panel(report, "departments")]
-    else:
-        people, departments = departments_panel(report, "people"), []
-    return [
-        history(report),
-        shares(report),
-        cost(report),
-        people,
-        bars("models", "Tokens by model", "Model", report.models),
-        bars(
-            "conversations",
-            "Tokens by conversation",
-            "Conversation begun in these days",
-            report.conversations,
-            hidden_titles(report),
-        ),
-        *departments,
-        bars("job-titles", "Tokens by job title", "Job title", report.job_titles, few),
-    ]
+    return bars("job-titles", "Tokens by job title", "Job title", report.job_titles, few)
 
 
 def departments_panel(report: Report, name: str) -> Panel:
@@ -252,7 +278,7 @@ def history(report: Report) -> Panel:
         (first_head(report), *(name for name, _values in series)),
         rows,
         says=describe_peak(report, rows),
-        picture=charts.area(buckets, series),
+        picture=lambda: charts.area(buckets, series),
         legend=list(enumerate(name for name, _values in series)),
         missing="" if series else "No calls.",
     )
@@ -276,48 +302,52 @@ def describe_peak(report: Report, rows: list[tuple[Any, ...]]) -> str:
 def shares(report: Report) -> Panel:
     prompt, completion = report.total.prompt_tokens, report.total.completion_tokens
     rows = [("Prompt", prompt), ("Completion", completion)]
-    percent = round(100 * prompt / (prompt + completion)) if prompt + completion else 0
+    tokens = prompt + completion
+    percent = round(100 * prompt / tokens) if tokens else 0
     text = _("%(prompt)d %% of all tokens were in prompts, %(completion)d %% in completions.")
     return Panel(
         "tokens",
         "Prompt and completion tokens",
         ("Tokens", "Number"),
         rows,
-        says=text % {"prompt": percent, "completion": 100 - percent},
-        picture=charts.ring([prompt, completion]),
+        says=text % {"prompt": percent, "completion": 100 - percent} if tokens else "",
+        picture=lambda: charts.ring([prompt, completion]),
         legend=[(n, f"{name} {short(value)}") for n, (name, value) in enumerate(rows)],
-        missing="" if prompt + completion else "No tokens.",
+        missing="" if report.total.calls else "No calls.",
     )
 
 
 def cost(report: Report) -> Panel:
     rows = [(day, figures.calls, figures.tokens, figures.cost) for day, figures in report.buckets]
+    days = report.days.buckets
     return Panel(
         "cost",
         "Cost over time",
         (first_head(report), "Calls", "Tokens", "Cost in USD"),
         rows,
         says=_("%(cost)s in total.") % {"cost": money(report.total.cost)},
-        picture=charts.columns([row[0] for row in rows], [float(row[3]) for row in rows], "$"),
-        missing="" if report.total.cost else _("No calls with a price."),
+        picture=lambda: charts.columns(days, [float(row[3]) for row in rows], "$"),
+        missing="" if report.total.calls else "No calls.",
     )
 
 
-def assessments(report: Report) -> list[Panel]:
+def assessments(report: Report) -> Panel | None:
     """Return no panel where no conversation was assessed."""
     if not report.people_assessed:
-        return []
-    by_department = worth(
+        return None
+    panel = worth(
         "assessments", "Assessments by department", "Department", report.assessed_departments
     )
-    by_department.says = describe_worth(report)
-    if not by_department.bars and report.fewest_assessed > 1:
+    panel.says = describe_worth(report)
+    if not panel.rows and report.fewest_assessed > 1:
         text = _("Conversations of fewer than %(number)d people were assessed in this period.")
-        by_department.missing = text % {"number": report.fewest_assessed}
-    if not report.assessed_persons:
-        return [by_department]
-    by_person = worth("assessed-people", "Assessments by person", "Person", report.assessed_persons)
-    return [by_department, by_person]
+        panel.missing = text % {"number": report.fewest_assessed}
+    return panel
+
+
+def assessed_people(report: Report) -> Panel | None:
+    rows = report.assessed_persons
+    return worth("assessed-people", "Assessments by person", "Person", rows) if rows else None
 
 
 def describe_worth(report: Report) -> str:
@@ -355,7 +385,7 @@ def worth(name: str, title: str, head: str, rows: list[ReportRow[Assessed]]) -> 
         title,
         (*first_heads(head, rows), *heads),
         [(*first_cells(row), *worth_cells(row.figures)) for row in rows],
-        bars=[draw_worth(row, longest) for row in rows],
+        bars=lambda: [draw_worth(row, longest) for row in rows],
         drawn=("Work-related", "Satisfaction", "Time saved"),
         legend=[(0, "Work-related"), (1, "Other conversations")],
     )
@@ -390,7 +420,7 @@ def bars(
         title,
         (*first_heads(head, rows), *heads),
         [(*first_cells(row), *usage_cells(row.figures)) for row in rows],
-        bars=[draw_usage(row, longest) for row in rows],
+        bars=lambda: [draw_usage(row, longest) for row in rows],
         drawn=("Prompt + completion", "Calls", "Cost"),
         legend=[(0, "Prompt"), (1, "Completion")],
         missing="" if rows else missing or "No calls.",
@@ -419,3 +449,17 @@ def first_cells(row: ReportRow) -> tuple[Any, ...]:
 
 def write_day(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
+
+
+PANELS: dict[str, Callable[[Report], Panel | None]] = {  # in the order of the page
+    "history": history,
+    "tokens": shares,
+    "cost": cost,
+    "people": people,
+    "models": models,
+    "conversations": conversations,
+    "departments": departments,
+    "job-titles": job_titles,
+    "assessments": assessments,
+    "assessed-people": assessed_people,
+}

@@ -50,9 +50,12 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
 
         They are looked for among the large ones, and only where those are too few among all.
         """
-        ordered = self.annotate(tokens=TOKENS).order_by(models.F("tokens").desc(), "-id")
+        ordered = self.by_tokens()
         large = list(ordered.filter(GreaterThanOrEqual(TOKENS, LARGE))[:most])
         return large if len(large) == most else list(ordered[:most])
+
+    def by_tokens(self) -> "ConversationQuerySet":
+        return self.annotate(tokens=TOKENS).order_by(models.F("tokens").desc(), "-id")
 
     def newest_first(self) -> "ConversationQuerySet":
         return self.order_by("-last", "-id")

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -141,6 +142,8 @@ def _describe_call(call: Snapshot) -> Json:
 
 
 def _write(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return exact_json.write_number(value) if isinstance(value, exact_json.Number) else str(value)
 
 

@@ -7,7 +7,7 @@ PSEUDONYMS no figure is then: no total, no day, no model (small_numbers).
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, date, timedelta
 from decimal import Decimal
@@ -21,6 +21,7 @@ from django.db import connection
 
 from ..ids import first_id_of
 from ..models import Conversation, User
+from ..models.conversation import ConversationQuerySet
 from ..people.identity import FEWEST, Names
 from .small_numbers import carry, find_small
 
@@ -28,6 +29,7 @@ LONGEST = 92  # days that are counted one by one; longer stretches, by seven
 MOST = 3660  # days
 LISTED = 15  # rows of a panel; the rest are added up
 SERIES = 7  # of the history, besides the rest
+AT_ONCE = 2000  # conversations that memory holds
 REST = "All others"
 SMALLER, NONE = "Smaller groups", "Not known"
 SMALLER_MODELS = "Models of few people"
@@ -72,6 +74,7 @@ ASSESSED = """
 class Period:
     since: date
     until: date  # the last of them
+    by_day: bool = False  # however many they are
 
     def __post_init__(self) -> None:
         """Raises ValueError, fit to show."""
@@ -92,7 +95,7 @@ class Period:
     @property
     def step(self) -> int:
         """Days in one bucket."""
-        return 1 if self.count <= LONGEST else 7
+        return 1 if self.by_day or self.count <= LONGEST else 7
 
     @property
     def buckets(self) -> list[date]:
@@ -182,14 +185,25 @@ class Report:
     """Figures of some days for a reader with these rights.
 
     With an `owner`: of that person's own calls, and nothing that was assessed; their titles are a
-    right all the same, for a key that may not read conversations.
+    right all the same, for a key that may not read conversations. Whole, it lists every row, every
+    series and every day. Where no figure may be of few people, series and days stay as a page has
+    them: figures of both kinds, subtracted, would be.
     """
 
     def __init__(
-        self, days: Period, rights: ReportRights = ReportRights(), *, owner: int | None = None
+        self,
+        days: Period,
+        rights: ReportRights = ReportRights(),
+        *,
+        owner: int | None = None,
+        whole: bool = False,
     ) -> None:
         self.days, self.owner = days, owner
         self.rights = replace(rights, by_person=True) if owner is not None else rights
+        self.listed = None if whole else LISTED
+        self.series: int | None = SERIES
+        if whole and not self._strict:
+            self.series, self.days = None, replace(days, by_day=True)
 
     @property
     def by_person(self) -> bool:
@@ -264,7 +278,7 @@ class Report:
         rows = [ReportRow(model, sums) for model, sums in used.items() if model not in small]
         if small:
             rows.append(ReportRow(SMALLER_MODELS, total(used[model] for model in small)))
-        return largest(rows)
+        return self._largest(rows)
 
     @property
     def persons(self) -> list[ReportRow[Figures]]:
@@ -272,17 +286,17 @@ class Report:
         if not self.by_person:
             return []
         by_owner = self._sums[False, "owner"]
-        return largest(
+        return self._largest(
             ReportRow(self._people[owner].name, figures) for owner, figures in by_owner.items()
         )
 
     @property
     def departments(self) -> list[ReportRow[Figures]]:
-        return largest(self._grouped("department", self._sums[False, "owner"], self.fewest))
+        return self._largest(self._grouped("department", self._sums[False, "owner"], self.fewest))
 
     @property
     def job_titles(self) -> list[ReportRow[Figures]]:
-        return largest(self._grouped("job_title", self._sums[False, "owner"], self.fewest))
+        return self._largest(self._grouped("job_title", self._sums[False, "owner"], self.fewest))
 
     @cached_property
     def conversations(self) -> list[ReportRow[Figures]]:
@@ -290,20 +304,19 @@ class Report:
 
         Empty where the reader may not see titles and people.
         """
+        return list(map(_row_of, self._begun.costliest(LISTED)))
+
+    def all_conversations(self) -> Iterator[ReportRow[Figures]]:
+        """All of them, in this order, one at a time."""
+        return map(_row_of, self._begun.by_tokens().iterator(chunk_size=AT_ONCE))
+
+    @property
+    def _begun(self) -> ConversationQuerySet:
         if not (self.rights.titles and self.by_person):
-            return []
+            return Conversation.objects.none()
         begun = Conversation.objects.filter(id__gte=self._first_id, id__lt=self._end_id)
         begun = begun.filter(owner=self.owner) if self.owner else begun
-        rows = begun.only("title", "turns", "prompt_tokens", "completion_tokens", "cost").costliest(
-            LISTED
-        )
-        return [
-            ReportRow(
-                row.title or "Untitled",
-                Figures(row.turns, 0, row.prompt_tokens, row.completion_tokens, row.cost),
-            )
-            for row in rows
-        ]
+        return begun.only("title", "turns", "prompt_tokens", "completion_tokens", "cost")
 
     @cached_property
     def history(self) -> list[tuple[str, list[int]]]:
@@ -312,7 +325,9 @@ class Report:
         if self._strict:
             return self._history_of_many
         if self.by_person:
-            most = sorted(by_owner, key=lambda owner: (-by_owner[owner].calls, owner))[:SERIES]
+            most = sorted(by_owner, key=lambda owner: (-by_owner[owner].calls, owner))[
+                : self.series
+            ]
             names: Mapping[Hashable, str] = {owner: self._people[owner].name for owner in most}
             rows = self._rows(HISTORY, owners=most)
         else:
@@ -322,7 +337,7 @@ class Report:
         for bucket, key, calls, *_people in rows:
             if key in names:
                 lines[names[key]][bucket] += calls
-        first = sorted(lines, key=lambda name: (-sum(lines[name].values()), name))[:SERIES]
+        first = sorted(lines, key=lambda name: (-sum(lines[name].values()), name))[: self.series]
         series = [(name, [lines[name][bucket] for bucket in self.days.buckets]) for name in first]
         rest = [
             figures.calls - sum(calls[n] for _, calls in series)
@@ -340,7 +355,7 @@ class Report:
         totals: dict[str, int] = defaultdict(int)
         for _bucket, key, number, _people in rows:
             totals[names.get(key, REST)] += number
-        first = sorted(totals, key=lambda name: (-totals[name], name))[:SERIES]
+        first = sorted(totals, key=lambda name: (-totals[name], name))[: self.series]
         for bucket, key, number, count in rows:
             name = names.get(key, REST)
             name = name if name in first else REST
@@ -385,14 +400,14 @@ class Report:
 
     @property
     def assessed_departments(self) -> list[ReportRow[Assessed]]:
-        return largest(self._grouped("department", self._assessed, self.fewest_assessed))
+        return self._largest(self._grouped("department", self._assessed, self.fewest_assessed))
 
     @property
     def assessed_persons(self) -> list[ReportRow[Assessed]]:
         """Empty where the reader may not see people, or assessments of one."""
         if not (self.by_person and self.rights.assessments):
             return []
-        return largest(
+        return self._largest(
             ReportRow(self._people[owner].name, assessed)
             for owner, assessed in self._assessed.items()
         )
@@ -440,6 +455,16 @@ class Report:
                 groups[name].append(figures)
         return [ReportRow(name, reduce(add, each), len(each)) for name, each in groups.items()]
 
+    def _largest(self, rows: Iterable[ReportRow[Sums]]) -> list[ReportRow[Sums]]:
+        """Sort by tokens, then calls, or by conversations; add up the rows past the list."""
+        ordered = sorted(rows, key=lambda row: (*(-part for part in row.figures.size), row.name))
+        rest = [] if self.listed is None else ordered[self.listed :]
+        if not rest:
+            return ordered
+        people = None if rest[0].people is None else sum(row.people or 0 for row in rest)
+        figures = reduce(add, (row.figures for row in rest))
+        return [*ordered[: self.listed], ReportRow(f"{REST} ({len(rest)})", figures, people)]
+
     @property
     def _first_id(self) -> UUID:
         return first_id_of(self.days.since, UTC)
@@ -462,21 +487,14 @@ class Report:
             return cursor.fetchall()
 
 
+def _row_of(conversation: Conversation) -> ReportRow[Figures]:
+    tokens = conversation.prompt_tokens, conversation.completion_tokens
+    figures = Figures(conversation.turns, 0, *tokens, conversation.cost)
+    return ReportRow(conversation.title or "Untitled", figures)
+
+
 def total(figures: Iterable[Figures]) -> Figures:
     return sum(figures, Figures())
-
-
-def largest(rows: Iterable[ReportRow[Sums]]) -> list[ReportRow[Sums]]:
-    """Sort by tokens, then calls, or by conversations; add up the rows past the list."""
-    ordered = sorted(rows, key=lambda row: (*(-part for part in row.figures.size), row.name))
-    rest = ordered[LISTED:]
-    if not rest:
-        return ordered
-    people = None if rest[0].people is None else sum(row.people or 0 for row in rest)
-    return [
-        *ordered[:LISTED],
-        ReportRow(f"{REST} ({len(rest)})", reduce(add, (row.figures for row in rest)), people),
-    ]
 
 
 def merged(sizes: dict[str, int], fewest: int) -> dict[Hashable, str]:

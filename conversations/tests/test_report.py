@@ -65,7 +65,7 @@ def cells(html: str) -> str:
 def lines(client: Client, panel: str) -> list[str]:
     response = client.get(f"/admin/usage/{panel}.csv?{SEPTEMBER}")
     assert response.status_code == 200
-    return response.content.decode("utf-8-sig").splitlines()
+    return response.getvalue().decode("utf-8-sig").splitlines()
 
 
 def test_the_four_panels_and_the_rest_as_added_up_by_hand(logs):

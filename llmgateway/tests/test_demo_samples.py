@@ -189,7 +189,7 @@ class Samples(Loaded):
         desk.force_login(rita)
 
         def panel(name: str) -> list[list[str]]:
-            text = desk.get(f"/admin/usage/{name}.csv{query}").content.decode("utf-8-sig")
+            text = desk.get(f"/admin/usage/{name}.csv{query}").getvalue().decode("utf-8-sig")
             return list(csv.reader(text.splitlines()))[1:]
 
         assert [[row[0], *map(int, row[1:4])] for row in panel("people")] == [
