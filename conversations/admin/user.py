@@ -1,5 +1,7 @@
 """Users and groups. A user with calls on record is deactivated, not deleted."""
 
+import base64
+import zlib
 import zoneinfo
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..body_limits import BodyLimit, takes
-from ..imports import people
+from ..imports import directory, people
 from ..models import AuditEvent, Conversation, Decision, Snapshot, Usage, User
 from ..people.identity import hides_people
 from .rights import Administered
@@ -130,37 +132,57 @@ class UserAdmin(Administered, auth.UserAdmin):
             *super().get_urls(),
         ]
 
-    @takes(BodyLimit(2 * people.LARGEST, files=True))  # what is little too large is told so
+    @takes(BodyLimit(2 * directory.LARGEST, files=True))  # what is little too large is told so
     def import_view(self, request: HttpRequest) -> HttpResponse:
-        """Import job titles and departments from a file, or preview what would change."""
+        """Import people from a file: show what would change, then apply what was shown."""
         if not self.has_change_permission(request):
+            raise PermissionDenied
+        options = people.Options(*(name in request.POST for name in people.Options._fields))
+        if options.create and not self.has_add_permission(request):
             raise PermissionDenied
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
-            "title": "Import job titles and departments",
+            "title": "Import people",
             "opts": self.opts,
             "entries": None,
+            "options": options,
+            "may_create": self.has_add_permission(request),
         }
-        if file := request.FILES.get("file"):
-            context["written"] = "write" in request.POST
-            data = file.read(people.LARGEST + 1)
+        file, kept = request.FILES.get("file"), request.POST.get("kept", "")
+        if file or kept:
             try:
-                entries = people.write(data, request) if context["written"] else people.read(data)
-            except people.UnreadableDirectory as problem:
+                data = file.read(directory.LARGEST + 1) if file else unpack(kept)
+                context |= self._import(request, data, options)
+            except directory.UnreadableDirectory as problem:
                 context["error"] = str(problem)
-            else:
-                differing = [entry for entry in entries if entry.status != people.Status.SAME]
-                context |= {
-                    "counted": people.counted(entries),
-                    "entries": differing[:SHOWN],
-                    "more": len(differing[SHOWN:]),
-                }
         return TemplateResponse(
             request,
             "admin/conversations/import_people.html",
             context,
             status=400 if "error" in context else 200,
         )
+
+    def _import(self, request: HttpRequest, data: bytes, options: people.Options) -> dict[str, Any]:
+        """Apply what was shown, or show what would change. Raises UnreadableDirectory."""
+        written, has_moved = "write" in request.POST, False
+        try:
+            if written:
+                entries = people.write(data, request, options, request.POST.get("plan", ""))
+        except people.PlanChanged:
+            written, has_moved = False, True
+        if not written:
+            entries = people.read(data, options, request)
+        differing = [entry for entry in entries if entry.status != people.Status.SAME]
+        return {
+            "written": written,
+            "has_moved": has_moved,
+            "counted": people.counted(entries),
+            "entries": differing[:SHOWN],
+            "more": len(differing[SHOWN:]),
+            "changing": any(entry.new for entry in entries),
+            "kept": "" if written else pack(data),
+            "plan": people.fingerprint(entries),
+        }
 
     def get_deleted_objects(
         self, objs: Sequence[User] | QuerySet[User], request: HttpRequest
@@ -175,6 +197,21 @@ class UserAdmin(Administered, auth.UserAdmin):
             return super().get_deleted_objects(objs, request)
         reason = _("the records of %(user)s, which are kept. Deactivate the account instead.")
         return [str(user) for user in objs], {}, set(), [reason % {"user": user} for user in kept]
+
+
+def pack(data: bytes) -> str:
+    """Write a file into a field of a form, which brings it back."""
+    return base64.b64encode(zlib.compress(data)).decode()
+
+
+def unpack(field: str) -> bytes:
+    """Read it again, up to more than an import takes. Raises UnreadableDirectory."""
+    try:
+        packed = base64.b64decode(field, validate=True)
+        return zlib.decompressobj().decompress(packed, directory.LARGEST + 1)
+    except (ValueError, zlib.error):
+        text = _("The file did not come back whole. Choose it again.")
+        raise directory.UnreadableDirectory(text) from None
 
 
 def is_on_record(user: User) -> bool:
