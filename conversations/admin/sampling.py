@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext, gettext_lazy
 
 from ..figures import count
-from ..models import Review, SamplingPolicy
+from ..models import Review, SamplingPolicy, Usage, User
 from ..people.access import Account, may
 from ..people.identity import FEWEST, hides_people, tells_a_person
 from .rights import Administered
@@ -30,11 +30,24 @@ class PolicyForm(forms.ModelForm):
     reader: Account  # whose form it is
 
     def clean_department(self) -> str:
-        """Refuse a department of few people: what is drawn of it would be known of a person."""
+        """Refuse a department of few people: what is drawn of it would be known of a person.
+
+        And one of none, which draws nothing: it is misspelt.
+        """
         name: str = self.cleaned_data["department"]
         if tells_a_person(self.reader, [name] if name else []):
             text = gettext("Choose a department of at least %(number)d people, or all.")
             raise ValidationError(text % {"number": FEWEST})
+        if name and not User.objects.filter(is_active=True, department=name).exists():
+            raise ValidationError(gettext("No person is in this department: check its spelling."))
+        return name
+
+    def clean_model(self) -> str:
+        """Refuse a model that no call was for: it is misspelt, and would draw nothing."""
+        name: str = self.cleaned_data["model"]
+        if name and not Usage.objects.filter(model=name).exists():
+            text = gettext("No call was for this model yet: check its spelling.")
+            raise ValidationError(text)
         return name
 
 

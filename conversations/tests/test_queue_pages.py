@@ -19,7 +19,7 @@ from conversations.models import (
     User,
     Verification,
 )
-from conversations.tests.calls import person
+from conversations.tests.calls import person, turn, user
 from conversations.tests.reviews import talk, waiting
 
 pytestmark = pytest.mark.django_db
@@ -255,6 +255,7 @@ def test_the_morning_in_eight_queries(rita, django_assert_max_num_queries):
 
 def test_policies_are_the_leads_and_stay_as_they_were_made():
     lea, path = client_of("lea", "Lead"), "/admin/conversations/samplingpolicy/"
+    User.objects.create_user("fred", department="Finance")
     assert lea.post(f"{path}add/", {"percent": "0", "active": "on"}).status_code == 200
     assert (
         lea.post(
@@ -284,3 +285,27 @@ def test_policies_are_the_leads_and_stay_as_they_were_made():
     )
     for others in (("Reviewer",), ("Auditor",), ("Gateway admin",)):
         assert client_of("gus", *others).get(path).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("department", "model", "said"),
+    [
+        ("finance", "", "No person is in this department"),
+        ("Legal", "", "No person is in this department"),
+        ("", "another", "No call was for this model"),
+        ("Legal", "another", "No person is in this department"),
+        ("Finance", "m", ""),
+        ("", "m", ""),
+    ],
+)
+def test_a_policy_that_would_draw_nothing_is_refused(department, model, said):
+    lea, add = client_of("lea", "Lead"), "/admin/conversations/samplingpolicy/add/"
+    fred = User.objects.create_user("fred", department="Finance")
+    User.objects.create_user("gone", department="Legal", is_active=False)
+    turn(fred, [user("hi")], "ok", model="m")
+    form = {"percent": "5", "department": department, "model": model, "active": "on"}
+    answer = lea.post(add, form)
+    assert answer.status_code == (200 if said else 302)
+    assert SamplingPolicy.objects.exists() == (not said)
+    if said:
+        assert said in answer.content.decode()
