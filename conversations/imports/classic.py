@@ -13,7 +13,7 @@ import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -35,7 +35,22 @@ NO_ROOT = (None, "", "string")  # "string" was the old page's first root id
 SUMMARIZER = "summarizer"
 SURROGATE = re.compile("[\ud800-\udfff]")
 REPLACED = "_replaced"  # the views' mark of an object that PostgreSQL's json cannot hold
-BOOLEANS = {None: None, "t": True, "true": True, "f": False, "false": False}
+# What PostgreSQL takes for a boolean: these, and the words but for on and off also cut short.
+TRUE, FALSE = ("true", "yes"), ("false", "no")
+ON, OFF = ("on", "1"), ("off", "of", "0")
+ID = re.compile(r"(\{)?(?:[0-9a-f]{4}-?){7}[0-9a-f]{4}(?(1)\})", re.IGNORECASE)
+# PostgreSQL reads more than these. A form that depends on its settings is none of them.
+TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)"
+    r"(?:[ Tt]\s*(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,15}))?)?"
+    r"\s*(?:(Z|UTC|GMT)|([+-])(\d\d)(?::?(\d\d)(?::?(\d\d))?)?)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+FARTHEST = timedelta(hours=16)  # of a zone from UTC
+NUMBER = re.compile(
+    r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE
+)
+SPACE = " \t\n\r\f\v"  # that PostgreSQL passes over
 
 
 class UnreadableRow(ValueError):
@@ -88,7 +103,7 @@ def read(table: str, columns: dict[str, str | None]) -> ClassicRow:
     root = columns.get("root_gpt_id")
     if len(root or "") > 500:
         raise UnreadableRow("its root_gpt_id is longer than 500 characters")
-    kind, shown = _kind_of(table, columns), BOOLEANS.get(columns.get("convo_show"))
+    kind, shown = _kind_of(table, columns), _shown_of(columns)
     body, classic = _split_request(request)
     row = ClassicRow(
         kind=kind,
@@ -131,7 +146,7 @@ def _kind_of(table: str, columns: dict[str, str | None]) -> str:
     if table == "meta_summarizer_log":
         return Snapshot.Kind.METADATA
     by_summarizer = columns.get("convo_title") == SUMMARIZER and columns.get("root_gpt_id") is None
-    if by_summarizer and not BOOLEANS.get(columns.get("convo_show")):
+    if by_summarizer and not _shown_of(columns):
         return Snapshot.Kind.TITLE
     return Snapshot.Kind.CHAT
 
@@ -141,7 +156,7 @@ def _own_columns(table: str, columns: dict[str, str | None]) -> Json:
     classic: Json = {"title": columns.get("title")}
     if table == "chatgpt_logs":
         classic["convo_title"] = columns.get("convo_title")
-        classic["convo_show"] = BOOLEANS.get(columns.get("convo_show"))
+        classic["convo_show"] = _shown_of(columns)
         classic["root_gpt_id"] = columns.get("root_gpt_id")
     elif table == "meta_summarizer_log":
         classic["orig_summarized_id"] = columns.get("orig_summarized_id")
@@ -159,22 +174,61 @@ def _split_request(request: Any) -> tuple[Json, Json]:
     return body, {"fields": fields}
 
 
+def _shown_of(columns: dict[str, str | None]) -> bool | None:
+    text = columns.get("convo_show")
+    return None if text is None else boolean("convo_show", text)
+
+
+def boolean(name: str, text: str) -> bool:
+    """Read it as PostgreSQL does. Raises UnreadableRow."""
+    word = text.strip(SPACE).lower()
+    is_true = word in ON or any(each.startswith(word) for each in TRUE)
+    is_false = word in OFF or any(each.startswith(word) for each in FALSE)
+    if is_true == is_false:  # neither, or nothing
+        raise UnreadableRow(f"its {name} is neither true nor false")
+    return is_true
+
+
 def id_of(columns: dict[str, str | None]) -> UUID:
-    try:
-        return UUID(columns.get("id") or "")
-    except ValueError:
-        raise UnreadableRow("its id is no UUID") from None
+    text = columns.get("id") or ""
+    if not ID.fullmatch(text):
+        raise UnreadableRow("its id is no UUID")
+    return UUID(text)
 
 
 def moment(text: str | None) -> datetime:
-    """Naive times are UTC."""
+    """Read a time as PostgreSQL does where the zone is UTC. Raises UnreadableRow."""
+    match = TIME.fullmatch((text or "").strip(SPACE))
+    if not match:
+        raise UnreadableRow("its response_time is no time, or of a form that is not read here")
+    date = map(int, match.group(1, 2, 3))
+    clock = (int(part or 0) for part in match.group(4, 5, 6))
+    zone = (int(part or 0) for part in match.group(10, 11, 12))
     try:
-        at = datetime.fromisoformat((text or "").strip())
-    except ValueError:
+        at = datetime(*date, tzinfo=UTC)
+        at += _read_clock(*clock, match[7]) - _read_offset(match[9], *zone)
+    except (ValueError, OverflowError):
         raise UnreadableRow("its response_time is no time") from None
     if not 1970 < at.year < 2500:
         raise UnreadableRow("its response_time is of another age")
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return at
+
+
+def _read_clock(hour: int, minute: int, second: int, fraction: str | None) -> timedelta:
+    """Since midnight; 24:00:00 is one, and a leap second the next minute. Raises ValueError."""
+    clock = timedelta(hours=hour, minutes=minute, seconds=second)
+    clock += timedelta(microseconds=round(float(f"0.{fraction or 0}") * 1_000_000))
+    if minute > 59 or second > 60 or clock > timedelta(days=1):
+        raise ValueError
+    return clock
+
+
+def _read_offset(sign: str | None, hours: int, minutes: int, seconds: int) -> timedelta:
+    """The zone's, east of UTC. Raises ValueError."""
+    offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if minutes > 59 or seconds > 59 or offset >= FARTHEST:
+        raise ValueError
+    return -offset if sign == "-" else offset
 
 
 def order(text: str | None) -> int:
@@ -307,10 +361,9 @@ def _usage_on_record(outcome: Outcome) -> Json | None:
 def _read_cost(row: ClassicRow, text: str | None) -> None:
     if text is None:
         return
-    try:
-        dollars = float(text)
-    except ValueError:
-        raise UnreadableRow("its usage_cost is no number") from None
+    if not NUMBER.fullmatch(text := text.strip(SPACE)):
+        raise UnreadableRow("its usage_cost is no number")
+    dollars = float(text)
     if 0 <= dollars < 1_000_000 and round(exact := Decimal(text), 8) == exact:
         row.outcome.cost = exact
     elif not math.isfinite(dollars) or 1e-37 < abs(dollars) < 3e38:

@@ -15,13 +15,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from .sqlvalues import (
+    BrokenDump,
+    UnreadableDump,
+    check_type,
+    decode,
+    split_fields,
+    unescape_copied,
+    unescape_text,
+    write_number,
+)
+
 LONGEST = 64 * 1024 * 1024  # bytes of a row
 PLACE = 1 << 48  # more than a file has bytes
+UTF_16 = (
+    "The file is UTF-16, as PowerShell redirects it. Make UTF-8 of it first:"
+    " iconv -f UTF-16 -t UTF-8 THE_FILE > classic.sql"
+)
 NOT_SQL = {
     b"PGDMP": "This is pg_dump's custom format. `pg_restore --no-owner -f classic.sql THE_FILE`"
     " makes SQL of it.",
+    b"toc.dat": "This is pg_dump's tar format. `pg_restore --no-owner -f classic.sql THE_FILE`"
+    " makes SQL of it.",
     b"\x1f\x8b": "The file is compressed. Unpack it first: gunzip -k THE_FILE",
+    b"BZh": "The file is compressed. Unpack it first: bunzip2 -k THE_FILE",
+    b"\xfd7zXZ": "The file is compressed. Unpack it first: unxz -k THE_FILE",
+    b"\x28\xb5\x2f\xfd": "The file is compressed. Unpack it first: unzstd THE_FILE",
+    b"\x04\x22\x4d\x18": "The file is compressed. Unpack it first: unlz4 THE_FILE",
     b"PK\x03\x04": "The file is a ZIP archive. Unpack it first.",
+    b"7z\xbc\xaf": "The file is a 7z archive. Unpack it first.",
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
 }
 SPACE = re.compile(rb"\s*")
 WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*")
@@ -29,23 +53,15 @@ NUMBER = re.compile(rb"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?")
 DOLLARS = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$")
 COMMENT = re.compile(rb"/\*|\*/")
 QUOTE, NAME_QUOTE = re.compile(rb"'"), re.compile(rb'"')
+BACKSLASH = ord("\\")
 QUOTE_OR_BACKSLASH = re.compile(rb"['\\]")
-ESCAPED = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.DOTALL)
-LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+INCLUDES = {b"i", b"ir", b"include", b"include_relative", b"copy"}
 BEFORE_TABLE = {b"UNLOGGED", b"TEMP", b"TEMPORARY", b"GLOBAL", b"LOCAL", b"FOREIGN"}
 NO_COLUMN = {b"CONSTRAINT", b"PRIMARY", b"UNIQUE", b"CHECK", b"FOREIGN", b"EXCLUDE", b"LIKE"}
 # '…', json '…', '…'::timestamp(6) without time zone: one letter for each token
-TYPED = re.compile(r"w*t(::w+(\(n\))?w*)?")
+TYPED = re.compile(r"(?P<before>w*)t(?:::(?P<behind>w+(?:\(n\))?w*))?")
 SIMPLE = 12  # tokens of a value
 MOST_COLUMNS = 1600  # of a table, in PostgreSQL
-
-
-class UnreadableDump(ValueError):
-    """Why a row cannot be read: fit to show, without any of its content."""
-
-
-class BrokenDump(UnreadableDump):
-    """Why the rest of the dump cannot be read."""
 
 
 class Token(NamedTuple):
@@ -82,11 +98,15 @@ class Dump:
         for magic, advice in NOT_SQL.items():
             if self.data[: len(magic)] == magic:
                 raise BrokenDump(advice)
+        if b"\0" in self.data[:2]:  # of a letter: UTF-16 that does not say so
+            raise BrokenDump(UTF_16)
         self.at = 3 if self.data[:3] == b"\xef\xbb\xbf" else 0
         self.tables = tables
         self.order, self.column = order, column
         self.blocks: list[Block] = []
         self.created: dict[str, list[str]] = {}  # the columns of tables that the dump creates
+        self.parents: dict[str, str] = {}  # of partitions, and of tables that inherit
+        self.others: set[str] = set()  # tables with rows that are not read
         self.index: dict[str, list[int]] = {table: [] for table in tables}
         self.problem = ""  # why the dump could not be read to its end
         try:
@@ -111,6 +131,18 @@ class Dump:
             except UnreadableDump as why:
                 yield where, why
 
+    @property
+    def unread(self) -> dict[str, str]:
+        """Tables with rows that may be partitions of a wanted one, but the dump does not say so."""
+        return {
+            other: f"it may be a partition of {table}: make the dump with its tables, or with"
+            " pg_dump --load-via-partition-root"
+            for other in sorted(self.others)
+            for table in self.tables
+            if other.startswith(f"{table}_")
+            and not (other in self.created or other in self.parents)
+        }
+
     # Statements -------------------------------------------------------------------------------
 
     def statement(self) -> bool:
@@ -118,54 +150,63 @@ class Dump:
         first = self.token()
         if not first.kind:
             return False
-        if first.kind == "\\":  # of psql: \restrict, \connect
-            self.at = self.line_end(self.at) + 1
-            return True
-        word = self.upper(first)
-        if word == b"COPY":
-            self.copy()
-        elif word == b"INSERT":
-            self.insert()
-        elif word == b"CREATE":
-            self.create()
-        elif word == b"SET":
-            self.set()
+        if first.kind == "\\":
+            self.command()
+        elif read := self.STATEMENTS.get(self.upper(first)):
+            read(self)
         elif first.kind != ";":
             self.skip()
         return True
 
+    def command(self) -> None:
+        """Pass a command of psql: \\restrict, \\connect. Raises BrokenDump for one that matters."""
+        end = self.line_end(self.at)
+        name, *values = self.data[self.at : end].split() or [b""]
+        if name == b"encoding":
+            check_encoding(b" ".join(values))
+        if name in INCLUDES:
+            raise BrokenDump(f"\\{name.decode()} reads another file. Import that one too")
+        self.at = end + 1
+
     def copy(self) -> None:
-        table = self.name()
-        if not table:
+        name = self.name()
+        if not name:
             return self.skip()
-        columns = self.names() if self.peek().kind == "(" else self.created.get(table, [])
+        columns = self.names() if self.peek().kind == "(" else self.created.get(name, [])
         if [self.upper(self.token()), self.upper(self.token())] != [b"FROM", b"STDIN"]:
             return self.skip()
+        table, is_plain = self.wanted(name), self.peek().kind == ";"
+        if table and not is_plain:
+            raise BrokenDump(f"a COPY of {name} with options. Make it with pg_dump")
         self.skip()
         self.at = self.line_end(self.at) + 1
-        wanted = table in self.tables
-        if wanted:
+        if table:
             self.blocks.append(Block(table, columns, self.at, copied=True))
         while True:
-            start, end = self.at, self.line_end(self.at)
+            start = self.at
+            end = self.copied_end(start) if is_plain else self.line_end(start)
             if self.data[start : min(end, start + 3)].rstrip(b"\r") == b"\\.":
                 self.at = end + 1
                 return None
             if end == len(self.data):
                 raise BrokenDump("the file ends in the middle of a COPY")
-            if wanted:
+            if table:
                 self.note(self.blocks[-1], start)
+            else:
+                self.others.add(name)
             self.at = end + 1
 
     def insert(self) -> None:
-        table = self.name() if self.upper(self.token()) == b"INTO" else ""
-        if table not in self.tables:
+        name = self.name() if self.upper(self.token()) == b"INTO" else ""
+        table = self.wanted(name)
+        if not table:
+            self.others.add(name)
             return self.skip()
-        columns = self.names() if self.peek().kind == "(" else self.created.get(table, [])
+        columns = self.names() if self.peek().kind == "(" else self.created.get(name, [])
         while (token := self.token()).kind == "w" and self.upper(token) != b"VALUES":
             pass  # OVERRIDING SYSTEM VALUE
         if token.kind != "w" or self.peek().kind != "(":
-            raise BrokenDump(f"an INSERT INTO {table} that is not a list of VALUES")
+            raise BrokenDump(f"an INSERT INTO {name} that is not a list of VALUES")
         self.blocks.append(Block(table, columns, self.peek().start, copied=False))
         while self.peek().kind == "(":
             self.note(self.blocks[-1], self.peek().start)
@@ -173,8 +214,16 @@ class Dump:
                 self.token()
         return self.skip(end_of_file=True)
 
+    def wanted(self, name: str) -> str:
+        """The wanted table that this one is, or is a partition of; empty where it is neither."""
+        seen = set[str]()
+        while name in self.parents and name not in seen:
+            seen.add(name)
+            name = self.parents[name]
+        return name if name in self.tables else ""
+
     def create(self) -> None:
-        """Note the columns of a table, for statements that name none."""
+        """Note the columns of a table, for statements that name none, and whose partition it is."""
         while (token := self.token()).kind == "w" and self.upper(token) in BEFORE_TABLE:
             pass
         if self.upper(token) != b"TABLE":
@@ -182,10 +231,41 @@ class Dump:
         while self.upper(self.peek()) in (b"IF", b"NOT", b"EXISTS"):
             self.token()
         table = self.name()
-        if table in self.tables and self.peek().kind == "(":
+        if self.peek().kind == "(":
             self.token()
             self.created[table] = self.columns_of_table()
-        return self.skip()
+        token = self.token()
+        if [self.upper(token), self.upper(self.peek())] == [b"PARTITION", b"OF"]:
+            self.token()
+            parent = self.name()
+            self.created[table] = self.created.get(parent, [])
+            self.adopt(table, parent)
+            return self.skip()
+        if self.upper(token) == b"INHERITS":
+            self.token()
+            self.created.pop(table, None)  # these are the ones of its own alone
+            self.adopt(table, self.name())
+            return self.skip()
+        return self.skip(token)
+
+    def alter(self) -> None:
+        """Note a partition: ALTER TABLE [IF EXISTS] [ONLY] … ATTACH PARTITION …"""
+        if (token := self.token()).kind != "w" or self.upper(token) != b"TABLE":
+            return self.skip(token)
+        while self.upper(self.peek()) in (b"IF", b"EXISTS", b"ONLY"):
+            self.token()
+        parent = self.name()
+        token = self.token()
+        if [self.upper(token), self.upper(self.peek())] == [b"ATTACH", b"PARTITION"]:
+            self.token()
+            self.adopt(self.name(), parent)
+            return self.skip()
+        return self.skip(token)
+
+    def adopt(self, table: str, parent: str) -> None:
+        self.parents[table] = parent
+        if table in self.others and self.wanted(table):
+            raise BrokenDump(f"rows of {table} stand before it is a partition of {parent}")
 
     def columns_of_table(self) -> list[str]:
         columns = []
@@ -197,19 +277,31 @@ class Dump:
             if token.kind == ")" or self.rest_of_item().kind != ",":
                 return columns
 
-    def set(self) -> None:
-        name = self.upper(self.token())
-        self.token()  # TO, or =
-        value = self.token()
-        text = self.data[value.start : value.end]
-        encoding, switch = text.strip(b"'\"").upper().replace(b"-", b""), text.strip(b"'").lower()
-        if name == b"CLIENT_ENCODING" and encoding not in (b"UTF8", b"UNICODE"):
-            raise BrokenDump("the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8")
-        if name == b"STANDARD_CONFORMING_STRINGS" and switch not in (b"on", b"true", b"1"):
+    def assign(self) -> None:
+        while (name := self.upper(self.token())) in (b"SESSION", b"LOCAL"):
+            pass
+        value = self.token()  # TO, =, or what follows NAMES and TIME ZONE
+        if self.upper(value) in (b"TO", b"ZONE") or value.kind == "=":
+            value = self.token()
+        text = self.data[value.start : value.end].strip(b"'\"")
+        if name in (b"CLIENT_ENCODING", b"NAMES"):
+            check_encoding(text)
+        if name == b"STANDARD_CONFORMING_STRINGS" and text.lower() not in (b"on", b"true", b"1"):
             raise BrokenDump(
                 "the dump was made with standard_conforming_strings off. Make it with that on"
             )
+        if name in (b"TIMEZONE", b"TIME") and text.upper() not in (b"UTC", b"GMT", b"0"):
+            raise BrokenDump("the dump sets a time zone. Make it with PGTZ=UTC")
         self.skip(value)
+
+    def select(self) -> None:
+        """Pass a query, which may set what SET would."""
+        while (token := self.token()).kind != ";":
+            if not token.kind:
+                raise BrokenDump("the file ends in the middle of a statement")
+            text = self.data[token.start : min(token.end, token.start + 40)].strip(b"'").lower()
+            if text in (b"client_encoding", b"standard_conforming_strings", b"timezone"):
+                raise BrokenDump(f"the dump sets {text.decode()} by a function. Make it with SET")
 
     def skip(self, token: Token | None = None, *, end_of_file: bool = False) -> None:
         """Pass the rest of the statement."""
@@ -219,6 +311,15 @@ class Dump:
                 if end_of_file:
                     return
                 raise BrokenDump("the file ends in the middle of a statement")
+
+    STATEMENTS = {
+        b"COPY": copy,
+        b"INSERT": insert,
+        b"CREATE": create,
+        b"ALTER": alter,
+        b"SET": assign,
+        b"SELECT": select,
+    }
 
     def note(self, block: Block, at: int) -> None:
         """Note the place of the row that begins here; afterwards `self.at` is behind it."""
@@ -243,13 +344,13 @@ class Dump:
     def copied_row(
         self, block: Block, wanted: Collection[str] | None = None
     ) -> dict[str, str | None]:
-        start, end = self.at, self.line_end(self.at)
+        start, end = self.at, self.copied_end(self.at)
         self.at = end + 1
         check_length(start, end)
-        fields = self.data[start:end].removesuffix(b"\r").split(b"\t")
+        fields = split_fields(self.data[start:end].removesuffix(b"\r"))
         check_columns(block, len(fields))
         return {
-            name: None if field == b"\\N" else decode(unescape(field))
+            name: None if field == b"\\N" else decode(unescape_copied(field))
             for name, field in zip(block.columns, fields, strict=True)
             if wanted is None or name in wanted
         }
@@ -283,15 +384,19 @@ class Dump:
         if kinds == "w" and raw[0].upper() in (b"NULL", b"TRUE", b"FALSE"):
             return None if raw[0].upper() == b"NULL" else raw[0].lower().decode()
         if kinds in ("n", "-n", "+n"):
-            return b"".join(raw).removeprefix(b"+").decode()
+            return write_number(column, b"".join(raw).decode())
+        typed = TYPED.fullmatch(kinds)
         texts = [token for token in value if token.kind in ("t", "e")]
-        if len(texts) != 1 or not TYPED.fullmatch(kinds):
+        if len(texts) != 1 or not typed:
             raise UnreadableDump(f"{column} is an expression, not a value")
         text = self.data[texts[0].start : texts[0].end]
+        before, behind = raw[: typed.end("before")], raw[typed.end("before") + 2 :]
+        for name in (before, behind):
+            check_type(column, b" ".join(name).replace(b" ( ", b"(").replace(b" )", b")"), text)
         if text.startswith(b"$"):
             return decode(text[text.index(b"$", 1) + 1 :].rpartition(b"$")[0].rpartition(b"$")[0])
         text = text[text.index(b"'") + 1 : -1].replace(b"''", b"'")
-        return decode(unescape(text) if texts[0].kind == "e" else text)
+        return decode(unescape_text(text) if texts[0].kind == "e" else text)
 
     # Tokens -----------------------------------------------------------------------------------
 
@@ -360,6 +465,17 @@ class Dump:
         end = self.data.find(b"\n", at)
         return len(self.data) if end < 0 else end
 
+    def copied_end(self, at: int) -> int:
+        """The end of a copied row: of a line, unless a backslash makes it a part of a value."""
+        while True:
+            start, at = at, self.line_end(at)
+            first = at
+            while first > start and self.data[first - 1] == BACKSLASH:
+                first -= 1
+            if at == len(self.data) or not (at - first) % 2:
+                return at
+            at += 1
+
     def rest_of_item(self) -> Token:
         """The comma or the parenthesis that ends an item of a list."""
         depth = 0
@@ -417,22 +533,6 @@ def check_columns(block: Block, count: int) -> None:
         raise UnreadableDump(f"it has {count} values for {len(block.columns)} columns")
 
 
-def decode(text: bytes) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        raise UnreadableDump("it is not UTF-8") from None
-
-
-def unescape(text: bytes) -> bytes:
-    return ESCAPED.sub(_character, text) if b"\\" in text else text
-
-
-def _character(match: re.Match[bytes]) -> bytes:
-    if octal := match[1]:
-        return bytes([int(octal, 8) & 255])
-    if byte := match[2]:
-        return bytes([int(byte, 16)])
-    if match[3] in b"uU":
-        raise UnreadableDump("it has escapes of a kind that pg_dump does not write")
-    return LETTERS.get(match[3], match[3])
+def check_encoding(name: bytes) -> None:
+    if name.strip(b"'\" \r").upper().replace(b"-", b"") not in (b"UTF8", b"UNICODE"):
+        raise BrokenDump("the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8")

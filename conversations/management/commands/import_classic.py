@@ -23,8 +23,9 @@ from conversations import record
 from conversations.ids import parse_uuid
 from conversations.imports import classic
 from conversations.imports.classic import ClassicRow, UnreadableRow
-from conversations.imports.sqldump import BrokenDump, Dump
-from conversations.imports.sqldump import UnreadableDump as UnreadableInDump
+from conversations.imports.sqldump import Dump
+from conversations.imports.sqlvalues import BrokenDump
+from conversations.imports.sqlvalues import UnreadableDump as UnreadableInDump
 from conversations.models import Conversation, Snapshot, User
 from conversations.record import place
 
@@ -65,6 +66,8 @@ class Command(BaseCommand):
                         self.show_progress()
                 if log.problem:
                     self.refuse("the rest of the dump", log.problem)
+                for table, why in log.unread.items():
+                    self.refuse(f"the table {table}", why)
         except KeyboardInterrupt:
             raise CommandError(
                 f"Stopped. {self.imported:,} rows were imported; run it again to go on.",
@@ -275,7 +278,11 @@ def log_of(source: str, schema: str) -> Iterator[Any]:
         raise CommandError(
             f"The dump cannot be read: {getattr(problem, 'strerror', None) or problem}"
         ) from None
-    if not dump.problem and not any(dump.count(table) for table in classic.TABLES):
+    if (
+        not dump.problem
+        and not dump.unread
+        and not any(dump.count(table) for table in classic.TABLES)
+    ):
         raise CommandError(f"The dump has no row of {', '.join(classic.TABLES)}.")
     yield dump
 
@@ -284,6 +291,7 @@ class Database:
     """A classic gateway's database, read in one snapshot of it; nothing is written there."""
 
     problem = ""
+    unread: dict[str, str] = {}
 
     def __init__(self, connection: psycopg.Connection, schema: str) -> None:
         self.connection, self.schema = connection, schema

@@ -1,6 +1,8 @@
 """A dump of a classic gateway is imported as far as it goes."""
 
+import bz2
 import json
+import lzma
 import tracemalloc
 from pathlib import Path
 
@@ -115,10 +117,10 @@ COPY llm_logs.chatgpt_logs (id, request, response_time) FROM stdin;
             {
                 "id": "2\n'",
                 "request": '{"a": 1}',
-                "usage_cost": "-1.5e2",
+                "usage_cost": "-150",
                 "response_time": "2023-01-02",
             },
-            {"id": "3$'", "request": None, "usage_cost": ".5", "response_time": "2023-01-03"},
+            {"id": "3$'", "request": None, "usage_cost": "0.5", "response_time": "2023-01-03"},
         ],
     )
     assert not (tmp_path / "executed").exists()
@@ -144,6 +146,27 @@ HEAD = "INSERT INTO llm_logs.chatgpt_logs (id, request) VALUES "
         (
             HEAD + "('1', E'\\u0041'), ('2', '{}');",
             "it has escapes of a kind that pg_dump does not write",
+        ),
+        (HEAD + "('1', B'01'), ('2', '{}');", "request is of the type b, which is not read here"),
+        (
+            HEAD + "('1', '{\"a\": 1}'::varchar(3)), ('2', '{}');",
+            "request is of the type varchar(3), which is not read here",
+        ),
+        (
+            HEAD + "('1', '2024-01-02 03:04:05'::date), ('2', '{}');",
+            "request is of the type date, which is not read here",
+        ),
+        (
+            HEAD + "('1', '2024-01-02 03:04:05+01'::timestamp), ('2', '{}');",
+            "request has a time zone, which its type timestamp drops",
+        ),
+        (
+            HEAD + "('1', E'a\\000b'), ('2', '{}');",
+            "it has a character NUL, which no text of PostgreSQL has",
+        ),
+        (
+            HEAD + "('1', 1e99999), ('2', '{}');",
+            "request is a number of more than 1000 digits",
         ),
         (HEAD + "('1'), ('2', '{}');", "it has 1 values for 2 columns"),
         (HEAD + "('1', DEFAULT), ('2', '{}');", "request is an expression, not a value"),
@@ -188,6 +211,23 @@ def test_a_row_that_is_no_row_is_named_and_the_next_is_read(tmp_path, text, why)
         (
             "SET client_encoding = 'LATIN1';",
             "the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8",
+        ),
+        (
+            "SET SESSION client_encoding TO LATIN1;",
+            "the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8",
+        ),
+        ("SET NAMES 'WIN1252';", "the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8"),
+        ("\\encoding LATIN1\n", "the dump is not in UTF-8. Make it with pg_dump --encoding=UTF8"),
+        (
+            "SELECT pg_catalog.set_config('client_encoding', 'LATIN1', false);",
+            "the dump sets client_encoding by a function. Make it with SET",
+        ),
+        ("SET timezone = 'Europe/Berlin';", "the dump sets a time zone. Make it with PGTZ=UTC"),
+        ("SET TIME ZONE 'PST8PDT';", "the dump sets a time zone. Make it with PGTZ=UTC"),
+        ("\\i rows.sql\n", "\\i reads another file. Import that one too"),
+        (
+            "COPY chatgpt_logs (id) FROM stdin WITH (FORMAT csv);\n1\n\\.\n",
+            "a COPY of chatgpt_logs with options. Make it with pg_dump",
         ),
         (
             "SET standard_conforming_strings = off;",
@@ -236,7 +276,18 @@ def test_a_cut_dump_is_imported_as_far_as_it_goes(tmp_path):
     [
         (b"", "empty"),
         (b"PGDMP\x01\x0e", "pg_restore"),
-        (b"\x1f\x8b\x08", "compressed"),
+        (b"\x1f\x8b\x08", "gunzip"),
+        (bz2.compress(b"SELECT 1;"), "bunzip2"),
+        (lzma.compress(b"SELECT 1;"), "unxz"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", "unzstd"),
+        (b"\x04\x22\x4d\x18", "unlz4"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"toc.dat\0\0", "pg_restore"),
+        ("\ufeffSELECT 1;".encode("utf-16-le"), "iconv"),
+        ("\ufeffSELECT 1;".encode("utf-16-be"), "iconv"),
+        ("SELECT 1;".encode("utf-16-le"), "iconv"),
+        ("SELECT 1;".encode("utf-16-be"), "iconv"),
+        ("\ufeffSELECT 1;".encode("utf-32"), "iconv"),
         (b"SELECT 1;", "has no row of chatgpt_logs"),
         (None, "No such file"),
     ],
