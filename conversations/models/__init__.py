@@ -21,7 +21,7 @@ from .policy import PolicyAcceptance, UsagePolicy
 from .review import Decision, Review, SamplingPolicy
 from .saved_filter import SavedFilter
 from .scaffolding import Partial, Process, Unsealed
-from .seal import Seal, Verification
+from .seal import Seal, SigningKey, Verification
 from .search import SearchEntry
 from .snapshot import Snapshot
 from .usage import Usage
@@ -45,6 +45,7 @@ __all__ = [
     "SavedFilter",
     "Seal",
     "SearchEntry",
+    "SigningKey",
     "Snapshot",
     "ThreadSeed",
     "Unhashed",

@@ -45,7 +45,20 @@ class Verification(models.Model):
     ended = models.DateTimeField(auto_now_add=True)
     seals = models.BigIntegerField(help_text=_("number of seals that were verified"))
     problem = models.TextField(
-        blank=True, help_text=_("the first problem; empty where there is none")
+        blank=True, help_text=_("what does not fit, a line each; empty where all does")
+    )
+    notes = models.TextField(
+        blank=True, db_default="", help_text=_("what is no fault, but must be known; a line each")
+    )
+    confirmed = models.BigIntegerField(
+        null=True, help_text=_("the last seal that a checkpoint confirms; empty: none is")
+    )
+    confirmed_at = models.DateTimeField(null=True, help_text=_("the time of that checkpoint"))
+    keys = models.TextField(
+        blank=True, db_default="", help_text=_("public keys that were trusted, a line each")
+    )
+    with_files = models.BooleanField(
+        db_default=False, help_text=_("every attachment was read to its end")
     )
 
     class Meta:
@@ -53,3 +66,30 @@ class Verification(models.Model):
 
     def __str__(self) -> str:
         return self.problem or f"{self.seals:,} seals hold"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was wrong and a checkpoint vouches for it, if anything is sealed."""
+        return not self.problem and (self.confirmed is not None or not self.seals)
+
+
+class SigningKey(models.Model):
+    """A public key that signed checkpoints, and how far it did at one place.
+
+    It tells an auditor what a key was, and a machine whether its file is all that it wrote. It is
+    never trusted: an owner of the database can write any key here.
+    """
+
+    pk = models.CompositePrimaryKey("key", "place")
+    key = models.TextField(help_text=_("hex"))
+    place = models.TextField(help_text=_("the machine, and the file that it appends to"))
+    first = models.BigIntegerField(help_text=_("the first seal that it signed there"))
+    since = models.DateTimeField(help_text=_("when it signed that"))
+    number = models.BigIntegerField(help_text=_("the last seal that it signed there"))
+    at = models.DateTimeField(help_text=_("when it signed that"))
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.key

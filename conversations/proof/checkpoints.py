@@ -8,7 +8,7 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import IO
@@ -20,6 +20,7 @@ from django.conf import settings
 from .. import ledger
 from ..ledger import Checkpoint
 from ..models import Seal
+from . import signing_keys
 
 EVERY = 1000  # seals from one mark to the next …
 PERIOD = timedelta(minutes=10)  # … or so long, whichever comes first
@@ -44,6 +45,7 @@ def write_checkpoint(*, now: bool = False) -> bool:
             file.write(_sign_seal(seal))
             file.flush()
             os.fsync(file.fileno())
+        signing_keys.note(derive_public_key(), seal.number)
     except OSError as problem:
         log.error("no checkpoint could be written: %s", type(problem).__name__)
         return False
@@ -58,15 +60,14 @@ def sign(message: bytes) -> str:
     return _read_key().sign(message).hex()
 
 
-def read_checkpoints(keys: Iterable[str] = ()) -> Iterator[Checkpoint]:
-    """Yield all checkpoints of the file, signed by this gateway's key or by one of these.
+def read_checkpoints() -> Iterator[Checkpoint]:
+    """Yield all checkpoints of the file, signed by this gateway's key.
 
     Raises ledger.BrokenChain.
     """
     try:
         with open(settings.CHECKPOINT_FILE, "rb") as file:
-            trusted = [derive_public_key(), *keys]
-            yield from ledger.read_checkpoints(file, trusted, is_signature_valid)
+            yield from ledger.read_checkpoints(file, [derive_public_key()], is_signature_valid)
     except FileNotFoundError:
         if Seal.objects.exists():
             raise ledger.BrokenChain(
