@@ -6,10 +6,13 @@ class ConversationsConfig(AppConfig):
     verbose_name = "Conversations"
 
     def ready(self) -> None:
-        """Hand the worker what follows the log, in this order: proof imports none of it."""
+        """Hand the worker what follows the log, in this order, and verify what is made from it.
+
+        proof imports none of these.
+        """
         from . import review
-        from .proof import sealing
-        from .report import assessments
+        from .proof import sealing, verification
+        from .report import assessments, rollups
         from .search import index
 
         sealing.FOLLOWERS[:] = [
@@ -18,3 +21,4 @@ class ConversationsConfig(AppConfig):
             review.sample,
             assessments.store_assessments,
         ]
+        verification.CHECKS[:] = [rollups.check, index.check]

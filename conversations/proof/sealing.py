@@ -13,7 +13,7 @@ kind of its own.
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -21,6 +21,7 @@ from django.db import connection, models, transaction
 
 from .. import ledger
 from ..models import AuditEvent, Decision, Message, Seal, Snapshot, Unsealed
+from ..record import attachments
 
 BATCH = 500
 FOLLOWERS: list[Callable[[list[UUID]], object]] = []  # filled by conversations.apps
@@ -77,7 +78,10 @@ def _call_text() -> str:
     return text
 
 
-# Messages are found by their conversation: no index leads from a call to those that it brought.
+# Each statement gives the id of a row, what is sealed of it, when it came about, whether an import
+# brought it, and whether it names files. Messages are found by their conversation: no index leads
+# from a call to those that it brought.
+FILE = f'"{attachments.MARK}"'  # a text that names files has this in it
 CALL_TEXTS = f"""
     WITH calls AS MATERIALIZED (
         SELECT * FROM conversations_snapshot WHERE id = ANY(%(ids)s::uuid[])
@@ -85,13 +89,16 @@ CALL_TEXTS = f"""
     brought AS MATERIALIZED (
         SELECT m.snapshot_id, json_agg(
             encode(sha256(convert_to(json_build_array({MESSAGE})::text, 'UTF8')), 'hex')
-            ORDER BY m.id) AS digests
+            ORDER BY m.id) AS digests,
+            coalesce(bool_or(strpos(m.raw, '{FILE}') > 0), false) AS has_files
         FROM conversations_message m
         WHERE m.conversation_id = ANY(ARRAY(SELECT DISTINCT conversation_id FROM calls))
             AND m.snapshot_id = ANY(%(ids)s::uuid[])
         GROUP BY m.snapshot_id
     )
-    SELECT c.id, ({_call_text()})::text
+    SELECT c.id, ({_call_text()})::text, c.closed, c.classic_id IS NOT NULL,
+        coalesce(brought.has_files, false) OR strpos(c.params, '{FILE}') > 0
+            OR strpos(c.response, '{FILE}') > 0 OR coalesce(strpos(c.classic, '{FILE}') > 0, false)
     FROM calls c LEFT JOIN brought ON brought.snapshot_id = c.id"""
 MESSAGE_TEXTS = f"""
     SELECT m.snapshot_id, json_build_array({MESSAGE})::text FROM conversations_message m
@@ -102,17 +109,26 @@ MESSAGE_TEXTS = f"""
     ORDER BY m.snapshot_id, m.id"""
 
 
-def _row_texts(model: type[models.Model]) -> str:
+def _row_texts(model: type[models.Model], time: str) -> str:
     return f"""
-    SELECT id, json_build_array({_columns(model, "e", SEALED[model])})::text
+    SELECT id, json_build_array({_columns(model, "e", SEALED[model])})::text, {time}, false, false
     FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s::uuid[])"""
 
 
 TEXTS = {
     SNAPSHOT: CALL_TEXTS,
-    str(Decision._meta.model_name): _row_texts(Decision),
-    str(AuditEvent._meta.model_name): _row_texts(AuditEvent),
+    str(Decision._meta.model_name): _row_texts(Decision, "made"),
+    str(AuditEvent._meta.model_name): _row_texts(AuditEvent, "at"),
 }
+
+
+class SealedRow(NamedTuple):
+    """A row of evidence as it is now."""
+
+    digest: bytes
+    at: datetime | None  # a call's close, a decision's making, an event's time
+    is_imported: bool
+    has_files: bool
 
 
 def read_texts(subjects: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
@@ -120,26 +136,34 @@ def read_texts(subjects: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
     texts: dict[UUID, str] = {}
     with connection.cursor() as cursor:
         for kind, subject_ids in _group_by_kind(subjects).items():
-            cursor.execute(TEXTS[kind], {"ids": subject_ids})
+            cursor.execute(
+                f"SELECT id, sealed_text FROM ({TEXTS[kind]}) AS sealed (id, sealed_text)",
+                {"ids": subject_ids},
+            )
             texts.update(cursor.fetchall())
     return texts
 
 
 def read_digests(subjects: Iterable[tuple[str, UUID | str]]) -> dict[str, bytes]:
-    """Read the digest of each text, by the row's id.
+    """Read the digest of each text, by the row's id."""
+    return {subject: row.digest for subject, row in read_rows(subjects).items()}
+
+
+def read_rows(subjects: Iterable[tuple[str, UUID | str]]) -> dict[str, SealedRow]:
+    """Read what a check needs of each row, by its id.
 
     PostgreSQL computes what ledger.compute_digest would, so that no text has to come here.
     """
-    digests: dict[str, bytes] = {}
+    rows: dict[str, SealedRow] = {}
     with connection.cursor() as cursor:
         for kind, subject_ids in _group_by_kind(subjects).items():
             cursor.execute(
-                f"""SELECT id::text, sha256(convert_to(sealed_text, 'UTF8'))
-                FROM ({TEXTS[kind]}) AS sealed (id, sealed_text)""",
+                f"""SELECT id::text, sha256(convert_to(sealed_text, 'UTF8')), at, imported, files
+                FROM ({TEXTS[kind]}) AS sealed (id, sealed_text, at, imported, files)""",
                 {"ids": subject_ids},
             )
-            digests.update(cursor.fetchall())
-    return digests
+            rows.update((subject, SealedRow(*row)) for subject, *row in cursor.fetchall())
+    return rows
 
 
 def read_message_texts(calls: Iterable[UUID]) -> dict[UUID, list[str]]:

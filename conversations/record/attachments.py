@@ -108,16 +108,34 @@ def restore(value: Any, file: Callable[..., str] = encode_file) -> Any:
     return {key: restore(item, file) for key, item in value.items()}
 
 
+class Reference(NamedTuple):
+    """A file as a lightened value names it."""
+
+    sha256: str  # hex
+    prefix: str  # of its data: URL; empty where it was none
+
+    @property
+    def media_type(self) -> str:
+        """What the sender declared; empty where that is told by the file's first bytes."""
+        url = DATA_URL.match(self.prefix)
+        return (url and url[1]) or ""
+
+
 def list_references(value: Any) -> list[str]:
     """List the sha256 (hex) of each file that a lightened value refers to, in order."""
+    return [file.sha256 for file in list_files(value)]
+
+
+def list_files(value: Any) -> list[Reference]:
+    """List the files that a lightened value refers to, in order."""
     if type(value) is dict:
         inner = value.get(MARK)
         if type(inner) is list:
-            return [inner[0]]
+            return [Reference(*inner[:2])]
         value = list((inner if type(inner) is dict else value).values())
     if type(value) is not list:
         return []
-    return [digest for item in value for digest in list_references(item)]
+    return [file for item in value for file in list_files(item)]
 
 
 def store(blobs: list[Blob]) -> None:

@@ -29,6 +29,7 @@ NUMBERS = {  # and the most of each
     "assistant_wage": 10**5,
 }
 NAMES = (*TEXTS, *NUMBERS, "work_related")
+PORTION = 500  # assessments that are held against their calls at a time
 
 
 class Unsound(ValueError):
@@ -89,20 +90,31 @@ def store_assessments(calls: list[UUID]) -> None:
     )
 
 
-def differences() -> list[str]:
-    """Each row that its call does not bear out, in words."""
-    kept = {row.call_id: row for row in Assessment.objects.all()}
-    made = {row.call_id: row for row in _read_all(_sealed())}
+def differences() -> Iterator[str]:
+    """Yield each row that its call does not bear out, in words; so many calls at a time."""
+    after = UUID(int=0)
+    while True:
+        kept = Assessment.objects.filter(call__gt=after).order_by("call")
+        part = list(kept[:PORTION])
+        until = part[-1].call_id if len(part) == PORTION else UUID(int=2**128 - 1)
+        calls = _sealed().filter(id__gt=after, id__lte=until)
+        yield from _compare({row.call_id: row for row in part}, _read_all(calls))
+        if len(part) < PORTION:
+            return
+        after = until
+
+
+def _compare(kept: dict[UUID, Assessment], made: Iterator[Assessment]) -> Iterator[str]:
     fields = [field.attname for field in Assessment._meta.concrete_fields]
 
-    def values(row: Assessment | None) -> list:
+    def values(row: Assessment | None) -> list[Any]:
         return [getattr(row, field) for field in fields] if row else []
 
-    return [
-        f"assessment by call {call}"
-        for call in sorted(kept.keys() | made.keys())
-        if values(kept.get(call)) != values(made.get(call))
-    ]
+    for row in made:
+        if values(kept.pop(row.call_id, None)) != values(row):
+            yield f"assessment by call {row.call_id}"
+    for call in kept:
+        yield f"assessment by call {call}"
 
 
 def rebuild() -> None:

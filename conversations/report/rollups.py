@@ -5,6 +5,8 @@ Closing a call writes the first two in the statement that closes it, so a statem
 both sides of one moment.
 """
 
+from collections.abc import Iterator
+
 from django.db import connection, transaction
 
 from . import assessments
@@ -60,7 +62,13 @@ def differences() -> list[str]:
         ]
         cursor.execute(CONVERSATIONS)
         totals = [f"totals of conversation {each}" for (each,) in cursor.fetchall()]
-    return usage + totals + assessments.differences()
+    return [*usage, *totals, *assessments.differences()]
+
+
+def check() -> Iterator[str]:
+    """Yield what `differences` finds, each in a sentence."""
+    for each in differences():
+        yield f"What is kept as {each} is not what the calls say."
 
 
 def rebuild() -> None:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import DataError, OperationalError, connection, transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.db.models.functions import Length
 
-from ..models import Message, Snapshot
+from ..models import Message, SearchEntry, Snapshot
 from ..packs import pack
 from ..record import rebuild, threads
 
@@ -107,6 +107,16 @@ OF_OWNERS = """
 FILL = """
     UPDATE conversations_searchentry e SET call = m.snapshot_id
     FROM conversations_message m WHERE e.call IS NULL AND m.id = e.message_id"""
+
+# Messages of sealed calls that may lack entries: those with none, and those too long for one.
+LACKING = """
+    SELECT m.id FROM conversations_message m
+    LEFT JOIN conversations_searchentry e ON e.message_id = m.id AND e.part = 0
+    WHERE m.id > %(after)s AND m.echo_of_id IS NULL
+        AND (e.message_id IS NULL
+            OR coalesce(octet_length(m.text), 0) + coalesce(octet_length(m.raw), 0) > %(stretch)s)
+        AND EXISTS (SELECT FROM conversations_seal s WHERE s.subject = m.snapshot_id)
+    ORDER BY m.id LIMIT %(most)s"""
 
 HEADLINE = """
     SELECT ts_headline(
@@ -227,6 +237,40 @@ def fill_calls() -> None:
     """Add the call to entries without one. With nothing to fill it costs one look into an index."""
     with connection.cursor() as cursor:
         cursor.execute(FILL)
+
+
+def list_unindexed() -> Iterator[UUID]:
+    """Yield each sealed call that brought words of which the index has no entry.
+
+    A call may come more than once.
+    """
+    after = FIRST
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(LACKING, {"after": after, "stretch": STRETCH, "most": CAP})
+            lacking = [message for (message,) in cursor.fetchall()]
+        measured = Message.objects.filter(id__in=lacking).without_texts()
+        for rows in pack(measured, lambda row: row.size, rebuild.MOST_BYTES):  # type: ignore[attr-defined]
+            yield from _list_lacking(Message.objects.in_bulk([row.id for row in rows]))
+        if len(lacking) < CAP:
+            return
+        after = lacking[-1]
+
+
+def _list_lacking(messages: dict[UUID, Message]) -> Iterator[UUID]:
+    """Yield the calls of those messages that have more stretches of words than entries."""
+    reasoning = rebuild.read_reasoning(messages.values())
+    entries = SearchEntry.objects.filter(message__in=messages).values_list("message")
+    counts = dict(entries.annotate(Count("part")).order_by())
+    for message in messages.values():
+        if len(_stretches(message, reasoning)) > counts.get(message.id, 0):
+            yield message.snapshot_id
+
+
+def check() -> Iterator[str]:
+    """Yield each sealed call that search does not find, in a sentence."""
+    for call in list_unindexed():
+        yield f"The snapshot {call} is not whole in the search index: search does not find it all."
 
 
 def _as_query(text: str) -> str:
