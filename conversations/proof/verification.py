@@ -1,25 +1,33 @@
-"""The check of the whole record: rows against seals, seals against the chain, chain against marks.
+"""The check of the whole record: rows against seals, seals against the chain, chain against marks;
+then what is kept beside the evidence against the evidence.
 
 It goes in batches by number, so that it holds no long transaction, and the same memory at any size.
-It ends at the first row that does not fit: after it, the chain proves nothing.
+It ends at the first row that does not fit: after it, the chain proves nothing. Where the chain
+holds, all that is derived from it is checked, and each kind of fault is named.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from itertools import islice
+from typing import IO, NamedTuple
+from uuid import UUID
 
-from django.core.files.storage import default_storage
 from django.db import connection
 
 from ..ledger import BrokenChain, Chain, SealEntry
-from ..models import Attachment, Verification
-from ..record import attachments
-from . import checkpoints, sealing
+from ..models import Verification
+from . import derived, files, guards, sealing, views
+from .marks import Marks
+from .sealing import SealedRow
+from .times import Times
 
 BATCH = 2000
+MOST = 10  # faults of one kind that are named
+Check = Callable[[], Iterable[str]]  # each fault in a sentence
+CHECKS: list[Check] = []  # of what other folders derive; filled by conversations.apps
 SEALS = """
     SELECT number, kind, subject::text, digest,
-        to_char(sealed AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'), link
+        to_char(sealed AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'), link, sealed
     FROM conversations_seal WHERE number > %s ORDER BY number LIMIT %s"""
 
 # Evidence that no seal covers and that waits for none. One statement, so that a row that is sealed
@@ -39,55 +47,92 @@ STRAY = """
     WHERE s.conversation_id IS DISTINCT FROM m.conversation_id LIMIT 1"""
 
 
+class StoredSeal(NamedTuple):
+    entry: SealEntry
+    link: bytes  # as it claims
+    sealed: datetime
+
+
 def verify(
     keys: Iterable[str] = (),
     tell: Callable[[int], object] = lambda number: None,
     *,
-    with_files: bool = False,
+    copy: IO[bytes] | None = None,
+    with_files: bool = True,
 ) -> Verification:
     """Check the record, and keep what came of it.
 
-    `tell` hears the number of the last seal of each batch. `keys` (hex) are trusted besides the
-    gateway's own. Files are read to their end only `with_files`.
+    `tell` hears the number of the last seal of each batch. `keys` (hex) are trusted, and no others;
+    none: this machine's own. `copy` are checkpoints that were shipped away; none: those of this
+    machine's file. Without `with_files`, attachments are measured and not read.
     """
-    began, problem = datetime.now(UTC), ""
-    seals = 0
+    marks = Marks(keys, copy)
+    run = Verification(
+        began=datetime.now(UTC), seals=0, keys="\n".join(marks.keys), with_files=with_files
+    )
     try:
-        chain = Chain(checkpoints.read_checkpoints(keys))
-        while batch := _read_seals(chain.number):
-            digests = sealing.read_digests((entry.kind, entry.subject) for entry, _ in batch)
-            for entry, link in batch:
-                chain.take(entry, link)
-                _compare(entry, digests)
-                seals = entry.number
-            tell(seals)
-        chain.end()
+        chain = Chain(marks.read())
+        times = _check_chain(run, chain, tell)
+        marks.check_end(chain)
         _check_coverage()
-        if with_files:
-            _check_files()
+        faults, left_out = _list_faults()
+        problems = [*times.list_problems(), *faults]
+        notes = [*marks.describe_gap(chain), *times.list_notes(), *left_out]
     except BrokenChain as broken:
-        problem = str(broken)
-    return Verification.objects.create(began=began, seals=seals, problem=problem)
+        problems, notes = [str(broken)], []
+    run.problem, run.notes = "\n".join(problems), "\n".join(notes)
+    run.save()
+    return run
 
 
-def _read_seals(number: int) -> list[tuple[SealEntry, bytes]]:
-    """Read the seals after this one, each with the link that it claims.
+def _check_chain(run: Verification, chain: Chain, tell: Callable[[int], object]) -> Times:
+    """Hold every seal, its row and its files against each other. Raises BrokenChain."""
+    named, times = files.Files(with_contents=run.with_files), Times()
+    while batch := _read_seals(chain.number):
+        rows = sealing.read_rows((seal.entry.kind, seal.entry.subject) for seal in batch)
+        naming: dict[UUID, object] = {}
+        for entry, link, sealed in batch:
+            chain.take(entry, link)
+            row = _compare(entry, rows)
+            times.take(entry, sealed, row)
+            if row.has_files:
+                naming[UUID(entry.subject)] = entry
+            run.seals = entry.number
+            _note_confirmed(run, chain)
+        named.check(naming)
+        tell(run.seals)
+    chain.end()
+    return times
+
+
+def _read_seals(number: int) -> list[StoredSeal]:
+    """Read the seals after this one.
 
     The ORM would take as long again.
     """
     with connection.cursor() as cursor:
         cursor.execute(SEALS, [number, BATCH])
-        return [(SealEntry(*entry), link) for *entry, link in cursor.fetchall()]
+        return [
+            StoredSeal(SealEntry(*entry), link, sealed)
+            for *entry, link, sealed in cursor.fetchall()
+        ]
 
 
-def _compare(entry: SealEntry, digests: dict[str, bytes]) -> None:
+def _compare(entry: SealEntry, rows: dict[str, SealedRow]) -> SealedRow:
     """Hold a seal against the digest of its row as the row is now."""
-    if digests.get(entry.subject) == entry.digest:
-        return
-    if entry.subject not in digests:
+    row = rows.get(entry.subject)
+    if row is None:
         raise BrokenChain(f"The {entry} is gone.")
-    what = " or one of its messages" if entry.kind == sealing.SNAPSHOT else ""
-    raise BrokenChain(f"The {entry}{what} is not what was sealed: it was changed.")
+    if row.digest != entry.digest:
+        what = " or one of its messages" if entry.kind == sealing.SNAPSHOT else ""
+        raise BrokenChain(f"The {entry}{what} is not what was sealed: it was changed.")
+    return row
+
+
+def _note_confirmed(run: Verification, chain: Chain) -> None:
+    if chain.passed and chain.passed.number != run.confirmed:
+        run.confirmed = chain.passed.number
+        run.confirmed_at = datetime.fromisoformat(chain.passed.at)
 
 
 def _check_coverage() -> None:
@@ -107,14 +152,24 @@ def _check_coverage() -> None:
             )
 
 
-def _check_files() -> None:
-    """Hold each file against its sha256, by which sealed messages name it."""
-    digests = Attachment.objects.values_list("sha256", flat=True).distinct()
-    for digest in map(bytes, digests.iterator(chunk_size=BATCH)):
+def _list_faults() -> tuple[list[str], list[str]]:
+    """List what does not fit of all that is derived, and what could not be checked."""
+    faults: list[str] = []
+    left_out: list[str] = []
+    for check in (
+        guards.check_guards,
+        views.check_views,
+        files.check_rows,
+        derived.check_conversations,
+        derived.check_reviews,
+        *CHECKS,
+    ):
         try:
-            with default_storage.open(attachments.storage_name(digest)) as file:
-                is_intact = hashlib.file_digest(file, "sha256").digest() == digest
-        except FileNotFoundError:
-            raise BrokenChain(f"The file with sha256 {digest.hex()} is gone.") from None
-        if not is_intact:
-            raise BrokenChain(f"The file with sha256 {digest.hex()} was changed.")
+            found = list(islice(check(), MOST + 1))
+        except views.NotChecked as why:
+            left_out.append(str(why))
+            continue
+        faults += found[:MOST]
+        if len(found) > MOST:
+            faults.append("There are more like the last one.")
+    return faults, left_out

@@ -1,12 +1,16 @@
 """The proof that nothing on record was changed, put in, moved or taken away since it was sealed."""
 
+import sys
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import IO
 
 from django.core.management.base import BaseCommand, CommandError
 
 from conversations.models import Seal
-from conversations.proof import checkpoints
+from conversations.proof.answer import describe
 from conversations.proof.verification import verify
 
 WIDTH = 30  # characters of the bar
@@ -15,26 +19,50 @@ WIDTH = 30  # characters of the bar
 class Command(BaseCommand):
     help = (
         "Compares every row of evidence with its seal, the seals with each other and with the"
-        " signed checkpoints. Exit code 1 names the first bad row."
+        " signed checkpoints, and what is kept beside the evidence with it. Exit code 1 names what"
+        " does not fit."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--checkpoints",
+            metavar="FILE",
+            help="a copy of the checkpoints that was shipped away (- reads standard input), in"
+            " place of this machine's file",
+        )
         parser.add_argument(
             "--key",
             action="append",
             default=[],
             metavar="HEX",
-            help="trust this public key too: of checkpoints signed before a change of key",
+            help="the public key that was handed out to you; then no other is trusted, so name"
+            " each one of before a change of key too",
         )
-
         parser.add_argument(
             "--files",
-            action="store_true",
-            help="read every attachment too, and compare it with its sha256",
+            action=BooleanOptionalAction,
+            default=True,
+            help="read every attachment and compare it with its sha256, or only measure it",
         )
 
-    def handle(self, *, key: list[str], files: bool, **options: object) -> None:
+    def handle(
+        self, *, checkpoints: str | None, key: list[str], files: bool, **options: object
+    ) -> None:
         began = time.monotonic()
+        with ExitStack() as stack:
+            copy = _open_copy(checkpoints, stack) if checkpoints else None
+            run = verify(key, self._make_bar(began), copy=copy, with_files=files)
+        if self.stdout.isatty():
+            self.stdout.write("")
+        if run.problem:
+            raise CommandError(
+                f"{run.problem}\nThe chain of seals holds up to seal {run.seals:,}.", returncode=1
+            )
+        took = time.monotonic() - began
+        for line in describe(run, is_own_key=not key, took=took):
+            self.stdout.write(line)
+
+    def _make_bar(self, began: float) -> Callable[[int], None]:
         newest = Seal.objects.order_by("-number").first()
         total = newest.number if newest else 0
 
@@ -46,16 +74,17 @@ class Command(BaseCommand):
                 self.stdout.write(f"\r[{bar:{WIDTH}}] {progress}", ending="")
                 self.stdout.flush()
 
-        result = verify(key, show_progress, with_files=files)
-        if self.stdout.isatty():
-            self.stdout.write("")
-        if result.problem:
-            raise CommandError(
-                f"{result.problem}\nUp to seal {result.seals:,} the record is whole.", returncode=1
-            )
-        took = time.monotonic() - began
-        self.stdout.write(
-            f"The record is whole: {result.seals:,} seals hold"
-            f" ({result.seals / took:,.0f} a second)."
-        )
-        self.stdout.write(f"Its checkpoints are signed by {checkpoints.derive_public_key()}.")
+        return show_progress
+
+
+def _open_copy(name: str, stack: ExitStack) -> IO[bytes]:
+    """Open the copy of the checkpoints. Raises CommandError where there is none."""
+    if name == "-":
+        return sys.stdin.buffer
+    try:
+        return stack.enter_context(open(name, "rb"))
+    except OSError as problem:
+        raise CommandError(
+            f"The copy of the checkpoints cannot be read: {name}: {problem.strerror}.",
+            returncode=2,
+        ) from None

@@ -1,12 +1,9 @@
 """A sealed conversation, and the file of its checkpoints."""
 
 import pytest
+from django.utils import timezone
 
-from conversations.models import (
-    AuditEvent,
-    Decision,
-    Snapshot,
-)
+from conversations.models import AuditEvent, Decision, Review, Snapshot
 from conversations.people import audit
 from conversations.proof import checkpoints, sealing
 from conversations.tests.calls import assistant, person, turn, user
@@ -28,11 +25,18 @@ def calls() -> list[Snapshot]:
         said.append(assistant(f"answer {i}", refusal=None))
     conversation = made[0].conversation
     audit.record(person("rita"), AuditEvent.Action.TRANSCRIPT, conversation)
-    Decision.objects.create(
+    decision = Decision.objects.create(
         conversation=conversation,
         reviewer=person("rita"),
         disposition="no_issue",
         newest=made[-1].id,
+    )
+    Review.objects.create(
+        conversation=conversation,
+        source=Review.Source.CHOSEN,
+        state=Review.State.DECIDED,
+        due=timezone.now(),
+        decision=decision,
     )
     audit.record(person("rita"), AuditEvent.Action.DECISION, conversation)
     assert sealing.seal() == 6

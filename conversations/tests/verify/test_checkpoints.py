@@ -74,7 +74,7 @@ def test_the_file_s_own_end_or_lines_are_found(calls, file, settings):
     file.write_bytes(b"garbage\n" + line)
     assert found() == "Line 1 of the checkpoint file is not a checkpoint."
     file.unlink()
-    assert found().startswith("The checkpoint file is gone")
+    assert found().startswith(f"The checkpoint file {file} is gone: this machine signed seal 6")
     file.write_bytes(line)
     old, settings.CHECKPOINT_KEY = checkpoints.derive_public_key(), "another key"
     assert "is not signed by a key that is trusted here" in found()

@@ -1,11 +1,9 @@
 """Evidence stays as it is: the database refuses, or verify names the row."""
 
-import base64
 from io import StringIO
 from uuid import uuid4
 
 import pytest
-from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
@@ -23,8 +21,7 @@ from conversations.models import (
 from conversations.people import audit
 from conversations.proof import checkpoints, sealing
 from conversations.proof.verification import verify
-from conversations.record import attachments
-from conversations.tests.calls import ask, person, turn, user
+from conversations.tests.calls import ask, person, user
 from conversations.tests.unguarded import unguarded
 from conversations.tests.verify.findings import found
 
@@ -181,20 +178,3 @@ def test_a_row_that_went_before_its_seal_holds_nothing_up(calls):
         AuditEvent.objects.filter(pk=event.pk).delete()
     assert sealing.seal() == 1
     assert found() == f"The auditevent {event.pk} (seal 7) is gone."
-
-
-def test_a_file_that_was_changed_or_lost_is_found(calls):
-    data = b"%PDF-" + 3000 * b"x"
-    part = {
-        "type": "file",
-        "file": {"file_data": "data:application/pdf;base64," + base64.b64encode(data).decode()},
-    }
-    turn(person("alice"), [user([part])], "Nice.")
-    [name] = [attachments.storage_name(bytes(file.sha256)) for file in Attachment.objects.all()]
-    assert verify(with_files=True).problem == ""
-    with open(default_storage.path(name), "r+b") as file:
-        file.write(b"%PDF-y")
-    assert verify(with_files=True).problem.endswith(" was changed.")
-    assert found() == ""
-    default_storage.delete(name)
-    assert verify(with_files=True).problem.endswith(" is gone.")
