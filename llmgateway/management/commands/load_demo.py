@@ -76,6 +76,7 @@ def load() -> str:
     }
     count = samples.write({name: user.pk for name, user in users.items()}, keys, now)
     samples.assess(now)
+    samples.order_seals()
     return (
         f"Loaded {len(users)} demo accounts and {count} sample conversations. "
         f"The password of {', '.join(accounts.SIGN_IN)} is: {accounts.PASSWORD}"
