@@ -152,6 +152,12 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     )
     sealed(elsewhere)
     assert second.manage("verify").stdout.startswith("The record is whole: ")
+    with psycopg.connect(elsewhere) as database:
+        database.execute("SET gateway.may_erase = 'on'")
+        database.execute("DELETE FROM conversations_attachment")
+    attacked = second.manage("verify")
+    assert attacked.returncode == 1
+    assert "CommandError: The row of the file with sha256 " in attacked.stderr
     second.process.terminate()
     assert second.ended() == 0
     assert not (var / "second" / "pg").exists()
