@@ -13,7 +13,7 @@ from django.test import override_settings
 
 from conversations.record import attachments
 from conversations.tests.calls import person, turn, user
-from proxy.jobs import delivery, submissions
+from proxy.jobs import posting, submissions
 from proxy.models import Submission, SubmissionFeed
 from proxy.models.submission import FAILURES, REFUSALS, pause_after
 from proxy.tests.submissions.deliveries import closed, keys, later
@@ -160,7 +160,7 @@ def test_pauses_double_and_end():
             found = {pause_after(tries) for _ in range(20)}
             assert most / 2 <= min(found) < max(found) <= most
     assert [
-        delivery.read_seconds(text)
+        posting.read_seconds(text)
         for text in ("7", "", "soon", "-3", "999999999", "Mon, 01 Jan 2001 00:00:00 GMT")
     ] == [7, 0, 0, 0, 3600, 0]
 
