@@ -11,11 +11,13 @@ A line of a range, here broken in two:
 `digest` is the sha256 of what was sealed, which is the `text` where the line has one. `link` is the
 sha256 of the link before and of all that stands in the line before it; the first line of a range
 also has the link `before` it. A checkpoint is a link that was signed (Ed25519) and kept elsewhere:
-an intruder who rewrites the chain, or cuts its end off, cannot rewrite those.
+an intruder who rewrites the chain, or cuts its end off, cannot rewrite those. It is a JSON line, or
+a note as other tools read it (C2SP signed-note and tlog-checkpoint); a file may hold both.
 """
 
 import json
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256, sha512
 from typing import Any, NamedTuple
@@ -39,20 +41,38 @@ class SealEntry(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """A signed link of the chain."""
+    """A signed link of the chain.
+
+    With an `origin`, the name that its signer goes by, what is signed is the text of a note; older
+    ones have none.
+    """
 
     number: int
     link: str  # hex, as are key and signature
     at: str
     key: str
     signature: str
+    origin: str = ""
 
     @property
     def message(self) -> bytes:
-        return f"checkpoint {self.number} {self.link} {self.at}".encode()
+        if not self.origin:
+            return f"checkpoint {self.number} {self.link} {self.at}".encode()
+        link = b64encode(bytes.fromhex(self.link)).decode()
+        return f"{self.origin}\n{self.number}\n{link}\n{self.at}\n".encode()
+
+    @property
+    def note(self) -> str:
+        """The same as a C2SP signed note: its size is the number, its root hash the link."""
+        key = hash_key(self.origin, bytes.fromhex(self.key))
+        signature = b64encode(key + bytes.fromhex(self.signature)).decode()
+        return f"{self.message.decode()}\n{SIGNED}{self.origin} {signature}\n"
 
 
 Verify = Callable[[bytes, bytes, bytes], bool]  # public key, signature, message
+SIGNED = "\N{EM DASH} "  # begins each line of a note that is a signature
+ED25519 = b"\x01"  # C2SP's number of the algorithm
+MOST = 20  # lines of a note
 
 
 def compute_digest(text: str) -> bytes:
@@ -124,9 +144,9 @@ def read_checkpoints(
     Raises BrokenChain.
     """
     trusted, number = set(keys), 0
-    for place, line in enumerate(lines, 1):
+    for place, block in _split_blocks(lines):
         try:
-            checkpoint = Checkpoint(**json.loads(line))
+            checkpoint = _read_block(block, trusted)
             signed = checkpoint.key in trusted and verify(
                 bytes.fromhex(checkpoint.key),
                 bytes.fromhex(checkpoint.signature),
@@ -146,6 +166,66 @@ def read_checkpoints(
             )
         number = checkpoint.number
         yield checkpoint
+
+
+# Notes (https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint) ---------------------------
+
+
+def hash_key(name: str, key: bytes) -> bytes:
+    """Return the four bytes by which a signature of a note names its key."""
+    return sha256(name.encode() + b"\n" + ED25519 + key).digest()[:4]
+
+
+def encode_verifier_key(name: str, key: bytes) -> str:
+    """Write a public key as the tools take it that check notes."""
+    return f"{name}+{hash_key(name, key).hex()}+{b64encode(ED25519 + key).decode()}"
+
+
+def _split_blocks(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield each JSON line, and the lines of each note, with the place of the first."""
+    block: list[bytes] = []
+    start, signed = 1, SIGNED.encode()
+    for place, line in enumerate(lines, 1):
+        is_whole = bool(block) and (block[0].startswith(b"{") or block[-1].startswith(signed))
+        if len(block) > MOST or (is_whole and not line.startswith(signed)):
+            yield start, block
+            block = []
+        if block or line.strip():
+            start = start if block else place
+            block.append(line)
+    if block:
+        yield start, block
+
+
+def _read_block(block: list[bytes], keys: Iterable[str]) -> Checkpoint:
+    """Read a checkpoint in either form. Raises ValueError, TypeError."""
+    if block[0].startswith(b"{") and len(block) == 1:
+        return Checkpoint(**json.loads(block[0]))
+    checkpoint = _read_note(b"".join(block).decode().split("\n"), keys)
+    if not b"".join(block).startswith(checkpoint.message + f"\n{SIGNED}".encode()):
+        raise ValueError("no note in the one spelling that there is")
+    return checkpoint
+
+
+def _read_note(lines: list[str], keys: Iterable[str]) -> Checkpoint:
+    """Read origin, number, link and time, an empty line, and the signatures: one is its origin's.
+
+    Raises ValueError.
+    """
+    origin, signatures = lines[0], lines[5:]
+    ours = [line for line in signatures if line.startswith(f"{SIGNED}{origin} ")]
+    if len(ours) != 1:
+        raise ValueError("not the one signature of its origin")
+    named = b64decode(ours[0].rpartition(" ")[2], validate=True)
+    by_hash = {hash_key(origin, bytes.fromhex(key)): key for key in keys}
+    return Checkpoint(
+        int(lines[1]),
+        b64decode(lines[2], validate=True).hex(),
+        lines[3],
+        by_hash.get(named[:4], ""),
+        named[4:].hex(),
+        origin,
+    )
 
 
 # Ed25519 (RFC 8032), verifying only ---------------------------------------------------------------

@@ -23,6 +23,7 @@ UPSTREAMS = (
     "LLM_EMBEDDINGS_ENDPOINT",
     "LLM_MODELS_ENDPOINT",
     "SUBMISSIONS_API_URL",
+    "CHECKPOINT_URL",
 )
 Check = Callable[..., list[CheckMessage]]
 

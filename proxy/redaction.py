@@ -33,6 +33,7 @@ NAMES = (  # of settings; what is no text is a file's of this machine, and goes 
     "LLM_API_AUTHORIZATION",
     "SUBMISSIONS_API_AUTHORIZATION",
     "SUBMISSIONS_HMAC_SECRET",
+    "CHECKPOINT_AUTHORIZATION",
     "METRICS_TOKEN",
     "SECRET_KEY",
     "CHECKPOINT_KEY",

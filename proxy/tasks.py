@@ -1,4 +1,4 @@
-"""Jobs of the worker: a title for a new conversation, and an assessment of one by a model.
+"""Jobs of the worker: titles and assessments by a model; checkpoints that go out.
 
 Every process imports this at its start, also one that passes on no calls: the relay is imported
 where it is used.
@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import Error, transaction
+from procrastinate import JobContext
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 
@@ -123,3 +124,15 @@ def draw(timestamp: int) -> None:
                 assess_later(key, if_due=True)
     finally:
         database.release()
+
+
+# What goes out ----------------------------------------------------------------------------------
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queueing_lock="checkpoints", lock="checkpoints", pass_context=True)
+def send_checkpoints(context: JobContext, timestamp: int) -> None:
+    """Send those that the receiver has not; one worker at a time, so that they keep their order."""
+    from .jobs import checkpoints
+
+    checkpoints.send_checkpoints(context.should_abort)

@@ -1,7 +1,8 @@
 """Signed marks of how far the chain had come: what the database alone can no longer rewrite.
 
 They are appended to CHECKPOINT_FILE, a JSON line each (conversations.ledger), which can be shipped
-away. The key that signs them is made from CHECKPOINT_KEY.
+away; proxy.jobs.checkpoints sends each to CHECKPOINT_URL. The key that signs them is made from
+CHECKPOINT_KEY.
 """
 
 import fcntl
@@ -76,9 +77,40 @@ def read_checkpoints() -> Iterator[Checkpoint]:
             ) from None
 
 
+def read_newer(number: int) -> list[Checkpoint]:
+    """Read those of later seals than this, oldest first, from the end of the file.
+
+    Their signatures are not checked: it is their receiver who does. Raises OSError.
+    """
+    with open(settings.CHECKPOINT_FILE, "rb") as file:
+        end, size = file.seek(0, os.SEEK_END), 64 * LONGEST
+        while True:
+            file.seek(max(0, end - size))
+            *lines, _ = file.read().split(b"\n")
+            if size >= end:
+                break
+            lines = lines[1:]  # the first may be half a line
+            if lines and _read_line(lines[0]).number <= number:
+                break
+            size *= 2
+    found = map(_read_line, lines)
+    return [checkpoint for checkpoint in found if checkpoint.number > number]
+
+
 def derive_public_key() -> str:
     """Return the key (hex) that checks what `sign` signed."""
     return _read_key().public_key().public_bytes_raw().hex()
+
+
+def make_origin(public_key: str) -> str:
+    """Return the name that this key's signatures go by in notes."""
+    return f"llm-gateway/{public_key[:16]}"
+
+
+def derive_verifier_key() -> str:
+    """Return the public key as the tools take it that check notes."""
+    key = derive_public_key()
+    return ledger.encode_verifier_key(make_origin(key), bytes.fromhex(key))
 
 
 def is_signature_valid(key: bytes, signature: bytes, message: bytes) -> bool:
@@ -96,12 +128,14 @@ def _read_key() -> Ed25519PrivateKey:
 
 def _sign_seal(seal: Seal) -> bytes:
     """Return the line of a checkpoint at this seal."""
+    key = derive_public_key()
     unsigned = Checkpoint(
         seal.number,
         bytes(seal.link).hex(),
         datetime.now(UTC).isoformat(timespec="seconds"),
-        derive_public_key(),
+        key,
         "",
+        make_origin(key),
     )
     checkpoint = unsigned._replace(signature=sign(unsigned.message))
     return json.dumps(checkpoint._asdict()).encode() + b"\n"
@@ -116,7 +150,11 @@ def _read_newest(file: IO[bytes]) -> Checkpoint | None:
         file.truncate(start)
         return None
     file.truncate(start + len(complete) + 1)
-    return Checkpoint(**json.loads(complete.rpartition(b"\n")[2]))
+    return _read_line(complete.rpartition(b"\n")[2])
+
+
+def _read_line(line: bytes) -> Checkpoint:
+    return Checkpoint(**json.loads(line))
 
 
 def _is_wanted(newest: Checkpoint | None, number: int, *, now: bool) -> bool:

@@ -293,6 +293,22 @@ STORAGE = (
         example="var/checkpoints.jsonl",
     ),
     Setting(
+        "CHECKPOINT_URL",
+        HTTP,
+        "",
+        "An address that receives each of them too, as a signed note: "
+        "[how](docs/operations.md#checkpoints-that-leave)",
+        example="https://archive.example/checkpoints",
+    ),
+    Setting(
+        "CHECKPOINT_AUTHORIZATION",
+        kinds.HEADER,
+        "",
+        "The whole `Authorization` header sent to it",
+        secret=True,
+        example="Bearer 0123456789",
+    ),
+    Setting(
         "PSEUDONYMS",
         kinds.BOOLEAN,
         OFF,

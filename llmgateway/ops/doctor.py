@@ -29,7 +29,7 @@ from conversations.proof import sealing
 from conversations.record.processes import SILENT, measure_silence
 from llmgateway.demo import accounts
 from proxy.faults import Fault
-from proxy.models import Upstream
+from proxy.models import CheckpointFeed, Upstream
 from proxy.upstreams import client, endpoints, routing
 from proxy.upstreams.reach import test_upstream
 
@@ -72,7 +72,7 @@ def examine() -> Iterator[Finding]:
             "Start PostgreSQL, or mend DATABASE_URL.",
         )
     else:
-        for part in (database, people, sign_ins, processes, listed):
+        for part in (database, people, sign_ins, processes, proofs, listed):
             try:
                 yield from part()
             except Error as problem:
@@ -207,6 +207,19 @@ def processes() -> Iterator[Finding]:
         )
     if not Process.objects.filter(role=Process.Role.WEB).exists():
         yield Finding(WARN, "web", "No web process is registered.", "Start manage.py serve.")
+
+
+def proofs() -> Iterator[Finding]:
+    """Whether checkpoints leave this machine."""
+    if not settings.CHECKPOINT_URL:
+        return
+    feed = CheckpointFeed.objects.first()
+    if feed and feed.failing_since:
+        fix = "Mend the receiver, or CHECKPOINT_URL and CHECKPOINT_AUTHORIZATION."
+        text = f"None was taken since {feed.failing_since:%Y-%m-%d %H:%M} UTC: {feed.problem}."
+        yield Finding(FAIL, "checkpoints", text, fix)
+    elif feed and feed.took:
+        yield Finding(OK, "checkpoints", f"Taken up to seal {feed.number:,}.")
 
 
 def listed() -> Iterator[Finding]:

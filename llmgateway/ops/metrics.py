@@ -30,7 +30,7 @@ from conversations.proof import sealing
 from conversations.record import processes
 from llmgateway.demo.loopback import FORWARDED, is_loopback
 from llmgateway.ops import logs
-from proxy.jobs import submissions
+from proxy.jobs import checkpoints, submissions
 
 REQUESTS = Counter(
     "llmgateway_requests", "Requests, by route and class of status.", ["method", "route", "status"]
@@ -131,6 +131,7 @@ class Record(Collector):
             silence = processes.measure_silence()
             undelivered, undelivered_age = submissions.count_backlog(), submissions.measure_age()
             given_up = submissions.count_given_up()
+            unsent_age = checkpoints.measure_delay()
         except Error:
             yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 0)
             return
@@ -158,6 +159,12 @@ class Record(Collector):
             )
             yield GaugeMetricFamily(
                 "llmgateway_submissions_given_up", "On the dead-letter list.", given_up
+            )
+        if settings.CHECKPOINT_URL:
+            yield GaugeMetricFamily(
+                "llmgateway_checkpoints_unsent_age_seconds",
+                "Since when the receiver of checkpoints takes none; 0 while it does.",
+                unsent_age.total_seconds(),
             )
         if silence is not None:
             yield GaugeMetricFamily(

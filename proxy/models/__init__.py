@@ -1,5 +1,6 @@
-"""API keys and wrong ones, use cases, upstreams with models and routes, undelivered submissions."""
+"""API keys and wrong ones, use cases, upstreams with models and routes, what was not delivered."""
 
+from .checkpoint_feed import CheckpointFeed
 from .key import ApiKey, default_scopes, latest_expiry
 from .submission import Submission, SubmissionFeed
 from .upstream import Model, Route, Upstream
@@ -8,6 +9,7 @@ from .wrong_keys import WrongKeys
 
 __all__ = [
     "ApiKey",
+    "CheckpointFeed",
     "Model",
     "Route",
     "Submission",
