@@ -12,12 +12,14 @@ class Desk(admin.AdminSite):
     index_title = "Review and administration"
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        from .admin import export, queue, report, reveal  # they need the site
+        # They need the site.
+        from .admin import export, queue, report, reveal, verifications
 
         view = self.admin_view
         return [
             path("usage/", view(report.page), name="usage-report"),
             path("usage/<slug:panel>.csv", view(report.download_csv), name="usage-csv"),
+            path("checks/", view(verifications.page), name="verifications"),
             path("exports/", view(export.list_page), name="exports"),
             path("exports/new/", view(export.new_page), name="export-new"),
             path("exports/<uuid:pk>/", view(export.page), name="export"),
@@ -54,6 +56,7 @@ class Desk(admin.AdminSite):
             ("Review queue", "admin:review-queue", "decide"),
             ("Exports", "admin:exports", "export_content"),
             ("Usage report", "admin:usage-report", "view_usage"),
+            ("Checks of the record", "admin:verifications", "view_audit"),
         ]
         entries = [
             {

@@ -1,14 +1,16 @@
-"""What the review desk leaves to the worker: exports, and the deletion of their files."""
+"""What the review desk leaves to the worker: exports, the deletion of their files, verification."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from django.db import Error
 from django.utils import timezone
 from procrastinate import JobContext, RetryStrategy
 from procrastinate.contrib.django import app
-from procrastinate.exceptions import JobAborted
+from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.exceptions import AlreadyEnqueued, JobAborted
 
 from . import database
 from .models import Export
@@ -48,5 +50,52 @@ def tidy_exports(timestamp: int) -> None:
             old.clear()
         for waiting in Export.objects.abandoned(now - SILENT):
             begin_export(waiting)
+    finally:
+        database.release()
+
+
+# Verification -----------------------------------------------------------------------------------
+
+
+@app.task(
+    pass_context=True,
+    lock="verify",  # one at a time, whatever the number of workers
+    retry=RetryStrategy(wait=2, retry_exceptions={Error, JobAborted}),
+)
+def verify(context: JobContext, *, by: str, with_files: bool) -> None:
+    """Check the record. A worker that stops ends it between two batches, and it begins anew."""
+    from .proof import runs
+
+    def end_when_stopped(number: int) -> None:
+        if context.should_abort():
+            raise JobAborted
+
+    try:
+        runs.run(by, end_when_stopped, with_files=with_files)
+    finally:
+        database.release()
+
+
+def begin_verification(by: str, *, with_files: bool) -> None:
+    """Have the worker check the record. Raises AlreadyEnqueued where a run waits to begin."""
+    verify.configure(queueing_lock="verify").defer(by=by, with_files=with_files)
+
+
+def is_verifying() -> bool:
+    """Whether a run waits or is under way."""
+    open_jobs = ProcrastinateJob.objects.filter(status__in=("todo", "doing"))
+    return open_jobs.filter(task_name=verify.name).exists()
+
+
+@app.periodic(cron="7 * * * *")
+@app.task(queueing_lock="verify_when_due")
+def verify_when_due(timestamp: int) -> None:
+    from .proof import runs
+
+    now = datetime.fromtimestamp(timestamp, UTC)
+    try:
+        if runs.is_due(now) and not is_verifying():
+            with suppress(AlreadyEnqueued):
+                begin_verification(runs.BY_WORKER, with_files=runs.reads_files(now))
     finally:
         database.release()

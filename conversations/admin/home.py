@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 from .. import ids
 from ..figures import count, lasting
-from ..models import Decision, Review, Verification
+from ..models import Decision, Review
 from ..people import approvals
-from ..people.access import may, readable
-from ..proof import sealing
+from ..people.access import Account, may, readable
+from ..proof import runs, sealing
 
 MOST = 100  # approvals that are counted and named
 USUAL = timedelta(seconds=5)  # that the worker may take
@@ -40,7 +40,7 @@ def tiles(request: HttpRequest) -> list[Tile]:
     if approvals.may_look(user):
         result += approvals_tiles(request)
     if result or user.is_superuser:
-        result += [integrity_tile(), backlog_tile()]
+        result += [integrity_tile(user), backlog_tile()]
     return result
 
 
@@ -125,14 +125,31 @@ def approvals_tiles(request: HttpRequest) -> list[Tile]:
     return [Tile(_("Approvals"), number, says or _("for a second person"), url, bool(says))]
 
 
-def integrity_tile() -> Tile:
-    last = Verification.objects.order_by("-ended").first()
+def integrity_tile(user: Account) -> Tile:
+    """Say when the record was last checked, and what came of it."""
+    url = reverse("admin:verifications") if may(user, "view_audit") else ""
+    standing = runs.read_standing()
+    last = standing.newest
     if last is None:
-        return Tile("Integrity", "never checked", "manage.py verify")
-    says = f"{last.seals:,} seals, {timezone.localtime(last.ended):%Y-%m-%d %H:%M}"
-    if last.problem:
-        return Tile("Integrity", _("problem found"), says, alarming=True)
-    return Tile("Integrity", _("intact"), says)
+        says = _("a worker does so once a day")
+        return Tile("Integrity", _("never checked"), says, url, alarming=True)
+    when = f"{timezone.localtime(last.ended):%Y-%m-%d %H:%M}"
+    says = _("%(seals)s seals, checked %(when)s") % {"seals": count(last.seals), "when": when}
+    if standing.is_old and standing.age:
+        days = count(standing.age.days)
+        says = _("%(says)s, %(days)s days ago") % {"says": says, "days": days}
+    return Tile("Integrity", _name_result(standing), says, url, standing.is_alarming)
+
+
+def _name_result(standing: runs.Standing) -> str:
+    assert standing.newest
+    if standing.newest.problem:
+        return _("problem found")
+    if standing.is_old:
+        return _("not checked lately")
+    if not standing.newest.seals:
+        return _("nothing sealed yet")
+    return _("intact") if standing.newest.is_whole else _("not confirmed")
 
 
 def backlog_tile() -> Tile:

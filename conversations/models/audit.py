@@ -59,6 +59,7 @@ class AuditEvent(models.Model):
         ADDED = "added", "added"
         CHANGED = "changed", "changed"
         DELETED = "deleted", "deleted"
+        VERIFICATION = "verification", _("requested a check of the record")
         RESENT = "resent", "sent submissions again"
         PASSWORD = "password", "changed a password"
         SIGN_IN = "sign_in", "signed in"

@@ -3,12 +3,14 @@
 Each link is made from the one before it and a digest of the row.
 """
 
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ..ledger import SealEntry
+
+COMMAND = "manage.py verify"
 
 
 class Seal(models.Model):
@@ -38,9 +40,34 @@ class Seal(models.Model):
         )
 
 
-class Verification(models.Model):
-    """One run of `manage.py verify`: it tells when the record was last found intact."""
+class VerificationQuerySet(models.QuerySet["Verification"]):
+    def newest_first(self) -> "VerificationQuerySet":
+        return self.order_by("-ended", "-id")
 
+    def newest(self) -> "Verification | None":
+        return self.newest_first().first()
+
+    def begun_since(self, since: datetime) -> "VerificationQuerySet":
+        return self.filter(began__gte=since)
+
+    def of_something(self) -> "VerificationQuerySet":
+        """Leave out those of a record in which nothing was sealed yet."""
+        return self.exclude(seals=0, problem="")
+
+
+class Verification(models.Model):
+    """One run of the check (conversations.proof.runs): what it covered, and what it found."""
+
+    by = models.TextField(
+        default=COMMAND,
+        db_default=COMMAND,
+        help_text=_("the account, command or job that began it"),
+    )
+    checkpoints = models.TextField(
+        blank=True,
+        db_default="",
+        help_text=_("the file of checkpoints that it was held against; empty: not on record"),
+    )
     began = models.DateTimeField()
     ended = models.DateTimeField(auto_now_add=True)
     seals = models.BigIntegerField(help_text=_("number of seals that were verified"))
@@ -61,11 +88,22 @@ class Verification(models.Model):
         db_default=False, help_text=_("every attachment was read to its end")
     )
 
+    objects = VerificationQuerySet.as_manager()
+
     class Meta:
         get_latest_by = "ended"
 
     def __str__(self) -> str:
         return self.problem or f"{self.seals:,} seals hold"
+
+    @property
+    def took(self) -> timedelta:
+        return self.ended - self.began
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many seals came after the last checkpoint."""
+        return self.seals - (self.confirmed or 0)
 
     @property
     def is_whole(self) -> bool:

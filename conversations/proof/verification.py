@@ -12,6 +12,7 @@ from itertools import islice
 from typing import IO, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from ..ledger import BrokenChain, Chain, SealEntry
@@ -68,7 +69,11 @@ def verify(
     """
     marks = Marks(keys, copy)
     run = Verification(
-        began=datetime.now(UTC), seals=0, keys="\n".join(marks.keys), with_files=with_files
+        began=datetime.now(UTC),
+        seals=0,
+        keys="\n".join(marks.keys),
+        with_files=with_files,
+        checkpoints=str(copy.name if copy else settings.CHECKPOINT_FILE),
     )
     try:
         chain = Chain(marks.read())

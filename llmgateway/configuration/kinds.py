@@ -206,6 +206,15 @@ CREDENTIALS = listed(
 )
 
 
+def _public_key(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise ValueError("is no public key of 64 hexadecimal digits")
+    return text.lower()
+
+
+PUBLIC_KEYS = listed(_public_key, "public keys of 64 hexadecimal digits")
+
+
 def choices(*words: str) -> Kind:
     return listed(choice(*words).parse, f"some of {', '.join(words)}")
 

@@ -293,6 +293,30 @@ STORAGE = (
         example="var/checkpoints.jsonl",
     ),
     Setting(
+        "VERIFY_HOURS",
+        kinds.whole(0, 24),
+        24,
+        "How often the worker checks the record: "
+        "[is it whole?](docs/operations.md#is-the-record-whole) `0`: never, something else does",
+    ),
+    Setting(
+        "VERIFY_CHECKPOINTS",
+        kinds.FILE,
+        "",
+        "The copy of the checkpoints that was shipped away, as this machine can read it: that is "
+        "what the worker's checks are held against. Without it, `CHECKPOINT_FILE`, which proves "
+        "less",
+        example="/mnt/archive/checkpoints.jsonl",
+    ),
+    Setting(
+        "VERIFY_KEYS",
+        kinds.PUBLIC_KEYS,
+        [],
+        "The public keys of the checkpoints that were handed out, older ones too: the worker's "
+        "checks trust these and no others. Without them, this machine's own",
+        example="00" * 32,
+    ),
+    Setting(
         "CHECKPOINT_URL",
         HTTP,
         "",

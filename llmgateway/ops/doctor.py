@@ -25,7 +25,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from conversations.database import release
 from conversations.models import AuditEvent, Process, User
 from conversations.people import identity
-from conversations.proof import sealing
+from conversations.proof import runs, sealing
 from conversations.record.processes import SILENT, measure_silence
 from llmgateway.demo import accounts
 from proxy.faults import Fault
@@ -210,7 +210,8 @@ def processes() -> Iterator[Finding]:
 
 
 def proofs() -> Iterator[Finding]:
-    """Whether checkpoints leave this machine."""
+    """When the record was last found whole, and whether its proofs leave this machine."""
+    yield _judge_record(runs.read_standing())
     if not settings.CHECKPOINT_URL:
         return
     feed = CheckpointFeed.objects.first()
@@ -220,6 +221,22 @@ def proofs() -> Iterator[Finding]:
         yield Finding(FAIL, "checkpoints", text, fix)
     elif feed and feed.took:
         yield Finding(OK, "checkpoints", f"Taken up to seal {feed.number:,}.")
+
+
+def _judge_record(standing: runs.Standing) -> Finding:
+    last = standing.newest
+    fix = "Look at /admin/checks/, or run manage.py verify."
+    if last is None:
+        return Finding(WARN, "record", "It was never checked.", fix)
+    when = f"The check of {last.ended:%Y-%m-%d %H:%M} UTC"
+    if last.problem:
+        return Finding(FAIL, "record", f"{when} found a problem.", fix)
+    if standing.is_old:
+        return Finding(WARN, "record", f"{when} was the last: none is newer.", fix)
+    if not last.is_whole:
+        fix = "A worker signs checkpoints: does it run, and can it write CHECKPOINT_FILE?"
+        return Finding(WARN, "record", f"{when} found no checkpoint that confirms it.", fix)
+    return Finding(OK, "record", f"{when} found it whole.")
 
 
 def listed() -> Iterator[Finding]:

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 
 from conversations import database
 from conversations.gateway_request import GatewayRequest
-from conversations.proof import sealing
+from conversations.proof import runs, sealing
 from conversations.record import processes
 from llmgateway.demo.loopback import FORWARDED, is_loopback
 from llmgateway.ops import logs
@@ -132,6 +132,7 @@ class Record(Collector):
             undelivered, undelivered_age = submissions.count_backlog(), submissions.measure_age()
             given_up = submissions.count_given_up()
             unsent_age = checkpoints.measure_delay()
+            standing = runs.read_standing()
         except Error:
             yield GaugeMetricFamily("llmgateway_database_up", "Whether the database answers.", 0)
             return
@@ -159,6 +160,17 @@ class Record(Collector):
             )
             yield GaugeMetricFamily(
                 "llmgateway_submissions_given_up", "On the dead-letter list.", given_up
+            )
+        if standing.newest and standing.age:
+            yield GaugeMetricFamily(
+                "llmgateway_verified_age_seconds",
+                "Since the record was last checked.",
+                standing.age.total_seconds(),
+            )
+            yield GaugeMetricFamily(
+                "llmgateway_verified_whole",
+                "Whether that check found the record whole.",
+                int(standing.newest.is_whole),
             )
         if settings.CHECKPOINT_URL:
             yield GaugeMetricFamily(

@@ -17,7 +17,7 @@ from django.utils.http import http_date
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from conversations import ids
-from conversations.models import AuditEvent, Process, Unsealed
+from conversations.models import AuditEvent, Process, Unsealed, Verification
 from conversations.people import audit
 from conversations.record import processes
 from llmgateway.configuration import reading
@@ -54,6 +54,8 @@ def gateway(db, settings, tmp_path, wire, monkeypatch):
         started=timezone.now(),
         seen=timezone.now(),
     )
+    now = timezone.now()
+    Verification.objects.create(began=now, seals=1, confirmed=1, confirmed_at=now)
     return wire
 
 
