@@ -6,6 +6,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 
 from .people.access import may
+from .people.identity import hides_people
 
 
 class Desk(admin.AdminSite):
@@ -13,13 +14,15 @@ class Desk(admin.AdminSite):
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # They need the site.
-        from .admin import export, queue, report, reveal, verifications
+        from .admin import access_review, export, queue, report, reveal, verifications
 
         view = self.admin_view
         return [
             path("usage/", view(report.page), name="usage-report"),
             path("usage/<slug:panel>.csv", view(report.download_csv), name="usage-csv"),
             path("checks/", view(verifications.page), name="verifications"),
+            path("access/", view(access_review.page), name="access-review"),
+            path("access/all.csv", view(access_review.download_csv), name="access-review-csv"),
             path("exports/", view(export.list_page), name="exports"),
             path("exports/new/", view(export.new_page), name="export-new"),
             path("exports/<uuid:pk>/", view(export.page), name="export"),
@@ -56,6 +59,7 @@ class Desk(admin.AdminSite):
             ("Review queue", "admin:review-queue", "decide"),
             ("Exports", "admin:exports", "export_content"),
             ("Usage report", "admin:usage-report", "view_usage"),
+            ("Access review", "admin:access-review", "view_audit"),
             ("Checks of the record", "admin:verifications", "view_audit"),
         ]
         entries = [
@@ -68,6 +72,7 @@ class Desk(admin.AdminSite):
             }
             for name, url, right in pages
             if may(request.user, right)
+            and not (url == "admin:access-review" and hides_people(request.user))
         ]
         if entries and app_label is None:
             apps.insert(

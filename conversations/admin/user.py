@@ -228,4 +228,11 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class GroupAdmin(Administered, auth.GroupAdmin):
-    pass
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> list[dict[str, Any]]:
+        """Keep the old name of a group too: memberships on the trail bear it."""
+        message = super().construct_change_message(request, form, formsets, add)
+        if add or "name" not in form.changed_data:
+            return message
+        return [*message, {"renamed": {"was": form.initial["name"], "is": form.instance.name}}]
