@@ -24,6 +24,7 @@ UPSTREAMS = (
     "LLM_MODELS_ENDPOINT",
     "SUBMISSIONS_API_URL",
     "CHECKPOINT_URL",
+    "NOTICE_URL",
 )
 Check = Callable[..., list[CheckMessage]]
 
@@ -88,6 +89,18 @@ def submissions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         "https://vendor.example/submissions, or ENABLE_SUBMISSIONS_API=false."
     )
     return [error("020", text, hint)]
+
+
+@register()
+def notices(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    found = []
+    for name, other, hint in (
+        ("NOTICE_URL", "NOTICE_SECRET", "Set it to a long random text that the receiver knows."),
+        ("NOTICE_MAIL", "NOTICE_FROM", "Set it to the address that mails are from."),
+    ):
+        if getattr(settings, name) and not getattr(settings, other):
+            found.append(error("021", f"{name} is set, and {other} is not.", hint))
+    return found
 
 
 @register()

@@ -34,6 +34,7 @@ NAMES = (  # of settings; what is no text is a file's of this machine, and goes 
     "SUBMISSIONS_API_AUTHORIZATION",
     "SUBMISSIONS_HMAC_SECRET",
     "CHECKPOINT_AUTHORIZATION",
+    "NOTICE_SECRET",
     "METRICS_TOKEN",
     "SECRET_KEY",
     "CHECKPOINT_KEY",
@@ -131,8 +132,8 @@ def _read_settings() -> tuple[str, ...]:
     values = [getattr(settings, name) for name in NAMES]
     values += settings.UPSTREAM_SECRETS.values()
     values += (database.get("PASSWORD") for database in settings.DATABASES.values())
-    if settings.LLM_PROXY:
-        values.append(urlsplit(settings.LLM_PROXY).password)
+    for address in filter(None, (settings.LLM_PROXY, settings.NOTICE_MAIL)):
+        values.append(urlsplit(address).password)
     return tuple(value for value in values if type(value) is str and value)
 
 

@@ -1,4 +1,4 @@
-"""Jobs of the worker: titles and assessments by a model; checkpoints that go out.
+"""Jobs of the worker: titles and assessments by a model; checkpoints and notices that go out.
 
 Every process imports this at its start, also one that passes on no calls: the relay is imported
 where it is used.
@@ -136,3 +136,18 @@ def send_checkpoints(context: JobContext, timestamp: int) -> None:
     from .jobs import checkpoints
 
     checkpoints.send_checkpoints(context.should_abort)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queueing_lock="notices", lock="notices", pass_context=True)
+def send_notices(context: JobContext, timestamp: int) -> None:
+    """Find out what is to be told, and tell it."""
+    from conversations.notices import collect
+
+    from .jobs import notices
+
+    try:
+        collect()
+        notices.send_notices(context.should_abort)
+    finally:
+        database.release()

@@ -4,7 +4,8 @@ Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Deci
 Seal) is written by conversations.record, people.audit, proof.sealing and the review desk only, and
 never changes. *Views of it* (Conversation's title and totals, Usage, SearchEntry, WordHash,
 Assessment) can be rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives for
-seconds and may be lost; Unhashed lives until the worker has gone over old conversations.
+seconds and may be lost; Unhashed lives until the worker has gone over old conversations,
+and Notice until it is told and a month old.
 
 Beside them stand people (User, ThreadSeed) and what they agreed to (UsagePolicy,
 PolicyAcceptance) or were asked to (Approval).
@@ -17,6 +18,7 @@ from .audit import AuditEvent
 from .conversation import Conversation
 from .export import Export
 from .message import Message
+from .notice import Notice, NoticeFeed
 from .policy import PolicyAcceptance, UsagePolicy
 from .review import Decision, Review, SamplingPolicy
 from .saved_filter import SavedFilter
@@ -37,6 +39,8 @@ __all__ = [
     "Decision",
     "Export",
     "Message",
+    "Notice",
+    "NoticeFeed",
     "Partial",
     "PolicyAcceptance",
     "Process",

@@ -558,6 +558,49 @@ SUBMISSIONS = (
     Setting("SUBMISSIONS_LONGEST_PAUSE", PAUSE, 300, "Seconds of the longest"),
 )
 
+NOTICES = (
+    Setting(
+        "NOTICE_URL",
+        HTTP,
+        "",
+        "A webhook that is told of assigned, escalated and overdue reviews, of rights that an "
+        "account gave itself and of a record that is not whole: "
+        "[how](docs/operations.md#notices)",
+        example="https://alerts.example/llm-gateway",
+    ),
+    Setting(
+        "NOTICE_SECRET",
+        kinds.KEY,
+        "",
+        "Signs what is sent there. Required with `NOTICE_URL`",
+        secret=True,
+        example="a-long-random-text-0123456789",
+    ),
+    Setting(
+        "NOTICE_MAIL",
+        kinds.web_address("smtps", "smtp"),
+        "",
+        "The mail server by which people are told the same, with its account: "
+        "`smtps://name:password@host:465`, or `smtp://` with STARTTLS",
+        secret=True,
+        example="smtps://gateway:0123456789@mail.example:465",
+    ),
+    Setting(
+        "NOTICE_FROM",
+        kinds.TEXT,
+        "",
+        "The sender of these mails. Required with `NOTICE_MAIL`",
+        example="llm-gateway@example.com",
+    ),
+    Setting(
+        "PUBLIC_URL",
+        HTTP,
+        "",
+        "Where people reach the gateway, for links in notices",
+        example="https://gateway.example",
+    ),
+)
+
 OPERATION = (
     Setting("LOG_LEVEL", kinds.choice(*LEVELS), "INFO", "Of the processes' log on standard error"),
     Setting(
@@ -604,6 +647,7 @@ GROUPS = {
     "People": PEOPLE,
     "Titles and assessments": CONVERSATIONS,
     "A security vendor's API that closed calls are sent to": SUBMISSIONS,
+    "Notices to people and to a webhook": NOTICES,
     "Operation": OPERATION,
 }
 SETTINGS = {setting.name: setting for group in GROUPS.values() for setting in group}

@@ -23,7 +23,7 @@ from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from conversations.database import release
-from conversations.models import AuditEvent, Process, User
+from conversations.models import AuditEvent, Notice, Process, User
 from conversations.people import identity
 from conversations.proof import runs, sealing
 from conversations.record.processes import SILENT, measure_silence
@@ -212,6 +212,10 @@ def processes() -> Iterator[Finding]:
 def proofs() -> Iterator[Finding]:
     """When the record was last found whole, and whether its proofs leave this machine."""
     yield _judge_record(runs.read_standing())
+    if failing := Notice.objects.failing().count():
+        newest = Notice.objects.failing().order_by("-id").values_list("problem", flat=True).first()
+        fix = "Mend what NOTICE_URL or NOTICE_MAIL names; they are sent again by themselves."
+        yield Finding(WARN, "notices", f"{failing} could not be delivered: {newest}.", fix)
     if not settings.CHECKPOINT_URL:
         return
     feed = CheckpointFeed.objects.first()

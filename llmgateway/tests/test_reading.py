@@ -317,6 +317,7 @@ def test_a_name_in_the_environment_is_doubted_where_it_looks_like_ours():
 def test_a_secret_comes_from_its_file(lines, tmp_path, name):
     value = "https://db.example" if name == "LLM_PROXY" else SECRET
     value = f"postgresql://u:{SECRET}@db/x" if name == "DATABASE_URL" else value
+    value = f"smtps://u:{SECRET}@mail.example" if name == "NOTICE_MAIL" else value
     path = tmp_path / "secret"
     names = {f"{name}_FILE": str(path), "UPSTREAM_SECRETS": "KEY_OF_A"}
 

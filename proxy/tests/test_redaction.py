@@ -88,6 +88,7 @@ def test_what_is_hidden_and_what_is_not(settings, secret, text, hidden):
 HOLDERS = dict.fromkeys(redaction.NAMES, ODD) | {
     "UPSTREAM_SECRETS": {"KEY_OF_A": ODD},
     "LLM_PROXY": "http://me:sk-proj-Zk83-jdl-Q0aU@proxy.example:3128",
+    "NOTICE_MAIL": "smtps://me:sk-proj-Zk83-jdl-Q0aU@mail.example",
     "DATABASES": {"default": {"PASSWORD": ODD}},
 }
 
@@ -95,9 +96,9 @@ HOLDERS = dict.fromkeys(redaction.NAMES, ODD) | {
 @pytest.mark.parametrize("name", HOLDERS)
 def test_every_secret_of_the_settings_is_known(monkeypatch, name):
     nothing = dict.fromkeys(redaction.NAMES, "") | {"UPSTREAM_SECRETS": {}, "DATABASES": {}}
-    given = nothing | {"LLM_PROXY": "", name: HOLDERS[name]}
+    given = nothing | {"LLM_PROXY": "", "NOTICE_MAIL": "", name: HOLDERS[name]}
     monkeypatch.setattr(redaction, "settings", SimpleNamespace(**given))
-    word = "sk-proj-Zk83-jdl-Q0aU" if name == "LLM_PROXY" else ODD
+    word = "sk-proj-Zk83-jdl-Q0aU" if name in ("LLM_PROXY", "NOTICE_MAIL") else ODD
     assert redaction.hide(f"It was {word}.") == "It was [secret]."
 
 

@@ -1,0 +1,82 @@
+"""Notices to the webhook and by mail: each at least once, until it is delivered or a month old.
+
+A channel that fails is left alone until its rows are due again; the other goes on.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC
+from email.message import EmailMessage
+
+from django.conf import settings
+from django.utils import timezone
+
+from conversations import database, notices
+from conversations.models import Notice
+
+from . import mail, posting
+from .posting import Answer, Try
+
+TIMEOUT = 10.0  # seconds of one try at the webhook
+MOST = 500  # that are sent at a time
+log = logging.getLogger(__name__)
+
+
+def send_notices(is_over: Callable[[], bool] = lambda: False) -> None:
+    """Send what is due. One process at a time."""
+    try:
+        failed: set[bool] = set()  # channels: whether it is the mail
+        for notice in list(Notice.objects.due(timezone.now())[:MOST]):
+            by_mail = notice.recipient is not None
+            is_open = bool(settings.NOTICE_MAIL if by_mail else settings.NOTICE_URL)
+            if is_over() or not is_open or by_mail in failed:
+                continue
+            database.release()
+            answer = send_mail(notice) if by_mail else post(notice)
+            if not answer.problem:
+                notice.mark_delivered()
+                continue
+            if notice.tries == 0:
+                log.warning("notice %s waits: %s", notice.pk, answer.problem)
+            notice.mark_failed(answer.problem, answer.retry_after)
+            if not answer.refused:
+                failed.add(by_mail)
+    finally:
+        database.release()
+
+
+def post(notice: Notice) -> Answer:
+    """POST it, signed as submissions are."""
+    _, text = notices.write(notice)
+    content = {
+        "id": str(notice.pk),
+        "kind": notice.kind,
+        "at": notice.made.astimezone(UTC).isoformat(timespec="seconds"),
+        "text": text,
+        **json.loads(notice.facts),
+    }
+    body = json.dumps(content).encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Idempotency-Key": str(notice.pk),
+        **posting.sign_body(settings.NOTICE_SECRET, body, int(time.time())),
+    }
+    with Try(TIMEOUT) as attempt:
+        return posting.post("NOTICE_URL", headers, body, attempt)
+
+
+def send_mail(notice: Notice) -> Answer:
+    assert notice.recipient
+    message = EmailMessage()
+    try:
+        message["From"], message["To"] = settings.NOTICE_FROM, notice.recipient.email
+        message["Subject"], text = notices.write(notice)
+    except ValueError:  # an address that no header takes
+        return Answer("its sender or its recipient has no address for mail", refused=True)
+    message["Message-ID"] = f"<{notice.pk}@llm-gateway>"
+    message["Date"] = notice.made
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(text)
+    return mail.send(message)
