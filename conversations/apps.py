@@ -15,7 +15,7 @@ class ConversationsConfig(AppConfig):
         from .report import assessments, rollups
         from .search import index
 
-        sealing.FOLLOWERS[:] = [
+        sealing.FOLLOWERS[sealing.SNAPSHOT] = [
             index.index_calls,
             review.reopen,
             review.sample,

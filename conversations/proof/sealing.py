@@ -2,12 +2,11 @@
 
 A seal is a gapless number and a link: conversations.ledger computes them. One writer holds the
 chain, so nothing waits for it on the path of a call; a dead worker delays seals and loses none. The
-calls of a batch are handed to FOLLOWERS in the transaction that seals them.
+rows of a batch are handed to FOLLOWERS in the transaction that seals them.
 
 What is sealed of a row is a text that PostgreSQL makes of it, a JSON array of its columns; that of
 a call has a digest of each message that the call brought. These texts may never change: verifying
-makes them again from the rows. A column that is added later is not in the old seals, and needs a
-kind of its own.
+makes them again from the rows. A column that is added later is not in the old seals (LATER).
 """
 
 import logging
@@ -24,9 +23,10 @@ from ..models import AuditEvent, Decision, Message, Seal, Snapshot, Unsealed
 from ..record import attachments
 
 BATCH = 500
-FOLLOWERS: list[Callable[[list[UUID]], object]] = []  # filled by conversations.apps
 LOCK = 0x67775EA1  # our number among PostgreSQL's advisory locks
-SNAPSHOT = str(Snapshot._meta.model_name)
+SNAPSHOT, DECISION = str(Snapshot._meta.model_name), str(Decision._meta.model_name)
+# By the kind of the rows whose ids they take. Filled by conversations.apps.
+FOLLOWERS: dict[str, list[Callable[[list[UUID]], object]]] = {}
 NOTHING = ledger.compute_digest("")
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,11 @@ SEALED: dict[type[models.Model], str] = {
     AuditEvent: """
         id at actor actor_name address user_agent action kind subject conversation terms detail""",
 }
-# A call's columns that came later, oldest first, and when they say something. Its text goes as far
-# as the last of them that does: older seals are as they were before there were such columns.
-LATER = {"about": "{} IS NOT NULL", "cost_source": "{} <> ''"}
+# Columns that came later, oldest first, and when they say something. A text goes as far as the last
+# of them that does: older seals are as they were before there were such columns.
+LATER: dict[type[models.Model], dict[str, str]] = {
+    Snapshot: {"about": "{} IS NOT NULL", "cost_source": "{} <> ''"},
+}
 # What no seal holds. A call's `salt` goes with an erasure, `stop` and `process` are of the running
 # call; a message is sealed with its call.
 LEFT_OUT = {Snapshot: ("salt", "stop", "process"), Message: ("snapshot",)}
@@ -67,13 +69,14 @@ BROUGHT = "coalesce(brought.digests, '[]')"
 MESSAGE = _columns(Message, "m", SEALED[Message])
 
 
-def _call_text() -> str:
-    """Write the JSON array that is sealed of a call, with as many later columns as it needs."""
-    later = [_columns(Snapshot, "c", name) for name in LATER]
-    text = f"json_build_array({CALL}, {BROUGHT})"
-    for count, condition in enumerate(LATER.values(), 1):
+def _array(model: type[models.Model], table: str, *always: str) -> str:
+    """Write the JSON array that is sealed of a row, with as many later columns as it needs."""
+    conditions = LATER.get(model, {})
+    later = [_columns(model, table, name) for name in conditions]
+    text = f"json_build_array({', '.join(always)})"
+    for count, condition in enumerate(conditions.values(), 1):
         is_said = condition.format(later[count - 1])
-        longer = f"json_build_array({', '.join([CALL, BROUGHT, *later[:count]])})"
+        longer = f"json_build_array({', '.join([*always, *later[:count]])})"
         text = f"CASE WHEN {is_said} THEN {longer} ELSE {text} END"
     return text
 
@@ -96,7 +99,8 @@ CALL_TEXTS = f"""
             AND m.snapshot_id = ANY(%(ids)s::uuid[])
         GROUP BY m.snapshot_id
     )
-    SELECT c.id, ({_call_text()})::text, c.closed, c.classic_id IS NOT NULL,
+    SELECT c.id, ({_array(Snapshot, "c", CALL, BROUGHT)})::text, c.closed,
+        c.classic_id IS NOT NULL,
         coalesce(brought.has_files, false) OR strpos(c.params, '{FILE}') > 0
             OR strpos(c.response, '{FILE}') > 0 OR coalesce(strpos(c.classic, '{FILE}') > 0, false)
     FROM calls c LEFT JOIN brought ON brought.snapshot_id = c.id"""
@@ -111,13 +115,14 @@ MESSAGE_TEXTS = f"""
 
 def _row_texts(model: type[models.Model], time: str) -> str:
     return f"""
-    SELECT id, json_build_array({_columns(model, "e", SEALED[model])})::text, {time}, false, false
+    SELECT id, ({_array(model, "e", _columns(model, "e", SEALED[model]))})::text, {time}, false,
+        false
     FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s::uuid[])"""
 
 
 TEXTS = {
     SNAPSHOT: CALL_TEXTS,
-    str(Decision._meta.model_name): _row_texts(Decision, "made"),
+    DECISION: _row_texts(Decision, "made"),
     str(AuditEvent._meta.model_name): _row_texts(AuditEvent, "at"),
 }
 
@@ -177,7 +182,7 @@ def read_message_texts(calls: Iterable[UUID]) -> dict[UUID, list[str]]:
 
 
 def seal() -> int:
-    """Seal what was closed, oldest first, up to a batch, and hand its calls to FOLLOWERS.
+    """Seal what was closed, oldest first, up to a batch, and hand its rows to FOLLOWERS.
 
     Returns the number of rows; 0 also where another worker holds the chain.
     """
@@ -190,9 +195,10 @@ def seal() -> int:
         if not waiting:
             return 0
         Seal.objects.bulk_create(_make_seals(waiting))
-        if calls := [row.subject for row in waiting if row.kind == SNAPSHOT]:
-            for follow in FOLLOWERS:
-                follow(calls)
+        for kind, followers in FOLLOWERS.items():
+            if subjects := [row.subject for row in waiting if row.kind == kind]:
+                for follow in followers:
+                    follow(subjects)
         Unsealed.objects.filter(id__in=[row.id for row in waiting]).delete()
     return len(waiting)
 

@@ -231,5 +231,9 @@ def constant(name: str) -> list[str]:
 
 
 def test_the_program_knows_the_columns_that_are_sealed():
-    assert constant("CALL") == [*sealing.SEALED[Snapshot].split(), "messages", *sealing.LATER]
+    assert constant("CALL") == [
+        *sealing.SEALED[Snapshot].split(),
+        "messages",
+        *sealing.LATER[Snapshot],
+    ]
     assert constant("MESSAGE") == sealing.SEALED[Message].split()
