@@ -31,6 +31,7 @@ GROUPS: dict[str | Promise, tuple[str, ...]] = {
         "id",
         "conversation",
         "about",
+        "covers",
         "upstream_id",
         "upstream_request_id",
         "process",

@@ -204,6 +204,7 @@ class ConversationAdmin(EvidenceAdmin):
             "preserved_filters": self.get_preserved_filters(request),
         }
         if may(request.user, "view_assessments"):
+            page.mark_overtaken()
             context["assessments"] = page.assessments[:ASSESSMENTS]
         if may(request.user, "view_audit"):
             trail = reverse("admin:conversations_auditevent_changelist")

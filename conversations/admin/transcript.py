@@ -91,8 +91,30 @@ class Transcript:
     at: UUID | None
     loose: list[Snapshot]  # calls that stand at no message
     loose_left_out: int
+    calls: dict[UUID, Snapshot]  # of the conversation
     newest: UUID | None  # closed call of the conversation
     assessments: list[Snapshot]  # calls about the conversation, newest first
+
+    def mark_overtaken(self) -> None:
+        """Mark the assessments that do not take account of all that was answered."""
+        answered = [
+            each
+            for each in self.calls.values()
+            if each.kind == Snapshot.Kind.CHAT and each.status == Snapshot.Status.OK
+        ]
+        for call in self.assessments:
+            before = (each for each in answered if each.closed and each.closed <= call.opened)
+            covered = sum(1 for _ in before) if call.covers is None else call.covers
+            call.overtaken = len(answered) > covered  # type: ignore[attr-defined]
+
+
+def grow(
+    conversation: Conversation, calls: list[Snapshot] | None = None
+) -> tuple[tree.Tree, dict[UUID, Snapshot]]:
+    """Build the tree of a conversation, without texts; and return its calls, oldest first."""
+    found = calls if calls is not None else _calls_of(conversation)
+    by_id = {each.id: each for each in found if each.conversation_id == conversation.id}
+    return tree.build_tree(conversation.messages.without_texts(), by_id.values()), by_id
 
 
 def with_files(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
@@ -120,9 +142,7 @@ def read(
     Three queries; payloads of the shown messages only, which end at PAGE of them, or at a size.
     """
     calls = _calls_of(conversation)
-    snapshots = [each for each in calls if each.conversation_id == conversation.id]
-    grown = tree.build_tree(conversation.messages.without_texts(), snapshots)
-    by_id = {snapshot.id: snapshot for snapshot in snapshots}
+    grown, by_id = grow(conversation, calls)
     if call in by_id:
         at = by_id[call].reply_id or by_id[call].head_id
     turns = _branch(grown, by_id, at)
@@ -133,7 +153,7 @@ def read(
     portion = portions.find_portion([turn.size for turn in turns], first, PAGE)
     page = turns[portion.first : portion.end]
     _fill(page, conversation, names)
-    loose = [each for each in snapshots if (each.reply_id or each.head_id) not in grown.nodes]
+    loose = [each for each in by_id.values() if (each.reply_id or each.head_id) not in grown.nodes]
     return Transcript(
         turns=page,
         first=portion.first,
@@ -143,8 +163,10 @@ def read(
         at=at,
         loose=loose[-CALLS:],
         loose_left_out=len(loose[:-CALLS]),
+        calls=by_id,
         newest=max(
-            (each.id for each in snapshots if each.status != Snapshot.Status.PENDING), default=None
+            (each.id for each in by_id.values() if each.status != Snapshot.Status.PENDING),
+            default=None,
         ),
         assessments=[each for each in reversed(calls) if each.about_id == conversation.id],
     )

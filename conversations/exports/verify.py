@@ -30,7 +30,8 @@ CHAIN, MARK = "range.jsonl", "checkpoint.jsonl"
 CALL = """id conversation owner key end_user kind status retry_of model served_model upstream params
     preamble head commitment reply response finish_reason upstream_id upstream_request_id
     prompt_tokens completion_tokens estimated cost error_code error address user_agent opened
-    first_byte closed classic_id classic use_case attempts messages about cost_source""".split()
+    first_byte closed classic_id classic use_case attempts messages about cost_source
+    covers""".split()
 MESSAGE = "id conversation parent depth role text raw origin echo_of path_hash".split()
 # Columns that are compared by themselves.
 APART = set("conversation owner params response classic attempts messages".split())

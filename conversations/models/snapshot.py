@@ -95,6 +95,9 @@ class Snapshot(models.Model):
         db_index=False,
         help_text=_("the conversation that this call titles or assesses"),
     )
+    covers = models.IntegerField(
+        null=True, help_text=_("number of that conversation’s answered calls when it was assessed")
+    )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False
     )

@@ -59,7 +59,11 @@ SEALED: dict[type[models.Model], str] = {
 # Columns that came later, oldest first, and when they say something. A text goes as far as the last
 # of them that does: older seals are as they were before there were such columns.
 LATER: dict[type[models.Model], dict[str, str]] = {
-    Snapshot: {"about": "{} IS NOT NULL", "cost_source": "{} <> ''"},
+    Snapshot: {
+        "about": "{} IS NOT NULL",
+        "cost_source": "{} <> ''",
+        "covers": "{} IS NOT NULL",
+    },
 }
 # What no seal holds. A call's `salt` goes with an erasure, `stop` and `process` are of the running
 # call; a message is sealed with its call.

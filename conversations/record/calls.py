@@ -68,6 +68,7 @@ class CallRequest:
     classic: Json | None = None
     classic_root: str | None = None  # of the conversation, where this call begins it
     about: UUID | None = None  # the conversation that it titles or assesses, being in none itself
+    covers: int | None = None  # answered calls of that conversation, of which it takes account
 
 
 @dataclass(slots=True)

@@ -122,6 +122,7 @@ def _insert(request: CallRequest, call: Call, place: Place, rows: Rows) -> None:
         "classic": classic,
         "classic_root": request.classic_root,
         "about": request.about,
+        "covers": request.covers,
     }
     attachments.store(rows.files)
     with permits.hold(request.owner, OPEN_PATIENCE):
@@ -247,11 +248,11 @@ OPEN = f"""
     INSERT INTO conversations_snapshot
         (id, conversation_id, owner_id, key, end_user, use_case, kind, status, process, retry_of_id,
         model, upstream, params, preamble_id, head_id, salt, commitment, address, user_agent,
-        opened, classic_id, classic, about_id)
+        opened, classic_id, classic, about_id, covers)
     VALUES (%(id)s, %(conversation)s, %(owner)s, %(key)s, %(end_user)s, %(use_case)s, %(kind)s,
         'pending', %(process)s, %(retry_of)s, %(model)s, %(upstream)s, %(params)s, %(preamble)s,
         %(head)s, %(salt)s, %(commitment)s, %(address)s::inet, %(user_agent)s, %(opened)s,
-        %(classic_id)s, %(classic)s, %(about)s::uuid)"""
+        %(classic_id)s, %(classic)s, %(about)s::uuid, %(covers)s::int)"""
 CLOSE = f"""
     WITH pending AS (
         SELECT id FROM conversations_snapshot WHERE id = %(id)s AND status = 'pending' FOR UPDATE

@@ -5,13 +5,14 @@ made again from it by `rebuild`. What a model answered is untrusted text: only t
 question are read, each of its type and within bounds, or none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, Max, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils.crypto import salted_hmac
 
 from .. import bounded_json, exact_json
@@ -163,16 +164,37 @@ def _read_all(calls: QuerySet[Snapshot]) -> Iterator[Assessment]:
 
 
 def due(conversation: Conversation) -> bool:
-    """Whether the conversation went on since the last call for an assessment of it."""
-    newest = (
-        conversation.snapshots.filter(kind=Snapshot.Kind.CHAT, status=Snapshot.Status.OK)
-        .order_by("-id")
-        .values_list("id", flat=True)
-        .first()
-    )
-    return (
-        newest is not None
-        and not conversation.calls_about.filter(kind=Snapshot.Kind.METADATA, id__gt=newest).exists()
+    """Whether a call was answered that no call for an assessment took account of."""
+    return conversation.pk in _find_due([conversation.pk])
+
+
+def _find_due(conversations: Iterable[UUID]) -> set[UUID]:
+    """Find those of which more calls are answered than were at their latest assessment.
+
+    Answered calls only become more, so that their number stands for the set of them: the order of
+    ids and of times is not the order in which closes are committed.
+    """
+    chats = answered_calls().filter(conversation__in=conversations).order_by()
+    answered = dict(chats.values_list("conversation").annotate(Count("pk")))
+    calls = with_covers(Snapshot.objects.filter(about__in=answered)).order_by()
+    covered = dict(calls.values_list("about").annotate(Max("covered")))
+    return {each for each, count in answered.items() if count > covered.get(each, 0)}
+
+
+def answered_calls() -> QuerySet[Snapshot]:
+    """Select what assessments are about."""
+    return Snapshot.objects.filter(kind=Snapshot.Kind.CHAT, status=Snapshot.Status.OK)
+
+
+def with_covers(calls: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
+    """Select the calls for assessments, with the number of answered calls that each `covered`.
+
+    Those of older versions do not say: of them, what was closed when they were opened.
+    """
+    then = answered_calls().filter(conversation=OuterRef("about"), closed__lte=OuterRef("opened"))
+    counted = Subquery(then.order_by().values("conversation").values(number=Count("pk")))
+    return calls.filter(kind=Snapshot.Kind.METADATA).annotate(
+        covered=Coalesce("covers", counted, 0)
     )
 
 
@@ -181,24 +203,17 @@ def sample(day: date, percent: float, most: int) -> list[UUID]:
 
     At most `most`. The same day draws the same.
     """
-    chats = Snapshot.objects.filter(
+    chats = answered_calls().filter(
         id__gte=first_id_of(day, UTC),
         id__lt=first_id_of(day + timedelta(days=1), UTC),
-        kind=Snapshot.Kind.CHAT,
-        status=Snapshot.Status.OK,
         conversation__isnull=False,
     )
-    newest = dict(
-        chats.order_by("conversation_id", "-id")
-        .distinct("conversation_id")
-        .values_list("conversation_id", "id")
-    )
-    lots = {conversation: _lot(f"{day} {conversation}") for conversation in newest}
+    went_on = chats.order_by().values_list("conversation", flat=True).distinct()
+    lots = {conversation: _lot(f"{day} {conversation}") for conversation in went_on}
     drawn = [each for each, lot in lots.items() if lot * 100 < percent * 2**64]
     drawn.sort(key=lots.__getitem__)
-    calls = Snapshot.objects.filter(about__in=drawn, kind=Snapshot.Kind.METADATA)
-    assessed = {about for about, call in calls.values_list("about", "id") if call > newest[about]}
-    return [each for each in drawn if each not in assessed][:most]
+    are_due = _find_due(drawn)
+    return [each for each in drawn if each in are_due][:most]
 
 
 def _lot(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from django.conf import settings
+from django.db.models import F
 
 from conversations import exact_json
 from conversations.models import Conversation, Snapshot
@@ -34,11 +35,14 @@ QUESTION = "Assess this conversation, a JSON array of what was said:\n\n"
 
 
 def build_request(conversation: Conversation, **caller: Any) -> CallRequest:
-    """Make the call, of the model that answered last unless METADATA_MODEL names another.
+    """Make the call about what was answered last, of its model unless METADATA_MODEL names another.
 
     Raises Fault where the conversation has no text of its owner's.
     """
-    newest = conversation.snapshots.filter(kind=Snapshot.Kind.CHAT).order_by("-id").first()
+    # Counted before anything is read: what is answered meanwhile makes it due again.
+    covers = assessments.answered_calls().filter(conversation=conversation).count()
+    chats = conversation.snapshots.filter(kind=Snapshot.Kind.CHAT)
+    newest = chats.order_by(F("closed").desc(nulls_last=True), "-id").first()
     turns = read_turns(newest) if newest else []
     if not newest or not any(turn["role"] == "user" for turn in turns):
         raise faults.nothing_to_assess()
@@ -54,6 +58,7 @@ def build_request(conversation: Conversation, **caller: Any) -> CallRequest:
         model=model,
         body=body,
         about=conversation.id,
+        covers=covers,
         **caller,
     )
 

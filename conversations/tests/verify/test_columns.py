@@ -87,6 +87,7 @@ def test_columns_that_came_later_are_sealed_where_they_say_something():
         {"about_id": about.id},
         {"cost_source": "list"},
         {"cost_source": ""},
+        {"covers": 2},
         {"about_id": about.id, "cost_source": "list"},
     ):
         call = turn(person("alice"), [user("hi")], "Hello!")
@@ -103,6 +104,8 @@ def test_columns_that_came_later_are_sealed_where_they_say_something():
             {"cost_source": ""},
             {"cost_source": "provider"},
             {"about_id": None, "cost_source": "estimate"},
+            {"covers": None},
+            {"covers": 7},
         ):
             row = Snapshot.objects.get(id=call)
             if all(getattr(row, name) == value for name, value in change.items()):
