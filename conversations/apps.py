@@ -21,4 +21,5 @@ class ConversationsConfig(AppConfig):
             review.sample,
             assessments.store_assessments,
         ]
+        sealing.FOLLOWERS[sealing.DECISION] = [review.reopen]
         verification.CHECKS[:] = [rollups.check, index.check]

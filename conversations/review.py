@@ -5,21 +5,26 @@ who walks away holds nothing for long.
 """
 
 import hmac
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection, transaction
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db import transaction
+from django.db.models import Exists, Q
+from django.db.models.functions import Greatest
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from uuid_utils.compat import uuid7
 
+from .ids import parse_uuid
 from .models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, Snapshot, User
-from .models.review import ReviewQuerySet
+from .models.review import ReviewQuerySet, calls_unseen
 from .people import audit
 from .people.access import may, readable
 
@@ -36,38 +41,61 @@ State = Review.State
 Severity = Review.Severity
 
 
+Disposition = Decision.Disposition
+
+
 class ReviewRefused(Exception):
     """A change that a reviewer may not make, or not now; the text is fit to show."""
 
 
+class Unfit(ReviewRefused):
+    """A conversation cannot be given to this reviewer. The reason may tell whose it is."""
+
+
+class Basis(NamedTuple):
+    """What a page or a list showed of a conversation, and what a decision made on it is about.
+
+    Calls are closed once and never deleted, so that their number stands for the set of them.
+    """
+
+    calls: int  # that were closed
+    decision: UUID | None  # the newest
+
+
 OWN = gettext_lazy("This is your own conversation, so another reviewer must review it.")
 TAKEN = "{} is reviewing this conversation."
+UNOPENED = gettext_lazy("Open this conversation and read it, then decide.")
 WENT_ON = gettext_lazy(
     "This conversation has continued since you opened it. Read the new messages, then decide."
 )
-
-# A decision does not cover calls that come after it.
-REOPEN = """
-    UPDATE conversations_review review
-    SET state = 'waiting', source = 'reopened', severity = greatest(severity, 2),
-        entered = now(), due = now() + %s, assignee_id = NULL, lease = NULL
-    FROM conversations_decision decision, conversations_snapshot call
-    WHERE call.id = ANY(%s) AND review.conversation_id = call.conversation_id
-        AND review.state = 'decided'
-        AND decision.id = review.decision_id AND call.id > decision.newest"""
+MEANWHILE = gettext_lazy(
+    "After you opened this conversation, at %(time)s, %(reviewer)s decided: %(decision)s. Your"
+    " decision was not saved. Read it again, then decide."
+)
+SET_ASIDE = gettext_lazy(
+    "This conversation was decided to be a violation. Only a Lead can set that aside, with a"
+    " reason."
+)
 
 
 # The queue ----------------------------------------------------------------------------------------
 
 
-def claim_next(request: HttpRequest, among: ReviewQuerySet) -> Review | None:
-    """Claim the gravest free review. Reviewers who ask at the same time get different ones."""
+def claim_next(
+    request: HttpRequest, among: ReviewQuerySet, *, after: UUID | None = None
+) -> Review | None:
+    """Claim the gravest free review. Reviewers who ask at the same time get different ones.
+
+    `after` is the conversation that was just decided: it is next only where no other is left.
+    """
     now = timezone.now()
     with transaction.atomic():
         free = among.free(now).not_owned_by(request.user).gravest_first()
         if not may(request.user, "lead"):
             free = free.exclude(source=Source.ESCALATED)
-        review = free.select_for_update(skip_locked=True, of=("self",)).first()
+        free = free.select_for_update(skip_locked=True, of=("self",))
+        review = free.exclude(conversation=after).first() if after else None
+        review = review or free.first()
         if review:
             _lease(request, review, now)
     return review
@@ -100,12 +128,7 @@ def release(request: HttpRequest, conversation: Conversation) -> None:
 
 def assign(request: HttpRequest, conversation: Conversation, reviewer: User) -> Review:
     """Assign a conversation to a reviewer, for as long as it takes. Raises ReviewRefused."""
-    if not may(reviewer, "decide"):
-        raise ReviewRefused(_("%(user)s is not a reviewer.") % {"user": reviewer})
-    _refuse_own(reviewer, conversation)
-    if not readable(reviewer, Conversation.objects.filter(pk=conversation.pk)).exists():
-        text = _("%(user)s may not read conversations of this department.")
-        raise ReviewRefused(text % {"user": reviewer})
+    _refuse_unfit(reviewer, conversation)
     with transaction.atomic():
         review = _lock(conversation, Source.ASSIGNED, Severity.RAISED)
         review.state, review.assignee = State.WAITING, reviewer
@@ -115,21 +138,31 @@ def assign(request: HttpRequest, conversation: Conversation, reviewer: User) -> 
     return review
 
 
-def decide(request: HttpRequest, decision: Decision) -> None:
-    """Save a reviewer's decision about all calls up to `decision.newest`.
+def find_basis(page: Mapping[str, Any] | None) -> Basis:
+    """Return what a page showed, by the details of its audit event. Raises ReviewRefused."""
+    if page is None or "calls" not in page:
+        raise ReviewRefused(UNOPENED)
+    return Basis(page["calls"], parse_uuid(page["decision"]))
 
-    Raises ReviewRefused: about one's own conversation, about another reviewer's claim, and where
-    the conversation has gone on.
+
+def decide(request: HttpRequest, decision: Decision, basis: Basis) -> bool:
+    """Save a reviewer's decision about what a page showed.
+
+    False, and nothing changes, where the form of that page was sent before and said the same.
+    Raises ReviewRefused: about one's own conversation, about another reviewer's claim, where
+    something is missing, and where the conversation is no longer what the page showed.
     """
     conversation = decision.conversation
     _refuse_own(request.user, conversation)
-    if decision.disposition == Decision.Disposition.VIOLATION and not decision.reason.strip():
-        raise ReviewRefused("A violation needs a reason.")
+    _refuse_incomplete(decision)
     with transaction.atomic():
         review = _lock(conversation, Source.CHOSEN)
+        if _is_repeated(decision, review.decision):
+            return False
+        decision.seen = _closed_calls([conversation]).get(conversation.pk, [])
+        _refuse_stale(request.user, review, decision.seen, basis)
         _refuse_held(request.user, review, timezone.now())
-        if newest(conversation) != decision.newest:
-            raise ReviewRefused(WENT_ON)
+        _refuse_setting_aside(request.user, decision)
         _save(request, review, decision)
         audit.record(
             request,
@@ -137,36 +170,48 @@ def decide(request: HttpRequest, decision: Decision) -> None:
             conversation,
             decision=decision.pk,
             disposition=decision.disposition,
+            of=decision.coverage,
+            to=decision.addressee and decision.addressee.get_username(),
+            until=decision.until,
         )
+    return True
 
 
-def no_issue(request: HttpRequest, conversations: Iterable[Conversation], reason: str) -> int:
-    """Decide “no issue” about many conversations as a Lead, and return how many were decided.
+def no_issue(
+    request: HttpRequest, conversations: Iterable[Conversation], shown: "ShownList", reason: str
+) -> int:
+    """Decide “no issue” about conversations of a list as a Lead; return how many were decided.
 
-    Each decision is a row. The Lead's own conversations and those that other reviewers hold are
-    left out. Raises ReviewRefused.
+    Each decision is a row, about what the list showed. Left out are the Lead's own conversations,
+    those that other reviewers hold, violations, and those of which the list shows no more how they
+    are. Raises ReviewRefused.
     """
-    conversations = list(conversations)
-    if len(conversations) > BULK:
+    chosen = sorted(conversations, key=lambda each: each.pk)
+    if len(chosen) > BULK:
         text = _("You can decide at most %(number)d conversations at once.")
         raise ReviewRefused(text % {"number": BULK})
     if not reason.strip():
         raise ReviewRefused(_("Enter a reason for these decisions."))
-    decisions, now = [], timezone.now()
+    decisions = []
     with transaction.atomic():
-        for conversation in sorted(conversations, key=lambda each: each.pk):
-            review, seen = _lock(conversation, Source.CHOSEN), newest(conversation)
-            own = conversation.owner_id == request.user.pk
-            if own or not seen or review.held_by_another(request.user, now):
-                continue
+        reviews = [
+            _lock(each, Source.CHOSEN)
+            for each in chosen
+            if each.owner_id != request.user.pk and each.pk in shown.rows
+        ]
+        closed = _closed_calls(chosen)
+        for review in reviews:
             decision = Decision(
-                conversation=conversation,
-                disposition=Decision.Disposition.NO_ISSUE,
-                newest=seen,
+                conversation=review.conversation,
+                disposition=Disposition.NO_ISSUE,
+                seen=closed.get(review.pk, []),
+                pages=[shown.event],
+                uncovered=[],
                 reason=reason,
             )
-            _save(request, review, decision)
-            decisions.append(decision.pk)
+            if _may_be_saved(request.user, review, decision, shown.rows[review.pk]):
+                _save(request, review, decision)
+                decisions.append(decision.pk)
         audit.record(
             request,
             Action.DECISION,
@@ -178,27 +223,120 @@ def no_issue(request: HttpRequest, conversations: Iterable[Conversation], reason
     return len(decisions)
 
 
-def newest(conversation: Conversation) -> UUID | None:
-    """Return the id of the newest closed call."""
-    return (
-        conversation.snapshots.exclude(status=Snapshot.Status.PENDING)
-        .order_by("-id")
-        .values_list("id", flat=True)
-        .first()
+class ShownList(NamedTuple):
+    """A list that a reviewer saw: its audit event, and what it showed of each conversation."""
+
+    event: UUID
+    rows: Mapping[UUID, Basis]
+
+
+def _may_be_saved(
+    lead: User | AnonymousUser, review: Review, decision: Decision, basis: Basis
+) -> bool:
+    """Tell whether a decision in bulk holds for this conversation."""
+    try:
+        _refuse_stale(lead, review, decision.seen or [], basis)
+    except ReviewRefused:
+        return False
+    return not (
+        review.held_by_another(lead, timezone.now()) or _stands_as_violation(review.conversation_id)
     )
 
 
+def _closed_calls(conversations: Iterable[Conversation]) -> dict[UUID, list[UUID]]:
+    """Read the closed calls of these conversations, by the id of each."""
+    calls = Snapshot.objects.filter(conversation__in=conversations).exclude(
+        status=Snapshot.Status.PENDING
+    )
+    rows = calls.order_by().values_list("conversation")
+    return dict(rows.annotate(calls=ArrayAgg("id", order_by="id")))
+
+
+def _refuse_incomplete(decision: Decision) -> None:
+    """Refuse what lacks a reason, an addressee or a day, and an addressee who cannot act."""
+    addressee, conversation = decision.addressee, decision.conversation
+    is_reasoned = bool(decision.reason.strip())
+    match decision.disposition:
+        case Disposition.VIOLATION if not is_reasoned:
+            raise ReviewRefused(_("A violation needs a reason."))
+        case Disposition.ESCALATED if addressee is None or not is_reasoned:
+            raise ReviewRefused(_("An escalation needs a reason and the Lead it goes to."))
+        case Disposition.NEEDS_INFORMATION if addressee is None or decision.until is None:
+            raise ReviewRefused(
+                _("A request for information needs the reviewer who is asked, and a date.")
+            )
+    if addressee is None:
+        return
+    if decision.disposition == Disposition.ESCALATED and not may(addressee, "lead"):
+        raise Unfit(_("%(user)s is not a Lead.") % {"user": addressee})
+    if decision.until and decision.until < timezone.localdate():
+        raise ReviewRefused(_("Choose a date from today on."))
+    _refuse_unfit(addressee, conversation)
+
+
+def _is_repeated(decision: Decision, latest: Decision | None) -> bool:
+    """Tell whether the latest decision was made by this very form, with the same values."""
+    if latest is None or latest.page is None or latest.page != decision.page:
+        return False
+    said = ("disposition", "reason", "note", "addressee_id", "until")
+    return all(getattr(latest, name) == getattr(decision, name) for name in said)
+
+
+def _refuse_stale(
+    reviewer: User | AnonymousUser, review: Review, seen: list[UUID], basis: Basis
+) -> None:
+    """Refuse what was decided before another decision, or before calls that are closed now."""
+    latest = review.decision
+    if latest and latest.pk != basis.decision:
+        who = _("you") if latest.reviewer_id == reviewer.pk else str(latest.reviewer)
+        raise ReviewRefused(
+            MEANWHILE
+            % {
+                "time": f"{timezone.localtime(latest.made):%Y-%m-%d %H:%M}",
+                "reviewer": who,
+                "decision": latest.get_disposition_display(),
+            }
+        )
+    if not seen or len(seen) != basis.calls:
+        raise ReviewRefused(WENT_ON)
+
+
+def _refuse_setting_aside(reviewer: User | AnonymousUser, decision: Decision) -> None:
+    """Refuse to set a violation aside, unless a Lead does and says why."""
+    sets_aside = decision.disposition in (Disposition.NO_ISSUE, Disposition.FALSE_POSITIVE)
+    if not sets_aside or not _stands_as_violation(decision.conversation_id):
+        return
+    if not may(reviewer, "lead") or not decision.reason.strip():
+        raise ReviewRefused(SET_ASIDE)
+
+
+def _stands_as_violation(conversation: UUID) -> bool:
+    """Tell whether the latest decision that ended a review says so: questions change nothing."""
+    latest = Decision.objects.about(conversation).conclusive().newest_first().first()
+    return latest is not None and latest.disposition == Disposition.VIOLATION
+
+
 def _save(request: HttpRequest, review: Review, decision: Decision) -> None:
-    """Save the decision, and its review: decided, or waiting for a Lead if it was escalated."""
+    """Save the decision, and where its review stands then. The review is locked."""
+    decision.id, decision.made = uuid7(), timezone.now()  # in the order of commits
     decision.reviewer = request.user  # type: ignore[assignment]
+    decision.newest = max(decision.seen or [])
     decision.save(force_insert=True)
-    review.decision = decision
-    review.assignee = review.lease = None
-    review.state = State.DECIDED
-    if decision.disposition == Decision.Disposition.ESCALATED:
-        review.state, review.source = State.WAITING, Source.ESCALATED
-        review.severity = Severity.HIGH
+    review.decision, review.assignee = decision, decision.addressee
+    review.lease = None
+    review.state = State.WAITING
+    if decision.disposition == Disposition.ESCALATED:
+        review.source, review.severity = Source.ESCALATED, Severity.HIGH
         review.entered, review.due = decision.made, decision.made + DUE[Severity.HIGH]
+    elif decision.disposition == Disposition.NEEDS_INFORMATION and decision.until:
+        review.source, review.entered = Source.INFORMATION, decision.made
+        end = datetime.combine(decision.until + timedelta(days=1), time.min)
+        review.due = timezone.make_aware(end)
+    elif decision.uncovered:
+        review.source, review.entered = Source.PART, decision.made
+        review.due = min(review.due, decision.made + DUE[Severity(review.severity)])
+    else:
+        review.state = State.DECIDED
     review.save()
 
 
@@ -235,6 +373,17 @@ def _refuse_own(reviewer: User | AnonymousUser, conversation: Conversation) -> N
         raise ReviewRefused(OWN)
 
 
+def _refuse_unfit(reviewer: User, conversation: Conversation) -> None:
+    """Refuse a reviewer who may not decide about this conversation. Raises Unfit."""
+    if not may(reviewer, "decide"):
+        raise Unfit(_("%(user)s is not a reviewer.") % {"user": reviewer})
+    if conversation.owner_id == reviewer.pk:
+        raise Unfit(_("%(user)s owns this conversation.") % {"user": reviewer})
+    if not readable(reviewer, Conversation.objects.filter(pk=conversation.pk)).exists():
+        text = _("%(user)s may not read conversations of this department.")
+        raise Unfit(text % {"user": reviewer})
+
+
 def _refuse_held(reviewer: User | AnonymousUser, review: Review, now: datetime) -> None:
     """Refuse what another reviewer holds, or a Lead must decide. A Lead is refused nothing."""
     if may(reviewer, "lead"):
@@ -248,11 +397,31 @@ def _refuse_held(reviewer: User | AnonymousUser, review: Review, now: datetime) 
 # Conversations that enter it by themselves --------------------------------------------------------
 
 
-def reopen(calls: list[UUID]) -> int:
-    """Bring decided conversations with newly sealed calls back, and return how many."""
-    with connection.cursor() as cursor:
-        cursor.execute(REOPEN, [DUE[Severity.RAISED], calls])  # type: ignore[list-item]
-        return cursor.rowcount
+def reopen(subjects: list[UUID]) -> int:
+    """Bring back decided conversations with calls that their decisions did not see.
+
+    `subjects` are newly sealed calls and decisions. Asked at the seal of both: whichever of the two
+    is committed later is sealed with the other in sight, so that neither order escapes. Return how
+    many came back.
+    """
+    called = Snapshot.objects.filter(id__in=subjects).values("conversation")
+    decided = Decision.objects.filter(id__in=subjects).values("conversation")
+    gone_on = Review.objects.decided().filter(
+        Exists(calls_unseen("decision", conversation="conversation"))
+    )
+    rows = gone_on.filter(Q(conversation__in=called) | Q(conversation__in=decided))
+    # Another decision may be under way: it is waited for, and what it saw is looked at anew.
+    locked = list(rows.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True))
+    now = timezone.now()
+    return gone_on.filter(pk__in=locked).update(
+        state=State.WAITING,
+        source=Source.REOPENED,
+        severity=Greatest("severity", Severity.RAISED.value),
+        entered=now,
+        due=now + DUE[Severity.RAISED],
+        assignee=None,
+        lease=None,
+    )
 
 
 def sample(calls: list[UUID]) -> int:

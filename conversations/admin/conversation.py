@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from ..figures import count, dollars
 from ..ids import parse_uuid
 from ..models import Attachment, AuditEvent, Conversation, Review, Snapshot
-from ..models.review import calls_since
+from ..models.review import calls_unseen
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import Names
@@ -85,9 +85,7 @@ class ConversationAdmin(EvidenceAdmin):
             .values_list("model")
             .distinct()[: MODELS + 1]
         )
-        new = RowCount(
-            calls_since("review__decision__newest", conversation="pk").values("pk")[: NEW + 1]
-        )
+        new = RowCount(calls_unseen("review__decision", conversation="pk").values("pk")[: NEW + 1])
         rows = rows.select_related("owner", "review__assignee", "review__decision").only(*COLUMNS)
         return rows.annotate(models=ArraySubquery(models), new=new)
 
@@ -181,14 +179,9 @@ class ConversationAdmin(EvidenceAdmin):
             call=parse_uuid(request.GET.get("call", "")),
             first=parse_number(request.GET.get("from", "")),
         )
-        audit.record(
-            request,
-            AuditEvent.Action.TRANSCRIPT,
-            conversation,
-            at=page.at,
-            first=page.first,
-            length=page.length,
-        )
+        decision = getattr(getattr(conversation, "review", None), "decision_id", None)
+        shown = page.describe() | {"decision": decision}
+        event = audit.record(request, AuditEvent.Action.TRANSCRIPT, conversation, **shown)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -197,7 +190,7 @@ class ConversationAdmin(EvidenceAdmin):
             "names": names,
             "tokens": conversation.prompt_tokens + conversation.completion_tokens,
             "transcript": page,
-            "review": queue.describe_panel(request, conversation, page.newest),
+            "review": queue.describe_panel(request, conversation, page, event),
             "assessments": None,
             "may_assess": settings.METADATA_CHECK,
             "readers": "",

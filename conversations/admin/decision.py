@@ -28,6 +28,20 @@ DISPOSITIONS = [
 ]
 
 
+COVERAGE = (
+    "newest",
+    "covers",
+    "shown",
+    "messages",
+    "opened",
+    "branches",
+    "pages",
+    "uncovered",
+    "addressee",
+    "until",
+)
+
+
 class DecisionFilter(DaysFilter):
     reviewer = forms.CharField(
         required=False,
@@ -69,7 +83,7 @@ class DecisionAdmin(EvidenceAdmin):
     right = "view_audit"
     filter_form = DecisionFilter
     change_list_template = "admin/conversations/decisions.html"
-    list_display = ("time", "who", "disposition_label", "about")
+    list_display = ("time", "who", "disposition_label", "about", "covers")
     list_display_links = ("time",)
     list_select_related = ("reviewer",)
     csv_rows = gettext_lazy("one row per decision")
@@ -113,7 +127,7 @@ class DecisionAdmin(EvidenceAdmin):
         return (*self.list_display, "reasoned") if shows_reasons else self.list_display
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
-        fields = ("id", "time", "who", "disposition_label", "about", "newest")
+        fields = ("id", "time", "who", "disposition_label", "about", *COVERAGE)
         return (*fields, "reasoned") if reads_everything(request.user) else fields
 
     def get_readonly_fields(
@@ -143,6 +157,12 @@ class DecisionAdmin(EvidenceAdmin):
             "admin:conversations_conversation_change", args=[decision.conversation_id]
         )
         return format_html('<a href="{}"><code>{}</code></a>', path, decision.conversation_id)
+
+    @admin.display(description=gettext_lazy("covers"))
+    def covers(self, decision: Decision) -> str:
+        if decision.uncovered:
+            return gettext("%(coverage)s (in part)") % {"coverage": decision.coverage}
+        return decision.coverage or "–"
 
     @admin.display(description="reason and note")
     def reasoned(self, decision: Decision) -> SafeString | str:

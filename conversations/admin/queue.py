@@ -3,8 +3,9 @@
 Every change is a POST.
 """
 
+import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -12,8 +13,10 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.postgres.expressions import ArraySubquery
+from django.core import signing
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, Q, QuerySet
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import JSONObject
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -25,17 +28,21 @@ from django.views.decorators.http import require_POST
 
 from .. import review
 from ..ids import parse_uuid
-from ..models import AuditEvent, Conversation, Decision, Review, User
-from ..models.review import ReviewQuerySet
+from ..models import AuditEvent, Conversation, Decision, Review, Snapshot, User
+from ..models.review import ReviewQuerySet, describe_shown
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import Names, hides_people, tells_a_person
+from ..reading import coverage
+from ..reading.coverage import Coverage, Sight
+from . import transcript
 from .changelist import RowCount
 from .patience import TookTooLong, limit_statements, show_stopped
 from .rights import require_rights
 
 SHOWN = 50  # rows of the queue
 CAP = 1000  # rows that are counted
+SIGHTS = 500  # events of one reader of one conversation that are looked at, the newest
 TABS = {
     "free": gettext_lazy("Unassigned"),
     "mine": gettext_lazy("Assigned to me"),
@@ -43,8 +50,34 @@ TABS = {
     "escalated": "Escalated",
     "all": gettext_lazy("All waiting"),
 }
+# What the panel says of a decision.
+SAID = (
+    "disposition",
+    "reason",
+    "note",
+    "made",
+    "page",
+    "pages",
+    "shown",
+    "messages",
+    "opened",
+    "branches",
+    "uncovered",
+    "until",
+)
 # A reviewer who decides must be able to read.
 reviewers_only = require_rights("view_content", "decide")
+
+
+# What to say of a field that is wrong; of several, the first.
+WRONG = {
+    "disposition": gettext_lazy("Choose a decision."),
+    "page": review.UNOPENED,
+    "until": gettext_lazy("Enter a valid date."),
+    "addressee": gettext_lazy("There is no user with that name."),
+    "reason": gettext_lazy("The reason is too long."),
+    "note": gettext_lazy("The note is too long."),
+}
 
 
 class DecisionForm(forms.Form):
@@ -52,12 +85,36 @@ class DecisionForm(forms.Form):
     reason = forms.CharField(
         required=False,
         max_length=500,
-        widget=forms.TextInput(attrs={"placeholder": gettext_lazy("Required for a violation")}),
+        widget=forms.TextInput(
+            attrs={"placeholder": gettext_lazy("A violation or escalation needs one")}
+        ),
     )
+    addressee = forms.CharField(required=False, max_length=150)
+    until = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
     note = forms.CharField(
         required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3})
     )
-    seen = forms.UUIDField(widget=forms.HiddenInput)
+    # The audit event of the page that shows the form: it names all that the page was made from.
+    page = forms.UUIDField(widget=forms.HiddenInput)
+
+    def make_decision(self, request: HttpRequest, conversation: Conversation) -> Decision:
+        """Make the decision that the form says; to whom and by when only where it is handed on.
+
+        Raises ReviewRefused.
+        """
+        values = self.cleaned_data
+        decision = Decision(
+            conversation=conversation,
+            disposition=values["disposition"],
+            page=values["page"],
+            reason=values["reason"],
+            note=values["note"],
+        )
+        if decision.disposition in Decision.HANDED_ON and values["addressee"]:
+            decision.addressee = find_reviewer(request, values["addressee"])
+        if decision.disposition == Decision.Disposition.NEEDS_INFORMATION:
+            decision.until = values["until"]
+        return decision
 
 
 # The list -----------------------------------------------------------------------------------------
@@ -69,18 +126,22 @@ def page(request: HttpRequest) -> HttpResponse:
     rows = waiting(request, tab)
     counts = [RowCount(waiting(request, name).order_by().values("pk")[: CAP + 1]) for name in TABS]
     me = User.objects.filter(username=request.user.get_username())
+    leads = may(request.user, "lead")
     try:
         with limit_statements():
             [counted] = me.values_list(*counts)  # one row to hang them on
-            top_rows = list(
-                rows.gravest_first().select_related(
-                    "conversation__owner", "assignee", "decision", "policy"
-                )[:SHOWN]
+            rows = rows.gravest_first().select_related(
+                "conversation__owner", "assignee", "decision", "policy"
             )
+            if leads:
+                rows = rows.annotate(calls=RowCount(closed_calls().values("pk")))
+            top_rows = list(rows[:SHOWN])
     except TookTooLong:
         audit.record(request, AuditEvent.Action.LIST, of="review queue", which=tab, stopped=True)
         return show_stopped(request, "Review queue")
-    audit.record(request, AuditEvent.Action.LIST, of="review queue", which=tab, rows=len(top_rows))
+    event = audit.record(
+        request, AuditEvent.Action.LIST, of="review queue", which=tab, rows=len(top_rows)
+    )
     context = {
         **admin.site.each_context(request),
         "title": "Review queue",
@@ -93,10 +154,41 @@ def page(request: HttpRequest) -> HttpResponse:
         "names": Names(request.user),
         "cap": CAP,
         "now": timezone.now(),
-        "leads": may(request.user, "lead"),
+        "leads": leads,
         "bulk": review.BULK,
+        "shown": sign_list(request, event, top_rows) if leads else "",
     }
     return TemplateResponse(request, "admin/queue.html", context)
+
+
+def closed_calls() -> QuerySet[Snapshot]:
+    """Select the closed calls of an outer query's review."""
+    return Snapshot.objects.filter(conversation=OuterRef("conversation")).exclude(
+        status=Snapshot.Status.PENDING
+    )
+
+
+def sign_list(request: HttpRequest, event: AuditEvent, rows: list[Review]) -> str:
+    """Sign what a list shows to this reviewer: its event, and of each row how far it has come."""
+    shown = {row.pk.hex: (row.calls, row.decision_id and row.decision_id.hex) for row in rows}  # type: ignore[attr-defined]
+    return signing.dumps([event.pk.hex, shown], salt=list_salt(request), compress=True)
+
+
+def read_list(request: HttpRequest) -> review.ShownList:
+    """Read what the list showed from which a form comes. Raises ReviewRefused."""
+    try:
+        event, shown = signing.loads(request.POST.get("shown", ""), salt=list_salt(request))
+    except signing.BadSignature:
+        raise review.ReviewRefused(_("Open the queue again, then select and decide.")) from None
+    rows = {
+        UUID(pk): review.Basis(calls, parse_uuid(decision))
+        for pk, (calls, decision) in shown.items()
+    }
+    return review.ShownList(UUID(event), rows)
+
+
+def list_salt(request: HttpRequest) -> str:
+    return f"conversations.queue.{request.user.pk}"
 
 
 def chosen_tab(request: HttpRequest) -> str:
@@ -122,9 +214,15 @@ def waiting(request: HttpRequest, tab: str) -> ReviewQuerySet:
 @require_POST
 @reviewers_only
 def claim_next(request: HttpRequest) -> HttpResponse:
+    return go_on(request)
+
+
+def go_on(request: HttpRequest, after: UUID | None = None) -> HttpResponse:
+    """Claim the next of the same tab, and go to it; to the queue where there is none."""
     tab = chosen_tab(request)
-    held = waiting(request, "mine").gravest_first().first() if tab == "mine" else None
-    claimed = held or review.claim_next(request, waiting(request, tab))
+    mine = waiting(request, "mine").exclude(conversation=after).gravest_first()
+    held = mine.first() if tab == "mine" else None
+    claimed = held or review.claim_next(request, waiting(request, tab), after=after)
     if claimed is None:
         messages.info(request, _("No conversations left in this queue."))
         return HttpResponseRedirect(queue_url(tab))
@@ -141,7 +239,8 @@ def decide_many(request: HttpRequest) -> HttpResponse:
     ids = [each for each in selected if each]
     conversations = readable(request.user, Conversation.objects.filter(id__in=ids))
     try:
-        count = review.no_issue(request, conversations, request.POST.get("reason", "")[:500])
+        reason, shown = request.POST.get("reason", "")[:500], read_list(request)
+        count = review.no_issue(request, conversations, shown, reason)
     except review.ReviewRefused as problem:
         messages.error(request, str(problem))
     else:
@@ -152,7 +251,10 @@ def decide_many(request: HttpRequest) -> HttpResponse:
 def describe_many(decided: int, skipped: int) -> str:
     text = _("Decided as “no issue”: %(decided)d.") % {"decided": decided}
     if skipped > 0:
-        skips = _("Skipped: %(skipped)d, your own or assigned to another reviewer.")
+        skips = _(
+            "Skipped: %(skipped)d, your own, assigned to another reviewer, decided to be a"
+            " violation, or changed since the list was shown."
+        )
         text += " " + skips % {"skipped": skipped}
     return text
 
@@ -165,11 +267,7 @@ def with_review(
 ) -> QuerySet[Conversation]:
     """Load what the panel shows: one query instead of three."""
     columns = JSONObject(
-        disposition="disposition",
-        reason="reason",
-        note="note",
-        made="made",
-        reviewer="reviewer__username",
+        **{name: name for name in SAID}, reviewer="reviewer__username", to="addressee__username"
     )
     decisions = (
         Decision.objects.filter(conversation=OuterRef("pk"))
@@ -179,24 +277,52 @@ def with_review(
     rows = conversations.select_related(
         "review__assignee", "review__policy", "review__decision"
     ).annotate(decided=ArraySubquery(decisions))
-    if may(request.user, "lead"):
-        rows = rows.annotate(reviewers=ArraySubquery(reviewers().values("username")))
-    return rows
+    if may(request.user, "decide"):
+        who = JSONObject(name="username", lead="lead")
+        rows = rows.annotate(reviewers=ArraySubquery(reviewers().values_list(who)))
+    return with_sights(request, rows)
+
+
+def with_sights(
+    request: HttpRequest, conversations: QuerySet[Conversation]
+) -> QuerySet[Conversation]:
+    """Load what the trail says that this reader saw of them, newest first."""
+    columns = JSONObject(event="id", action="action", subject="subject", detail="detail")
+    events = (
+        AuditEvent.objects.filter(conversation=OuterRef("pk"), actor=request.user.pk)
+        .doing(*coverage.ACTIONS)
+        .newest_first()
+    )
+    return conversations.annotate(sights=ArraySubquery(events.values_list(columns)[:SIGHTS]))
+
+
+def read_sights(conversation: Conversation) -> list[Sight]:
+    """Return the sights that `with_sights` loaded, oldest first."""
+    return [
+        Sight(UUID(each["event"]), each["action"], each["subject"], json.loads(each["detail"]))
+        for each in reversed(conversation.sights)  # type: ignore[attr-defined]
+    ]
 
 
 def describe_panel(
-    request: HttpRequest, conversation: Conversation, newest: UUID | None
+    request: HttpRequest,
+    conversation: Conversation,
+    page: transcript.Transcript,
+    event: AuditEvent,
 ) -> dict[str, Any]:
-    """Describe the review, its decisions and the forms beside a transcript.
+    """Describe the review, its decisions and the forms beside a page of a transcript.
 
-    `conversation` is a row of `with_review`, `newest` its newest closed call.
+    `conversation` is a row of `with_review`, `event` that of the page.
     """
-    row = getattr(conversation, "review", None)
+    row, tab = getattr(conversation, "review", None), chosen_tab(request)
     leads = may(request.user, "lead")
     held = bool(row and row.assignee and not row.free(timezone.now()))
-    form = None
-    if newest and may(request.user, "decide"):
-        form = DecisionForm(initial={"seen": newest}, auto_id="review-%s", label_suffix="")
+    form = covered = None
+    if page.closed and may(request.user, "decide"):
+        form = DecisionForm(initial={"page": event.pk}, auto_id="review-%s", label_suffix="")
+        here = Sight(event.pk, event.action, event.subject, json.loads(event.detail))
+        sights = [*read_sights(conversation), here]
+        covered = coverage.measure(page.grown, page.calls, sights, row.decision if row else None)
     return {
         "row": row,
         "decisions": [with_label(decision) for decision in conversation.decided],  # type: ignore[attr-defined]
@@ -204,23 +330,51 @@ def describe_panel(
         "held": held,
         "mine": held and row.assignee_id == request.user.pk,  # type: ignore[union-attr]
         "form": form,
-        "which": chosen_tab(request),
+        "coverage": covered,
+        "opened": covered and describe_shown(*covered[:4]),
+        "unread": find_unread(conversation, page, covered, tab) if covered else "",
+        "which": tab,
         "leads": leads,
-        "reviewers": conversation.reviewers if leads else [],  # type: ignore[attr-defined]
+        "reviewers": getattr(conversation, "reviewers", []),
     }
 
 
+def find_unread(
+    conversation: Conversation, page: transcript.Transcript, covered: Coverage, tab: str
+) -> str:
+    """Return the address where the first message is shown that no decision would cover.
+
+    That is the page of a call, where the transcript has no place for it, or not for all of it.
+    """
+    if not covered.uncovered:
+        return ""
+    node = covered.uncovered[0]
+    if node in covered.cut or (page.grown.roots and node.path[0] in page.grown.preambles):
+        return reverse("admin:conversations_snapshot_change", args=[node.message.snapshot_id])
+    message = node.message.id
+    return f"{transcript_url(conversation.pk, tab)}&at={message}#m{message}"
+
+
 def with_label(decision: dict[str, Any]) -> dict[str, Any]:
-    """Add the disposition in words to a decision that `with_review` read."""
+    """Add to a decision that `with_review` read what it says in words."""
+    row = Decision(**{name: decision[name] for name in SAID})
+    until = decision["until"] and date.fromisoformat(decision["until"])
     return decision | {
-        "label": Decision.Disposition(decision["disposition"]).label,
+        "label": row.get_disposition_display(),
         "made": datetime.fromisoformat(decision["made"]),
+        "coverage": row.coverage,
+        "until": until,
     }
 
 
 def reviewers() -> QuerySet[User]:
     may_decide = Q(groups__permissions__codename="decide") | Q(user_permissions__codename="decide")
-    return User.objects.filter(may_decide, is_active=True).distinct().order_by("username")[:200]
+    leads = User.objects.filter(
+        Q(groups__permissions__codename="lead") | Q(user_permissions__codename="lead"),
+        pk=OuterRef("pk"),
+    )
+    rows = User.objects.filter(may_decide, is_active=True).annotate(lead=Exists(leads))
+    return rows.distinct().order_by("username")[:200]
 
 
 def on_conversation(
@@ -241,6 +395,8 @@ def on_conversation(
         response = None
         try:
             response = change(request, conversation)
+        except review.Unfit as problem:
+            messages.error(request, hide_reason(request, conversation, problem))
         except review.ReviewRefused as problem:
             messages.error(request, str(problem))
         return response or HttpResponseRedirect(transcript_url(pk, chosen_tab(request)))
@@ -262,24 +418,31 @@ def release(request: HttpRequest, conversation: Conversation) -> None:
 def assign(request: HttpRequest, conversation: Conversation) -> None:
     if not may(request.user, "lead"):
         raise PermissionDenied
-    name = request.POST.get("to", "")
-    reviewer = User.objects.filter(username=name, is_active=True).first()
-    try:
-        if reviewer is None:
-            raise review.ReviewRefused(_("There is no user with that name."))
-        if tells_a_person(request.user, reviewer.reviews_departments):
-            raise review.ReviewRefused(_("The departments of that reviewer have too few people."))
-        review.assign(request, conversation, reviewer)
-    except review.ReviewRefused:
-        if not hides_people(request.user):
-            raise
-        # Which of the reasons it is would tell whose conversation this is: the trail has the try.
-        audit.record(
-            request, AuditEvent.Action.ASSIGNMENT, conversation, to=name[:150], refused=True
-        )
-        text = _("This conversation cannot be assigned to that user.")
-        raise review.ReviewRefused(text) from None
+    reviewer = find_reviewer(request, request.POST.get("to", ""))
+    review.assign(request, conversation, reviewer)
     messages.success(request, f"Assigned to {reviewer}.")
+
+
+def find_reviewer(request: HttpRequest, name: str) -> User:
+    """Find the reviewer to whom a conversation shall go. Raises Unfit."""
+    reviewer = User.objects.filter(username=name, is_active=True).first()
+    if reviewer is None:
+        raise review.Unfit(_("There is no user with that name."))
+    if tells_a_person(request.user, reviewer.reviews_departments):
+        raise review.Unfit(_("The departments of that reviewer have too few people."))
+    return reviewer
+
+
+def hide_reason(request: HttpRequest, conversation: Conversation, problem: review.Unfit) -> str:
+    """Say why a conversation cannot be given to a reviewer, unless that tells whose it is.
+
+    Then the trail has the try.
+    """
+    if not hides_people(request.user):
+        return str(problem)
+    name = request.POST.get("to") or request.POST.get("addressee", "")
+    audit.record(request, AuditEvent.Action.ASSIGNMENT, conversation, to=name[:150], refused=True)
+    return _("This conversation cannot be assigned to that user.")
 
 
 @on_conversation
@@ -287,19 +450,50 @@ def decide(request: HttpRequest, conversation: Conversation) -> HttpResponse | N
     """Decide, then go on to the next of the same tab; to the queue where there is none."""
     form = DecisionForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _("Choose a decision."))
+        messages.error(request, next(WRONG[name] for name in WRONG if name in form.errors))
         return None
-    values = form.cleaned_data
-    decision = Decision(
-        conversation=conversation,
-        disposition=values["disposition"],
-        newest=values["seen"],
-        reason=values["reason"],
-        note=values["note"],
-    )
-    review.decide(request, decision)
-    messages.success(request, f"Decided: {decision.get_disposition_display()}.")
-    return claim_next(request) if "next" in request.POST else None
+    decision = form.make_decision(request, conversation)
+    with transaction.atomic():  # one form sent twice at once decides once, and claims one
+        is_new = review.decide(request, decision, cover(request, decision))
+        messages.success(request, describe_decided(decision))
+        if "next" not in request.POST:
+            return None
+        return go_on(request, conversation.pk) if is_new else go_to_claimed(request, conversation)
+
+
+def describe_decided(decision: Decision) -> str:
+    text = _("Decided: %(decision)s.")
+    if decision.uncovered:
+        text = _("Decided in part: %(decision)s, about %(coverage)s. It stays in the queue.")
+    label = decision.get_disposition_display()
+    return text % {"decision": label, "coverage": decision.coverage}
+
+
+def cover(request: HttpRequest, decision: Decision) -> review.Basis:
+    """Write into a decision what its maker was shown; return what the page of its form showed.
+
+    Raises ReviewRefused where the trail has no such page.
+    """
+    row = with_sights(request, Conversation.objects.filter(pk=decision.conversation_id)).get()
+    sights = read_sights(row)
+    page = next((each.detail for each in sights if each.event == decision.page), None)
+    basis = review.find_basis(page)
+    latest = Decision.objects.filter(pk=basis.decision).first() if basis.decision else None
+    found = coverage.measure(*transcript.grow(row), sights, latest)
+    decision.pages = found.pages
+    decision.shown, decision.messages = found.shown, found.messages
+    decision.opened, decision.branches = found.opened, found.branches
+    decision.uncovered = [node.message.id for node in found.uncovered]
+    return basis
+
+
+def go_to_claimed(request: HttpRequest, conversation: Conversation) -> HttpResponse:
+    """Go to what was claimed when this form was sent first."""
+    tab = chosen_tab(request)
+    mine = Review.objects.held_by(request.user, timezone.now()).exclude(lease=None)
+    claimed = mine.exclude(conversation=conversation).order_by("-lease").first()
+    to = transcript_url(claimed.conversation_id, tab) if claimed else queue_url(tab)
+    return HttpResponseRedirect(to)
 
 
 def queue_url(tab: str) -> str:

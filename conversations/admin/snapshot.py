@@ -132,10 +132,15 @@ class SnapshotAdmin(EvidenceAdmin):
         ]
 
     def show_row(self, request: HttpRequest, call: Snapshot) -> HttpResponse:
-        audit.record(request, Action.CALL, call)
         names = names_for(request, call)
         rows = Rebuilder([call], names)
         response = rows.response(call)
+        payloads = [
+            ("Request", indent(rows.request(call)), "request"),
+            ("Reply", indent(response) if response else "", "response"),
+        ]
+        is_whole = all(len(text) <= SHOWN for _name, text, _file in payloads)
+        audit.record(request, Action.CALL, call, whole=is_whole)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -147,10 +152,7 @@ class SnapshotAdmin(EvidenceAdmin):
             "tries": orjson.loads(call.attempts or "[]"),
             "status": show_status(call),
             "took": show_duration(call),
-            "payloads": [
-                ("Request", indent(rows.request(call)), "request"),
-                ("Reply", indent(response) if response else "", "response"),
-            ],
+            "payloads": payloads,
             "shown": SHOWN,
             "partial": "",
             "files": Attachment.objects.filter(

@@ -18,6 +18,7 @@ from ..reading.pieces import Piece, pieces
 from ..reading.portions import CALLS, PROMPT, SHOWN
 from ..reading.tree import Node
 from ..record import growth, rebuild, threads
+from ..shape import Json
 
 PAGE = 100  # messages
 
@@ -37,6 +38,8 @@ class DeskTurn:
     left_out: int = 0  # characters of it and of its prompt
     growing: str = ""
     new: bool = False  # since the last decision
+    cut: bool = False  # not all of its own text is shown
+    prompts_shown: list[UUID] = field(default_factory=list)  # those of `prompt` that are not cut
 
     @property
     def message(self) -> Message:
@@ -92,8 +95,14 @@ class Transcript:
     loose: list[Snapshot]  # calls that stand at no message
     loose_left_out: int
     calls: dict[UUID, Snapshot]  # of the conversation
-    newest: UUID | None  # closed call of the conversation
+    grown: tree.Tree
+    line: UUID | None  # the last message of the branch
     assessments: list[Snapshot]  # calls about the conversation, newest first
+
+    @property
+    def closed(self) -> int:
+        """The number of closed calls of the conversation."""
+        return sum(each.status != Snapshot.Status.PENDING for each in self.calls.values())
 
     def mark_overtaken(self) -> None:
         """Mark the assessments that do not take account of all that was answered."""
@@ -106,6 +115,19 @@ class Transcript:
             before = (each for each in answered if each.closed and each.closed <= call.opened)
             covered = sum(1 for _ in before) if call.covers is None else call.covers
             call.overtaken = len(answered) > covered  # type: ignore[attr-defined]
+
+    def describe(self) -> Json:
+        """Say what the page shows, as the trail keeps it (conversations.reading.coverage)."""
+        return {
+            "at": self.at,
+            "first": self.first,
+            "end": self.first + len(self.turns),
+            "length": self.length,
+            "line": self.line,
+            "cut": [turn.number for turn in self.turns if turn.cut],
+            "prompts": [each for turn in self.turns for each in turn.prompts_shown],
+            "calls": self.closed,
+        }
 
 
 def grow(
@@ -164,10 +186,8 @@ def read(
         loose=loose[-CALLS:],
         loose_left_out=len(loose[:-CALLS]),
         calls=by_id,
-        newest=max(
-            (each.id for each in by_id.values() if each.status != Snapshot.Status.PENDING),
-            default=None,
-        ),
+        grown=grown,
+        line=turns[-1].message.id if turns else None,
         assessments=[each for each in reversed(calls) if each.about_id == conversation.id],
     )
 
@@ -210,12 +230,16 @@ def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> Non
         reasoning |= rebuild.find_reasoning(message.response or "{}")  # type: ignore[attr-defined]
     decision = conversation.review.decision if hasattr(conversation, "review") else None
     for turn in page:
-        turn.new = decision is not None and turn.first_call.id > decision.newest
+        call = turn.first_call
+        turn.new = decision is not None and not decision.saw(call.id, call.closed)
         turn.pieces, turn.left_out = _pieces(texts[turn.message.id], names, reasoning)
+        turn.cut = turn.left_out > 0
         for node in turn.prompt:
             shown, left_out = _pieces(texts[node.message.id], names, {})
             turn.prompt_pieces.append(shown)
             turn.left_out += left_out
+            if not left_out:
+                turn.prompts_shown.append(node.message.id)
         pending = (each for each in turn.calls if each.status == Snapshot.Status.PENDING)
         turn.growing = "".join(growth.read_growth(each.id) for each in pending)[-SHOWN:]
     all_pieces = [

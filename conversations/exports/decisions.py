@@ -9,16 +9,31 @@ from datetime import UTC
 from django.db.models import QuerySet
 
 from ..models import Decision
+from .calls import as_text
 from .table import CsvStream, Line
 
-COLUMNS = ("id", "made", "reviewer", "conversation", "disposition", "newest_call")
+COLUMNS = (
+    "id",
+    "made",
+    "reviewer",
+    "conversation",
+    "disposition",
+    "newest_call",
+    "messages_shown",
+    "messages",
+    "branches_opened",
+    "branches",
+    "messages_uncovered",
+    "addressee",
+    "until",
+)
 
 
 class DecisionTable(CsvStream):
     def __init__(self, decisions: QuerySet[Decision], *, with_words: bool) -> None:
         self.with_words = with_words
         super().__init__(
-            decisions.select_related("reviewer"),
+            decisions.select_related("reviewer", "addressee"),
             (*COLUMNS, "reason", "note") if with_words else COLUMNS,
         )
 
@@ -31,6 +46,10 @@ class DecisionTable(CsvStream):
                 str(each.conversation_id),
                 each.disposition,
                 str(each.newest),
+                *map(as_text, (each.shown, each.messages, each.opened, each.branches)),
+                as_text(None if each.uncovered is None else len(each.uncovered)),
+                each.addressee.get_username() if each.addressee else "",
+                as_text(each.until),
                 *([each.reason, each.note] if self.with_words else []),
             )
             yield Line(each.id, cells, sum(map(len, cells)))

@@ -1,8 +1,9 @@
 """The queue of conversations that wait for a reviewer, and what reviewers decided about them.
 
-A Decision is evidence: appended, never changed. A Review is work: where one conversation stands in
-the queue. A conversation that was never chosen, drawn or decided has none. Only
-conversations.review writes them; opening a conversation is no review.
+A Decision is evidence: appended, never changed. It names what it covers: the calls that its maker
+could see, the pages that were opened, and the messages that no decision covers yet. A Review is
+work: where one conversation stands in the queue. A conversation that was never chosen, drawn or
+decided has none. Only conversations.review writes them; opening a conversation is no review.
 """
 
 from datetime import datetime
@@ -10,8 +11,11 @@ from typing import cast
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
@@ -26,14 +30,26 @@ class DecisionQuerySet(models.QuerySet["Decision"]):
     def newest_first(self) -> "DecisionQuerySet":
         return self.order_by("-id")
 
+    def conclusive(self) -> "DecisionQuerySet":
+        """Return those that end a review: no hand-over to a Lead, no question."""
+        return self.exclude(disposition__in=Decision.HANDED_ON)
+
 
 class Decision(models.Model):
+    """What a reviewer decided, and about how much.
+
+    Decisions of older versions say nothing from `seen` on: they were about all calls up to
+    `newest` that were closed when they were made.
+    """
+
     class Disposition(models.TextChoices):
         NO_ISSUE = "no_issue", "no issue"
         FALSE_POSITIVE = "false_positive", "false positive"
         VIOLATION = "violation", "violation"
         ESCALATED = "escalated", "escalated"
         NEEDS_INFORMATION = "needs_information", "needs information"
+
+    HANDED_ON = (Disposition.ESCALATED, Disposition.NEEDS_INFORMATION)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     conversation = models.ForeignKey(
@@ -49,6 +65,38 @@ class Decision(models.Model):
     newest = models.UUIDField(
         help_text=_("the newest call that it covers; later messages have not been reviewed")
     )
+    seen = ArrayField(
+        models.UUIDField(),
+        null=True,
+        help_text=_("the closed calls of the conversation when the page or list was made"),
+    )
+    page = models.UUIDField(
+        null=True,
+        help_text=_("the audit event of the page with the form; empty: decided from a list"),
+    )
+    pages = ArrayField(
+        models.UUIDField(),
+        null=True,
+        help_text=_("the audit events by which its reviewer was shown messages, or the list"),
+    )
+    shown = models.IntegerField(null=True, help_text=_("messages that its reviewer was shown"))
+    messages = models.IntegerField(null=True, help_text=_("messages of the conversation then"))
+    opened = models.IntegerField(null=True, help_text=_("branches that its reviewer opened"))
+    branches = models.IntegerField(null=True, help_text=_("branches of the conversation then"))
+    uncovered = ArrayField(
+        models.UUIDField(),
+        null=True,
+        help_text=_("messages that neither it nor a decision before it covers"),
+    )
+    addressee = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text=_("who is to act: the Lead of an escalation, or who is asked for information"),
+    )
+    until = models.DateField(null=True, help_text=_("the day by which information is needed"))
 
     objects = DecisionQuerySet.as_manager()
 
@@ -59,9 +107,46 @@ class Decision(models.Model):
             models.Index("reviewer", "id", name="decision_reviewer"),
             models.Index("disposition", "conversation", name="decision_disposition"),
         ]
+        constraints = [models.UniqueConstraint("page", name="decision_page")]
 
     def __str__(self) -> str:
         return f"{self.get_disposition_display()}, {self.made:%Y-%m-%d %H:%M}"
+
+    def saw(self, call: UUID, closed: datetime | None) -> bool:
+        """Tell whether the call was among those that its maker could see. Like `was_seen`."""
+        if self.seen is not None:
+            return call in self.seen
+        return call <= self.newest and closed is not None and closed <= self.made
+
+    @property
+    def coverage(self) -> str:
+        """How much it is about, in words; empty for a decision of an older version."""
+        if self.pages is None:
+            return ""
+        if self.page is None:
+            return gettext("decided from a list, without opening it")
+        words = describe_shown(self.shown, self.messages, self.opened, self.branches)
+        if self.uncovered or self.shown == self.messages:
+            return words
+        return gettext("%(words)s; decisions before it cover the others") % {"words": words}
+
+
+def describe_shown(
+    shown: int | None, messages: int | None, opened: int | None, branches: int | None
+) -> str:
+    """Say “100 of 152 messages, 1 of 2 branches”."""
+    of_messages = ngettext(
+        "%(shown)d of %(all)d message", "%(shown)d of %(all)d messages", messages or 0
+    )
+    of_branches = ngettext(
+        "%(opened)d of %(all)d branch", "%(opened)d of %(all)d branches", branches or 0
+    )
+    return ", ".join(
+        [
+            of_messages % {"shown": shown, "all": messages},
+            of_branches % {"opened": opened, "all": branches},
+        ]
+    )
 
 
 class SamplingPolicy(models.Model):
@@ -152,21 +237,47 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         They wait: the seal of such a call brings them back, within seconds.
         """
         return self.waiting().filter(
-            models.Exists(calls_since("decision__newest", conversation="conversation"))
+            models.Exists(calls_unseen("decision", conversation="conversation"))
         )
 
     def gravest_first(self) -> "ReviewQuerySet":
         return self.order_by("-severity", "entered", "conversation")
 
 
-def calls_since(newest: str, *, conversation: str) -> models.QuerySet[Snapshot]:
-    """Select the closed calls of an outer query's conversation that a decision does not cover.
+def calls_unseen(decision: str, *, conversation: str) -> models.QuerySet[Snapshot]:
+    """Select the closed calls of an outer query's conversation that a decision did not see.
 
-    `newest` and `conversation` name columns of that query. No decision, no calls.
+    `decision` and `conversation` name paths of that query. No decision, no calls.
     """
-    return Snapshot.objects.filter(
-        conversation=models.OuterRef(conversation), id__gt=models.OuterRef(newest)
-    ).exclude(status=Snapshot.Status.PENDING)
+    return (
+        Snapshot.objects.filter(conversation=models.OuterRef(conversation))
+        .exclude(status=Snapshot.Status.PENDING)
+        .filter(~models.Q(was_seen(decision)))
+    )
+
+
+def was_seen(decision: str) -> Coalesce:
+    """Compare a call with what the decision of an outer query saw; null where there is none.
+
+    By the ids of the calls: neither the order of ids nor that of times is the order in which
+    closes are committed.
+    """
+    before = models.Q(
+        id__lte=models.OuterRef(f"{decision}__newest"),
+        closed__lte=models.OuterRef(f"{decision}__made"),
+    )
+    return Coalesce(
+        IsAmong("id", models.OuterRef(f"{decision}__seen")),
+        models.ExpressionWrapper(before, output_field=models.BooleanField()),
+    )
+
+
+class IsAmong(models.Func):
+    """Whether a value is in an array."""
+
+    template = "(%(expressions)s))"
+    arg_joiner = " = ANY("
+    output_field = models.BooleanField()
 
 
 class Review(models.Model):
@@ -180,6 +291,8 @@ class Review(models.Model):
         ASSIGNED = "assigned", "assigned"
         REOPENED = "reopened", _("continued after a decision")
         ESCALATED = "escalated", "escalated"
+        PART = "part", _("decided in part")
+        INFORMATION = "information", _("waits for information")
 
     class Severity(models.IntegerChoices):
         ROUTINE = 1, "routine"

@@ -64,6 +64,10 @@ LATER: dict[type[models.Model], dict[str, str]] = {
         "cost_source": "{} <> ''",
         "covers": "{} IS NOT NULL",
     },
+    Decision: dict.fromkeys(
+        "seen page pages shown messages opened branches uncovered addressee until".split(),
+        "{} IS NOT NULL",
+    ),
 }
 # What no seal holds. A call's `salt` goes with an erasure, `stop` and `process` are of the running
 # call; a message is sealed with its call.

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group
@@ -20,10 +21,17 @@ from conversations.models import (
     Verification,
 )
 from conversations.tests.calls import person, turn, user
-from conversations.tests.reviews import talk, waiting
+from conversations.tests.reviews import (
+    QUEUE,
+    messages_of,
+    open_form,
+    post_decision,
+    shown_list,
+    talk,
+    waiting,
+)
 
 pytestmark = pytest.mark.django_db
-QUEUE = "/admin/queue/"
 
 
 def client_of(name: str, *groups: str) -> Client:
@@ -43,10 +51,6 @@ def act(client: Client, conversation: Conversation, what: str, **fields):
     return client.post(f"{QUEUE}{conversation.pk}/{what}/", fields, follow=True)
 
 
-def said(response) -> list[str]:
-    return [str(message) for message in response.context["messages"]]
-
-
 def test_claim_next_read_decide_and_on_to_the_next(rita):
     first, second = talk(text="first"), talk(text="second")
     waiting(first, second)
@@ -59,28 +63,11 @@ def test_claim_next_read_decide_and_on_to_the_next(rita):
         == f"{reverse('admin:conversations_conversation_change', args=[first.pk])}?of=free"
     )
     assert "Assigned to you" in opened.content.decode()
-    on = act(
-        rita,
-        first,
-        "decide",
-        disposition="no_issue",
-        seen=review.newest(first),
-        note="read it",
-        next="1",
-        of="free",
-    )
+    on = post_decision(rita, first, note="read it", next="1", of="free")
     assert str(second.pk) in on.redirect_chain[-1][0]
     assert Decision.objects.get().note == "read it"
-    over = act(
-        rita,
-        second,
-        "decide",
-        disposition="false_positive",
-        seen=review.newest(second),
-        next="1",
-        of="free",
-    )
-    assert said(over) == ["Decided: false positive.", "No conversations left in this queue."]
+    over = post_decision(rita, second, disposition="false_positive", next="1", of="free")
+    assert messages_of(over) == ["Decided: false positive.", "No conversations left in this queue."]
     assert not Review.objects.waiting().exists()
     assert (
         "read it"
@@ -92,19 +79,15 @@ def test_claim_next_read_decide_and_on_to_the_next(rita):
 
 def test_what_may_not_be_is_said_and_not_done(rita):
     talked, own = talk(), talk("rita")
-    assert "Choose a decision." in said(
-        act(rita, talked, "decide", disposition="fine", seen=review.newest(talked))
-    )
-    assert "Choose a decision." in said(
-        act(rita, talked, "decide", disposition="no_issue", seen="nonsense")
-    )
-    assert "A violation needs a reason." in said(
-        act(rita, talked, "decide", disposition="violation", seen=review.newest(talked))
-    )
-    assert (
-        "another reviewer must review it"
-        in said(act(rita, own, "decide", disposition="no_issue", seen=review.newest(own)))[0]
-    )
+    assert messages_of(post_decision(rita, talked, disposition="fine")) == ["Choose a decision."]
+    for page in ("", "nonsense", str(uuid4())):
+        refused = act(rita, talked, "decide", disposition="no_issue", page=page)
+        assert messages_of(refused) == ["Open this conversation and read it, then decide."]
+    assert messages_of(post_decision(rita, talked, disposition="violation")) == [
+        "A violation needs a reason."
+    ]
+    [refused] = messages_of(post_decision(rita, own, form=open_form(rita, talked)))
+    assert refused == "Open this conversation and read it, then decide."
     assert (
         "your own conversation"
         in rita.get(
@@ -112,7 +95,7 @@ def test_what_may_not_be_is_said_and_not_done(rita):
         ).content.decode()
     )
     act(client_of("rolf", "Reviewer"), talked, "claim")
-    assert said(act(rita, talked, "claim")) == ["rolf is reviewing this conversation."]
+    assert messages_of(act(rita, talked, "claim")) == ["rolf is reviewing this conversation."]
     assert rita.post(f"{QUEUE}{talked.pk}/assign/", {"to": "rolf"}).status_code == 403
     assert (
         rita.post(f"{QUEUE}no-issue/", {"conversation": str(talked.pk), "reason": "x"}).status_code
@@ -130,7 +113,7 @@ def test_no_change_of_what_was_never_in_the_queue_fails(what, group):
     response = act(client_of("lena", "Reviewer", group), talked, what)
     assert response.status_code in (200, 403)
     if what == "release":
-        assert said(response) == ["This conversation is not in the queue."]
+        assert messages_of(response) == ["This conversation is not in the queue."]
         assert not Review.objects.exists()
 
 
@@ -138,21 +121,28 @@ def test_a_lead_assigns_and_decides_about_many(rita):
     talks = [talk(text=f"matter {n}") for n in range(3)]
     waiting(*talks)
     lea = client_of("lea", "Lead")
-    assert said(act(lea, talks[0], "assign", to="rita")) == ["Assigned to rita."]
-    assert said(act(lea, talks[1], "assign", to=person("alice").username)) == [
+    assert messages_of(act(lea, talks[0], "assign", to="rita")) == ["Assigned to rita."]
+    assert messages_of(act(lea, talks[1], "assign", to=person("alice").username)) == [
         "alice is not a reviewer."
     ]
-    assert said(act(lea, talks[1], "assign", to="nobody")) == ["There is no user with that name."]
+    assert messages_of(act(lea, talks[1], "assign", to="nobody")) == [
+        "There is no user with that name."
+    ]
     mine = rita.get(QUEUE, {"of": "mine"}).content.decode()
     assert "matter 0" in mine
     assert "matter 1" not in mine
     done = lea.post(
         f"{QUEUE}no-issue/",
-        {"conversation": [str(each.pk) for each in talks] + ["nonsense"], "reason": "routine"},
+        {
+            "conversation": [str(each.pk) for each in talks] + ["nonsense"],
+            "reason": "routine",
+            "shown": shown_list(lea),
+        },
         follow=True,
     )
-    assert said(done) == [
-        "Decided as “no issue”: 2. Skipped: 1, your own or assigned to another reviewer."
+    assert messages_of(done) == [
+        "Decided as “no issue”: 2. Skipped: 1, your own, assigned to another reviewer, decided to"
+        " be a violation, or changed since the list was shown."
     ]
     assert Decision.objects.filter(reason="routine").count() == 2
 
@@ -187,29 +177,20 @@ def test_get_changes_nothing_and_eight_queries_show_the_queue(rita, django_asser
 
 def test_the_evidence_of_review_names_who_and_what_and_no_content(rita):
     talked = talk(text="secret matter")
-    act(
-        rita,
-        talked,
-        "decide",
-        disposition="escalated",
-        seen=review.newest(talked),
-        reason="names a client",
-    )
-    act(
-        client_of("lea", "Lead"),
-        talked,
-        "decide",
-        disposition="no_issue",
-        seen=review.newest(talked),
-        note="=fine()",
-    )
+    lea, reason = client_of("lea", "Lead"), "names a client"
+    post_decision(rita, talked, disposition="escalated", reason=reason, addressee="lea")
+    post_decision(lea, talked, note="=fine()")
     auditor = client_of("ada", "Auditor")
     path = "/admin/conversations/decision/"
     page = auditor.get(path).content.decode()
     for word in ("rita", "lea", "escalated", str(talked.pk), "All reviewers"):
         assert word in page
     csv = b"".join(auditor.get(f"{path}csv/")).decode("utf-8-sig").splitlines()
-    assert csv[0] == '"id","made","reviewer","conversation","disposition","newest_call"'
+    assert csv[0] == (
+        '"id","made","reviewer","conversation","disposition","newest_call","messages_shown",'
+        '"messages","branches_opened","branches","messages_uncovered","addressee","until"'
+    )
+    assert csv[2].endswith('"2","2","1","1","0","lea",""')
     assert [line.split(",")[2] for line in csv[1:]] == ['"lea"', '"rita"']
     for words in ("secret matter", "names a client", "=fine()"):
         assert words not in page

@@ -1,6 +1,7 @@
 """Two at once, in the one order that hurts: the first has acted and not yet committed."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group
@@ -23,7 +24,7 @@ from conversations.record import Outcome
 from conversations.review import ReviewRefused
 from conversations.tests.calls import ask, assistant, person, turn, user
 from conversations.tests.held import race
-from conversations.tests.reviews import talk, waiting
+from conversations.tests.reviews import basis_of, decide, listed, talk, waiting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,11 +35,6 @@ def reviewer(name: str, group: str = "Reviewer"):
     request.user = User.objects.create_user(name, is_staff=True)
     request.user.groups.add(Group.objects.get(name=group))
     return request
-
-
-def decision(conversation: Conversation, reason: str) -> Decision:
-    newest = review.newest(conversation)
-    return Decision(conversation=conversation, disposition="no_issue", newest=newest, reason=reason)
 
 
 @pytest.fixture
@@ -97,7 +93,7 @@ def test_a_decision_waits_for_a_claim(queued, rita, ruth):
         waiting(one)
     _, second = race(
         lambda: review.claim(rita, one),
-        lambda: review.decide(ruth, decision(one, "fine")),
+        lambda: decide(ruth, one),
         waits=True,
     )
     assert isinstance(second, ReviewRefused)
@@ -105,19 +101,33 @@ def test_a_decision_waits_for_a_claim(queued, rita, ruth):
 
 
 @pytest.mark.parametrize("queued", [True, False], ids=["in the queue", "chosen"])
-def test_two_decisions_come_one_after_the_other(queued, rita, ruth):
+def test_of_two_decisions_on_what_both_saw_one_is_made(queued, rita, ruth):
     one = talk()
     if queued:
         waiting(one)
-    results = race(
-        lambda: review.decide(rita, decision(one, "first")),
-        lambda: review.decide(ruth, decision(one, "second")),
+    seen = basis_of(one)
+    _, second = race(
+        lambda: decide(rita, one, basis=seen, reason="first"),
+        lambda: decide(ruth, one, basis=seen, reason="second"),
         waits=True,
     )
-    assert results == (None, None)
-    made = list(Decision.objects.order_by("id").values_list("reason", flat=True))
-    assert made == ["first", "second"]
-    assert Review.objects.get().decision.reason == "second"
+    assert isinstance(second, ReviewRefused)
+    assert "rita decided: no issue" in str(second)
+    assert Decision.objects.get().reason == "first"
+    assert Review.objects.get().decision == Decision.objects.get()
+
+
+def test_one_form_sent_twice_at_once_is_one_decision(rita):
+    one, page = talk(), uuid4()
+    seen = basis_of(one)
+    again = lambda: review.decide(  # noqa: E731
+        rita,
+        Decision(conversation=one, disposition="no_issue", reason="", note="", page=page),
+        seen,
+    )
+    assert race(again, again, waits=True) == (True, False)
+    assert Decision.objects.count() == 1
+    assert AuditEvent.objects.filter(action="decision").count() == 1
 
 
 def test_many_at_once_leave_out_what_is_being_claimed(rita):
@@ -126,7 +136,7 @@ def test_many_at_once_leave_out_what_is_being_claimed(rita):
     lead = reviewer("lena", "Lead")
     _, decided = race(
         lambda: review.claim(rita, one),
-        lambda: review.no_issue(lead, [one, two], "sampled"),
+        lambda: review.no_issue(lead, [one, two], listed(one, two), "sampled"),
         waits=True,
     )
     assert decided == 1

@@ -17,6 +17,7 @@ from conversations.models import AuditEvent, Conversation, Decision, Review, Sna
 from conversations.search import index
 from conversations.tests.calls import turn, user
 from conversations.tests.cast import client_of
+from conversations.tests.reviews import shown_list
 from llmgateway.tests.paths import CANARY, PNG, filtered, paths
 from proxy.models import ApiKey
 
@@ -114,7 +115,7 @@ def evidence(call: Snapshot) -> list[dict[str, Any]]:
 
 def forms(call: Snapshot) -> dict[str, str]:
     """What the forms of the desk ask for, in one."""
-    decided = {"disposition": "no_issue", "reason": "routine", "seen": str(call.id), "next": "1"}
+    decided = {"disposition": "no_issue", "reason": "routine", "page": str(call.id), "next": "1"}
     chosen = {"conversation": str(call.conversation_id), "to": "someone", "of": "all"}
     return decided | chosen | {"title": "another", "name": "a filter", "purpose": "to look"}
 
@@ -185,5 +186,5 @@ def test_the_queue_offers_and_counts_what_its_reader_may_review(call):
     assert tiles(finance) == ["1", "1", "1"]
     finance.post("/admin/queue/next/", {"of": "free"})
     assert Review.objects.get().assignee.username == "finance"
-    finance.post("/admin/queue/no-issue/", many)
+    finance.post("/admin/queue/no-issue/", many | {"shown": shown_list(finance)})
     assert Decision.objects.get(reason="routine").reviewer.username == "finance"

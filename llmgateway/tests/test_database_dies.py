@@ -8,6 +8,7 @@ from django.test import Client
 from conversations.tests.calls import person, turn, user
 from conversations.tests.cast import signed_in
 from conversations.tests.html import Html, check
+from conversations.tests.reviews import open_form
 from llmgateway.tests.paths import PNG, paths
 from proxy.tests.conftest import parameters
 
@@ -88,7 +89,7 @@ def desk(rita) -> Client:
     return signed_in(rita)
 
 
-def posts(call) -> list[tuple[str, str, dict[str, str]]]:
+def posts(call, decision: dict[str, str]) -> list[tuple[str, str, dict[str, str]]]:
     """Who posts what where, for every kind of form that changes something."""
     root, exports = call.conversation_id, "/admin/exports/new/?of=calls"
     names = {"username": "carol", "usable_password": "false"}
@@ -105,7 +106,7 @@ def posts(call) -> list[tuple[str, str, dict[str, str]]]:
         ("alice", f"/c/{root}/remove/", {}),
         ("rita", "/admin/queue/next/", {}),
         ("rita", f"/admin/queue/{root}/claim/", {}),
-        ("rita", f"/admin/queue/{root}/decide/", {"disposition": "no_issue", "reason": "fine"}),
+        ("rita", f"/admin/queue/{root}/decide/", decision | {"disposition": "no_issue"}),
         ("rita", exports, {"format": "turns", "purpose": "case 12"}),
         ("root", "/admin/conversations/user/add/", names),
         ("root", "/admin/auth/group/add/", {"name": "Trainees"}),
@@ -117,7 +118,7 @@ def test_each_form_is_answered_with_a_page_too(step, alice, desk, admin, hers):
     call = turn(alice, [user("hello")], "ok")
     clients = {"": Client(), "alice": hers, "rita": desk, "root": admin}
     wrong, seen = [], 0
-    for who, path, form in posts(call):
+    for who, path, form in posts(call, open_form(desk, call.conversation)):
         client = clients[who]
         client.raise_request_exception = False
         at = 0

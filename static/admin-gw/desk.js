@@ -17,7 +17,8 @@ function choose(number) {
   const choice = form?.elements.disposition?.[number - 1];
   if (!choice) return;
   choice.checked = true;
-  (choice.value === "violation" ? form.elements.reason : form.elements.next).focus();
+  const first = { violation: "reason", escalated: "addressee", needs_information: "addressee" };
+  form.elements[first[choice.value] ?? "next"].focus();
 }
 
 function tell() {

@@ -188,3 +188,33 @@ def test_the_text_of_an_old_decision_is_what_it_was_when_it_was_sealed():
         '"00000000-0000-0000-0000-000000000065"]'
     )
     assert sealing.read_texts([("decision", decision.id)]) == {decision.id: text}
+
+
+WHOLE = {
+    "seen": [UUID(int=101)],
+    "page": UUID(int=300),
+    "pages": [UUID(int=300), UUID(int=301)],
+    "shown": 1,
+    "messages": 2,
+    "opened": 1,
+    "branches": 1,
+    "uncovered": [UUID(int=2)],
+    "addressee_id": 4711,
+    "until": AT.date(),
+}
+
+
+def test_each_column_of_a_decision_that_says_all_is_sealed():
+    decision = old_decision(**WHOLE)
+    assert [*WHOLE] == [fields(Decision)[name].attname for name in sealing.LATER[Decision]], (
+        "an order that stays"
+    )
+    [text] = sealing.read_texts([("decision", decision.id)]).values()
+    for name, value in WHOLE.items():
+        changed = other(fields(Decision)[name.removesuffix("_id")], value)
+        for each in (changed, None):
+            with transaction.atomic():
+                with unguarded():
+                    Decision.objects.filter(pk=decision.pk).update(**{name: each})
+                assert sealing.read_texts([("decision", decision.id)]) != {decision.id: text}, name
+                transaction.set_rollback(True)
