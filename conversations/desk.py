@@ -14,7 +14,7 @@ class Desk(admin.AdminSite):
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # They need the site.
-        from .admin import access_review, export, queue, report, reveal, verifications
+        from .admin import access_review, export, queue, queue_page, report, reveal, verifications
 
         view = self.admin_view
         return [
@@ -36,7 +36,7 @@ class Desk(admin.AdminSite):
             ),
             path("reveal/", view(reveal.page), name="search-by-name"),
             path("reveal/<uuid:pk>/", view(reveal.page), name="reveal"),
-            path("queue/", view(queue.page), name="review-queue"),
+            path("queue/", view(queue_page.page), name="review-queue"),
             path("queue/next/", view(queue.claim_next), name="review-next"),
             path("queue/no-issue/", view(queue.decide_many), name="review-bulk"),
             path("queue/<uuid:pk>/claim/", view(queue.claim), name="review-claim"),

@@ -55,6 +55,7 @@ class RowCount(Subquery):
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
     output_field = IntegerField()
+    empty_result_set_value = 0  # type: ignore[assignment]
 
 
 class KeysetChangeList(ChangeList):

@@ -1,4 +1,4 @@
-"""The review queue as pages: the list, claims, and the panel beside a transcript.
+"""What reviewers do at the queue, and the panel beside a transcript.
 
 Every change is a POST.
 """
@@ -8,10 +8,11 @@ from collections.abc import Callable
 from datetime import date, datetime
 from functools import wraps
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core import signing
 from django.core.exceptions import PermissionDenied
@@ -19,7 +20,6 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import JSONObject
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -29,27 +29,17 @@ from django.views.decorators.http import require_POST
 from .. import review
 from ..ids import parse_uuid
 from ..models import AuditEvent, Conversation, Decision, Review, Snapshot, User
-from ..models.review import ReviewQuerySet, describe_shown
+from ..models.review import describe_shown
 from ..people import audit
 from ..people.access import may, readable
-from ..people.identity import Names, hides_people, tells_a_person
+from ..people.identity import hides_people, tells_a_person
 from ..reading import coverage
 from ..reading.coverage import Coverage, Sight
+from ..search.queue import QueueFilter
 from . import transcript
-from .changelist import RowCount
-from .patience import TookTooLong, limit_statements, show_stopped
 from .rights import require_rights
 
-SHOWN = 50  # rows of the queue
-CAP = 1000  # rows that are counted
 SIGHTS = 500  # events of one reader of one conversation that are looked at, the newest
-TABS = {
-    "free": gettext_lazy("Unassigned"),
-    "mine": gettext_lazy("Assigned to me"),
-    "overdue": "Overdue",
-    "escalated": "Escalated",
-    "all": gettext_lazy("All waiting"),
-}
 # What the panel says of a decision.
 SAID = (
     "disposition",
@@ -120,47 +110,6 @@ class DecisionForm(forms.Form):
 # The list -----------------------------------------------------------------------------------------
 
 
-@reviewers_only
-def page(request: HttpRequest) -> HttpResponse:
-    tab = chosen_tab(request)
-    rows = waiting(request, tab)
-    counts = [RowCount(waiting(request, name).order_by().values("pk")[: CAP + 1]) for name in TABS]
-    me = User.objects.filter(username=request.user.get_username())
-    leads = may(request.user, "lead")
-    try:
-        with limit_statements():
-            [counted] = me.values_list(*counts)  # one row to hang them on
-            rows = rows.gravest_first().select_related(
-                "conversation__owner", "assignee", "decision", "policy"
-            )
-            if leads:
-                rows = rows.annotate(calls=RowCount(closed_calls().values("pk")))
-            top_rows = list(rows[:SHOWN])
-    except TookTooLong:
-        audit.record(request, AuditEvent.Action.LIST, of="review queue", which=tab, stopped=True)
-        return show_stopped(request, "Review queue")
-    event = audit.record(
-        request, AuditEvent.Action.LIST, of="review queue", which=tab, rows=len(top_rows)
-    )
-    context = {
-        **admin.site.each_context(request),
-        "title": "Review queue",
-        "which": tab,
-        "tabs": [
-            (name, title, number)
-            for (name, title), number in zip(TABS.items(), counted, strict=True)
-        ],
-        "rows": top_rows,
-        "names": Names(request.user),
-        "cap": CAP,
-        "now": timezone.now(),
-        "leads": leads,
-        "bulk": review.BULK,
-        "shown": sign_list(request, event, top_rows) if leads else "",
-    }
-    return TemplateResponse(request, "admin/queue.html", context)
-
-
 def closed_calls() -> QuerySet[Snapshot]:
     """Select the closed calls of an outer query's review."""
     return Snapshot.objects.filter(conversation=OuterRef("conversation")).exclude(
@@ -191,26 +140,6 @@ def list_salt(request: HttpRequest) -> str:
     return f"conversations.queue.{request.user.pk}"
 
 
-def chosen_tab(request: HttpRequest) -> str:
-    tab = request.POST.get("of") or request.GET.get("of", "")
-    return tab if tab in TABS else "free"
-
-
-def waiting(request: HttpRequest, tab: str) -> ReviewQuerySet:
-    """Return the reviews of a tab that this reviewer may read."""
-    rows, now = readable(request.user, Review.objects.all()).waiting(), timezone.now()  # type: ignore[attr-defined]
-    if tab == "mine":
-        return rows.held_by(request.user, now)
-    rows = rows.not_owned_by(request.user)
-    if tab == "free":
-        return rows.free(now)
-    if tab == "overdue":
-        return rows.overdue(now)
-    if tab == "escalated":
-        return rows.filter(source=Review.Source.ESCALATED)
-    return rows
-
-
 @require_POST
 @reviewers_only
 def claim_next(request: HttpRequest) -> HttpResponse:
@@ -218,15 +147,15 @@ def claim_next(request: HttpRequest) -> HttpResponse:
 
 
 def go_on(request: HttpRequest, after: UUID | None = None) -> HttpResponse:
-    """Claim the next of the same tab, and go to it; to the queue where there is none."""
-    tab = chosen_tab(request)
-    mine = waiting(request, "mine").exclude(conversation=after).gravest_first()
-    held = mine.first() if tab == "mine" else None
-    claimed = held or review.claim_next(request, waiting(request, tab), after=after)
+    """Claim the next of the same queue, and go to it; to the queue where there is none."""
+    chosen = QueueFilter.of_request(request)
+    mine = chosen.reviews().exclude(conversation=after).gravest_first()
+    held = mine.first() if chosen.tab == "mine" else None
+    claimed = held or review.claim_next(request, chosen.reviews(), after=after)
     if claimed is None:
         messages.info(request, _("No conversations left in this queue."))
-        return HttpResponseRedirect(queue_url(tab))
-    return HttpResponseRedirect(transcript_url(claimed.conversation_id, tab))
+        return HttpResponseRedirect(queue_url(chosen))
+    return HttpResponseRedirect(transcript_url(claimed.conversation_id, chosen))
 
 
 @require_POST
@@ -245,7 +174,7 @@ def decide_many(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(problem))
     else:
         messages.success(request, describe_many(count, len(ids) - count))
-    return HttpResponseRedirect(queue_url(chosen_tab(request)))
+    return HttpResponseRedirect(queue_url(QueueFilter.of_request(request)))
 
 
 def describe_many(decided: int, skipped: int) -> str:
@@ -314,7 +243,7 @@ def describe_panel(
 
     `conversation` is a row of `with_review`, `event` that of the page.
     """
-    row, tab = getattr(conversation, "review", None), chosen_tab(request)
+    row, chosen = getattr(conversation, "review", None), QueueFilter.of_request(request)
     leads = may(request.user, "lead")
     held = bool(row and row.assignee and not row.free(timezone.now()))
     form = covered = None
@@ -332,15 +261,15 @@ def describe_panel(
         "form": form,
         "coverage": covered,
         "opened": covered and describe_shown(*covered[:4]),
-        "unread": find_unread(conversation, page, covered, tab) if covered else "",
-        "which": tab,
+        "unread": find_unread(conversation, page, covered, chosen) if covered else "",
+        "which": chosen.place,
         "leads": leads,
         "reviewers": getattr(conversation, "reviewers", []),
     }
 
 
 def find_unread(
-    conversation: Conversation, page: transcript.Transcript, covered: Coverage, tab: str
+    conversation: Conversation, page: transcript.Transcript, covered: Coverage, chosen: QueueFilter
 ) -> str:
     """Return the address where the first message is shown that no decision would cover.
 
@@ -352,7 +281,7 @@ def find_unread(
     if node in covered.cut or (page.grown.roots and node.path[0] in page.grown.preambles):
         return reverse("admin:conversations_snapshot_change", args=[node.message.snapshot_id])
     message = node.message.id
-    return f"{transcript_url(conversation.pk, tab)}&at={message}#m{message}"
+    return f"{transcript_url(conversation.pk, chosen)}&at={message}#m{message}"
 
 
 def with_label(decision: dict[str, Any]) -> dict[str, Any]:
@@ -399,7 +328,8 @@ def on_conversation(
             messages.error(request, hide_reason(request, conversation, problem))
         except review.ReviewRefused as problem:
             messages.error(request, str(problem))
-        return response or HttpResponseRedirect(transcript_url(pk, chosen_tab(request)))
+        chosen = QueueFilter.of_request(request)
+        return response or HttpResponseRedirect(transcript_url(pk, chosen))
 
     return view
 
@@ -489,16 +419,17 @@ def cover(request: HttpRequest, decision: Decision) -> review.Basis:
 
 def go_to_claimed(request: HttpRequest, conversation: Conversation) -> HttpResponse:
     """Go to what was claimed when this form was sent first."""
-    tab = chosen_tab(request)
+    chosen = QueueFilter.of_request(request)
     mine = Review.objects.held_by(request.user, timezone.now()).exclude(lease=None)
     claimed = mine.exclude(conversation=conversation).order_by("-lease").first()
-    to = transcript_url(claimed.conversation_id, tab) if claimed else queue_url(tab)
+    to = transcript_url(claimed.conversation_id, chosen) if claimed else queue_url(chosen)
     return HttpResponseRedirect(to)
 
 
-def queue_url(tab: str) -> str:
-    return f"{reverse('admin:review-queue')}?of={tab}"
+def queue_url(chosen: QueueFilter) -> str:
+    return f"{reverse('admin:review-queue')}?{chosen.query()}"
 
 
-def transcript_url(pk: UUID, tab: str) -> str:
-    return f"{reverse('admin:conversations_conversation_change', args=[pk])}?of={tab}"
+def transcript_url(pk: UUID, chosen: QueueFilter) -> str:
+    path = reverse("admin:conversations_conversation_change", args=[pk])
+    return f"{path}?{urlencode({'of': chosen.place})}"

@@ -6,8 +6,8 @@ work: where one conversation stands in the queue. A conversation that was never 
 decided has none. Only conversations.review writes them; opening a conversation is no review.
 """
 
-from datetime import datetime
-from typing import cast
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -149,6 +149,12 @@ def describe_shown(
     )
 
 
+class SamplingPolicyQuerySet(models.QuerySet["SamplingPolicy"]):
+    def known_to(self, departments: list[str]) -> "SamplingPolicyQuerySet":
+        """Return those that draw of these departments; without departments, all."""
+        return self.filter(department__in=["", *departments]) if departments else self
+
+
 class SamplingPolicy(models.Model):
     """A share of new conversations, of a department, a model or all, that is drawn for review."""
 
@@ -178,6 +184,8 @@ class SamplingPolicy(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False
     )
 
+    objects = SamplingPolicyQuerySet.as_manager()
+
     class Meta:
         default_permissions = ()
         verbose_name_plural = "sampling policies"
@@ -196,6 +204,34 @@ class SamplingPolicy(models.Model):
         )
 
 
+class Place(NamedTuple):
+    """Where a review stands among the others, gravest first: it names a page of the queue.
+
+    Written as 3.1764378731123456.0199…: the severity, the microsecond in which it entered, its id.
+    """
+
+    severity: int
+    entered: datetime
+    id: UUID
+
+    def __str__(self) -> str:
+        since = (self.entered - EPOCH) // timedelta(microseconds=1)
+        return f"{self.severity}.{since}.{self.id.hex}"
+
+    @classmethod
+    def read(cls, text: str) -> "Place":
+        """Raise ValueError where the text is no place."""
+        severity, since, pk = text.split(".")
+        try:
+            entered = EPOCH + timedelta(microseconds=int(since))
+        except OverflowError as problem:
+            raise ValueError(text) from problem
+        return cls(Review.Severity(int(severity)), entered, UUID(pk))
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class ReviewQuerySet(models.QuerySet["Review"]):
     def waiting(self) -> "ReviewQuerySet":
         return self.filter(state=Review.State.WAITING)
@@ -203,6 +239,10 @@ class ReviewQuerySet(models.QuerySet["Review"]):
     def not_owned_by(self, reviewer: AnyUser) -> "ReviewQuerySet":
         """Leave out the reviewer's own conversations: those are for another to review."""
         return self.exclude(conversation__owner=cast(User, reviewer))
+
+    def of_owners(self, **lookups: Any) -> "ReviewQuerySet":
+        """Return those whose person is such a one."""
+        return self.filter(**{f"conversation__owner__{name}": lookups[name] for name in lookups})
 
     def free(self, now: datetime) -> "ReviewQuerySet":
         """Return those that no reviewer claimed, or whose claim has ended."""
@@ -241,7 +281,31 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         )
 
     def gravest_first(self) -> "ReviewQuerySet":
-        return self.order_by("-severity", "entered", "conversation")
+        return self.order_by("-severity", "entered", "pk")
+
+    def read_page(
+        self, size: int, *, after: Place | None = None, before: Place | None = None
+    ) -> "list[Review]":
+        """Read up to `size` rows, gravest first: from a place on, or up to it, itself left out.
+
+        They are picked from two stretches of the index, the rest of that severity and the others:
+        under one condition for both the database would read again all that stands before the page.
+        """
+        ordered = self.gravest_first()
+        if after:
+            rest = ordered.filter(severity=after.severity, entered__gte=after.entered)
+            rest = rest.filter(models.Q(entered__gt=after.entered) | models.Q(pk__gt=after.id))
+            others = ordered.filter(severity__lt=after.severity)
+        elif before:
+            ordered = ordered.reverse()
+            rest = ordered.filter(severity=before.severity, entered__lte=before.entered)
+            rest = rest.filter(models.Q(entered__lt=before.entered) | models.Q(pk__lt=before.id))
+            others = ordered.filter(severity__gt=before.severity)
+        else:
+            return list(ordered[:size])
+        picked = rest.values("pk")[:size].union(others.values("pk")[:size], all=True)
+        rows = list(ordered.filter(pk__in=picked)[:size])
+        return rows[::-1] if before else rows
 
 
 def calls_unseen(decision: str, *, conversation: str) -> models.QuerySet[Snapshot]:
@@ -352,6 +416,10 @@ class Review(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} {self.conversation_id}"
+
+    @property
+    def place(self) -> Place:
+        return Place(self.severity, self.entered, self.pk)
 
     def free(self, now: datetime) -> bool:
         """Tell whether no reviewer has claimed it, the claim has ended, or it is decided."""

@@ -9,8 +9,8 @@ from django.contrib import admin
 from django.urls import URLResolver, get_resolver, reverse
 from django.urls.exceptions import NoReverseMatch
 
-from conversations.admin.queue import TABS
 from conversations.models import Attachment, Snapshot
+from conversations.search.queue import TABS
 
 CANARY = "canary7q4"
 # Parameters of paths to rows that hold no content, or that the models' pages below go through.

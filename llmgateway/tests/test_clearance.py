@@ -12,9 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from conversations import review
-from conversations.admin.queue import TABS
 from conversations.models import AuditEvent, Conversation, Decision, Review, Snapshot, User
 from conversations.search import index
+from conversations.search.queue import TABS
 from conversations.tests.calls import turn, user
 from conversations.tests.cast import client_of
 from conversations.tests.reviews import shown_list

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.test import Client
 
 from conversations import review
-from conversations.admin import queue
+from conversations.admin import queue_page
 from conversations.admin.changelist import EvidenceAdmin
 from conversations.models import AuditEvent, Decision, Review, SamplingPolicy, Unsealed, User
 from conversations.search import index
@@ -89,7 +89,7 @@ def year(request, django_db_setup, django_db_blocker) -> Iterator[None]:
 def lead(year, monkeypatch) -> Client:
     monkeypatch.setattr(EvidenceAdmin, "list_per_page", ROWS)
     monkeypatch.setattr(sessions, "FRESH", 3600)  # its note of use is no page's query
-    monkeypatch.setattr(queue, "SHOWN", ROWS)  # how many wait is drawn anew each time
+    monkeypatch.setattr(queue_page, "SHOWN", ROWS)  # how many wait is drawn anew each time
     user = User.objects.create_user("lead", is_staff=True, is_superuser=True)
     user.groups.add(Group.objects.get(name="Lead"))
     ContentType.objects.get_for_model(User)  # asked once a process

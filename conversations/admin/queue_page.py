@@ -1,0 +1,103 @@
+"""The review queue as a page: its tabs, its filter, the day's work, and its rows, page by page."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import TextField
+from django.db.models.functions import Cast, JSONObject
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from .. import review
+from ..ids import first_id_of
+from ..models import AuditEvent, Decision, SamplingPolicy, User
+from ..models.review import Place
+from ..people import audit
+from ..people.access import may
+from ..search.queue import TABS, QueueFilter
+from .changelist import RowCount
+from .patience import TookTooLong, limit_statements, show_stopped
+from .queue import closed_calls, queue_url, reviewers_only, sign_list
+
+SHOWN = 50  # rows of a page
+CAP = 1000  # rows that are counted
+OFFERED = 500  # departments, and policies
+SHOWN_WITH = ("conversation__owner", "assignee", "decision", "policy")
+PERCENT = Cast("percent", TextField())  # not a float
+POLICY = JSONObject(id="id", percent=PERCENT, department="department", model="model")
+
+
+@reviewers_only
+def page(request: HttpRequest) -> HttpResponse:
+    chosen, leads = QueueFilter(request.GET.dict(), request.user), may(request.user, "lead")
+    try:
+        after, before = read_place(request, "after"), read_place(request, "before")
+    except ValueError:
+        return HttpResponseRedirect(queue_url(chosen))
+    rows = chosen.reviews().select_related(*SHOWN_WITH)
+    if leads:
+        rows = rows.annotate(calls=RowCount(closed_calls().values("pk")))
+    try:
+        with limit_statements():
+            counts = count_rows(request, chosen)
+            found = rows.read_page(SHOWN + 1, after=after, before=before)
+    except TookTooLong:
+        record_list(request, chosen, stopped=True)
+        return show_stopped(request, "Review queue")
+    more = len(found) > SHOWN
+    if (after and not found) or (before and not more):
+        return HttpResponseRedirect(queue_url(chosen))  # as the first page would be, or less
+    found = found[-SHOWN:] if before else found[:SHOWN]
+    event = record_list(request, chosen, rows=len(found))
+    context = {
+        **admin.site.each_context(request),
+        "title": "Review queue",
+        "chosen": chosen,
+        "rows": found,
+        "names": chosen.names,
+        "cap": CAP,
+        "now": chosen.now,
+        "leads": leads,
+        "bulk": review.BULK,
+        "shown": sign_list(request, event, found) if leads else "",
+        "later_page": chosen.query(after=str(found[-1].place)) if before or more else "",
+        "earlier_page": chosen.query(before=str(found[0].place)) if before or after else "",
+    }
+    return TemplateResponse(request, "admin/queue.html", context | counts)
+
+
+def count_rows(request: HttpRequest, chosen: QueueFilter) -> dict[str, Any]:
+    """Count the tabs and the day's work, and offer the values of the filter. One query."""
+    capped = [chosen.reviews(tab) for tab in TABS] + [chosen.due_today()]
+    today = first_id_of(timezone.localdate())
+    done = Decision.objects.filter(reviewer=request.user.pk, id__gte=today).order_by()
+    policies = chosen.policies().order_by("-pk").values_list(POLICY)
+    me = User.objects.filter(pk=request.user.pk)  # one row to hang them on
+    [(departments, offered, number, *counted)] = me.values_list(
+        ArraySubquery(chosen.departments()[:OFFERED]),
+        ArraySubquery(policies[:OFFERED]),
+        RowCount(done.values("pk")),
+        *(RowCount(rows.order_by().values("pk")[: CAP + 1]) for rows in capped),
+    )
+    chosen.offer(departments or [], map(read_policy, offered or []))
+    tabs = [(*tab, rows) for tab, rows in zip(chosen.tabs, counted, strict=False)]
+    return {"tabs": tabs, "done": number, "today": number + min(counted[-1], CAP)}
+
+
+def read_policy(fields: dict[str, Any]) -> SamplingPolicy:
+    return SamplingPolicy(**fields | {"percent": Decimal(fields["percent"])})
+
+
+def read_place(request: HttpRequest, name: str) -> Place | None:
+    """Read a place of the query string. Raises ValueError where it is none."""
+    return Place.read(request.GET[name]) if name in request.GET else None
+
+
+def record_list(request: HttpRequest, chosen: QueueFilter, **detail: Any) -> AuditEvent:
+    action, fields = AuditEvent.Action.LIST, chosen.fields_chosen
+    return audit.record(
+        request, action, of="review queue", which=chosen.tab, filter=fields, **detail
+    )
