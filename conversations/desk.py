@@ -14,7 +14,16 @@ class Desk(admin.AdminSite):
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         # They need the site.
-        from .admin import access_review, export, queue, queue_page, report, reveal, verifications
+        from .admin import (
+            access_review,
+            case,
+            export,
+            queue,
+            queue_page,
+            report,
+            reveal,
+            verifications,
+        )
 
         view = self.admin_view
         return [
@@ -43,6 +52,15 @@ class Desk(admin.AdminSite):
             path("queue/<uuid:pk>/release/", view(queue.release), name="review-release"),
             path("queue/<uuid:pk>/assign/", view(queue.assign), name="review-assign"),
             path("queue/<uuid:pk>/decide/", view(queue.decide), name="review-decide"),
+            path("cases/", view(case.list_page), name="cases"),
+            path("cases/new/", view(case.new_page), name="case-new"),
+            path("cases/of/<uuid:pk>/", view(case.choose_page), name="case-choose"),
+            path("cases/<uuid:pk>/", view(case.page), name="case"),
+            path("cases/<uuid:pk>/note/", view(case.note), name="case-note"),
+            path("cases/<uuid:pk>/link/", view(case.link), name="case-link"),
+            path("cases/<uuid:pk>/unlink/", view(case.unlink), name="case-unlink"),
+            path("cases/<uuid:pk>/join/", view(case.add_member), name="case-join"),
+            path("cases/<uuid:pk>/leave/", view(case.remove_member), name="case-leave"),
             # No row has an address outside the admin; Django's page would say which rows there are.
             *(url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"),
         ]
@@ -57,6 +75,7 @@ class Desk(admin.AdminSite):
         apps = super().get_app_list(request, app_label)
         pages = [
             ("Review queue", "admin:review-queue", "decide"),
+            ("Cases", "admin:cases", "decide"),
             ("Exports", "admin:exports", "export_content"),
             ("Usage report", "admin:usage-report", "view_usage"),
             ("Access review", "admin:access-review", "view_audit"),

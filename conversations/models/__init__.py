@@ -1,11 +1,11 @@
 """The record: what was said, by whom, when, and what it cost.
 
 Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Decision, AuditEvent,
-Seal) is written by conversations.record, people.audit, proof.sealing and the review desk only, and
-never changes. *Views of it* (Conversation's title and totals, Usage, SearchEntry, WordHash,
-Assessment) can be rebuilt from the evidence. *Scaffolding* (Partial, Process, Unsealed) lives for
-seconds and may be lost; Unhashed lives until the worker has gone over old conversations,
-and Notice until it is told and a month old.
+Case, CaseEntry, Seal) is written by conversations.record, people.audit, proof.sealing and the
+review desk only, and never changes. *Views of it* (Conversation's title and totals, Usage,
+SearchEntry, WordHash, Assessment) can be rebuilt from the evidence. *Scaffolding* (Partial,
+Process, Unsealed) lives for seconds and may be lost; Unhashed lives until the worker has gone over
+old conversations, and Notice until it is told and a month old.
 
 Beside them stand people (User, ThreadSeed) and what they agreed to (UsagePolicy,
 PolicyAcceptance) or were asked to (Approval).
@@ -15,6 +15,7 @@ from .approval import Approval
 from .assessment import Assessment
 from .attachment import Attachment
 from .audit import AuditEvent
+from .case import Case, CaseEntry, CaseMember
 from .conversation import Conversation
 from .export import Export
 from .message import Message
@@ -35,6 +36,9 @@ __all__ = [
     "Assessment",
     "Attachment",
     "AuditEvent",
+    "Case",
+    "CaseEntry",
+    "CaseMember",
     "Conversation",
     "Decision",
     "Export",

@@ -20,7 +20,7 @@ class Seal(models.Model):
     """
 
     number = models.BigIntegerField(primary_key=True)
-    kind = models.TextField(help_text=_("kind of the sealed row: snapshot, decision, auditevent"))
+    kind = models.TextField(help_text=_("kind of the sealed row, such as snapshot or decision"))
     subject = models.UUIDField(unique=True)
     digest = models.BinaryField()
     link = models.BinaryField()

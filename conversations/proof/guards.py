@@ -26,8 +26,8 @@ AWAIT = """
         VALUES (TG_ARGV[0], NEW.id, now());
         RETURN NULL;
     END """
-KEPT = ("message", "attachment", "decision", "auditevent", "seal")
-AWAITING = ("decision", "auditevent")
+KEPT = ("message", "attachment", "decision", "case", "caseentry", "auditevent", "seal")
+AWAITING = ("decision", "case", "caseentry", "auditevent")
 
 
 class Guard(NamedTuple):

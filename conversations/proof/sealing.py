@@ -1,4 +1,4 @@
-"""The worker follows the log: each closed call, decision and audit event gets a seal.
+"""The worker follows the log: each closed call, and each row of other evidence, gets a seal.
 
 A seal is a gapless number and a link: conversations.ledger computes them. One writer holds the
 chain, so nothing waits for it on the path of a call; a dead worker delays seals and loses none. The
@@ -19,7 +19,16 @@ import orjson
 from django.db import connection, models, transaction
 
 from .. import ledger
-from ..models import AuditEvent, Decision, Message, Seal, Snapshot, Unsealed
+from ..models import (
+    AuditEvent,
+    Case,
+    CaseEntry,
+    Decision,
+    Message,
+    Seal,
+    Snapshot,
+    Unsealed,
+)
 from ..record import attachments
 
 BATCH = 500
@@ -55,6 +64,8 @@ SEALED: dict[type[models.Model], str] = {
     Decision: "id conversation reviewer disposition reason note made newest",
     AuditEvent: """
         id at actor actor_name address user_agent action kind subject conversation terms detail""",
+    Case: "id name purpose made made_by",
+    CaseEntry: "id case author kind conversation text made",
 }
 # Columns that came later, oldest first, and when they say something. A text goes as far as the last
 # of them that does: older seals are as they were before there were such columns.
@@ -128,10 +139,9 @@ def _row_texts(model: type[models.Model], time: str) -> str:
     FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s::uuid[])"""
 
 
-TEXTS = {
-    SNAPSHOT: CALL_TEXTS,
-    DECISION: _row_texts(Decision, "made"),
-    str(AuditEvent._meta.model_name): _row_texts(AuditEvent, "at"),
+TEXTS = {SNAPSHOT: CALL_TEXTS} | {
+    str(model._meta.model_name): _row_texts(model, time)
+    for model, time in ((Decision, "made"), (AuditEvent, "at"), (Case, "made"), (CaseEntry, "made"))
 }
 
 

@@ -37,7 +37,9 @@ LEFT_OUT = """
     SELECT kind, id FROM (
         SELECT 'snapshot' AS kind, id FROM conversations_snapshot WHERE status <> 'pending'
         UNION ALL SELECT 'decision', id FROM conversations_decision
-        UNION ALL SELECT 'auditevent', id FROM conversations_auditevent) evidence
+        UNION ALL SELECT 'auditevent', id FROM conversations_auditevent
+        UNION ALL SELECT 'case', id FROM conversations_case
+        UNION ALL SELECT 'caseentry', id FROM conversations_caseentry) evidence
     WHERE NOT EXISTS (SELECT FROM conversations_seal WHERE subject = evidence.id)
         AND NOT EXISTS (SELECT FROM conversations_unsealed WHERE subject = evidence.id)
     LIMIT 1"""

@@ -13,7 +13,16 @@ from urllib.parse import urlencode
 from django.db.models import Count
 from django.urls import reverse
 
-from conversations.models import AuditEvent, Conversation, Decision, Message, Review, Snapshot, User
+from conversations.models import (
+    AuditEvent,
+    Conversation,
+    Decision,
+    Message,
+    Review,
+    SamplingPolicy,
+    Snapshot,
+    User,
+)
 
 Pages = dict[str, str]
 SAMPLE = 2000  # messages whose words are counted
@@ -226,6 +235,18 @@ def others() -> Pages:
         f"queue: {which}": path("review-queue") + f"?of={which}"
         for which in ("free", "mine", "overdue", "escalated", "all")
     }
+    last = Review.objects.waiting().gravest_first().last()
+    pages |= {
+        f"queue: {name}": path("review-queue") + f"?of=all&{urlencode(query)}"
+        for name, query in {
+            "its last page": {"before": str(last.place)},
+            "a department": {"department": "Research"},
+            "who writes most": {"user": longest.owner.username},
+            "grave, due today": {"severity": "3", "due": "today"},
+            "a policy": {"policy": SamplingPolicy.objects.latest("pk").pk},
+        }.items()
+    }
+    pages["cases"] = path("cases")
     today = Snapshot.objects.latest("id").opened.date()
     pages |= {
         f"usage report: {days} days": path("usage-report")

@@ -49,6 +49,7 @@ BUFFERS = {
     "call": 60,
     "home": 40,
     "queue": 140,
+    "cases": 40,
     "usage report": 550,
 }
 

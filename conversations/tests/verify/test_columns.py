@@ -10,7 +10,17 @@ import pytest
 from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 
-from conversations.models import AuditEvent, Conversation, Decision, Message, Seal, Snapshot, User
+from conversations.models import (
+    AuditEvent,
+    Case,
+    CaseEntry,
+    Conversation,
+    Decision,
+    Message,
+    Seal,
+    Snapshot,
+    User,
+)
 from conversations.proof import checkpoints, sealing
 from conversations.proof.verification import verify
 from conversations.tests.calls import person, turn, user
@@ -19,7 +29,7 @@ from conversations.tests.verify.findings import found
 
 pytestmark = pytest.mark.django_db
 
-SEALED = (Snapshot, Message, Decision, AuditEvent)
+SEALED = (Snapshot, Message, Decision, AuditEvent, Case, CaseEntry)
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
 
 
@@ -36,6 +46,17 @@ def test_a_column_is_sealed_or_left_out_by_name(model):
     """A new column fails here, until it is one or the other."""
     names = sealed_names(model) + list(sealing.LEFT_OUT.get(model, ()))
     assert sorted(names) == sorted(fields(model))
+
+
+@pytest.fixture
+def evidence(calls) -> None:
+    """A sealed row of each kind."""
+    rita = person("rita")
+    case = Case.objects.create(name="Larch", purpose="prices", made_by=rita)
+    CaseEntry.objects.create(
+        case=case, author=rita, kind="linked", conversation=calls[0].conversation
+    )
+    sealing.seal()
 
 
 # Another value of a column, by the first kind that fits.
@@ -63,7 +84,7 @@ def other(field: models.Field, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("model", "name"), [(model, name) for model in SEALED for name in sealed_names(model)]
 )
-def test_a_changed_column_is_found(calls, model, name):
+def test_a_changed_column_is_found(evidence, model, name):
     """By the whole value, and by its loss where it may be lost."""
     row = model.objects.order_by("pk").first()
     subject = row.snapshot_id if model is Message else row.pk

@@ -122,5 +122,17 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
         ("violation", "1 client named, ck"),
         ("no_issue", ""),
     ]
+
+    page.goto("/admin/cases/new/")
+    page.get_by_label("Name").fill("Client list")
+    page.get_by_label("Purpose").fill("who sent it where")
+    page.get_by_role("button", name="Open case").click()
+    conversation = Decision.objects.earliest("id").conversation_id
+    page.get_by_label("Link a conversation").fill(str(conversation))
+    page.get_by_role("button", name="Link", exact=True).click()
+    page.get_by_label("New note").fill("Asked the head of sales.")
+    page.get_by_role("button", name="Add note").click()
+    expect(page.get_by_role("link", name="May we share the client list?")).to_be_visible()
+    is_sound(page)
     assert said == []
     context.close()
