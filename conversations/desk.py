@@ -1,12 +1,39 @@
 """The admin site: pages of models, and the desk's own pages for accounts that may open them."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .people.access import may
 from .people.identity import hides_people
+
+# Pages that belong to no model: their name below, their label, and the rights that open them.
+PAGES = (
+    ("Queue", gettext_lazy("Queue"), "admin:review-queue", ("view_content", "decide")),
+    ("Cases", gettext_lazy("Cases"), "admin:cases", ("view_content", "decide")),
+    ("Exports", gettext_lazy("Exports"), "admin:exports", ("view_content", "export_content")),
+    ("Report", gettext_lazy("Usage report"), "admin:usage-report", ("view_usage",)),
+    ("Access", gettext_lazy("Access review"), "admin:access-review", ("view_audit",)),
+    ("Checks", gettext_lazy("Checks of the record"), "admin:verifications", ("view_audit",)),
+)
+# The review desk in the order of work: those pages, and models.
+ORDER = (
+    "Queue",
+    "Conversation",
+    "Snapshot",
+    "Decision",
+    "Cases",
+    "Exports",
+    "Report",
+    "AuditEvent",
+    "Access",
+    "Checks",
+)
 
 
 class Desk(admin.AdminSite):
@@ -71,37 +98,38 @@ class Desk(admin.AdminSite):
         return super().index(request, {"tiles": home.tiles(request)} | (extra_context or {}))
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list:
-        """Add the pages that belong to no model, where the account may open them."""
+        """List the review desk first, in the order of work; what is left of its models after it."""
         apps = super().get_app_list(request, app_label)
-        pages = [
-            ("Review queue", "admin:review-queue", "decide"),
-            ("Cases", "admin:cases", "decide"),
-            ("Exports", "admin:exports", "export_content"),
-            ("Usage report", "admin:usage-report", "view_usage"),
-            ("Access review", "admin:access-review", "view_audit"),
-            ("Checks of the record", "admin:verifications", "view_audit"),
-        ]
-        entries = [
-            {
-                "name": name,
-                "object_name": name,
-                "admin_url": reverse(url),
-                "view_only": True,
-                "perms": {},
-            }
-            for name, url, right in pages
-            if may(request.user, right)
-            and not (url == "admin:access-review" and hides_people(request.user))
-        ]
-        if entries and app_label is None:
-            apps.insert(
-                0,
-                {
-                    "name": "Review desk",
-                    "app_label": "desk",
-                    "app_url": entries[0]["admin_url"],
-                    "has_module_perms": True,
-                    "models": entries,
-                },
-            )
-        return apps
+        if app_label is not None:
+            return apps
+        entries = {
+            name: _entry(label, name, reverse(url))
+            for name, label, url, rights in PAGES
+            if all(may(request.user, right) for right in rights)
+            and not (name == "Access" and hides_people(request.user))
+        }
+        for app in apps:
+            if app["app_label"] == "conversations":
+                app["name"] = _("People and policies")
+                taken = {each["object_name"]: each for each in app["models"]}
+                if trail := taken.get("AuditEvent"):
+                    trail["name"] = _("Audit trail")
+                entries |= {name: taken[name] for name in ORDER if name in taken}
+                app["models"] = [each for each in app["models"] if each["object_name"] not in ORDER]
+        desk = [entries[name] for name in ORDER if name in entries]
+        rest = [app for app in apps if app["models"]]
+        return [_desk_of(desk), *rest] if desk else rest
+
+
+def _entry(label: Any, name: str, url: str) -> dict[str, Any]:
+    return {"name": label, "object_name": name, "admin_url": url, "view_only": True, "perms": {}}
+
+
+def _desk_of(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": _("Review desk"),
+        "app_label": "desk",
+        "app_url": entries[0]["admin_url"],
+        "has_module_perms": True,
+        "models": entries,
+    }
