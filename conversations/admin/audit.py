@@ -5,24 +5,29 @@ words of a search (which may quote a message) only to accounts that may read eve
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model, Q
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from .. import cases
 from ..exports.audit import AuditTable
 from ..ids import parse_uuid
-from ..models import AuditEvent, User
-from ..models.audit import AuditEventQuerySet
+from ..models import AuditEvent, Case, User
 from ..people import audit
-from ..people.access import may, reads_everything
+from ..people.access import auditable_events, may, reads_everything
 from ..people.identity import Names
 from ..search.calls import MOST_PEOPLE
 from ..search.days import DaysFilter
@@ -70,10 +75,11 @@ class AuditFilter(DaysFilter):
         all_days = {"since": ""} if query.get("about") and "since" not in query else {}
         super().__init__({**query.dict(), **all_days}, reader)
 
-    def events(self) -> AuditEventQuerySet:
+    def events(self) -> QuerySet[AuditEvent]:
         if not self.is_valid():
             return AuditEvent.objects.none()
-        events, values = AuditEvent.objects.all(), self.cleaned_data
+        events = auditable_events(self.reader, AuditEvent.objects.all())
+        values = self.cleaned_data
         if self.first_id:
             events = events.filter(id__gte=self.first_id)
         if self.end_id:
@@ -83,7 +89,7 @@ class AuditFilter(DaysFilter):
             events = events.filter(Q(actor__in=self.find_actors(values["who"])) | unknown_actor)
         if values["action"]:
             reading = values["action"] == READING
-            events = events.doing(*(AuditEvent.READING if reading else [values["action"]]))
+            events = events.filter(action__in=AuditEvent.READING if reading else [values["action"]])
         if values["about"]:
             subject = Q(subject=values["about"]) & ~Q(kind="user", subject__in=self._aliased())
             if self.subject_id:
@@ -138,20 +144,34 @@ class AuditEventAdmin(EvidenceAdmin):
     list_display_links = ("time",)
     csv_rows = gettext_lazy("one row per event")
 
-    def get_rows(self, form: AuditFilter) -> AuditEventQuerySet:
+    def get_rows(self, form: AuditFilter) -> QuerySet[AuditEvent]:
         return form.events()
 
-    def select_columns(self, rows: AuditEventQuerySet) -> AuditEventQuerySet:
+    def select_columns(self, rows: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
         return rows.defer("user_agent")
 
     def with_names(self, rows: list[AuditEvent], names: Names) -> list[AuditEvent]:
         return [names.event(event) for event in rows]
 
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        page = super().get_changelist_instance(request)
+        link_subjects(request, page.result_list)
+        return page
+
+    def more_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {"title": _("Audit trail")}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
+        return auditable_events(request.user, super().get_queryset(request))
+
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> AuditEvent | None:
         event = super().get_object(request, object_id, from_field)
-        return Names(request.user).event(event) if event else None
+        if event:
+            event = Names(request.user).event(event)
+            link_subjects(request, [event])
+        return event
 
     def make_csv(self, request: HttpRequest, form: AuditFilter) -> AuditTable:
         return AuditTable(form.events(), form.names, with_terms=reads_everything(request.user))
@@ -189,9 +209,12 @@ class AuditEventAdmin(EvidenceAdmin):
 
     @admin.display(description=gettext_lazy("about"))
     def about(self, event: AuditEvent) -> SafeString | str:
-        if event.subject:
-            return format_html("{} <code>{}</code>", event.kind, visible(event.subject))
-        return event.kind or "–"
+        if not event.subject:
+            return event.kind or "–"
+        subject = format_html("<code>{}</code>", visible(event.subject))
+        if event.page:  # type: ignore[attr-defined]
+            subject = format_html('<a href="{}">{}</a>', event.page, subject)  # type: ignore[attr-defined]
+        return format_html("{} {}", event.kind, subject)
 
     @admin.display(description="details")
     def details(self, event: AuditEvent) -> SafeString | str:
@@ -207,6 +230,27 @@ class AuditEventAdmin(EvidenceAdmin):
         return visible(event.terms) or "–"
 
 
+def link_subjects(request: HttpRequest, events: Iterable[AuditEvent]) -> None:
+    """Tell each event the page of the row that it names, where this reader may open it."""
+    pages: dict[str, str] = {}
+    for event in events:
+        if event.kind not in pages:
+            pages[event.kind] = find_page(request, event.kind)
+        is_id = event.subject.isdecimal() or parse_uuid(event.subject)  # and no alias
+        known = pages[event.kind] if is_id else ""
+        event.page = reverse(known, args=[event.subject]) if known else ""  # type: ignore[attr-defined]
+
+
+def find_page(request: HttpRequest, kind: str) -> str:
+    """Name the page of a kind of rows; nothing where there is none that this reader may open."""
+    if kind == Case._meta.model_name:
+        return "admin:case" if cases.works_on_cases(request.user) else ""
+    for model, model_admin in admin.site._registry.items():
+        if model._meta.model_name == kind and model_admin.has_view_permission(request):
+            return f"admin:{model._meta.app_label}_{kind}_change"
+    return ""
+
+
 def describe_detail(value: Any) -> str:
     """Write a value of an event's details in words."""
     if isinstance(value, dict):
@@ -216,4 +260,13 @@ def describe_detail(value: Any) -> str:
         return ", ".join(map(describe_detail, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return _describe_moment(str(value)) or str(value)
+
+
+def _describe_moment(text: str) -> str:
+    """Write a time with a zone in the reader's zone; nothing for another text."""
+    try:
+        at = parse_datetime(text)
+        return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}" if at and at.tzinfo else ""
+    except (ValueError, OverflowError):  # in the form of a time, and none
+        return ""

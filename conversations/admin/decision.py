@@ -17,7 +17,7 @@ from django.utils.translation import gettext, gettext_lazy
 from ..exports.decisions import DecisionTable
 from ..models import Decision, User
 from ..people import audit
-from ..people.access import may, reads_everything
+from ..people.access import auditable_decisions, may, reads_everything
 from ..search.days import DaysFilter
 from ..templatetags.review import moment, visible
 from .changelist import Action, EvidenceAdmin
@@ -54,7 +54,8 @@ class DecisionFilter(DaysFilter):
     def decisions(self) -> QuerySet[Decision]:
         if not self.is_valid():
             return Decision.objects.none()
-        decisions, values = Decision.objects.all(), self.cleaned_data
+        decisions = auditable_decisions(self.reader, Decision.objects.all())
+        values = self.cleaned_data
         if self.first_id:
             decisions = decisions.filter(id__gte=self.first_id)
         if self.end_id:
@@ -87,6 +88,9 @@ class DecisionAdmin(EvidenceAdmin):
     list_display_links = ("time",)
     list_select_related = ("reviewer",)
     csv_rows = gettext_lazy("one row per decision")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
+        return auditable_decisions(request.user, super().get_queryset(request))
 
     def get_rows(self, form: DecisionFilter) -> QuerySet[Decision]:
         return form.decisions()

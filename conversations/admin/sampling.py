@@ -7,13 +7,13 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext, gettext_lazy
 
 from ..figures import count
 from ..models import Review, SamplingPolicy, Usage, User
-from ..people.access import Account, may
+from ..people.access import Account, may, reviews_departments
 from ..people.identity import FEWEST, hides_people, tells_a_person
 from .rights import Administered
 
@@ -38,6 +38,9 @@ class PolicyForm(forms.ModelForm):
         if tells_a_person(self.reader, [name] if name else []):
             text = gettext("Choose a department of at least %(number)d people, or all.")
             raise ValidationError(text % {"number": FEWEST})
+        own = reviews_departments(self.reader)
+        if own and name not in own:
+            raise ValidationError(gettext("Choose one of the departments that you review."))
         if name and not User.objects.filter(is_active=True, department=name).exists():
             raise ValidationError(gettext("No person is in this department: check its spelling."))
         return name
@@ -79,11 +82,20 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
         return (*self.fields, "seed_in_hex", "made_by", "made") if obj else self.fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SamplingPolicy]:
+        departments = reviews_departments(request.user)
         drawn = Review.objects.exclude(policy=None)
+        if departments:
+            drawn = drawn.of_owners(department__in=departments)
         if hides_people(request.user):  # a department may be one person
             drawn = drawn.filter(policy__department="")
         self.counts = dict(drawn.values_list("policy").annotate(Count("pk")))
-        return super().get_queryset(request)
+        return super().get_queryset(request).known_to(departments)  # type: ignore[attr-defined]
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """A policy of all departments is not changed by a Lead of some."""
+        departments = reviews_departments(request.user)
+        foreign = isinstance(obj, SamplingPolicy) and obj.department not in departments
+        return self._may(request, "change") and not (departments and foreign)
 
     def save_model(
         self, request: HttpRequest, obj: SamplingPolicy, form: PolicyForm, change: bool

@@ -6,9 +6,21 @@ Content is for those whose group may read it.
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import AnonymousUser, Permission
-from django.db.models import Model, Q, QuerySet
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    Exists,
+    Field,
+    Model,
+    OuterRef,
+    Q,
+    QuerySet,
+    UUIDField,
+    When,
+)
+from django.db.models.functions import Cast
 
-from ..models import Conversation, Review, Snapshot, User
+from ..models import AuditEvent, Conversation, Decision, Review, Snapshot, User
 
 Account = User | AnonymousUser
 Rows = TypeVar("Rows", bound=Model)
@@ -55,6 +67,47 @@ def readable(user: Account, rows: QuerySet[Rows]) -> QuerySet[Rows]:
     if departments := reviews_departments(user):
         return rows.filter(**{f"{OWNER[rows.model]}department__in": departments})
     return rows
+
+
+def auditable_decisions(user: Account, rows: QuerySet[Decision]) -> QuerySet[Decision]:
+    """Select the decisions about people of the account's departments, and its own.
+
+    The newest call that a decision covers tells whom it is about.
+    """
+    departments = reviews_departments(user)
+    if not departments:
+        return rows
+    newest = Snapshot.objects.filter(pk=OuterRef("newest"), owner__department__in=departments)
+    return rows.filter(Exists(newest) | Q(reviewer=user.pk))
+
+
+def auditable_events(user: Account, rows: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
+    """Select the events about people of the account's departments, and what it did itself.
+
+    Events about a person's conversations and calls, or about the person. Others, such as somebody's
+    search, may be about anybody.
+    """
+    departments = reviews_departments(user)
+    if not departments:
+        return rows
+    about = {
+        "conversation": Conversation.objects.filter(owner__department__in=departments),
+        "named_call": Snapshot.objects.filter(owner__department__in=departments),
+        "named_user": User.objects.filter(department__in=departments),
+    }
+    theirs = Q(actor=user.pk)
+    for name, subjects in about.items():
+        theirs |= Q(Exists(subjects.filter(pk=OuterRef(name))))
+    named = {
+        "named_call": _subject("snapshot", UUIDField()),
+        "named_user": _subject("user", BigIntegerField()),
+    }
+    return rows.alias(**named).filter(theirs)
+
+
+def _subject(kind: str, field: Field) -> Case:
+    """Read an event's subject as the id of such a row; null where it is of another kind."""
+    return Case(When(kind=kind, subject__gt="", then=Cast("subject", field)), output_field=field)
 
 
 def _rights(user: Any) -> set[str]:
