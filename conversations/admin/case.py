@@ -26,7 +26,7 @@ from ..cases import CaseRefused
 from ..ids import parse_uuid
 from ..models import AuditEvent, Case, CaseEntry, CaseMember, Conversation, User
 from ..people import audit
-from ..people.access import readable
+from ..people.access import may, readable
 from ..people.identity import Names
 from .changelist import RowCount
 from .conversation import describe_review
@@ -137,6 +137,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         names=Names(request.user),
         links=[(each, _describe(each.conversation)) for each in links],
         more_links=more_links,
+        may_export=may(request.user, "export_content"),
         hidden=case.linked - case.readable,
         notes=notes,
         more_notes=more_notes,

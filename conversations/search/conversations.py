@@ -1,10 +1,14 @@
 """Which conversations a reviewer looks at: those with such calls, and with such a review."""
 
+from typing import Any
+from uuid import UUID
+
 from django import forms
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
+from .. import cases
 from ..models import Conversation, Decision, Review, Snapshot
 from .calls import ANY, MOST_CALLS, CallFilter
 
@@ -43,6 +47,7 @@ class ConversationFilter(CallFilter):
     assignee = forms.ChoiceField(
         label=gettext_lazy("Assigned to"), required=False, choices=ASSIGNEES
     )
+    case = forms.UUIDField(required=False, widget=forms.HiddenInput)
     field_order = ("q", "user", "since", "until", "review", "assignee")
 
     def conversations(self) -> QuerySet[Conversation]:
@@ -66,6 +71,8 @@ class ConversationFilter(CallFilter):
             conversations = conversations.filter(review=None)
         if (reviews := self._reviews()) is not None:
             conversations = conversations.filter(id__in=reviews.values("conversation"))
+        if self.cleaned_data["case"]:
+            conversations = conversations.filter(id__in=self._linked())
         if self.cleaned_data["q"]:
             conversations = conversations.filter(id__in=self.matches.conversations)
         return conversations
@@ -79,9 +86,17 @@ class ConversationFilter(CallFilter):
             calls = calls.filter(conversation__review=None)
         if (reviews := self._reviews()) is not None:
             calls = calls.filter(conversation__in=reviews.values("conversation"))
+        if self.cleaned_data["case"]:
+            calls = calls.filter(conversation__in=self._linked())
         if self.cleaned_data["q"]:
             calls = calls.filter(conversation__in=self.matches.conversations)
         return calls
+
+    def _linked(self) -> QuerySet[Any, UUID]:
+        """Conversations of the case, where the reader may open it; without the reader's own."""
+        case = cases.visible_to(self.reader).filter(pk=self.cleaned_data["case"])
+        links = cases.readable_links(self.reader).filter(case__in=case)
+        return links.values_list("conversation", flat=True)
 
     def _reviews(self) -> QuerySet[Review] | None:
         """Reviews that stand so; None where no review need be looked at."""
@@ -107,4 +122,6 @@ class ConversationFilter(CallFilter):
             phrases.append(REVIEW_IN_WORDS[chosen["review"]])
         if chosen["assignee"]:
             phrases.append(ASSIGNEE_IN_WORDS[chosen["assignee"]])
+        if chosen["case"]:
+            phrases.append(f"linked to the case {chosen['case']}")
         return phrases

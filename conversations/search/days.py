@@ -100,7 +100,8 @@ class DaysFilter(forms.Form):
 
     def main(self) -> list[forms.BoundField]:
         """The fields that are always in sight."""
-        return [field for field in self if field.name not in self.folded]
+        folded = (*self.folded, *(field.name for field in self.hidden_fields()))
+        return [field for field in self if field.name not in folded]
 
     def more(self) -> list[forms.BoundField]:
         return [field for field in self if field.name in self.folded]

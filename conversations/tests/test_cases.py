@@ -210,6 +210,26 @@ def test_under_aliases_a_case_names_no_person(desk, inquiry, secret, settings):
     assert "alice" not in page
 
 
+def test_a_case_is_a_list_and_one_export_to_those_who_may_open_it(desk, inquiry, secret, rita):
+    talk(text="of no case")
+    own = talk("rita", "rita's own")
+    act(client_of("lea", "Lead"), inquiry, "link", conversation=own.pk)
+    query = f"since=&case={inquiry.pk}"
+    page = shown(desk, inquiry).replace("&amp;", "&")
+    listed = f"/admin/conversations/conversation/?{query}"
+    export = f"/admin/exports/new/?of=conversations&{query}"
+    assert f'href="{listed}"' in page
+    assert f'href="{export}"' in page
+    titles = [row.title for row in desk.get(listed).context["cl"].result_list]
+    assert titles == ["secret matter"]
+    assert desk.get(export).context["count"] == 1
+    assert f'name="case" value="{inquiry.pk}"' in desk.get(listed).content.decode()
+    stranger = client_of("gus", "Reviewer")
+    assert list(stranger.get(listed).context["cl"].result_list) == []
+    assert stranger.get(export).context["count"] == 0
+    assert desk.get(f"{listed}x").context["cl"].filter.errors
+
+
 # Evidence -----------------------------------------------------------------------------------------
 
 
