@@ -78,6 +78,32 @@ SET_ASIDE = gettext_lazy(
 )
 
 
+# A call in no conversation ------------------------------------------------------------------------
+
+
+def row_of(call: Snapshot) -> Conversation:
+    """Make the row by which such a call is reviewed; it is kept with the first change."""
+    status = "" if call.status == Snapshot.Status.OK else call.get_status_display()
+    title = _("%(status)s %(kind)s call") % {"status": status, "kind": call.get_kind_display()}
+    return Conversation(
+        id=call.pk,
+        owner_id=call.owner_id,
+        end_user=call.end_user,
+        is_one_call=True,
+        title=title.strip().capitalize(),
+        started=call.opened,
+        last=call.closed or call.opened,
+    )
+
+
+def keep(conversation: Conversation) -> Conversation:
+    """Save the row of a call that no reviewer took up before; return others as they are."""
+    if not conversation._state.adding:
+        return conversation
+    Conversation.objects.bulk_create([conversation], ignore_conflicts=True)
+    return Conversation.objects.get(pk=conversation.pk)
+
+
 # The queue ----------------------------------------------------------------------------------------
 
 
@@ -249,7 +275,8 @@ def _closed_calls(conversations: Iterable[Conversation]) -> dict[UUID, list[UUID
         status=Snapshot.Status.PENDING
     )
     rows = calls.order_by().values_list("conversation")
-    return dict(rows.annotate(calls=ArrayAgg("id", order_by="id")))
+    alone = {each.pk: [each.pk] for each in conversations if each.is_one_call}
+    return dict(rows.annotate(calls=ArrayAgg("id", order_by="id"))) | alone
 
 
 def _refuse_incomplete(decision: Decision) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.postgres.expressions import ArraySubquery
+from django.db import transaction
 from django.db.models import OuterRef, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -21,19 +22,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from .. import cases
+from .. import cases, review
 from ..cases import CaseRefused
 from ..ids import parse_uuid
 from ..models import AuditEvent, Case, CaseEntry, CaseMember, Conversation, User
 from ..people import audit
-from ..people.access import may, readable
+from ..people.access import may
 from ..people.identity import Names
 from .changelist import RowCount
 from .conversation import describe_review
-from .queue import reviewers, reviewers_only
+from .queue import get_subject, reviewers, reviewers_only
 
 SHOWN = 50  # cases, conversations or notes of a page
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+UNKNOWN = gettext_lazy("There is no conversation with that id.")
 Change = Callable[[HttpRequest, Case, dict[str, Any]], None]
 
 
@@ -65,8 +67,8 @@ def list_page(request: HttpRequest) -> HttpResponse:
 @reviewers_only
 def choose_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Offer the reviewer's cases for a conversation."""
-    conversation = _get_conversation(request, pk)
-    linked = CaseEntry.objects.filter(conversation=conversation).links()
+    conversation = get_subject(request, pk)
+    linked = CaseEntry.objects.filter(conversation=pk).links()
     among = set(linked.values_list("case", flat=True))
     context = {"conversation": conversation, "among": among}
     return _show_list(request, "admin/cases.html", title=_("Add to a case"), **context)
@@ -84,12 +86,12 @@ def _show_list(request: HttpRequest, template: str, **context: Any) -> HttpRespo
 def new_page(request: HttpRequest) -> HttpResponse:
     """Open a case, and link the conversation that the address names."""
     wanted = parse_uuid(request.GET.get("conversation", ""))
-    conversation = _get_conversation(request, wanted) if wanted else None
+    conversation = get_subject(request, wanted) if wanted else None
     form = CaseForm(request.POST if request.method == "POST" else None, label_suffix="")
     if form.is_valid():
         case = cases.open_case(request, form.cleaned_data["name"], form.cleaned_data["purpose"])
         if conversation:
-            _try(request, lambda: cases.link(request, case, conversation))
+            _try(request, lambda: cases.link(request, case, review.keep(conversation)))
         return HttpResponseRedirect(_url(case))
     status = 400 if form.errors else 200
     context = {"title": _("New case"), "form": form, "conversation": conversation}
@@ -195,7 +197,8 @@ def remove_member(request: HttpRequest, case: Case, values: dict[str, Any]) -> N
 
 def _try(request: HttpRequest, change: Callable[[], None]) -> None:
     try:
-        change()
+        with transaction.atomic():  # a change that is refused leaves no row of a call
+            change()
     except CaseRefused as refused:
         messages.error(request, str(refused))
 
@@ -203,22 +206,16 @@ def _try(request: HttpRequest, change: Callable[[], None]) -> None:
 def _find_conversation(request: HttpRequest, values: dict[str, Any]) -> Conversation:
     """Find a conversation by its id, or by an address with its id in it. Raises CaseRefused."""
     found = ID.search(values["conversation"])
-    rows = readable(request.user, Conversation.objects.filter(pk=found[0] if found else None))
-    conversation = rows.first()
-    if conversation is None:
-        raise CaseRefused(_("There is no conversation with that id."))
-    return conversation
+    if found is None:
+        raise CaseRefused(UNKNOWN)
+    try:
+        return review.keep(get_subject(request, UUID(found[0])))
+    except Http404:
+        raise CaseRefused(UNKNOWN) from None
 
 
 def _find_user(values: dict[str, Any]) -> User | None:
     return User.objects.filter(username=values["user"], is_active=True).first()
-
-
-def _get_conversation(request: HttpRequest, pk: UUID) -> Conversation:
-    conversation = readable(request.user, Conversation.objects.filter(pk=pk)).first()
-    if conversation is None:
-        raise Http404
-    return conversation
 
 
 def _member_names() -> ArraySubquery:

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -73,7 +73,7 @@ class ConversationAdmin(EvidenceAdmin):
     with_calls = "with calls"
 
     def get_rows(self, form: ConversationFilter) -> QuerySet[Conversation]:
-        return form.conversations()
+        return form.conversations().filter(is_one_call=False)
 
     def get_calls(self, form: ConversationFilter) -> QuerySet[Snapshot]:
         return form.calls_of_conversations()
@@ -171,6 +171,9 @@ class ConversationAdmin(EvidenceAdmin):
         return transcript.with_files(queue.with_review(request, rows))
 
     def show_row(self, request: HttpRequest, conversation: Conversation) -> HttpResponse:
+        if conversation.is_one_call:
+            page = reverse("admin:conversations_snapshot_change", args=[conversation.pk])
+            return HttpResponseRedirect(f"{page}?{request.GET.urlencode()}")
         names = Names(request.user, about=conversation.pk)
         page = transcript.read(
             conversation,

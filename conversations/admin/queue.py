@@ -19,7 +19,8 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import JSONObject
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -54,6 +55,10 @@ SAID = (
     "branches",
     "uncovered",
     "until",
+)
+REVIEWER = JSONObject(name="username", lead="lead")
+CUT = gettext_lazy(
+    "This page does not show all of the call. Download its request and its reply, then decide."
 )
 # A reviewer who decides must be able to read.
 reviewers_only = require_rights("view_content", "decide")
@@ -112,9 +117,7 @@ class DecisionForm(forms.Form):
 
 def closed_calls() -> QuerySet[Snapshot]:
     """Select the closed calls of an outer query's review."""
-    return Snapshot.objects.filter(conversation=OuterRef("conversation")).exclude(
-        status=Snapshot.Status.PENDING
-    )
+    return Snapshot.objects.closed_of(OuterRef("conversation"))
 
 
 def sign_list(request: HttpRequest, event: AuditEvent, rows: list[Review]) -> str:
@@ -207,8 +210,7 @@ def with_review(
         "review__assignee", "review__policy", "review__decision"
     ).annotate(decided=ArraySubquery(decisions))
     if may(request.user, "decide"):
-        who = JSONObject(name="username", lead="lead")
-        rows = rows.annotate(reviewers=ArraySubquery(reviewers().values_list(who)))
+        rows = rows.annotate(reviewers=ArraySubquery(reviewers().values_list(REVIEWER)))
     return with_sights(request, rows)
 
 
@@ -225,12 +227,38 @@ def with_sights(
     return conversations.annotate(sights=ArraySubquery(events.values_list(columns)[:SIGHTS]))
 
 
-def read_sights(conversation: Conversation) -> list[Sight]:
-    """Return the sights that `with_sights` loaded, oldest first."""
-    return [
+def read_sights(conversation: Conversation, here: AuditEvent | None = None) -> list[Sight]:
+    """Return the sights that `with_sights` loaded, oldest first, and that of the page itself."""
+    sights = [
         Sight(UUID(each["event"]), each["action"], each["subject"], json.loads(each["detail"]))
         for each in reversed(conversation.sights)  # type: ignore[attr-defined]
     ]
+    if here:
+        sights.append(Sight(here.pk, here.action, here.subject, json.loads(here.detail)))
+    return sights
+
+
+def find_row(request: HttpRequest, call: Snapshot) -> Conversation:
+    """Load what the panel shows of a call in no conversation, taken up before or not."""
+    found = with_review(request, Conversation.objects.filter(pk=call.pk)).first()
+    if found is None:
+        found = review.row_of(call)
+        found.decided, found.sights = [], []  # type: ignore[attr-defined]
+        if may(request.user, "decide"):
+            found.reviewers = list(reviewers().values_list(REVIEWER, flat=True))  # type: ignore[attr-defined]
+    return found
+
+
+def get_subject(request: HttpRequest, pk: UUID) -> Conversation:
+    """Get a conversation that the reviewer may read, or the row of a call in none.
+
+    Raises Http404.
+    """
+    found = readable(request.user, Conversation.objects.filter(id=pk)).first()
+    if found:
+        return found
+    calls = readable(request.user, Snapshot.objects.reviewed_alone())
+    return review.row_of(get_object_or_404(calls, pk=pk))
 
 
 def describe_panel(
@@ -243,15 +271,35 @@ def describe_panel(
 
     `conversation` is a row of `with_review`, `event` that of the page.
     """
-    row, chosen = getattr(conversation, "review", None), QueueFilter.of_request(request)
+    covered, unread = None, ""
+    if page.closed and may(request.user, "decide"):
+        row, sights = getattr(conversation, "review", None), read_sights(conversation, event)
+        covered = coverage.measure(page.grown, page.calls, sights, row.decision if row else None)
+        unread = find_unread(conversation, page, covered, QueueFilter.of_request(request))
+    return describe_standing(request, conversation, event, covered) | {"unread": unread}
+
+
+def describe_call_panel(
+    request: HttpRequest, conversation: Conversation, call: Snapshot, event: AuditEvent
+) -> dict[str, Any]:
+    """Describe the same beside a call in no conversation; `conversation` is of `find_row`."""
+    covered = None
+    if may(request.user, "decide"):
+        sights = read_sights(conversation, event)
+        covered = coverage.measure_call(sights, has_reply=bool(call.response))
+    return describe_standing(request, conversation, event, covered)
+
+
+def describe_standing(
+    request: HttpRequest, conversation: Conversation, event: AuditEvent, covered: Coverage | None
+) -> dict[str, Any]:
+    """Describe what a panel shows of any subject, with a form where `covered` is known."""
+    row = getattr(conversation, "review", None)
     leads = may(request.user, "lead")
     held = bool(row and row.assignee and not row.free(timezone.now()))
-    form = covered = None
-    if page.closed and may(request.user, "decide"):
+    form = None
+    if covered:
         form = DecisionForm(initial={"page": event.pk}, auto_id="review-%s", label_suffix="")
-        here = Sight(event.pk, event.action, event.subject, json.loads(event.detail))
-        sights = [*read_sights(conversation), here]
-        covered = coverage.measure(page.grown, page.calls, sights, row.decision if row else None)
     return {
         "row": row,
         "decisions": [with_label(decision) for decision in conversation.decided],  # type: ignore[attr-defined]
@@ -261,8 +309,7 @@ def describe_panel(
         "form": form,
         "coverage": covered,
         "opened": covered and describe_shown(*covered[:4]),
-        "unread": find_unread(conversation, page, covered, chosen) if covered else "",
-        "which": chosen.place,
+        "which": QueueFilter.of_request(request).place,
         "leads": leads,
         "reviewers": getattr(conversation, "reviewers", []),
     }
@@ -318,12 +365,10 @@ def on_conversation(
     @reviewers_only
     @wraps(change)
     def view(request: HttpRequest, pk: UUID) -> HttpResponse:
-        conversation = readable(request.user, Conversation.objects.filter(id=pk)).first()
-        if conversation is None:
-            raise Http404
-        response = None
+        conversation, response = get_subject(request, pk), None
         try:
-            response = change(request, conversation)
+            with transaction.atomic():  # a change that is refused leaves no row of a call
+                response = change(request, review.keep(conversation))
         except review.Unfit as problem:
             messages.error(request, hide_reason(request, conversation, problem))
         except review.ReviewRefused as problem:
@@ -380,8 +425,7 @@ def decide(request: HttpRequest, conversation: Conversation) -> HttpResponse | N
     """Decide, then go on to the next of the same tab; to the queue where there is none."""
     form = DecisionForm(request.POST)
     if not form.is_valid():
-        messages.error(request, next(WRONG[name] for name in WRONG if name in form.errors))
-        return None
+        raise review.ReviewRefused(next(WRONG[name] for name in WRONG if name in form.errors))
     decision = form.make_decision(request, conversation)
     with transaction.atomic():  # one form sent twice at once decides once, and claims one
         is_new = review.decide(request, decision, cover(request, decision))
@@ -409,7 +453,13 @@ def cover(request: HttpRequest, decision: Decision) -> review.Basis:
     page = next((each.detail for each in sights if each.event == decision.page), None)
     basis = review.find_basis(page)
     latest = Decision.objects.filter(pk=basis.decision).first() if basis.decision else None
-    found = coverage.measure(*transcript.grow(row), sights, latest)
+    if row.is_one_call:
+        has_reply = Snapshot.objects.filter(pk=row.pk).exclude(response="").exists()
+        found = coverage.measure_call(sights, has_reply=has_reply)
+        if not found.shown:
+            raise review.ReviewRefused(CUT)
+    else:
+        found = coverage.measure(*transcript.grow(row), sights, latest)
     decision.pages = found.pages
     decision.shown, decision.messages = found.shown, found.messages
     decision.opened, decision.branches = found.opened, found.branches

@@ -29,6 +29,7 @@ from ..record import growth, rebuild
 from ..record.rebuild import Rebuilder
 from ..search.calls import CallFilter
 from ..templatetags.review import moment, visible
+from . import queue
 from .call_fields import GROUPS, show_duration, show_field, show_status
 from .changelist import EvidenceAdmin
 
@@ -140,7 +141,12 @@ class SnapshotAdmin(EvidenceAdmin):
             ("Reply", indent(response) if response else "", "response"),
         ]
         is_whole = all(len(text) <= SHOWN for _name, text, _file in payloads)
-        audit.record(request, Action.CALL, call, whole=is_whole)
+        shown: dict[str, Any] = {"whole": is_whole}
+        row = queue.find_row(request, call) if call.is_reviewed_alone else None
+        if row:
+            decision = getattr(getattr(row, "review", None), "decision_id", None)
+            shown |= {"calls": 1, "decision": decision}
+        event = audit.record(request, Action.CALL, call, **shown)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -162,6 +168,9 @@ class SnapshotAdmin(EvidenceAdmin):
             "may_export": may(request.user, "export_content"),
             "preserved_filters": self.get_preserved_filters(request),
         }
+        if row:
+            panel = queue.describe_call_panel(request, row, call, event)
+            context |= {"conversation": row, "review": panel, "assessments": None}
         if call.status == Snapshot.Status.PENDING:
             context["partial"] = growth.read_growth(call.id)
         return TemplateResponse(request, "admin/conversations/call.html", context)

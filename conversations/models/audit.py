@@ -87,7 +87,8 @@ class AuditEvent(models.Model):
     )
     subject = models.TextField(db_default="", help_text=_("the id of that object"))
     conversation = models.UUIDField(
-        null=True, help_text=_("the conversation that the object is, or belongs to")
+        null=True,
+        help_text=_("the conversation that the object is or belongs to, or a call that is in none"),
     )
     terms = models.TextField(
         db_default="", help_text=_("the search words, which may quote messages")

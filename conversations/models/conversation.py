@@ -1,6 +1,8 @@
 """What one person and the models said to each other.
 
-Title and `shown` belong to the owner; the totals are kept by the close of each call.
+A call in no conversation (a refused one, an embedding) gets such a row of its own once a reviewer
+takes it up: the review desk's alone, with the id of the call. Title and `shown` belong to the
+owner; the totals are kept by the close of each call.
 """
 
 from typing import Any, cast
@@ -22,7 +24,11 @@ TOKENS = models.F("prompt_tokens") + models.F("completion_tokens")
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def owned_by(self, owner: AnyUser | int) -> "ConversationQuerySet":
         """Return the owner's own: outside the admin, the only way from a request to one."""
-        return self.filter(owner=cast(User | int, owner))
+        return self.filter(owner=cast(User | int, owner)).of_messages()
+
+    def of_messages(self) -> "ConversationQuerySet":
+        """Leave out the rows of single calls, which are the review desk's."""
+        return self.filter(is_one_call=False)
 
     def shown(self) -> "ConversationQuerySet":
         return self.filter(shown=True)
@@ -86,6 +92,11 @@ class Conversation(models.Model):
     titled_by = models.TextField(choices=TitledBy, db_default=TitledBy.WORDS)
     shown = models.BooleanField(
         db_default=True, help_text=_("off hides it from the owner's history; the record stays")
+    )
+    is_one_call = models.BooleanField(
+        db_default=False,
+        default=False,
+        help_text=_("the row of a call in no conversation: its id is the call's"),
     )
     started = models.DateTimeField()
     last = models.DateTimeField()

@@ -134,7 +134,9 @@ class Decision(models.Model):
 def describe_shown(
     shown: int | None, messages: int | None, opened: int | None, branches: int | None
 ) -> str:
-    """Say “100 of 152 messages, 1 of 2 branches”."""
+    """Say “100 of 152 messages, 1 of 2 branches”; a call in no conversation has no branch."""
+    if not branches:
+        return gettext("the whole call") if shown else gettext("a part of the call")
     of_messages = ngettext(
         "%(shown)d of %(all)d message", "%(shown)d of %(all)d messages", messages or 0
     )

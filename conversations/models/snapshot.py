@@ -3,7 +3,7 @@
 Its only writer is conversations.record.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -42,6 +42,21 @@ class SnapshotQuerySet(models.QuerySet["Snapshot"]):
             bytes=octets("params") + octets("response") + octets("classic"), steps=depth + 2
         ).values_list("id", "bytes", "steps")
         return [CallSize(*row) for row in rows[:most]]
+
+    def reviewed_alone(self) -> "SnapshotQuerySet":
+        """Return the closed calls in no conversation that are no work of the gateway's own."""
+        own = (Snapshot.Kind.TITLE, Snapshot.Kind.METADATA)
+        ended = self.filter(conversation=None).exclude(status=Snapshot.Status.PENDING)
+        return ended.exclude(kind__in=own)
+
+    def closed_of(self, conversation: Any) -> "SnapshotQuerySet":
+        """Return the closed calls of a conversation, or the one whose row it is.
+
+        `conversation` is an id, or a reference to one of an outer query.
+        """
+        alone = models.Q(pk=conversation, conversation=None)
+        calls = self.filter(models.Q(conversation=conversation) | alone)
+        return calls.exclude(status=Snapshot.Status.PENDING)
 
     def with_reasoning(self) -> "SnapshotQuerySet":
         """Keep those whose response says what the model thought, as far as its text tells."""
@@ -246,6 +261,13 @@ class Snapshot(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def is_reviewed_alone(self) -> bool:
+        """Like `reviewed_alone`."""
+        own = (self.Kind.TITLE, self.Kind.METADATA)
+        ended = self.conversation_id is None and self.status != self.Status.PENDING
+        return ended and self.kind not in own
 
     @property
     def total_tokens(self) -> int | None:

@@ -13,7 +13,7 @@ from django.db import Error
 from django.db.models import Model
 from django.http import HttpRequest
 
-from ..models import AuditEvent, Conversation
+from ..models import AuditEvent, Conversation, Snapshot
 from . import cross_site
 
 LONGEST = 500  # characters of a name or a header that are kept
@@ -73,6 +73,8 @@ def _name_of(actor: Any) -> str:
 def _conversation_of(subject: Model | type[Model] | None) -> UUID | None:
     if isinstance(subject, Conversation):
         return subject.pk
+    if isinstance(subject, Snapshot):
+        return subject.conversation_id or subject.pk
     return getattr(subject, "conversation_id", None) if isinstance(subject, Model) else None
 
 

@@ -70,6 +70,19 @@ def measure(
     )
 
 
+def measure_call(sights: Iterable[Sight], *, has_reply: bool) -> Coverage:
+    """Say what the sights show of a call in no conversation, which counts as one message.
+
+    That is all of it or nothing: there are no parts of it to be covered one by one.
+    """
+    needed = {"request.json", "response.json"} if has_reply else {"request.json"}
+    whole = [each.event for each in sights if each.detail.get("whole")]
+    loaded = {each.detail["format"]: each.event for each in sights if "format" in each.detail}
+    pages = whole[:1] or [loaded[name] for name in sorted(needed & loaded.keys())]
+    shown = int(bool(whole) or needed <= loaded.keys())
+    return Coverage(shown, 1, opened=0, branches=0, pages=pages, uncovered=[], cut=set())
+
+
 class _Seen(NamedTuple):
     """The messages that a sight showed."""
 

@@ -281,7 +281,7 @@ NAMED = """
             AND m.conversation_id = c.id
     LEFT JOIN conversations_snapshot s ON s.id = m.snapshot_id
     LEFT JOIN conversations_wordhash w ON w.message_id = m.id
-    WHERE c.owner_id = %(owner)s AND c.end_user = %(end_user)s
+    WHERE c.owner_id = %(owner)s AND c.end_user = %(end_user)s AND NOT c.is_one_call
         AND (c.id = %(root)s::uuid OR c.session_key = %(session_key)s::text)
     ORDER BY m.depth DESC NULLS LAST, m.snapshot_id DESC LIMIT 100"""
 # Few calls are repeated, and all are asked about: an index holds those of a key that failed. What

@@ -314,7 +314,9 @@ class Report:
     def _begun(self) -> ConversationQuerySet:
         if not (self.rights.titles and self.by_person):
             return Conversation.objects.none()
-        begun = Conversation.objects.filter(id__gte=self._first_id, id__lt=self._end_id)
+        begun = Conversation.objects.of_messages().filter(
+            id__gte=self._first_id, id__lt=self._end_id
+        )
         begun = begun.filter(owner=self.owner) if self.owner else begun
         return begun.only("title", "turns", "prompt_tokens", "completion_tokens", "cost")
 

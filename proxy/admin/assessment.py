@@ -28,7 +28,7 @@ def start(request: HttpRequest, pk: UUID) -> HttpResponse:
         raise PermissionDenied
     if not settings.METADATA_CHECK:
         raise Http404
-    conversation = readable(request.user, Conversation.objects.filter(id=pk)).first()
+    conversation = readable(request.user, Conversation.objects.of_messages().filter(id=pk)).first()
     if conversation is None:
         raise Http404
     try:
