@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
 
+from .query import straighten
+
 # A phrase hides what is in it; a value of several words is quoted; a blank may follow the colon.
 PREFIX = "(?:user|model|id):"
 TOKEN = re.compile(
@@ -22,7 +24,7 @@ class SearchBox:
 
 def parse_box(text: str) -> SearchBox:
     box, words = SearchBox(), []
-    for token in TOKEN.finditer(text):
+    for token in TOKEN.finditer(straighten(text)):
         if not token["prefix"]:
             words.append(token[0])
             continue
