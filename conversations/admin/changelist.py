@@ -28,7 +28,6 @@ from ..models import AuditEvent, SavedFilter
 from ..people import audit
 from ..people.access import may
 from ..people.identity import Names
-from ..search import index
 from ..search.calls import CallFilter
 from ..search.days import DaysFilter
 from . import patience
@@ -66,6 +65,8 @@ class KeysetChangeList(ChangeList):
     ) -> QuerySet:
         """Filter by our own form alone: no lookup can be smuggled in by the query string."""
         self.filter = self.model_admin.filter_form(request.GET, request.user)
+        self.filter.before = read_cursor(request, "before")
+        self.filter.after = read_cursor(request, "after")
         self.has_filters = self.has_active_filters = False
         self.filter_specs: list = []
         self.filter.load(str(self.opts.model_name))
@@ -73,7 +74,7 @@ class KeysetChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Read the page that the cursor names. Raises NoSuchPage."""
-        before, after = read_cursor(request, "before"), read_cursor(request, "after")
+        before, after = self.filter.before, self.filter.after
         total, rows = self._read(before, after)
         more, rows = len(rows) > self.list_per_page, rows[: self.list_per_page]
         if (after and not more) or (before and not rows):
@@ -220,7 +221,6 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
             "csv_rows": self.csv_rows,
             "with_calls": self.with_calls,
             "cap": CAP,
-            "matches": index.CAP,
             "zone": timezone.get_current_timezone_name(),
         }
         try:

@@ -4,8 +4,9 @@ Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Deci
 Case, CaseEntry, Seal) is written by conversations.record, people.audit, proof.sealing and the
 review desk only, and never changes. *Views of it* (Conversation's title and totals, Usage,
 SearchEntry, WordHash, Assessment) can be rebuilt from the evidence. *Scaffolding* (Partial,
-Process, Unsealed) lives for seconds and may be lost; Unhashed lives until the worker has gone over
-old conversations, and Notice until it is told and a month old.
+Process, Unsealed) lives for seconds and may be lost, Unindexed until the search has a new title;
+Unhashed and Reindexing live until the worker has gone over what is old, and Notice until it is told
+and a month old.
 
 Beside them stand people (User, ThreadSeed) and what they agreed to (UsagePolicy,
 PolicyAcceptance) or were asked to (Approval).
@@ -25,7 +26,7 @@ from .review import Decision, Review, SamplingPolicy
 from .saved_filter import SavedFilter
 from .scaffolding import Partial, Process, Unsealed
 from .seal import Seal, SigningKey, Verification
-from .search import SearchEntry
+from .search import Reindexing, SearchEntry, Unindexed
 from .snapshot import Snapshot
 from .usage import Usage
 from .user import ThreadSeed, User
@@ -48,6 +49,7 @@ __all__ = [
     "Partial",
     "PolicyAcceptance",
     "Process",
+    "Reindexing",
     "Review",
     "SamplingPolicy",
     "SavedFilter",
@@ -57,6 +59,7 @@ __all__ = [
     "Snapshot",
     "ThreadSeed",
     "Unhashed",
+    "Unindexed",
     "Unsealed",
     "Usage",
     "UsagePolicy",

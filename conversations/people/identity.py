@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, Q, QuerySet, Subquery
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet, Subquery
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest
 from django.utils import timezone
@@ -179,7 +179,9 @@ class Names:
             | Q(last_name__istartswith=text)
             | Q(email__istartswith=text)
         )
-        rows = people.filter(begins_so | Q(external_id=text)).values_list("id", "username")[:most]
+        is_exact = ExpressionWrapper(Q(username=text), BooleanField())
+        found = people.filter(begins_so | Q(external_id=text)).order_by(is_exact.desc(), "username")
+        rows = found.values_list("id", "username")[:most]
         exact = [number for number, name in rows if name == text]
         return exact or list(dict.fromkeys([*by_alias, *(number for number, name in rows)]))[:most]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -14,7 +15,8 @@ from django.utils.translation import gettext_lazy
 
 from ..ids import first_id_of
 from ..models import Snapshot, User
-from ..search.index import TERM
+from ..search.find import Scope
+from ..search.query import LONGEST
 
 RECENT_CALLS = 1000  # of a person, whose models and use cases are offered
 ID_RANGE = [
@@ -37,7 +39,7 @@ class HistoryForm(forms.Form):
     A conversation matches if a single call of it fits all fields together.
     """
 
-    q = forms.CharField(required=False, max_length=TERM)
+    q = forms.CharField(required=False, max_length=LONGEST)
     model = forms.CharField(
         label=gettext_lazy("Model"), required=False, max_length=500, widget=forms.Select
     )
@@ -54,7 +56,7 @@ class HistoryForm(forms.Form):
             name: " ".join(query.get(name, "").replace("\0", " ").split())
             for name in self.base_fields
         }
-        data["q"] = data["q"][:TERM]
+        data["q"] = data["q"][:LONGEST]
         super().__init__(data, label_suffix="")
         calls = Snapshot.objects.filter(owner=owner, conversation__isnull=False).order_by("-id")
         recent = list(calls.values_list("model", "use_case")[:RECENT_CALLS])
@@ -92,8 +94,20 @@ class HistoryForm(forms.Form):
 
     @cached_property
     def calls(self) -> dict[str, Any]:
-        """Conditions on a call, for ConversationQuerySet.with_call and find_conversations."""
+        """Conditions on a call, for ConversationQuerySet.with_call."""
         return dict(self._calls())
+
+    def scope(self, owner: int, before: UUID | None) -> Scope:
+        """The filter as the index of words knows it: of this owner, older than a conversation."""
+        calls = self.calls
+        return Scope(
+            since=calls.get("id__gte"),
+            until=calls.get("id__lt"),
+            owners=[owner],
+            columns={name: calls[name] for name in ("model", "use_case") if name in calls},
+            before=before,
+            for_owner=True,
+        )
 
     def _calls(self) -> Iterator[tuple[str, Any]]:
         for name in ("model", "use_case"):

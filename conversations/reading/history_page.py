@@ -3,18 +3,22 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ..ids import parse_uuid
 from ..models import Conversation
 from ..models.conversation import ConversationQuerySet
-from ..search import index
+from ..patience import TookTooLong, limit_statements
+from ..search import find, index
 from .address import parse_moment, query_string
 from .call_words import count_tokens, format_cost
 from .forms import HistoryForm
@@ -54,23 +58,30 @@ def history(request: PageRequest) -> HttpResponse:
     form = HistoryForm(request.GET, request.user)
     entries: list[HistoryEntry] = []
     older = status = ""
+    code = 400 if form.errors else 200
     if form.is_valid():
         rows = Conversation.objects.owned_by(request.user).shown()
         rows = rows.with_call(**form.calls) if form.calls else rows
         read = _search if form.words else _list
-        entries, older = read(request, rows, form)
-        if form.words or form.filtered:
-            status = _describe_matches(form, len(entries), has_more=bool(older))
+        try:
+            with limit_statements():
+                entries, older, reach = read(request, rows, form)
+        except TookTooLong:
+            status, code = _("The search took too long. Add words or fewer days."), 503
         else:
-            status = _describe_count(request, rows, len(entries), has_more=bool(older))
+            if form.words or form.filtered:
+                status = _describe_matches(form, len(entries), has_more=bool(older))
+            else:
+                status = _describe_count(request, rows, len(entries), has_more=bool(older))
+            status = f"{status} {reach}".strip()
     context = {"form": form, "entries": entries, "older": older, "status": status}
-    return render(request, "history.html", context, status=400 if form.errors else 200)
+    return render(request, "history.html", context, status=code)
 
 
 def _list(
     request: PageRequest, rows: ConversationQuerySet, form: HistoryForm
-) -> tuple[list[HistoryEntry], str]:
-    """Read a page, newest first, and the query string of the next one."""
+) -> tuple[list[HistoryEntry], str, str]:
+    """Read a page, newest first, the query string of the next one, and how far a search came."""
     rows = rows.newest_first()
     last = parse_moment(request.GET.get("last"))
     before = parse_uuid(request.GET.get("before"))
@@ -82,39 +93,47 @@ def _list(
         for row in page[:PAGE]
     ]
     if len(page) <= PAGE:
-        return entries, ""
+        return entries, "", ""
     end = entries[-1].conversation
-    return entries, query_string(**form.parameters, last=end.last.isoformat(), before=end.id)
+    older = query_string(**form.parameters, last=end.last.isoformat(), before=end.id)
+    return entries, older, ""
 
 
 def _search(
     request: PageRequest, rows: ConversationQuerySet, form: HistoryForm
-) -> tuple[list[HistoryEntry], str]:
+) -> tuple[list[HistoryEntry], str, str]:
     """Search messages and titles; the conversations that began last come first."""
-    query = form.words
     before = parse_uuid(request.GET.get("before"))
-    hits = {
-        hit.conversation: hit
-        for hit in index.find_conversations(
-            query, owner=request.user.id, limit=PAGE + 1, before=before, **form.calls
-        )
-    }
-    titled = rows.filter(title__icontains=query).order_by("-id")
+    found = find.find_hits(form.words, form.scope(request.user.id, before), PAGE + 1)
+    hits = {hit.conversation: hit for hit in found.hits}
+    titled = rows.filter(title__icontains=form.words).order_by("-id")
     if before:
         titled = titled.filter(id__lt=before)
     ids = sorted({*hits, *titled.values_list("id", flat=True)[: PAGE + 1]}, reverse=True)
     conversations = rows.in_bulk(ids[:PAGE])  # without those removed in the meantime
     entries = [
-        _found(conversations[found], hits.get(found), query)
-        for found in ids[:PAGE]
-        if found in conversations
+        _found(conversations[each], hits.get(each), form.words)
+        for each in ids[:PAGE]
+        if each in conversations
     ]
-    if len(ids) <= PAGE:
-        return entries, ""
-    return entries, query_string(**form.parameters, before=ids[PAGE - 1])
+    older = query_string(**form.parameters, before=ids[PAGE - 1]) if len(ids) > PAGE else ""
+    return entries, older, _describe_reach(found.looked_back_to)
 
 
-def _found(conversation: Conversation, hit: index.Hit | None, query: str) -> HistoryEntry:
+def _describe_reach(looked_back_to: datetime | None) -> str:
+    """Say how far a search came; empty where it looked at all."""
+    reach = looked_back_to or index.read_reach()
+    if reach is None:
+        return ""
+    day = date_format(timezone.localtime(reach), "j F Y")
+    if looked_back_to:
+        text = _("The search took too long: it looked at messages since %(day)s, and no further.")
+    else:
+        text = _("Messages before %(day)s are still being added to the search.")
+    return text % {"day": day}
+
+
+def _found(conversation: Conversation, hit: find.Hit | None, query: str) -> HistoryEntry:
     anchor = f"{query_string(at=hit.message)}#m{hit.message}" if hit else NEWEST
     return HistoryEntry(
         conversation,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django import forms
 from django.db.models import Model, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -17,10 +18,12 @@ from ..models import Snapshot, User
 from ..people.access import Account, readable, reviews_departments
 from ..people.identity import hides_people
 from ..visible import HIDDEN
-from . import index
+from . import find
 from .box import parse_box
-from .choices import LAG, MODELS, NO_LAG, UPSTREAMS, VALUES_OF_PEOPLE
-from .days import DaysFilter
+from .choices import LAG, MODELS, NO_LAG, NO_REACH, REACH, UPSTREAMS, VALUES_OF_PEOPLE
+from .days import DaysFilter, format_day
+from .index import tell_reach
+from .query import LONGEST, parse
 
 MOST_CALLS = 1000  # that the beginning of an id may stand for, and as many conversations' calls
 MOST_PEOPLE = 100  # that the beginning of a name may stand for
@@ -40,6 +43,8 @@ COLUMNS_OF_PEOPLE = {name: COLUMNS[name] for name in OF_PEOPLE}
 COLUMNS_OF_CALLS = {name: column for name, column in COLUMNS.items() if name not in OF_PEOPLE}
 BY_PAGE, BY_KEY = "page", "key"  # sources besides the beginning of one key
 ANY = ("", gettext_lazy("Any"))
+HIDDEN_OR_MIXED = "hidden"
+CHARACTERS = [ANY, (HIDDEN_OR_MIXED, gettext_lazy("Hidden or mixed-script"))]
 Rows = TypeVar("Rows", bound=Model)
 
 
@@ -61,7 +66,7 @@ class CallFilter(DaysFilter):
     q = forms.CharField(
         label=gettext_lazy("Search"),
         required=False,
-        max_length=index.TERM,
+        max_length=LONGEST,
         widget=_text_input(
             gettext_lazy("Words, “a phrase”, -without, user: model: id:"), type="search"
         ),
@@ -99,7 +104,19 @@ class CallFilter(DaysFilter):
         max_length=60,
         widget=_text_input(gettext_lazy("Full name")),
     )
-    folded = (*OF_PEOPLE, "model", "upstream", "status", "kind", "source", "use_case")
+    characters = forms.ChoiceField(
+        label=gettext_lazy("Characters"), required=False, choices=CHARACTERS
+    )
+    folded = (
+        *OF_PEOPLE,
+        "model",
+        "upstream",
+        "status",
+        "kind",
+        "source",
+        "use_case",
+        "characters",
+    )
     field_order: tuple[str, ...] = ("q", "user", "since", "until")
 
     def __init__(self, query: Mapping[str, Any], reader: Account) -> None:
@@ -117,7 +134,7 @@ class CallFilter(DaysFilter):
 
     def _fill_in_prefixed_fields(self) -> None:
         """Move what the search box has under a prefix into the field of that name."""
-        self.box = parse_box(self.data["q"][: index.TERM + 1])
+        self.box = parse_box(self.data["q"][: LONGEST + 1])
         if self.box.problems:
             return
         fields = dict(self.box.fields)
@@ -158,10 +175,15 @@ class CallFilter(DaysFilter):
                 waiting,
             )
             self.lag = text % lag
+        for below in self.choices["reach"]:
+            since = format_day(timezone.localtime(tell_reach(UUID(below))).date())
+            text = _("Calls before %(day)s are still being added to the search.") % {"day": since}
+            self.lag = f"{self.lag} {text}".strip()
 
     def expressions(self) -> dict[str, str]:
         expressions = super().expressions() | {"model": MODELS, "upstream": UPSTREAMS}
         expressions["lag"] = LAG if self.searched else NO_LAG
+        expressions["reach"] = REACH if self.searched else NO_REACH
         if self.names.by_name:
             expressions |= {name: VALUES_OF_PEOPLE.format(column=name) for name in OF_PEOPLE}
         return expressions
@@ -170,6 +192,9 @@ class CallFilter(DaysFilter):
         super().clean()
         for problem in self.box.problems:
             self.add_error("q", problem)
+        words = self.cleaned_data.get("q")
+        if words and self.id_prefix is None and not parse(words):
+            self.add_error("q", _("Type a word or a number to search for."))
         if self.id_prefix is not None and not re.fullmatch(r"[0-9a-f]{8,32}", self.id_prefix):
             self.add_error(
                 "q", _("After id: type at least the first 8 characters of the id (0–9, a–f).")
@@ -202,16 +227,34 @@ class CallFilter(DaysFilter):
 
     @property
     def searched(self) -> bool:
-        """Whether words are searched, and not an id."""
-        return bool(self.terms) and self.id_prefix is None
+        """Whether the index of words is asked, and not for an id."""
+        if not self.is_valid() or self.id_prefix is not None:
+            return False
+        return bool(self.terms or self.cleaned_data["characters"])
 
     @property
     def few(self) -> bool:
-        return bool(self.terms)
+        return bool(self.terms) or self.searched
 
     @property
     def cut_short(self) -> bool:
-        return self.searched and self.matches.has_more
+        if self.is_valid() and self.id_prefix is not None:
+            return len(self.calls_of_id) > MOST_CALLS
+        return self.searched and bool(self.matches.has_more or self.matches.looked_back_to)
+
+    @property
+    def cut_in_words(self) -> str:
+        """Say that there are more matches than the list holds; empty where it holds all."""
+        if not self.cut_short:
+            return ""
+        if self.id_prefix is not None:
+            text = _("More than %(most)s calls have such an id: the newest are listed.")
+            return text % {"most": f"{MOST_CALLS:,}"}
+        if day := self.matches.looked_back_to:
+            text = _("The search took too long: it looked at calls since %(day)s, and no further.")
+            return text % {"day": format_day(timezone.localtime(day).date())}
+        text = _("More than %(most)s match: the newest are listed, and older ones page by page.")
+        return text % {"most": f"{find.CAP:,}"}
 
     @cached_property
     def id_prefix(self) -> str | None:
@@ -235,24 +278,45 @@ class CallFilter(DaysFilter):
         """
         assert self.id_prefix
         low, high = UUID(self.id_prefix.ljust(32, "0")), UUID(self.id_prefix.ljust(32, "f"))
-        calls = Snapshot.objects.order_by().values_list("id", flat=True)
+        calls = readable(self.reader, Snapshot.objects.all()).order_by("-id")
+        of_ids = calls.filter(id__range=(low, high))
         of_conversations = calls.filter(conversation__gte=low, conversation__lte=high)
-        return list(
-            calls.filter(id__range=(low, high))[:MOST_CALLS].union(of_conversations[:MOST_CALLS])
+        newest, of_newest = (
+            rows.values_list("id", flat=True)[: MOST_CALLS + 1]
+            for rows in (of_ids, of_conversations)
         )
+        return sorted(newest.union(of_newest), reverse=True)
 
     @cached_property
-    def matches(self) -> index.Matches:
-        """Calls that brought the words."""
-        return index.find_calls(
-            self.cleaned_data["q"],
-            owners=self._owners_to_search(),
+    def matches(self) -> find.Matches:
+        """What brought the words, newest first; from the cursor on where all are too many."""
+        scope = self.scope()
+        matches = self.look_up(scope)
+        if (matches.has_more or matches.looked_back_to) and (self.before or self.after):
+            scope.before, scope.after = self.before, self.after
+            matches = self.look_up(scope)
+        return matches
+
+    def look_up(self, scope: find.Scope) -> find.Matches:
+        return find.find_calls(parse(self.cleaned_data["q"]), scope)
+
+    def scope(self) -> find.Scope:
+        """The filter as the index of words knows it."""
+        chosen, source = self.cleaned_data, self.cleaned_data["source"]
+        columns = {name: chosen[name] for name in COLUMNS_OF_CALLS if chosen[name]}
+        if source not in ("", BY_PAGE, BY_KEY):
+            columns["key"] = source
+        return find.Scope(
             since=self.first_id,
             until=self.end_id,
+            owners=self._owners_to_search(),
+            columns=columns,
+            by_key={BY_KEY: True, BY_PAGE: False}.get(source),
+            suspicious=chosen["characters"] == HIDDEN_OR_MIXED,
         )
 
     def _owners_to_search(self) -> list[int] | None:
-        """The cap of a search is spent on people that its reader may read, and chose."""
+        """The people whose calls the reader may read, and chose; None: all."""
         chosen = {name: self.cleaned_data[name] for name in OF_PEOPLE if self.cleaned_data[name]}
         if self.owners is None and (chosen or reviews_departments(self.reader)):
             people = readable(self.reader, User.objects.filter(**chosen))
@@ -265,9 +329,9 @@ class CallFilter(DaysFilter):
         if not self.is_valid():
             return Snapshot.objects.none()
         if self.id_prefix is not None:
-            return readable(self.reader, Snapshot.objects.all()).filter(id__in=self.calls_of_id)
+            return Snapshot.objects.filter(id__in=self.calls_of_id[:MOST_CALLS])
         calls = self.calls_before_words()
-        return calls.filter(id__in=self.matches.calls) if self.cleaned_data["q"] else calls
+        return calls.filter(id__in=self.matches.calls) if self.searched else calls
 
     def calls_before_words(self) -> QuerySet[Snapshot]:
         """By every field but the words."""
@@ -320,6 +384,8 @@ class CallFilter(DaysFilter):
             phrases.append(f"through {sources.get(source, f'API key {source}…')}")
         if chosen["q"]:
             phrases.append(f"with the words “{chosen['q']}”")
+        if chosen["characters"]:
+            phrases.append("with hidden or mixed-script characters")
         return phrases
 
 

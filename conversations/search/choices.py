@@ -13,14 +13,14 @@ SAVED_FILTERS = """
     ARRAY(
         SELECT ARRAY[id::text, name] FROM conversations_savedfilter
         WHERE owner_id = %(reader)s AND page = %(page)s ORDER BY name)"""
-# By the newest of the roll-up. A day of it is one of UTC; a reader's may begin on the day before or
-# end on the day after.
+# Those that were asked most, by the newest of the roll-up. A day of it is one of UTC; a reader's
+# may begin on the day before or end on the day after.
 MODELS = """
-    ARRAY(SELECT DISTINCT model FROM (
-        SELECT model FROM conversations_usage
+    ARRAY(SELECT model FROM (
+        SELECT model, calls FROM conversations_usage
         WHERE day BETWEEN %(since)s::date - 1 AND %(until)s::date + 1
         ORDER BY day DESC LIMIT 20000) newest
-        LIMIT 100)"""
+        GROUP BY model ORDER BY sum(calls) DESC, model LIMIT 100)"""
 # From one to the next, by leaps through their index.
 UPSTREAMS = """
     ARRAY(WITH RECURSIVE upstreams (name) AS (
@@ -32,12 +32,15 @@ VALUES_OF_PEOPLE = """
     ARRAY(
         SELECT DISTINCT {column} FROM conversations_user
         WHERE %(departments)s::text[] IS NULL OR department = ANY(%(departments)s::text[])
-        LIMIT 500)"""
+        ORDER BY {column} LIMIT 500)"""
 # How many calls wait to be searchable, up to a thousand, and for how many seconds the oldest has.
 LAG = """
     (SELECT ARRAY[count(*), extract(epoch FROM clock_timestamp() - min(closed))] FROM (
         SELECT closed FROM conversations_unsealed WHERE kind = 'snapshot'
         ORDER BY id LIMIT 1000) waiting)"""
+# While older calls are indexed anew: the id below which they wait.
+REACH = "ARRAY(SELECT below::text FROM conversations_reindexing LIMIT 1)"
+NO_REACH = "ARRAY[]::text[]"
 NO_LAG = "ARRAY[0, 0]"
 
 

@@ -10,7 +10,9 @@ from django.utils.translation import gettext_lazy
 
 from .. import cases
 from ..models import Conversation, Decision, Review, Snapshot
-from .calls import ANY, MOST_CALLS, CallFilter
+from . import find
+from .calls import ANY, CallFilter
+from .query import parse
 
 NOT_REVIEWED = "none"
 ME, UNASSIGNED = "me", "nobody"
@@ -59,11 +61,13 @@ class ConversationFilter(CallFilter):
         if not self.is_valid():
             return Conversation.objects.none()
         if self.id_prefix is not None:
-            ids = self.calls().values_list("conversation_id", flat=True)[:MOST_CALLS]
-            return Conversation.objects.filter(id__in={each for each in ids if each})
+            calls = self.calls().exclude(conversation=None)
+            return Conversation.objects.filter(id__in=calls.values("conversation"))
         conversations = self.restrict_owners(Conversation.objects.all())
         calls = self.restrict_calls(Snapshot.objects.all())
-        if calls.query.has_filters():  # each has a call: no look where any call will do
+        if self.searched:  # of calls of the filter, and no others
+            conversations = conversations.filter(id__in=self.matches.conversations)
+        elif calls.query.has_filters():  # each has a call: no look where any call will do
             conversations = conversations.filter(Exists(calls.filter(conversation=OuterRef("pk"))))
         if self.end_id:  # it began with its first call: one that began later has none before
             conversations = conversations.filter(id__lt=self.end_id)
@@ -73,9 +77,20 @@ class ConversationFilter(CallFilter):
             conversations = conversations.filter(id__in=reviews.values("conversation"))
         if self.cleaned_data["case"]:
             conversations = conversations.filter(id__in=self._linked())
-        if self.cleaned_data["q"]:
-            conversations = conversations.filter(id__in=self.matches.conversations)
         return conversations
+
+    def look_up(self, scope: find.Scope) -> find.Matches:
+        """Find conversations, those alone whose review stands as it was chosen."""
+        if self.cleaned_data["review"] == NOT_REVIEWED:
+            scope.conditions.append(
+                "NOT EXISTS (SELECT FROM conversations_review r"
+                " WHERE r.conversation_id = e.conversation_id)"
+            )
+        if (reviews := self._reviews()) is not None:
+            scope.add_condition(reviews.values("conversation"), "conversation_id")
+        if self.cleaned_data["case"]:
+            scope.add_condition(self._linked(), "conversation_id")
+        return find.find_conversations(parse(self.cleaned_data["q"]), scope)
 
     def calls_of_conversations(self) -> QuerySet[Snapshot]:
         """The calls of the filter that belong to conversations of the list."""
@@ -88,7 +103,7 @@ class ConversationFilter(CallFilter):
             calls = calls.filter(conversation__in=reviews.values("conversation"))
         if self.cleaned_data["case"]:
             calls = calls.filter(conversation__in=self._linked())
-        if self.cleaned_data["q"]:
+        if self.searched:
             calls = calls.filter(conversation__in=self.matches.conversations)
         return calls
 

@@ -41,6 +41,8 @@ class DaysFilter(forms.Form):
     def __init__(self, query: Mapping[str, Any], reader: Account) -> None:
         self.reader = reader
         self.names = Names(reader)
+        self.before: UUID | None = None  # the cursor of a page: older rows than this one,
+        self.after: UUID | None = None  # or newer ones
         self.usual = timezone.localdate() - timedelta(days=DAYS - 1)
         self.choices: dict[str, list] = {}
         self.saved: list[tuple[int, str]] = []
@@ -135,9 +137,9 @@ class DaysFilter(forms.Form):
         if since and (until is None or until == today) and since <= today:
             return _days_up_to_now(since, (today - since).days + 1)
         if since and since == until:
-            return f"on {_format_day(since)}"
-        parts = [f"from {_format_day(since)}"] if since else []
-        parts += [f"to {_format_day(until)}"] if until else []
+            return f"on {format_day(since)}"
+        parts = [f"from {format_day(since)}"] if since else []
+        parts += [f"to {format_day(until)}"] if until else []
         return " ".join(parts) or "of all time"
 
 
@@ -146,8 +148,8 @@ def _days_up_to_now(since: date, count: int) -> str:
         return "today"
     if count <= 366:
         return f"in the last {count} days"
-    return f"since {_format_day(since)}"
+    return f"since {format_day(since)}"
 
 
-def _format_day(day: date) -> str:
+def format_day(day: date) -> str:
     return date_format(day, "j F Y")

@@ -1,294 +1,239 @@
-"""Full text over messages, in a side table that the worker fills: no call pays for it.
+"""Writes the search index: what each closed call brought, in a table that the worker fills.
 
-It lags the record by seconds.
+It lags the record by seconds, and no call pays for it. Entries are made of the record and nothing
+else, so they can be made anew: of a call whose conversation was renamed, and of all calls after an
+upgrade, newest first, while the worker has nothing else to do.
 """
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import DataError, OperationalError, connection, transaction
-from django.db.models import Count, Q
-from django.db.models.functions import Length
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 
-from ..models import Message, SearchEntry, Snapshot
+from .. import exact_json
+from ..models import Conversation, Message, Reindexing, Seal, SearchEntry, Snapshot, Unindexed
 from ..packs import pack
-from ..record import rebuild, threads
+from ..record import rebuild
+from ..shape import Json
+from . import entries
 
-TERM = 200  # characters of a query that are read
-STRETCH = 100_000  # characters of text in one entry: PostgreSQL's vectors end at 1 MB
 TOO_MUCH = ("54000", "22001", "22021")  # PostgreSQL's limits on a vector, a string, an encoding
-CAP = 1000  # matches that are sorted; words that have more should be narrowed
-FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
+CHECKED = 2000  # calls that are looked at in one statement
+AT_ONCE = 100  # older calls that are indexed anew between two looks at the log
+MOST_BYTES = 4 << 20  # of texts that are held, unless one call has more
+LONG = 200  # characters of a field of a request that is looked for in the calls before it
+MOST_PARTS = 2**15 - 1  # entries of one call
 log = logging.getLogger(__name__)
+
+SIZES = """
+    SELECT c.id, octet_length(c.params) + octet_length(c.response) + coalesce((
+        SELECT sum(coalesce(octet_length(m.text), 0) + coalesce(octet_length(m.raw), 0))
+        FROM conversations_message m
+        WHERE m.conversation_id = c.conversation_id AND m.snapshot_id = c.id), 0)
+    FROM conversations_snapshot c WHERE c.id = ANY(%s::uuid[]) ORDER BY c.id"""
+KNOWN_FIELDS = """
+    SELECT e.conversation_id, lexeme
+    FROM conversations_searchterms e, unnest(tsvector_to_array(e.words)) lexeme
+    WHERE e.conversation_id = ANY(%s::uuid[]) AND e.message_id IS NULL AND lexeme LIKE '$d%%'
+        AND e.call_id <> ALL(%s::uuid[])"""
+REMOVE = "DELETE FROM conversations_searchterms WHERE call_id = ANY(%s::uuid[])"
+WRITE = """
+    INSERT INTO conversations_searchterms
+        (owner, part, parts, for_owner, call_id, message_id, conversation_id, words)
+    SELECT owner, part, parts, for_owner, call, message, conversation, words::tsvector
+    FROM unnest(%s::bigint[], %s::smallint[], %s::smallint[], %s::boolean[], %s::uuid[],
+            %s::uuid[], %s::uuid[], %s::text[])
+        AS entry (owner, part, parts, for_owner, call, message, conversation, words)
+    ON CONFLICT DO NOTHING"""  # another worker made the same
 
 
 @dataclass(slots=True)
-class Hit:
-    conversation: UUID
-    message: UUID
-    snippet: list[tuple[str, bool]]  # runs of text, and whether the run matched
+class Brought:
+    """What some calls brought, as it is read from the record."""
+
+    calls: list[Snapshot]
+    messages: dict[UUID, list[Message]] = field(default_factory=lambda: defaultdict(list))
+    titles: dict[UUID, str] = field(default_factory=dict)  # by the call that began it
+    known: set[tuple[UUID, str]] = field(default_factory=set)  # fields of a conversation's requests
 
 
-class Matches(NamedTuple):
-    """Calls that brought a message with the words, and their conversations."""
-
-    pairs: set[tuple[UUID, UUID]]  # conversation, call
-    has_more: bool  # than were looked at
-
-    @property
-    def conversations(self) -> set[UUID]:
-        return {conversation for conversation, _ in self.pairs}
-
-    @property
-    def calls(self) -> set[UUID]:
-        return {call for _, call in self.pairs}
-
-
-INDEX = """
-    INSERT INTO conversations_searchentry (message_id, part, conversation_id, call, words)
-    SELECT id, part, conversation, call, to_tsvector('simple', words)
-    FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::uuid[], %s::text[])
-        AS entry (id, part, conversation, call, words)
-    ON CONFLICT DO NOTHING"""
-
-# Most messages are a text and nothing else: their words need not come here first. They are found by
-# their conversation: calls have no index there.
-INDEX_PLAIN = """
-    INSERT INTO conversations_searchentry (message_id, part, conversation_id, call, words)
-    SELECT id, 0, conversation_id, snapshot_id,
-        to_tsvector('simple', translate(text, U&'\\0001\\0002', '  '))
-    FROM conversations_message
-    WHERE conversation_id = ANY(%(conversations)s) AND snapshot_id = ANY(%(snapshots)s)
-        AND echo_of_id IS NULL AND raw IS NULL AND text <> '' AND length(text) <= %(stretch)s
-    ON CONFLICT DO NOTHING"""
-
-# Match first, without an order; sort what matched. The system prompts of use cases
-# (MessageQuerySet.for_owner) are found by reviewers only.
-FIND = f"""
-    WITH matched AS MATERIALIZED (
-        SELECT e.message_id, e.part, e.conversation_id FROM conversations_searchentry e
-        JOIN conversations_conversation c ON c.id = e.conversation_id
-        WHERE e.words @@ websearch_to_tsquery('simple', %(query)s)
-            AND (%(owner)s::bigint IS NULL OR (c.owner_id = %(owner)s AND c.shown AND (
-                SELECT s.preamble_id IS DISTINCT FROM m.id OR s.use_case = ''
-                FROM conversations_message m JOIN conversations_snapshot s ON s.id = m.snapshot_id
-                WHERE m.id = e.message_id)))
-            AND (%(before)s::uuid IS NULL OR e.conversation_id < %(before)s)
-            AND {{with_call}}
-        LIMIT {CAP})
-    SELECT DISTINCT ON (conversation_id) conversation_id, message_id, part FROM matched
-    ORDER BY conversation_id DESC, message_id DESC LIMIT %(limit)s"""
-
-WITH_CALL = """EXISTS (
-    SELECT FROM conversations_snapshot s WHERE s.conversation_id = e.conversation_id AND {})"""
-CONDITIONS = {
-    "model": "s.model = %(model)s",
-    "use_case": "s.use_case = %(use_case)s",
-    "id__gte": "s.id >= %(id__gte)s",
-    "id__lt": "s.id < %(id__lt)s",
-}
-
-# The same within what a reviewer chose, newest calls first, up to a cap that counts only what
-# matched there. A common word meets the cap soon on the way back through the index of calls; a rare
-# one is looked up in the index of words, and the few that it has are sorted.
-MATCHING = """
-    SELECT e.conversation_id, e.call FROM conversations_searchentry e {join}
-    WHERE e.words @@ websearch_to_tsquery('simple', %(query)s)
-        AND e.call >= %(since)s AND e.call < %(until)s
-    ORDER BY e.call DESC LIMIT %(most)s"""
-OF_OWNERS = """
-    JOIN conversations_conversation c
-        ON c.id = e.conversation_id AND c.owner_id = ANY(%(owners)s::bigint[])"""
-
-# Entries that a worker of an older version wrote have no call.
-FILL = """
-    UPDATE conversations_searchentry e SET call = m.snapshot_id
-    FROM conversations_message m WHERE e.call IS NULL AND m.id = e.message_id"""
-
-# Messages of sealed calls that may lack entries: those with none, and those too long for one.
-LACKING = """
-    SELECT m.id FROM conversations_message m
-    LEFT JOIN conversations_searchentry e ON e.message_id = m.id AND e.part = 0
-    WHERE m.id > %(after)s AND m.echo_of_id IS NULL
-        AND (e.message_id IS NULL
-            OR coalesce(octet_length(m.text), 0) + coalesce(octet_length(m.raw), 0) > %(stretch)s)
-        AND EXISTS (SELECT FROM conversations_seal s WHERE s.subject = m.snapshot_id)
-    ORDER BY m.id LIMIT %(most)s"""
-
-HEADLINE = """
-    SELECT ts_headline(
-        'simple', text, websearch_to_tsquery('simple', %s),
-        U&'StartSel=\\0001, StopSel=\\0002, MaxWords=24, MinWords=8, MaxFragments=1')
-    FROM unnest(%s::text[]) WITH ORDINALITY AS page (text, place) ORDER BY place"""
-
-
-def index_calls(snapshots: list[UUID]) -> None:
-    """Index what these calls brought: all at once, or else one by one.
+def index_calls(calls: list[UUID]) -> None:
+    """Index what these closed calls brought: all at once, or else one by one. Idempotent.
 
     A call that is too much for PostgreSQL's text search is left out: no seal waits for a word.
     """
     try:
         with transaction.atomic():
-            index_messages(snapshots)
+            index_messages(calls)
     except (DataError, OperationalError) as problem:
         if getattr(problem.__cause__, "sqlstate", None) not in TOO_MUCH:
             raise
-        if len(snapshots) == 1:
-            log.error("the words of snapshot %s cannot be indexed", snapshots[0])
+        if len(calls) == 1:
+            log.error("the words of snapshot %s cannot be indexed", calls[0])
             return
-        for snapshot in snapshots:
-            index_calls([snapshot])
+        for call in calls:
+            index_calls([call])
 
 
-def index_messages(snapshots: list[UUID]) -> None:
-    """Index the messages that these calls brought; echoes bring no new words. Idempotent."""
-    conversations = list(
-        Snapshot.objects.filter(id__in=snapshots)
-        .exclude(conversation=None)
-        .values_list("conversation", flat=True)
-        .distinct()
-    )
-    brought = Message.objects.filter(
-        conversation__in=conversations, snapshot__in=snapshots, echo_of=None
-    ).annotate(length=Length("text"))
-    replies = brought.filter(origin=Message.Origin.RELAYED).only("id", "snapshot_id", "origin")
-    reasoning = rebuild.read_reasoning(replies)
-    is_plain = Q(raw=None, length__lte=STRETCH) & ~Q(id__in=list(reasoning))
-    others = brought.exclude(is_plain)
-    entries = [
-        (message.id, part, message.conversation_id, message.snapshot_id, stretch)
-        for message in others.iterator(100)
-        for part, stretch in enumerate(_stretches(message, reasoning))
-    ]
-    with connection.cursor() as cursor:
-        if entries:
-            cursor.execute(INDEX, [list(column) for column in zip(*entries, strict=True)])
-        cursor.execute(
-            INDEX_PLAIN,
-            {"conversations": conversations, "snapshots": snapshots, "stretch": STRETCH},
-        )
+def index_messages(calls: list[UUID]) -> None:
+    """Index what these closed calls brought, as many at a time as memory holds."""
+    for measured in pack(_measure(calls), lambda call: call[1], MOST_BYTES):
+        _write([call for call, _ in measured])
 
 
-def find_conversations(
-    query: str,
-    *,
-    owner: int | None = None,
-    limit: int = 25,
-    before: UUID | None = None,
-    **conditions: Any,
-) -> list[Hit]:
-    """Find the newest conversations in which a message matches (words, "phrase", -word, or).
+def catch_up() -> int:
+    """Index anew what waits for it, some calls at a time, and return how many those were."""
+    with transaction.atomic():
+        queue = Unindexed.objects.select_for_update(skip_locked=True).order_by("id")
+        renamed = list(queue[:AT_ONCE])
+        if renamed:
+            index_calls(list({each.call for each in renamed}))
+            Unindexed.objects.filter(id__in=[each.id for each in renamed]).delete()
+        reached = Reindexing.objects.select_for_update(skip_locked=True).first()
+        if reached is None:
+            return len(renamed)
+        older = Snapshot.objects.filter(id__lt=reached.below).order_by("-id")
+        waiting = list(older.values_list("id", "status")[:AT_ONCE])
+        index_calls([call for call, status in waiting if status != Snapshot.Status.PENDING])
+        if len(waiting) < AT_ONCE:
+            reached.delete()
+        else:
+            reached.below = waiting[-1][0]
+            reached.save()
+    return len(renamed) + len(waiting)
 
-    One hit for each. With an owner, only the owner's shown ones; with `before`, only those begun
-    before that one; with conditions (of CONDITIONS), only those with at least one such call.
+
+def read_reach() -> datetime | None:
+    """Return since when calls are searchable, while older ones are indexed anew; else None."""
+    below = Reindexing.objects.values_list("below", flat=True).first()
+    return tell_reach(below) if below else None
+
+
+def tell_reach(below: UUID) -> datetime:
+    """Return since when calls are searchable, of `Reindexing.below`."""
+    milliseconds = min(below.int >> 80, int(datetime.now(UTC).timestamp() * 1000))
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def list_incomplete(calls: Collection[UUID]) -> set[UUID]:
+    """Return those of these sealed calls that lack an entry.
+
+    While older calls are indexed anew, those that wait for it are not missed. Nor are the words
+    compared: `index_calls` makes them again from the record.
     """
-    query = _as_query(query)
-    if not query:
-        return []
-    with_call = "true"
-    if conditions:
-        with_call = WITH_CALL.format(" AND ".join(CONDITIONS[name] for name in conditions))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            FIND.format(with_call=with_call),
-            {"query": query, "owner": owner, "limit": limit, "before": before, **conditions},
-        )
-        rows = cursor.fetchall()
-        found = dict(_read_stretches({message: part for _, message, part in rows}))
-        texts = [found[message] for _, message, _ in rows]
-        cursor.execute(HEADLINE, [query, texts])
-        return [
-            Hit(conversation, message, _runs(snippet))
-            for (conversation, message, _), (snippet,) in zip(rows, cursor.fetchall(), strict=True)
-        ]
-
-
-def _read_stretches(parts: dict[UUID, int]) -> Iterator[tuple[UUID, str]]:
-    """Read the stretch of each message; of whole messages as many in one go as memory holds."""
-    measured = Message.objects.filter(id__in=parts).without_texts()
-    for rows in pack(measured, lambda row: row.size, rebuild.MOST_BYTES):  # type: ignore[attr-defined]
-        messages = Message.objects.in_bulk([row.id for row in rows])
-        reasoning = rebuild.read_reasoning(messages.values())
-        for message, row in messages.items():
-            yield message, _stretches(row, reasoning)[parts[message]]
-
-
-def find_calls(
-    query: str, *, owners: list[int] | None, since: UUID | None, until: UUID | None
-) -> Matches:
-    """Find the newest calls of these owners and ids that brought a matching message."""
-    parameters = {
-        "query": _as_query(query),
-        "owners": owners,
-        "since": since or FIRST,
-        "until": until or LAST,
-        "most": CAP + 1,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(MATCHING.format(join="" if owners is None else OF_OWNERS), parameters)
-        rows = cursor.fetchall()
-    return Matches(set(rows[:CAP]), has_more=len(rows) > CAP)
-
-
-def fill_calls() -> None:
-    """Add the call to entries without one. With nothing to fill it costs one look into an index."""
-    with connection.cursor() as cursor:
-        cursor.execute(FILL)
-
-
-def list_unindexed() -> Iterator[UUID]:
-    """Yield each sealed call that brought words of which the index has no entry.
-
-    A call may come more than once.
-    """
-    after = FIRST
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(LACKING, {"after": after, "stretch": STRETCH, "most": CAP})
-            lacking = [message for (message,) in cursor.fetchall()]
-        measured = Message.objects.filter(id__in=lacking).without_texts()
-        for rows in pack(measured, lambda row: row.size, rebuild.MOST_BYTES):  # type: ignore[attr-defined]
-            yield from _list_lacking(Message.objects.in_bulk([row.id for row in rows]))
-        if len(lacking) < CAP:
-            return
-        after = lacking[-1]
-
-
-def _list_lacking(messages: dict[UUID, Message]) -> Iterator[UUID]:
-    """Yield the calls of those messages that have more stretches of words than entries."""
-    reasoning = rebuild.read_reasoning(messages.values())
-    entries = SearchEntry.objects.filter(message__in=messages).values_list("message")
-    counts = dict(entries.annotate(Count("part")).order_by())
-    for message in messages.values():
-        if len(_stretches(message, reasoning)) > counts.get(message.id, 0):
-            yield message.snapshot_id
+    reached = Reindexing.objects.values_list("below", flat=True).first()
+    due = {call for call in calls if reached is None or call >= reached}
+    entries_of = SearchEntry.objects.filter(call__in=due).values("call_id", "parts")
+    whole = entries_of.annotate(count=Count("part")).filter(count=F("parts"))
+    return due - set(whole.values_list("call_id", flat=True))
 
 
 def check() -> Iterator[str]:
     """Yield each sealed call that search does not find, in a sentence."""
-    for call in list_unindexed():
-        yield f"The snapshot {call} is not whole in the search index: search does not find it all."
+    after = UUID(int=0)
+    while calls := list(
+        Snapshot.objects.filter(id__gt=after).order_by("id").values_list("id", flat=True)[:CHECKED]
+    ):
+        sealed = Seal.objects.filter(subject__in=calls).values_list("subject", flat=True)
+        for call in sorted(list_incomplete(list(sealed))):
+            yield f"The snapshot {call} is not whole in the search index: search does not find it."
+        after = calls[-1]
 
 
-def _as_query(text: str) -> str:
-    return text[:TERM].replace("\0", "").strip()
+# Reading and writing ------------------------------------------------------------------------------
 
 
-def _stretches(message: Message, reasoning: dict[UUID, str]) -> list[str]:
-    whole = threads.put_together(message.role, message.text, message.raw)
-    if message.id in reasoning:
-        whole["reasoning_content"] = reasoning[message.id]
-    text = threads.extract_searchable_text(whole).translate({0: " ", 1: " ", 2: " "})
-    return [text[at : at + STRETCH] for at in range(0, len(text), STRETCH)]
+def _measure(calls: list[UUID]) -> list[tuple[UUID, int]]:
+    """Return the bytes of what each call brought, in their order."""
+    with connection.cursor() as cursor:
+        cursor.execute(SIZES, [calls])
+        return cursor.fetchall()
 
 
-def _runs(snippet: str) -> list[tuple[str, bool]]:
-    before, *pieces = snippet.split("\1")
-    runs = [(before, False)]
-    for piece in pieces:
-        marked, *rest = piece.split("\2", 1)
-        runs += [(marked, True), ("".join(rest), False)]
-    return [(text, matched) for text, matched in runs if text]
+def _write(ids: list[UUID]) -> None:
+    brought = _read(ids)
+    rows = [row for call in brought.calls for row in _make_rows(call, brought)]
+    with connection.cursor() as cursor:
+        cursor.execute(REMOVE, [ids])
+        if rows:
+            cursor.execute(WRITE, [list(column) for column in zip(*rows, strict=True)])
+
+
+def _read(ids: list[UUID]) -> Brought:
+    calls = list(Snapshot.objects.filter(id__in=ids).order_by("id"))
+    brought = Brought(calls)
+    conversations = list({call.conversation_id for call in calls if call.conversation_id})
+    rows = Message.objects.filter(conversation__in=conversations, snapshot__in=ids)
+    for message in rows.order_by("depth", "id"):
+        brought.messages[message.snapshot_id].append(message)
+    first = Snapshot.objects.filter(conversation=OuterRef("pk")).order_by("id").values("id")[:1]
+    begun: QuerySet[Any] = Conversation.objects.filter(id__in=conversations).annotate(
+        first=Subquery(first)
+    )
+    brought.titles = dict(begun.filter(first__in=ids).values_list("first", "title"))
+    if conversations:
+        with connection.cursor() as cursor:
+            cursor.execute(KNOWN_FIELDS, [conversations, ids])
+            brought.known.update(cursor.fetchall())
+    return brought
+
+
+def _make_rows(call: Snapshot, brought: Brought) -> Iterator[tuple[Any, ...]]:
+    """Make the entries of a call: those of each message that it brought, then of the rest."""
+    facts = list(entries.list_facts(call))
+    made: list[tuple[bool, UUID | None, str]] = []
+    thoughts = _read_thoughts(call)
+    for message in brought.messages[call.id]:
+        texts = list(entries.list_message_strings(message, thoughts))
+        if texts:
+            is_hidden = message.role.startswith("$") or (
+                message.id == call.preamble_id and bool(call.use_case)
+            )
+            vectors = entries.write_vectors(texts, _add_suspicion(texts, facts))
+            made += [(not is_hidden, message.id, vector) for vector in vectors]
+    texts, names = _list_other_texts(call, brought)
+    if texts or not made:
+        vectors = entries.write_vectors(texts, [*_add_suspicion(texts, facts), *names])
+        made += [(False, None, vector) for vector in vectors]
+    for part, (for_owner, message_id, vector) in enumerate(made[:MOST_PARTS]):
+        parts = min(len(made), MOST_PARTS)
+        place = (call.id, message_id, call.conversation_id)
+        yield (call.owner_id, part, parts, for_owner, *place, vector)
+
+
+def _add_suspicion(texts: list[str], facts: list[str]) -> list[str]:
+    return [*facts, entries.SUSPICIOUS] if entries.is_suspicious(texts) else facts
+
+
+def _read_thoughts(call: Snapshot) -> dict[UUID, str]:
+    """Return by row what the model thought before its replies: their rows leave it out."""
+    if '"reasoning' in call.response or '"thinking' in call.response:
+        return rebuild.find_reasoning(call.response)
+    return {}
+
+
+def _list_other_texts(call: Snapshot, brought: Brought) -> tuple[list[str], list[str]]:
+    """List what a call said beside its messages, and the names of its long fields.
+
+    A field that an earlier call of the conversation has said is not said again.
+    """
+    texts = [title] if (title := brought.titles.get(call.id)) else []
+    names = []
+    params: Json = exact_json.loads(call.params)
+    for strings in entries.list_request_fields(params).values():
+        if call.conversation_id and sum(map(len, strings)) > LONG:
+            name = entries.of_field(strings)
+            if (call.conversation_id, name) in brought.known:
+                continue
+            brought.known.add((call.conversation_id, name))
+            names.append(name)
+        texts += strings
+    if call.response:
+        texts += entries.list_reply_strings(exact_json.loads(call.response))
+    return [text for text in texts if text], names

@@ -8,7 +8,7 @@ from conversations.models import Snapshot
 from conversations.people.identity import Names
 from conversations.proof import sealing
 from conversations.record import rebuild, threads
-from conversations.search import index
+from conversations.search import find, index
 from conversations.tests.calls import answer, ask, turn, user
 from conversations.tests.cast import signed_in
 
@@ -83,12 +83,15 @@ def test_a_reviewer_sees_it_folded(call, desk):
 
 
 def test_it_is_found(call, alice):
-    [hit] = index.find_conversations("heron", owner=alice.pk)
+    def search(words):
+        return find.find_hits(words, find.Scope(owners=[alice.pk], for_owner=True)).hits
+
+    [hit] = search("heron")
     assert hit.message == call.reply_id
     assert ("heron", True) in hit.snippet
-    assert index.find_conversations("four", owner=alice.pk)
+    assert search("four")
     index.index_messages([call.id])  # idempotent
-    assert len(index.find_conversations("heron", owner=alice.pk)) == 1
+    assert len(search("heron")) == 1
 
 
 @pytest.mark.parametrize(

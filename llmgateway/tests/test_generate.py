@@ -6,7 +6,7 @@ from django.db.models import Sum
 
 from conversations.models import Conversation, Seal, Snapshot, Usage, User
 from conversations.record import rebuild
-from conversations.search import index
+from conversations.search import find
 from conversations.tests.calls import turn, user
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,8 @@ def test_a_made_up_call_is_rebuilt_continued_searched_and_counted(year):
     )
     assert again.conversation == call.conversation
     first_words = " ".join(call.head.text.split()[:8])
-    assert index.find_conversations(f'"{first_words}"', owner=call.owner_id)
+    scope = find.Scope(owners=[call.owner_id], for_owner=True)
+    assert find.find_hits(f'"{first_words}"', scope).hits
     for name in ("prompt_tokens", "completion_tokens", "cost"):
         assert Usage.objects.aggregate(sum=Sum(name)) == Snapshot.objects.aggregate(
             sum=Sum(name)

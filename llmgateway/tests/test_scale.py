@@ -30,7 +30,7 @@ LARGE = {
         "snapshot",
         "message",
         "conversation",
-        "searchentry",
+        "searchterms",
         "seal",
         "usage",
         "auditevent",
@@ -214,7 +214,7 @@ NEEDED = {
     "snapshot_kind": "calls: kind image",
     "snapshot_key": "calls: by one key",
     "snapshot_use_case": "calls: use case (none)",
-    "search_words": "calls: two words",
+    "search_terms": "calls: two words",
     "audit_conversation": "trail: about a conversation",
     "audit_action": "trail: exports (none)",
 }

@@ -26,7 +26,7 @@ SAID = {  # the columns that are for what people and models say, and what they c
     "conversations_conversation": {"title", "session_key"},
     "conversations_message": {"text", "raw", "role"},
     "conversations_partial": {"text"},
-    "conversations_searchentry": {"words", "document", "text", "vector"},
+    "conversations_searchterms": {"words", "document", "text", "vector"},
     "conversations_snapshot": {
         "params",
         "response",

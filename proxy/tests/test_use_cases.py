@@ -6,7 +6,7 @@ from django.test import Client
 from conversations.models import AuditEvent, Message, Snapshot
 from conversations.proof import sealing
 from conversations.record import rebuild
-from conversations.search import index
+from conversations.search import find
 from conversations.tests.calls import assistant, person, turn, user
 from conversations.tests.html import Html, check
 from proxy.models import UseCase, use_case
@@ -83,7 +83,7 @@ def test_the_prompt_is_on_no_page_of_its_owner(hers, alice, marmot):
     while sealing.seal():
         pass
     root = call.conversation_id
-    [hit] = index.find_conversations("marmot")
+    [hit] = find.find_hits("marmot", find.Scope()).hits
     assert hit.conversation == root, "a reviewer's search reads all that was sent"
     prompt = Message.objects.get(role="system")
     paths = [
@@ -106,8 +106,9 @@ def test_the_prompt_is_on_no_page_of_its_owner(hers, alice, marmot):
         assert response.status_code == 200, path
         assert "eagles" not in response.getvalue().decode(), path
     assert "gpt-4o · Marmot · " in Html(hers.get(f"/c/{root}/")).words
-    assert index.find_conversations("whistle", owner=alice.pk) == []
-    assert len(index.find_conversations("eagle", owner=alice.pk)) == 1
+    for words, count in (("whistle", 0), ("eagle", 1)):
+        scope = find.Scope(owners=[alice.pk], for_owner=True)
+        assert len(find.find_hits(words, scope).hits) == count
 
 
 def test_a_programs_system_prompt_is_still_its_owners_to_read(hers, alice):

@@ -14,7 +14,7 @@ from conversations.models import (
     Usage,
     User,
 )
-from conversations.search import index
+from conversations.search import find, index
 from conversations.tests.admin.desk import CALLS, CONVERSATIONS, ago, ids, made, text
 from conversations.tests.calls import ask, assistant, turn, user
 from conversations.tests.cast import signed_in
@@ -162,11 +162,13 @@ def test_a_name_that_begins_too_many_is_refused(desk, alice, call):
 
 
 def test_a_search_that_finds_too_much_says_so_and_is_not_exported(desk, alice, monkeypatch):
-    monkeypatch.setattr(index, "CAP", 2)
+    monkeypatch.setattr(find, "CAP", 2)
     calls = made(alice, 3)
     index.index_messages(calls)
     response = desk.get(CALLS, {"q": "question"})
-    assert "only the newest 2 were searched. Narrow your search" in text(response)
+    assert "More than 2 match: the newest are listed, and older ones page by page." in text(
+        response
+    )
     assert ids(response) == calls[:0:-1]
     assert b"Download CSV" not in response.content
     assert desk.get(f"{CALLS}csv/", {"q": "question"})["location"] == f"{CALLS}?q=question"

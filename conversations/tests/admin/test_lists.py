@@ -16,7 +16,7 @@ from conversations.models import (
     Snapshot,
     User,
 )
-from conversations.search import index
+from conversations.search import find, index
 from conversations.tests.admin.desk import CALLS, CONVERSATIONS, ids, made, text
 from conversations.tests.calls import ask, turn, user
 from conversations.tests.html import Html
@@ -115,13 +115,13 @@ def test_what_takes_too_long_is_stopped_said_and_on_the_trail(desk, alice, monke
     call = turn(alice, [user("my secret")], "kept")
     index.index_messages([call.id])
     slow = RawSQL("pg_sleep(60)::text", [])
-    monkeypatch.setattr("conversations.admin.patience.SECONDS", 0.2)
+    monkeypatch.setattr("conversations.patience.SECONDS", 0.2)
     monkeypatch.setattr(
         "conversations.admin.snapshot.SnapshotAdmin.select_columns",
         lambda self, rows: rows.annotate(slow=slow),
     )
     monkeypatch.setattr(
-        index, "MATCHING", index.MATCHING.replace("WHERE", "WHERE pg_sleep(60) IS NULL AND")
+        find, "FIND", find.FIND.replace("{join} WHERE", "{join} WHERE pg_sleep(60) IS NULL AND")
     )
     for path in (
         CALLS,

@@ -11,7 +11,7 @@ from conversations.exports.selection import Chosen, Selection
 from conversations.models import Snapshot, User
 from conversations.people.identity import Names
 from conversations.proof import sealing
-from conversations.search import index
+from conversations.search import find
 from conversations.tests.admin.desk import transcript_of
 from conversations.tests.calls import assistant, turn, user
 from conversations.tests.trimmed.shapes import RESPELLED, call, follow_up, reply_with, result
@@ -77,5 +77,5 @@ def test_words_are_found_once(alice):
     turn(alice, [user("hi"), assistant("Pomegranate."), user("more")], "Yes.")
     while sealing.seal():
         pass
-    [hit] = index.find_conversations("pomegranate")
+    [hit] = find.find_hits("pomegranate", find.Scope()).hits
     assert hit.conversation == first.conversation_id

@@ -79,6 +79,8 @@ def work_once() -> None:
     asyncio.run(do_jobs(wait=False))
     while sealing.seal():
         pass
+    while index.catch_up():
+        pass
     checkpoints.write_checkpoint()
     submissions.deliver_due()
 
@@ -157,19 +159,19 @@ def follow_log(over: threading.Event, turn: Callable[[], None]) -> None:
                 checkpoints.write_checkpoint()
                 swept = time.monotonic()
             sealed = sealing.seal()
+            indexed = index.catch_up()
         except Error as problem:
             log.warning("the database is away: %s", type(problem).__name__)
             connection.close()
-            sealed = 0
+            sealed = indexed = 0
             beaten = 0.0
             swept = time.monotonic() + SWEEP  # no process could beat: let the living do so first
         database.release()
         # a second's calls at once: each look has its price
-        over.wait(0 if sealed == sealing.BATCH else 1.0)
+        over.wait(0 if sealed == sealing.BATCH or indexed >= index.AT_ONCE else 1.0)
 
 
 def sweep() -> None:
-    index.fill_calls()
     old_words.fill_word_hashes()
     wrong_keys.tell_trail()
     if count := orphans.close_orphans(journal.bring_in):

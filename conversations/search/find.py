@@ -1,0 +1,301 @@
+"""Finds calls and conversations by their words, newest first.
+
+One statement goes back in time, through windows of three days and then of more, until it has what
+was asked for or its time is over. Within a window the index of the words knows owner, model and
+time as it knows words, and begins with the rarest. What the time did not suffice for is said.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from ..models import Message
+from ..packs import pack
+from ..record import rebuild
+from . import entries
+from .query import Query, parse
+
+PAGE = 25  # conversations of a person's history
+BEFORE, LENGTH = 60, 240  # characters of a snippet: ahead of its first mark, and in all
+CAP = 1000  # calls, or conversations, that a list finds; it goes on from there by its cursor
+SECONDS = 2.0  # that a search may take
+FEW = 20  # people whose entries the index tells apart; of more each entry is asked
+WIDEST = 64  # periods of one window
+FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
+
+BOUNDS = """
+    SELECT
+        (SELECT {column} FROM conversations_searchterms WHERE {column} IS NOT NULL
+        ORDER BY {column} LIMIT 1),
+        (SELECT {column} FROM conversations_searchterms WHERE {column} IS NOT NULL
+        ORDER BY {column} DESC LIMIT 1)"""
+# The window is a row that is read when its turn comes: after the time it has no entries. What is
+# MATERIALIZED is planned by itself: no planner walks through the order of the calls, in hope of
+# the words.
+FIND = """
+    SELECT w.number, w.in_time, found.* FROM (
+        SELECT number, wanted::tsquery AS wanted,
+            clock_timestamp() < statement_timestamp() + %(patience)s AS in_time
+        FROM unnest(%(windows)s::text[]) WITH ORDINALITY AS each (wanted, number)
+    ) w LEFT JOIN LATERAL (
+        WITH matched AS MATERIALIZED (
+            SELECT e.call_id, e.conversation_id, e.message_id FROM conversations_searchterms e
+            {join} WHERE w.in_time AND e.words @@ w.wanted AND {conditions})
+        SELECT {columns} FROM matched ORDER BY {order} LIMIT %(most)s
+    ) found ON true
+    LIMIT %(rows)s"""
+OF_SHOWN = "JOIN conversations_conversation c ON c.id = e.conversation_id AND c.shown"
+CALLS = ("DISTINCT ON (call_id) call_id, conversation_id, message_id", "call_id {way}")
+CONVERSATIONS = (
+    "DISTINCT ON (conversation_id) call_id, conversation_id, message_id",
+    "conversation_id {way}, call_id DESC, message_id DESC",
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Scope:
+    """Where to look: calls of these ids, owners and columns; and from where on."""
+
+    since: UUID | None = None  # ids of calls
+    until: UUID | None = None
+    owners: Sequence[int] | None = None
+    columns: dict[str, str] = field(default_factory=dict)  # of a call: model, upstream, kind …
+    by_key: bool | None = None  # through an API key, or not
+    suspicious: bool = False  # with hidden characters or words of mixed scripts
+    before: UUID | None = None  # calls, or conversations, older than this one
+    after: UUID | None = None  # or newer: then the oldest come first
+    for_owner: bool = False  # what the owner's own search finds
+    conditions: list[str] = field(default_factory=list)  # SQL about the entry `e`
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def add_condition(self, rows: QuerySet[Any], column: str) -> None:
+        """Keep entries whose column is among the one that the rows select.
+
+        They are asked one by one, as they are found: all the rows may be very many.
+        """
+        sql, values = rows.order_by().query.sql_with_params()
+        names = [f"value_{len(self.parameters) + number}" for number, _ in enumerate(values)]
+        named = sql % tuple(f"%({name})s" for name in names)
+        self.conditions.append(
+            f"(SELECT true FROM ({named}) chosen WHERE chosen.{column} = e.{column} LIMIT 1)"
+        )
+        self.parameters |= dict(zip(names, values, strict=True))
+
+
+class Found(NamedTuple):
+    call: UUID
+    conversation: UUID | None
+    message: UUID | None  # none: beside the messages
+
+
+class Matches(NamedTuple):
+    """What was found, in its order."""
+
+    found: list[Found]
+    has_more: bool  # than these
+    looked_back_to: datetime | None  # where the time was over; None: all was looked at
+
+    @property
+    def conversations(self) -> set[UUID]:
+        return {each.conversation for each in self.found if each.conversation}
+
+    @property
+    def calls(self) -> set[UUID]:
+        return {each.call for each in self.found}
+
+
+@dataclass(slots=True)
+class Hit:
+    """A conversation of a person's history, and what was found in it."""
+
+    conversation: UUID
+    message: UUID
+    snippet: list[tuple[str, bool]]  # runs of text, and whether the run matched
+
+
+class Hits(NamedTuple):
+    hits: list[Hit]
+    has_more: bool
+    looked_back_to: datetime | None
+
+
+def find_calls(query: Query, scope: Scope) -> Matches:
+    """Find the newest calls that brought the words."""
+    return _find(query, scope, CAP, by_conversation=False)
+
+
+def find_conversations(query: Query, scope: Scope, most: int = 0) -> Matches:
+    """Find the newest conversations with such a call; of each its newest match."""
+    return _find(query, scope, most or CAP, by_conversation=True)
+
+
+def find_hits(words: str, scope: Scope, most: int = PAGE) -> Hits:
+    """Find the newest conversations with a message that matches, and a snippet of each."""
+    query = parse(words)
+    scope.conditions.append("e.message_id IS NOT NULL")
+    matches = find_conversations(query, scope, most)
+    texts = dict(_read_texts([each.message for each in matches.found if each.message]))
+    hits = [
+        Hit(each.conversation, each.message, cut_snippet(texts.get(each.message, []), query))
+        for each in matches.found
+        if each.conversation and each.message
+    ]
+    return Hits(hits, matches.has_more, matches.looked_back_to)
+
+
+def cut_snippet(texts: Iterable[str], query: Query) -> list[tuple[str, bool]]:
+    """Cut the words around the first mark, as runs; the beginning where there is none."""
+    shown = ""
+    for text in texts:
+        shown = shown or text[:LENGTH]
+        if spans := query.find(text):
+            return list(_cut_runs(text, spans))
+    return [(shown, False)] if shown else []
+
+
+def _cut_runs(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+    begin = max(0, spans[0][0] - BEFORE)
+    end = begin + LENGTH
+    if begin:
+        yield "… ", False
+    for start, stop in spans:
+        if stop > end:
+            break
+        if begin < start:
+            yield text[begin:start], False
+        yield text[start:stop], True
+        begin = stop
+    if begin < end:
+        yield text[begin:end], False
+
+
+def _read_texts(messages: list[UUID]) -> Iterator[tuple[UUID, list[str]]]:
+    """Read the strings of each message; as many messages in one go as memory holds."""
+    measured = Message.objects.filter(id__in=messages).without_texts()
+    for rows in pack(measured, lambda row: row.size, rebuild.MOST_BYTES):  # type: ignore[attr-defined]
+        held = Message.objects.in_bulk([row.id for row in rows])
+        thoughts = rebuild.read_reasoning(held.values())
+        for message in held.values():
+            yield message.id, list(entries.list_message_strings(message, thoughts))
+
+
+def _find(query: Query, scope: Scope, most: int, *, by_conversation: bool) -> Matches:
+    nothing = Matches([], has_more=False, looked_back_to=None)
+    if not query and not scope.suspicious:
+        return nothing
+    with connection.cursor() as cursor:
+        column = "conversation_id" if by_conversation else "call_id"
+        cursor.execute(BOUNDS.format(column=column))
+        oldest, newest = cursor.fetchone()
+        if oldest is None:
+            return nothing
+        low, high = _bound(scope, oldest, newest, by_conversation=by_conversation)
+        windows = list(_list_windows(low, high, backwards=scope.after is None))
+        columns, order = CONVERSATIONS if by_conversation else CALLS
+        sql = FIND.format(
+            columns=columns,
+            order=order.format(way="DESC" if scope.after is None else "ASC"),
+            join=OF_SHOWN if scope.for_owner else "",
+            conditions=" AND ".join(_list_conditions(scope, column)),
+        )
+        wanted = _all(_list_wanted(query, scope, by_conversation=by_conversation))
+        name = entries.of_conversation_period if by_conversation else entries.of_call_period
+        parameters = {
+            "windows": [_all([wanted, _any(map(name, window))]) for window in windows],
+            "patience": timedelta(seconds=SECONDS),
+            "most": most + 1,
+            "rows": most + 1 + len(windows),
+            "owners": None if scope.owners is None else list(scope.owners),
+            "since": scope.since or FIRST,
+            "until": scope.until or LAST,
+            "before": scope.before or LAST,
+            "after": scope.after or FIRST,
+        }
+        cursor.execute(sql, parameters | scope.parameters)
+        rows = cursor.fetchall()
+    found = [Found(*row[2:]) for row in rows if row[2]]
+    late = [windows[number - 1] for number, in_time, *_ in rows if not in_time]
+    has_more, reach = len(found) > most, None
+    if late and not has_more:
+        reach = _tell_time(late[0][-1] + 1 if scope.after is None else late[0][0])
+    return Matches(found[:most], has_more=has_more, looked_back_to=reach)
+
+
+# The statement ------------------------------------------------------------------------------------
+
+
+def _bound(scope: Scope, oldest: UUID, newest: UUID, *, by_conversation: bool) -> tuple[int, int]:
+    """Return the first and the last period in which there can be something."""
+    low = max(oldest, scope.after or FIRST)
+    high = min(newest, scope.before or LAST, scope.until or LAST)
+    if not by_conversation:  # one that began before these days may have a call in them
+        low = max(low, scope.since or FIRST)
+    return entries.tell_period(low), entries.tell_period(high)
+
+
+def _list_windows(low: int, high: int, *, backwards: bool) -> Iterator[range]:
+    """Yield periods in windows that widen on the way."""
+    width = 1
+    while low <= high:
+        size = min(width, high - low + 1)
+        if backwards:
+            yield range(high - size + 1, high + 1)
+            high -= size
+        else:
+            yield range(low, low + size)
+            low += size
+        width = min(2 * width, WIDEST)
+
+
+def _list_wanted(query: Query, scope: Scope, *, by_conversation: bool) -> Iterator[str]:
+    """Yield what an entry has to have, as parts of a tsquery."""
+    if query:
+        yield str(query)
+    if scope.suspicious:
+        yield f"'{entries.SUSPICIOUS}'"
+    if scope.owners is not None and len(scope.owners) <= FEW:
+        yield _any(map(entries.of_owner, scope.owners))
+    for letter, (column, usual) in entries.COLUMNS.items():
+        value = scope.columns.get(column)
+        if value is not None:
+            yield f"!'${letter}'" if value == usual else f"'{entries.of_value(letter, value)}'"
+    if scope.by_key is not None:
+        yield "'$a'" if scope.by_key else "!'$a'"
+    if by_conversation and scope.since:
+        first, last = entries.tell_period(scope.since), entries.tell_period(scope.until or LAST)
+        last = min(last, _now())
+        if last - first < WIDEST:
+            yield _any(map(entries.of_call_period, range(first, last + 1)))
+
+
+def _list_conditions(scope: Scope, column: str) -> Iterator[str]:
+    yield "e.call_id >= %(since)s AND e.call_id < %(until)s"
+    yield f"e.{column} < %(before)s AND e.{column} > %(after)s"
+    if scope.owners is not None:
+        yield "e.owner = ANY(%(owners)s::bigint[])"
+    if scope.for_owner:
+        yield "e.for_owner"
+    yield from scope.conditions
+
+
+def _all(parts: Iterable[str]) -> str:
+    return f"({' & '.join(parts)})"
+
+
+def _any(facts: Iterable[str]) -> str:
+    """Write that one of the facts holds; of none, what no entry has."""
+    names = " | ".join(f"'{fact}'" for fact in facts) or "'$'"
+    return f"({names})"
+
+
+def _now() -> int:
+    return int(datetime.now(UTC).timestamp() * 1000) >> (entries.PERIOD - 80)
+
+
+def _tell_time(period: int) -> datetime:
+    return datetime.fromtimestamp((period << (entries.PERIOD - 80)) / 1000, UTC)
