@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from typing import NamedTuple
 
 from django.db.models import Q
 from django.http import HttpResponse
@@ -18,7 +18,7 @@ from ..ids import parse_uuid
 from ..models import Conversation
 from ..models.conversation import ConversationQuerySet
 from ..patience import TookTooLong, limit_statements
-from ..search import find, index
+from ..search import find
 from .address import parse_moment, query_string
 from .call_words import count_tokens, format_cost
 from .forms import HistoryForm
@@ -53,6 +53,12 @@ class HistoryEntry:
             yield format_cost(row.cost)
 
 
+class HistoryPage(NamedTuple):
+    entries: list[HistoryEntry]
+    older: str = ""  # the query string of the next page
+    reach: str = ""  # how far a search came, in words
+
+
 @render_page
 def history(request: PageRequest) -> HttpResponse:
     form = HistoryForm(request.GET, request.user)
@@ -65,23 +71,21 @@ def history(request: PageRequest) -> HttpResponse:
         read = _search if form.words else _list
         try:
             with limit_statements():
-                entries, older, reach = read(request, rows, form)
+                page = read(request, rows, form)
+                entries, older = page.entries, page.older
+                if form.words or form.filtered:
+                    status = _describe_matches(form, len(entries), has_more=bool(older))
+                else:
+                    status = _describe_count(request, rows, len(entries), has_more=bool(older))
+                status = f"{status} {page.reach}".strip()
         except TookTooLong:
             status, code = _("The search took too long. Add words or fewer days."), 503
-        else:
-            if form.words or form.filtered:
-                status = _describe_matches(form, len(entries), has_more=bool(older))
-            else:
-                status = _describe_count(request, rows, len(entries), has_more=bool(older))
-            status = f"{status} {reach}".strip()
     context = {"form": form, "entries": entries, "older": older, "status": status}
     return render(request, "history.html", context, status=code)
 
 
-def _list(
-    request: PageRequest, rows: ConversationQuerySet, form: HistoryForm
-) -> tuple[list[HistoryEntry], str, str]:
-    """Read a page, newest first, the query string of the next one, and how far a search came."""
+def _list(request: PageRequest, rows: ConversationQuerySet, form: HistoryForm) -> HistoryPage:
+    """Read a page, newest first."""
     rows = rows.newest_first()
     last = parse_moment(request.GET.get("last"))
     before = parse_uuid(request.GET.get("before"))
@@ -93,15 +97,13 @@ def _list(
         for row in page[:PAGE]
     ]
     if len(page) <= PAGE:
-        return entries, "", ""
+        return HistoryPage(entries)
     end = entries[-1].conversation
     older = query_string(**form.parameters, last=end.last.isoformat(), before=end.id)
-    return entries, older, ""
+    return HistoryPage(entries, older)
 
 
-def _search(
-    request: PageRequest, rows: ConversationQuerySet, form: HistoryForm
-) -> tuple[list[HistoryEntry], str, str]:
+def _search(request: PageRequest, rows: ConversationQuerySet, form: HistoryForm) -> HistoryPage:
     """Search messages and titles; the conversations that began last come first."""
     before = parse_uuid(request.GET.get("before"))
     found = find.find_hits(form.words, form.scope(request.user.id, before), PAGE + 1)
@@ -117,20 +119,18 @@ def _search(
         if each in conversations
     ]
     older = query_string(**form.parameters, before=ids[PAGE - 1]) if len(ids) > PAGE else ""
-    return entries, older, _describe_reach(found.looked_back_to)
+    return HistoryPage(entries, older, _describe_reach(found.matches))
 
 
-def _describe_reach(looked_back_to: datetime | None) -> str:
+def _describe_reach(matches: find.Matches) -> str:
     """Say how far a search came; empty where it looked at all."""
-    reach = looked_back_to or index.read_reach()
-    if reach is None:
-        return ""
-    day = date_format(timezone.localtime(reach), "j F Y")
-    if looked_back_to:
+    if day := matches.looked_back_to:
         text = _("The search took too long: it looked at messages since %(day)s, and no further.")
-    else:
+    elif day := matches.since:
         text = _("Messages before %(day)s are still being added to the search.")
-    return text % {"day": day}
+    else:
+        return ""
+    return text % {"day": date_format(timezone.localtime(day), "j F Y")}
 
 
 def _found(conversation: Conversation, hit: find.Hit | None, query: str) -> HistoryEntry:

@@ -20,9 +20,8 @@ from ..people.identity import hides_people
 from ..visible import HIDDEN
 from . import find
 from .box import parse_box
-from .choices import LAG, MODELS, NO_LAG, NO_REACH, REACH, UPSTREAMS, VALUES_OF_PEOPLE
+from .choices import LAG, MODELS, NO_LAG, UPSTREAMS, VALUES_OF_PEOPLE
 from .days import DaysFilter, format_day
-from .index import tell_reach
 from .query import LONGEST, parse
 
 MOST_CALLS = 1000  # that the beginning of an id may stand for, and as many conversations' calls
@@ -175,15 +174,10 @@ class CallFilter(DaysFilter):
                 waiting,
             )
             self.lag = text % lag
-        for below in self.choices["reach"]:
-            since = format_day(timezone.localtime(tell_reach(UUID(below))).date())
-            text = _("Calls before %(day)s are still being added to the search.") % {"day": since}
-            self.lag = f"{self.lag} {text}".strip()
 
     def expressions(self) -> dict[str, str]:
         expressions = super().expressions() | {"model": MODELS, "upstream": UPSTREAMS}
         expressions["lag"] = LAG if self.searched else NO_LAG
-        expressions["reach"] = REACH if self.searched else NO_REACH
         if self.names.by_name:
             expressions |= {name: VALUES_OF_PEOPLE.format(column=name) for name in OF_PEOPLE}
         return expressions
@@ -241,6 +235,14 @@ class CallFilter(DaysFilter):
         if self.is_valid() and self.id_prefix is not None:
             return len(self.calls_of_id) > MOST_CALLS
         return self.searched and bool(self.matches.has_more or self.matches.looked_back_to)
+
+    @property
+    def reach_in_words(self) -> str:
+        """Say since when calls are searchable, while older ones are indexed anew; else empty."""
+        if not self.searched or not (since := self.matches.since):
+            return ""
+        text = _("Calls before %(day)s are still being added to the search.")
+        return text % {"day": format_day(timezone.localtime(since).date())}
 
     @property
     def cut_in_words(self) -> str:

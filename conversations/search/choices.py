@@ -38,9 +38,6 @@ LAG = """
     (SELECT ARRAY[count(*), extract(epoch FROM clock_timestamp() - min(closed))] FROM (
         SELECT closed FROM conversations_unsealed WHERE kind = 'snapshot'
         ORDER BY id LIMIT 1000) waiting)"""
-# While older calls are indexed anew: the id below which they wait.
-REACH = "ARRAY(SELECT below::text FROM conversations_reindexing LIMIT 1)"
-NO_REACH = "ARRAY[]::text[]"
 NO_LAG = "ARRAY[0, 0]"
 
 

@@ -24,7 +24,8 @@ from ..visible import HIDDEN
 from .terms import is_mixed, place_forms
 
 # PostgreSQL keeps 256 positions of a form, none after 16,383, and 1 MB of a vector.
-MOST_PLACES, MOST_POSITIONS, MOST_CHARACTERS = 256, 16_000, 200_000
+MOST_PLACES, MOST_POSITIONS = 256, 16_000
+MOST_CHARACTERS = 200_000
 OVERLAP = 16  # positions that a vector repeats of the one before: a phrase may go over its end
 GAP = 3  # positions between two texts: a phrase does not go over it
 MOST_NUMBERS = 16  # of a list of numbers alone; more are an embedding, or tokens
@@ -40,7 +41,7 @@ KINDS = ("type", "role")
 # Fields of a request that are columns of its call, or say how the answer is to come.
 APART = frozenset(("model", "messages", "stream_options"))
 JOINER = re.compile("(?<=[^\0-\u05ff])[\u200c\u200d](?=[^\0-\u05ff])")  # that a script needs
-PERIOD = 108  # bits of an id without those that are its period: 2 ** 28 ms, or three days
+PERIOD = 28  # bits of milliseconds: a period is three days
 
 
 # Texts --------------------------------------------------------------------------------------------
@@ -146,7 +147,8 @@ def write_vectors(texts: Iterable[str], facts: Iterable[str]) -> list[str]:
     vectors: list[str] = []
     places: dict[str, list[int]] = {}
     recent: deque[tuple[int, tuple[str, ...]]] = deque(maxlen=OVERLAP)
-    base, position, characters = 0, 0, 0
+    base, position = 0, 0
+    characters = 0
     ending = " ".join(f"'{fact}'" for fact in facts)
     for text in texts:
         last = position
@@ -198,9 +200,9 @@ TOLD_APART = "ksa"  # whether it has another value than the usual one
 def list_facts(call: Snapshot) -> Iterator[str]:
     """List the facts of a call."""
     yield of_owner(call.owner_id)
-    yield of_call_period(tell_period(call.id))
+    yield of_period(OF_CALL, tell_period(call.id))
     if call.conversation_id:
-        yield of_conversation_period(tell_period(call.conversation_id))
+        yield of_period(OF_CONVERSATION, tell_period(call.conversation_id))
     for letter, (column, usual) in COLUMNS.items():
         value = getattr(call, column)
         if value != usual:
@@ -210,18 +212,15 @@ def list_facts(call: Snapshot) -> Iterator[str]:
 
 
 SUSPICIOUS = "$x"
+OF_CALL, OF_CONVERSATION = "pc"  # letters of the facts of their periods
 
 
 def of_owner(owner: int) -> str:
     return f"$o{owner}"
 
 
-def of_call_period(period: int) -> str:
-    return f"$p{period:x}"
-
-
-def of_conversation_period(period: int) -> str:
-    return f"$c{period:x}"
+def of_period(letter: str, period: int) -> str:
+    return f"${letter}{period:x}"
 
 
 def of_value(letter: str, value: str) -> str:
@@ -236,4 +235,4 @@ def of_field(strings: list[str]) -> str:
 
 def tell_period(row: UUID) -> int:
     """Return the number of the three days in which an id was made."""
-    return row.int >> PERIOD
+    return row.int >> (80 + PERIOD)

@@ -5,6 +5,7 @@ was asked for or its time is over. Within a window the index of the words knows 
 time as it knows words, and begins with the rarest. What the time did not suffice for is said.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,14 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import QuerySet
+from django.utils.timezone import now
 
+from ..ids import make_id
 from ..models import Message
 from ..packs import pack
 from ..record import rebuild
 from . import entries
+from .index import tell_reach
 from .query import Query, parse
 
 PAGE = 25  # conversations of a person's history
@@ -26,23 +30,38 @@ CAP = 1000  # calls, or conversations, that a list finds; it goes on from there 
 SECONDS = 2.0  # that a search may take
 FEW = 20  # people whose entries the index tells apart; of more each entry is asked
 WIDEST = 64  # periods of one window
+MOST_WINDOWS = 1000  # of rows that say no more than that a window is empty
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
-BOUNDS = """
-    SELECT
-        (SELECT {column} FROM conversations_searchterms WHERE {column} IS NOT NULL
-        ORDER BY {column} LIMIT 1),
-        (SELECT {column} FROM conversations_searchterms WHERE {column} IS NOT NULL
-        ORDER BY {column} DESC LIMIT 1)"""
-# The window is a row that is read when its turn comes: after the time it has no entries. What is
-# MATERIALIZED is planned by itself: no planner walks through the order of the calls, in hope of
-# the words.
+# The number of the period of an id (entries.tell_period).
+PERIOD = """
+    ('x' || left(replace({id}::text, '-', ''), 12))::bit(48)::bigint >> %(period)s"""
+END = """
+    (SELECT {column} FROM conversations_searchterms WHERE {column} IS NOT NULL
+    ORDER BY {column} {way} LIMIT 1)"""
+# Windows are told by their distance from where the search begins. Each is read when its turn comes:
+# after the time it has no entries. What is MATERIALIZED is planned by itself: no planner walks
+# through the order of the calls, in hope of the words.
 FIND = """
-    SELECT w.number, w.in_time, found.* FROM (
-        SELECT number, wanted::tsquery AS wanted,
-            clock_timestamp() < statement_timestamp() + %(patience)s AS in_time
-        FROM unnest(%(windows)s::text[]) WITH ORDINALITY AS each (wanted, number)
-    ) w LEFT JOIN LATERAL (
+    WITH RECURSIVE bounds AS MATERIALIZED (
+        SELECT greatest({low}, {oldest}) AS low, least({high}, {newest}) AS high,
+            (SELECT below FROM conversations_reindexing LIMIT 1) AS below
+    ), windows (first, last, width) AS (
+        SELECT 0::bigint, 0::bigint, 1 FROM bounds WHERE low <= high
+        UNION ALL
+        SELECT last + 1, least(last + least(2 * width, {widest}), high - low),
+            least(2 * width, {widest})
+        FROM windows, bounds WHERE last < high - low
+    )
+    SELECT bounds.below, w.in_time, w.period, found.*
+    FROM bounds LEFT JOIN (
+        SELECT clock_timestamp() < statement_timestamp() + %(patience)s AS in_time,
+            {first} AS period, (%(wanted)s || ' & (' || (
+                SELECT string_agg('''${letter}' || to_hex({each}) || '''', ' | ')
+                FROM generate_series(first, last) AS distance
+            ) || ')')::tsquery AS wanted
+        FROM windows, bounds
+    ) w ON true LEFT JOIN LATERAL (
         WITH matched AS MATERIALIZED (
             SELECT e.call_id, e.conversation_id, e.message_id FROM conversations_searchterms e
             {join} WHERE w.in_time AND e.words @@ w.wanted AND {conditions})
@@ -80,9 +99,10 @@ class Scope:
         """
         sql, values = rows.order_by().query.sql_with_params()
         names = [f"value_{len(self.parameters) + number}" for number, _ in enumerate(values)]
-        named = sql % tuple(f"%({name})s" for name in names)
+        waiting = iter(names)
+        named = re.sub("%s", lambda _: f"%({next(waiting)})s", sql)
         self.conditions.append(
-            f"(SELECT true FROM ({named}) chosen WHERE chosen.{column} = e.{column} LIMIT 1)"
+            f"(SELECT true FROM ({named}) chosen (id) WHERE chosen.id = e.{column} LIMIT 1)"
         )
         self.parameters |= dict(zip(names, values, strict=True))
 
@@ -97,8 +117,9 @@ class Matches(NamedTuple):
     """What was found, in its order."""
 
     found: list[Found]
-    has_more: bool  # than these
-    looked_back_to: datetime | None  # where the time was over; None: all was looked at
+    has_more: bool = False  # than these
+    looked_back_to: datetime | None = None  # where the time was over; None: all was looked at
+    since: datetime | None = None  # what is older is indexed anew, and not there yet
 
     @property
     def conversations(self) -> set[UUID]:
@@ -120,8 +141,7 @@ class Hit:
 
 class Hits(NamedTuple):
     hits: list[Hit]
-    has_more: bool
-    looked_back_to: datetime | None
+    matches: Matches
 
 
 def find_calls(query: Query, scope: Scope) -> Matches:
@@ -145,7 +165,7 @@ def find_hits(words: str, scope: Scope, most: int = PAGE) -> Hits:
         for each in matches.found
         if each.conversation and each.message
     ]
-    return Hits(hits, matches.has_more, matches.looked_back_to)
+    return Hits(hits, matches)
 
 
 def cut_snippet(texts: Iterable[str], query: Query) -> list[tuple[str, bool]]:
@@ -185,71 +205,63 @@ def _read_texts(messages: list[UUID]) -> Iterator[tuple[UUID, list[str]]]:
 
 
 def _find(query: Query, scope: Scope, most: int, *, by_conversation: bool) -> Matches:
-    nothing = Matches([], has_more=False, looked_back_to=None)
     if not query and not scope.suspicious:
-        return nothing
+        return Matches([])
+    column = "conversation_id" if by_conversation else "call_id"
+    is_back = scope.after is None
+    columns, order = CONVERSATIONS if by_conversation else CALLS
+    low, high = _bound(scope, by_conversation=by_conversation)
+    sql = FIND.format(
+        low=PERIOD.format(id="%(low)s"),
+        high=PERIOD.format(id="%(high)s"),
+        oldest=PERIOD.format(id=END.format(column=column, way="ASC")),
+        newest=PERIOD.format(id=END.format(column=column, way="DESC")),
+        widest=WIDEST,
+        letter=entries.OF_CONVERSATION if by_conversation else entries.OF_CALL,
+        first="high - first" if is_back else "low + first",
+        each="high - distance" if is_back else "low + distance",
+        columns=columns,
+        order=order.format(way="DESC" if is_back else "ASC"),
+        join=OF_SHOWN if scope.for_owner else "",
+        conditions=" AND ".join(_list_conditions(scope, column)),
+    )
+    parameters = {
+        "low": low,
+        "high": high,
+        "period": entries.PERIOD,
+        "wanted": " & ".join(_list_wanted(query, scope, by_conversation=by_conversation)),
+        "patience": timedelta(seconds=SECONDS),
+        "most": most + 1,
+        "rows": most + MOST_WINDOWS,
+        "owners": None if scope.owners is None else list(scope.owners),
+        "since": scope.since or FIRST,
+        "until": scope.until or LAST,
+        "before": scope.before or LAST,
+        "after": scope.after or FIRST,
+    }
     with connection.cursor() as cursor:
-        column = "conversation_id" if by_conversation else "call_id"
-        cursor.execute(BOUNDS.format(column=column))
-        oldest, newest = cursor.fetchone()
-        if oldest is None:
-            return nothing
-        low, high = _bound(scope, oldest, newest, by_conversation=by_conversation)
-        windows = list(_list_windows(low, high, backwards=scope.after is None))
-        columns, order = CONVERSATIONS if by_conversation else CALLS
-        sql = FIND.format(
-            columns=columns,
-            order=order.format(way="DESC" if scope.after is None else "ASC"),
-            join=OF_SHOWN if scope.for_owner else "",
-            conditions=" AND ".join(_list_conditions(scope, column)),
-        )
-        wanted = _all(_list_wanted(query, scope, by_conversation=by_conversation))
-        name = entries.of_conversation_period if by_conversation else entries.of_call_period
-        parameters = {
-            "windows": [_all([wanted, _any(map(name, window))]) for window in windows],
-            "patience": timedelta(seconds=SECONDS),
-            "most": most + 1,
-            "rows": most + 1 + len(windows),
-            "owners": None if scope.owners is None else list(scope.owners),
-            "since": scope.since or FIRST,
-            "until": scope.until or LAST,
-            "before": scope.before or LAST,
-            "after": scope.after or FIRST,
-        }
         cursor.execute(sql, parameters | scope.parameters)
         rows = cursor.fetchall()
-    found = [Found(*row[2:]) for row in rows if row[2]]
-    late = [windows[number - 1] for number, in_time, *_ in rows if not in_time]
-    has_more, reach = len(found) > most, None
-    if late and not has_more:
-        reach = _tell_time(late[0][-1] + 1 if scope.after is None else late[0][0])
-    return Matches(found[:most], has_more=has_more, looked_back_to=reach)
+    found = [Found(*row[3:]) for row in rows if row[3]]
+    has_more = len(found) > most
+    late = next((period for _, in_time, period, *_ in rows if in_time is False), None)
+    return Matches(
+        found[:most],
+        has_more,
+        None if late is None or has_more else _tell_time(late + is_back),
+        tell_reach(rows[0][0]) if rows[0][0] else None,
+    )
 
 
 # The statement ------------------------------------------------------------------------------------
 
 
-def _bound(scope: Scope, oldest: UUID, newest: UUID, *, by_conversation: bool) -> tuple[int, int]:
-    """Return the first and the last period in which there can be something."""
-    low = max(oldest, scope.after or FIRST)
-    high = min(newest, scope.before or LAST, scope.until or LAST)
+def _bound(scope: Scope, *, by_conversation: bool) -> tuple[UUID, UUID]:
+    """Return the first and the last id that can have something."""
+    low = scope.after or FIRST
     if not by_conversation:  # one that began before these days may have a call in them
         low = max(low, scope.since or FIRST)
-    return entries.tell_period(low), entries.tell_period(high)
-
-
-def _list_windows(low: int, high: int, *, backwards: bool) -> Iterator[range]:
-    """Yield periods in windows that widen on the way."""
-    width = 1
-    while low <= high:
-        size = min(width, high - low + 1)
-        if backwards:
-            yield range(high - size + 1, high + 1)
-            high -= size
-        else:
-            yield range(low, low + size)
-            low += size
-        width = min(2 * width, WIDEST)
+    return low, min(scope.before or LAST, scope.until or LAST)
 
 
 def _list_wanted(query: Query, scope: Scope, *, by_conversation: bool) -> Iterator[str]:
@@ -267,10 +279,10 @@ def _list_wanted(query: Query, scope: Scope, *, by_conversation: bool) -> Iterat
     if scope.by_key is not None:
         yield "'$a'" if scope.by_key else "!'$a'"
     if by_conversation and scope.since:
-        first, last = entries.tell_period(scope.since), entries.tell_period(scope.until or LAST)
-        last = min(last, _now())
+        first, last = map(entries.tell_period, (scope.since, scope.until or make_id(now())))
         if last - first < WIDEST:
-            yield _any(map(entries.of_call_period, range(first, last + 1)))
+            days = range(first, last + 1)
+            yield _any(entries.of_period(entries.OF_CALL, period) for period in days)
 
 
 def _list_conditions(scope: Scope, column: str) -> Iterator[str]:
@@ -283,19 +295,11 @@ def _list_conditions(scope: Scope, column: str) -> Iterator[str]:
     yield from scope.conditions
 
 
-def _all(parts: Iterable[str]) -> str:
-    return f"({' & '.join(parts)})"
-
-
 def _any(facts: Iterable[str]) -> str:
     """Write that one of the facts holds; of none, what no entry has."""
     names = " | ".join(f"'{fact}'" for fact in facts) or "'$'"
     return f"({names})"
 
 
-def _now() -> int:
-    return int(datetime.now(UTC).timestamp() * 1000) >> (entries.PERIOD - 80)
-
-
 def _tell_time(period: int) -> datetime:
-    return datetime.fromtimestamp((period << (entries.PERIOD - 80)) / 1000, UTC)
+    return datetime.fromtimestamp((period << entries.PERIOD) / 1000, UTC)

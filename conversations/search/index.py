@@ -109,12 +109,6 @@ def catch_up() -> int:
     return len(renamed) + len(waiting)
 
 
-def read_reach() -> datetime | None:
-    """Return since when calls are searchable, while older ones are indexed anew; else None."""
-    below = Reindexing.objects.values_list("below", flat=True).first()
-    return tell_reach(below) if below else None
-
-
 def tell_reach(below: UUID) -> datetime:
     """Return since when calls are searchable, of `Reindexing.below`."""
     milliseconds = min(below.int >> 80, int(datetime.now(UTC).timestamp() * 1000))

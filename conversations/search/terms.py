@@ -106,12 +106,10 @@ class Spelling(NamedTuple):
 
 def list_terms(text: str) -> list[Term]:
     """List the terms of a text in order; behind them, those of numbers and of escaped words."""
-    read, starts, ends = _normalise(text)
-    terms = _list_line(read)
-    terms += _list_escaped(read, _end(terms))
-    if starts is not None:
-        terms = [term._replace(start=starts[term.start], end=ends[term.end - 1]) for term in terms]
-    return terms
+    read = _normalise(text)
+    terms = _list_line(read.text)
+    terms += _list_escaped(read.text, _end(terms))
+    return terms if read.text == text else [read.place(term) for term in terms]
 
 
 def place_forms(text: str, first: int = 0) -> list[tuple[int, tuple[str, ...]]]:
@@ -119,7 +117,7 @@ def place_forms(text: str, first: int = 0) -> list[tuple[int, tuple[str, ...]]]:
 
     It is for texts by the megabyte: most lines are words alone, and no object is made of those.
     """
-    read, *_ = _normalise(text)
+    read = _normalise(text).text
     words = _words(read)
     placed: list[tuple[int, tuple[str, ...]]] = []
     position = first
@@ -326,10 +324,20 @@ def _tell_script(letter: str) -> str:
 # Characters ---------------------------------------------------------------------------------------
 
 
-def _normalise(text: str) -> tuple[str, list[int] | None, list[int]]:
-    """Return the text in NFKC, and where each of its characters stood; None: at its own place."""
+class Normal(NamedTuple):
+    """A text in NFKC, and where each of its characters stood, where it is another text."""
+
+    text: str
+    starts: list[int] = []
+    ends: list[int] = []
+
+    def place(self, term: Term) -> Term:
+        return term._replace(start=self.starts[term.start], end=self.ends[term.end - 1])
+
+
+def _normalise(text: str) -> Normal:
     if text.isascii() or unicodedata.is_normalized("NFKC", text):
-        return text, None, []
+        return Normal(text)
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -343,7 +351,7 @@ def _normalise(text: str) -> tuple[str, list[int] | None, list[int]]:
         else:
             starts += [start] * len(piece)
             ends += [end] * len(piece)
-    return "".join(pieces), starts, ends
+    return Normal("".join(pieces), starts, ends)
 
 
 def _is_hidden(letter: str) -> bool:
