@@ -9,15 +9,18 @@ from uuid import UUID
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Func, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import JSONObject
+from django.utils.translation import gettext as _
 
+from .. import exact_json
 from ..models import Attachment, Conversation, Message, Snapshot
 from ..packs import pack
 from ..people.identity import Names
 from ..reading import portions, tree
-from ..reading.pieces import Piece, pieces
+from ..reading.pieces import Piece, pieces, show_field
 from ..reading.portions import CALLS, PROMPT, SHOWN
 from ..reading.tree import Node
 from ..record import growth, rebuild, threads
+from ..search import entries
 from ..shape import Json
 
 PAGE = 100  # messages
@@ -36,6 +39,7 @@ class DeskTurn:
     pieces: list[Piece] = field(default_factory=list)
     prompt_pieces: list[list[Piece]] = field(default_factory=list)
     left_out: int = 0  # characters of it and of its prompt
+    also_sent: list[Piece] = field(default_factory=list)  # beside the messages, where it is new
     growing: str = ""
     new: bool = False  # since the last decision
     cut: bool = False  # not all of its own text is shown
@@ -242,6 +246,7 @@ def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> Non
                 turn.prompts_shown.append(node.message.id)
         pending = (each for each in turn.calls if each.status == Snapshot.Status.PENDING)
         turn.growing = "".join(growth.read_growth(each.id) for each in pending)[-SHOWN:]
+    _fill_in_also_sent(page, names)
     all_pieces = [
         piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each
     ]
@@ -250,6 +255,28 @@ def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> Non
         places = {file["sha256"]: file["id"] for file in conversation.files}  # type: ignore[attr-defined]
         for piece in file_pieces:
             piece.place = places.get(piece.file)  # type: ignore[arg-type]
+
+
+def _fill_in_also_sent(page: list[DeskTurn], names: Names) -> None:
+    """Add what the newest call at each message sent beside its messages: tools, metadata, …
+
+    What a call of the page has sent before is not repeated.
+    """
+    calls = {turn.calls[-1].id: turn for turn in page if turn.calls}
+    rows = Snapshot.objects.filter(id__in=calls).with_params_up_to(portions.BYTES)
+    before: dict[str, str] = {}
+    for call, params in rows.order_by("id").values_list("id", "said"):
+        if params is None:
+            calls[call].also_sent = [Piece("text", _("Too long for this page: the call has it."))]
+            continue
+        fields = entries.select_request_fields(names.request(exact_json.loads(params)))
+        for name, value in fields.items():
+            piece = show_field(name, value)
+            if before.get(name) != piece.text:
+                calls[call].also_sent.append(piece)
+            before[name] = piece.text
+        calls[call].also_sent, left_out = portions.cut_pieces(calls[call].also_sent)
+        calls[call].left_out += left_out
 
 
 def _hang_prompts(turns: list[DeskTurn], grown: tree.Tree) -> None:

@@ -38,7 +38,7 @@ def case(name):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0047_unseen_calls")]
+    dependencies = [("conversations", "0051_search_terms")]
     operations = [
         migrations.CreateModel(
             name="Case",

@@ -51,7 +51,7 @@ def pieces(message: Json) -> list[Piece]:
         del message["tool_calls"]
     if isinstance(message.get("role"), str):
         del message["role"]
-    return split + [_field(key, value) for key, value in message.items() if value is not None]
+    return split + [show_field(key, value) for key, value in message.items() if value is not None]
 
 
 def _take_reasoning(message: Json) -> list[Piece]:
@@ -63,7 +63,7 @@ def _take_reasoning(message: Json) -> list[Piece]:
     return [Piece("reasoning", thoughts, _("reasoning"))] if thoughts else []
 
 
-def _field(key: str, value: Any) -> Piece:
+def show_field(key: str, value: Any) -> Piece:
     text = value if isinstance(value, str) else _json(value)
     return Piece("field" if len(text) <= 80 and "\n" not in text else "code", text, key)
 

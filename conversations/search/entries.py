@@ -29,17 +29,11 @@ MOST_CHARACTERS = 200_000
 OVERLAP = 16  # positions that a vector repeats of the one before: a phrase may go over its end
 GAP = 3  # positions between two texts: a phrase does not go over it
 MOST_NUMBERS = 16  # of a list of numbers alone; more are an embedding, or tokens
-# Keys that every message has: they are its form, and nobody's words. So are the values of two.
-FORM = frozenset(
-    "role content name type text refusal function arguments tool_calls tool_call_id id index"
-    " image_url url detail audio transcript input_audio format file filename file_data file_id data"
-    " custom input function_call cache_control annotations url_citation start_index end_index"
-    " reasoning reasoning_content reasoning_details thinking thinking_blocks signature"
-    " encrypted_content summary".split()
-)
-KINDS = ("type", "role")
+# Fields of a message that a page shows without their names.
+TEXTS = frozenset(("content", "refusal", "tool_calls", *threads.THOUGHTS))
 # Fields of a request that are columns of its call, or say how the answer is to come.
 APART = frozenset(("model", "messages", "stream_options"))
+USUAL_CALL = {"type", "id", "index", "function"}
 JOINER = re.compile("(?<=[^\0-\u05ff])[\u200c\u200d](?=[^\0-\u05ff])")  # that a script needs
 PERIOD = 28  # bits of milliseconds: a period is three days
 
@@ -47,10 +41,10 @@ PERIOD = 28  # bits of milliseconds: a period is three days
 # Texts --------------------------------------------------------------------------------------------
 
 
-def list_strings(value: Any, *, of_message: bool = False) -> Iterator[str]:
+def list_strings(value: Any, *, with_keys: bool = True) -> Iterator[str]:
     """Yield every string of a JSON value in order: keys, texts and numbers.
 
-    Of a message not what is its form; files and embeddings are left out.
+    Files and embeddings are left out.
     """
     waiting = [value]
     while waiting:
@@ -62,25 +56,40 @@ def list_strings(value: Any, *, of_message: bool = False) -> Iterator[str]:
                 waiting += reversed(item)
         elif isinstance(item, dict):
             if MARK not in item:
-                waiting += _list_fields(item, of_message=of_message)
+                for key, inner in reversed(item.items()):
+                    waiting += [inner, key] if with_keys else [inner]
         elif _is_number(item):
             yield str(item)
 
 
-def _list_fields(item: Json, *, of_message: bool) -> list[Any]:
-    """List keys and values, last first."""
-    fields: list[Any] = []
-    for key, value in item.items():
-        if of_message and key in KINDS and isinstance(value, str):
-            continue
-        if not (of_message and key in FORM):
-            fields.append(key)
-        fields.append(value)
-    return fields[::-1]
-
-
 def _is_number(value: Any) -> bool:
     return not isinstance(value, bool | str | list | dict) and value is not None
+
+
+def list_strings_of_message(message: Json) -> Iterator[str]:
+    """Yield the strings of a message that a page shows: of the usual forms no names of fields."""
+    for name, value in message.items():
+        if name == "role":
+            continue
+        if name in ("content", "tool_calls") and isinstance(value, list):
+            for part in value:
+                yield from list_strings(_drop_form(part), with_keys=not _is_usual(part))
+            continue
+        if name not in TEXTS:
+            yield name
+        yield from list_strings(value)
+
+
+def _is_usual(part: Any) -> bool:
+    """Tell whether it is a text, a picture, a thought, or the call of a function."""
+    if not isinstance(part, dict):
+        return False
+    kinds = ({"type", "text", "annotations"}, {"type", "image_url"}, USUAL_CALL)
+    return any(part.keys() <= kind for kind in kinds) or threads.is_thought(part)
+
+
+def _drop_form(part: Any) -> Any:
+    return threads.drop_key(part, "type") if _is_usual(part) else part
 
 
 def list_message_strings(message: Message, thoughts: dict[UUID, str]) -> Iterator[str]:
@@ -88,25 +97,41 @@ def list_message_strings(message: Message, thoughts: dict[UUID, str]) -> Iterato
     if message.text:
         yield message.text
     if message.raw:
-        yield from list_strings(exact_json.loads(message.raw), of_message=True)
+        yield from list_strings_of_message(exact_json.loads(message.raw))
     if message.id in thoughts:
         yield thoughts[message.id]
 
 
-def list_request_fields(params: Json) -> dict[str, list[str]]:
-    """Return by its name each field of a request that says something, and its strings.
+def select_request_fields(params: Json) -> Json:
+    """Return the fields of a request that say something and are no messages.
 
-    Numbers and switches say how a model is to answer; messages are rows, or come by themselves.
+    Numbers and switches say how a model is to answer.
     """
     if isinstance(kept := params.get(REFUSED), dict):
-        return {REFUSED: [str(kept.get("text", ""))]}
-    fields = {
-        name: [name, *list_strings(value)]
+        return {REFUSED: str(kept.get("text", ""))}
+    return {
+        name: value
         for name, value in params.items()
         if name not in APART and isinstance(value, str | list | dict) and value
     }
+
+
+def list_request_fields(params: Json) -> dict[str, list[str]]:
+    """Return by its name each field of a request that says something, and its strings."""
+    fields = {
+        name: [*([] if name == REFUSED else [name]), *list_strings(value)]
+        for name, value in select_request_fields(params).items()
+    }
     if isinstance(messages := params.get("messages"), list):
-        fields["messages"] = list(list_strings(messages, of_message=True))
+        fields["messages"] = [
+            text
+            for message in messages
+            for text in (
+                list_strings_of_message(message)
+                if isinstance(message, dict)
+                else list_strings(message)
+            )
+        ]
     return fields
 
 
@@ -115,7 +140,8 @@ def list_reply_strings(response: Json) -> Iterator[str]:
     choices = response.get("choices")
     for choice in choices if isinstance(choices, list) else []:
         if isinstance(choice, dict):
-            yield from list_strings(_drop_row(choice.get("message")), of_message=True)
+            message = _drop_row(choice.get("message"))
+            yield from list_strings_of_message(message if isinstance(message, dict) else {})
             yield from list_strings(choice.get("text"))
     data = response.get("data")
     for item in data if isinstance(data, list) else []:

@@ -7,8 +7,8 @@ import pytest
 from conversations.models import Conversation, Decision, Review, Snapshot, User
 from conversations.search import find, index
 from conversations.search.query import parse
-from conversations.tests.admin.desk import CALLS, CONVERSATIONS, ids, text
-from conversations.tests.calls import answer, ask, person, turn, user
+from conversations.tests.admin.desk import CALLS, CONVERSATIONS, ids, text, transcript_of
+from conversations.tests.calls import answer, ask, assistant, person, turn, user
 from conversations.tests.html import Html
 
 pytestmark = pytest.mark.django_db
@@ -220,3 +220,27 @@ def test_it_looks_beside_messages_too(desk, alice):
     assert ids(desk.get(CALLS, {"characters": "hidden"})) == [call.id]
     assert find.find_calls(parse("payroll"), find.Scope()).calls == {call.id}
     assert Conversation.objects.count() == 1
+
+
+def test_a_transcript_shows_what_was_also_sent_once_and_folded(desk, alice):
+    params = {"metadata": {"project": "Zephyr\u202e"}, "temperature": 0.5, "stop": ["<b>end"]}
+    first = turn(alice, [user("q")], "a", params=params)
+    messages = [user("q"), assistant("a", refusal=None), user("r")]
+    turn(alice, messages, "b", params=params | {"stop": ["other"]})
+    page = desk.get(transcript_of(first))
+    shown = [[piece.label for piece in turn.also_sent] for turn in page.context["transcript"].turns]
+    assert [each for each in shown if each] == [["metadata", "stop"], ["stop"]]
+    assert "Also sent: metadata, stop" in text(page)
+    html = page.content.decode()
+    assert html.count("Zephyr") == 1
+    assert "‹U+202E›" in html
+    assert "&lt;b&gt;end" in html
+    before = html[: html.index("Zephyr")]
+    assert before.rpartition("<details")[2].count("</details>") == 0
+
+
+def test_what_is_too_long_for_a_page_is_said(desk, alice):
+    call = turn(alice, [user("q")], "a", params={"metadata": {"long": "zephyr " * 400_000}})
+    page = desk.get(transcript_of(call))
+    assert "Too long for this page: the call has it." in text(page)
+    assert "zephyr" not in page.content.decode()
