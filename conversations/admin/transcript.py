@@ -263,20 +263,19 @@ def _fill_in_also_sent(page: list[DeskTurn], names: Names) -> None:
     What a call of the page has sent before is not repeated.
     """
     calls = {turn.calls[-1].id: turn for turn in page if turn.calls}
-    rows = Snapshot.objects.filter(id__in=calls).with_params_up_to(portions.BYTES)
+    rows = Snapshot.objects.filter(id__in=calls).only("id").order_by("id")
     before: dict[str, str] = {}
-    for call, params in rows.order_by("id").values_list("id", "said"):
+    for row in rows.with_params_up_to(portions.BYTES):
+        turn, params = calls[row.id], row.said  # type: ignore[attr-defined]
         if params is None:
-            calls[call].also_sent = [Piece("text", _("Too long for this page: the call has it."))]
+            turn.also_sent = [Piece("text", _("Too long for this page: the call has it."))]
             continue
         fields = entries.select_request_fields(names.request(exact_json.loads(params)))
-        for name, value in fields.items():
-            piece = show_field(name, value)
-            if before.get(name) != piece.text:
-                calls[call].also_sent.append(piece)
-            before[name] = piece.text
-        calls[call].also_sent, left_out = portions.cut_pieces(calls[call].also_sent)
-        calls[call].left_out += left_out
+        said = [show_field(name, value) for name, value in fields.items()]
+        new = [piece for piece in said if before.get(piece.label) != piece.text]
+        before |= {piece.label: piece.text for piece in said}
+        turn.also_sent, left_out = portions.cut_pieces(new)
+        turn.left_out += left_out
 
 
 def _hang_prompts(turns: list[DeskTurn], grown: tree.Tree) -> None:

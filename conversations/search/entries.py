@@ -238,7 +238,9 @@ def list_facts(call: Snapshot) -> Iterator[str]:
 
 
 SUSPICIOUS = "$x"
-OF_CALL, OF_CONVERSATION = "pc"  # letters of the facts of their periods
+# Letters of the facts of their periods.
+OF_CALL = "p"
+OF_CONVERSATION = "c"
 
 
 def of_owner(owner: int) -> str:

@@ -225,7 +225,7 @@ def _find(query: Query, scope: Scope, most: int, *, by_conversation: bool) -> Ma
         join=OF_SHOWN if scope.for_owner else "",
         conditions=" AND ".join(_list_conditions(scope, column)),
     )
-    parameters = {
+    parameters: dict[str, Any] = {
         "low": low,
         "high": high,
         "period": entries.PERIOD,
