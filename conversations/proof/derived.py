@@ -18,18 +18,18 @@ CONVERSATIONS = """
         WHEN bool_or(s.owner_id <> c.owner_id) THEN 'be of another person than'
         WHEN NOT bool_or(s.end_user = c.end_user) THEN 'be of another end user than'
         ELSE 'have begun or ended at another time than' END
-    FROM conversations_conversation c JOIN conversations_snapshot s ON s.conversation_id = c.id
+    FROM conversations_conversation c JOIN conversations_snapshot s
+        ON s.conversation_id = c.id OR s.id = c.id AND s.conversation_id IS NULL
     WHERE c.id > %(after)s AND c.id <= %(until)s
     GROUP BY c.id
     HAVING bool_or(s.owner_id <> c.owner_id) OR NOT bool_or(s.end_user = c.end_user)
         OR NOT bool_or(s.opened = c.started)
         OR c.last IS DISTINCT FROM greatest(c.started, max(s.closed))"""
-# The latest decision by its seal: ids are made before the review is locked. A call that is sealed
-# after it closed after it, so the worker has brought the conversation back.
+# The latest decision by its seal: ids are made before the review is locked. What it did not see is
+# told as `calls_unseen` does; once both are sealed, the worker has brought the conversation back.
 REVIEWS = """
     WITH latest AS (
-        SELECT DISTINCT ON (d.conversation_id)
-            d.conversation_id, d.id, d.disposition, s.number
+        SELECT DISTINCT ON (d.conversation_id) d.*, s.number
         FROM conversations_decision d LEFT JOIN conversations_seal s ON s.subject = d.id
         WHERE d.conversation_id IS NOT NULL
         ORDER BY d.conversation_id, s.number DESC NULLS FIRST, d.id DESC
@@ -40,13 +40,19 @@ REVIEWS = """
             THEN 'has a review that does not name its latest decision'
         WHEN latest.id IS NULL THEN 'counts as decided, and there is no decision'
         WHEN latest.disposition = 'escalated' THEN 'was escalated, and counts as decided'
+        WHEN cardinality(latest.uncovered) > 0 THEN 'was decided in part, and counts as decided'
         ELSE 'counts as decided, and went on since: it should wait for a reviewer' END
     FROM latest FULL JOIN conversations_review r USING (conversation_id)
     WHERE r.state IS NULL OR r.decision_id IS DISTINCT FROM latest.id
         OR r.state = 'decided' AND (
-            latest.id IS NULL OR latest.disposition = 'escalated' OR EXISTS (
+            latest.id IS NULL OR latest.disposition = 'escalated'
+            OR cardinality(latest.uncovered) > 0
+            OR latest.number IS NOT NULL AND EXISTS (
                 SELECT FROM conversations_snapshot c JOIN conversations_seal s ON s.subject = c.id
-                WHERE c.conversation_id = r.conversation_id AND s.number > latest.number))
+                WHERE (c.conversation_id = r.conversation_id
+                    OR c.id = r.conversation_id AND c.conversation_id IS NULL) AND NOT CASE
+                    WHEN latest.seen IS NULL THEN c.id <= latest.newest AND c.closed <= latest.made
+                    ELSE c.id = ANY (latest.seen) END))
     ORDER BY 1"""
 TAKEN_OUT = """
     SELECT DISTINCT e.conversation FROM conversations_auditevent e

@@ -26,6 +26,13 @@ AWAIT = """
         VALUES (TG_ARGV[0], NEW.id, now());
         RETURN NULL;
     END """
+REINDEX = """
+    BEGIN
+        INSERT INTO conversations_unindexed (call)
+        SELECT id FROM conversations_snapshot
+        WHERE conversation_id = NEW.id AND status <> 'pending' ORDER BY id LIMIT 1;
+        RETURN NULL;
+    END """
 KEPT = ("message", "attachment", "decision", "case", "caseentry", "auditevent", "seal")
 AWAITING = ("decision", "case", "caseentry", "auditevent")
 
@@ -58,6 +65,8 @@ def _list_guards() -> Iterator[tuple[str, str, str, str, str]]:
     for table in AWAITING:
         function = f"await_seal('{table}')"
         yield table, "await_seal", "AFTER INSERT | FOR EACH ROW", function, AWAIT
+    renamed = "AFTER UPDATE OF title | FOR EACH ROW WHEN (old.title <> new.title)"
+    yield "conversation", "reindex", renamed, "reindex()", REINDEX
 
 
 GUARDS = {(f"conversations_{each[0]}", each[1]): _guard(*each) for each in _list_guards()}

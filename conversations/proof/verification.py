@@ -75,7 +75,7 @@ def verify(
         seals=0,
         keys="\n".join(marks.keys),
         with_files=with_files,
-        checkpoints=str(copy.name if copy else settings.CHECKPOINT_FILE),
+        checkpoints=str(getattr(copy, "name", "-") if copy else settings.CHECKPOINT_FILE),
     )
     try:
         chain = Chain(marks.read())

@@ -183,7 +183,7 @@ class Samples(Loaded):
             tokens["prompt"],
             key=lambda name: -(tokens["prompt"][name] + tokens["completion"][name]),
         )
-        longest = sorted((sum(told[2:]) for told in threads.values()), reverse=True)[:15]
+        longest = sorted((sum(told[2:]) for told in threads.values()), reverse=True)
 
         desk, rita = Client(), User.objects.get(username="rita")
         desk.force_login(rita)
@@ -222,8 +222,9 @@ class Samples(Loaded):
             ("conversations", ("calls", "prompt_tokens", "completion_tokens")),
         ):
             assert [[row["name"], *(row[head] for head in heads)] for row in told[name]] == [
-                [row[0], *map(int, row[1:4])] for row in panel(name)
+                [row[0], *map(int, row[1:4])] for row in panel(name)[: len(told[name])]
             ]
+            assert told[name]
         assert [told["total"]["prompt_tokens"], told["total"]["completion_tokens"]] == [
             int(number) for _, number in panel("tokens")
         ]

@@ -121,6 +121,10 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
         attacks.set_escalated_aside,
         "The conversation {conversation} was escalated, and counts as decided.",
     ),
+    "a review of a part is closed": (
+        attacks.set_part_aside,
+        "The conversation {conversation} was decided in part, and counts as decided.",
+    ),
     "a review is closed without a decision": (
         attacks.decide_nothing,
         "counts as decided, and there is no decision.",

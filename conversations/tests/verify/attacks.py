@@ -176,6 +176,19 @@ def set_escalated_aside(call: Snapshot) -> None:
     sealing.seal()
 
 
+def set_part_aside(call: Snapshot) -> None:
+    review = Review.objects.get()
+    review.decision = Decision.objects.create(
+        conversation_id=call.conversation_id,
+        reviewer=person("rita"),
+        disposition="no_issue",
+        newest=review.decision.newest,
+        uncovered=[call.reply_id],
+    )
+    review.save()
+    sealing.seal()
+
+
 def decide_nothing(call: Snapshot) -> None:
     conversation = ask(person("bob"), [user("Hi")]).conversation
     Review.objects.create(

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.postgres.fields import ArrayField
-from django.db import models, transaction
+from django.db import connection, models, transaction
 
 from conversations.models import (
     AuditEvent,
@@ -81,6 +81,15 @@ def other(field: models.Field, value: Any) -> Any:
     return next(make(value) for kind, make in OTHERS if isinstance(field, kind))
 
 
+def drop_checks(model: type[models.Model]) -> None:
+    """Drop what the database itself would refuse: its owner can."""
+    connection.check_constraints()  # a table with rows that wait for theirs is not altered
+    with connection.schema_editor() as editor:
+        for constraint in model._meta.constraints:
+            if isinstance(constraint, models.CheckConstraint):
+                editor.remove_constraint(model, constraint)
+
+
 @pytest.mark.parametrize(
     ("model", "name"), [(model, name) for model in SEALED for name in sealed_names(model)]
 )
@@ -95,6 +104,7 @@ def test_a_changed_column_is_found(evidence, model, name):
     for value in values:
         with transaction.atomic():
             with unguarded():
+                drop_checks(model)
                 assert model.objects.filter(pk=row.pk).update(**{field.attname: value})
             assert f"{seal.kind} {subject} (seal {seal.number})" in found(), value
             transaction.set_rollback(True)
