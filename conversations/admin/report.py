@@ -1,16 +1,17 @@
 """The usage report: figures of conversations.report.figures drawn, in tables, and as CSV."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from tempfile import SpooledTemporaryFile
+from itertools import chain
+from tempfile import TemporaryFile
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -27,7 +28,6 @@ from ..report.figures import Assessed, Figures, Period, Report, ReportRights, Re
 from .rights import require_rights
 
 MANIFOLD = 10  # times as much as before; of more, percent say nothing
-IN_MEMORY = 4 << 20  # bytes of a CSV; a longer one is in a file until it has been sent
 RANGES = {7: "7 days", 30: "30 days", 91: "Quarter", 365: "Year"}
 DAY = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
@@ -99,7 +99,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 @require_rights("view_usage")
-def download_csv(request: HttpRequest, panel: str) -> FileResponse:
+def download_csv(request: HttpRequest, panel: str) -> HttpResponseBase:
     """All rows of a panel's table, every day and everything that the page adds up as others."""
     form, days = choose_period(request)
     report = make_report(request, days, whole=True)
@@ -115,15 +115,28 @@ def download_csv(request: HttpRequest, panel: str) -> FileResponse:
         until=days.until,
         by_person=report.by_person,
     )
+    name = f"usage-{panel}-{days.since}-{days.until}.csv"
     rows: Iterable[tuple[Any, ...]] = table.rows
     if panel == "conversations":
         rows = ((row.name, *usage_cells(row.figures)) for row in report.all_conversations())
-    file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 (its response closes it)
-    file.write(BOM)
-    file.writelines(csv_line(tuple(map(write_cell, row))) for row in (table.heads, *rows))
+        return _send(_write_lines(table.heads, rows), name)
+    return _send(b"".join(_write_lines(table.heads, rows)), name)
+
+
+def _send(lines: bytes | Iterator[bytes], name: str) -> HttpResponseBase:
+    """Send a CSV; lines as they come are in a file first, so that no connection waits."""
+    headers, media_type = download_headers(name), "text/csv; charset=utf-8"
+    if isinstance(lines, bytes):
+        return HttpResponse(lines, content_type=media_type, headers=headers)
+    file = TemporaryFile()  # noqa: SIM115 (its response closes it)
+    file.writelines(lines)
     file.seek(0)
-    headers = download_headers(f"usage-{panel}-{days.since}-{days.until}.csv")
-    return FileResponse(file, content_type="text/csv; charset=utf-8", headers=headers)
+    return FileResponse(file, content_type=media_type, headers=headers)
+
+
+def _write_lines(heads: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
+    yield BOM
+    yield from (csv_line(tuple(map(write_cell, row))) for row in chain([heads], rows))
 
 
 def write_cell(value: object) -> str:

@@ -201,12 +201,11 @@ def moment(text: str | None) -> datetime:
     match = TIME.fullmatch((text or "").strip(SPACE))
     if not match:
         raise UnreadableRow("its response_time is no time, or of a form that is not read here")
-    date = map(int, match.group(1, 2, 3))
-    clock = (int(part or 0) for part in match.group(4, 5, 6))
-    zone = (int(part or 0) for part in match.group(10, 11, 12))
+    clock = [int(part or 0) for part in match.group(4, 5, 6)]
+    zone = [int(part or 0) for part in match.group(10, 11, 12)]
     try:
-        at = datetime(*date, tzinfo=UTC)
-        at += _read_clock(*clock, match[7]) - _read_offset(match[9], *zone)
+        at = datetime(int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)
+        at += _read_clock(clock, match[7]) - _read_offset(match[9], zone)
     except (ValueError, OverflowError):
         raise UnreadableRow("its response_time is no time") from None
     if not 1970 < at.year < 2500:
@@ -214,19 +213,19 @@ def moment(text: str | None) -> datetime:
     return at
 
 
-def _read_clock(hour: int, minute: int, second: int, fraction: str | None) -> timedelta:
+def _read_clock(parts: list[int], fraction: str | None) -> timedelta:
     """Since midnight; 24:00:00 is one, and a leap second the next minute. Raises ValueError."""
-    clock = timedelta(hours=hour, minutes=minute, seconds=second)
+    clock = timedelta(hours=parts[0], minutes=parts[1], seconds=parts[2])
     clock += timedelta(microseconds=round(float(f"0.{fraction or 0}") * 1_000_000))
-    if minute > 59 or second > 60 or clock > timedelta(days=1):
+    if parts[1] > 59 or parts[2] > 60 or clock > timedelta(days=1):
         raise ValueError
     return clock
 
 
-def _read_offset(sign: str | None, hours: int, minutes: int, seconds: int) -> timedelta:
+def _read_offset(sign: str | None, parts: list[int]) -> timedelta:
     """The zone's, east of UTC. Raises ValueError."""
-    offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    if minutes > 59 or seconds > 59 or offset >= FARTHEST:
+    offset = timedelta(hours=parts[0], minutes=parts[1], seconds=parts[2])
+    if max(parts[1:]) > 59 or offset >= FARTHEST:
         raise ValueError
     return -offset if sign == "-" else offset
 

@@ -224,7 +224,7 @@ class Samples(Loaded):
             assert [[row["name"], *(row[head] for head in heads)] for row in told[name]] == [
                 [row[0], *map(int, row[1:4])] for row in panel(name)[: len(told[name])]
             ]
-            assert told[name]
+        assert len(told["conversations"]) == 15  # a CSV has all of them
         assert [told["total"]["prompt_tokens"], told["total"]["completion_tokens"]] == [
             int(number) for _, number in panel("tokens")
         ]
