@@ -13,7 +13,7 @@ class ConversationsConfig(AppConfig):
         from . import review
         from .proof import sealing, verification
         from .report import assessments, rollups
-        from .search import index
+        from .search import completeness, index
 
         sealing.FOLLOWERS[sealing.SNAPSHOT] = [
             index.index_calls,
@@ -22,4 +22,4 @@ class ConversationsConfig(AppConfig):
             assessments.store_assessments,
         ]
         sealing.FOLLOWERS[sealing.DECISION] = [review.reopen]
-        verification.CHECKS[:] = [rollups.check, index.check]
+        verification.CHECKS[:] = [rollups.check, completeness.check]

@@ -10,13 +10,15 @@ from ..models import Unsealed, Verification
 NOT_COVERED = (
     "A call that was deleted while it was open, and a row that was changed before its seal"
     " (seconds, while a worker runs): the chain holds no trace of either.",
+    "A row that was put in by hand with its true time, or one of the last hour: the worker seals"
+    " what it finds.",
     "The end of the chain that no checkpoint confirms: an owner of the database can write it anew"
     " or cut it off.",
     "A chain and checkpoints that were both written anew by a holder of the signing key, unless you"
     " give a copy of the checkpoints that was kept elsewhere (--checkpoints).",
     "What is not sealed and cannot be made again from what is: accounts, rights, API keys, titles,"
-    " what owners hid, who holds a review and its due date, policies. Changes that were made in the"
-    " admin are on the audit trail, which is sealed.",
+    " what owners hid, which words of a message the search index has, who holds a review and its"
+    " due date, policies. Changes made in the admin are on the audit trail, which is sealed.",
 )
 
 

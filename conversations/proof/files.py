@@ -23,7 +23,6 @@ from ..record.rows import clean
 from .sealing import FILE
 
 MOST_BYTES = 8 << 20  # of texts that are read in one go, unless one call has more
-AT_ONCE = 20  # texts, where a type is looked for in all of a conversation's
 NAMING = r'"\$attachment":\["([0-9a-f]{64})"'
 REMEMBERED = 50_000  # files that are not read again in one run
 
@@ -141,7 +140,7 @@ class Files:
         with default_storage.open(attachments.storage_name(bytes.fromhex(digest))) as file:
             kind = attachments.detect_media_type(file.read(12))
             file.seek(0)
-            if self.with_contents and file_digest(file, "sha256").hexdigest() != digest:  # type: ignore[arg-type]
+            if self.with_contents and file_digest(file, "sha256").hexdigest() != digest:
                 return None
             return StoredFile(file.size, kind)
 
@@ -151,7 +150,6 @@ class Files:
         assert stored
         sql = ALL_SAID.format(**{"is": "= %(conversation)s" if conversation else "IS NULL"})
         with connection.chunked_cursor() as cursor:
-            cursor.itersize = AT_ONCE
             cursor.execute(sql, {"conversation": conversation, "digest": digest})
             return any(
                 file.sha256 == digest and _type_of(file, stored) == media_type
@@ -192,7 +190,7 @@ def _read_named(calls: list[UUID]) -> Iterator[list[Named]]:
 
 def _read_rows(named: list[Named]) -> dict[tuple[UUID | None, str], tuple[int, str]]:
     """Read the rows of files: size and media type, by conversation and sha256."""
-    values = {
+    values: dict[str, Any] = {
         "digests": [bytes.fromhex(digest) for digest in {each.file.sha256 for each in named}],
         "conversations": list({each.conversation for each in named if each.conversation}),
     }

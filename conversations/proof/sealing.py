@@ -149,7 +149,7 @@ class SealedRow(NamedTuple):
     """A row of evidence as it is now."""
 
     digest: bytes
-    at: datetime | None  # a call's close, a decision's making, an event's time
+    at: float | None  # seconds since 1970: a call's close, a decision's making, an event's time
     is_imported: bool
     has_files: bool
 
@@ -181,11 +181,12 @@ def read_rows(subjects: Iterable[tuple[str, UUID | str]]) -> dict[str, SealedRow
     with connection.cursor() as cursor:
         for kind, subject_ids in _group_by_kind(subjects).items():
             cursor.execute(
-                f"""SELECT id::text, sha256(convert_to(sealed_text, 'UTF8')), at, imported, files
+                f"""SELECT id::text, sha256(convert_to(sealed_text, 'UTF8')),
+                    extract(epoch FROM at)::float8, imported, files
                 FROM ({TEXTS[kind]}) AS sealed (id, sealed_text, at, imported, files)""",
                 {"ids": subject_ids},
             )
-            rows.update((subject, SealedRow(*row)) for subject, *row in cursor.fetchall())
+            rows.update((row[0], SealedRow._make(row[1:])) for row in cursor.fetchall())
     return rows
 
 

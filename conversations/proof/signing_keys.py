@@ -4,6 +4,7 @@ Whoever owns the database can write any key into it. What is trusted is the key 
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -24,7 +25,8 @@ def find_place() -> str:
 
 def note(key: str, number: int) -> None:
     """Note that this machine signed this seal, once the line is in its file."""
-    values = {"key": key, "place": find_place(), "number": number, "at": datetime.now(UTC)}
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {"key": key, "place": find_place(), "number": number, "at": now}
     with connection.cursor() as cursor:
         cursor.execute(NOTE, values)
 

@@ -7,12 +7,12 @@ import have the times of the log that they come from.
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from ..ledger import SealEntry
 from .sealing import SealedRow
 
-LATE = timedelta(hours=1)  # between the end of a call and its seal; clocks may differ by as much
+LATE = 3600.0  # seconds from the end of a call to its seal; clocks may differ by as much
 NAMED = 10  # rows that are named; the others are counted
 
 
@@ -20,24 +20,25 @@ class Times:
     """What one run learns of them, seal by seal; the same memory at any number of seals."""
 
     def __init__(self) -> None:
-        self.newest: datetime | None = None  # that any row so far says it came about
+        self.newest = 0.0  # the latest time that any row so far says; all are seconds since 1970
         self.forged = Late()
         self.waited = Late()
         self.imported: Counter[date] = Counter()  # by the day of the seal
 
-    def take(self, entry: SealEntry, sealed: datetime, row: SealedRow) -> None:
+    def take(self, entry: SealEntry, sealed: float, row: SealedRow) -> None:
         """Take the next seal and its row."""
-        if row.at is None:
+        at = row.at
+        if at is None:
             return
         if row.is_imported:
-            self.imported[sealed.date()] += 1
+            self.imported[_make_time(sealed).date()] += 1
             return
-        is_out_of_order = self.newest is not None and row.at < self.newest - LATE
-        if row.at > sealed + LATE or (is_out_of_order and row.at < sealed - LATE):
-            self.forged.add(entry, row.at, sealed)
-        elif row.at < sealed - LATE:
-            self.waited.add(entry, row.at, sealed)
-        self.newest = max(self.newest or row.at, min(row.at, sealed))
+        if at > sealed + LATE:
+            self.forged.add(entry, at, sealed)
+        elif at < sealed - LATE:
+            late = self.forged if at < self.newest - LATE else self.waited
+            late.add(entry, at, sealed)
+        self.newest = max(self.newest, min(at, sealed))
 
     def list_problems(self) -> Iterator[str]:
         for each in self.forged.named:
@@ -73,11 +74,15 @@ class Late:
         self.named: list[str] = []
         self.count = 0
 
-    def add(self, entry: SealEntry, at: datetime, sealed: datetime) -> None:
+    def add(self, entry: SealEntry, at: float, sealed: float) -> None:
         self.count += 1
         if len(self.named) < NAMED:
-            apart = f"{abs(sealed - at)} {'later' if sealed > at else 'earlier'}"
+            apart = timedelta(seconds=round(abs(sealed - at)))
             self.named.append(
-                f"The {entry} closed at {at:%Y-%m-%d %H:%M:%S} UTC, as it says, and was sealed "
-                f"{apart}"
+                f"The {entry} closed at {_make_time(at):%Y-%m-%d %H:%M:%S} UTC, as it says, and "
+                f"was sealed {apart} {'later' if sealed > at else 'earlier'}"
             )
+
+
+def _make_time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

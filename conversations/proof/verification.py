@@ -28,11 +28,13 @@ Check = Callable[[], Iterable[str]]  # each fault in a sentence
 CHECKS: list[Check] = []  # of what other folders derive; filled by conversations.apps
 SEALS = """
     SELECT number, kind, subject::text, digest,
-        to_char(sealed AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'), link, sealed
+        to_char(sealed AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'), link,
+        extract(epoch FROM sealed)::float8
     FROM conversations_seal WHERE number > %s ORDER BY number LIMIT %s"""
 
 # Evidence that no seal covers and that waits for none. One statement, so that a row that is sealed
-# meanwhile is counted once.
+# meanwhile is counted once. In an order: for any one row, PostgreSQL takes the time of all that wait
+# for each row that there is.
 LEFT_OUT = """
     SELECT kind, id FROM (
         SELECT 'snapshot' AS kind, id FROM conversations_snapshot WHERE status <> 'pending'
@@ -42,18 +44,18 @@ LEFT_OUT = """
         UNION ALL SELECT 'caseentry', id FROM conversations_caseentry) evidence
     WHERE NOT EXISTS (SELECT FROM conversations_seal WHERE subject = evidence.id)
         AND NOT EXISTS (SELECT FROM conversations_unsealed WHERE subject = evidence.id)
-    LIMIT 1"""
+    ORDER BY kind, id LIMIT 1"""
 # A message is sealed with the call that brought it, so it must stand in that call's conversation.
 STRAY = """
     SELECT m.id
     FROM conversations_message m LEFT JOIN conversations_snapshot s ON s.id = m.snapshot_id
-    WHERE s.conversation_id IS DISTINCT FROM m.conversation_id LIMIT 1"""
+    WHERE s.conversation_id IS DISTINCT FROM m.conversation_id ORDER BY m.id LIMIT 1"""
 
 
 class StoredSeal(NamedTuple):
     entry: SealEntry
     link: bytes  # as it claims
-    sealed: datetime
+    sealed: float  # seconds since 1970
 
 
 def verify(
@@ -119,10 +121,7 @@ def _read_seals(number: int) -> list[StoredSeal]:
     """
     with connection.cursor() as cursor:
         cursor.execute(SEALS, [number, BATCH])
-        return [
-            StoredSeal(SealEntry(*entry), link, sealed)
-            for *entry, link, sealed in cursor.fetchall()
-        ]
+        return [StoredSeal(SealEntry._make(row[:5]), *row[5:]) for row in cursor.fetchall()]
 
 
 def _compare(entry: SealEntry, rows: dict[str, SealedRow]) -> SealedRow:

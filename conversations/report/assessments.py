@@ -92,30 +92,37 @@ def store_assessments(calls: list[UUID]) -> None:
 
 
 def differences() -> Iterator[str]:
-    """Yield each row that its call does not bear out, in words; so many calls at a time."""
+    """Yield each row that its call does not bear out, in words; so many calls at a time.
+
+    A call may be sealed between the two readings: what differs is read once more.
+    """
     after = UUID(int=0)
     while True:
         kept = Assessment.objects.filter(call__gt=after).order_by("call")
         part = list(kept[:PORTION])
         until = part[-1].call_id if len(part) == PORTION else UUID(int=2**128 - 1)
         calls = _sealed().filter(id__gt=after, id__lte=until)
-        yield from _compare({row.call_id: row for row in part}, _read_all(calls))
+        if differing := set(_compare(part, _read_all(calls))):
+            again = Assessment.objects.filter(call__in=differing)
+            for call in _compare(again, _read_all(_sealed().filter(id__in=differing))):
+                yield f"assessment by call {call}"
         if len(part) < PORTION:
             return
         after = until
 
 
-def _compare(kept: dict[UUID, Assessment], made: Iterator[Assessment]) -> Iterator[str]:
+def _compare(kept: Iterable[Assessment], made: Iterable[Assessment]) -> Iterator[UUID]:
+    """Yield the call of each that is kept otherwise than it is made, or one of both alone."""
+    rows = {row.call_id: row for row in kept}
     fields = [field.attname for field in Assessment._meta.concrete_fields]
 
     def values(row: Assessment | None) -> list[Any]:
         return [getattr(row, field) for field in fields] if row else []
 
     for row in made:
-        if values(kept.pop(row.call_id, None)) != values(row):
-            yield f"assessment by call {row.call_id}"
-    for call in kept:
-        yield f"assessment by call {call}"
+        if values(rows.pop(row.call_id, None)) != values(row):
+            yield row.call_id
+    yield from rows
 
 
 def rebuild() -> None:

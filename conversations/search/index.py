@@ -17,14 +17,13 @@ from django.db import DataError, OperationalError, connection, transaction
 from django.db.models import Count, F, OuterRef, QuerySet, Subquery
 
 from .. import exact_json
-from ..models import Conversation, Message, Reindexing, Seal, SearchEntry, Snapshot, Unindexed
+from ..models import Conversation, Message, Reindexing, SearchEntry, Snapshot, Unindexed
 from ..packs import pack
 from ..record import rebuild
 from ..shape import Json
 from . import entries
 
 TOO_MUCH = ("54000", "22001", "22021")  # PostgreSQL's limits on a vector, a string, an encoding
-CHECKED = 2000  # calls that are looked at in one statement
 AT_ONCE = 100  # older calls that are indexed anew between two looks at the log
 MOST_BYTES = 4 << 20  # of texts that are held, unless one call has more
 LONG = 200  # characters of a field of a request that is looked for in the calls before it
@@ -126,18 +125,6 @@ def list_incomplete(calls: Collection[UUID]) -> set[UUID]:
     entries_of = SearchEntry.objects.filter(call__in=due).values("call_id", "parts")
     whole = entries_of.annotate(count=Count("part")).filter(count=F("parts"))
     return due - set(whole.values_list("call_id", flat=True))
-
-
-def check() -> Iterator[str]:
-    """Yield each sealed call that search does not find, in a sentence."""
-    after = UUID(int=0)
-    while calls := list(
-        Snapshot.objects.filter(id__gt=after).order_by("id").values_list("id", flat=True)[:CHECKED]
-    ):
-        sealed = Seal.objects.filter(subject__in=calls).values_list("subject", flat=True)
-        for call in sorted(list_incomplete(list(sealed))):
-            yield f"The snapshot {call} is not whole in the search index: search does not find it."
-        after = calls[-1]
 
 
 # Reading and writing ------------------------------------------------------------------------------

@@ -109,6 +109,10 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     ),
     "a roll-up is changed": (update(Usage, calls=1), "What is kept as usage of "),
     "a roll-up is deleted": (delete(Usage), "What is kept as usage of "),
+    "an assessment is put in": (
+        attacks.put_in_assessment,
+        "What is kept as assessment by call {call} is not what the calls say.",
+    ),
     "a review is deleted": (
         delete(Review),
         "The conversation {conversation} was decided about, and has no place among the reviews",

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from conversations import record
 from conversations.models import (
+    Assessment,
     Attachment,
     AuditEvent,
     Conversation,
@@ -31,6 +32,7 @@ from conversations.models import (
 from conversations.people import audit
 from conversations.proof import checkpoints, sealing
 from conversations.record import attachments
+from conversations.report import assessments
 from conversations.tests.calls import ask, person, user
 from conversations.tests.unguarded import unguarded
 
@@ -208,6 +210,19 @@ def go_on_unseen(call: Snapshot) -> None:
 def take_out_of_queue(call: Snapshot) -> None:
     conversation = Conversation.objects.get(id=ask(person("bob"), [user("Hi")]).conversation)
     audit.record(person("rita"), AuditEvent.Action.ASSIGNMENT, conversation, to="rita")
+
+
+def put_in_assessment(call: Snapshot) -> None:
+    texts = dict.fromkeys(assessments.TEXTS, "")
+    Assessment.objects.create(
+        call=call,
+        conversation_id=call.conversation_id,
+        owner=call.owner,
+        made=call.closed,
+        work_related=True,
+        **texts,
+        **dict.fromkeys(assessments.NUMBERS, 1),
+    )
 
 
 # False times --------------------------------------------------------------------------------------
