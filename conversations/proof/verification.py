@@ -33,8 +33,8 @@ SEALS = """
     FROM conversations_seal WHERE number > %s ORDER BY number LIMIT %s"""
 
 # Evidence that no seal covers and that waits for none. One statement, so that a row that is sealed
-# meanwhile is counted once. In an order: for any one row, PostgreSQL takes the time of all that wait
-# for each row that there is.
+# meanwhile is counted once. In an order: for any row, PostgreSQL plans as if it found one at once,
+# and goes through all that wait for each row that there is.
 LEFT_OUT = """
     SELECT kind, id FROM (
         SELECT 'snapshot' AS kind, id FROM conversations_snapshot WHERE status <> 'pending'
