@@ -110,14 +110,24 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             "Reindexing",
             [
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("below", models.UUIDField(help_text="calls with smaller ids wait")),
             ],
         ),
         migrations.CreateModel(
             "Unindexed",
             [
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("call", models.UUIDField()),
             ],
         ),

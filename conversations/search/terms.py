@@ -237,12 +237,10 @@ def _unescape(found: re.Match[str]) -> str:
 @lru_cache(1 << 16)
 def _spell(run: str) -> Spelling:
     """Return the forms of a run of letters, digits, and what joins them."""
-    if run.isascii():
-        whole = [run.lower()]
-        if run == whole[0] and (run.isalpha() or run.isdigit()):
-            return Spelling((whole[0],), 1)
-        forms = dict.fromkeys([*whole, *_list_parts(run)])
-        return Spelling(tuple(forms), 1)
+    if run.isascii() and run.isalnum():
+        lower = run.lower()
+        is_one = run == lower and (run.isalpha() or run.isdigit())
+        return Spelling(tuple(dict.fromkeys([lower, *([] if is_one else _list_parts(run))])), 1)
     seen = "".join(letter for letter in run if not _is_hidden(letter))
     exact = _fold(seen)
     whole = [exact, strip_accents(exact), *_list_alike(seen)]

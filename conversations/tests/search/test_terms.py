@@ -26,7 +26,7 @@ def test_texts_are_indexed_as_they_are_searched(text):
     placed = terms.place_forms(text)
     assert sorted(placed) == sorted((term.position, term.forms) for term in terms.list_terms(text))
     forms = [form for _, each in placed for form in each]
-    assert all(form and not {*form} & {"'", "\\"} for form in forms)  # no quoting is needed
+    assert all(form and not {*form} & {"'", "\\", "\0"} for form in forms)  # none needs quotes
 
 
 @given(TEXTS)
