@@ -228,7 +228,9 @@ def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> Non
     """Read the texts and files of a page."""
     ids = [node.message.id for turn in page for node in (turn.node, *turn.prompt)]
     thoughts = {turn.first_call.id for turn in page if turn.thought}
-    texts = rebuild.with_responses(Message.objects.all(), thoughts).in_bulk(ids)
+    ends = [turn.message.id for turn in page if _ends_call(turn)]
+    messages = Message.objects.with_params(ends, portions.BYTES)
+    texts = rebuild.with_responses(messages, thoughts).in_bulk(ids)
     reasoning = dict[UUID, str]()
     for message in texts.values():
         reasoning |= rebuild.find_reasoning(message.response or "{}")  # type: ignore[attr-defined]
@@ -246,7 +248,7 @@ def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> Non
                 turn.prompts_shown.append(node.message.id)
         pending = (each for each in turn.calls if each.status == Snapshot.Status.PENDING)
         turn.growing = "".join(growth.read_growth(each.id) for each in pending)[-SHOWN:]
-    _fill_in_also_sent(page, names)
+    _fill_in_also_sent(page, texts, names)
     all_pieces = [
         piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each
     ]
@@ -257,16 +259,16 @@ def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> Non
             piece.place = places.get(piece.file)  # type: ignore[arg-type]
 
 
-def _fill_in_also_sent(page: list[DeskTurn], names: Names) -> None:
-    """Add what the newest call at each message sent beside its messages: tools, metadata, …
+def _fill_in_also_sent(page: list[DeskTurn], texts: dict[UUID, Message], names: Names) -> None:
+    """Add what calls sent beside their messages: tools, metadata, …
 
     What a call of the page has sent before is not repeated.
     """
-    calls = {turn.calls[-1].id: turn for turn in page if turn.calls}
-    rows = Snapshot.objects.filter(id__in=calls).only("id").order_by("id")
     before: dict[str, str] = {}
-    for row in rows.with_params_up_to(portions.BYTES):
-        turn, params = calls[row.id], row.said  # type: ignore[attr-defined]
+    for turn in page:
+        if not _ends_call(turn):
+            continue
+        params = texts[turn.message.id].said  # type: ignore[attr-defined]
         if params is None:
             turn.also_sent = [Piece("text", _("Too long for this page: the call has it."))]
             continue
@@ -276,6 +278,11 @@ def _fill_in_also_sent(page: list[DeskTurn], names: Names) -> None:
         before |= {piece.label: piece.text for piece in said}
         turn.also_sent, left_out = portions.cut_pieces(new)
         turn.left_out += left_out
+
+
+def _ends_call(turn: DeskTurn) -> bool:
+    """Tell whether the message is the last of the call that brought it."""
+    return turn.message.snapshot_id in {call.id for call in turn.node.calls}
 
 
 def _hang_prompts(turns: list[DeskTurn], grown: tree.Tree) -> None:

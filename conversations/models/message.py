@@ -6,7 +6,11 @@ same for all spellings of one path (see conversations.record.threads): it finds 
 that a client continues.
 """
 
+from collections.abc import Collection
+from uuid import UUID
+
 from django.db import models
+from django.db.models.lookups import LessThanOrEqual
 
 from .snapshot import octets
 
@@ -19,6 +23,17 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def without_texts(self) -> "MessageQuerySet":
         """Load the rows with the bytes of their texts, as `size`, in place of the texts."""
         return self.defer("text", "raw").annotate(size=octets("text") + octets("raw"))
+
+    def with_params(self, ends: Collection[UUID], most: int) -> "MessageQuerySet":
+        """Load as `said` the params of the calls that brought these, up to so many bytes of all.
+
+        Of the others, and of what comes behind that, none.
+        """
+        size = models.Case(models.When(id__in=ends, then=octets("snapshot__params")), default=0)
+        held = models.Window(models.Sum(size), order_by="id")
+        is_held = models.Q(LessThanOrEqual(held, most)) & models.Q(id__in=ends)
+        said = models.When(is_held, then="snapshot__params")
+        return self.annotate(said=models.Case(said, default=None))
 
 
 class Message(models.Model):

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import models
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import GreaterThan, LessThanOrEqual
+from django.db.models.lookups import GreaterThan
 from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
@@ -57,12 +57,6 @@ class SnapshotQuerySet(models.QuerySet["Snapshot"]):
         alone = models.Q(pk=conversation, conversation=None)
         calls = self.filter(models.Q(conversation=conversation) | alone)
         return calls.exclude(status=Snapshot.Status.PENDING)
-
-    def with_params_up_to(self, most: int) -> "SnapshotQuerySet":
-        """Load as `said` the params of the first, so many bytes of all; of the others none."""
-        held = models.Window(models.Sum(octets("params")), order_by="id")
-        said = models.When(LessThanOrEqual(held, most), then="params")
-        return self.annotate(said=models.Case(said, default=None))
 
     def with_reasoning(self) -> "SnapshotQuerySet":
         """Keep those whose response says what the model thought, as far as its text tells."""
