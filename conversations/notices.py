@@ -154,9 +154,11 @@ def _tell_assigned(event: AuditEvent, detail: dict[str, Any]) -> Iterator[Told]:
 
 def _tell_escalated(event: AuditEvent, addressee: str | None) -> Iterator[Told]:
     """Tell the Lead it goes to; where none is named, all who may read it, but for its owner."""
-    conversation = Conversation.objects.filter(pk=event.conversation).select_related("owner")
-    about = conversation.first()
-    if about is None:
+    if event.conversation is None:
+        return
+    conversation = Conversation.objects.filter(pk=event.conversation)
+    about = conversation.select_related("owner").first()
+    if about is None:  # it was erased meanwhile
         return
     people = [
         lead

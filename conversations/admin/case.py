@@ -140,7 +140,7 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
         links=[(each, _describe(each.conversation)) for each in links],
         more_links=more_links,
         may_export=may(request.user, "export_content"),
-        hidden=case.linked - case.readable,
+        hidden=case.linked - case.readable,  # type: ignore[attr-defined]
         notes=notes,
         more_notes=more_notes,
     )

@@ -172,8 +172,8 @@ class ConversationAdmin(EvidenceAdmin):
 
     def show_row(self, request: HttpRequest, conversation: Conversation) -> HttpResponse:
         if conversation.is_one_call:
-            page = reverse("admin:conversations_snapshot_change", args=[conversation.pk])
-            return HttpResponseRedirect(f"{page}?{request.GET.urlencode()}")
+            call = reverse("admin:conversations_snapshot_change", args=[conversation.pk])
+            return HttpResponseRedirect(f"{call}?{request.GET.urlencode()}")
         names = Names(request.user, about=conversation.pk)
         page = transcript.read(
             conversation,

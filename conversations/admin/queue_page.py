@@ -75,16 +75,17 @@ def count_rows(request: HttpRequest, chosen: QueueFilter) -> dict[str, Any]:
     today = first_id_of(timezone.localdate())
     done = Decision.objects.filter(reviewer=request.user.pk, id__gte=today).order_by()
     policies = chosen.policies().order_by("-pk").values_list(POLICY)
-    me = User.objects.filter(pk=request.user.pk)  # one row to hang them on
-    [(departments, offered, number, *counted)] = me.values_list(
+    me = User.objects.filter(username=request.user.get_username())  # one row to hang them on
+    [row] = me.values_list(
         ArraySubquery(chosen.departments()[:OFFERED]),
         ArraySubquery(policies[:OFFERED]),
         RowCount(done.values("pk")),
         *(RowCount(rows.order_by().values("pk")[: CAP + 1]) for rows in capped),
     )
-    chosen.offer(departments or [], map(read_policy, offered or []))
+    chosen.offer(row[0] or [], map(read_policy, row[1] or []))
+    done_today, counted = row[2], row[3:]
     tabs = [(*tab, rows) for tab, rows in zip(chosen.tabs, counted, strict=False)]
-    return {"tabs": tabs, "done": number, "today": number + min(counted[-1], CAP)}
+    return {"tabs": tabs, "done": done_today, "today": done_today + min(counted[-1], CAP)}
 
 
 def read_policy(fields: dict[str, Any]) -> SamplingPolicy:

@@ -6,7 +6,9 @@ Words that were searched are a column for readers of content.
 from collections.abc import Iterable
 from datetime import UTC
 
-from ..models.audit import AuditEvent, AuditEventQuerySet
+from django.db.models import QuerySet
+
+from ..models import AuditEvent
 from ..people.identity import Names
 from .table import CsvStream, Line
 
@@ -25,7 +27,7 @@ COLUMNS = (
 
 
 class AuditTable(CsvStream):
-    def __init__(self, events: AuditEventQuerySet, names: Names, *, with_terms: bool) -> None:
+    def __init__(self, events: QuerySet[AuditEvent], names: Names, *, with_terms: bool) -> None:
         self.names = names
         self.with_terms = with_terms
         super().__init__(events, (*COLUMNS, "terms") if with_terms else COLUMNS)

@@ -34,6 +34,13 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     def due(self, now: datetime) -> "NoticeQuerySet":
         return self.waiting().filter(due__lte=now).order_by("id").select_related("recipient")
 
+    def for_webhook(self) -> "NoticeQuerySet":
+        return self.filter(recipient=None)
+
+    def for_people(self) -> "NoticeQuerySet":
+        """Leave out accounts that were deactivated meanwhile."""
+        return self.filter(recipient__is_active=True)
+
     def failing(self) -> "NoticeQuerySet":
         return self.waiting().exclude(problem="")
 

@@ -6,6 +6,7 @@ work: where one conversation stands in the queue. A conversation that was never 
 decided has none. Only conversations.review writes them; opening a conversation is no review.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -223,15 +224,15 @@ class Place(NamedTuple):
     @classmethod
     def read(cls, text: str) -> "Place":
         """Raise ValueError where the text is no place."""
-        severity, since, pk = text.split(".")
-        try:
-            entered = EPOCH + timedelta(microseconds=int(since))
-        except OverflowError as problem:
-            raise ValueError(text) from problem
-        return cls(Review.Severity(int(severity)), entered, UUID(pk))
+        found = PLACE.fullmatch(text)
+        if found is None:
+            raise ValueError(text)
+        entered = EPOCH + timedelta(microseconds=int(found["since"]))
+        return cls(Review.Severity(int(found["severity"])), entered, UUID(found["id"]))
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PLACE = re.compile(r"(?P<severity>\d)\.(?P<since>\d{1,17})\.(?P<id>[0-9a-f]{32})", re.ASCII)
 
 
 class ReviewQuerySet(models.QuerySet["Review"]):

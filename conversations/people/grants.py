@@ -6,7 +6,7 @@ guessed. What a group may do from its beginning (migrations made it) came with t
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ class Grant:
     rights: tuple[tuple[str, str], ...]  # codename, in words
     through: str  # the group, or how else
     event: AuditEvent | None  # that gave them; None: the trail has none
+    is_own: bool = False  # whether the account's person gave them
 
     @property
     def since(self) -> datetime | None:
@@ -58,26 +59,25 @@ class Grant:
     def by(self) -> str:
         return self.event.actor_name if self.event else ""
 
-    @property
-    def is_own(self) -> bool:
-        """Whether the account gave itself these."""
-        giver = self.event.actor if self.event else None
-        return giver is not None and is_same_person(giver, self.account)
-
 
 # The trail ----------------------------------------------------------------------------------------
 
 
 def read_changes(event: AuditEvent) -> Iterator[Change]:
     """Yield each right that an event says was given or taken. Pure."""
-    what = json.loads(event.detail).get("what")
-    if what == MADE:
+    if json.loads(event.detail).get("what") == MADE:
         for name in FLAGS:
             yield Change(event.kind, event.subject, name, "", given=True, event=event)
-    for part in what if isinstance(what, list) else ():
+    for part in _read_parts(event):
         for field, values in part.get("rights", {}).items():
             for value, given in _compare(field, values["was"], values["is"]):
                 yield Change(event.kind, event.subject, field, value, given, event)
+
+
+def _read_parts(event: AuditEvent) -> list[dict[str, Any]]:
+    """Read what a form of the admin says that it changed."""
+    what = json.loads(event.detail).get("what")
+    return [part for part in what if isinstance(part, dict)] if isinstance(what, list) else []
 
 
 def _compare(field: str, was: Any, now: Any) -> Iterator[tuple[str, bool]]:
@@ -151,14 +151,26 @@ def explain(accounts: Iterable[User]) -> Iterator[Grant]:
         )
     }
     trail = Trail(_read_events([account.pk for account in accounts]))
+    found: list[Grant] = []
     for account in accounts:
-        yield from _explain_flags(account, trail)
+        found += _explain_flags(account, trail)
         for pk in sorted(account.group_ids):  # type: ignore[attr-defined]
-            yield from _explain_group(account, groups[pk], permissions, trail)
+            found += _explain_group(account, groups[pk], permissions, trail)
         for pk in sorted(account.permission_ids):  # type: ignore[attr-defined]
             permission = permissions[pk]
             event = trail.find("user", account.pk, "user_permissions", {str(permission)})
-            yield Grant(account, (_name(permission),), str(DIRECT), event)
+            found.append(Grant(account, (_name(permission),), str(DIRECT), event))
+    yield from _mark_own(found)
+
+
+def _mark_own(found: list[Grant]) -> Iterator[Grant]:
+    """Yield them, those marked that the account's person gave. Each giver is looked up once."""
+    givers = {grant.event.actor for grant in found if grant.event and grant.event.actor}
+    accounts = {grant.account for grant in found}
+    own = {giver: {each for each in accounts if is_same_person(giver, each)} for giver in givers}
+    for grant in found:
+        giver = grant.event.actor if grant.event else None
+        yield replace(grant, is_own=giver is not None and grant.account in own[giver])
 
 
 class Trail:
@@ -183,10 +195,8 @@ class Trail:
 
 def _read_names(event: AuditEvent) -> Iterator[str]:
     """Yield the names that a group has in an event about it."""
-    detail = json.loads(event.detail)
-    yield detail.get("name", "")
-    what = detail.get("what")
-    for part in what if isinstance(what, list) else ():
+    yield json.loads(event.detail).get("name", "")
+    for part in _read_parts(event):
         yield from part.get("renamed", {}).values()
 
 

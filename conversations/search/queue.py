@@ -60,8 +60,8 @@ class QueueFilter(forms.Form):
     due = forms.ChoiceField(label=gettext_lazy("Due"), required=False, choices=DUE)
 
     def __init__(self, query: Mapping[str, Any], reader: Account) -> None:
-        tab, _, rest = query.get("of", "").partition("&")
-        fields = {**query, **QueryDict(rest).dict()}
+        tab, *rest = query.get("of", "").split("&", 1)
+        fields = {**query, **QueryDict("".join(rest)).dict()}
         data = {name: fields.get(name, "") for name in self.base_fields}
         super().__init__(data, auto_id="filter-%s", label_suffix="")
         self.reader, self.now = reader, timezone.now()

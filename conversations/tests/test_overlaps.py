@@ -13,7 +13,7 @@ from conversations.models import Conversation, Decision, Review, Snapshot, User
 from conversations.proof import sealing
 from conversations.record import Call, Outcome
 from conversations.tests.calls import answer, ask, turn, user
-from conversations.tests.held import Apart
+from conversations.tests.held import Apart, race
 from conversations.tests.reviews import decide, talk
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -146,10 +146,7 @@ def test_a_decision_that_saw_the_call_is_not_undone_by_an_older_one(rita, one):
     """The worker waits for a decision that is under way, and looks at what that one saw."""
     decide(rita, one)
     turn(one.owner, [user("more")], "yes", root=one.pk)
-    second = Apart(lambda: decide(rita, one), held=True)
-    sealed = Apart(seal_all)
-    second.end()
-    sealed.end()
+    race(lambda: decide(rita, one), seal_all, waits=True)
     assert Review.objects.get().state == "decided"
 
 

@@ -217,10 +217,10 @@ def test_the_morning_in_eight_queries(rita, django_assert_max_num_queries):
     assert tiles["My queue"][0] == "1"
     assert tiles["Overdue"][0] == "4"
     assert tiles["Unassigned"] == ("3", "3 routine")
-    assert tiles["Integrity"] == ("never checked", "manage.py verify")
+    assert tiles["Integrity"] == ("never checked", "a worker does so once a day")
     Verification.objects.create(began=timezone.now(), seals=1234)
     assert re.fullmatch(
-        r"1,234 seals, \d{4}-\d\d-\d\d \d\d:\d\d",
+        r"1,234 seals, checked \d{4}-\d\d-\d\d \d\d:\d\d",
         {tile.name: tile.says for tile in rita.get("/admin/").context["tiles"]}["Integrity"],
     )
     assert "Decided this month" in {

@@ -37,7 +37,7 @@ def send_checkpoints(is_over: Callable[[], bool] = lambda: False) -> None:
                 return
     except FileNotFoundError:
         return  # no checkpoint yet
-    except OSError as problem:
+    except (OSError, ValueError, TypeError) as problem:
         log.error("the file of checkpoints cannot be read: %s", type(problem).__name__)
     finally:
         database.release()

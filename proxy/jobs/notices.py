@@ -1,6 +1,6 @@
 """Notices to the webhook and by mail: each at least once, until it is delivered or a month old.
 
-A channel that fails is left alone until its rows are due again; the other goes on.
+A channel that fails is left alone until the next minute; the other goes on.
 """
 
 import json
@@ -15,36 +15,45 @@ from django.utils import timezone
 
 from conversations import database, notices
 from conversations.models import Notice
+from conversations.models.notice import NoticeQuerySet
 
 from . import mail, posting
 from .posting import Answer, Try
 
 TIMEOUT = 10.0  # seconds of one try at the webhook
-MOST = 500  # that are sent at a time
+MOST = 500  # that are sent at a time, by each
 log = logging.getLogger(__name__)
 
 
 def send_notices(is_over: Callable[[], bool] = lambda: False) -> None:
     """Send what is due. One process at a time."""
     try:
-        failed: set[bool] = set()  # channels: whether it is the mail
-        for notice in list(Notice.objects.due(timezone.now())[:MOST]):
-            by_mail = notice.recipient is not None
-            is_open = bool(settings.NOTICE_MAIL if by_mail else settings.NOTICE_URL)
-            if is_over() or not is_open or by_mail in failed:
-                continue
-            database.release()
-            answer = send_mail(notice) if by_mail else post(notice)
-            if not answer.problem:
-                notice.mark_delivered()
-                continue
-            if notice.tries == 0:
-                log.warning("notice %s waits: %s", notice.pk, answer.problem)
-            notice.mark_failed(answer.problem, answer.retry_after)
-            if not answer.refused:
-                failed.add(by_mail)
+        due = Notice.objects.due(timezone.now())
+        if settings.NOTICE_URL:
+            _send_each(due.for_webhook(), post, is_over)
+        if settings.NOTICE_MAIL:
+            _send_each(due.for_people(), send_mail, is_over)
     finally:
         database.release()
+
+
+def _send_each(
+    due: NoticeQuerySet, send: Callable[[Notice], Answer], is_over: Callable[[], bool]
+) -> None:
+    """Send by one channel, until it fails: one notice that is refused holds no other up."""
+    for notice in list(due[:MOST]):
+        if is_over():
+            return
+        database.release()
+        answer = send(notice)
+        if not answer.problem:
+            notice.mark_delivered()
+            continue
+        if notice.tries == 0:
+            log.warning("notice %s waits: %s", notice.pk, answer.problem)
+        notice.mark_failed(answer.problem, answer.retry_after)
+        if not answer.refused:
+            return
 
 
 def post(notice: Notice) -> Answer:

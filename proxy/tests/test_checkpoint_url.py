@@ -155,6 +155,13 @@ def test_nothing_goes_where_calls_may_not_go(receiver, url):
     assert not receiver.seen
 
 
+def test_a_file_that_cannot_be_read_is_said(receiver, settings, caplog):
+    settings.CHECKPOINT_FILE.write_text("no checkpoint\n")
+    checkpoints.send_checkpoints()
+    assert "the file of checkpoints cannot be read" in caplog.text
+    assert not receiver.seen
+
+
 def test_switched_off_nothing_is_sent(receiver, settings):
     settings.CHECKPOINT_URL = ""
     make()

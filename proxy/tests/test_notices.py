@@ -172,6 +172,23 @@ def test_one_that_is_refused_holds_no_other_up_and_a_dead_receiver_is_asked_once
     assert len(webhook.seen) == before + 1
 
 
+def test_a_dead_webhook_holds_no_mail_up(webhook, post_office, monkeypatch):
+    monkeypatch.setattr(notices, "MOST", 2)
+    for _ in range(5):
+        waiting()
+    waiting(recipient="rita@example.com")
+    webhook.answer = json_reply(b"", "503 Away")
+    notices.send_notices()
+    assert len(post_office.mails) == len(webhook.seen) == 1
+
+
+def test_an_account_that_was_deactivated_gets_nothing(post_office):
+    waiting(recipient="rita@example.com")
+    User.objects.update(is_active=False)
+    notices.send_notices()
+    assert post_office.mails == []
+
+
 def test_a_mail_says_it_in_words(post_office, settings):
     settings.PUBLIC_URL = "https://gateway.example"
     notice = waiting(recipient="rita@example.com")

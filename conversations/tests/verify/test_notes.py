@@ -44,7 +44,7 @@ def newest(file) -> Checkpoint:
 def check_as_another_tool(note: str, verifier: str) -> list[str]:
     """Return the lines of a note's text, its signature checked by the words of the standard."""
     text, _, signatures = note.rpartition("\n\n")
-    name, named, key = verifier.split("+")
+    name, named, key = verifier.split("+", 2)
     algorithm_and_key = b64decode(key)
     assert named == sha256(name.encode() + b"\n" + algorithm_and_key).hexdigest()[:8]
     assert signatures.startswith(f"— {name} ")
