@@ -92,6 +92,9 @@ def test_contents_are_left_unread_only_where_that_was_asked_for(call):
     call_command("verify", files=False, stdout=said)
     assert "their contents were not read" in said.getvalue()
     assert verify().problem.endswith("names, was changed.")
+    with open(default_storage.path(stored()), "ab") as file:
+        file.write(b"y")
+    assert verify(with_files=False).problem.endswith("names, was changed.")
 
 
 def test_one_file_under_two_types_and_a_text_that_looks_like_a_file(call):
