@@ -132,7 +132,7 @@ def integrity_tile(user: Account) -> Tile:
     last = standing.newest
     if last is None:
         says = _("a worker does so once a day")
-        return Tile("Integrity", _("never checked"), says, url, alarming=True)
+        return Tile("Integrity", _("never checked"), says, url, standing.is_alarming)
     when = f"{timezone.localtime(last.ended):%Y-%m-%d %H:%M}"
     says = _("%(seals)s seals, checked %(when)s") % {"seals": count(last.seals), "when": when}
     if standing.is_old and standing.age:

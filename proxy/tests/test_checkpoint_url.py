@@ -155,6 +155,14 @@ def test_nothing_goes_where_calls_may_not_go(receiver, url):
     assert not receiver.seen
 
 
+def test_plain_http_goes_where_the_operator_says_so(receiver):
+    make()
+    with override_settings(UPSTREAM_HTTP_HOSTS=[]):
+        checkpoints.send_checkpoints()
+    assert not receiver.seen
+    assert "may not be sent to" in CheckpointFeed.objects.get().problem
+
+
 def test_a_file_that_cannot_be_read_is_said(receiver, settings, caplog):
     settings.CHECKPOINT_FILE.write_text("no checkpoint\n")
     checkpoints.send_checkpoints()
