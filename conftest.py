@@ -9,11 +9,6 @@ from conversations.tests.calls import person
 from conversations.tests.cast import signed_in
 
 
-def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a set by its sorted items: its own order differs from process to process."""
-    return str(sorted(map(str, val))) if isinstance(val, set | frozenset) else None
-
-
 @pytest.fixture
 def alice(db) -> User:
     return person("alice")

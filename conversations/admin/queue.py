@@ -244,8 +244,7 @@ def find_row(request: HttpRequest, call: Snapshot) -> Conversation:
     if found is None:
         found = review.row_of(call)
         found.decided, found.sights = [], []  # type: ignore[attr-defined]
-        if may(request.user, "decide"):
-            found.reviewers = list(reviewers().values_list(REVIEWER, flat=True))  # type: ignore[attr-defined]
+        found.reviewers = getattr(call, "reviewers", [])  # type: ignore[attr-defined]
     return found
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 from django.contrib import admin, messages
+from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -243,9 +244,13 @@ class SnapshotAdmin(EvidenceAdmin):
         return call
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Snapshot]:
-        return readable(request.user, super().get_queryset(request)).select_related(
+        rows = readable(request.user, super().get_queryset(request)).select_related(
             "owner", "conversation", "about", "retry_of"
         )
+        if may(request.user, "decide"):
+            who = queue.reviewers().values_list(queue.REVIEWER)
+            rows = rows.annotate(reviewers=ArraySubquery(who))
+        return rows
 
 
 def names_for(request: HttpRequest, call: Snapshot) -> Names:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from datetime import timedelta
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db.models import Count
 from django.urls import reverse
@@ -23,6 +24,7 @@ from conversations.models import (
     Snapshot,
     User,
 )
+from conversations.models.review import EPOCH, Place
 
 Pages = dict[str, str]
 SAMPLE = 2000  # messages whose words are counted
@@ -235,11 +237,11 @@ def others() -> Pages:
         f"queue: {which}": path("review-queue") + f"?of={which}"
         for which in ("free", "mine", "overdue", "escalated", "all")
     }
-    last = Review.objects.waiting().gravest_first().last()
+    beginning = Place(Review.Severity.HIGH, EPOCH, UUID(int=0))
     pages |= {
         f"queue: {name}": path("review-queue") + f"?of=all&{urlencode(query)}"
         for name, query in {
-            "its last page": {"before": str(last.place)},
+            "after a place": {"after": str(beginning)},
             "a department": {"department": "Research"},
             "who writes most": {"user": longest.owner.username},
             "grave, due today": {"severity": "3", "due": "today"},
