@@ -10,6 +10,7 @@ from itertools import chain, groupby
 from operator import attrgetter
 from typing import NamedTuple
 
+from ..visible import HIDDEN
 from .terms import Kind, Term, list_terms, strip_accents
 
 LONGEST = 200  # characters of a query that are read
@@ -17,6 +18,9 @@ CARD = 4  # digits in a group of a long number, as it may have been written
 OR = "or"
 QUOTES = dict.fromkeys(map(ord, "“”„‟«»″〝〞〟＂"), '"') | {ord("−"): "-", ord("："): ":"}
 TOKEN = re.compile(r'(?P<minus>-?)"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+)')
+
+# Some characters of a text, up to a blank.
+PART = re.compile(r".{1,4000}(?:\s|\Z)|.{1,4000}", re.DOTALL)
 
 Span = tuple[int, int]
 
@@ -83,15 +87,18 @@ class Query:
         return self.node is not None
 
     def find(self, text: str) -> list[Span]:
-        """List where in a text the words and phrases stand, in order and without overlaps."""
-        terms = list_terms(text) if self.node else []
-        places: dict[str, dict[int, Term]] = {}
-        for term in terms:
-            for form in term.forms:
-                places.setdefault(form, {}).setdefault(term.position, term)
-        phrases = _list_phrases(self.node) if self.node else ()
-        spans = sorted(chain.from_iterable(_find_phrase(each, places) for each in phrases))
-        return _merge(spans)
+        """List where in a text the words and phrases stand, in order and without overlaps.
+
+        The text is read a few thousand characters at a time, and most of those only as far as to
+        see that no phrase begins there.
+        """
+        phrases = list(_list_phrases(self.node)) if self.node else []
+        spans: list[Span] = []
+        for part in PART.finditer(text) if phrases else ():
+            if _may_hold(phrases, part[0]):
+                begin = part.start()
+                spans += ((begin + start, begin + end) for start, end in _find(phrases, part[0]))
+        return spans
 
 
 class Token(NamedTuple):
@@ -206,6 +213,23 @@ def _list_phrases(node: Node) -> Iterator[Phrase]:
     elif not isinstance(node, Without):
         for each in node.nodes:
             yield from _list_phrases(each)
+
+
+def _may_hold(phrases: list[Phrase], text: str) -> bool:
+    """Tell whether a phrase may begin in a text; no is said only where all is plain."""
+    if not text.isascii() or "\\" in text or HIDDEN.search(text):
+        return True
+    lower = text.lower()
+    forms = chain.from_iterable(phrase.steps[0].forms for phrase in phrases)
+    return any(not form.isalpha() or form in lower for form in forms)  # numbers stand in groups
+
+
+def _find(phrases: list[Phrase], text: str) -> list[Span]:
+    places: dict[str, dict[int, Term]] = {}
+    for term in list_terms(text):
+        for form in term.forms:
+            places.setdefault(form, {}).setdefault(term.position, term)
+    return _merge(sorted(chain.from_iterable(_find_phrase(each, places) for each in phrases)))
 
 
 def _find_phrase(phrase: Phrase, places: dict[str, dict[int, Term]]) -> Iterator[Span]:
