@@ -112,6 +112,12 @@ def outline(text: str) -> list[Token]:
     return [token for token in state.tokens if token.level == 0 and token.nesting >= 0]
 
 
+def stop_in_time(parser: MarkdownIt) -> None:
+    """Let a parser raise TooSlow at its deadline, which is in the env of what it parses."""
+    parser.inline.ruler.before("text", "in_time", _in_time)
+    parser.block.ruler.before("table", "in_time", _in_time)
+
+
 def _in_time(state: StateBase, *args: Any) -> bool:
     """Match nothing: a rule that the parser tries at every step."""
     _check_deadline(state.env)
@@ -214,8 +220,7 @@ def _parser() -> MarkdownIt:
     assert parser.linkify
     # main.py is a file, not a site in Paraguay.
     parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False})
-    parser.inline.ruler.before("text", "in_time", _in_time)
-    parser.block.ruler.before("table", "in_time", _in_time)
+    stop_in_time(parser)
     parser.core.ruler.push("quieten", _quieten)
     parser.add_render_rule("fence", _code)
     parser.add_render_rule("code_block", _code)
