@@ -69,10 +69,14 @@ FIND = """
     ) found ON true
     LIMIT %(rows)s"""
 OF_SHOWN = "JOIN conversations_conversation c ON c.id = e.conversation_id AND c.shown"
-CALLS = ("DISTINCT ON (call_id) call_id, conversation_id, message_id", "call_id {way}")
+# Of several places a message, where there is one: it is what a reader wants to see.
+CALLS = (
+    "DISTINCT ON (call_id) call_id, conversation_id, message_id",
+    "call_id {way}, message_id NULLS LAST",
+)
 CONVERSATIONS = (
     "DISTINCT ON (conversation_id) call_id, conversation_id, message_id",
-    "conversation_id {way}, call_id DESC, message_id DESC",
+    "conversation_id {way}, call_id DESC, message_id DESC NULLS LAST",
 )
 
 
