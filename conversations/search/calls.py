@@ -315,6 +315,7 @@ class CallFilter(DaysFilter):
             columns=columns,
             by_key={BY_KEY: True, BY_PAGE: False}.get(source),
             suspicious=chosen["characters"] == HIDDEN_OR_MIXED,
+            hides_people=hides_people(self.reader),
         )
 
     def _owners_to_search(self) -> list[int] | None:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from .. import exact_json
 from ..models import Message, Snapshot
+from ..people import pseudonyms
 from ..record import threads
 from ..record.attachments import MARK
 from ..record.calls import REFUSED
@@ -92,12 +93,40 @@ def _drop_form(part: Any) -> Any:
     return threads.drop_key(part, "type") if _is_usual(part) else part
 
 
+def split_request(params: Json) -> list[tuple[Json, list[str]]]:
+    """List a request without what pseudonyms hide, and whole if that is more.
+
+    Each with the facts of its entry.
+    """
+    return _split(params, pseudonyms.masked(params, _leave_out))
+
+
+def split_message(message: Message) -> list[tuple[Json, list[str]]]:
+    """Split in this way what a row has beside its text."""
+    said: Json = exact_json.loads(message.raw) if message.raw else {}
+    return _split(said, pseudonyms.masked_message({"role": message.role} | said, _leave_out))
+
+
+def _split(said: Json, masked: Json) -> list[tuple[Json, list[str]]]:
+    kept = {name: value for name, value in said.items() if masked[name] == value}
+    return [(kept, [])] + [(said, [OF_SENDER])] * (kept != said)
+
+
+def _leave_out(name: str) -> str:
+    return ""
+
+
 def list_message_strings(message: Message, thoughts: dict[UUID, str]) -> Iterator[str]:
     """Yield each string of a message; of an echo what is spelled in another way."""
+    said: Json = exact_json.loads(message.raw) if message.raw else {}
+    return list_strings_beside(message, said, thoughts)
+
+
+def list_strings_beside(message: Message, said: Json, thoughts: dict[UUID, str]) -> Iterator[str]:
+    """Yield the strings of a message, of which `said` is what its row has beside its text."""
     if message.text:
         yield message.text
-    if message.raw:
-        yield from list_strings_of_message(exact_json.loads(message.raw))
+    yield from list_strings_of_message(said)
     if message.id in thoughts:
         yield thoughts[message.id]
 
@@ -238,6 +267,7 @@ def list_facts(call: Snapshot) -> Iterator[str]:
 
 
 SUSPICIOUS = "$x"
+OF_SENDER = "$n"  # of an entry with what pseudonyms hide
 # Letters of the facts of their periods.
 OF_CALL = "p"
 OF_CONVERSATION = "c"

@@ -90,6 +90,7 @@ class Scope:
     columns: dict[str, str] = field(default_factory=dict)  # of a call: model, upstream, kind …
     by_key: bool | None = None  # through an API key, or not
     suspicious: bool = False  # with hidden characters or words of mixed scripts
+    hides_people: bool = False  # without the fields of requests that may name one
     before: UUID | None = None  # calls, or conversations, older than this one
     after: UUID | None = None  # or newer: then the oldest come first
     for_owner: bool = False  # what the owner's own search finds
@@ -274,6 +275,8 @@ def _list_wanted(query: Query, scope: Scope, *, by_conversation: bool) -> Iterat
         yield str(query)
     if scope.suspicious:
         yield f"'{entries.SUSPICIOUS}'"
+    if scope.hides_people:
+        yield f"!'{entries.OF_SENDER}'"
     if scope.owners is not None and len(scope.owners) <= FEW:
         yield _any(map(entries.of_owner, scope.owners))
     for letter, (column, usual) in entries.COLUMNS.items():

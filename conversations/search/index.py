@@ -171,17 +171,18 @@ def _make_rows(call: Snapshot, brought: Brought) -> Iterator[tuple[Any, ...]]:
     made: list[tuple[bool, UUID | None, str]] = []
     thoughts = _read_thoughts(call)
     for message in brought.messages[call.id]:
-        texts = list(entries.list_message_strings(message, thoughts))
-        if texts:
-            is_hidden = message.role.startswith("$") or (
-                message.id == call.preamble_id and bool(call.use_case)
-            )
-            vectors = entries.write_vectors(texts, _add_suspicion(texts, facts))
-            made += [(not is_hidden, message.id, vector) for vector in vectors]
-    texts, names = _list_other_texts(call, brought)
-    if texts or not made:
-        vectors = entries.write_vectors(texts, [*_add_suspicion(texts, facts), *names])
-        made += [(False, None, vector) for vector in vectors]
+        is_hidden = message.role.startswith("$") or (
+            message.id == call.preamble_id and bool(call.use_case)
+        )
+        for said, of_sender in entries.split_message(message):
+            texts = list(entries.list_strings_beside(message, said, thoughts))
+            if texts:
+                vectors = entries.write_vectors(texts, [*_add_suspicion(texts, facts), *of_sender])
+                made += [(not is_hidden, message.id, vector) for vector in vectors]
+    for texts, more in _list_other_texts(call, brought):
+        if texts or not made:
+            vectors = entries.write_vectors(texts, [*_add_suspicion(texts, facts), *more])
+            made += [(False, None, vector) for vector in vectors]
     for part, (for_owner, message_id, vector) in enumerate(made[:MOST_PARTS]):
         parts = min(len(made), MOST_PARTS)
         place = (call.id, message_id, call.conversation_id)
@@ -199,15 +200,25 @@ def _read_thoughts(call: Snapshot) -> dict[UUID, str]:
     return {}
 
 
-def _list_other_texts(call: Snapshot, brought: Brought) -> tuple[list[str], list[str]]:
-    """List what a call said beside its messages, and the names of its long fields.
+def _list_other_texts(call: Snapshot, brought: Brought) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield what a call said beside its messages, and facts of it; first what pseudonyms show."""
+    params: Json = exact_json.loads(call.params)
+    texts = [title] if (title := brought.titles.get(call.id)) else []
+    if call.response:
+        texts += entries.list_reply_strings(exact_json.loads(call.response))
+    for said, of_sender in entries.split_request(params):
+        more, names = _list_fields(call, said, brought)
+        yield [text for text in [*texts, *more] if text], [*names, *of_sender]
+
+
+def _list_fields(call: Snapshot, said: Json, brought: Brought) -> tuple[list[str], list[str]]:
+    """List the strings of a request's fields, and the names of its long ones.
 
     A field that an earlier call of the conversation has said is not said again.
     """
-    texts = [title] if (title := brought.titles.get(call.id)) else []
-    names = []
-    params: Json = exact_json.loads(call.params)
-    for strings in entries.list_request_fields(params).values():
+    texts: list[str] = []
+    names: list[str] = []
+    for strings in entries.list_request_fields(said).values():
         if call.conversation_id and sum(map(len, strings)) > LONG:
             name = entries.of_field(strings)
             if (call.conversation_id, name) in brought.known:
@@ -215,6 +226,4 @@ def _list_other_texts(call: Snapshot, brought: Brought) -> tuple[list[str], list
             brought.known.add((call.conversation_id, name))
             names.append(name)
         texts += strings
-    if call.response:
-        texts += entries.list_reply_strings(exact_json.loads(call.response))
-    return [text for text in texts if text], names
+    return texts, names
