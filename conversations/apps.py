@@ -11,6 +11,7 @@ class ConversationsConfig(AppConfig):
         proof imports none of these.
         """
         from . import review
+        from .people import persons
         from .proof import sealing, verification
         from .report import assessments, rollups
         from .search import completeness, index
@@ -20,6 +21,8 @@ class ConversationsConfig(AppConfig):
             review.reopen,
             review.sample,
             assessments.store_assessments,
+            persons.remember_end_users,
+            rollups.add_end_users,
         ]
         sealing.FOLLOWERS[sealing.DECISION] = [review.reopen]
         verification.CHECKS[:] = [rollups.check, completeness.check]

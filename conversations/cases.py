@@ -12,8 +12,10 @@ from django.utils.translation import gettext as _
 
 from .models import AuditEvent, Case, CaseEntry, CaseMember, Conversation, User
 from .models.case import CaseEntryQuerySet, CaseQuerySet
+from .models.review import is_about
 from .people import audit
 from .people.access import Account, may, readable, reads_everything
+from .people.persons import person_of
 
 Action = AuditEvent.Action
 Kind = CaseEntry.Kind
@@ -38,7 +40,8 @@ def visible_to(user: Account) -> CaseQuerySet:
 
 def readable_links(user: Account) -> CaseEntryQuerySet:
     """Return the links to conversations that this account may read and that are not its own."""
-    conversations = readable(user, Conversation.objects.exclude(owner=cast(User, user)))
+    own = is_about(person_of(user), path="")
+    conversations = readable(user, Conversation.objects.exclude(own))
     return CaseEntry.objects.links().filter(conversation__in=conversations)
 
 
@@ -63,7 +66,7 @@ def add_note(request: HttpRequest, case: Case, text: str) -> None:
 
 def link(request: HttpRequest, case: Case, conversation: Conversation, text: str = "") -> None:
     """Link a conversation that the member may read. Raises CaseRefused."""
-    if conversation.owner_id == request.user.pk:
+    if person_of(request.user).is_behind(conversation):
         raise CaseRefused(_("This is your own conversation, so another reviewer must link it."))
     with transaction.atomic():
         if _is_linked(_lock(case), conversation):

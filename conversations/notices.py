@@ -20,7 +20,8 @@ from django.utils.translation import gettext_lazy as _
 from .models import AuditEvent, Conversation, Notice, NoticeFeed, Review, Seal, User, Verification
 from .people import grants
 from .people.access import may, readable
-from .people.approvals import holders, is_same_person
+from .people.approvals import holders
+from .people.persons import find_accounts, person_of
 
 Kind = Notice.Kind
 Action = AuditEvent.Action
@@ -164,7 +165,7 @@ def _tell_escalated(event: AuditEvent, addressee: str | None) -> Iterator[Told]:
         lead
         for lead in holders("lead")
         if (not addressee or lead.username == addressee)
-        and not is_same_person(lead, about.owner)
+        and not person_of(lead).is_behind(about)
         and readable(lead, conversation).exists()
     ]
     facts = {"who": event.actor_name, "path": _path_of(event)}
@@ -195,7 +196,7 @@ def _find_overdue(now: datetime) -> Iterator[Told]:
         return
     yield Told(Kind.OVERDUE, day, {"count": total, "path": path}, [])
     for person in holders("decide"):
-        theirs = readable(person, overdue).not_owned_by(person)  # type: ignore[attr-defined]
+        theirs = readable(person, overdue).not_about(person_of(person))  # type: ignore[attr-defined]
         whose = theirs.filter(assignee=person)
         if may(person, "lead"):
             whose |= theirs.filter(assignee=None)
@@ -207,4 +208,4 @@ def _find_overdue(now: datetime) -> Iterator[Told]:
 
 def _list_auditors(besides: User | None = None) -> list[User]:
     people = holders("view_audit")
-    return [one for one in people if besides is None or not is_same_person(one, besides)]
+    return list(people.exclude(pk__in=find_accounts(besides.pk)) if besides else people)

@@ -27,6 +27,7 @@ from .models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, 
 from .models.review import ReviewQuerySet, calls_unseen
 from .people import audit
 from .people.access import may, readable
+from .people.persons import person_of
 
 LEASE = timedelta(minutes=30)
 DUE = {
@@ -116,7 +117,7 @@ def claim_next(
     """
     now = timezone.now()
     with transaction.atomic():
-        free = among.free(now).not_owned_by(request.user).gravest_first()
+        free = among.free(now).not_about(person_of(request.user)).gravest_first()
         if not may(request.user, "lead"):
             free = free.exclude(source=Source.ESCALATED)
         free = free.select_for_update(skip_locked=True, of=("self",))
@@ -218,12 +219,12 @@ def no_issue(
         raise ReviewRefused(text % {"number": BULK})
     if not reason.strip():
         raise ReviewRefused(_("Enter a reason for these decisions."))
-    decisions = []
+    decisions, person = [], person_of(request.user)
     with transaction.atomic():
         reviews = [
             _lock(each, Source.CHOSEN)
             for each in chosen
-            if each.owner_id != request.user.pk and each.pk in shown.rows
+            if not person.is_behind(each) and each.pk in shown.rows
         ]
         closed = _closed_calls(chosen)
         for review in reviews:
@@ -396,7 +397,7 @@ def _lease(request: HttpRequest, review: Review, now: datetime) -> None:
 
 
 def _refuse_own(reviewer: User | AnonymousUser, conversation: Conversation) -> None:
-    if conversation.owner_id == reviewer.pk:
+    if person_of(reviewer).is_behind(conversation):
         raise ReviewRefused(OWN)
 
 
@@ -404,7 +405,7 @@ def _refuse_unfit(reviewer: User, conversation: Conversation) -> None:
     """Refuse a reviewer who may not decide about this conversation. Raises Unfit."""
     if not may(reviewer, "decide"):
         raise Unfit(_("%(user)s is not a reviewer.") % {"user": reviewer})
-    if conversation.owner_id == reviewer.pk:
+    if person_of(reviewer).is_behind(conversation):
         raise Unfit(_("%(user)s owns this conversation.") % {"user": reviewer})
     if not readable(reviewer, Conversation.objects.filter(pk=conversation.pk)).exists():
         text = _("%(user)s may not read conversations of this department.")

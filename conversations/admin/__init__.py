@@ -3,13 +3,24 @@
 It may import every other folder of conversations.
 """
 
-from . import approval, audit, conversation, decision, policy, sampling, snapshot, user
+from . import (
+    approval,
+    audit,
+    conversation,
+    decision,
+    other_name,
+    policy,
+    sampling,
+    snapshot,
+    user,
+)
 
 __all__ = [
     "approval",
     "audit",
     "conversation",
     "decision",
+    "other_name",
     "policy",
     "sampling",
     "snapshot",

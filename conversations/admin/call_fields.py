@@ -100,7 +100,8 @@ def show_user(call: Snapshot, name: str, names: Names) -> SafeString:
 
 
 def show_end_user(call: Snapshot, name: str, names: Names) -> SafeString:
-    return visible(names.end_user(call) or "–")
+    parts = (names.end_user(call), names.claim(call))
+    return visible(", ".join(filter(None, parts)) or "–")
 
 
 def show_clue(call: Snapshot, name: str, names: Names) -> SafeString | str:

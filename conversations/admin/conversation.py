@@ -36,6 +36,7 @@ ASSESSMENTS = 10  # of one conversation, beside it
 COLUMNS = (
     "title",
     "shown",
+    "end_user",
     "started",
     "last",
     "turns",
@@ -89,6 +90,10 @@ class ConversationAdmin(EvidenceAdmin):
         rows = rows.select_related("owner", "review__assignee", "review__decision").only(*COLUMNS)
         return rows.annotate(models=ArraySubquery(models), new=new)
 
+    def with_names(self, rows: list[Conversation], names: Names) -> list[Conversation]:
+        names.load(rows)
+        return super().with_names(rows, names)
+
     @admin.display(description="conversation")
     def name(self, conversation: Conversation) -> SafeString:
         title = visible(conversation.title or "Untitled")
@@ -99,11 +104,11 @@ class ConversationAdmin(EvidenceAdmin):
     @admin.display(description=gettext_lazy("user"))
     def who(self, conversation: Conversation) -> SafeString:
         names: Names = conversation.names  # type: ignore[attr-defined]
-        owner = conversation.owner
+        beneath = names.claim(conversation) or names.job_title(conversation.owner)
         return format_html(
             '{}<span class="gw-line gw-quiet">{}</span>',
-            visible(names.name(owner)),
-            visible(names.job_title(owner)),
+            visible(names.person(conversation)),
+            visible(beneath),
         )
 
     @admin.display(description=gettext_lazy("started, last active"))
@@ -175,6 +180,7 @@ class ConversationAdmin(EvidenceAdmin):
             call = reverse("admin:conversations_snapshot_change", args=[conversation.pk])
             return HttpResponseRedirect(f"{call}?{request.GET.urlencode()}")
         names = Names(request.user, about=conversation.pk)
+        names.load([conversation])
         page = transcript.read(
             conversation,
             names,

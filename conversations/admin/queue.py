@@ -34,6 +34,7 @@ from ..models.review import describe_shown
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import hides_people, tells_a_person
+from ..people.persons import person_of
 from ..reading import coverage
 from ..reading.coverage import Coverage, Sight
 from ..search.queue import QueueFilter
@@ -302,7 +303,7 @@ def describe_standing(
     return {
         "row": row,
         "decisions": [with_label(decision) for decision in conversation.decided],  # type: ignore[attr-defined]
-        "own": conversation.owner_id == request.user.pk,
+        "own": person_of(request.user).is_behind(conversation),
         "held": held,
         "mine": held and row.assignee_id == request.user.pk,  # type: ignore[union-attr]
         "form": form,

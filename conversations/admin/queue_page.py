@@ -52,6 +52,7 @@ def page(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(queue_url(chosen))  # as the first page would be, or less
     found = found[-SHOWN:] if before else found[:SHOWN]
     event = record_list(request, chosen, rows=len(found))
+    chosen.names.load(row.conversation for row in found)
     context = {
         **admin.site.each_context(request),
         "title": "Review queue",

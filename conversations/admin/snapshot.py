@@ -48,6 +48,7 @@ COLUMNS = (
     "estimated",
     "cost",
     "error_code",
+    "end_user",
     "owner__username",
     "conversation__title",
 )
@@ -77,13 +78,22 @@ class SnapshotAdmin(EvidenceAdmin):
     def select_columns(self, rows: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
         return rows.select_related("owner", "conversation").only(*COLUMNS)
 
+    def with_names(self, rows: list[Snapshot], names: Names) -> list[Snapshot]:
+        names.load(rows)
+        return super().with_names(rows, names)
+
     @admin.display(description="time")
     def time(self, call: Snapshot) -> SafeString | str:
         return moment(call.opened)
 
     @admin.display(description=gettext_lazy("user"))
     def who(self, call: Snapshot) -> SafeString:
-        return visible(call.names.name(call.owner))  # type: ignore[attr-defined]
+        names: Names = call.names  # type: ignore[attr-defined]
+        return format_html(
+            '{}<span class="gw-line gw-quiet">{}</span>',
+            visible(names.person(call)),
+            visible(names.claim(call)),
+        )
 
     @admin.display(description=gettext_lazy("model and upstream"))
     def model_name(self, call: Snapshot) -> SafeString:

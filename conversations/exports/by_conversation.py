@@ -54,6 +54,7 @@ class ConversationsFormat(CsvFormat):
         "models",
         "disposition",
         "decided",
+        "end_user",
         "schema_version",
     )
 
@@ -65,6 +66,7 @@ class ConversationsFormat(CsvFormat):
             .order_by("conversation", "-id")
             .distinct("conversation")
         )
+        self.names.load(conversations.values())
         decisions = {decision.conversation_id: decision for decision in newest}
         for root in stretch.seals:
             conversation, decision = conversations[root], decisions.get(root)
@@ -78,6 +80,7 @@ class ConversationsFormat(CsvFormat):
                     _list_models(models),
                     decision.disposition if decision else "",
                     as_text(decision.made) if decision else "",
+                    self.names.end_user(conversation),
                     SCHEMA_VERSION,
                 )
             )

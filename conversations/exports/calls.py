@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Snapshot, User
 from ..packs import pack
-from ..people.identity import alias
 from ..record import threads
 from ..record.rebuild import MOST_BYTES, MOST_STEPS, rebuild_many
 from . import table
@@ -128,15 +127,16 @@ class FiguresTable(CsvFormat):
         calls = {values["id"]: values for values in snapshots}
         owners = User.objects.in_bulk({values["owner"] for values in calls.values()})
         people = {pk: self.person(user) for pk, user in owners.items()}
+        self.names.load_end_users((each["owner"], each["end_user"]) for each in calls.values())
         for call, number in stretch.seals.items():
-            values, end_user = calls[call], calls[call]["end_user"]
+            values = calls[call]
             figures = (
                 str(number),
                 str(call),
                 str(values["conversation_id"] or ""),
                 values["conversation__title"] or "",
                 *people[values["owner"]],
-                alias(end_user) if self.names.hidden and end_user else end_user,
+                self.names.name_end_user(values["owner"], values["end_user"]),
                 self.names.clue(values["key"]),
                 *(as_text(values[name]) for name in VALUES[FIRST_OF_CALL:]),
             )

@@ -79,9 +79,12 @@ class TranscriptsFormat(Format):
 
     def rows(self, stretch: Stretch, last: int) -> Iterator[bytes]:
         conversations = Conversation.objects.select_related("owner").in_bulk(list(stretch.seals))
+        self.names.load(conversations.values())
         for conversation in map(conversations.__getitem__, stretch.seals):
             owner, names = conversation.owner, self.names
             person = (names.name(owner), names.job_title(owner), names.department(owner))
+            if conversation.end_user:
+                person = (names.person(conversation), names.claim(conversation), "")
             context = {
                 "conversation": conversation,
                 "who": [part for part in person if part],

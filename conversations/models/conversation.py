@@ -119,6 +119,13 @@ class Conversation(models.Model):
                 name="conversation_large",
                 condition=models.Q(GreaterThanOrEqual(TOKENS, LARGE)),
             ),
+            models.Index(
+                "owner",
+                "end_user",
+                "id",
+                name="conversation_end_user",
+                condition=~models.Q(end_user=""),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -7,19 +7,22 @@ decided has none. Only conversations.review writes them; opening a conversation 
 """
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import In
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
+from .other_name import folded_column
 from .snapshot import Snapshot
 from .user import AnyUser, User
 
@@ -235,13 +238,37 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PLACE = re.compile(r"(?P<severity>\d)\.(?P<since>\d{1,17})\.(?P<id>[0-9a-f]{32})", re.ASCII)
 
 
+class Behind(Protocol):
+    """Who may be behind a conversation: a person, by all that the person is known by."""
+
+    @property
+    def accounts(self) -> Collection[int]: ...
+    @property
+    def names(self) -> Collection[str]: ...  # folded
+    @property
+    def claims(self) -> Collection[tuple[int, str]]: ...  # accounts and their end users
+
+
+def is_about(person: Behind, path: str = "conversation__") -> models.Q:
+    """Select what the person said, or what a shared key claims that they said.
+
+    `path` leads to conversations: from reviews, where none is given.
+    """
+    end_user = folded_column(f"{path}end_user")
+    own = models.Q(**{f"{path}owner__in": person.accounts})
+    own |= models.Q(In(end_user, person.names))
+    for account, name in person.claims:
+        own |= models.Q(**{f"{path}owner": account, f"{path}end_user": name})
+    return own
+
+
 class ReviewQuerySet(models.QuerySet["Review"]):
     def waiting(self) -> "ReviewQuerySet":
         return self.filter(state=Review.State.WAITING)
 
-    def not_owned_by(self, reviewer: AnyUser) -> "ReviewQuerySet":
-        """Leave out the reviewer's own conversations: those are for another to review."""
-        return self.exclude(conversation__owner=cast(User, reviewer))
+    def not_about(self, person: "Behind") -> "ReviewQuerySet":
+        """Leave out a reviewer's own conversations: those are for another to review."""
+        return self.exclude(is_about(person))
 
     def of_owners(self, **lookups: Any) -> "ReviewQuerySet":
         """Return those whose person is such a one."""

@@ -240,6 +240,13 @@ class Snapshot(models.Model):
                 include=["conversation"],
                 condition=~models.Q(key=""),
             ),
+            models.Index(
+                "owner",
+                "end_user",
+                "id",
+                name="snapshot_end_user",
+                condition=~models.Q(end_user=""),
+            ),
             models.Index(  # what a client may send once more
                 "key",
                 "id",

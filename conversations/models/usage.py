@@ -36,3 +36,25 @@ class Usage(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["owner", "day"], name="usage_of_owner")]
+
+
+class EndUserUsage(models.Model):
+    """What a shared key spent for one end user: a part of its account's Usage.
+
+    Added up as calls are sealed, so it lags by seconds.
+    """
+
+    pk = models.CompositePrimaryKey("day", "owner", "end_user", "model")
+    day = models.DateField()
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False
+    )
+    end_user = models.TextField()
+    model = models.TextField()
+    calls = models.IntegerField(db_default=0)
+    failures = models.IntegerField(db_default=0)
+    prompt_tokens = models.BigIntegerField(db_default=0)
+    completion_tokens = models.BigIntegerField(db_default=0)
+    cost = models.DecimalField(
+        max_digits=16, decimal_places=8, db_default=0, help_text="US dollars"
+    )

@@ -3,6 +3,7 @@
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 
@@ -40,6 +41,14 @@ class User(AbstractUser):
             "people in these departments; leave empty for all."
         ),
     )
+
+    class Meta(AbstractUser.Meta):
+        # People are found by their names wherever an end user is, however these are written.
+        indexes = [
+            models.Index(Lower("username"), name="user_username_folded"),
+            models.Index(Lower("email"), name="user_email_folded"),
+            models.Index(Lower("external_id"), name="user_external_id_folded"),
+        ]
 
 
 AnyUser = User | AnonymousUser  # as a request has it; pages and queries are for the first only

@@ -21,6 +21,7 @@ from ..models import Approval, AuditEvent, User
 from ..models.approval import ApprovalQuerySet, canonical, digest_of
 from . import audit
 from .access import Account, may
+from .persons import find_accounts, is_same_person
 
 State = Approval.State
 RIGHTS = ("view_content", "export_content")  # of second persons; a new kind may add its own
@@ -77,15 +78,6 @@ def acts_alone_at(
     return asked + delay if asker_holds_right and not others else None
 
 
-def is_same_person(one: User, other: User) -> bool:
-    """Whether two accounts are one person's: by the directory's id, or by the address for mail."""
-    return (
-        one.pk == other.pk
-        or bool(one.external_id and one.external_id == other.external_id)
-        or bool(one.email and one.email.casefold() == other.email.casefold())
-    )
-
-
 def holders(right: str) -> QuerySet[User]:
     """Return the people who hold a right of the record and can sign in, or did."""
     named = {"content_type__app_label": "conversations", "codename": right}
@@ -106,10 +98,10 @@ def ask(request: HttpRequest, wanted: Wanted) -> Approval:
     assert wanted.right in RIGHTS, wanted.right
     asker: Any = request.user
     now = timezone.now()
-    others = [each for each in holders(wanted.right) if not is_same_person(each, asker)]
+    others = holders(wanted.right).exclude(pk__in=find_accounts(asker.pk)).count()
     delay = timedelta(hours=settings.APPROVAL_DELAY_HOURS)
     holds_right = is_holder(asker, wanted.right)
-    acts_alone = acts_alone_at(now, delay, asker_holds_right=holds_right, others=len(others))
+    acts_alone = acts_alone_at(now, delay, asker_holds_right=holds_right, others=others)
     with transaction.atomic():
         approval = Approval.objects.create(
             kind=wanted.kind,

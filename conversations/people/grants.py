@@ -16,7 +16,7 @@ from django.db.models import OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from ..models import AuditEvent, Conversation, User
-from .approvals import is_same_person
+from .persons import find_accounts, is_same_person
 
 GIVING = (AuditEvent.Action.ADDED, AuditEvent.Action.CHANGED)
 ALL = "all departments"
@@ -167,7 +167,8 @@ def _mark_own(found: list[Grant]) -> Iterator[Grant]:
     """Yield them, those marked that the account's person gave. Each giver is looked up once."""
     givers = {grant.event.actor for grant in found if grant.event and grant.event.actor}
     accounts = {grant.account for grant in found}
-    own = {giver: {each for each in accounts if is_same_person(giver, each)} for giver in givers}
+    joined = {giver: find_accounts(giver.pk) for giver in givers}
+    own = {giver: {each for each in accounts if each.pk in joined[giver]} for giver in givers}
     for grant in found:
         giver = grant.event.actor if grant.event else None
         yield replace(grant, is_own=giver is not None and grant.account in own[giver])

@@ -7,6 +7,7 @@ over after half an hour. Every page and file that names a person asks `Names`.
 """
 
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,10 +22,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..ids import make_id
-from ..models import AuditEvent, Conversation, SamplingPolicy, Snapshot, User
+from ..models import AuditEvent, Conversation, OtherName, SamplingPolicy, Snapshot, User
 from ..shape import Json
 from . import audit, pseudonyms
 from .access import Account, may, readable
+from .persons import Claim, Fit, find_fits, find_person
 
 LASTS = timedelta(minutes=30)
 BY_NAME = ("user", "department", "job_title", "source")  # fields of a filter that identify people
@@ -82,6 +84,23 @@ class _Known(NamedTuple):
     common: set[tuple[str, str]]  # departments, with job titles that FEWEST of their people have
 
 
+class Found(NamedTuple):
+    """People whom a name stands for."""
+
+    accounts: list[int]
+    claims: list[Claim]  # end users of these names, and those of the accounts
+    count: int  # of the people
+
+    def rows(self, path: str = "") -> Q:
+        """Select conversations or calls of these accounts and end users, or what leads there."""
+        rows, end_users = Q(**{f"{path}owner__in": self.accounts}), dict[int, list[str]]()
+        for account, name in self.claims:
+            end_users.setdefault(account, []).append(name)
+        for account, names in end_users.items():
+            rows |= Q(**{f"{path}owner": account, f"{path}end_user__in": names})
+        return rows
+
+
 class Names:
     """How people are named to one reader.
 
@@ -95,6 +114,7 @@ class Names:
         hides = hides_people(reader)
         self.until = self._end_of_reveal(self._known.revealed) if about and hides else None
         self.hidden = hides and self.until is None
+        self._fits: dict[Claim, Fit | None] = {}
 
     def name(self, user: User) -> str:
         return alias(user.pk) if self.hidden else user.get_username()
@@ -115,9 +135,43 @@ class Names:
         """The sampling policy that drew a conversation: it may be of one department."""
         return "" if self.hidden else str(policy)
 
-    def end_user(self, call: Snapshot) -> str:
-        """The person on whose behalf a shared key made the call."""
-        return alias(call.end_user) if self.hidden and call.end_user else call.end_user
+    def load(self, rows: Iterable[Conversation | Snapshot]) -> None:
+        """Look up at once which accounts the end users of these rows are."""
+        self.load_end_users((row.owner_id, row.end_user) for row in rows)
+
+    def load_end_users(self, claims: Iterable[Claim]) -> None:
+        """As `load`, by the owners' accounts and the names of end users."""
+        unknown = {claim for claim in claims if claim[1]} - self._fits.keys()
+        self._fits |= dict.fromkeys(unknown) | find_fits(unknown)
+
+    def person(self, row: Conversation | Snapshot) -> str:
+        """The person who asked: the end user for whom a shared key spoke, else the owner."""
+        return self.end_user(row) or self.name(row.owner)
+
+    def claim(self, row: Conversation | Snapshot) -> str:
+        """Whose claim the end user's name is, in words; empty where the owner asked."""
+        if not row.end_user:
+            return ""
+        words = _("claimed by %(owner)s") % {"owner": self.name(row.owner)}
+        fit = self._fit(row.owner_id, row.end_user)
+        if fit is None or self.hidden or fit.username == row.end_user:
+            return words
+        return f"{words}, " + _("account %(user)s") % {"user": fit.username}
+
+    def end_user(self, row: Conversation | Snapshot) -> str:
+        """The end user for whom a shared key spoke, as it named them; empty: none."""
+        return self.name_end_user(row.owner_id, row.end_user)
+
+    def name_end_user(self, account: int, name: str) -> str:
+        """Name an end user of an account's shared key: one person has one alias."""
+        if not self.hidden or not name:
+            return name
+        fit = self._fit(account, name)
+        return alias(fit.pk) if fit else alias(name)
+
+    def _fit(self, account: int, name: str) -> Fit | None:
+        self.load_end_users([(account, name)])
+        return self._fits[account, name]
 
     def clue(self, value: str | None) -> str:
         """What leads to a person without naming one: an address, a browser, a key, a session."""
@@ -142,7 +196,7 @@ class Names:
             event.subject = detail["name"] = alias(subject)
             if not event.actor_id:  # a failed sign-in
                 event.address, event.user_agent = None, ""
-        if event.kind in ("apikey", "approval"):
+        if event.kind in ("apikey", "approval", "othername"):
             detail.pop("name", None)
         for part in (detail, detail.get("content")):
             self._mask_owner(part)
@@ -162,6 +216,31 @@ class Names:
             detail["owner"] = alias(detail["owner_id"])
             detail.pop("name", None)
         del detail["owner_id"]
+
+    def find_people(self, text: str, most: int) -> Found:
+        """The accounts of `find`, and end users: theirs, and those whose own names begin so."""
+        accounts = self.find(text, most)
+        theirs = set(find_person(*accounts).claims) if accounts else set[Claim]()
+        others = set[Claim]()
+        if not self._is_exact(text, accounts):
+            others = set(self._find_end_users(text, most)) - theirs
+        return Found(accounts, sorted(theirs | others), len(accounts) + len(others))
+
+    def _is_exact(self, text: str, accounts: list[int]) -> bool:
+        """Whether `find` found the one account of that name."""
+        named = User.objects.filter(username=text, id__in=accounts)
+        return self.by_name and len(accounts) == 1 and named.exists()
+
+    def _find_end_users(self, text: str, most: int) -> list[Claim]:
+        accounts = readable(self.reader, User.objects.all())
+        end_users = OtherName.objects.end_users().filter(account__in=accounts)
+        found, columns = list[Claim](), ("account_id", "name")
+        if hides_people(self.reader) and (beginning := pseudonyms.folded(text)):
+            claims = end_users.values_list(*columns)
+            found += [claim for claim in claims if alias(claim[1]).startswith(beginning)]
+        if self.by_name:
+            found += end_users.beginning(text).values_list(*columns)[:most]
+        return found[:most]
 
     def find(self, text: str, most: int) -> list[int]:
         """The accounts that this reader may read and whose name is `text`, or else begins so.

@@ -18,11 +18,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
+from django.utils.translation import gettext as _
 
 from ..ids import first_id_of
 from ..models import Conversation, User
 from ..models.conversation import ConversationQuerySet
 from ..people.identity import FEWEST, Names
+from ..people.persons import Claim, Fit, find_fits
 from .small_numbers import carry, find_small
 
 LONGEST = 92  # days that are counted one by one; longer stretches, by seven
@@ -48,9 +50,22 @@ TOTALS = f"""
     GROUP BY GROUPING SETS ((owner_id), (model), (bucket))
     UNION ALL SELECT true, owner_id, NULL, NULL, {ANYONE}, {SUMS} FROM conversations_usage
     WHERE day >= %(first)s AND day < %(since)s AND {OF_OWNER} GROUP BY owner_id"""
+# Of an account what its end users did not spend, and beside it what some of them did.
+USED_FOR = USED.replace("usage", "enduserusage")
 HISTORY = f"""
-    SELECT {BUCKET} AS bucket, owner_id, sum(calls)::bigint {USED} AND owner_id = ANY(%(owners)s)
-    GROUP BY bucket, owner_id"""
+    SELECT bucket, owner_id, '', sum(calls)::bigint FROM (
+        SELECT {BUCKET} AS bucket, owner_id, calls {USED} AND owner_id = ANY(%(owners)s)
+        UNION ALL
+        SELECT {BUCKET}, owner_id, -calls {USED_FOR} AND owner_id = ANY(%(owners)s) AND %(apart)s
+    ) own GROUP BY bucket, owner_id
+    UNION ALL
+    SELECT {BUCKET} AS bucket, owner_id, end_user, sum(calls)::bigint {USED_FOR}
+        AND (owner_id, end_user) IN (
+            SELECT * FROM unnest(%(claimants)s::bigint[], %(names)s::text[]))
+    GROUP BY bucket, owner_id, end_user"""
+END_USERS = f"""
+    SELECT day < %(since)s AS before, owner_id, end_user, {SUMS} FROM conversations_enduserusage
+    WHERE day BETWEEN %(first)s AND %(until)s GROUP BY 1, 2, 3"""
 HISTORY_OF_GROUPS = f"""
     SELECT bucket, department, sum(calls)::bigint, count(*)
     FROM (
@@ -113,6 +128,9 @@ class Figures:
 
     def __add__(self, other: "Figures") -> "Figures":
         return Figures(*(getattr(self, name) + getattr(other, name) for name in NAMES))
+
+    def __sub__(self, other: "Figures") -> "Figures":
+        return Figures(*(getattr(self, name) - getattr(other, name) for name in NAMES))
 
     @property
     def tokens(self) -> int:
@@ -253,11 +271,48 @@ class Report:
 
     @property
     def people(self) -> int:
-        return len(self._sums[False, "owner"])
+        return self._count_people(before=False)
 
     @property
     def people_before(self) -> int:
-        return len(self._sums[True, "owner"])
+        return self._count_people(before=True)
+
+    def _count_people(self, *, before: bool) -> int:
+        """Count accounts; for readers who may see people, end users too: each person once."""
+        claims = self._end_users[before]
+        accounts = self._persons[before].keys() - claims.keys()
+        fits = self._fits
+        return len(accounts | {fits[claim].pk if claim in fits else claim for claim in claims})
+
+    @cached_property
+    def _fits(self) -> dict[Claim, Fit]:
+        return find_fits(self._end_users[False].keys() | self._end_users[True].keys())
+
+    @cached_property
+    def _end_users(self) -> dict[bool, dict[Claim, Figures]]:
+        """(before) → what each end user of a shared key spent. A claim counts for no small number.
+
+        None in an owner's own report, and where the reader may not see people.
+        """
+        found: dict[bool, dict[Claim, Figures]] = {False: {}, True: {}}
+        if self.by_person and self.owner is None:
+            for before, owner, end_user, *figures in self._rows(END_USERS):
+                found[before][owner, end_user] = Figures(*figures)
+            if self.rights.names and self.rights.names.hidden:
+                self.rights.names.load_end_users(found[False])
+        return found
+
+    @cached_property
+    def _persons(self) -> dict[bool, dict[int | Claim, Figures]]:
+        """(before) → the figures of accounts, and apart from these those of their end users."""
+        persons: dict[bool, dict[int | Claim, Figures]] = {}
+        for before in (False, True):
+            own: dict[int, Figures] = dict(self._sums[before, "owner"])
+            for (account, _name), figures in self._end_users[before].items():
+                own[account] = own.get(account, Figures()) - figures
+            kept = {account: figures for account, figures in own.items() if figures.calls > 0}
+            persons[before] = kept | self._end_users[before]
+        return persons
 
     @property
     def buckets(self) -> list[tuple[date, Figures]]:
@@ -285,10 +340,22 @@ class Report:
         """Empty where the reader may not see people."""
         if not self.by_person:
             return []
-        by_owner = self._sums[False, "owner"]
+        persons = self._persons[False]
         return self._largest(
-            ReportRow(self._people[owner].name, figures) for owner, figures in by_owner.items()
+            ReportRow(self._name(person), figures) for person, figures in persons.items()
         )
+
+    def _name(self, person: int | Claim) -> str:
+        """Name an account; or an end user, with whose claim that is."""
+        if isinstance(person, int):
+            return self._people[person].name
+        account, name = person
+        names = self.rights.names
+        shown = names.name_end_user(account, name) if names else name
+        return _("%(user)s, claimed by %(owner)s") % {
+            "user": shown,
+            "owner": self._people[account].name,
+        }
 
     @property
     def departments(self) -> list[ReportRow[Figures]]:
@@ -327,11 +394,23 @@ class Report:
         if self._strict:
             return self._history_of_many
         if self.by_person:
-            most = sorted(by_owner, key=lambda owner: (-by_owner[owner].calls, owner))[
+            persons = self._persons[False]
+            most = sorted(persons, key=lambda each: (-persons[each].calls, *_order(each)))[
                 : self.series
             ]
-            names: Mapping[Hashable, str] = {owner: self._people[owner].name for owner in most}
-            rows = self._rows(HISTORY, owners=most)
+            names: Mapping[Hashable, str] = {person: self._name(person) for person in most}
+            claims = [person for person in most if not isinstance(person, int)]
+            rows = self._rows(
+                HISTORY,
+                apart=self.owner is None,
+                owners=[person for person in most if isinstance(person, int)],
+                claimants=[account for account, _name in claims],
+                names=[name for _account, name in claims],
+            )
+            rows = [
+                (bucket, (owner, end_user) if end_user else owner, calls)
+                for bucket, owner, end_user, calls in rows
+            ]
         else:
             names = self._group_names("department", by_owner, self.fewest)
             rows = self._rows(HISTORY_OF_GROUPS)
@@ -493,6 +572,11 @@ def _row_of(conversation: Conversation) -> ReportRow[Figures]:
     tokens = conversation.prompt_tokens, conversation.completion_tokens
     figures = Figures(conversation.turns, 0, *tokens, conversation.cost)
     return ReportRow(conversation.title or "Untitled", figures)
+
+
+def _order(person: int | Claim) -> tuple[bool, int | Claim]:
+    """Sort accounts by their numbers, and end users behind them."""
+    return not isinstance(person, int), person
 
 
 def total(figures: Iterable[Figures]) -> Figures:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from ..figures import lasting
 from ..models import Snapshot, User
 from ..people.access import Account, readable, reviews_departments
-from ..people.identity import hides_people
+from ..people.identity import Found, hides_people
 from ..visible import HIDDEN
 from . import find
 from .box import parse_box
@@ -193,7 +193,7 @@ class CallFilter(DaysFilter):
             self.add_error(
                 "q", _("After id: type at least the first 8 characters of the id (0–9, a–f).")
             )
-        if self.owners and len(self.owners) > MOST_PEOPLE:
+        if self.people and self.people.count > MOST_PEOPLE:
             self.add_error(
                 "user",
                 _("More than %(most)d people match. Type more of the name.")
@@ -205,7 +205,7 @@ class CallFilter(DaysFilter):
     def _refuse_fields_about_people(self) -> None:
         """Refuse what can identify a person, until the reader may search by name."""
         give_reason = _("To search by name, give a reason below.")
-        if self.owners == []:
+        if self.people and not self.people.count:
             self.add_error("user", _("No alias begins with that.") + f" {give_reason}")
         if self.cleaned_data.get("source") not in ("", BY_PAGE, BY_KEY):
             self.add_error("source", _("An API key can identify a person.") + f" {give_reason}")
@@ -267,10 +267,12 @@ class CallFilter(DaysFilter):
         return q.replace("-", "").lower() if ID.fullmatch(q) else None
 
     @cached_property
-    def owners(self) -> list[int] | None:
-        """The people whose names begin so, or the one whose name it is; None: of anyone."""
+    def people(self) -> Found | None:
+        """The people whose names begin so, or the one whose name it is; None: anyone."""
         name = self.cleaned_data.get("user")
-        return None if not name or self.id_prefix else self.names.find(name, MOST_PEOPLE + 1)
+        if not name or self.id_prefix:
+            return None
+        return self.names.find_people(name, MOST_PEOPLE + 1)
 
     @cached_property
     def calls_of_id(self) -> list[UUID]:
@@ -312,6 +314,7 @@ class CallFilter(DaysFilter):
             since=self.first_id,
             until=self.end_id,
             owners=self._owners_to_search(),
+            end_users=self.people.claims if self.people else (),
             columns=columns,
             by_key={BY_KEY: True, BY_PAGE: False}.get(source),
             suspicious=chosen["characters"] == HIDDEN_OR_MIXED,
@@ -321,10 +324,10 @@ class CallFilter(DaysFilter):
     def _owners_to_search(self) -> list[int] | None:
         """The people whose calls the reader may read, and chose; None: all."""
         chosen = {name: self.cleaned_data[name] for name in OF_PEOPLE if self.cleaned_data[name]}
-        if self.owners is None and (chosen or reviews_departments(self.reader)):
+        if self.people is None and (chosen or reviews_departments(self.reader)):
             people = readable(self.reader, User.objects.filter(**chosen))
             return list(people.values_list("id", flat=True))
-        return self.owners
+        return self.people.accounts if self.people else None
 
     # The rows ---------------------------------------------------------------------------------
 
@@ -343,8 +346,8 @@ class CallFilter(DaysFilter):
     def restrict_owners(self, rows: QuerySet[Rows]) -> QuerySet[Rows]:
         """Of conversations or calls, those of the chosen people, where the reader may read them."""
         rows = readable(self.reader, rows)
-        if self.owners is not None:
-            rows = rows.filter(owner__in=self.owners)
+        if self.people is not None:
+            rows = rows.filter(self.people.rows())
         return rows.filter(**self._column_values(COLUMNS_OF_PEOPLE))
 
     def restrict_calls(self, calls: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
@@ -377,8 +380,8 @@ class CallFilter(DaysFilter):
 
     def _phrases(self) -> list[str]:
         chosen, phrases = self.cleaned_data, [self.days()]
-        if self.owners is not None:
-            phrases.append(f"by “{chosen['user']}”{_count_in_brackets(self.owners)}")
+        if self.people is not None:
+            phrases.append(f"by “{chosen['user']}”{_count_in_brackets(self.people.count)}")
         phrases += [
             f"{self[name].label.lower()} {chosen[name]}" for name in COLUMNS if chosen[name]
         ]
@@ -392,7 +395,7 @@ class CallFilter(DaysFilter):
         return phrases
 
 
-def _count_in_brackets(people: list[int]) -> str:
+def _count_in_brackets(people: int) -> str:
     if not people:
         return " (nobody)"
-    return "" if len(people) == 1 else f" ({len(people)} people)"
+    return "" if people == 1 else f" ({people} people)"

@@ -80,6 +80,12 @@ CONVERSATIONS = (
 )
 
 
+OF_OWNERS = "e.owner = ANY(%(owners)s::bigint[])"
+OF_PEOPLE = f"""({OF_OWNERS} OR (e.owner = ANY(%(claimants)s::bigint[]) AND EXISTS (
+    SELECT FROM conversations_snapshot s WHERE s.id = e.call_id AND (s.owner_id, s.end_user) IN (
+        SELECT * FROM unnest(%(claimants)s::bigint[], %(end_users)s::text[])))))"""
+
+
 @dataclass(slots=True, kw_only=True)
 class Scope:
     """Where to look: calls of these ids, owners and columns; and from where on."""
@@ -87,6 +93,8 @@ class Scope:
     since: UUID | None = None  # ids of calls
     until: UUID | None = None
     owners: Sequence[int] | None = None
+    # With owners, beside them: end users of an account's shared key, by name.
+    end_users: Sequence[tuple[int, str]] = ()
     columns: dict[str, str] = field(default_factory=dict)  # of a call: model, upstream, kind …
     by_key: bool | None = None  # through an API key, or not
     suspicious: bool = False  # with hidden characters or words of mixed scripts
@@ -239,6 +247,8 @@ def _find(query: Query, scope: Scope, most: int, *, by_conversation: bool) -> Ma
         "most": most + 1,
         "rows": most + MOST_WINDOWS,
         "owners": None if scope.owners is None else list(scope.owners),
+        "claimants": [account for account, _name in scope.end_users],
+        "end_users": [name for _account, name in scope.end_users],
         "since": scope.since or FIRST,
         "until": scope.until or LAST,
         "before": scope.before or LAST,
@@ -277,8 +287,9 @@ def _list_wanted(query: Query, scope: Scope, *, by_conversation: bool) -> Iterat
         yield f"'{entries.SUSPICIOUS}'"
     if scope.hides_people:
         yield f"!'{entries.OF_SENDER}'"
-    if scope.owners is not None and len(scope.owners) <= FEW:
-        yield _any(map(entries.of_owner, scope.owners))
+    owners = {*(scope.owners or ()), *(account for account, _name in scope.end_users)}
+    if scope.owners is not None and len(owners) <= FEW:
+        yield _any(map(entries.of_owner, sorted(owners)))
     for letter, (column, usual) in entries.COLUMNS.items():
         value = scope.columns.get(column)
         if value is not None:
@@ -296,7 +307,7 @@ def _list_conditions(scope: Scope, column: str) -> Iterator[str]:
     yield "e.call_id >= %(since)s AND e.call_id < %(until)s"
     yield f"e.{column} < %(before)s AND e.{column} > %(after)s"
     if scope.owners is not None:
-        yield "e.owner = ANY(%(owners)s::bigint[])"
+        yield OF_PEOPLE if scope.end_users else OF_OWNERS
     if scope.for_owner:
         yield "e.for_owner"
     yield from scope.conditions

@@ -19,7 +19,8 @@ from django.utils.translation import gettext_lazy
 from ..models import Review, SamplingPolicy, User
 from ..models.review import ReviewQuerySet
 from ..people.access import Account, readable, reviews_departments
-from ..people.identity import Names
+from ..people.identity import Found, Names
+from ..people.persons import person_of
 from .calls import ANY, MOST_PEOPLE
 
 SOON = timedelta(days=7)
@@ -89,17 +90,17 @@ class QueueFilter(forms.Form):
             self.fields[name].widget.choices = [ANY, *choices]  # type: ignore[attr-defined]
 
     def clean(self) -> None:
-        if self.owners and len(self.owners) > MOST_PEOPLE:
+        if self.people and self.people.number > MOST_PEOPLE:
             text = _("More than %(most)d people match. Type more of the name.")
             self.add_error("user", text % {"most": MOST_PEOPLE})
         if self.cleaned_data.get("department") and not self.names.by_name:
             self.add_error("department", _("This can identify a person."))
 
     @cached_property
-    def owners(self) -> list[int] | None:
-        """The people whose names begin so; None: of anyone."""
+    def people(self) -> Found | None:
+        """The people whose names begin so; None: anyone."""
         name = self.cleaned_data.get("user")
-        return self.names.find(name, MOST_PEOPLE + 1) if name else None
+        return self.names.find_people(name, MOST_PEOPLE + 1) if name else None
 
     # The rows -------------------------------------------------------------------------------------
 
@@ -109,8 +110,8 @@ class QueueFilter(forms.Form):
         if not self.is_valid():
             return rows.none()
         chosen = self.cleaned_data
-        if self.owners is not None:
-            rows = rows.of_owners(pk__in=self.owners)
+        if self.people is not None:
+            rows = rows.filter(self.people.rows("conversation__"))
         if chosen["department"]:
             rows = rows.of_owners(department=chosen["department"])
         if chosen["policy"]:
@@ -123,7 +124,7 @@ class QueueFilter(forms.Form):
         rows = cast(ReviewQuerySet, readable(self.reader, Review.objects.waiting()))
         if tab == "mine":
             return rows.held_by(self.reader, self.now)
-        rows = rows.not_owned_by(self.reader)
+        rows = rows.not_about(person_of(self.reader))
         if tab == "free":
             return rows.free(self.now)
         if tab == "overdue":

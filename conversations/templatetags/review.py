@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from .. import figures
 from .. import visible as text
 from ..figures import count, dollars
-from ..models import SamplingPolicy, User
+from ..models import Conversation, SamplingPolicy, Snapshot, User
 from ..people.identity import Names
 from ..reading.pieces import Piece
 
@@ -42,6 +42,18 @@ def marked(value: str, piece: Piece) -> SafeString:
 def named(user: User, names: Names) -> SafeString:
     """Name a person as conversations.people.identity names them to the reader of the page."""
     return text.show_hidden(names.name(user))
+
+
+@register.filter
+def person(row: Conversation | Snapshot, names: Names) -> SafeString:
+    """Name the person who asked: the end user of a shared key, else the owner."""
+    return text.show_hidden(names.person(row))
+
+
+@register.filter
+def claim(row: Conversation | Snapshot, names: Names) -> SafeString:
+    """Say whose claim that name is; nothing where it is the owner's own."""
+    return text.show_hidden(names.claim(row))
 
 
 @register.filter

@@ -9,7 +9,8 @@ from django.core.management import CommandError, call_command
 from django.db import models
 
 from conversations import record
-from conversations.models import Conversation, Usage
+from conversations.models import Conversation, EndUserUsage, Usage
+from conversations.proof import sealing
 from conversations.report import rollups
 from conversations.tests.calls import ask, person, user
 
@@ -84,3 +85,43 @@ def test_rows_that_are_lost_or_put_in_are_told_and_made_again():
     assert len(rollups.differences()) == 2
     rollups.rebuild()
     assert kept() == before
+
+
+# What end users of shared keys spent: of sealed calls, by the worker ------------------------------
+
+
+@pytest.fixture
+def shared() -> list[dict[str, Any]]:
+    """Three calls for ann and one for ben, sealed in two goes; one of ann's is not sealed yet."""
+    for end_user in ("ann", "ann", "ben", "", "ann"):
+        opened = datetime(2026, 9, 2, tzinfo=UTC)
+        call = ask(person("front end"), [user("hi")], opened=opened, end_user=end_user)
+        record.close(call, record.Outcome(status="failed", prompt_tokens=10, cost=Decimal("0.1")))
+        if end_user == "ann":
+            sealing.seal()
+    sealing.seal()
+    call = ask(person("front end"), [user("hi")], opened=opened, end_user="ann")
+    record.close(call, record.Outcome(status="ok", prompt_tokens=10))
+    return list(EndUserUsage.objects.order_by("end_user").values())
+
+
+def test_what_the_worker_adds_up_is_what_the_log_says(shared):
+    figures = [(row["end_user"], row["calls"], row["failures"], row["cost"]) for row in shared]
+    assert figures == [("ann", 3, 3, Decimal("0.3")), ("ben", 1, 1, Decimal("0.1"))]
+    assert rollups.differences() == []
+    assert Usage.objects.get(owner=person("front end")).calls == 6
+
+
+@pytest.mark.parametrize(
+    "name", [each.name for each in EndUserUsage._meta.concrete_fields if each.has_db_default()]
+)
+def test_a_wrong_figure_of_an_end_user_is_told_and_made_again(shared, name):
+    EndUserUsage.objects.filter(end_user="ann").update(**{name: models.F(name) + 1})
+    [said] = rollups.differences()
+    assert said.startswith("usage of 2026-09-02")
+    assert "end user ann" in said
+    EndUserUsage.objects.filter(end_user="ben").delete()
+    assert len(rollups.differences()) == 2
+    rollups.rebuild()
+    assert list(EndUserUsage.objects.order_by("end_user").values()) == shared
+    assert rollups.differences() == []

@@ -232,6 +232,7 @@ def others() -> Pages:
         "groups": path("auth_group_changelist"),
         "sampling policies": path("conversations_samplingpolicy_changelist"),
         "API keys": path("proxy_apikey_changelist"),
+        "other names": path("conversations_othername_changelist"),
     }
     pages |= {
         f"queue: {which}": path("review-queue") + f"?of={which}"

@@ -7,7 +7,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from conversations.models import Approval, AuditEvent, Decision, SamplingPolicy, UsagePolicy, User
+from conversations.models import (
+    Approval,
+    AuditEvent,
+    Decision,
+    OtherName,
+    SamplingPolicy,
+    UsagePolicy,
+    User,
+)
 from conversations.people import audit
 from conversations.tests.calls import turn, user
 from proxy.models import ApiKey, Model, Route, Submission, Upstream
@@ -31,6 +39,7 @@ def rows() -> None:
         conversation=call.conversation, reviewer=alice, disposition="no_issue", newest=call.id
     )
     SamplingPolicy.objects.create(percent=5, seed=b"", made_by=alice)
+    OtherName.objects.create(kind="end_user", account=alice, name="ann")
     ApiKey.make(alice, "laptop")
     Approval.objects.create(
         kind="key", target="1", name="laptop", content="{}", digest=b"", right="x", asked_by=alice

@@ -75,6 +75,10 @@ def forms(people: dict[str, User]) -> dict[str, list[dict[str, Any]]]:
         "proxy.UseCase": [{"name": "made", "prompt": "Be kind.", "enabled": "on", "order": "1"}],
         "conversations.UsagePolicy": [{"text": "Be kind."}],
         "conversations.User": [account],
+        "conversations.OtherName": [
+            {"kind": "account", "account": "maker", "person": "zoe"},
+            {"kind": "end_user", "account": "batch", "name": "maker", "person": "zoe"},
+        ],
         "auth.Group": [{"name": "made"}],
     }
 

@@ -1,0 +1,149 @@
+"""Who is one person: accounts, and the end users of shared keys, by all their names.
+
+Accounts are one person's where they have one external id or one e-mail, or an admin joined them;
+and so on from each of these to the next. An end user is claimed by the key's owner: the claim shows
+whose conversation it may be, finds it, and bars that person from reviewing it. It gives no right.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from ..models import Conversation, Snapshot, User
+from ..models.other_name import folded
+from .access import Account
+
+Claim = tuple[int, str]  # the account whose shared key says it, and the name of the end user
+
+JOINED = """
+    WITH RECURSIVE same (id) AS (
+        SELECT unnest(%(accounts)s::bigint[])
+        UNION
+        SELECT link.id FROM same JOIN conversations_user one ON one.id = same.id
+        CROSS JOIN LATERAL (
+            SELECT id FROM conversations_user
+            WHERE lower(email) = lower(one.email) AND one.email <> ''
+            UNION ALL
+            SELECT id FROM conversations_user
+            WHERE lower(external_id) = lower(one.external_id)
+                AND external_id = one.external_id AND one.external_id <> ''
+            UNION ALL
+            SELECT person_id FROM conversations_othername
+            WHERE kind = 'account' AND account_id = one.id
+            UNION ALL
+            SELECT account_id FROM conversations_othername
+            WHERE kind = 'account' AND person_id = one.id
+        ) link)"""
+ACCOUNTS = f"{JOINED} SELECT id FROM same"
+# The names of a service account name a program.
+NAMES = f"""{JOINED}, named AS (
+        SELECT lower(btrim(normalize(name, NFKC))) AS name
+        FROM same JOIN conversations_user one USING (id)
+        CROSS JOIN LATERAL unnest(
+            CASE WHEN one.is_service THEN '{{}}'
+            ELSE ARRAY[one.username, one.email, one.external_id] END) AS name)
+    SELECT ARRAY(SELECT id FROM same), ARRAY(SELECT DISTINCT name FROM named WHERE name <> ''),
+        ARRAY(
+            SELECT ARRAY[account_id::text, name] FROM conversations_othername
+            WHERE kind = 'end_user' AND person_id IN (SELECT id FROM same)
+            UNION
+            SELECT ARRAY[account_id::text, claim.name] FROM conversations_othername claim
+            JOIN named ON named.name = lower(btrim(normalize(claim.name, NFKC)))
+            WHERE kind = 'end_user' AND named.name <> '')"""
+
+# The account that an admin named; else the first whose name, e-mail or external id it is.
+FITS = """
+    SELECT claim.account, claim.name, fit.id, fit.username FROM unnest(%s::bigint[], %s::text[])
+        AS claim (account, name)
+    CROSS JOIN LATERAL nullif(btrim(normalize(claim.name, NFKC)), '') AS spelled
+    CROSS JOIN LATERAL (
+        SELECT id, username FROM (
+            SELECT person_id AS id, 0 AS place FROM conversations_othername
+            WHERE kind = 'end_user' AND account_id = claim.account
+                AND conversations_othername.name = claim.name AND person_id IS NOT NULL
+            UNION ALL
+            SELECT id, CASE WHEN username = spelled THEN 1 ELSE 2 END
+            FROM conversations_user
+            WHERE lower(username) = lower(spelled) AND NOT is_service
+            UNION ALL
+            SELECT id, 3 FROM conversations_user
+            WHERE lower(email) = lower(spelled) AND NOT is_service
+            UNION ALL
+            SELECT id, 4 FROM conversations_user
+            WHERE lower(external_id) = lower(spelled) AND NOT is_service
+        ) fitting JOIN conversations_user USING (id) ORDER BY place, id LIMIT 1) fit"""
+
+REMEMBER = """
+    INSERT INTO conversations_othername (kind, account_id, name, made)
+    SELECT DISTINCT 'end_user', owner_id, end_user, now() FROM conversations_snapshot
+    WHERE id = ANY(%s) AND end_user <> ''
+    ON CONFLICT DO NOTHING"""
+
+
+class Person(NamedTuple):
+    """All that one person is known by."""
+
+    accounts: frozenset[int]
+    names: frozenset[str]  # folded: user names, e-mails, external ids
+    claims: frozenset[Claim]  # on record
+
+    def is_behind(self, row: Conversation | Snapshot) -> bool:
+        """Whether the person owns a conversation or a call, or may be its end user."""
+        return (
+            row.owner_id in self.accounts
+            or folded(row.end_user) in self.names
+            or (row.owner_id, row.end_user) in self.claims
+        )
+
+
+class Fit(NamedTuple):
+    """The account of an end user."""
+
+    pk: int
+    username: str
+
+
+def find_accounts(*accounts: int) -> set[int]:
+    """Find all accounts of the people that these accounts are. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(ACCOUNTS, {"accounts": list(accounts)})
+        return {account for (account,) in cursor.fetchall()}
+
+
+def find_person(*accounts: int) -> Person:
+    """Find all that the people of these accounts are known by. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(NAMES, {"accounts": list(accounts)})
+        row = cursor.fetchone()
+    claims = frozenset((int(account), name) for account, name in row[2])
+    return Person(frozenset(row[0]), frozenset(row[1]), claims)
+
+
+def person_of(account: Account) -> Person:
+    """The person of an account, which carries it from the first look to the end of its request."""
+    if not hasattr(account, "_person"):
+        assert account.pk
+        account._person = find_person(account.pk)  # type: ignore[union-attr]
+    return account._person  # type: ignore[union-attr, no-any-return]
+
+
+def is_same_person(one: User, other: User) -> bool:
+    """Whether two accounts are one person's, by whatever accounts between them."""
+    return other.pk in find_accounts(one.pk)
+
+
+def find_fits(claims: Collection[Claim]) -> dict[Claim, Fit]:
+    """Find the account of each end user, where there is one. One query; none without claims."""
+    if not claims:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(FITS, [list(column) for column in zip(*claims, strict=True)])
+        return {(account, name): Fit(*fit) for account, name, *fit in cursor.fetchall()}
+
+
+def remember_end_users(calls: list[UUID]) -> None:
+    """Write down the end users of newly sealed calls, so that people are found by them."""
+    with connection.cursor() as cursor:
+        cursor.execute(REMEMBER, [calls])
