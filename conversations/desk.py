@@ -18,6 +18,7 @@ PAGES = (
     ("Cases", gettext_lazy("Cases"), "admin:cases", ("view_content", "decide")),
     ("Exports", gettext_lazy("Exports"), "admin:exports", ("view_content", "export_content")),
     ("Report", gettext_lazy("Usage report"), "admin:usage-report", ("view_usage",)),
+    ("Reviewers", gettext_lazy("Reviewers’ report"), "admin:reviewers", ("view_audit",)),
     ("Access", gettext_lazy("Access review"), "admin:access-review", ("view_audit",)),
     ("Checks", gettext_lazy("Checks of the record"), "admin:verifications", ("view_audit",)),
 )
@@ -30,6 +31,7 @@ ORDER = (
     "Cases",
     "Exports",
     "Report",
+    "Reviewers",
     "AuditEvent",
     "Access",
     "Checks",
@@ -49,6 +51,7 @@ class Desk(admin.AdminSite):
             queue_page,
             report,
             reveal,
+            reviewers,
             verifications,
         )
 
@@ -59,6 +62,8 @@ class Desk(admin.AdminSite):
             path("checks/", view(verifications.page), name="verifications"),
             path("access/", view(access_review.page), name="access-review"),
             path("access/all.csv", view(access_review.download_csv), name="access-review-csv"),
+            path("reviewers/", view(reviewers.page), name="reviewers"),
+            path("reviewers/reviewers.csv", view(reviewers.download_csv), name="reviewers-csv"),
             path("exports/", view(export.list_page), name="exports"),
             path("exports/new/", view(export.new_page), name="export-new"),
             path("exports/<uuid:pk>/", view(export.page), name="export"),

@@ -1,6 +1,6 @@
 """Ids in the order of time (UUIDv7): rows, pages and exports are paged by them."""
 
-from datetime import date, datetime, time, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 from uuid import UUID
 
 import uuid_utils
@@ -17,6 +17,11 @@ def make_id(at: datetime, *, first: bool = False) -> UUID:
 def first_id_of(day: date, zone: tzinfo | None = None) -> UUID:
     """The smallest id of a day in `zone`, or else in the current time zone."""
     return make_id(timezone.make_aware(datetime.combine(day, time.min), zone), first=True)
+
+
+def time_of(id_: UUID) -> datetime:
+    """The moment of an id, to the millisecond."""
+    return datetime.fromtimestamp((id_.int >> 80) / 1000, UTC)
 
 
 def parse_uuid(text: str | None) -> UUID | None:

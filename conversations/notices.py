@@ -196,7 +196,7 @@ def _find_overdue(now: datetime) -> Iterator[Told]:
         return
     yield Told(Kind.OVERDUE, day, {"count": total, "path": path}, [])
     for person in holders("decide"):
-        theirs = readable(person, overdue).not_about(person_of(person))  # type: ignore[attr-defined]
+        theirs = readable(person, overdue).open_to(person_of(person))  # type: ignore[attr-defined]
         whose = theirs.filter(assignee=person)
         if may(person, "lead"):
             whose |= theirs.filter(assignee=None)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import transaction
@@ -18,11 +19,12 @@ from django.db.models import Exists, Q
 from django.db.models.functions import Greatest
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from uuid_utils.compat import uuid7
 
-from .ids import parse_uuid
+from .ids import parse_uuid, time_of
 from .models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, Snapshot, User
 from .models.review import ReviewQuerySet, calls_unseen
 from .people import audit
@@ -73,6 +75,12 @@ MEANWHILE = gettext_lazy(
     "After you opened this conversation, at %(time)s, %(reviewer)s decided: %(decision)s. Your"
     " decision was not saved. Read it again, then decide."
 )
+DECIDED_BY_YOU = gettext_lazy(
+    "You decided this conversation, and another reviewer has to decide it, too."
+)
+UNREAD = gettext_lazy(
+    "A second reviewer reads the whole conversation. Open the messages that you have not read."
+)
 SET_ASIDE = gettext_lazy(
     "This conversation was decided to be a violation. Only a Lead can set that aside, with a"
     " reason."
@@ -117,7 +125,7 @@ def claim_next(
     """
     now = timezone.now()
     with transaction.atomic():
-        free = among.free(now).not_about(person_of(request.user)).gravest_first()
+        free = among.free(now).open_to(person_of(request.user)).gravest_first()
         if not may(request.user, "lead"):
             free = free.exclude(source=Source.ESCALATED)
         free = free.select_for_update(skip_locked=True, of=("self",))
@@ -134,6 +142,7 @@ def claim(request: HttpRequest, conversation: Conversation) -> Review:
     with transaction.atomic():
         review, now = _lock(conversation, Source.CHOSEN), timezone.now()
         _refuse_held(request.user, review, now)
+        _refuse_second(request.user, review)
         _lease(request, review, now)
     return review
 
@@ -158,6 +167,8 @@ def assign(request: HttpRequest, conversation: Conversation, reviewer: User) -> 
     _refuse_unfit(reviewer, conversation)
     with transaction.atomic():
         review = _lock(conversation, Source.ASSIGNED, Severity.RAISED)
+        if _is_own_second(reviewer, review):
+            raise Unfit(_("%(user)s made the first decision.") % {"user": reviewer})
         review.state, review.assignee = State.WAITING, reviewer
         review.lease = None
         review.save(update_fields=["state", "assignee", "lease"])
@@ -189,6 +200,9 @@ def decide(request: HttpRequest, decision: Decision, basis: Basis) -> bool:
         decision.seen = _closed_calls([conversation]).get(conversation.pk, [])
         _refuse_stale(request.user, review, decision.seen, basis)
         _refuse_held(request.user, review, timezone.now())
+        _refuse_second(request.user, review)
+        if review.is_second and decision.uncovered:
+            raise ReviewRefused(UNREAD)
         _refuse_setting_aside(request.user, decision)
         _save(request, review, decision)
         audit.record(
@@ -233,6 +247,8 @@ def no_issue(
                 disposition=Disposition.NO_ISSUE,
                 seen=closed.get(review.pk, []),
                 pages=[shown.event],
+                seconds=seconds_since(shown.event),
+                length=0,
                 uncovered=[],
                 reason=reason,
             )
@@ -266,7 +282,9 @@ def _may_be_saved(
     except ReviewRefused:
         return False
     return not (
-        review.held_by_another(lead, timezone.now()) or _stands_as_violation(review.conversation_id)
+        review.is_second
+        or review.held_by_another(lead, timezone.now())
+        or _stands_as_violation(review.conversation_id)
     )
 
 
@@ -349,6 +367,8 @@ def _save(request: HttpRequest, review: Review, decision: Decision) -> None:
     decision.id, decision.made = uuid7(), timezone.now()  # in the order of commits
     decision.reviewer = request.user  # type: ignore[assignment]
     decision.newest = max(decision.seen or [])
+    decision.second_of = review.decision if review.is_second else None
+    decision.drawn = _is_drawn(decision)
     decision.save(force_insert=True)
     review.decision, review.assignee = decision, decision.addressee
     review.lease = None
@@ -363,9 +383,29 @@ def _save(request: HttpRequest, review: Review, decision: Decision) -> None:
     elif decision.uncovered:
         review.source, review.entered = Source.PART, decision.made
         review.due = min(review.due, decision.made + DUE[Severity(review.severity)])
+    elif decision.drawn:
+        review.source, review.severity = Source.SECOND, Severity.ROUTINE
+        review.entered, review.due = decision.made, decision.made + DUE[Severity.ROUTINE]
     else:
         review.state = State.DECIDED
     review.save()
+
+
+def _is_drawn(decision: Decision) -> bool:
+    """Tell whether a second reviewer decides, too: of decisions that end a first review, a share.
+
+    Drawn by the decision's id, with a key of the gateway's: no reviewer knows before.
+    """
+    is_open = decision.disposition in Decision.HANDED_ON or bool(decision.uncovered)
+    if is_open or decision.second_of:
+        return False
+    seed = salted_hmac("conversations.second_line", "", algorithm="sha256").digest()
+    return drawn(seed, decision.id, Decimal(str(settings.SECOND_LINE_PERCENT)))
+
+
+def seconds_since(event: UUID) -> int:
+    """How many seconds ago an audit event was."""
+    return max(0, round((timezone.now() - time_of(event)).total_seconds()))
 
 
 def _lock(
@@ -410,6 +450,17 @@ def _refuse_unfit(reviewer: User, conversation: Conversation) -> None:
     if not readable(reviewer, Conversation.objects.filter(pk=conversation.pk)).exists():
         text = _("%(user)s may not read conversations of this department.")
         raise Unfit(text % {"user": reviewer})
+
+
+def _refuse_second(reviewer: User | AnonymousUser, review: Review) -> None:
+    """Refuse that a person is the second reviewer of their own decision, by whatever account."""
+    if _is_own_second(reviewer, review):
+        raise ReviewRefused(DECIDED_BY_YOU)
+
+
+def _is_own_second(reviewer: User | AnonymousUser, review: Review) -> bool:
+    first = review.decision if review.is_second else None
+    return first is not None and first.reviewer_id in person_of(reviewer).accounts
 
 
 def _refuse_held(reviewer: User | AnonymousUser, review: Review, now: datetime) -> None:

@@ -104,11 +104,11 @@ class ConversationAdmin(EvidenceAdmin):
     @admin.display(description=gettext_lazy("user"))
     def who(self, conversation: Conversation) -> SafeString:
         names: Names = conversation.names  # type: ignore[attr-defined]
-        beneath = names.claim(conversation) or names.job_title(conversation.owner)
+        beneath = (names.claim(conversation), names.job_title(conversation.owner))
         return format_html(
             '{}<span class="gw-line gw-quiet">{}</span>',
             visible(names.person(conversation)),
-            visible(beneath),
+            visible(", ".join(filter(None, beneath))),
         )
 
     @admin.display(description=gettext_lazy("started, last active"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -15,11 +15,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
 from ..exports.decisions import DecisionTable
+from ..figures import count, spent
 from ..models import Decision, User
 from ..people import audit
 from ..people.access import auditable_decisions, may, reads_everything
+from ..report import reviewing
 from ..search.days import DaysFilter
 from ..templatetags.review import moment, visible
+from . import reviewers
 from .changelist import Action, EvidenceAdmin
 
 DISPOSITIONS = [
@@ -39,6 +42,10 @@ COVERAGE = (
     "uncovered",
     "addressee",
     "until",
+    "seconds",
+    "length",
+    "drawn",
+    "second_of",
 )
 
 
@@ -84,7 +91,7 @@ class DecisionAdmin(EvidenceAdmin):
     right = "view_audit"
     filter_form = DecisionFilter
     change_list_template = "admin/conversations/decisions.html"
-    list_display = ("time", "who", "disposition_label", "about", "covers")
+    list_display = ("time", "who", "disposition_label", "about", "covers", "took")
     list_display_links = ("time",)
     list_select_related = ("reviewer",)
     csv_rows = gettext_lazy("one row per decision")
@@ -105,26 +112,27 @@ class DecisionAdmin(EvidenceAdmin):
         return may(request.user, self.right)
 
     def more_context(self, request: HttpRequest) -> dict[str, Any]:
-        return {"title": "Decisions", "summary": self.count_by_reviewer(request)}
+        heads = [*(label for _value, label in DISPOSITIONS[1:]), *reviewers.HEADS]
+        return {
+            "title": "Decisions",
+            "heads": heads,
+            "summary": self.count_by_reviewer(request),
+        }
 
-    def count_by_reviewer(self, request: HttpRequest) -> list[tuple[str, list[int]]]:
-        """Count each reviewer's decisions by disposition; a row of the sums first."""
-        if not self.has_view_permission(request):
+    def count_by_reviewer(self, request: HttpRequest) -> list[tuple[str, list[str]]]:
+        """Describe each reviewer's decisions; a row of all of them first."""
+        form = DecisionFilter(request.GET, request.user)
+        if not self.has_view_permission(request) or not form.is_valid():
             return []
-        counts: dict[str, dict[str, int]] = {}
-        decided = (
-            DecisionFilter(request.GET, request.user)
-            .decisions()
-            .values_list("reviewer__username", "disposition")
-        )
-        for reviewer, disposition, number in decided.annotate(Count("pk")).order_by():
-            counts.setdefault(reviewer, {})[disposition] = number
-        rows = [
-            (reviewer, [numbers.get(each, 0) for each in Decision.Disposition.values])
-            for reviewer, numbers in sorted(counts.items())
+        rows = reviewing.read_reviewers(form.decisions())
+        shown = rows[1:] if len(rows) == 2 else rows
+        return [
+            (
+                row.name or gettext("All reviewers"),
+                [*map(count, row.dispositions), *reviewers.describe(row)[1:]],
+            )
+            for row in shown
         ]
-        sums = [sum(column) for column in zip(*(numbers for _, numbers in rows), strict=True)]
-        return [(gettext("All reviewers"), sums), *rows] if len(rows) > 1 else rows
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         shows_reasons = reads_everything(request.user)
@@ -167,6 +175,10 @@ class DecisionAdmin(EvidenceAdmin):
         if decision.uncovered:
             return gettext("%(coverage)s (in part)") % {"coverage": decision.coverage}
         return decision.coverage or "–"
+
+    @admin.display(description=gettext_lazy("time to decide"))
+    def took(self, decision: Decision) -> str:
+        return "–" if decision.seconds is None else spent(decision.seconds)
 
     @admin.display(description="reason and note")
     def reasoned(self, decision: Decision) -> SafeString | str:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from .. import ids
 from ..figures import count, lasting
 from ..models import Decision, Review
-from ..models.review import is_about
+from ..models.review import is_barred
 from ..people import approvals
 from ..people.access import Account, may, readable
 from ..people.persons import person_of
@@ -48,7 +48,7 @@ def tiles(request: HttpRequest) -> list[Tile]:
 
 def queue_tiles(request: HttpRequest) -> list[Tile]:
     user, now = request.user, timezone.now()
-    others = ~is_about(person_of(user))
+    others = ~is_barred(person_of(user))
     free = others & (Q(assignee=None) | Q(lease__lt=now))
     severities = {
         f"free{level.value}": Count("pk", free & Q(severity=level)) for level in Review.Severity

@@ -274,7 +274,8 @@ def describe_panel(
     covered, unread = None, ""
     if page.closed and may(request.user, "decide"):
         row, sights = getattr(conversation, "review", None), read_sights(conversation, event)
-        covered = coverage.measure(page.grown, page.calls, sights, row.decision if row else None)
+        latest = row.decision if row and not row.is_second else None
+        covered = coverage.measure(page.grown, page.calls, sights, latest)
         unread = find_unread(conversation, page, covered, QueueFilter.of_request(request))
     return describe_standing(request, conversation, event, covered) | {"unread": unread}
 
@@ -453,17 +454,21 @@ def cover(request: HttpRequest, decision: Decision) -> review.Basis:
     page = next((each.detail for each in sights if each.event == decision.page), None)
     basis = review.find_basis(page)
     latest = Decision.objects.filter(pk=basis.decision).first() if basis.decision else None
+    if Review.objects.filter(conversation=row).second().exists():
+        latest = None  # who looks at it again looks at all of it
     if row.is_one_call:
         has_reply = Snapshot.objects.filter(pk=row.pk).exclude(response="").exists()
         found = coverage.measure_call(sights, has_reply=has_reply)
         if not found.shown:
             raise review.ReviewRefused(CUT)
     else:
-        found = coverage.measure(*transcript.grow(row), sights, latest)
+        found = coverage.measure(*transcript.grow(row), sights, latest, since=basis.decision)
     decision.pages = found.pages
     decision.shown, decision.messages = found.shown, found.messages
     decision.opened, decision.branches = found.opened, found.branches
     decision.uncovered = [node.message.id for node in found.uncovered]
+    decision.length = found.length
+    decision.seconds = review.seconds_since(found.began) if found.began else None
     return basis
 
 

@@ -26,6 +26,10 @@ COLUMNS = (
     "messages_uncovered",
     "addressee",
     "until",
+    "seconds",
+    "bytes_read",
+    "drawn_for_second",
+    "second_of",
 )
 
 
@@ -50,6 +54,7 @@ class DecisionTable(CsvStream):
                 as_text(None if each.uncovered is None else len(each.uncovered)),
                 each.addressee.get_username() if each.addressee else "",
                 as_text(each.until),
+                *map(as_text, (each.seconds, each.length, each.drawn, each.second_of_id)),
                 *([each.reason, each.note] if self.with_words else []),
             )
             yield Line(each.id, cells, sum(map(len, cells)))

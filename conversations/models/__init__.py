@@ -3,10 +3,10 @@
 Three kinds of rows. *Evidence* (Message, Snapshot once closed, Attachment, Decision, AuditEvent,
 Case, CaseEntry, Seal) is written by conversations.record, people.audit, proof.sealing and the
 review desk only, and never changes. *Views of it* (Conversation's title and totals, Usage,
-EndUserUsage, SearchEntry, WordHash, Assessment) can be rebuilt from the evidence. *Scaffolding* (Partial,
-Process, Unsealed) lives for seconds and may be lost, Unindexed until the search has a new title;
-Unhashed and Reindexing live until the worker has gone over what is old, and Notice until it is told
-and a month old.
+EndUserUsage, SearchEntry, WordHash, Assessment) can be rebuilt from the evidence. *Scaffolding*
+(Partial, Process, Unsealed) lives for seconds and may be lost, Unindexed until the search has a new
+title; Unhashed and Reindexing live until the worker has gone over what is old, and Notice until it
+is told and a month old.
 
 Beside them stand people (User, OtherName, ThreadSeed) and what they agreed to (UsagePolicy,
 PolicyAcceptance) or were asked to (Approval).

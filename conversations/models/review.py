@@ -101,6 +101,21 @@ class Decision(models.Model):
         help_text=_("who is to act: the Lead of an escalation, or who is asked for information"),
     )
     until = models.DateField(null=True, help_text=_("the day by which information is needed"))
+    seconds = models.IntegerField(
+        null=True, help_text=_("from the first page that was opened for it to the decision")
+    )
+    length = models.BigIntegerField(
+        null=True, help_text=_("bytes of the messages that were shown for it")
+    )
+    drawn = models.BooleanField(null=True, help_text=_("drawn to be decided by a second reviewer"))
+    second_of = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text=_("the decision of another reviewer that it is beside"),
+    )
 
     objects = DecisionQuerySet.as_manager()
 
@@ -110,6 +125,12 @@ class Decision(models.Model):
             models.Index("conversation", "id", name="decision_conversation"),
             models.Index("reviewer", "id", name="decision_reviewer"),
             models.Index("disposition", "conversation", name="decision_disposition"),
+            models.Index(
+                "second_of",
+                "id",
+                name="decision_second_of",
+                condition=models.Q(second_of__isnull=False),
+            ),
         ]
         constraints = [models.UniqueConstraint("page", name="decision_page")]
 
@@ -262,13 +283,23 @@ def is_about(person: Behind, path: str = "conversation__") -> models.Q:
     return own
 
 
+def is_barred(person: Behind) -> models.Q:
+    """Select reviews that are not this person's to make.
+
+    Of what the person said, or a shared key claims that they said; and second ones of what they
+    decided.
+    """
+    decided = models.Q(source=Review.Source.SECOND, decision__reviewer__in=person.accounts)
+    return is_about(person) | decided
+
+
 class ReviewQuerySet(models.QuerySet["Review"]):
     def waiting(self) -> "ReviewQuerySet":
         return self.filter(state=Review.State.WAITING)
 
-    def not_about(self, person: "Behind") -> "ReviewQuerySet":
-        """Leave out a reviewer's own conversations: those are for another to review."""
-        return self.exclude(is_about(person))
+    def open_to(self, person: "Behind") -> "ReviewQuerySet":
+        """Leave out a reviewer's own conversations and decisions: another must review those."""
+        return self.exclude(is_barred(person))
 
     def of_owners(self, **lookups: Any) -> "ReviewQuerySet":
         """Return those whose person is such a one."""
@@ -282,6 +313,10 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         return self.waiting().filter(
             models.Q(lease=None) | models.Q(lease__gte=now), assignee=cast(User, reviewer)
         )
+
+    def second(self) -> "ReviewQuerySet":
+        """Return those that wait for a second reviewer."""
+        return self.waiting().filter(source=Review.Source.SECOND)
 
     def overdue(self, now: datetime) -> "ReviewQuerySet":
         return self.waiting().filter(due__lt=now)
@@ -387,6 +422,7 @@ class Review(models.Model):
         ESCALATED = "escalated", "escalated"
         PART = "part", _("decided in part")
         INFORMATION = "information", _("waits for information")
+        SECOND = "second", _("drawn for a second reviewer")
 
     class Severity(models.IntegerChoices):
         ROUTINE = 1, "routine"
@@ -450,6 +486,11 @@ class Review(models.Model):
     @property
     def place(self) -> Place:
         return Place(self.severity, self.entered, self.pk)
+
+    @property
+    def is_second(self) -> bool:
+        """Whether it waits for another reviewer than the one who decided."""
+        return self.state == self.State.WAITING and self.source == self.Source.SECOND
 
     def free(self, now: datetime) -> bool:
         """Tell whether no reviewer has claimed it, the claim has ended, or it is decided."""

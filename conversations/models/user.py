@@ -42,7 +42,7 @@ class User(AbstractUser):
         ),
     )
 
-    class Meta(AbstractUser.Meta):
+    class Meta(AbstractUser.Meta):  # type: ignore[name-defined]
         # People are found by their names wherever an end user is, however these are written.
         indexes = [
             models.Index(Lower("username"), name="user_username_folded"),

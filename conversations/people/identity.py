@@ -89,7 +89,7 @@ class Found(NamedTuple):
 
     accounts: list[int]
     claims: list[Claim]  # end users of these names, and those of the accounts
-    count: int  # of the people
+    number: int  # of people
 
     def rows(self, path: str = "") -> Q:
         """Select conversations or calls of these accounts and end users, or what leads there."""

@@ -6,14 +6,13 @@ whose conversation it may be, finds it, and bars that person from reviewing it. 
 """
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 
 from ..models import Conversation, Snapshot, User
 from ..models.other_name import folded
-from .access import Account
 
 Claim = tuple[int, str]  # the account whose shared key says it, and the name of the end user
 
@@ -121,12 +120,12 @@ def find_person(*accounts: int) -> Person:
     return Person(frozenset(row[0]), frozenset(row[1]), claims)
 
 
-def person_of(account: Account) -> Person:
+def person_of(account: Any) -> Person:
     """The person of an account, which carries it from the first look to the end of its request."""
     if not hasattr(account, "_person"):
         assert account.pk
-        account._person = find_person(account.pk)  # type: ignore[union-attr]
-    return account._person  # type: ignore[union-attr, no-any-return]
+        account._person = find_person(account.pk)
+    return account._person  # type: ignore[no-any-return]
 
 
 def is_same_person(one: User, other: User) -> bool:

@@ -76,7 +76,8 @@ LATER: dict[type[models.Model], dict[str, str]] = {
         "covers": "{} IS NOT NULL",
     },
     Decision: dict.fromkeys(
-        "seen page pages shown messages opened branches uncovered addressee until".split(),
+        """seen page pages shown messages opened branches uncovered addressee until seconds length
+        drawn second_of""".split(),
         "{} IS NOT NULL",
     ),
 }

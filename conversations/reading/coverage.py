@@ -38,6 +38,8 @@ class Coverage(NamedTuple):
     pages: list[UUID]  # of the sights: those that showed a message first
     uncovered: list[Node]  # messages that neither these sights nor decisions before cover
     cut: set[Node]  # messages of pages that had no room for all of their text
+    length: int = 0  # bytes of the messages that were shown since the latest decision
+    began: UUID | None = None  # the first sight since then
 
 
 def measure(
@@ -45,14 +47,23 @@ def measure(
     calls: Mapping[UUID, Snapshot],
     sights: Iterable[Sight],
     latest: Decision | None,
+    *,
+    since: UUID | None = None,
 ) -> Coverage:
-    """Say what the sights show of a conversation, and what decisions up to the latest cover."""
+    """Say what the sights show of a conversation, and what decisions up to the latest cover.
+
+    How long it took, and how much was read, is counted from the sights after the id `since`.
+    """
     nodes, roots = list(dict.fromkeys(tree.nodes.values())), tree.roots or tree.preambles
     ends = {node for node in nodes if not node.children and node.path[0] in roots}
     shown, cut = set[Node](), set[Node]()
     opened, pages = set[Node](), list[UUID]()
+    read, began = set[Node](), None
     for sight in sights:
         seen = _follow(tree, calls, sight)
+        if since is None or sight.event > since:
+            read |= seen.whole | seen.cut
+            began = began or sight.event
         if seen.whole - shown:
             pages.append(sight.event)
         shown |= seen.whole
@@ -67,6 +78,8 @@ def measure(
         pages=pages,
         uncovered=[node for node in nodes if node not in covered],
         cut=cut - shown,
+        length=sum(node.message.size for node in read),  # type: ignore[attr-defined]
+        began=began,
     )
 
 
@@ -80,7 +93,10 @@ def measure_call(sights: Iterable[Sight], *, has_reply: bool) -> Coverage:
     loaded = {each.detail["format"]: each.event for each in sights if "format" in each.detail}
     pages = whole[:1] or [loaded[name] for name in sorted(needed & loaded.keys())]
     shown = int(bool(whole) or needed <= loaded.keys())
-    return Coverage(shown, 1, opened=0, branches=0, pages=pages, uncovered=[], cut=set())
+    began = pages[0] if pages else None
+    return Coverage(
+        shown, 1, opened=0, branches=0, pages=pages, uncovered=[], cut=set(), began=began
+    )
 
 
 class _Seen(NamedTuple):

@@ -193,7 +193,7 @@ class CallFilter(DaysFilter):
             self.add_error(
                 "q", _("After id: type at least the first 8 characters of the id (0–9, a–f).")
             )
-        if self.people and self.people.count > MOST_PEOPLE:
+        if self.people and self.people.number > MOST_PEOPLE:
             self.add_error(
                 "user",
                 _("More than %(most)d people match. Type more of the name.")
@@ -205,7 +205,7 @@ class CallFilter(DaysFilter):
     def _refuse_fields_about_people(self) -> None:
         """Refuse what can identify a person, until the reader may search by name."""
         give_reason = _("To search by name, give a reason below.")
-        if self.people and not self.people.count:
+        if self.people and not self.people.number:
             self.add_error("user", _("No alias begins with that.") + f" {give_reason}")
         if self.cleaned_data.get("source") not in ("", BY_PAGE, BY_KEY):
             self.add_error("source", _("An API key can identify a person.") + f" {give_reason}")
@@ -381,7 +381,7 @@ class CallFilter(DaysFilter):
     def _phrases(self) -> list[str]:
         chosen, phrases = self.cleaned_data, [self.days()]
         if self.people is not None:
-            phrases.append(f"by “{chosen['user']}”{_count_in_brackets(self.people.count)}")
+            phrases.append(f"by “{chosen['user']}”{_count_in_brackets(self.people.number)}")
         phrases += [
             f"{self[name].label.lower()} {chosen[name]}" for name in COLUMNS if chosen[name]
         ]

@@ -124,7 +124,7 @@ class QueueFilter(forms.Form):
         rows = cast(ReviewQuerySet, readable(self.reader, Review.objects.waiting()))
         if tab == "mine":
             return rows.held_by(self.reader, self.now)
-        rows = rows.not_about(person_of(self.reader))
+        rows = rows.open_to(person_of(self.reader))
         if tab == "free":
             return rows.free(self.now)
         if tab == "overdue":

@@ -2,12 +2,12 @@
 
 import re
 from typing import Any
-from uuid import uuid4
 
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
 from conversations import review
 from conversations.models import Conversation, Decision, Review, Snapshot
@@ -36,7 +36,7 @@ def basis_of(conversation: Conversation) -> review.Basis:
 
 def listed(*conversations: Conversation) -> review.ShownList:
     """What a list of them shows now."""
-    return review.ShownList(uuid4(), {each.pk: basis_of(each) for each in conversations})
+    return review.ShownList(uuid7(), {each.pk: basis_of(each) for each in conversations})
 
 
 def decide(

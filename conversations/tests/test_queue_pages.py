@@ -188,9 +188,11 @@ def test_the_evidence_of_review_names_who_and_what_and_no_content(rita):
     csv = b"".join(auditor.get(f"{path}csv/")).decode("utf-8-sig").splitlines()
     assert csv[0] == (
         '"id","made","reviewer","conversation","disposition","newest_call","messages_shown",'
-        '"messages","branches_opened","branches","messages_uncovered","addressee","until"'
+        '"messages","branches_opened","branches","messages_uncovered","addressee","until",'
+        '"seconds","bytes_read","drawn_for_second","second_of"'
     )
-    assert csv[2].endswith('"2","2","1","1","0","lea",""')
+    assert csv[2].split(",")[6:13] == ['"2"', '"2"', '"1"', '"1"', '"0"', '"lea"', '""']
+    assert csv[2].endswith(',"false",""')
     assert [line.split(",")[2] for line in csv[1:]] == ['"lea"', '"rita"']
     for words in ("secret matter", "names a client", "=fine()"):
         assert words not in page

@@ -398,6 +398,13 @@ PEOPLE = (
         "API_KEY_MAX_DAYS", kinds.whole(1, 36_500), 365, "Days that a gateway API key lives at most"
     ),
     Setting(
+        "SECOND_LINE_PERCENT",
+        kinds.number(0, 100),
+        0.0,
+        "Percentage of decisions that a second reviewer makes, too, drawn by chance: "
+        "[how](docs/review-desk.md#the-reviewers-report)",
+    ),
+    Setting(
         "APPROVAL_DELAY_HOURS",
         kinds.whole(1, 10_000),
         24,

@@ -232,6 +232,7 @@ def others() -> Pages:
         "groups": path("auth_group_changelist"),
         "sampling policies": path("conversations_samplingpolicy_changelist"),
         "API keys": path("proxy_apikey_changelist"),
+        "reviewers' report": path("reviewers"),
         "other names": path("conversations_othername_changelist"),
     }
     pages |= {

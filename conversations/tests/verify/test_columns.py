@@ -232,6 +232,10 @@ WHOLE = {
     "uncovered": [UUID(int=2)],
     "addressee_id": 4711,
     "until": AT.date(),
+    "seconds": 7,
+    "length": 2_000,
+    "drawn": False,
+    "second_of_id": UUID(int=200),
 }
 
 
