@@ -16,17 +16,18 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet, Subquery
-from django.db.models.functions import JSONObject
+from django.db.models.functions import JSONArray, JSONObject
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..ids import make_id
 from ..models import AuditEvent, Conversation, OtherName, SamplingPolicy, Snapshot, User
+from ..models.other_name import OtherNameQuerySet
 from ..shape import Json
 from . import audit, pseudonyms
 from .access import Account, may, readable
-from .persons import Claim, Fit, find_fits, find_person
+from .persons import Claim, Fit, claims_column, find_claims, find_fits
 
 LASTS = timedelta(minutes=30)
 BY_NAME = ("user", "department", "job_title", "source")  # fields of a filter that identify people
@@ -218,29 +219,41 @@ class Names:
         del detail["owner_id"]
 
     def find_people(self, text: str, most: int) -> Found:
-        """The accounts of `find`, and end users: theirs, and those whose own names begin so."""
+        """The accounts of `find`, and end users: theirs, and those whose own names begin so.
+
+        One query, where an account is found and people have no aliases.
+        """
+        if hides_people(self.reader):
+            return self._find_by_aliases(text, most)
+        beginning = self._end_users().beginning(text)
+        others = ArraySubquery(beginning.values_list(JSONArray("account", "name"))[:most])
+        people = self._named(readable(self.reader, User.objects.all()), text)
+        rows = list(
+            people.annotate(theirs=claims_column(), others=others).values_list(
+                "id", "username", "theirs", "others"
+            )[:most]
+        )
+        if exact := [row for row in rows if row[1] == text]:
+            return _put_together(exact, [])
+        if not rows:
+            return _put_together([], list(beginning.values_list("account", "name")[:most]))
+        return _put_together(rows, rows[0][3] or [])
+
+    def _find_by_aliases(self, text: str, most: int) -> Found:
         accounts = self.find(text, most)
-        theirs = set(find_person(*accounts).claims) if accounts else set[Claim]()
+        theirs = find_claims(accounts)
         others = set[Claim]()
-        if not self._is_exact(text, accounts):
-            others = set(self._find_end_users(text, most)) - theirs
+        if beginning := pseudonyms.folded(text):
+            claims = self._end_users().values_list("account", "name")
+            others |= {claim for claim in claims if alias(claim[1]).startswith(beginning)}
+        if self.by_name:
+            others |= set(self._end_users().beginning(text).values_list("account", "name")[:most])
+        others -= theirs
         return Found(accounts, sorted(theirs | others), len(accounts) + len(others))
 
-    def _is_exact(self, text: str, accounts: list[int]) -> bool:
-        """Whether `find` found the one account of that name."""
-        named = User.objects.filter(username=text, id__in=accounts)
-        return self.by_name and len(accounts) == 1 and named.exists()
-
-    def _find_end_users(self, text: str, most: int) -> list[Claim]:
+    def _end_users(self) -> OtherNameQuerySet:
         accounts = readable(self.reader, User.objects.all())
-        end_users = OtherName.objects.end_users().filter(account__in=accounts)
-        found, columns = list[Claim](), ("account_id", "name")
-        if hides_people(self.reader) and (beginning := pseudonyms.folded(text)):
-            claims = end_users.values_list(*columns)
-            found += [claim for claim in claims if alias(claim[1]).startswith(beginning)]
-        if self.by_name:
-            found += end_users.beginning(text).values_list(*columns)[:most]
-        return found[:most]
+        return OtherName.objects.end_users().filter(account__in=accounts)
 
     def find(self, text: str, most: int) -> list[int]:
         """The accounts that this reader may read and whose name is `text`, or else begins so.
@@ -252,6 +265,12 @@ class Names:
         by_alias = self._find_by_alias(people, pseudonyms.folded(text))
         if not self.by_name:
             return by_alias[:most]
+        rows = self._named(people, text).values_list("id", "username")[:most]
+        exact = [number for number, name in rows if name == text]
+        return exact or list(dict.fromkeys([*by_alias, *(number for number, name in rows)]))[:most]
+
+    def _named(self, people: QuerySet[User], text: str) -> QuerySet[User]:
+        """Select people whose names begin so, the one of exactly that user name first."""
         begins_so = (
             Q(username__istartswith=text)
             | Q(first_name__istartswith=text)
@@ -259,10 +278,8 @@ class Names:
             | Q(email__istartswith=text)
         )
         is_exact = ExpressionWrapper(Q(username=text), BooleanField())
-        found = people.filter(begins_so | Q(external_id=text)).order_by(is_exact.desc(), "username")
-        rows = found.values_list("id", "username")[:most]
-        exact = [number for number, name in rows if name == text]
-        return exact or list(dict.fromkeys([*by_alias, *(number for number, name in rows)]))[:most]
+        found = people.filter(begins_so | Q(external_id=text))
+        return found.order_by(is_exact.desc(), "username")
 
     def _find_by_alias(self, people: QuerySet[User], beginning: str) -> list[int]:
         if not beginning or not hides_people(self.reader):
@@ -320,3 +337,11 @@ class Names:
     @cached_property
     def _staff(self) -> set[int]:
         return set(User.objects.filter(is_staff=True).values_list("id", flat=True))
+
+
+def _put_together(rows: list[tuple[Any, ...]], others: Iterable[Any]) -> Found:
+    """Put accounts, each with its end users, and other end users together."""
+    accounts = [row[0] for row in rows]
+    theirs = {(owner, name) for row in rows for owner, name in row[2]}
+    more = {(owner, name) for owner, name in others} - theirs
+    return Found(accounts, sorted(theirs | more), len(accounts) + len(more))

@@ -9,7 +9,10 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
 from django.db import connection
+from django.db.models import JSONField
+from django.db.models.expressions import RawSQL
 
 from ..models import Conversation, Snapshot, User
 from ..models.other_name import folded
@@ -18,7 +21,7 @@ Claim = tuple[int, str]  # the account whose shared key says it, and the name of
 
 JOINED = """
     WITH RECURSIVE same (id) AS (
-        SELECT unnest(%(accounts)s::bigint[])
+        SELECT unnest(%s::bigint[])
         UNION
         SELECT link.id FROM same JOIN conversations_user one ON one.id = same.id
         CROSS JOIN LATERAL (
@@ -43,14 +46,15 @@ NAMES = f"""{JOINED}, named AS (
         CROSS JOIN LATERAL unnest(
             CASE WHEN one.is_service THEN '{{}}'
             ELSE ARRAY[one.username, one.email, one.external_id] END) AS name)
-    SELECT ARRAY(SELECT id FROM same), ARRAY(SELECT DISTINCT name FROM named WHERE name <> ''),
+    SELECT jsonb_build_array(
+        ARRAY(SELECT id FROM same), ARRAY(SELECT DISTINCT name FROM named WHERE name <> ''),
         ARRAY(
-            SELECT ARRAY[account_id::text, name] FROM conversations_othername
+            SELECT jsonb_build_array(account_id, name) FROM conversations_othername
             WHERE kind = 'end_user' AND person_id IN (SELECT id FROM same)
             UNION
-            SELECT ARRAY[account_id::text, claim.name] FROM conversations_othername claim
+            SELECT jsonb_build_array(account_id, claim.name) FROM conversations_othername claim
             JOIN named ON named.name = lower(btrim(normalize(claim.name, NFKC)))
-            WHERE kind = 'end_user' AND named.name <> '')"""
+            WHERE kind = 'end_user' AND named.name <> ''))"""
 
 # The account that an admin named; else the first whose name, e-mail or external id it is.
 FITS = """
@@ -107,25 +111,45 @@ class Fit(NamedTuple):
 def find_accounts(*accounts: int) -> set[int]:
     """Find all accounts of the people that these accounts are. One query."""
     with connection.cursor() as cursor:
-        cursor.execute(ACCOUNTS, {"accounts": list(accounts)})
+        cursor.execute(ACCOUNTS, [list(accounts)])
         return {account for (account,) in cursor.fetchall()}
 
 
-def find_person(*accounts: int) -> Person:
-    """Find all that the people of these accounts are known by. One query."""
+def person_column(account: Any) -> RawSQL:
+    """Select all that an account's person is known by, beside rows; for `carry_person`."""
+    return RawSQL(f"({NAMES})", [[account.pk]], JSONField())  # noqa: S611
+
+
+def claims_column() -> RawSQL:
+    """Select, beside rows of accounts, the end users on record who are the account's person."""
+    of_row = NAMES.replace("%s::bigint[]", 'ARRAY["conversations_user"."id"]')
+    return RawSQL(f"(({of_row}) -> 2)", [], JSONField())  # noqa: S611
+
+
+def find_claims(accounts: list[int]) -> set[Claim]:
+    """Find the end users on record who are the people of these accounts. One query."""
     with connection.cursor() as cursor:
-        cursor.execute(NAMES, {"accounts": list(accounts)})
-        row = cursor.fetchone()
-    claims = frozenset((int(account), name) for account, name in row[2])
-    return Person(frozenset(row[0]), frozenset(row[1]), claims)
+        cursor.execute(NAMES, [accounts])
+        return {(owner, name) for owner, name in orjson.loads(cursor.fetchone()[0])[2]}
+
+
+def carry_person(account: Any, column: list[Any]) -> Person:
+    """Have the account of a request carry its person, as `person_column` read it."""
+    accounts, names, claims = column
+    account._person = Person(
+        frozenset(accounts), frozenset(names), frozenset((owner, name) for owner, name in claims)
+    )
+    return account._person  # type: ignore[no-any-return]
 
 
 def person_of(account: Any) -> Person:
     """The person of an account, which carries it from the first look to the end of its request."""
-    if not hasattr(account, "_person"):
-        assert account.pk
-        account._person = find_person(account.pk)
-    return account._person  # type: ignore[no-any-return]
+    if hasattr(account, "_person"):
+        return account._person  # type: ignore[no-any-return]
+    assert account.pk
+    with connection.cursor() as cursor:
+        cursor.execute(NAMES, [[account.pk]])
+        return carry_person(account, orjson.loads(cursor.fetchone()[0]))
 
 
 def is_same_person(one: User, other: User) -> bool:

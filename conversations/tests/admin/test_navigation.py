@@ -15,12 +15,15 @@ DESK = [
     "Cases",
     "Exports",
     "Usage report",
+    "Reviewers’ report",
     "Audit trail",
+    "Access review",
+    "Checks of the record",
 ]
 NAVIGATION: dict[str, list[str]] = {
     "Lead": DESK,
     "Reviewer": ["Queue", "Conversations", "Calls", "Cases", "Exports", "Usage report"],
-    "Auditor": ["Decisions", "Usage report", "Audit trail"],
+    "Auditor": ["Decisions", *DESK[DESK.index("Usage report") :]],
     "Records manager": ["Usage report"],
     "Gateway admin": ["Usage report"],
 }
