@@ -40,7 +40,7 @@ def account(**options):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0058_one_call")]
+    dependencies = [("conversations", "0047_one_call")]
     operations = [
         migrations.CreateModel(
             "OtherName",

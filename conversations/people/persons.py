@@ -135,10 +135,8 @@ def find_claims(accounts: list[int]) -> set[Claim]:
 
 def carry_person(account: Any, column: list[Any]) -> Person:
     """Have the account of a request carry its person, as `person_column` read it."""
-    accounts, names, claims = column
-    account._person = Person(
-        frozenset(accounts), frozenset(names), frozenset((owner, name) for owner, name in claims)
-    )
+    accounts, names = map(frozenset, column[:2])
+    account._person = Person(accounts, names, frozenset(map(tuple, column[2])))
     return account._person  # type: ignore[no-any-return]
 
 

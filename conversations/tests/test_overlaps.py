@@ -187,5 +187,5 @@ def test_the_upgrade_brings_back_what_was_missed(one, overlaps):
     if overlaps:
         answer(call, "yes")
     with connection.cursor() as cursor:
-        cursor.execute(import_module("conversations.migrations.0047_unseen_calls").REOPEN)
+        cursor.execute(import_module("conversations.migrations.0044_unseen_calls").REOPEN)
     assert Review.objects.get().state == ("waiting" if overlaps else "decided")

@@ -150,8 +150,8 @@ def test_what_takes_too_long_is_stopped_said_and_on_the_trail(desk, alice, monke
         assert cursor.fetchone() == ("0",)
     Review.objects.create(conversation=call.conversation, source="sampled", due=timezone.now())
     monkeypatch.setattr(
-        "conversations.admin.queue.waiting",
-        lambda request, which: Review.objects.annotate(slow=slow).filter(slow=""),
+        "conversations.search.queue.QueueFilter.reviews",
+        lambda chosen, tab="": Review.objects.annotate(slow=slow).filter(slow=""),
     )
     assert desk.get("/admin/queue/").status_code == 503
     monkeypatch.undo()

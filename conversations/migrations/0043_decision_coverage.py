@@ -19,7 +19,7 @@ SOURCES = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0045_snapshot_covers")]
+    dependencies = [("conversations", "0042_snapshot_covers")]
     operations = [
         migrations.AddField(
             "decision",

@@ -38,7 +38,7 @@ def case(name):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0051_search_terms")]
+    dependencies = [("conversations", "0045_search_terms")]
     operations = [
         migrations.CreateModel(
             name="Case",

@@ -42,7 +42,7 @@ NOT_RENAMED = "DROP FUNCTION conversations_reindex() CASCADE"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0047_unseen_calls")]
+    dependencies = [("conversations", "0044_unseen_calls")]
     operations = [
         migrations.SeparateDatabaseAndState(
             state_operations=[migrations.DeleteModel("SearchEntry")],

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0042_verification_runs")]
+    dependencies = [("conversations", "0040_verification_runs")]
     operations = [
         migrations.CreateModel(
             "NoticeFeed",

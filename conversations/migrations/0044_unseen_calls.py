@@ -19,5 +19,5 @@ REOPEN = """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0046_decision_coverage")]
+    dependencies = [("conversations", "0043_decision_coverage")]
     operations = [migrations.RunSQL(REOPEN, migrations.RunSQL.noop)]

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0057_case")]
+    dependencies = [("conversations", "0046_case")]
     operations = [
         # With a default of the database's own, so that no row is written again.
         migrations.AddField(

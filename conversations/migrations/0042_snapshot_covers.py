@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0043_notices")]
+    dependencies = [("conversations", "0041_notices")]
     operations = [
         migrations.AddField(
             "snapshot",
