@@ -136,6 +136,7 @@ def test_the_trail_and_decisions_are_those_of_the_lead_s_departments(legal, rita
 
 
 def test_policies_are_those_of_the_lead_s_departments(legal):
+    User.objects.create_user("lena", department="Legal")
     made_by = person("root")
     rows = {
         name: SamplingPolicy.objects.create(

@@ -76,6 +76,7 @@ def serve_metrics(port: int) -> None:
 def work_once() -> None:
     """Do what is due, and end."""
     sweep()
+    database.release()  # jobs have threads and connections of their own
     asyncio.run(do_jobs(wait=False))
     while sealing.seal():
         pass
