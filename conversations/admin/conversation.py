@@ -24,6 +24,7 @@ from ..models.review import calls_unseen
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import Names
+from ..people.persons import fit_column
 from ..reading import attachment_response
 from ..search.conversations import ConversationFilter
 from ..templatetags.review import minute, visible
@@ -88,7 +89,7 @@ class ConversationAdmin(EvidenceAdmin):
         )
         new = RowCount(calls_unseen("review__decision", conversation="pk").values("pk")[: NEW + 1])
         rows = rows.select_related("owner", "review__assignee", "review__decision").only(*COLUMNS)
-        return rows.annotate(models=ArraySubquery(models), new=new)
+        return rows.annotate(models=ArraySubquery(models), new=new, fit=fit_column())
 
     def with_names(self, rows: list[Conversation], names: Names) -> list[Conversation]:
         names.load(rows)
@@ -172,7 +173,11 @@ class ConversationAdmin(EvidenceAdmin):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        rows = readable(request.user, super().get_queryset(request)).select_related("owner")
+        rows = (
+            readable(request.user, super().get_queryset(request))
+            .select_related("owner")
+            .annotate(fit=fit_column())
+        )
         return transcript.with_files(queue.with_review(request, rows))
 
     def show_row(self, request: HttpRequest, conversation: Conversation) -> HttpResponse:

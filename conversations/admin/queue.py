@@ -34,7 +34,7 @@ from ..models.review import describe_shown
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import hides_people, tells_a_person
-from ..people.persons import Person, carry_person, person_column, person_of
+from ..people.persons import person_of
 from ..reading import coverage
 from ..reading.coverage import Coverage, Sight
 from ..search.queue import QueueFilter
@@ -209,7 +209,7 @@ def with_review(
     )
     rows = conversations.select_related(
         "review__assignee", "review__policy", "review__decision"
-    ).annotate(decided=ArraySubquery(decisions), reader=person_column(request.user))
+    ).annotate(decided=ArraySubquery(decisions))
     if may(request.user, "decide"):
         rows = rows.annotate(reviewers=ArraySubquery(reviewers().values_list(REVIEWER)))
     return with_sights(request, rows)
@@ -237,13 +237,6 @@ def read_sights(conversation: Conversation, here: AuditEvent | None = None) -> l
     if here:
         sights.append(Sight(here.pk, here.action, here.subject, json.loads(here.detail)))
     return sights
-
-
-def find_reader(request: HttpRequest, conversation: Conversation) -> Person:
-    """Return who reads, as `with_review` loaded it, where it did."""
-    if column := getattr(conversation, "reader", None):
-        return carry_person(request.user, column)
-    return person_of(request.user)
 
 
 def find_row(request: HttpRequest, call: Snapshot) -> Conversation:
@@ -311,7 +304,7 @@ def describe_standing(
     return {
         "row": row,
         "decisions": [with_label(decision) for decision in conversation.decided],  # type: ignore[attr-defined]
-        "own": find_reader(request, conversation).is_behind(conversation),
+        "own": person_of(request.user).is_behind(conversation),
         "held": held,
         "mine": held and row.assignee_id == request.user.pk,  # type: ignore[union-attr]
         "form": form,

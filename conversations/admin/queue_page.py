@@ -17,6 +17,7 @@ from ..models import AuditEvent, Decision, SamplingPolicy, User
 from ..models.review import Place
 from ..people import audit
 from ..people.access import may
+from ..people.persons import fit_column
 from ..search.queue import TABS, QueueFilter
 from .changelist import RowCount
 from .patience import TookTooLong, limit_statements, show_stopped
@@ -37,7 +38,7 @@ def page(request: HttpRequest) -> HttpResponse:
         after, before = read_place(request, "after"), read_place(request, "before")
     except ValueError:
         return HttpResponseRedirect(queue_url(chosen))
-    rows = chosen.reviews().select_related(*SHOWN_WITH)
+    rows = chosen.reviews().select_related(*SHOWN_WITH).annotate(fit=fit_column("conversation__"))
     if leads:
         rows = rows.annotate(calls=RowCount(closed_calls().values("pk")))
     try:
@@ -52,6 +53,8 @@ def page(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(queue_url(chosen))  # as the first page would be, or less
     found = found[-SHOWN:] if before else found[:SHOWN]
     event = record_list(request, chosen, rows=len(found))
+    for row in found:
+        row.conversation.fit = row.fit  # type: ignore[attr-defined]
     chosen.names.load(row.conversation for row in found)
     context = {
         **admin.site.each_context(request),

@@ -25,6 +25,7 @@ from ..models import Attachment, AuditEvent, Seal, Snapshot
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import Names
+from ..people.persons import fit_column
 from ..reading import attachment_response
 from ..record import growth, rebuild
 from ..record.rebuild import Rebuilder
@@ -76,7 +77,9 @@ class SnapshotAdmin(EvidenceAdmin):
     get_calls = get_rows
 
     def select_columns(self, rows: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
-        return rows.select_related("owner", "conversation").only(*COLUMNS)
+        return (
+            rows.select_related("owner", "conversation").only(*COLUMNS).annotate(fit=fit_column())
+        )
 
     def with_names(self, rows: list[Snapshot], names: Names) -> list[Snapshot]:
         names.load(rows)

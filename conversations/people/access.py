@@ -6,6 +6,7 @@ Content is for those whose group may read it.
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import AnonymousUser, Permission
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import (
     BigIntegerField,
     Case,
@@ -16,11 +17,13 @@ from django.db.models import (
     Q,
     QuerySet,
     UUIDField,
+    Value,
     When,
 )
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Concat
 
 from ..models import AuditEvent, Conversation, Decision, Review, Snapshot, User
+from .persons import carry_person, person_column
 
 Account = User | AnonymousUser
 Rows = TypeVar("Rows", bound=Model)
@@ -111,12 +114,20 @@ def _subject(kind: str, field: Field) -> Case:
 
 
 def _rights(user: Any) -> set[str]:
-    """Rights of an account, which carries them from the first look to the end of its request."""
+    """Rights of an account, which carries them from the first look to the end of its request.
+
+    Who has the desk carries as well who they are: most of its pages ask for both. One query.
+    """
     if not user.is_authenticated:
         return set()
     if not hasattr(user, "_rights"):
-        held = Permission.objects.filter(Q(group__user=user) | Q(user=user)).values_list(
-            "content_type__app_label", "codename"
-        )
-        user._rights = {f"{app}.{codename}" for app, codename in held}
+        right = Concat("content_type__app_label", Value("."), "codename")
+        held = Permission.objects.filter(Q(group__user=user) | Q(user=user)).values_list(right)
+        person = Case(When(is_staff=True, then=person_column(user)))
+        rows = User.objects.filter(pk=user.pk).values_list(ArraySubquery(held), person)
+        user._rights = set()
+        for rights, known_by in rows:
+            user._rights.update(rights)
+            if known_by:
+                carry_person(user, known_by)
     return user._rights

@@ -7,7 +7,7 @@ over after half an hour. Every page and file that names a person asks `Names`.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -83,6 +83,8 @@ class _Known(NamedTuple):
     revealed: datetime | None  # when the person of `about` was
     names_revealed: datetime | None  # when searching by name was allowed
     common: set[tuple[str, str]]  # departments, with job titles that FEWEST of their people have
+    accounts: Iterable[int] = ()  # all that this reader may read, for who seeks by alias
+    claims: Iterable[list[Any]] = ()  # likewise the account and name of each end user
 
 
 class Found(NamedTuple):
@@ -109,8 +111,10 @@ class Names:
     call in none, by name once they are revealed.
     """
 
-    def __init__(self, reader: Account, about: UUID | None = None) -> None:
-        self.reader = reader
+    def __init__(
+        self, reader: Account, about: UUID | None = None, *, seeks: bool = False
+    ) -> None:
+        self.reader, self.seeks = reader, seeks  # whether people are sought by alias: one query
         self.about = about
         hides = hides_people(reader)
         self.until = self._end_of_reveal(self._known.revealed) if about and hides else None
@@ -137,13 +141,24 @@ class Names:
         return "" if self.hidden else str(policy)
 
     def load(self, rows: Iterable[Conversation | Snapshot]) -> None:
-        """Look up at once which accounts the end users of these rows are."""
+        """Look up at once which accounts the end users of these rows are.
+
+        No query for rows that `fit_column` stood beside, as their `fit`.
+        """
+        rows = list(rows)
+        for row in rows:
+            if hasattr(row, "fit"):
+                self._fits[row.owner_id, row.end_user] = Fit(*row.fit) if row.fit else None
         self.load_end_users((row.owner_id, row.end_user) for row in rows)
 
     def load_end_users(self, claims: Iterable[Claim]) -> None:
         """As `load`, by the owners' accounts and the names of end users."""
         unknown = {claim for claim in claims if claim[1]} - self._fits.keys()
-        self._fits |= dict.fromkeys(unknown) | find_fits(unknown)
+        self.keep_fits(dict.fromkeys(unknown) | find_fits(unknown))
+
+    def keep_fits(self, fits: Mapping[Claim, Fit | None]) -> None:
+        """Keep which accounts end users are, where that was read beside something else."""
+        self._fits |= fits
 
     def person(self, row: Conversation | Snapshot) -> str:
         """The person who asked: the end user for whom a shared key spoke, else the owner."""
@@ -240,12 +255,9 @@ class Names:
         return _put_together(rows, rows[0][3] or [])
 
     def _find_by_aliases(self, text: str, most: int) -> Found:
-        accounts = self.find(text, most)
+        by_alias, others = self._begin_so(text)
+        accounts = self._with_named(by_alias, text, most)
         theirs = find_claims(accounts)
-        others = set[Claim]()
-        if beginning := pseudonyms.folded(text):
-            claims = self._end_users().values_list("account", "name")
-            others |= {claim for claim in claims if alias(claim[1]).startswith(beginning)}
         if self.by_name:
             others |= set(self._end_users().beginning(text).values_list("account", "name")[:most])
         others -= theirs
@@ -261,10 +273,12 @@ class Names:
         Under aliases those whose alias begins so, and by name only while this reader may search by
         name.
         """
-        people = readable(self.reader, User.objects.all())
-        by_alias = self._find_by_alias(people, pseudonyms.folded(text))
+        return self._with_named(self._begin_so(text)[0], text, most)
+
+    def _with_named(self, by_alias: list[int], text: str, most: int) -> list[int]:
         if not self.by_name:
             return by_alias[:most]
+        people = readable(self.reader, User.objects.all())
         rows = self._named(people, text).values_list("id", "username")[:most]
         exact = [number for number, name in rows if name == text]
         return exact or list(dict.fromkeys([*by_alias, *(number for number, name in rows)]))[:most]
@@ -281,11 +295,19 @@ class Names:
         found = people.filter(begins_so | Q(external_id=text))
         return found.order_by(is_exact.desc(), "username")
 
-    def _find_by_alias(self, people: QuerySet[User], beginning: str) -> list[int]:
+    def _begin_so(self, text: str) -> tuple[list[int], set[Claim]]:
+        """The accounts and the end users whose aliases begin so."""
+        beginning = pseudonyms.folded(text)
         if not beginning or not hides_people(self.reader):
-            return []
-        accounts = people.values_list("id", flat=True)
-        return [account for account in accounts if alias(account).startswith(beginning)]
+            return [], set()
+        if not self.seeks:
+            self.seeks = True
+            vars(self).pop("_known", None)
+        known = self._known
+        return (
+            [account for account in known.accounts if alias(account).startswith(beginning)],
+            {(owner, name) for owner, name in known.claims if alias(name).startswith(beginning)},
+        )
 
     @cached_property
     def searches_until(self) -> datetime | None:
@@ -324,11 +346,14 @@ class Names:
         )
         common = people.values_list(JSONObject(department="department", job_title="job_title"))
         assert self.reader.pk
-        row = User.objects.values_list(Subquery(one), Subquery(names), ArraySubquery(common)).get(
-            pk=self.reader.pk
-        )
+        columns = [Subquery(one), Subquery(names), ArraySubquery(common)]
+        if self.seeks:
+            accounts = readable(self.reader, User.objects.all()).values("id")
+            claims = self._end_users().values_list(JSONArray("account", "name"))
+            columns += [ArraySubquery(accounts), ArraySubquery(claims)]
+        row = User.objects.values_list(*columns).get(pk=self.reader.pk)
         pairs = {(pair["department"], pair["job_title"]) for pair in row[2]}
-        return _Known(row[0], row[1], pairs)
+        return _Known(row[0], row[1], pairs, *row[3:])
 
     def _end_of_reveal(self, revealed: datetime | None) -> datetime | None:
         """When a reveal is over; None once its reader has lost the right."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 from django.db import connection
-from django.db.models import JSONField
+from django.db.models import F, Func, JSONField
 from django.db.models.expressions import RawSQL
 
 from ..models import Conversation, Snapshot, User
@@ -57,12 +57,10 @@ NAMES = f"""{JOINED}, named AS (
             WHERE kind = 'end_user' AND named.name <> ''))"""
 
 # The account that an admin named; else the first whose name, e-mail or external id it is.
-FITS = """
-    SELECT claim.account, claim.name, fit.id, fit.username FROM unnest(%s::bigint[], %s::text[])
-        AS claim (account, name)
-    CROSS JOIN LATERAL nullif(btrim(normalize(claim.name, NFKC)), '') AS spelled
-    CROSS JOIN LATERAL (
-        SELECT id, username FROM (
+FIT = """(
+        SELECT jsonb_build_array(id, username) FROM (SELECT {claim}) claim (account, name)
+        CROSS JOIN LATERAL nullif(btrim(normalize(claim.name, NFKC)), '') AS spelled
+        CROSS JOIN LATERAL (
             SELECT person_id AS id, 0 AS place FROM conversations_othername
             WHERE kind = 'end_user' AND account_id = claim.account
                 AND conversations_othername.name = claim.name AND person_id IS NOT NULL
@@ -76,7 +74,10 @@ FITS = """
             UNION ALL
             SELECT id, 4 FROM conversations_user
             WHERE lower(external_id) = lower(spelled) AND NOT is_service
-        ) fitting JOIN conversations_user USING (id) ORDER BY place, id LIMIT 1) fit"""
+        ) fitting JOIN conversations_user USING (id) ORDER BY place, id LIMIT 1)"""
+FITS = f"""
+    SELECT said.account, said.name, {FIT.format(claim="said.account, said.name")}
+    FROM unnest(%s::bigint[], %s::text[]) AS said (account, name)"""
 
 REMEMBER = """
     INSERT INTO conversations_othername (kind, account_id, name, made)
@@ -116,7 +117,7 @@ def find_accounts(*accounts: int) -> set[int]:
 
 
 def person_column(account: Any) -> RawSQL:
-    """Select all that an account's person is known by, beside rows; for `carry_person`."""
+    """Select all that an account's person is known by; for `carry_person`."""
     return RawSQL(f"({NAMES})", [[account.pk]], JSONField())  # noqa: S611
 
 
@@ -124,6 +125,15 @@ def claims_column() -> RawSQL:
     """Select, beside rows of accounts, the end users on record who are the account's person."""
     of_row = NAMES.replace("%s::bigint[]", 'ARRAY["conversations_user"."id"]')
     return RawSQL(f"(({of_row}) -> 2)", [], JSONField())  # noqa: S611
+
+
+def fit_column(row: str = "") -> Func:
+    """Select, beside calls or conversations, the account of each one's end user; for `Names.load`.
+
+    `row` is the path to them, as in conversation__.
+    """
+    claim = F(f"{row}owner"), F(f"{row}end_user")
+    return Func(*claim, template=FIT.format(claim="%(expressions)s"), output_field=JSONField())
 
 
 def find_claims(accounts: list[int]) -> set[Claim]:
@@ -161,7 +171,11 @@ def find_fits(claims: Collection[Claim]) -> dict[Claim, Fit]:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(FITS, [list(column) for column in zip(*claims, strict=True)])
-        return {(account, name): Fit(*fit) for account, name, *fit in cursor.fetchall()}
+        return {
+            (account, name): Fit(*orjson.loads(fit))
+            for account, name, fit in cursor.fetchall()
+            if fit
+        }
 
 
 def remember_end_users(calls: list[UUID]) -> None:

@@ -16,6 +16,7 @@ from operator import add, attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+import orjson
 from django.conf import settings
 from django.db import connection
 from django.utils.translation import gettext as _
@@ -24,7 +25,7 @@ from ..ids import first_id_of
 from ..models import Conversation, User
 from ..models.conversation import ConversationQuerySet
 from ..people.identity import FEWEST, Names
-from ..people.persons import Claim, Fit, find_fits
+from ..people.persons import FIT, Claim, Fit
 from .small_numbers import carry, find_small
 
 LONGEST = 92  # days that are counted one by one; longer stretches, by seven
@@ -45,11 +46,17 @@ SUMS = """sum(calls)::bigint, sum(failures)::bigint,
 OWNERS = f"""
         CASE WHEN count(DISTINCT owner_id) < {FEWEST} THEN array_agg(DISTINCT owner_id) END"""
 ANYONE = "NULL::bigint[]"
+# Apart from these, what each end user of a shared key spent, and whose account that is.
 TOTALS = f"""
-    SELECT false, owner_id, model, {BUCKET} AS bucket, {{owners}}, {SUMS} {USED}
+    SELECT false, owner_id, model, {BUCKET} AS bucket, NULL, NULL::jsonb, {{owners}}, {SUMS} {USED}
     GROUP BY GROUPING SETS ((owner_id), (model), (bucket))
-    UNION ALL SELECT true, owner_id, NULL, NULL, {ANYONE}, {SUMS} FROM conversations_usage
-    WHERE day >= %(first)s AND day < %(since)s AND {OF_OWNER} GROUP BY owner_id"""
+    UNION ALL SELECT true, owner_id, NULL, NULL, NULL, NULL, {ANYONE}, {SUMS}
+    FROM conversations_usage
+    WHERE day >= %(first)s AND day < %(since)s AND {OF_OWNER} GROUP BY owner_id
+    UNION ALL SELECT day < %(since)s AS before, owner_id, NULL, NULL, end_user,
+        {FIT.format(claim="spent.owner_id, spent.end_user")}, {ANYONE}, {SUMS}
+    FROM conversations_enduserusage spent
+    WHERE day BETWEEN %(first)s AND %(until)s AND %(apart)s GROUP BY before, owner_id, end_user"""
 # Of an account what its end users did not spend, and beside it what some of them did.
 USED_FOR = USED.replace("usage", "enduserusage")
 HISTORY = f"""
@@ -63,9 +70,6 @@ HISTORY = f"""
         AND (owner_id, end_user) IN (
             SELECT * FROM unnest(%(claimants)s::bigint[], %(names)s::text[]))
     GROUP BY bucket, owner_id, end_user"""
-END_USERS = f"""
-    SELECT day < %(since)s AS before, owner_id, end_user, {SUMS} FROM conversations_enduserusage
-    WHERE day BETWEEN %(first)s AND %(until)s GROUP BY 1, 2, 3"""
 HISTORY_OF_GROUPS = f"""
     SELECT bucket, department, sum(calls)::bigint, count(*)
     FROM (
@@ -231,15 +235,21 @@ class Report:
 
     @cached_property
     def _sums(self) -> dict[tuple[bool, str], dict]:
-        """(before, what by) → its figures."""
+        """(before, what by) → its figures. End users: where the reader may see people."""
         sums: dict[tuple[bool, str], dict] = defaultdict(dict)
         sql = TOTALS.format(owners=OWNERS if self._strict else ANYONE)
-        for before, owner, model, bucket, few, *figures in self._rows(sql):
-            keys = {"owner": owner, "model": model, "bucket": bucket}
+        apart = self.by_person and self.owner is None
+        for before, owner, model, bucket, name, fit, few, *figures in self._rows(sql, apart=apart):
+            claim = None if name is None else (owner, name)
+            keys = {"end_user": claim, "owner": owner, "model": model, "bucket": bucket}
             by, key = next((by, key) for by, key in keys.items() if key is not None)
+            if claim:
+                self._fits[claim] = Fit(*orjson.loads(fit)) if fit else None
             sums[before, by][key] = Figures(*figures)
             if few:
                 self._few[by][key] = set(few)
+        if self.rights.names:
+            self.rights.names.keep_fits(self._fits)
         return sums
 
     @cached_property
@@ -279,28 +289,15 @@ class Report:
 
     def _count_people(self, *, before: bool) -> int:
         """Count accounts; for readers who may see people, end users too: each person once."""
-        claims = self._end_users[before]
+        claims = self._sums[before, "end_user"]
         accounts = self._persons[before].keys() - claims.keys()
-        fits = self._fits
-        return len(accounts | {fits[claim].pk if claim in fits else claim for claim in claims})
+        fits = (self._fits[claim] or claim for claim in claims)
+        return len(accounts | {fit.pk if isinstance(fit, Fit) else fit for fit in fits})
 
     @cached_property
-    def _fits(self) -> dict[Claim, Fit]:
-        return find_fits(self._end_users[False].keys() | self._end_users[True].keys())
-
-    @cached_property
-    def _end_users(self) -> dict[bool, dict[Claim, Figures]]:
-        """(before) → what each end user of a shared key spent. A claim counts for no small number.
-
-        None in an owner's own report, and where the reader may not see people.
-        """
-        found: dict[bool, dict[Claim, Figures]] = {False: {}, True: {}}
-        if self.by_person and self.owner is None:
-            for before, owner, end_user, *figures in self._rows(END_USERS):
-                found[before][owner, end_user] = Figures(*figures)
-            if self.rights.names and self.rights.names.hidden:
-                self.rights.names.load_end_users(found[False])
-        return found
+    def _fits(self) -> dict[Claim, Fit | None]:
+        """The accounts of the end users; `_sums` fills it."""
+        return {}
 
     @cached_property
     def _persons(self) -> dict[bool, dict[int | Claim, Figures]]:
@@ -308,10 +305,10 @@ class Report:
         persons: dict[bool, dict[int | Claim, Figures]] = {}
         for before in (False, True):
             own: dict[int, Figures] = dict(self._sums[before, "owner"])
-            for (account, _name), figures in self._end_users[before].items():
+            for (account, _name), figures in self._sums[before, "end_user"].items():
                 own[account] = own.get(account, Figures()) - figures
             kept = {account: figures for account, figures in own.items() if figures.calls > 0}
-            persons[before] = kept | self._end_users[before]
+            persons[before] = kept | self._sums[before, "end_user"]
         return persons
 
     @property

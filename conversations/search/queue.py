@@ -67,7 +67,7 @@ class QueueFilter(forms.Form):
         super().__init__(data, auto_id="filter-%s", label_suffix="")
         self.reader, self.now = reader, timezone.now()
         self.tab = tab if tab in TABS else "free"
-        self.names = Names(reader)
+        self.names = Names(reader, seeks=bool(data["user"]))
         if not self.names.by_name:
             self.fields["user"].widget.attrs["placeholder"] = gettext_lazy("Alias begins with")
             self.fields["department"].widget.attrs["disabled"] = True

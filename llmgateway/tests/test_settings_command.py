@@ -12,8 +12,8 @@ from django.test import override_settings
 from llmgateway.configuration import kinds, reading, schema
 
 SECRET = "canary9f3a"
-MASKED = [each.name for each in schema.SETTINGS.values() if each.kind.mask]
 SECRETS = [each.name for each in schema.SETTINGS.values() if each.secret]
+MASKED = [name for name, each in schema.SETTINGS.items() if each.kind.mask and not each.secret]
 
 
 def shown(code=0, **environment):
@@ -42,7 +42,11 @@ def test_every_setting_is_shown_with_its_source(tmp_path):
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_is_set_or_not(tmp_path, name):
-    value = {"LLM_PROXY": f"http://{SECRET}@p:1", "DATABASE_URL": f"postgres://u:{SECRET}@db/x"}
+    value = {
+        "LLM_PROXY": f"http://{SECRET}@p:1",
+        "DATABASE_URL": f"postgres://u:{SECRET}@db/x",
+        "NOTICE_MAIL": f"smtp://u:{SECRET}@mail:25",
+    }
     (tmp_path / "secret").write_text(value.get(name, SECRET))
     assert shown()[name] == "not set default"
     assert shown(**{name: value.get(name, SECRET)})[name].endswith(" environment")
