@@ -111,9 +111,7 @@ class Names:
     call in none, by name once they are revealed.
     """
 
-    def __init__(
-        self, reader: Account, about: UUID | None = None, *, seeks: bool = False
-    ) -> None:
+    def __init__(self, reader: Account, about: UUID | None = None, *, seeks: bool = False) -> None:
         self.reader, self.seeks = reader, seeks  # whether people are sought by alias: one query
         self.about = about
         hides = hides_people(reader)
