@@ -147,6 +147,32 @@ def claim(request: HttpRequest, conversation: Conversation) -> Review:
     return review
 
 
+def enter(request: HttpRequest, conversations: Iterable[Conversation]) -> int:
+    """Put conversations into the queue, decided ones once more; return how many entered.
+
+    Those that wait stay as they are, and the reviewer's own are left out. Raises ReviewRefused.
+    """
+    chosen = sorted(conversations, key=lambda each: each.pk)
+    _refuse_too_many(chosen)
+    entered, now = 0, timezone.now()
+    person = person_of(request.user)
+    with transaction.atomic():
+        for conversation in chosen:
+            if person.is_behind(conversation):
+                continue
+            is_new = _enter(keep(conversation), Source.CHOSEN)
+            review = Review.objects.select_for_update().get(pk=conversation.pk)
+            if review.state == State.WAITING and not is_new:
+                continue
+            review.state, review.source = State.WAITING, Source.CHOSEN
+            review.entered, review.due = now, now + DUE[Severity(review.severity)]
+            review.assignee = review.lease = None
+            review.save()
+            audit.record(request, Action.QUEUED, conversation)
+            entered += 1
+    return entered
+
+
 def release(request: HttpRequest, conversation: Conversation) -> None:
     """Put a conversation back into the queue. Raises ReviewRefused."""
     with transaction.atomic():
@@ -228,18 +254,15 @@ def no_issue(
     are. Raises ReviewRefused.
     """
     chosen = sorted(conversations, key=lambda each: each.pk)
-    if len(chosen) > BULK:
-        text = _("You can decide at most %(number)d conversations at once.")
-        raise ReviewRefused(text % {"number": BULK})
+    _refuse_too_many(chosen)
     if not reason.strip():
         raise ReviewRefused(_("Enter a reason for these decisions."))
     decisions, person = [], person_of(request.user)
     with transaction.atomic():
-        reviews = [
-            _lock(each, Source.CHOSEN)
-            for each in chosen
-            if not person.is_behind(each) and each.pk in shown.rows
-        ]
+        chosen = [each for each in chosen if not person.is_behind(each) and each.pk in shown.rows]
+        new = {each.pk for each in chosen if _enter(each, Source.CHOSEN)}
+        locked = Review.objects.select_for_update(of=("self",)).select_related("conversation")
+        reviews = list(locked.filter(pk__in=[each.pk for each in chosen]).order_by("pk"))
         closed = _closed_calls(chosen)
         for review in reviews:
             decision = Decision(
@@ -255,6 +278,8 @@ def no_issue(
             if _may_be_saved(request.user, review, decision, shown.rows[review.pk]):
                 _save(request, review, decision)
                 decisions.append(decision.pk)
+            elif review.pk in new:  # what is left out does not enter the queue
+                review.delete()
         audit.record(
             request,
             Action.DECISION,
@@ -264,6 +289,12 @@ def no_issue(
             decisions=decisions,
         )
     return len(decisions)
+
+
+def _refuse_too_many(conversations: list[Conversation]) -> None:
+    if len(conversations) > BULK:
+        text = _("You can decide at most %(number)d conversations at once.")
+        raise ReviewRefused(text % {"number": BULK})
 
 
 class ShownList(NamedTuple):
@@ -412,6 +443,14 @@ def _lock(
     conversation: Conversation, source: str, severity: Review.Severity = Severity.ROUTINE
 ) -> Review:
     """Lock the review of a conversation; enter it into the queue first if it has none."""
+    _enter(conversation, source, severity)
+    return Review.objects.select_for_update().get(conversation=conversation)
+
+
+def _enter(
+    conversation: Conversation, source: str, severity: Review.Severity = Severity.ROUTINE
+) -> bool:
+    """Enter a conversation into the queue if it has no review; tell whether it had none."""
     now = timezone.now()
     new: dict[str, Any] = {
         "source": source,
@@ -419,8 +458,7 @@ def _lock(
         "entered": now,
         "due": now + DUE[severity],
     }
-    Review.objects.get_or_create(conversation=conversation, defaults=new)
-    return Review.objects.select_for_update().get(conversation=conversation)
+    return Review.objects.get_or_create(conversation=conversation, defaults=new)[1]
 
 
 def _lease(request: HttpRequest, review: Review, now: datetime) -> None:

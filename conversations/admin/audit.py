@@ -32,7 +32,7 @@ from ..people.identity import Names
 from ..search.calls import MOST_PEOPLE
 from ..search.days import DaysFilter
 from ..templatetags.review import moment, visible
-from .changelist import Action, EvidenceAdmin
+from .changelist import Action, EvidenceAdmin, KeysetChangeList
 
 READING = "reading"
 NOTHING: tuple[Any, ...] = (None, "", {})
@@ -150,8 +150,8 @@ class AuditEventAdmin(EvidenceAdmin):
     def select_columns(self, rows: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
         return rows.defer("user_agent")
 
-    def with_names(self, rows: list[AuditEvent], names: Names) -> list[AuditEvent]:
-        return [names.event(event) for event in rows]
+    def prepare_rows(self, rows: list[AuditEvent], page: KeysetChangeList) -> list[AuditEvent]:
+        return [page.filter.names.event(event) for event in rows]
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         page = super().get_changelist_instance(request)

@@ -26,8 +26,7 @@ from ..downloads import download_headers
 from ..exports.table import CallTable, CsvStream
 from ..models import AuditEvent, SavedFilter
 from ..people import audit
-from ..people.access import may
-from ..people.identity import Names
+from ..people.access import Account, may
 from ..search.calls import CallFilter
 from ..search.days import DaysFilter
 from . import patience
@@ -69,7 +68,6 @@ class KeysetChangeList(ChangeList):
         self.filter.after = read_cursor(request, "after")
         self.has_filters = self.has_active_filters = False
         self.filter_specs: list = []
-        self.filter.load(str(self.opts.model_name))
         return self.model_admin.get_rows(self.filter)
 
     def get_results(self, request: HttpRequest) -> None:
@@ -81,7 +79,9 @@ class KeysetChangeList(ChangeList):
             raise NoSuchPage
         if after:
             rows.reverse()
-        self.result_list = self.model_admin.with_names(rows, self.filter.names)
+        self.filter.load(str(self.opts.model_name), rows)
+        self.query = request.GET.urlencode()
+        self.result_list = self.model_admin.prepare_rows(rows, self)
         self.result_count = self.full_result_count = total
         self.capped = total > CAP
         self.older = self.query_of_page(before=rows[-1].pk) if rows and (more or after) else ""
@@ -105,13 +105,17 @@ class KeysetChangeList(ChangeList):
         page = self.queryset.filter(beside).order_by(order)[: self.list_per_page + 1]
         if self.filter.few:
             counted = RowCount(self.queryset.order_by().values("pk")[: CAP + 1])
-            few = list(self.model_admin.select_columns(page).annotate(total=counted))
+            few = list(self.select_columns(page).annotate(total=counted))
             return (few[0].total if few else 0), few
         total, ids = self._match(before or after, order)
         if not total:
             return 0, []
         rows = self.model._default_manager.filter(pk__in=ids if total <= CAP else page.values("pk"))
-        return total, list(self.model_admin.select_columns(rows).order_by(order))
+        return total, list(self.select_columns(rows).order_by(order))
+
+    def select_columns(self, rows: QuerySet) -> QuerySet:
+        columns = self.model_admin.select_columns(rows)
+        return self.model_admin.with_counts(columns, self.filter.reader)
 
     def _match(self, cursor_id: UUID | None, order: str) -> tuple[int, list[UUID]]:
         """Count the rows, up to the cap, and pick the ids of the page among the counted ones.
@@ -169,10 +173,14 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
         """Load the columns that the list shows, and no more."""
         raise NotImplementedError
 
-    def with_names(self, rows: list[Any], names: Names) -> list[Any]:
+    def with_counts(self, rows: QuerySet, reader: Account) -> QuerySet:
+        """Count what this reader decides about many rows by."""
+        return rows
+
+    def prepare_rows(self, rows: list[Any], page: KeysetChangeList) -> list[Any]:
         """Tell each row how its people are named to the reader."""
         for row in rows:
-            row.names = names
+            row.names = page.filter.names
         return rows
 
     def get_calls(self, form: Any) -> QuerySet:
@@ -237,8 +245,14 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
             return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
         page = getattr(response, "context_data", {}).get("cl")
         if page:  # its rows are read, and not rendered yet
-            self.record_reading(request, page.filter, rows=page.result_count)
+            event = self.record_reading(request, page.filter, rows=page.result_count)
+            signed = self.sign_rows(request, event, page.result_list)
+            response.context_data["signed_rows"] = signed  # type: ignore[attr-defined]
         return response
+
+    def sign_rows(self, request: HttpRequest, event: AuditEvent, rows: list[Any]) -> str:
+        """Sign what the page shows of its rows, where they can be decided about from it."""
+        return ""
 
     def more_context(self, request: HttpRequest) -> dict[str, Any]:
         """Return what a page shows besides its rows."""
@@ -251,11 +265,14 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
             request, self.plural.capitalize(), form, self.url("changelist")
         )
 
-    def record_reading(self, request: HttpRequest, form: DaysFilter, **detail: Any) -> None:
-        self.record(request, Action.SEARCH if form.terms else Action.LIST, form, **detail)
+    def record_reading(self, request: HttpRequest, form: DaysFilter, **detail: Any) -> AuditEvent:
+        return self.record(request, Action.SEARCH if form.terms else Action.LIST, form, **detail)
 
-    def record(self, request: HttpRequest, action: str, form: DaysFilter, **detail: Any) -> None:
-        audit.record(request, action, self.model, terms=form.terms, filter=form.chosen, **detail)
+    def record(
+        self, request: HttpRequest, action: str, form: DaysFilter, **detail: Any
+    ) -> AuditEvent:
+        terms, chosen = form.terms, form.chosen
+        return audit.record(request, action, self.model, terms=terms, filter=chosen, **detail)
 
     def history_view(
         self,
@@ -291,11 +308,14 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
         except NoSuchPage:
             return self.redirect_to_list(form.query())
         self.record(request, Action.EXPORT, form, format="csv", before=before)
+        address = f"{request.path}?{form.query()}&"
+        return self.stream_csv(self.make_csv(request, form).below(before, address))
+
+    def stream_csv(self, table: CsvStream) -> StreamingHttpResponse:
+        """Stream a CSV whose reading is on the trail."""
         name = f"{slugify(self.plural)}-{timezone.localtime():%Y-%m-%d-%H%M%S}.csv"
         return StreamingHttpResponse(
-            self.make_csv(request, form).below(before, f"{request.path}?{form.query()}&"),
-            content_type="text/csv; charset=utf-8",
-            headers=download_headers(name),
+            table, content_type="text/csv; charset=utf-8", headers=download_headers(name)
         )
 
     # Saved filters: each reader's own -------------------------------------------------------------

@@ -17,23 +17,27 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from .. import review
 from ..figures import count, dollars
 from ..ids import parse_uuid
 from ..models import Attachment, AuditEvent, Conversation, Review, Snapshot
 from ..models.review import calls_unseen
 from ..people import audit
-from ..people.access import may, readable
+from ..people.access import Account, may, readable
 from ..people.identity import Names
 from ..people.persons import fit_column
 from ..reading import attachment_response
 from ..search.conversations import ConversationFilter
+from ..search.hits import Snippet
 from ..templatetags.review import minute, visible
-from . import queue, transcript
-from .changelist import EvidenceAdmin, RowCount
+from . import hits, queue, transcript
+from .changelist import RowCount
+from .rows import CHANGES, RowsAdmin, decide_no_issue, show_snippet
 
 MODELS = 3  # of a conversation, in the list
 NEW = 99  # calls since a decision that are counted
 ASSESSMENTS = 10  # of one conversation, beside it
+REMOVED = SafeString(' <span class="gw-note">removed by its owner</span>')
 COLUMNS = (
     "title",
     "shown",
@@ -56,7 +60,7 @@ COLUMNS = (
 
 
 @admin.register(Conversation)
-class ConversationAdmin(EvidenceAdmin):
+class ConversationAdmin(RowsAdmin):
     list_display = (
         "name",
         "who",
@@ -68,17 +72,43 @@ class ConversationAdmin(EvidenceAdmin):
         "reviewed",
         "assigned",
     )
-    list_display_links = ("name",)
+    list_display_links = None  # a name has its link beside the snippet's
     filter_form = ConversationFilter
     exported = "conversations"
     csv_rows = gettext_lazy("one row per call in these conversations")
     with_calls = "with calls"
+    # Not from a list of calls: it does not show how far their conversations have come.
+    changes = {**CHANGES, "no-issue": decide_no_issue}
 
     def get_rows(self, form: ConversationFilter) -> QuerySet[Conversation]:
         return form.conversations().filter(is_one_call=False)
 
     def get_calls(self, form: ConversationFilter) -> QuerySet[Snapshot]:
         return form.calls_of_conversations()
+
+    def find_url(self, row: Conversation, query: str, snippet: Snippet | None = None) -> str:
+        return hits.transcript_url(row.pk, query, **hits.find_place(snippet))
+
+    def describe_row(self, row: Conversation) -> str:
+        return row.title or "Untitled"
+
+    def find_conversations(self, rows: QuerySet[Conversation]) -> list[Conversation]:
+        return list(rows.select_related("owner"))
+
+    def find_calls(self, rows: QuerySet[Conversation]) -> QuerySet[Snapshot]:
+        return Snapshot.objects.filter(conversation__in=rows)
+
+    def sign_rows(self, request: HttpRequest, event: AuditEvent, rows: list[Any]) -> str:
+        if not may(request.user, "lead"):
+            return ""
+        bases = {row.pk: review.Basis(row.calls, queue.find_latest(row)) for row in rows}
+        return queue.sign_list(request, event, bases)
+
+    def with_counts(self, rows: QuerySet[Conversation], reader: Account) -> QuerySet[Conversation]:
+        if not may(reader, "lead"):
+            return rows
+        calls = Snapshot.objects.closed_of(OuterRef("pk"))
+        return rows.annotate(calls=RowCount(calls.order_by().values("pk")))
 
     def select_columns(self, rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
         models = (
@@ -91,16 +121,16 @@ class ConversationAdmin(EvidenceAdmin):
         rows = rows.select_related("owner", "review__assignee", "review__decision").only(*COLUMNS)
         return rows.annotate(models=ArraySubquery(models), new=new, fit=fit_column())
 
-    def with_names(self, rows: list[Conversation], names: Names) -> list[Conversation]:
-        names.load(rows)
-        return super().with_names(rows, names)
-
     @admin.display(description="conversation")
     def name(self, conversation: Conversation) -> SafeString:
-        title = visible(conversation.title or "Untitled")
-        if conversation.shown:
-            return title
-        return format_html('{} <span class="gw-note">removed by its owner</span>', title)
+        note = "" if conversation.shown else REMOVED
+        return format_html(
+            '<a href="{}">{}</a>{}{}',
+            conversation.url,  # type: ignore[attr-defined]
+            visible(conversation.title or "Untitled"),
+            note,
+            show_snippet(conversation),
+        )
 
     @admin.display(description=gettext_lazy("user"))
     def who(self, conversation: Conversation) -> SafeString:
@@ -169,6 +199,11 @@ class ConversationAdmin(EvidenceAdmin):
                 self.admin_site.admin_view(self.file_view),
                 name="conversations_conversation_file",
             ),
+            path(
+                "<uuid:pk>/next/",
+                self.admin_site.admin_view(self.next_view),
+                name="conversations_conversation_next",
+            ),
             *super().get_urls(),
         ]
 
@@ -178,7 +213,8 @@ class ConversationAdmin(EvidenceAdmin):
             .select_related("owner")
             .annotate(fit=fit_column())
         )
-        return transcript.with_files(queue.with_review(request, rows))
+        rows = transcript.with_files(queue.with_review(request, rows))
+        return hits.with_hits(request, rows)
 
     def show_row(self, request: HttpRequest, conversation: Conversation) -> HttpResponse:
         if conversation.is_one_call:
@@ -186,15 +222,15 @@ class ConversationAdmin(EvidenceAdmin):
             return HttpResponseRedirect(f"{call}?{request.GET.urlencode()}")
         names = Names(request.user, about=conversation.pk)
         names.load([conversation])
-        page = transcript.read(
-            conversation,
-            names,
+        words = hits.read_words(request)
+        place = transcript.Place(
             at=parse_uuid(request.GET.get("at", "")),
             call=parse_uuid(request.GET.get("call", "")),
             first=parse_number(request.GET.get("from", "")),
         )
-        decision = getattr(getattr(conversation, "review", None), "decision_id", None)
-        shown = page.describe() | {"decision": decision}
+        found = transcript.Found(words, getattr(conversation, "hits", ()))
+        page = transcript.read(conversation, names, place, found)
+        shown = page.describe() | {"decision": queue.find_latest(conversation)}
         event = audit.record(request, AuditEvent.Action.TRANSCRIPT, conversation, **shown)
         context = {
             **self.admin_site.each_context(request),
@@ -204,6 +240,9 @@ class ConversationAdmin(EvidenceAdmin):
             "names": names,
             "tokens": conversation.prompt_tokens + conversation.completion_tokens,
             "transcript": page,
+            "words": words,
+            "query": hits.read_query(request),
+            "laid_out": "laid_out" in request.GET,
             "review": queue.describe_panel(request, conversation, page, event),
             "assessments": None,
             "may_assess": settings.METADATA_CHECK,
@@ -217,6 +256,12 @@ class ConversationAdmin(EvidenceAdmin):
             trail = reverse("admin:conversations_auditevent_changelist")
             context["readers"] = f"{trail}?about={conversation.id}"
         return TemplateResponse(request, "admin/conversations/transcript.html", context)
+
+    def next_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Open the conversation after this one in the list that the page was opened from."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return hits.go_to_next(request, pk)
 
     def file_view(self, request: HttpRequest, pk: UUID, file: int) -> FileResponse:
         if not self.has_view_permission(request):

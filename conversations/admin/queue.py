@@ -4,11 +4,10 @@ Every change is a POST.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import wraps
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
@@ -38,7 +37,7 @@ from ..people.persons import person_of
 from ..reading import coverage
 from ..reading.coverage import Coverage, Sight
 from ..search.queue import QueueFilter
-from . import transcript
+from . import hits, transcript
 from .rights import require_rights
 
 SIGHTS = 500  # events of one reader of one conversation that are looked at, the newest
@@ -121,9 +120,9 @@ def closed_calls() -> QuerySet[Snapshot]:
     return Snapshot.objects.closed_of(OuterRef("conversation"))
 
 
-def sign_list(request: HttpRequest, event: AuditEvent, rows: list[Review]) -> str:
+def sign_list(request: HttpRequest, event: AuditEvent, rows: Mapping[UUID, review.Basis]) -> str:
     """Sign what a list shows to this reviewer: its event, and of each row how far it has come."""
-    shown = {row.pk.hex: (row.calls, row.decision_id and row.decision_id.hex) for row in rows}  # type: ignore[attr-defined]
+    shown = {pk.hex: (row.calls, row.decision and row.decision.hex) for pk, row in rows.items()}
     return signing.dumps([event.pk.hex, shown], salt=list_salt(request), compress=True)
 
 
@@ -132,7 +131,7 @@ def read_list(request: HttpRequest) -> review.ShownList:
     try:
         event, shown = signing.loads(request.POST.get("shown", ""), salt=list_salt(request))
     except signing.BadSignature:
-        raise review.ReviewRefused(_("Open the queue again, then select and decide.")) from None
+        raise review.ReviewRefused(_("Open the list again, then select and decide.")) from None
     rows = {
         UUID(pk): review.Basis(calls, parse_uuid(decision))
         for pk, (calls, decision) in shown.items()
@@ -159,7 +158,7 @@ def go_on(request: HttpRequest, after: UUID | None = None) -> HttpResponse:
     if claimed is None:
         messages.info(request, _("No conversations left in this queue."))
         return HttpResponseRedirect(queue_url(chosen))
-    return HttpResponseRedirect(transcript_url(claimed.conversation_id, chosen))
+    return HttpResponseRedirect(hits.transcript_url(claimed.conversation_id, of=chosen.place))
 
 
 @require_POST
@@ -239,6 +238,11 @@ def read_sights(conversation: Conversation, here: AuditEvent | None = None) -> l
     return sights
 
 
+def find_latest(conversation: Conversation) -> UUID | None:
+    """Return the id of the latest decision."""
+    return getattr(getattr(conversation, "review", None), "decision_id", None)
+
+
 def find_row(request: HttpRequest, call: Snapshot) -> Conversation:
     """Load what the panel shows of a call in no conversation, taken up before or not."""
     found = with_review(request, Conversation.objects.filter(pk=call.pk)).first()
@@ -276,7 +280,7 @@ def describe_panel(
         row, sights = getattr(conversation, "review", None), read_sights(conversation, event)
         latest = row.decision if row and not row.is_second else None
         covered = coverage.measure(page.grown, page.calls, sights, latest)
-        unread = find_unread(conversation, page, covered, QueueFilter.of_request(request))
+        unread = find_unread(request, conversation, page, covered)
     return describe_standing(request, conversation, event, covered) | {"unread": unread}
 
 
@@ -317,7 +321,10 @@ def describe_standing(
 
 
 def find_unread(
-    conversation: Conversation, page: transcript.Transcript, covered: Coverage, chosen: QueueFilter
+    request: HttpRequest,
+    conversation: Conversation,
+    page: transcript.Transcript,
+    covered: Coverage,
 ) -> str:
     """Return the address where the first message is shown that no decision would cover.
 
@@ -328,8 +335,10 @@ def find_unread(
     node = covered.uncovered[0]
     if node in covered.cut or (page.grown.roots and node.path[0] in page.grown.preambles):
         return reverse("admin:conversations_snapshot_change", args=[node.message.snapshot_id])
-    message = node.message.id
-    return f"{transcript_url(conversation.pk, chosen)}&at={message}#m{message}"
+    message, chosen = node.message.id, QueueFilter.of_request(request)
+    query = hits.read_query(request)
+    url = hits.transcript_url(conversation.pk, query, of=chosen.place, at=message)
+    return f"{url}#m{message}"
 
 
 def with_label(decision: dict[str, Any]) -> dict[str, Any]:
@@ -374,8 +383,9 @@ def on_conversation(
             messages.error(request, hide_reason(request, conversation, problem))
         except review.ReviewRefused as problem:
             messages.error(request, str(problem))
-        chosen = QueueFilter.of_request(request)
-        return response or HttpResponseRedirect(transcript_url(pk, chosen))
+        place = QueueFilter.of_request(request).place
+        url = hits.transcript_url(pk, hits.read_query(request), of=place)
+        return response or HttpResponseRedirect(url)
 
     return view
 
@@ -392,11 +402,16 @@ def release(request: HttpRequest, conversation: Conversation) -> None:
 
 @on_conversation
 def assign(request: HttpRequest, conversation: Conversation) -> None:
+    name = request.POST.get("to", "")
+    assign_to(request, conversation, name)
+    messages.success(request, f"Assigned to {name}.")
+
+
+def assign_to(request: HttpRequest, conversation: Conversation, name: str) -> None:
+    """Assign a conversation to the reviewer of this name, as a Lead. Raises ReviewRefused."""
     if not may(request.user, "lead"):
         raise PermissionDenied
-    reviewer = find_reviewer(request, request.POST.get("to", ""))
-    review.assign(request, conversation, reviewer)
-    messages.success(request, f"Assigned to {reviewer}.")
+    review.assign(request, conversation, find_reviewer(request, name))
 
 
 def find_reviewer(request: HttpRequest, name: str) -> User:
@@ -423,7 +438,7 @@ def hide_reason(request: HttpRequest, conversation: Conversation, problem: revie
 
 @on_conversation
 def decide(request: HttpRequest, conversation: Conversation) -> HttpResponse | None:
-    """Decide, then go on to the next of the same tab; to the queue where there is none."""
+    """Decide, then go on to the next of the same search, or else of the same tab."""
     form = DecisionForm(request.POST)
     if not form.is_valid():
         raise review.ReviewRefused(next(WRONG[name] for name in WRONG if name in form.errors))
@@ -433,6 +448,8 @@ def decide(request: HttpRequest, conversation: Conversation) -> HttpResponse | N
         messages.success(request, describe_decided(decision))
         if "next" not in request.POST:
             return None
+        if hits.read_words(request):
+            return HttpResponseRedirect(hits.next_url(request, conversation.pk))
         return go_on(request, conversation.pk) if is_new else go_to_claimed(request, conversation)
 
 
@@ -477,14 +494,10 @@ def go_to_claimed(request: HttpRequest, conversation: Conversation) -> HttpRespo
     chosen = QueueFilter.of_request(request)
     mine = Review.objects.held_by(request.user, timezone.now()).exclude(lease=None)
     claimed = mine.exclude(conversation=conversation).order_by("-lease").first()
-    to = transcript_url(claimed.conversation_id, chosen) if claimed else queue_url(chosen)
-    return HttpResponseRedirect(to)
+    if claimed is None:
+        return HttpResponseRedirect(queue_url(chosen))
+    return HttpResponseRedirect(hits.transcript_url(claimed.conversation_id, of=chosen.place))
 
 
 def queue_url(chosen: QueueFilter) -> str:
     return f"{reverse('admin:review-queue')}?{chosen.query()}"
-
-
-def transcript_url(pk: UUID, chosen: QueueFilter) -> str:
-    path = reverse("admin:conversations_conversation_change", args=[pk])
-    return f"{path}?{urlencode({'of': chosen.place})}"

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from .. import review
 from ..ids import first_id_of
-from ..models import AuditEvent, Decision, SamplingPolicy, User
+from ..models import AuditEvent, Decision, Review, SamplingPolicy, User
 from ..models.review import Place
 from ..people import audit
 from ..people.access import may
@@ -66,11 +67,16 @@ def page(request: HttpRequest) -> HttpResponse:
         "now": chosen.now,
         "leads": leads,
         "bulk": review.BULK,
-        "shown": sign_list(request, event, found) if leads else "",
+        "shown": sign_list(request, event, find_bases(found)) if leads else "",
         "later_page": chosen.query(after=str(found[-1].place)) if before or more else "",
         "earlier_page": chosen.query(before=str(found[0].place)) if before or after else "",
     }
     return TemplateResponse(request, "admin/queue.html", context | counts)
+
+
+def find_bases(rows: list[Review]) -> dict[UUID, review.Basis]:
+    """Say of each row how far it has come."""
+    return {row.pk: review.Basis(row.calls, row.decision_id) for row in rows}  # type: ignore[attr-defined]
 
 
 def count_rows(request: HttpRequest, chosen: QueueFilter) -> dict[str, Any]:

@@ -8,20 +8,22 @@ import orjson
 from django.contrib import admin, messages
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .. import exact_json
+from .. import exact_json, review
 from ..downloads import download_headers
 from ..figures import count, dollars
-from ..models import Attachment, AuditEvent, Seal, Snapshot
+from ..models import Attachment, AuditEvent, Conversation, Seal, Snapshot
+from ..models.snapshot import SnapshotQuerySet
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import Names
@@ -30,10 +32,11 @@ from ..reading import attachment_response
 from ..record import growth, rebuild
 from ..record.rebuild import Rebuilder
 from ..search.calls import CallFilter
+from ..search.hits import Snippet
 from ..templatetags.review import moment, visible
-from . import queue
+from . import hits, queue
 from .call_fields import GROUPS, show_duration, show_field, show_status
-from .changelist import EvidenceAdmin
+from .rows import RowsAdmin, show_snippet
 
 Action = AuditEvent.Action
 SHOWN = 200_000  # characters of JSON on a page; the download has all
@@ -56,7 +59,7 @@ COLUMNS = (
 
 
 @admin.register(Snapshot)
-class SnapshotAdmin(EvidenceAdmin):
+class SnapshotAdmin(RowsAdmin):
     list_display = (
         "time",
         "who",
@@ -68,6 +71,7 @@ class SnapshotAdmin(EvidenceAdmin):
         "took",
         "part_of",
     )
+    list_display_links = ("time",)
     exported = "calls"
     csv_rows = gettext_lazy("one row per call")
 
@@ -76,14 +80,32 @@ class SnapshotAdmin(EvidenceAdmin):
 
     get_calls = get_rows
 
+    def find_url(self, row: Snapshot, query: str, snippet: Snippet | None = None) -> str:
+        if row.conversation_id is None:
+            return reverse("admin:conversations_snapshot_change", args=[row.pk])
+        place = hits.find_place(snippet) or {"call": row.pk}
+        return hits.transcript_url(row.conversation_id, query, **place)
+
+    def describe_row(self, row: Snapshot) -> str:
+        return f"{timezone.localtime(row.opened):%Y-%m-%d %H:%M:%S}"
+
+    def find_conversations(self, rows: SnapshotQuerySet) -> list[Conversation]:
+        alone = rows.reviewed_alone().select_related("owner")
+        found = {call.pk: review.row_of(call) for call in alone}
+        kept = Q(id__in=rows.values("conversation")) | Q(id__in=list(found))
+        conversations = Conversation.objects.filter(kept).select_related("owner")
+        return [*(found | conversations.in_bulk()).values()]
+
+    def count_left_out(self, rows: SnapshotQuerySet) -> int:
+        return rows.filter(conversation=None).count() - rows.reviewed_alone().count()
+
+    def find_calls(self, rows: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
+        return rows
+
     def select_columns(self, rows: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
         return (
             rows.select_related("owner", "conversation").only(*COLUMNS).annotate(fit=fit_column())
         )
-
-    def with_names(self, rows: list[Snapshot], names: Names) -> list[Snapshot]:
-        names.load(rows)
-        return super().with_names(rows, names)
 
     @admin.display(description="time")
     def time(self, call: Snapshot) -> SafeString | str:
@@ -129,10 +151,10 @@ class SnapshotAdmin(EvidenceAdmin):
     @admin.display(description="conversation")
     def part_of(self, call: Snapshot) -> SafeString | str:
         if call.conversation is None:
-            return "–"
+            return show_snippet(call) or "–"
         title = visible(call.conversation.title or "Untitled")
-        url = reverse("admin:conversations_conversation_change", args=[call.conversation_id])
-        return format_html('<a href="{}?call={}">{}</a>', url, call.id, title)
+        url: str = call.url  # type: ignore[attr-defined]
+        return format_html('<a href="{}">{}</a>{}', url, title, show_snippet(call))
 
     # One call -------------------------------------------------------------------------------------
 
@@ -158,8 +180,7 @@ class SnapshotAdmin(EvidenceAdmin):
         shown: dict[str, Any] = {"whole": is_whole}
         row = queue.find_row(request, call) if call.is_reviewed_alone else None
         if row:
-            decision = getattr(getattr(row, "review", None), "decision_id", None)
-            shown |= {"calls": 1, "decision": decision}
+            shown |= {"calls": 1, "decision": queue.find_latest(row)}
         event = audit.record(request, Action.CALL, call, **shown)
         context = {
             **self.admin_site.each_context(request),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -21,14 +23,16 @@ from ..reading.portions import CALLS, PROMPT, SHOWN
 from ..reading.tree import Node
 from ..record import growth, rebuild, threads
 from ..search import entries
+from ..search.hits import Finder
 from ..shape import Json
+from .hit_order import Hits
 
 PAGE = 100  # messages
 
 
 @dataclass(slots=True)
 class DeskTurn:
-    number: int  # of the message in this branch
+    number: int  # of the message in this branch, from 1
     node: Node
     first_call: Snapshot  # in which the message first appeared
     versions: list[Node]  # in place of this message, itself included, oldest first
@@ -44,6 +48,10 @@ class DeskTurn:
     new: bool = False  # since the last decision
     cut: bool = False  # not all of its own text is shown
     prompts_shown: list[UUID] = field(default_factory=list)  # those of `prompt` that are not cut
+    is_hit: bool = False  # of the search that the page was opened from
+    has_hit_prompt: bool = False
+    is_target: bool = False  # the page was opened at it
+    is_prompt_target: bool = False
 
     @property
     def message(self) -> Message:
@@ -54,6 +62,11 @@ class DeskTurn:
         """The bytes that its texts may have."""
         size: int = sum(node.message.size for node in (self.node, *self.prompt))  # type: ignore[attr-defined]
         return size + self.thought
+
+    @property
+    def has_mark_beside(self) -> bool:
+        """Whether what was also sent holds the words of the search."""
+        return any(piece.find and piece.find(piece.text) for piece in self.also_sent)
 
     @property
     def thought(self) -> int:
@@ -102,6 +115,7 @@ class Transcript:
     grown: tree.Tree
     line: UUID | None  # the last message of the branch
     assessments: list[Snapshot]  # calls about the conversation, newest first
+    hits: Hits
 
     @property
     def closed(self) -> int:
@@ -128,7 +142,7 @@ class Transcript:
             "end": self.first + len(self.turns),
             "length": self.length,
             "line": self.line,
-            "cut": [turn.number for turn in self.turns if turn.cut],
+            "cut": [turn.number - 1 for turn in self.turns if turn.cut],
             "prompts": [each for turn in self.turns for each in turn.prompts_shown],
             "calls": self.closed,
         }
@@ -155,30 +169,54 @@ def with_files(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
     )
 
 
+class Place(NamedTuple):
+    """What an address asks for: a message, a call's messages, the page with a number."""
+
+    at: UUID | None = None
+    call: UUID | None = None
+    first: int | None = None
+
+
+class Found(NamedTuple):
+    """What a search found in the conversation."""
+
+    words: str = ""
+    messages: Iterable[UUID] = ()
+
+
+NOWHERE, NOTHING = Place(), Found()
+
+
 def read(
-    conversation: Conversation,
-    names: Names,
-    *,
-    at: UUID | None = None,
-    call: UUID | None = None,
-    first: int | None = None,
+    conversation: Conversation, names: Names, place: Place = NOWHERE, found: Found = NOTHING
 ) -> Transcript:
-    """Read the branch through a message, or through a call; else that of the newest call.
+    """Read the branch through a message, or through a call; else through the first hit, or newest.
 
     Three queries; payloads of the shown messages only, which end at PAGE of them, or at a size.
     """
     calls = _calls_of(conversation)
     grown, by_id = grow(conversation, calls)
-    if call in by_id:
-        at = by_id[call].reply_id or by_id[call].head_id
+    hits = Hits(found.messages, grown)
+    at, first = place.at, place.first
+    if place.call in by_id and at is None:
+        at = _end_of(by_id[place.call])
+    if at is None and first is None:
+        at = hits.first
+    target = grown.nodes.get(at) if at else None
+    if target and target.path[0] in grown.preambles and grown.roots:  # read before a turn
+        at = _end_of(by_id[target.message.snapshot_id])
     turns = _branch(grown, by_id, at)
+    for turn in turns:
+        turn.is_target = turn.node is target
+        turn.is_prompt_target = target in turn.prompt
     if first is None or not 0 <= first < len(turns):
-        line = [turn.node for turn in turns]
-        place = line.index(grown.nodes[at]) if at in grown.nodes else 0
-        first = place
+        targets = (i for i, turn in enumerate(turns) if turn.is_target or turn.is_prompt_target)
+        first = next(targets, 0)
     portion = portions.find_portion([turn.size for turn in turns], first, PAGE)
     page = turns[portion.first : portion.end]
+    hits.show([node for turn in page for node in (turn.node, *turn.prompt)], target)
     _fill(page, conversation, names)
+    _mark(page, hits, found.words)
     loose = [each for each in by_id.values() if (each.reply_id or each.head_id) not in grown.nodes]
     return Transcript(
         turns=page,
@@ -193,7 +231,26 @@ def read(
         grown=grown,
         line=turns[-1].message.id if turns else None,
         assessments=[each for each in reversed(calls) if each.about_id == conversation.id],
+        hits=hits,
     )
+
+
+def _end_of(call: Snapshot) -> UUID | None:
+    return call.reply_id or call.head_id
+
+
+def _mark(page: list[DeskTurn], hits: Hits, words: str) -> None:
+    """Mark the words of a search where a message holds them."""
+    find = Finder(words).find
+    for turn in page:
+        turn.is_hit = turn.node in hits
+        turn.has_hit_prompt = any(node in hits for node in turn.prompt)
+        messages = [(turn.node, turn.pieces), *zip(turn.prompt, turn.prompt_pieces, strict=True)]
+        for node, shown in messages:
+            for piece in shown if node in hits else ():
+                piece.find = find
+        for piece in turn.also_sent if words else ():
+            piece.find = find
 
 
 def _calls_of(conversation: Conversation) -> list[Snapshot]:
@@ -218,7 +275,7 @@ def _branch(grown: tree.Tree, calls: dict[UUID, Snapshot], at: UUID | None) -> l
             first_call=calls[node.message.snapshot_id],
             versions=node.parent.children if node.parent else roots,
         )
-        for number, node in enumerate(line)
+        for number, node in enumerate(line, 1)
     ]
     _hang_prompts(turns, grown)
     return turns

@@ -55,6 +55,7 @@ class AuditEvent(models.Model):
         REVEAL = "reveal", "revealed a person"
         DECISION = "decision", "decided"
         ASSIGNMENT = "assignment", "assigned"
+        QUEUED = "queued", _("put into the queue")
         ASSESSMENT = "assessment", _("requested an assessment")
         ADDED = "added", "added"
         CHANGED = "changed", "changed"

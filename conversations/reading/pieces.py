@@ -9,6 +9,8 @@ from django.utils.translation import gettext as _
 from .. import exact_json
 from ..record import attachments, threads
 from ..shape import Json
+from ..visible import Find
+from .layout import Block, Stretch, cut_stretches, lay_out, split_code
 
 FOLDED = 6000  # characters that are shown before the rest is folded away
 
@@ -20,14 +22,34 @@ class Piece:
     label: str = ""
     file: str = ""  # sha256 (hex)
     place: int | None = None  # number of that file among the conversation's
+    find: Find | None = None  # finds the words of a search
 
     @property
-    def begins(self) -> str:
-        return self.text[:FOLDED]
+    def begins(self) -> list[Stretch]:
+        return cut_stretches(self._stretches, 0, FOLDED)
 
     @property
-    def rest(self) -> str:
-        return self.text[FOLDED:]
+    def rest(self) -> list[Stretch]:
+        return cut_stretches(self._stretches, FOLDED, len(self.text))
+
+    @property
+    def folded(self) -> int:
+        """The number of characters that are folded away."""
+        return len(self.text[FOLDED:])
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The text with its tables and lists laid out."""
+        return lay_out(self.text)
+
+    @property
+    def has_mark_in_fold(self) -> bool:
+        folded = self.text if self.kind == "reasoning" else self.text[FOLDED:]
+        return bool(self.find and self.find(folded))
+
+    @property
+    def _stretches(self) -> list[Stretch]:
+        return split_code(self.text) if self.kind == "text" else [Stretch(self.text)]
 
 
 def pieces(message: Json) -> list[Piece]:

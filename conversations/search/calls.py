@@ -1,7 +1,7 @@
 """Which calls a reviewer looks at: one form, what it means in words, and the rows it stands for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,13 +15,22 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ..figures import lasting
 from ..models import Snapshot, User
-from ..people.access import Account, readable, reviews_departments
+from ..people.access import Account, may, readable, reviews_departments
 from ..people.identity import Found, hides_people
 from ..visible import HIDDEN
 from . import find
 from .box import parse_box
-from .choices import LAG, MODELS, NO_LAG, UPSTREAMS, VALUES_OF_PEOPLE
+from .choices import (
+    LAG,
+    MODELS,
+    NO_LAG,
+    NO_REVIEWERS,
+    REVIEWERS,
+    UPSTREAMS,
+    VALUES_OF_PEOPLE,
+)
 from .days import DaysFilter, format_day
+from .hits import NO_SNIPPETS, SNIPPETS, Snippet, cut_snippets
 from .query import LONGEST, parse
 
 MOST_CALLS = 1000  # that the beginning of an id may stand for, and as many conversations' calls
@@ -120,6 +129,7 @@ class CallFilter(DaysFilter):
 
     def __init__(self, query: Mapping[str, Any], reader: Account) -> None:
         super().__init__(query, reader)
+        self.snippets: dict[UUID, Snippet] = {}  # by the call that they are cut from
         self._fill_in_prefixed_fields()
         if hides_people(reader):
             self.fields["user"].widget.attrs["placeholder"] = (
@@ -162,9 +172,10 @@ class CallFilter(DaysFilter):
                 *((value, value) for value in sorted(values)),
             ]
 
-    def load(self, page: str) -> None:
-        super().load(page)
+    def load(self, page: str, rows: Sequence[Model] = ()) -> None:
+        super().load(page, rows)
         self._offer_values(self.choices)
+        self.snippets = cut_snippets(self.choices["snippets"], self.terms, self.names)
         waiting, seconds = self.choices["lag"]
         if waiting:
             lag = {"count": f"{waiting:,}", "lag": lasting(timedelta(seconds=float(seconds)))}
@@ -178,9 +189,30 @@ class CallFilter(DaysFilter):
     def expressions(self) -> dict[str, str]:
         expressions = super().expressions() | {"model": MODELS, "upstream": UPSTREAMS}
         expressions["lag"] = LAG if self.searched else NO_LAG
+        expressions["reviewers"] = REVIEWERS if may(self.reader, "lead") else NO_REVIEWERS
+        expressions["snippets"] = SNIPPETS if self.found else NO_SNIPPETS
         if self.names.by_name:
             expressions |= {name: VALUES_OF_PEOPLE.format(column=name) for name in OF_PEOPLE}
         return expressions
+
+    def parameters_of(self, rows: Sequence[Model]) -> dict[str, Any]:
+        found = [self.found[row.pk] for row in rows] if self.found else []
+        return {
+            "calls": [each.call for each in found],
+            "found": [each.message for each in found],
+        }
+
+    @cached_property
+    def found(self) -> dict[UUID, find.Found]:
+        """What was found by words, by the row of the list that it is in."""
+        is_by_words = self.searched and self.terms
+        return {self.row_of(each): each for each in self.matches.found} if is_by_words else {}
+
+    def row_of(self, found: find.Found) -> UUID:
+        return found.call
+
+    def find_snippet(self, row: Any) -> Snippet | None:
+        return self.snippets.get(self.found[row.pk].call) if row.pk in self.found else None
 
     def clean(self) -> None:
         super().clean()

@@ -33,6 +33,18 @@ VALUES_OF_PEOPLE = """
         SELECT DISTINCT {column} FROM conversations_user
         WHERE %(departments)s::text[] IS NULL OR department = ANY(%(departments)s::text[])
         ORDER BY {column} LIMIT 500)"""
+# Accounts that may decide, to be assigned to.
+REVIEWERS = """
+    ARRAY(
+        SELECT username FROM conversations_user WHERE is_active AND id IN (
+            SELECT held.user_id FROM conversations_user_groups held
+            JOIN auth_group_permissions given USING (group_id)
+            JOIN auth_permission p ON p.id = given.permission_id AND p.codename = 'decide'
+            UNION
+            SELECT held.user_id FROM conversations_user_user_permissions held
+            JOIN auth_permission p ON p.id = held.permission_id AND p.codename = 'decide')
+        ORDER BY username LIMIT 200)"""
+NO_REVIEWERS = "ARRAY[]::text[]"
 # How many calls wait to be searchable, up to a thousand, and for how many seconds the oldest has.
 LAG = """
     (SELECT ARRAY[count(*), extract(epoch FROM clock_timestamp() - min(closed))] FROM (

@@ -92,6 +92,9 @@ class ConversationFilter(CallFilter):
             scope.add_condition(self._linked(), "conversation_id")
         return find.find_conversations(parse(self.cleaned_data["q"]), scope)
 
+    def row_of(self, found: find.Found) -> UUID:
+        return found.conversation  # type: ignore[return-value]
+
     def calls_of_conversations(self) -> QuerySet[Snapshot]:
         """The calls of the filter that belong to conversations of the list."""
         if self.id_prefix is not None or not self.is_valid():

@@ -1,6 +1,6 @@
 """The filter that every list of the review desk has: rows of some days."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import Model
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -74,8 +75,11 @@ class DaysFilter(forms.Form):
 
     # What stands around the rows --------------------------------------------------------------
 
-    def load(self, page: str) -> None:
-        """Load saved filters and the values that the fields offer. One query."""
+    def load(self, page: str, rows: Sequence[Model] = ()) -> None:
+        """Load what stands around the rows of a page: saved filters, values that fields offer.
+
+        One query.
+        """
         since, until = EARLIEST, LATEST
         if self.is_valid():
             since, until = self.cleaned_data["since"] or since, self.cleaned_data["until"] or until
@@ -85,9 +89,13 @@ class DaysFilter(forms.Form):
             "departments": reviews_departments(self.reader) or None,
             "since": since,
             "until": until,
-        }
+        } | self.parameters_of(rows)
         self.choices = load_choices(self.expressions(), parameters)
         self.saved = [(int(number), name) for number, name in self.choices["saved"]]
+
+    def parameters_of(self, rows: Sequence[Model]) -> dict[str, Any]:
+        """What the expressions say of the rows of the page."""
+        return {}
 
     def expressions(self) -> dict[str, str]:
         """What `load` selects: SQL of `choices`, by name."""

@@ -108,11 +108,15 @@ def _of_request(parts: Parts, names: Names) -> Iterator[str]:
         yield from entries.list_reply_strings(exact_json.loads(parts.response))
 
 
-def select_messages(query: Query) -> ArraySubquery:
-    """Select the messages of a conversation, the outer query's, that hold the words."""
+def select_messages(query: Query, *, hides_people: bool) -> ArraySubquery:
+    """Select the messages of a conversation, the outer query's, that hold the words.
+
+    `hides_people` leaves out what pseudonyms hide of them.
+    """
+    wanted = f"{query} & !'{entries.OF_SENDER}'" if hides_people else str(query)
     holds_words = Func(
         F("words"),
-        Value(str(query)),
+        Value(wanted),
         template="(%(expressions)s::tsquery)",
         arg_joiner=" @@ ",
         output_field=BooleanField(),

@@ -13,6 +13,7 @@ from .. import visible as text
 from ..figures import count, dollars
 from ..models import Conversation, SamplingPolicy, Snapshot, User
 from ..people.identity import Names
+from ..reading.pieces import Piece
 
 register = template.Library()
 for each in (
@@ -29,6 +30,12 @@ for each in (
 @register.filter
 def visible(value: object) -> SafeString:
     return text.show_hidden("" if value is None else str(value))
+
+
+@register.filter
+def marked(value: str, piece: Piece) -> SafeString:
+    """Show a text of a piece as `visible` does, with the words of a search marked."""
+    return text.show_hidden(value, piece.find)
 
 
 @register.filter

@@ -213,6 +213,8 @@ def others() -> Pages:
         "transcript: longest": path(conversation, longest.id),
         "transcript: longest, its last page": path(conversation, longest.id) + f"?call={last.id}",
         "transcript: longest, its first call": path(conversation, longest.id) + f"?call={first.id}",
+        "transcript: longest, from a search": path(conversation, longest.id)
+        + f"?_changelist_filters=q%3D{words()[0]}",
         "transcript: most branches": path(conversation, branchy),
         "transcript: waits for a review": path(conversation, waiting),
         "transcript: decided": path(conversation, decided),

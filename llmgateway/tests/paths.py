@@ -69,6 +69,10 @@ def paths(call: Snapshot) -> list[str]:
         for path in lists
         for query in (f"?q={CANARY}", f"?q=id:{str(call.id)[:13]}", "?since=")
     }
+    transcript = reverse("admin:conversations_conversation_change", args=[call.conversation_id])
+    found |= {
+        f"{transcript}?_changelist_filters=q%3D{CANARY}{more}" for more in ("", "&laid_out=1")
+    }
     return sorted(path for path in found if "sign-out" not in path and "logout" not in path)
 
 

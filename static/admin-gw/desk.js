@@ -1,5 +1,6 @@
 // A call: Copy takes what is shown of its request and of its reply; where the clipboard is closed (plain http) it selects that.
-// A transcript by keyboard: j k from turn to turn, c claims, 1–5 choose a decision, n goes on to the next, ? shows the keys.
+// A transcript by keyboard: j k from turn to turn, c claims, 1–5 choose a decision, ? shows the keys. n goes on: from a search to the
+// next match and then to its next conversation, otherwise to the next of the queue; p goes back a match.
 // A decision is evidence, so a number only chooses: Enter, on the button that then has the focus, decides.
 
 const turns = [...document.querySelectorAll(".gw-turn")];
@@ -21,6 +22,34 @@ function choose(number) {
   form.elements[first[choice.value] ?? "next"].focus();
 }
 
+const marks = [...document.querySelectorAll(".gw-read mark")];
+const opened = location.hash === "#here" ? document.getElementById("here")?.closest("li") : null;
+let current = opened ? marks.findIndex((mark) => opened.contains(mark)) : -1;
+
+function show(number) {
+  marks[current]?.classList.remove("gw-current");
+  current = number;
+  const mark = marks[current];
+  mark.classList.add("gw-current");
+  for (let fold = mark.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  mark.closest(".gw-turn")?.focus({ preventScroll: true });
+  mark.scrollIntoView({ block: "center" });
+}
+
+function next() {
+  if (current + 1 < marks.length) return show(current + 1);
+  const onwards = ["next-hits", "next-conversation", "review-skip"].map((id) => document.getElementById(id));
+  onwards.find((each) => each)?.click();
+}
+
+function previous() {
+  if (current > 0) return show(current - 1);
+  document.querySelector(".gw-tools a[rel=prev]")?.click();
+}
+
+// A browser goes to the anchor of an address until the page is whole, and takes the focus there.
+if (current >= 0) addEventListener("load", () => setTimeout(() => show(current)));
+
 function tell() {
   const keys = document.getElementById("review-keys");
   if (keys) keys.open = !keys.open;
@@ -30,7 +59,8 @@ const KEYS = {
   j: () => step(1),
   k: () => step(-1),
   c: () => document.getElementById("review-claim")?.click(),
-  n: () => document.getElementById("review-skip")?.click(),
+  n: next,
+  p: previous,
   "?": tell,
 };
 

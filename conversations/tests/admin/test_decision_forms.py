@@ -250,5 +250,5 @@ def test_a_list_is_of_whom_it_was_shown_to(lea):
     for shown in ("", "nonsense", of_another, forged, shown_list(lea)[:-1]):
         form = {"conversation": [str(one.pk)], "reason": "routine", "shown": shown}
         answer = lea.post(f"{QUEUE}no-issue/", form, follow=True)
-        assert messages_of(answer) == ["Open the queue again, then select and decide."]
+        assert messages_of(answer) == ["Open the list again, then select and decide."]
     assert not Decision.objects.exists()

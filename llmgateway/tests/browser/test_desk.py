@@ -8,6 +8,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from conversations.models import Decision, Review, User
+from conversations.search import index
 from conversations.tests.calls import assistant, person, turn, user
 from llmgateway.tests.browser.drive import IN_CHROMIUM, VIOLATIONS, faults
 
@@ -51,6 +52,74 @@ def is_sound(page: Page) -> None:
                 "Promise.allSettled(document.getAnimations().map((each) => each.finished))"
             )
             assert faults(page) == []
+
+
+def signed_in_at(context, path: str) -> Page:
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(f"/admin/login/?next={path}")
+    page.get_by_label("Username").fill("rita")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    return page
+
+
+@pytest.fixture
+def searchable(waiting) -> None:
+    """Two conversations with the word; of one the second hit is on another page."""
+    line = [assistant(f"a{i}") if i % 2 else user(f"q{i}") for i in range(121)]
+    line[0] = user("Long: a needle, and one more needle")
+    line[118] = user("| a | needle |\n|---|---|\n| 1 | 2 |\n\n- one\n\n```py\ncode\n```")
+    older = turn(person("carla"), [user("Short: the needle")], "So.")
+    begun = turn(person("carla"), line[:1], "a1")
+    newer = turn(person("carla"), line, "end")
+    index.index_messages([older.id, begun.id, newer.id])
+
+
+def test_a_search_is_read_from_hit_to_hit(searchable, chromium, gateway):
+    context = chromium.new_context(base_url=gateway.url)
+    context.add_init_script(VIOLATIONS)
+    page = signed_in_at(context, "/admin/conversations/conversation/?q=needle")
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.reload()
+    page.get_by_label("Select all rows of this page").check()
+    expect(page.get_by_text("With 2 selected rows:")).to_be_visible()
+    expect(page.locator(".gw-snippet mark").first).to_have_text("needle")
+    is_sound(page)
+    page.locator(".gw-snippet a").first.click()
+    arrived(page, "Long: a needle, and one more needle")
+    is_sound(page)
+    expect(page.locator(".gw-turn:focus")).to_contain_text("119")  # the newest match
+    page.keyboard.press("p")
+    expect(page.locator("mark")).to_have_count(2)
+    first = page.url
+    expect(page.locator(".gw-turn:focus mark.gw-current")).to_have_count(1)
+    page.keyboard.press("n")
+    expect(page.locator("mark").nth(1)).to_have_class("gw-current")
+    page.keyboard.press("n")
+    expect(page.locator(".gw-turn:focus")).to_contain_text("119")
+    assert page.url != first
+    expect(page.locator(".gw-turn code")).to_have_css("font-family", "ui-monospace, monospace")
+    page.get_by_role("link", name="Lay out tables and lists").click()
+    expect(page.locator("table.gw-laid-out mark")).to_have_text("needle")
+    is_sound(page)
+    page.keyboard.press("p")
+    page.wait_for_url("**at=**")
+    expect(page.locator("mark.gw-current")).to_be_visible()
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    arrived(page, "Short: the needle")
+    expect(page.get_by_text("Decided: no issue.")).to_be_visible()
+    expect(page.locator("mark.gw-current")).to_have_text("needle")
+    page.keyboard.press("n")
+    expect(page.get_by_text("That was the last conversation of this list.")).to_be_visible()
+    page.goto("/admin/conversations/snapshot/?q=needle")
+    is_sound(page)
+    page.goto("/admin/queue/?of=all")
+    is_sound(page)
+    assert said == []
+    context.close()
 
 
 def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, gateway):
