@@ -173,12 +173,26 @@ def test_a_disk_that_takes_nothing_ends_no_stream(growing, caplog):
     assert written.files == {}
 
 
-def write_nothing(file: int, piece: bytes) -> int:
+@pytest.mark.parametrize("length", [1, 1000, 20_000, 100_000])
+def test_what_was_noted_is_read_whole(length, growing):
+    """In many pieces, and in more than a file has room for at first."""
+    call, written = uuid4(), Journal()
+    words = [f"{n:06} " * length for n in range(9)]
+    for each in words:
+        written.add(call, event(0, content=each))
+    [piece] = journal.read_pieces((growing / str(call)).read_bytes())
+    assert piece.text == "".join(words)
+    written.end(call)
+
+
+def write_nothing(file: int, piece: bytes, at: int) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize(
-    "write", [write_nothing, lambda file, piece: len(piece) // 2], ids=["none of it", "half of it"]
+    "write",
+    [write_nothing, lambda file, piece, at: len(piece) // 2],
+    ids=["none of it", "half of it"],
 )
 def test_a_file_that_a_full_disk_cut_takes_the_place_of_nothing(write, growing, db, monkeypatch):
     """The database has what came afterwards, too."""
@@ -187,8 +201,8 @@ def test_a_file_that_a_full_disk_cut_takes_the_place_of_nothing(write, growing, 
     written = Journal()
     written.add(call.id, event(0, content="Once "))
     with monkeypatch.context() as full:
-        full.setattr(journal.os, "write", write)
-        written.add(call.id, event(0, content="upon "))
+        full.setattr(journal.os, "pwrite", write)
+        written.add(call.id, event(0, content="upon " * len(journal.ROOM)))
     written.add(call.id, event(0, content="a time"))
     assert [*growing.iterdir()] == []
     growth.save_pieces(call.id, [growth.Piece(growth.TEXT, 0, "Once upon a time")])
