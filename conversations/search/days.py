@@ -41,7 +41,7 @@ class DaysFilter(forms.Form):
 
     def __init__(self, query: Mapping[str, Any], reader: Account) -> None:
         self.reader = reader
-        self.names = Names(reader)
+        self.names = Names(reader, seeks=bool(query.get("user")))
         self.before: UUID | None = None  # the cursor of a page: older rows than this one,
         self.after: UUID | None = None  # or newer ones
         self.usual = timezone.localdate() - timedelta(days=DAYS - 1)
