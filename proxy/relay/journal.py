@@ -37,7 +37,7 @@ def find_folder() -> Path:
     return Path(settings.VAR_DIR, "growing")
 
 
-class File:
+class JournalFile:
     """One call's file. Raises OSError where the disk has no more room."""
 
     def __init__(self, path: Path) -> None:
@@ -77,7 +77,7 @@ class Journal:
     """The open files of this process."""
 
     def __init__(self) -> None:
-        self.files: dict[UUID, File | None] = {}  # None: it could not be written
+        self.files: dict[UUID, JournalFile | None] = {}  # None: it could not be written
         self.warned = float("-inf")
 
     def add(self, call: UUID, piece: bytes) -> None:
@@ -104,10 +104,10 @@ class Journal:
             self.warned = time.monotonic()
             log.warning("what callers of streams are sent is not noted: %s", problem.strerror)
 
-    def _open(self, call: UUID) -> File:
+    def _open(self, call: UUID) -> JournalFile:
         folder = find_folder()
         folder.mkdir(mode=0o700, exist_ok=True)
-        file = self.files[call] = File(folder / str(call))
+        file = self.files[call] = JournalFile(folder / str(call))
         return file
 
     def _close(self, call: UUID) -> None:
@@ -131,9 +131,9 @@ def bring_in(call: UUID) -> None:
 
 
 def read_pieces(data: bytes) -> Iterator[growth.Piece]:
-    """Yield each string that grew in these events. The last event may be cut."""
+    """Yield each string that grew in these events. The last may be cut, then zeros."""
     reply = chat.Reply()
-    reply.feed(events.Cutter().cut(data.rstrip(b"\0")))
+    reply.feed(events.Cutter().cut(data))
     grown: dict[chat.Channel, str] = {}
     for channel, text in reply.take():
         grown[channel] = grown.get(channel, "") + text
