@@ -21,7 +21,7 @@ class Apart:
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
         if held:
-            assert self.acted.wait(30)
+            assert self.acted.wait(60)
 
     def _run(self) -> None:
         try:
@@ -29,7 +29,7 @@ class Apart:
                 self.result = self.action()
                 self.acted.set()
                 if self.held:
-                    self.let_go.wait(30)
+                    self.let_go.wait(60)
         except Exception as problem:
             self.result = problem
         finally:
@@ -38,7 +38,7 @@ class Apart:
 
     def end(self) -> Any:
         self.let_go.set()
-        self.thread.join(30)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         return self.result
 
@@ -51,7 +51,7 @@ def race(first: Callable[[], Any], second: Callable[[], Any], *, waits: bool) ->
     ahead = Apart(first, held=True)
     behind = Apart(second)
     try:
-        latest = time.monotonic() + 30
+        latest = time.monotonic() + 60
         while not behind.acted.is_set() and not count_waiting():
             assert time.monotonic() < latest
             time.sleep(0.02)

@@ -80,7 +80,7 @@ class Served:
 
     def ended(self, seconds=120):
         code = self.process.wait(seconds)
-        self.reader.join(10)
+        self.reader.join(60)
         self.process.stdout.close()
         return code
 
@@ -91,7 +91,7 @@ class Served:
         return self.call("POST", path, body, headers)
 
     def call(self, method, path, body, headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

@@ -31,12 +31,12 @@ def session(gateway: Served, name: str) -> requests.Session:
     browser.trust_env = False
     address = f"http://127.0.0.1:{gateway.port}/sign-in/"
     token = re.search(
-        r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get(address, timeout=10).text
+        r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get(address, timeout=60).text
     )[1]
     assert browser.post(
         address,
         {"username": name, "password": "demo", "csrfmiddlewaretoken": token, "next": "/"},
-        timeout=10,
+        timeout=60,
     ).ok
     return browser
 
@@ -54,7 +54,7 @@ def say(gateway: Served, *contents, **headers) -> requests.Response:
         f"http://127.0.0.1:{gateway.port}/v1/chat/completions",
         json=body,
         headers=headers,
-        timeout=30,
+        timeout=60,
     )
     assert reply.status_code == 200, reply.text
     return reply
@@ -76,7 +76,7 @@ def history(gateway: Served) -> list[dict]:
     reply = requests.get(
         f"http://127.0.0.1:{gateway.port}/api/history?limit=1000",
         headers={"Authorization": "Bearer gw-demo-alice"},
-        timeout=30,
+        timeout=60,
     )
     return reply.json()["Historical_list"]
 
@@ -143,10 +143,10 @@ def test_from_the_embedded_server_to_one_elsewhere_and_on(var, elsewhere):
     assert history(second)[1:] == before
     assert history(second)[0]["request"]["messages"][0]["content"] == "!echo Of the second backup"
     browser = session(second, "alice")
-    page = browser.get(f"http://127.0.0.1:{second.port}/c/{root}/", timeout=10)
+    page = browser.get(f"http://127.0.0.1:{second.port}/c/{root}/", timeout=60)
     assert "What is in the picture?" in page.text
     [picture] = set(re.findall(rf"/c/{root}/a/\d+", page.text))
-    assert browser.get(f"http://127.0.0.1:{second.port}{picture}", timeout=10).content == PICTURE
+    assert browser.get(f"http://127.0.0.1:{second.port}{picture}", timeout=60).content == PICTURE
     assert (
         say(second, asked, answer, "!echo And in its corner?").headers["x-conversation-id"] == root
     )

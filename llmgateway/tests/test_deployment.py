@@ -70,7 +70,7 @@ def test_the_image_from_its_steps_to_its_end(here):
     try:
 
         def get(path):
-            server = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
+            server = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
             try:
                 server.request("GET", path)
                 response = server.getresponse()

@@ -37,7 +37,7 @@ def folder():
     postgres.stop(folder)
     if left := postgres.postmaster(folder):
         left.send_signal(signal.SIGQUIT)
-        left.wait(10)
+        left.wait(60)
     shutil.rmtree(var)
 
 
@@ -110,9 +110,9 @@ def test_its_log_quotes_nobody(folder):
 def test_whoever_lets_go_last_stops_it(folder):
     first, second = holder(folder), holder(folder)
     server = postgres.postmaster(folder)
-    first.communicate(timeout=20)
+    first.communicate(timeout=60)
     assert postgres.postmaster(folder) == server
-    second.communicate(timeout=20)
+    second.communicate(timeout=60)
     assert postgres.postmaster(folder) is None
 
 
@@ -182,7 +182,7 @@ def test_many_may_start_it_at_once(folder):
         for _ in range(4)
     ]
     assert [process.stdout.readline() for process in processes] == [b"started\n"] * 4
-    assert [process.communicate(timeout=30) and process.returncode for process in processes] == [
+    assert [process.communicate(timeout=60) and process.returncode for process in processes] == [
         0
     ] * 4
     assert postgres.postmaster(folder) is None

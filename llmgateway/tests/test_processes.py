@@ -41,7 +41,7 @@ def processes(tmp_path, said):
     processes.file.close()
 
 
-def until(condition, seconds=15):
+def until(condition, seconds=60):
     latest = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < latest
@@ -64,7 +64,7 @@ def test_a_child_that_ends_is_started_again(processes, said):
         lambda: list(json.loads(Path(processes.file.name).read_text() or "{}")) == [str(second.pid)]
     )
     processes.ask_to_stop()
-    watching.join(5)
+    watching.join(60)
     assert not watching.is_alive()
 
 
@@ -74,7 +74,7 @@ def test_the_pauses_grow(processes, said):
     watching.start()
     until(lambda: len(said) == 3)
     processes.ask_to_stop()
-    watching.join(5)
+    watching.join(60)
     assert said == [
         f"The worker process ended (exit code 3). It starts again in {pause} s."
         for pause in (1, 2, 4)
@@ -134,9 +134,9 @@ def test_a_child_that_hangs_is_replaced(how, processes, said, monkeypatch):
     first = processes.children["worker"].process
     watching = threading.Thread(target=processes.watch, daemon=True)
     watching.start()
-    until(lambda: processes.children["worker"].process is not first, 60)
+    until(lambda: processes.children["worker"].process is not first)
     processes.ask_to_stop()
-    watching.join(5)
+    watching.join(60)
     assert first.returncode == -9
     assert said[:2] == [
         "The worker process hangs: it gave no sign of life. It is ended.",
@@ -149,8 +149,8 @@ def test_a_child_whose_parts_turn_is_left_alone(processes, said, monkeypatch):
     turns = "\nwhile True: pulse.turn('part'); pulse.beat(); time.sleep(0.2)"
     processes.start("worker", [sys.executable, "-c", LIVES + turns], environment(), beats=True)
     beats = processes.children["worker"].pulse
-    first = until(beats.listen, 60)
-    until(lambda: processes.look() or beats.listen() > first + 6, 60)
+    first = until(beats.listen)
+    until(lambda: processes.look() or beats.listen() > first + 6)
     assert said == []
 
 

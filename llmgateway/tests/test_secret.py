@@ -12,7 +12,7 @@ def test_threads_that_come_at_once_read_one_secret(tmp_path, monkeypatch):
     make, all_found_none = secret.make, Barrier(AT_ONCE)
 
     def make_late() -> str:
-        all_found_none.wait(10)
+        all_found_none.wait(60)
         return make()
 
     monkeypatch.setattr(secret, "make", make_late)

@@ -52,7 +52,7 @@ def test_the_demo_from_start_to_ctrl_c(var):
         ["curl", "-sS", "--noproxy", "*", *shlex.split(curl)[1:]],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert json.loads(reply.stdout)["choices"][0]["message"]["content"], reply
     assert gateway.get("/ping") == (200, b"pong\n")

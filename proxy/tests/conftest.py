@@ -172,7 +172,7 @@ def recorded(database) -> Callable[..., list[Snapshot]]:
     """The snapshots that came since the test began, once they are closed: exactly so many."""
     before = set(Snapshot.objects.values_list("id", flat=True))
 
-    def recorded(count: int = 1, within: float = 30.0) -> list[Snapshot]:
+    def recorded(count: int = 1, within: float = 60.0) -> list[Snapshot]:
         def closed() -> list[Snapshot] | bool:
             found = [
                 snapshot

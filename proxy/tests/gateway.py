@@ -35,7 +35,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def eventually(true, within: float = 30.0) -> Any:
+def eventually(true, within: float = 60.0) -> Any:
     """The first true value; AssertionError if there is none in time."""
     latest = time.monotonic() + within
     while not (found := true()):
@@ -248,7 +248,7 @@ class Gateway:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         finally:
             self.kill()
 

@@ -15,7 +15,7 @@ def arrived(wire, target, endpoint, body):
     """What the server got: method and path, headers, body."""
     sent = find_kind(target, endpoint).request(target, endpoint, body)
     before = len(wire.seen)
-    reply = post(sent, timeout=5)
+    reply = post(sent, timeout=60)
     reply.close()
     [request] = wire.seen[before:]
     return request

@@ -18,5 +18,5 @@ def runtime(wire, **more):
 
 def asked(target, body=QUESTION):
     sent = find_kind(target, Endpoint.CHAT).request(target, Endpoint.CHAT, body)
-    with client.post(sent, timeout=5) as reply:
+    with client.post(sent, timeout=60) as reply:
         return reply.status_code, json.loads(reply.content), reply.headers

@@ -201,7 +201,7 @@ def error(client: openai.OpenAI, question: str, streams: bool = False, **params:
 
 def use(name: str, url: str, key: str, arguments: dict[str, Any], retries: int = 0) -> Any:
     with openai.OpenAI(
-        base_url=f"{url}/v1", api_key=key, max_retries=retries, timeout=30
+        base_url=f"{url}/v1", api_key=key, max_retries=retries, timeout=60
     ) as client:
         return globals()[name](client, **arguments)
 

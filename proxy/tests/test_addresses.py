@@ -50,7 +50,7 @@ def port(wire, settings):
 
 def post(port: int, scheme: str = "http", name: str = "models.example") -> int:
     sent = Sent(f"{scheme}://{name}:{port}/v1", {}, b"{}")
-    with client.post(sent, timeout=5) as reply:
+    with client.post(sent, timeout=60) as reply:
         assert read_body(reply, 100) == b"{}"  # so that the connection is kept
         return reply.status_code
 

@@ -125,7 +125,7 @@ def test_calls_over_tls(started, tls, recorded):
     assert tls.accepted == 1
     silence = Held(tls, SSE + chunk(word("Once ")))
     reply = gateway.ask(marked(), stream=True)
-    eventually(lambda: silence.hung_up_after, 2)
+    eventually(lambda: silence.hung_up_after)
     assert reply.events[-1]["error"]["code"] == "upstream_timeout"
     held = Held(tls, SSE + chunk(word("Once ")))
     with gateway.open_chat(marked(), stream=True) as call:
@@ -133,7 +133,7 @@ def test_calls_over_tls(started, tls, recorded):
     *_, silent, gone = recorded(6)
     assert (silent.status, silent.reply.text) == ("failed", "Once ")
     assert (gone.status, gone.reply.text) == ("cancelled", "Once ")
-    eventually(lambda: held.hung_up_after, 2)
+    eventually(lambda: held.hung_up_after)
 
 
 @pytest.mark.parametrize("size", [10, 10_000], ids=["in the buffer", "in TLS"])
@@ -187,8 +187,8 @@ def test_calls_through_a_proxy_can_be_cut_too(started, wire, recorded):
     held = Held(wire, SSE + chunk(word("Once ")))
     with gateway.open_chat(marked(), stream=True) as call:
         call.read_until(b"Once")
-    assert [snapshot.status for snapshot in recorded(3, within=2)] == ["ok", "failed", "cancelled"]
-    eventually(lambda: held.hung_up_after, 2)
+    assert [snapshot.status for snapshot in recorded(3)] == ["ok", "failed", "cancelled"]
+    eventually(lambda: held.hung_up_after)
 
 
 def test_the_environments_proxies_are_nobodys_business(started, wire):
@@ -301,7 +301,7 @@ def test_a_call_that_takes_too_long_altogether(started, wire, recorded):
 
 
 def raw(gateway, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as client:
         client.sendall(request)
         return b"".join(iter(lambda: client.recv(65536), b""))
 
@@ -324,7 +324,7 @@ def test_a_client_that_asks_before_it_sends(gateway):
         b"POST %s HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Length: %d\r\n"
         b"Expect: 100-continue\r\nConnection: close\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as client:
         client.sendall(head % (CHAT.encode(), ALICE.encode(), len(body)))
         assert client.recv(100).startswith(b"HTTP/1.1 100")
         client.sendall(body)

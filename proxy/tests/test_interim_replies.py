@@ -48,7 +48,7 @@ def test_each_caller_gets_the_answer_made_for_them(wired, wire, recorded, interi
 
     wire.answer = answer
     with wired.open_chat(f"alice {marked()}", stream=streamed) as call:
-        assert announced.wait(5)
+        assert announced.wait(60)
         for_bob = wired.ask(f"bob {marked()}", key=BOB, stream=streamed)
         bob_served.set()
         for_alice = call.finish()

@@ -47,7 +47,7 @@ def test_the_curl_line_works(shown, recorded, scope):
     ran = subprocess.run(
         ["sh", "-c", texts["curl"].replace("curl ", "curl --silent --noproxy '*' ", 1)],
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert orjson.loads(ran.stdout)[ANSWERS[scope]], ran.stdout

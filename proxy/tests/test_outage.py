@@ -84,7 +84,7 @@ def test_a_database_that_stops_and_comes_back(server, started, wire):
             assert reply.headers["retry-after"]
         assert client.result()["class"] == "InternalServerError"
         assert b"llmgateway_database_up 0.0" in counted.result().body
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     eventually(lambda: gateway.call("/readyz").body == b"not ready: database\n")
     assert len(wire.seen) == calls
 

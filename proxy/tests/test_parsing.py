@@ -98,5 +98,5 @@ def test_one_that_waits_gets_the_room_of_one_that_ends(settings):
         waiting = threading.Thread(target=take)
         waiting.start()
         assert not passed.wait(0.1)
-    waiting.join(10)
+    waiting.join(60)
     assert passed.is_set()

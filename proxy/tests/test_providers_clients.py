@@ -107,7 +107,7 @@ def served(database, folder, wire):
 @pytest.fixture
 def client(served):
     with openai.OpenAI(
-        base_url=f"{served.url}/v1", api_key=ALICE, max_retries=0, timeout=30
+        base_url=f"{served.url}/v1", api_key=ALICE, max_retries=0, timeout=60
     ) as client:
         yield client
 

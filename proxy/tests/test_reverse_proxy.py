@@ -111,7 +111,7 @@ class Proxy:
         self, method: str, path: str, body=None, **headers: str
     ) -> Iterator[http.client.HTTPResponse]:
         """From 127.0.0.2, so that the client's address is not the proxy's."""
-        with closing(http.client.HTTPConnection(HOST, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection(HOST, timeout=60)) as connection:
             connection.sock = self.trusted.wrap_socket(
                 socket.create_connection(("127.0.0.1", self.port), 20, ("127.0.0.2", 0)),
                 server_hostname=HOST,
@@ -137,7 +137,7 @@ def nginx(served, tmp_path_factory) -> Iterator[Proxy]:
     proxy = Proxy(tmp_path_factory.mktemp("nginx"), served)
     yield proxy
     proxy.process.terminate()
-    assert proxy.process.wait(20) == 0
+    assert proxy.process.wait(60) == 0
     proxy.process.stderr.close()
     is_discreet(proxy.log)
 
@@ -160,7 +160,7 @@ def test_a_stream_passes_as_it_comes(nginx, wire, recorded):
 
     def answer(sock, request):
         sock.sendall(SSE + chunk(delta("one")))
-        assert read.wait(10)
+        assert read.wait(60)
         sock.sendall(chunk(delta(" two") + b"data: [DONE]\n\n") + chunk(b""))
 
     wire.answer = answer
@@ -185,7 +185,7 @@ def test_a_client_that_leaves_is_noticed(nginx, wire, recorded):
     wire.answer = answer
     with nginx.call("POST", CHAT, json.dumps(chat("count", stream=True)), **KEY) as reply:
         assert b"one" in reply.read1()
-    assert left.wait(2)
+    assert left.wait(60)
     [snapshot] = recorded()
     assert (snapshot.status, snapshot.reply.text) == ("cancelled", "one")
 
@@ -241,7 +241,7 @@ def test_pages_by_tls(nginx):
 
 
 def test_plain_http_is_sent_to_tls(nginx):
-    with closing(http.client.HTTPConnection("127.0.0.1", nginx.plain, timeout=5)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", nginx.plain, timeout=60)) as connection:
         connection.request("GET", "/history/", headers={"Host": HOST})
         answer = connection.getresponse()
         assert (answer.status, answer.headers["Location"]) == (308, f"https://{HOST}/history/")

@@ -78,11 +78,11 @@ def answer_of(sock: socket.socket) -> bytes:
 def test_others_are_answered_beside_half_requests(small, half):
     with connected(small, SENDERS, HALVES[half]):
         for path, key in (("/ping", ""), ("/sign-in/", ""), ("/v1/models", BOB)):
-            assert small.call(path, key=key, timeout=20).status == 200, path
+            assert small.call(path, key=key, timeout=60).status == 200, path
         assert small.ask(marked(), key=BOB).status == 200
         body = encoded(chat("x" * 100_000))
         if not any(words in half for words in OF_READERS):
-            assert small.call(CHAT, body, BOB, timeout=20).status == 200
+            assert small.call(CHAT, body, BOB, timeout=60).status == 200
 
 
 def test_a_request_may_come_in_pieces(small):

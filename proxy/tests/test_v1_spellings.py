@@ -44,7 +44,7 @@ def test_what_the_caller_would_rather_have_does_not_matter(gateway, accept):
 def test_a_chunked_body(gateway, recorded):
     body, connection = (
         json.dumps(chat(marked())).encode(),
-        http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30),
+        http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60),
     )
     with closing(connection):
         connection.request(
@@ -60,7 +60,7 @@ def test_a_chunked_body(gateway, recorded):
 
 @pytest.mark.parametrize("pieces", [22, 200])
 def test_a_chunked_body_that_is_too_large(gateway, recorded, pieces):
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     with closing(connection):
         try:
             connection.request(
@@ -78,7 +78,7 @@ def test_a_chunked_body_that_is_too_large(gateway, recorded, pieces):
 
 
 def test_a_body_that_is_larger_than_anybody_reads_is_refused_before_it_comes(gateway, recorded):
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as client:
         client.sendall(
             (
                 f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n"
@@ -91,7 +91,7 @@ def test_a_body_that_is_larger_than_anybody_reads_is_refused_before_it_comes(gat
 
 @pytest.mark.parametrize("head", ["Content-Length: 500", "Transfer-Encoding: chunked"])
 def test_a_caller_that_breaks_off_its_request(gateway, recorded, head):
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as client:
         client.sendall(
             (
                 f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n"
@@ -111,7 +111,7 @@ def test_a_caller_that_breaks_off_its_request(gateway, recorded, head):
     ],
 )
 def test_framing_that_two_servers_could_read_differently_is_refused(gateway, recorded, framing):
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as client:
         client.sendall(
             (
                 f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ALICE}\r\n"
@@ -273,7 +273,7 @@ def test_several_answers(gateway, choices, stream):
 
 
 def test_many_calls_over_one_connection(gateway, recorded):
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     with closing(connection):
         for n in range(6):
             connection.request(
@@ -303,7 +303,7 @@ def test_many_calls_over_one_connection(gateway, recorded):
     ],
 )
 def test_a_connection_is_kept_after_a_post_by_any_base_url(gateway, path, kept):
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
     with closing(connection):
         connection.request("POST", path, json.dumps(chat(marked())), {"x-api-key": ALICE})
         reply = Reply(connection.getresponse())

@@ -186,7 +186,7 @@ class Held:
             sock.sendall(first)
             self.begun += 1
             if then:
-                self.let_go.wait(30)
+                self.let_go.wait(60)
                 sock.sendall(then)
             else:
                 self.hung_up_after.append(until_closed(sock))

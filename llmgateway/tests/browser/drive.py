@@ -19,7 +19,7 @@ IN_CHROMIUM = [
         reason="Chromium is not installed (apt install chromium): no browser tests",
     ),
 ]
-expect.set_options(timeout=20_000)  # two cores may have four browsers to drive
+expect.set_options(timeout=60_000)  # two cores may have four browsers to drive
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
     console.error("CSP " + event.violatedDirective + " " + event.blockedURI)
@@ -56,7 +56,7 @@ def ask(page: Page, question: str) -> None:
     page.get_by_label("Your question").fill(question)
     page.get_by_role("button", name="Send").click()
     # Stop stands there until the answer is whole
-    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
 
 
 def is_sound(page: Page, name: str) -> None:

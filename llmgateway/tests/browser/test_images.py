@@ -72,7 +72,7 @@ def test_the_journey_without_javascript(page, upstream):
     page.get_by_label("Describe the image").fill("!silent a boat")
     page.get_by_role("button", name="Create").click()
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Stopped.")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("Stopped.")).to_be_visible()
     expect(page.get_by_role("button", name="Retry")).to_be_visible()
     assert eventually(lambda: any(seen["closed_early"] for seen in upstream.seen))
     call = Snapshot.objects.latest("id")

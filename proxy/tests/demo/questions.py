@@ -13,7 +13,7 @@ def ask(upstream, text=QUESTION, *, stream=False, model="gpt-4o-mini", **more):
         "messages": [{"role": "user", "content": text}],
         "stream": stream,
     } | more
-    return requests.post(f"{upstream.url}/v1/chat/completions", json=body, timeout=20)
+    return requests.post(f"{upstream.url}/v1/chat/completions", json=body, timeout=60)
 
 
 def said(reply):
@@ -41,7 +41,7 @@ def draw(upstream, **more):
     return requests.post(
         f"{upstream.url}/v1/images/generations",
         json={"model": "dall-e-2", "prompt": "a fox", "size": "256x256"} | more,
-        timeout=20,
+        timeout=60,
     )
 
 
@@ -49,5 +49,5 @@ def embed(upstream, **more):
     return requests.post(
         f"{upstream.url}/v1/embeddings",
         json={"model": "text-embedding-3-small", "input": "red apples"} | more,
-        timeout=20,
+        timeout=60,
     )

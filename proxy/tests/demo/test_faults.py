@@ -70,7 +70,7 @@ def test_cut_ends_in_mid_stream(upstream, question):
             "stream": True,
         }
         with requests.post(
-            f"{upstream.url}/v1/chat/completions", json=body, stream=True, timeout=5
+            f"{upstream.url}/v1/chat/completions", json=body, stream=True, timeout=60
         ) as reply:
             assert reply.status_code == 200
             for part in reply.iter_content(None):
@@ -81,7 +81,7 @@ def test_cut_ends_in_mid_stream(upstream, question):
 
 
 def test_cut_ends_a_json_reply_before_its_end(upstream):
-    with closing(http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=5)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", upstream.port, timeout=60)) as connection:
         connection.request(
             "POST",
             "/v1/chat/completions",

@@ -107,7 +107,7 @@ def test_a_role_is_held_back_five_seconds_at_most(gateway, first, second):
 
     def answer(sock, request):
         sock.sendall(SSE + chunk(b"data: %s\n\n" % json.dumps(ROLE).encode()))
-        let_go.wait(20)
+        let_go.wait(60)
         sock.sendall(chunk(word("Fine.", "stop")) + chunk(DONE) + b"0\r\n\r\n")
 
     first.answer = answer

@@ -37,7 +37,7 @@ def test_an_answer_streams_and_is_what_a_reload_shows(page, slow):
         sizes.add(len(page.locator(".answer .said").inner_text()))
         return len(sizes) > 3 + Partial.objects.count()
 
-    eventually(grows, 20)
+    eventually(grows)
     assert Snapshot.objects.get().status == "pending"
     expect(page.get_by_label("Your question")).to_be_focused()
     expect(page.get_by_label("Your question")).to_have_value("")
@@ -81,7 +81,7 @@ def test_a_conversation_goes_on(page):
 def test_code_grows_as_text_and_is_coloured_once_it_is_whole(page, upstream, slow):
     send(page, CODE)
     code = page.locator(".tail .code code")
-    expect(code).to_contain_text("line_3 = 3", timeout=20_000)
+    expect(code).to_contain_text("line_3 = 3")
     assert code.locator("span").count() == 0
     upstream.upstream.pace = 0.5
     whole(page)
@@ -153,7 +153,7 @@ def test_stop(page, upstream, slow, way, again):
         page.get_by_role("button", name="Stop").click()
     else:
         page.keyboard.press("Escape")
-    expect(page.locator(".answer .problem")).to_contain_text("Stopped.", timeout=15_000)
+    expect(page.locator(".answer .problem")).to_contain_text("Stopped.")
     expect(status(page)).to_contain_text("Stopped")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
