@@ -10,8 +10,8 @@ from ..models import Unsealed, Verification
 NOT_COVERED = (
     "A call that was deleted while it was open, and a row that was changed before its seal"
     " (seconds, while a worker runs): the chain holds no trace of either.",
-    "A row that was put in by hand with its true time, or one of the last hour: the worker seals"
-    " what it finds.",
+    "A row that was put in by hand with its true time, or one of the last hour, or a call that was"
+    " dated back into a stretch without any seal, at its end: the worker seals what it finds.",
     "The end of the chain that no checkpoint confirms: an owner of the database can write it anew"
     " or cut it off.",
     "A chain and checkpoints that were both written anew by a holder of the signing key, unless you"
