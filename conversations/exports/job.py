@@ -15,6 +15,7 @@ import orjson
 from django.utils import timezone
 
 from .. import database
+from ..ledger import BrokenChain
 from ..models import Conversation, Export, Snapshot, User
 from ..people.access import may
 from ..people.identity import Names
@@ -49,7 +50,7 @@ def run_export(export: Export, leaving: Callable[[], bool] = lambda: False) -> N
         try:
             if export.under_way:
                 _run(export, leaving)
-        except (NotPermitted, Altered) as problem:
+        except (NotPermitted, Altered, BrokenChain) as problem:
             export.fail(str(problem))
         except OSError as problem:
             reason = os.strerror(problem.errno) if problem.errno else type(problem).__name__

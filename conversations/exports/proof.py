@@ -141,7 +141,7 @@ def manifest_of(
 
 
 def find_checkpoint(first: int, last: int) -> Checkpoint | None:
-    """The first mark at or after the seal at which the export is frozen.
+    """The first mark at or after the seal at which the export is frozen, of a former key maybe.
 
     Without one, the newest that is in the export's range.
     """

@@ -111,8 +111,11 @@ def check_range(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iter
     head, sealed = manifest["ledger_head"], SealedTexts()
     marks: list[Any] = []
     if (folder / MARK).exists():
+        # Of a former key it may be, which is named. Whether that is trusted is another question.
+        named = [manifest["checkpoint"]["key"]] if manifest.get("checkpoint") else []
         with open(folder / MARK, "rb") as lines:
-            marks = list(ledger.read_checkpoints(lines, keys, ledger.is_signature_valid))
+            signed = ledger.read_checkpoints(lines, [*keys, *named], ledger.is_signature_valid)
+            marks = list(signed)
     with open(folder / CHAIN, "rb") as lines:
         chain = ledger.check_range(sealed.keep(lines, head), marks)
     if not sealed.has_head:
@@ -120,11 +123,7 @@ def check_range(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iter
             f"{CHAIN} does not hold seal {head['number']}, at which the export is frozen,"
             f" as {MANIFEST} has it."
         )
-    confirmed = "no checkpoint confirms it"
-    if chain.passed:
-        confirmed = (
-            f"the checkpoint of {chain.passed.at} confirms it up to seal {chain.passed.number}"
-        )
+    confirmed = describe_mark(chain.passed, keys)
     yield f"The chain holds from seal {sealed.first} to seal {chain.number}; {confirmed}."
     if manifest["whole_requests_and_replies"]:
         yield from check_calls(folder, manifest, sealed)
@@ -133,6 +132,19 @@ def check_range(folder: Path, manifest: dict[str, Any], keys: list[str]) -> Iter
             "What a row says is held by the signature alone: this format has not the whole text"
             " that was sealed."
         )
+
+
+def describe_mark(mark: Any, keys: list[str]) -> str:
+    """Say what confirms the chain: a checkpoint that a trusted key signed, and no other."""
+    if mark is None:
+        return "no checkpoint confirms it"
+    if mark.key in keys:
+        return f"the checkpoint of {mark.at} confirms it up to seal {mark.number}"
+    return (
+        "no checkpoint of a key that is trusted here confirms it. That of"
+        f" {mark.at} (seal {mark.number}) is signed by {mark.key}: give that key, too, if it was"
+        " handed out to you"
+    )
 
 
 def check_calls(folder: Path, manifest: dict[str, Any], sealed: "SealedTexts") -> Iterator[str]:

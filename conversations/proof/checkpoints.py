@@ -62,19 +62,25 @@ def sign(message: bytes) -> str:
 
 
 def read_checkpoints() -> Iterator[Checkpoint]:
-    """Yield all checkpoints of the file, signed by this gateway's key.
+    """Yield all checkpoints of the file: each is signed by a key that this gateway has or had.
 
-    Raises ledger.BrokenChain.
+    Which of them to trust is for its reader to say, who was handed a key. Raises
+    ledger.BrokenChain.
     """
+    keys = [derive_public_key(), *settings.VERIFY_KEYS, *signing_keys.list_keys()]
     try:
         with open(settings.CHECKPOINT_FILE, "rb") as file:
-            yield from ledger.read_checkpoints(file, [derive_public_key()], is_signature_valid)
+            yield from ledger.read_checkpoints(file, keys, is_signature_valid)
     except FileNotFoundError:
         if Seal.objects.exists():
             raise ledger.BrokenChain(
                 "The checkpoint file is gone: without it, no check can tell whether the chain was "
                 "cut off or written anew."
             ) from None
+    except ledger.BrokenChain as broken:
+        raise ledger.BrokenChain(
+            f"{broken} Former keys of this gateway are named in VERIFY_KEYS."
+        ) from None
 
 
 def read_newer(number: int) -> list[Checkpoint]:

@@ -37,6 +37,11 @@ def read_newest(place: str = "") -> SigningKey | None:
     return rows.order_by("-number").first()
 
 
+def list_keys() -> list[str]:
+    """List the keys that signed here, as the database says: names, and no ground for trust."""
+    return list(SigningKey.objects.values_list("key", flat=True).distinct())
+
+
 def describe(trusted: list[str]) -> str:
     """Name the keys that the database knows and that are not trusted, in a sentence or none."""
     names = [
