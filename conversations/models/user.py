@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
+MADE_UP = "generated:"  # begins the external id of each account of a made-up year
+
 
 class User(AbstractUser):
     """An employee, a reviewer, or, where it was declared one, a service account."""

@@ -102,8 +102,8 @@ def _array(model: type[models.Model], table: str, *always: str) -> str:
 
 
 # Each statement gives the id of a row, what is sealed of it, when it came about, whether an import
-# brought it, and whether it names files. Messages are found by their conversation: no index leads
-# from a call to those that it brought.
+# brought it, whether it names files, and the account of its person. Messages are found by their
+# conversation: no index leads from a call to those that it brought.
 FILE = f'"{attachments.MARK}"'  # a text that names files has this in it
 CALL_TEXTS = f"""
     WITH calls AS MATERIALIZED (
@@ -122,7 +122,8 @@ CALL_TEXTS = f"""
     SELECT c.id, ({_array(Snapshot, "c", CALL, BROUGHT)})::text, c.closed,
         c.classic_id IS NOT NULL,
         coalesce(brought.has_files, false) OR strpos(c.params, '{FILE}') > 0
-            OR strpos(c.response, '{FILE}') > 0 OR coalesce(strpos(c.classic, '{FILE}') > 0, false)
+            OR strpos(c.response, '{FILE}') > 0 OR coalesce(strpos(c.classic, '{FILE}') > 0, false),
+        c.owner_id
     FROM calls c LEFT JOIN brought ON brought.snapshot_id = c.id"""
 MESSAGE_TEXTS = f"""
     SELECT m.snapshot_id, json_build_array({MESSAGE})::text FROM conversations_message m
@@ -133,16 +134,21 @@ MESSAGE_TEXTS = f"""
     ORDER BY m.snapshot_id, m.id"""
 
 
-def _row_texts(model: type[models.Model], time: str) -> str:
+def _row_texts(model: type[models.Model], time: str, person: str) -> str:
     return f"""
     SELECT id, ({_array(model, "e", _columns(model, "e", SEALED[model]))})::text, {time}, false,
-        false
+        false, {person}_id
     FROM {model._meta.db_table} e WHERE id = ANY(%(ids)s::uuid[])"""
 
 
 TEXTS = {SNAPSHOT: CALL_TEXTS} | {
-    str(model._meta.model_name): _row_texts(model, time)
-    for model, time in ((Decision, "made"), (AuditEvent, "at"), (Case, "made"), (CaseEntry, "made"))
+    str(model._meta.model_name): _row_texts(model, time, person)
+    for model, time, person in (
+        (Decision, "made", "reviewer"),
+        (AuditEvent, "at", "actor"),
+        (Case, "made", "made_by"),
+        (CaseEntry, "made", "author"),
+    )
 }
 
 
@@ -153,6 +159,7 @@ class SealedRow(NamedTuple):
     at: float | None  # seconds since 1970: a call's close, a decision's making, an event's time
     is_imported: bool
     has_files: bool
+    person: int | None  # the account that called, decided, looked or wrote
 
 
 def read_texts(subjects: Iterable[tuple[str, UUID]]) -> dict[UUID, str]:
@@ -183,8 +190,8 @@ def read_rows(subjects: Iterable[tuple[str, UUID | str]]) -> dict[str, SealedRow
         for kind, subject_ids in _group_by_kind(subjects).items():
             cursor.execute(
                 f"""SELECT id::text, sha256(convert_to(sealed_text, 'UTF8')),
-                    extract(epoch FROM at)::float8, imported, files
-                FROM ({TEXTS[kind]}) AS sealed (id, sealed_text, at, imported, files)""",
+                    extract(epoch FROM at)::float8, imported, files, person
+                FROM ({TEXTS[kind]}) AS sealed (id, sealed_text, at, imported, files, person)""",
                 {"ids": subject_ids},
             )
             rows.update((row[0], SealedRow._make(row[1:])) for row in cursor.fetchall())

@@ -6,6 +6,9 @@ import have the times of the log that they come from.
 
 A call that ended while its database was away is closed once it is back, maybe behind new ones. Then
 the seals' own times bear it out: while it waited, nothing at all was sealed.
+
+A made-up year (manage.py generate) is dated back too. That is a fault of the record as a whole, and
+told as what it is.
 """
 
 from collections import Counter
@@ -13,6 +16,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 from ..ledger import SealEntry
+from ..models import User
+from ..models.user import MADE_UP
 from .sealing import SNAPSHOT, SealedRow
 
 LATE = 3600.0  # seconds from the end of a call to its seal; clocks may differ by as much
@@ -34,6 +39,9 @@ class Times:
         self.silences: list[Silence] = []  # the latest ones in which rows waited, …
         self.earlier = 0  # … and how many there were before
         self.imported: Counter[date] = Counter()  # by the day of the seal
+        accounts = User.objects.filter(external_id__startswith=MADE_UP)
+        self.made_up = frozenset(accounts.values_list("pk", flat=True))
+        self.made_up_rows = 0
 
     def take(self, entry: SealEntry, sealed: float, row: SealedRow) -> None:
         """Take the next seal and its row."""
@@ -48,6 +56,8 @@ class Times:
             return
         if at > sealed + LATE:
             self.forged.add(entry, at, sealed)
+        elif at < sealed - LATE and row.person in self.made_up:
+            self.made_up_rows += 1
         elif at < sealed - LATE:
             self._take_late(entry, at, sealed)
         self.newest = max(self.newest, min(at, sealed))
@@ -70,6 +80,12 @@ class Times:
             self.forged.add(entry, at, sealed)
 
     def list_problems(self) -> Iterator[str]:
+        if self.made_up_rows:
+            yield (
+                f"{self.made_up_rows:,} rows are of a made-up year, which manage.py generate wrote "
+                f"and dated back (accounts whose external id begins with {MADE_UP}). This is no "
+                "record of what people did."
+            )
         for each in self.forged.named:
             yield (
                 f"{each}, out of its order and by no import: it was put in with a false time, or a "

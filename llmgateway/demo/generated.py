@@ -33,6 +33,7 @@ from conversations.models import (
     Usage,
     User,
 )
+from conversations.models.user import MADE_UP as MARK
 from conversations.record import calls, threads
 from conversations.record.calls import estimate_tokens
 from conversations.record.rows import MESSAGE
@@ -41,7 +42,6 @@ from proxy import prices
 from proxy.faults import Code
 from proxy.protocols.usage import TokenUsage
 
-MARK = "generated:"  # begins the external id of each made-up account
 DEPARTMENTS = {
     "Customer Service": ("Support Engineer", "Team Lead"),
     "Engineering": ("Backend Developer", "Site Reliability Engineer", "Product Manager"),
