@@ -7,11 +7,11 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.postgres.expressions import ArraySubquery
 from django.core import signing
 from django.core.exceptions import PermissionDenied
@@ -57,6 +57,7 @@ SAID = (
     "until",
 )
 REVIEWER = JSONObject(name="username", lead="lead")
+Change = Callable[[HttpRequest, Conversation], Any]
 CUT = gettext_lazy(
     "This page does not show all of the call. Download its request and its reply, then decide."
 )
@@ -363,9 +364,7 @@ def reviewers() -> QuerySet[User]:
     return rows.distinct().order_by("username")[:200]
 
 
-def on_conversation(
-    change: Callable[[HttpRequest, Conversation], HttpResponse | None],
-) -> Callable[[HttpRequest, UUID], HttpResponse]:
+def on_conversation(change: Change) -> Callable[[HttpRequest, UUID], HttpResponse]:
     """Make a view of a change to one conversation, which ends at its transcript.
 
     404 for a conversation that the reviewer may not read. A refusal becomes a message.
@@ -375,19 +374,29 @@ def on_conversation(
     @reviewers_only
     @wraps(change)
     def view(request: HttpRequest, pk: UUID) -> HttpResponse:
-        conversation, response = get_subject(request, pk), None
         try:
-            with transaction.atomic():  # a change that is refused leaves no row of a call
-                response = change(request, review.keep(conversation))
-        except review.Unfit as problem:
-            messages.error(request, hide_reason(request, conversation, problem))
+            _change(request, get_subject(request, pk), change)
         except review.ReviewRefused as problem:
             messages.error(request, str(problem))
-        place = QueueFilter.of_request(request).place
-        url = hits.transcript_url(pk, hits.read_query(request), of=place)
-        return response or HttpResponseRedirect(url)
+        return go_back(request, pk)
 
     return view
+
+
+def _change(request: HttpRequest, conversation: Conversation, change: Change) -> Any:
+    """Change a conversation. Raises ReviewRefused, which tells no reader whose it is."""
+    try:
+        with transaction.atomic():  # a change that is refused leaves no row of a call
+            return change(request, review.keep(conversation))
+    except review.Unfit as problem:
+        words = hide_reason(request, conversation, problem)
+        raise review.ReviewRefused(words) from None
+
+
+def go_back(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Go to the transcript that the form was sent from."""
+    place = QueueFilter.of_request(request).place
+    return HttpResponseRedirect(hits.transcript_url(pk, hits.read_query(request), of=place))
 
 
 @on_conversation
@@ -436,8 +445,38 @@ def hide_reason(request: HttpRequest, conversation: Conversation, problem: revie
     return _("This conversation cannot be assigned to that user.")
 
 
-@on_conversation
-def decide(request: HttpRequest, conversation: Conversation) -> HttpResponse | None:
+@reviewers_only
+def decide(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Decide by the form of a page; a refusal shows that page again, with what was typed.
+
+    Links of a page so shown lead back here, and from here to the page's own address.
+    """
+    if request.method != "POST":
+        address = reverse("admin:conversations_conversation_change", args=[pk])
+        return HttpResponseRedirect(f"{address}?{request.GET.urlencode()}")
+    conversation = get_subject(request, pk)
+    try:
+        following: HttpResponse | None = _change(request, conversation, _decide)
+    except review.ReviewRefused as problem:
+        return show_again(request, conversation, str(problem))
+    return following or go_back(request, pk)
+
+
+def show_again(request: HttpRequest, conversation: Conversation, problem: str) -> HttpResponse:
+    """Show the page of a form that was refused: as it is now, read anew, and what was typed."""
+    of_model: Any = admin.site.get_model_admin(
+        Snapshot if conversation.is_one_call else Conversation
+    )
+    row = of_model.get_object(request, str(conversation.pk))
+    response = of_model.show_row(request, row)
+    panel = response.context_data["review"]
+    panel["problem"] = problem
+    if panel["form"]:  # it names the page that is shown now, not the one that was refused
+        panel["form"].initial = request.POST.dict() | panel["form"].initial
+    return cast(HttpResponse, response)
+
+
+def _decide(request: HttpRequest, conversation: Conversation) -> HttpResponse | None:
     """Decide, then go on to the next of the same search, or else of the same tab."""
     form = DecisionForm(request.POST)
     if not form.is_valid():

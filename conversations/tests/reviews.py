@@ -78,7 +78,10 @@ def post_decision(
 
 
 def messages_of(response: Any) -> list[str]:
-    return [str(message) for message in response.context["messages"]]
+    """What a page says of the form that was sent: above it, and beside a decision's own."""
+    said = [str(message) for message in response.context["messages"]]
+    problem = response.context.get("review", {}).get("problem")
+    return [*said, problem] if problem else said
 
 
 def shown_list(client: Client, tab: str = "all") -> str:

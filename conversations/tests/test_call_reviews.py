@@ -127,7 +127,8 @@ def test_a_lead_assigns_it_and_decides_about_many(desk, call):
 
 
 def test_nothing_is_decided_unread_nor_by_its_owner(desk, call):
-    assert said(act(desk, call, "decide", disposition="no_issue")) != []
+    unread = act(desk, call, "decide", disposition="no_issue")
+    assert unread.context["review"]["problem"] == "Open this conversation and read it, then decide."
     own = refused("rita")
     assert "your own" in said(act(desk, own, "claim"))[0]
     assert "own conversation" in desk.get(page_of(own)).content.decode()
