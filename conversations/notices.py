@@ -44,6 +44,10 @@ WORDS: dict[str, tuple[str | Promise, str | Promise]] = {
         _("A conversation was escalated"),
         _("%(who)s escalated a conversation. It waits for a Lead."),
     ),
+    Kind.ASKED: (
+        _("%(to)s is asked for information about a conversation"),
+        _("%(who)s asks %(to)s for information about a conversation, by %(until)s."),
+    ),
     Kind.ASSIGNED: (
         _("A conversation was assigned to %(to)s"),
         _("%(who)s assigned a conversation to %(to)s."),
@@ -136,6 +140,8 @@ def _read_event(event: AuditEvent) -> Iterator[Told]:
         yield from _tell_assigned(event, detail)
     elif event.action == Action.DECISION and detail.get("disposition") == "escalated":
         yield from _tell_escalated(event, detail.get("to"))
+    elif event.action == Action.DECISION and detail.get("disposition") == "needs_information":
+        yield from _tell_asked(event, detail)
     elif given := grants.gives_itself(event):
         rights = sorted({change.value or str(grants.FLAGS[change.field]) for change in given})
         path = reverse("admin:conversations_auditevent_change", args=[event.pk])
@@ -148,28 +154,48 @@ def _tell_assigned(event: AuditEvent, detail: dict[str, Any]) -> Iterator[Told]:
     name = detail.get("to")
     if not name or name == event.actor_name or detail.get("refused"):
         return
-    people = list(User.objects.filter(username=name, is_active=True))
     facts = {"who": event.actor_name, "to": name, "path": _path_of(event)}
-    yield Told(Kind.ASSIGNED, str(event.pk), facts, people)
+    yield Told(Kind.ASSIGNED, str(event.pk), facts, _find_addressee(event, name))
+
+
+def _tell_asked(event: AuditEvent, detail: dict[str, Any]) -> Iterator[Told]:
+    """A reviewer who puts off the own answer needs not be told."""
+    name = detail["to"]
+    if name == event.actor_name:
+        return
+    facts = {"who": event.actor_name, "to": name, "until": detail["until"]}
+    facts["path"] = _path_of(event)
+    yield Told(Kind.ASKED, str(event.pk), facts, _find_addressee(event, name))
 
 
 def _tell_escalated(event: AuditEvent, addressee: str | None) -> Iterator[Told]:
     """Tell the Lead it goes to; where none is named, all who may read it, but for its owner."""
-    if event.conversation is None:
-        return
+    if not Conversation.objects.filter(pk=event.conversation).exists():
+        return  # it was erased meanwhile
+    leads = holders("lead").filter(username=addressee) if addressee else holders("lead")
+    facts = {"who": event.actor_name, "path": _path_of(event)}
+    yield Told(Kind.ESCALATED, str(event.pk), facts, _who_may_decide(event, leads))
+
+
+def _find_addressee(event: AuditEvent, name: str) -> list[User]:
+    return _who_may_decide(event, User.objects.filter(username=name, is_active=True))
+
+
+def _who_may_decide(event: AuditEvent, people: Iterable[User]) -> list[User]:
+    """Leave out those who may not decide about the conversation by now: they learn nothing of it.
+
+    Of a conversation that was erased meanwhile no person is told.
+    """
     conversation = Conversation.objects.filter(pk=event.conversation)
     about = conversation.select_related("owner").first()
-    if about is None:  # it was erased meanwhile
-        return
-    people = [
-        lead
-        for lead in holders("lead")
-        if (not addressee or lead.username == addressee)
-        and not person_of(lead).is_behind(about)
-        and readable(lead, conversation).exists()
+    return [
+        person
+        for person in people
+        if about is not None
+        and may(person, "decide")
+        and not person_of(person).is_behind(about)
+        and readable(person, conversation).exists()
     ]
-    facts = {"who": event.actor_name, "path": _path_of(event)}
-    yield Told(Kind.ESCALATED, str(event.pk), facts, people)
 
 
 def _path_of(event: AuditEvent) -> str:

@@ -55,6 +55,7 @@ class Notice(models.Model):
         SELF_GRANTED = "self_granted", _("an account gave itself a right")
         NOT_WHOLE = "not_whole", _("the check of the record failed")
         ESCALATED = "escalated", _("a conversation was escalated")
+        ASKED = "asked", _("information about a conversation is needed")
         ASSIGNED = "assigned", _("a conversation was assigned")
         OVERDUE = "overdue", _("reviews are overdue")
 

@@ -9,12 +9,20 @@ from django.test import Client
 from django.utils import timezone
 
 from conversations import notices, review
-from conversations.models import AuditEvent, Notice, NoticeFeed, Review, User, Verification
+from conversations.models import (
+    AuditEvent,
+    Notice,
+    NoticeFeed,
+    OtherName,
+    Review,
+    User,
+    Verification,
+)
 from conversations.people import audit
 from conversations.proof import sealing
 from conversations.tests.calls import person
 from conversations.tests.cast import client_of
-from conversations.tests.reviews import talk, waiting
+from conversations.tests.reviews import decide, talk, waiting
 
 pytestmark = pytest.mark.django_db
 Action = AuditEvent.Action
@@ -87,6 +95,63 @@ def test_who_claims_one_or_puts_it_back_tells_nobody(staff, rf):
     review.release(request_of("rita", rf), about)
     audit.record(staff["lea"], Action.ASSIGNMENT, about, to="rita", refused=True)
     assert told() == set()
+
+
+def ask(by: User, about, to: str) -> None:
+    detail = {"disposition": "needs_information", "to": to, "until": "2026-12-24"}
+    audit.record(by, Action.DECISION, about, **detail)
+
+
+def test_who_is_asked_for_information_hears_of_it(staff, rf):
+    about = talk("alice", SECRET_WORDS)
+    request = request_of("rita", rf)
+    day = timezone.localdate() + timedelta(days=3)
+    asked = {"addressee": staff["leo"], "until": day, "reason": SECRET_WORDS, "note": SECRET_WORDS}
+    decide(request, about, "needs_information", **asked)
+    assert told() == {("asked", "leo"), ("asked", "")}
+    subject, text = words("asked")
+    assert subject == "leo is asked for information about a conversation"
+    address = f"https://gateway.example/admin/conversations/conversation/{about.pk}/change/"
+    said = f"rita asks leo for information about a conversation, by {day}."
+    assert text == f"{said}\n\n{address}\n"
+
+
+def test_who_asks_oneself_tells_nobody(staff):
+    ask(staff["rita"], talk("alice", SECRET_WORDS), "rita")
+    assert told() == set()
+
+
+def leave(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def limit(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(reviews_departments=["Sales"])
+
+
+def lose_the_right(user: User) -> None:
+    user.groups.clear()
+
+
+def turn_out_to_be_the_owner(user: User) -> None:
+    OtherName.objects.create(kind="account", account=person("alice"), person=user)
+
+
+@pytest.mark.parametrize("happens", [None, leave, limit, lose_the_right, turn_out_to_be_the_owner])
+@pytest.mark.parametrize("kind", ["assigned", "asked", "escalated"])
+def test_who_may_no_more_decide_about_it_learns_nothing(staff, rf, kind, happens):
+    """The company's webhook hears of it all the same."""
+    about = talk("alice", SECRET_WORDS)
+    if kind == "assigned":
+        review.assign(request_of("rita", rf), about, staff["leo"])
+    elif kind == "asked":
+        ask(staff["rita"], about, "leo")
+    else:
+        escalate(staff["rita"], about, to="leo")
+    if happens:
+        happens(staff["leo"])
+    people = set() if happens else {(kind, "leo")}
+    assert told() == people | {(kind, "")}
 
 
 def escalate(by: User, about, **detail) -> None:

@@ -570,8 +570,8 @@ NOTICES = (
         "NOTICE_URL",
         HTTP,
         "",
-        "A webhook that is told of assigned, escalated and overdue reviews, of rights that an "
-        "account gave itself and of a record that is not whole: "
+        "A webhook that is told of assigned, escalated and overdue reviews, of questions to "
+        "reviewers, of rights that an account gave itself and of a record that is not whole: "
         "[how](docs/operations.md#notices)",
         example="https://alerts.example/llm-gateway",
     ),
