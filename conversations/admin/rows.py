@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from .. import review
+from .. import cases, review
 from ..exports.table import CallTable
 from ..ids import parse_uuid
 from ..models import AuditEvent, Conversation, Snapshot
@@ -34,6 +34,7 @@ from . import hits, queue
 from .changelist import Action, EvidenceAdmin, KeysetChangeList
 
 Change = Callable[[HttpRequest, list[Conversation]], Iterator[str]]
+CASES = 100  # that are offered, the newest
 
 
 # Changes; each says what was done -----------------------------------------------------------------
@@ -73,7 +74,25 @@ def decide_no_issue(request: HttpRequest, conversations: list[Conversation]) -> 
     yield queue.describe_many(count, len(conversations) - count)
 
 
-CHANGES: Mapping[str, Change] = {"queue": enter_queue, "assign": assign}
+def put_into_case(request: HttpRequest, conversations: list[Conversation]) -> Iterator[str]:
+    chosen = parse_uuid(request.POST.get("case", ""))
+    case = cases.visible_to(request.user).filter(pk=chosen).first()
+    if case is None:
+        raise review.ReviewRefused(_("Choose a case."))
+    linked, problems = 0, Counter[str]()
+    for conversation in conversations:
+        try:
+            with transaction.atomic():  # a link that is refused leaves no row of a call
+                cases.link(request, case, review.keep(conversation))
+            linked += 1
+        except cases.CaseRefused as problem:
+            problems[str(problem)] += 1
+    yield _("Put into the case “%(case)s”: %(number)d.") % {"case": case.name, "number": linked}
+    for text, number in problems.items():
+        yield _("Left out: %(number)d. %(why)s") % {"number": number, "why": text}
+
+
+CHANGES: Mapping[str, Change] = {"queue": enter_queue, "assign": assign, "case": put_into_case}
 
 
 # The lists ----------------------------------------------------------------------------------------
@@ -142,6 +161,7 @@ class RowsAdmin(EvidenceAdmin):
             "may_decide": may(request.user, "decide"),
             "leads": may(request.user, "lead") and may(request.user, "decide"),
             "changes": self.changes,
+            "cases": cases.visible_to(request.user).newest_first()[:CASES],
             "rows_url": self.url("rows"),
         }
 
