@@ -76,7 +76,7 @@ def decide_no_issue(request: HttpRequest, conversations: list[Conversation]) -> 
 
 def put_into_case(request: HttpRequest, conversations: list[Conversation]) -> Iterator[str]:
     chosen = parse_uuid(request.POST.get("case", ""))
-    case = cases.visible_to(request.user).filter(pk=chosen).first()
+    case = cases.visible_to(request.user).filter(pk=chosen).first() if chosen else None
     if case is None:
         raise review.ReviewRefused(_("Choose a case."))
     linked, problems = 0, Counter[str]()
