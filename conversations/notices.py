@@ -170,6 +170,8 @@ def _tell_asked(event: AuditEvent, detail: dict[str, Any]) -> Iterator[Told]:
 
 def _tell_escalated(event: AuditEvent, addressee: str | None) -> Iterator[Told]:
     """Tell the Lead it goes to; where none is named, all who may read it, but for its owner."""
+    if event.conversation is None:
+        return
     if not Conversation.objects.filter(pk=event.conversation).exists():
         return  # it was erased meanwhile
     leads = holders("lead").filter(username=addressee) if addressee else holders("lead")
@@ -186,6 +188,8 @@ def _who_may_decide(event: AuditEvent, people: Iterable[User]) -> list[User]:
 
     Of a conversation that was erased meanwhile no person is told.
     """
+    if event.conversation is None:
+        return []
     conversation = Conversation.objects.filter(pk=event.conversation)
     about = conversation.select_related("owner").first()
     return [
