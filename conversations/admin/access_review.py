@@ -23,7 +23,7 @@ from ..downloads import download_headers
 from ..exports.table import BOM, csv_line
 from ..models import AuditEvent, User
 from ..people import audit, grants
-from ..people.access import reviews_departments
+from ..people.access import holders_of, reviews_departments
 from ..people.grants import Grant
 from ..people.identity import hides_people
 from .rights import require_rights
@@ -91,7 +91,7 @@ def select_accounts(request: HttpRequest, right: str) -> QuerySet[User]:
     """Select the accounts that the reader may see. Raises PermissionDenied."""
     if hides_people(request.user):
         raise PermissionDenied
-    accounts = grants.holders_of(right) if right else grants.holders()
+    accounts = holders_of(right) if right else grants.holders()
     if departments := reviews_departments(request.user):
         accounts = accounts.filter(department__in=departments)
     return accounts.order_by("username")

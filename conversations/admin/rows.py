@@ -34,7 +34,6 @@ from . import hits, queue
 from .changelist import Action, EvidenceAdmin, KeysetChangeList
 
 Change = Callable[[HttpRequest, list[Conversation]], Iterator[str]]
-CASES = 100  # that are offered, the newest
 
 
 # Changes; each says what was done -----------------------------------------------------------------
@@ -161,7 +160,6 @@ class RowsAdmin(EvidenceAdmin):
             "may_decide": may(request.user, "decide"),
             "leads": may(request.user, "lead") and may(request.user, "decide"),
             "changes": self.changes,
-            "cases": cases.visible_to(request.user).newest_first()[:CASES],
             "rows_url": self.url("rows"),
         }
 

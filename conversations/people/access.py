@@ -5,7 +5,7 @@ Content is for those whose group may read it.
 
 from typing import Any, TypeVar
 
-from django.contrib.auth.models import AnonymousUser, Permission
+from django.contrib.auth.models import AnonymousUser, Group, Permission
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import (
     BigIntegerField,
@@ -45,6 +45,17 @@ def may(user: Account, right: str) -> bool:
     """
     permission = right if "." in right else f"conversations.{right}"
     return user.is_active and permission in _rights(user)
+
+
+def holders_of(right: str) -> QuerySet[User]:
+    """Select the active accounts that hold a right: what `may` says of one, for all."""
+    app, _, codename = (right if "." in right else f"conversations.{right}").rpartition(".")
+    permission = Permission.objects.filter(content_type__app_label=app, codename=codename)
+    groups = Group.permissions.through.objects.filter(permission__in=permission)
+    members = User.groups.through.objects.filter(group__in=groups.values("group"))
+    own = User.user_permissions.through.objects.filter(permission__in=permission)
+    held = Q(pk__in=members.values("user")) | Q(pk__in=own.values("user"))
+    return User.objects.filter(held, is_active=True)
 
 
 def reads_everything(user: Account) -> bool:

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from ..models import Approval, AuditEvent, User
 from ..models.approval import ApprovalQuerySet, canonical, digest_of
 from . import audit
-from .access import Account, may
+from .access import Account, holders_of, may
 from .persons import find_accounts, is_same_person
 
 State = Approval.State
@@ -80,12 +80,8 @@ def acts_alone_at(
 
 def holders(right: str) -> QuerySet[User]:
     """Return the people who hold a right of the record and can sign in, or did."""
-    named = {"content_type__app_label": "conversations", "codename": right}
-    of_user = {f"user_permissions__{name}": value for name, value in named.items()}
-    of_group = {f"groups__permissions__{name}": value for name, value in named.items()}
-    people = User.objects.filter(is_active=True, is_service=False)
     absent = Q(password__startswith=UNUSABLE_PASSWORD_PREFIX, last_login=None)
-    return people.filter(Q(**of_user) | Q(**of_group)).exclude(absent).distinct()
+    return holders_of(right).filter(is_service=False).exclude(absent)
 
 
 def is_holder(account: Account, right: str) -> bool:

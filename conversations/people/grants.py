@@ -120,14 +120,6 @@ def holders() -> QuerySet[User]:
     return User.objects.filter(given, is_active=True)
 
 
-def holders_of(codename: str) -> QuerySet[User]:
-    """Select those that hold a right of the record by this name."""
-    by_group = Group.objects.filter(permissions__codename=codename)
-    own = User.user_permissions.through.objects.filter(permission__codename=codename)
-    members = User.groups.through.objects.filter(group__in=by_group)
-    return holders().filter(Q(pk__in=members.values("user")) | Q(pk__in=own.values("user")))
-
-
 def with_sources(accounts: QuerySet[User]) -> QuerySet[User]:
     """Load the ids of each account's groups and permissions with it."""
     groups = User.groups.through.objects.filter(user=OuterRef("pk")).values("group")

@@ -8,27 +8,22 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django import forms
-from django.db.models import Model, QuerySet
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Func, Model, QuerySet, TextField
+from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from ..cases import visible_to
 from ..figures import lasting
 from ..models import Snapshot, User
-from ..people.access import Account, may, readable, reviews_departments
+from ..people.access import Account, holders_of, may, readable, reviews_departments
 from ..people.identity import Found, hides_people
 from ..visible import HIDDEN
 from . import find
 from .box import parse_box
-from .choices import (
-    LAG,
-    MODELS,
-    NO_LAG,
-    NO_REVIEWERS,
-    REVIEWERS,
-    UPSTREAMS,
-    VALUES_OF_PEOPLE,
-)
+from .choices import LAG, MODELS, NO_LAG, UPSTREAMS, VALUES_OF_PEOPLE, Choice
 from .days import DaysFilter, format_day
 from .hits import NO_SNIPPETS, SNIPPETS, Snippet, cut_snippets
 from .query import LONGEST, parse
@@ -49,6 +44,13 @@ COLUMNS = {  # fields that are a column's value
 }
 COLUMNS_OF_PEOPLE = {name: COLUMNS[name] for name in OF_PEOPLE}
 COLUMNS_OF_CALLS = {name: column for name, column in COLUMNS.items() if name not in OF_PEOPLE}
+REVIEWERS, CASES = 200, 100  # that are offered; of cases the newest
+CASE = Func(  # its id and its name
+    Cast("pk", TextField()),
+    "name",
+    template="ARRAY[%(expressions)s]",
+    output_field=ArrayField(TextField()),
+)
 BY_PAGE, BY_KEY = "page", "key"  # sources besides the beginning of one key
 ANY = ("", gettext_lazy("Any"))
 HIDDEN_OR_MIXED = "hidden"
@@ -186,10 +188,12 @@ class CallFilter(DaysFilter):
             )
             self.lag = text % lag
 
-    def expressions(self) -> dict[str, str]:
+    def expressions(self) -> dict[str, Choice]:
         expressions = super().expressions() | {"model": MODELS, "upstream": UPSTREAMS}
         expressions["lag"] = LAG if self.searched else NO_LAG
-        expressions["reviewers"] = REVIEWERS if may(self.reader, "lead") else NO_REVIEWERS
+        who = holders_of("decide") if may(self.reader, "lead") else User.objects.none()
+        expressions["reviewers"] = who.order_by("username").values("username")[:REVIEWERS]
+        expressions["cases"] = visible_to(self.reader).newest_first().values_list(CASE)[:CASES]
         expressions["snippets"] = SNIPPETS if self.found else NO_SNIPPETS
         if self.names.by_name:
             expressions |= {name: VALUES_OF_PEOPLE.format(column=name) for name in OF_PEOPLE}

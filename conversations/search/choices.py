@@ -1,13 +1,15 @@
-"""The values that the filters of a list offer, each an expression that selects an array.
+"""The values that the filters of a list offer, each of which is selected as an array.
 
 A list needs several of them beside its rows: `load_choices` makes one statement of those.
-Parameters are the reader's id, the page, the departments that the reader reads (null: all), and
-the first and last day of the filter.
+Parameters of its SQL are the reader's id, the page, the departments that the reader reads (null:
+all), and the first and last day of the filter.
 """
 
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
+from django.db.models import QuerySet
 
 SAVED_FILTERS = """
     ARRAY(
@@ -33,18 +35,6 @@ VALUES_OF_PEOPLE = """
         SELECT DISTINCT {column} FROM conversations_user
         WHERE %(departments)s::text[] IS NULL OR department = ANY(%(departments)s::text[])
         ORDER BY {column} LIMIT 500)"""
-# Accounts that may decide, to be assigned to.
-REVIEWERS = """
-    ARRAY(
-        SELECT username FROM conversations_user WHERE is_active AND id IN (
-            SELECT held.user_id FROM conversations_user_groups held
-            JOIN auth_group_permissions given USING (group_id)
-            JOIN auth_permission p ON p.id = given.permission_id AND p.codename = 'decide'
-            UNION
-            SELECT held.user_id FROM conversations_user_user_permissions held
-            JOIN auth_permission p ON p.id = held.permission_id AND p.codename = 'decide')
-        ORDER BY username LIMIT 200)"""
-NO_REVIEWERS = "ARRAY[]::text[]"
 # How many calls wait to be searchable, up to a thousand, and for how many seconds the oldest has.
 LAG = """
     (SELECT ARRAY[count(*), extract(epoch FROM clock_timestamp() - min(closed))] FROM (
@@ -53,8 +43,28 @@ LAG = """
 NO_LAG = "ARRAY[0, 0]"
 
 
-def load_choices(expressions: dict[str, str], parameters: dict[str, Any]) -> dict[str, list]:
+Choice = str | QuerySet  # SQL of an array, or rows of one column
+
+
+def load_choices(expressions: dict[str, Choice], parameters: dict[str, Any]) -> dict[str, list]:
     """The array of each expression, by its name. One query."""
+    parameters, columns = dict(parameters), []
+    for name, expression in expressions.items():
+        if isinstance(expression, QuerySet):
+            expression, named = _select_array(name, expression)
+            parameters |= named
+        columns.append(expression)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {', '.join(expressions.values())}", parameters)
+        cursor.execute(f"SELECT {', '.join(columns)}", parameters)
         return dict(zip(expressions, cursor.fetchone(), strict=True))
+
+
+def _select_array(name: str, rows: QuerySet) -> tuple[str, dict[str, Any]]:
+    """Return the SQL of rows, and its parameters under names that no other expression has."""
+    try:
+        sql, values = rows.query.sql_with_params()
+    except EmptyResultSet:
+        return "ARRAY[]::text[]", {}
+    named = {f"{name}_{n}": value for n, value in enumerate(values)}
+    places = tuple(f"%({each})s" for each in named)
+    return f"ARRAY({sql.replace('%%', '%%%%') % places})", named

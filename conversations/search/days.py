@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from ..ids import first_id_of
 from ..people.access import Account, reviews_departments
 from ..people.identity import Names
-from .choices import SAVED_FILTERS, load_choices
+from .choices import SAVED_FILTERS, Choice, load_choices
 
 DAYS = 30  # unless chosen
 EARLIEST, LATEST = date(1970, 1, 2), date(9000, 1, 1)  # what an id can hold
@@ -97,8 +97,8 @@ class DaysFilter(forms.Form):
         """What the expressions say of the rows of the page."""
         return {}
 
-    def expressions(self) -> dict[str, str]:
-        """What `load` selects: SQL of `choices`, by name."""
+    def expressions(self) -> dict[str, Choice]:
+        """What `load` selects, by name."""
         return {"saved": SAVED_FILTERS}
 
     def query(self) -> str:
