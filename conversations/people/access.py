@@ -48,9 +48,8 @@ def may(user: Account, right: str) -> bool:
 
 
 def holders_of(right: str) -> QuerySet[User]:
-    """Select the active accounts that hold a right: what `may` says of one, for all."""
-    app, _, codename = (right if "." in right else f"conversations.{right}").rpartition(".")
-    permission = Permission.objects.filter(content_type__app_label=app, codename=codename)
+    """Select the active accounts that hold a right of the record: what `may` says of each."""
+    permission = Permission.objects.filter(content_type__app_label="conversations", codename=right)
     groups = Group.permissions.through.objects.filter(permission__in=permission)
     members = User.groups.through.objects.filter(group__in=groups.values("group"))
     own = User.user_permissions.through.objects.filter(permission__in=permission)

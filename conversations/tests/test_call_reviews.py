@@ -24,6 +24,7 @@ from conversations.record import CallRequest, Outcome, UnknownConversation
 from conversations.report import rollups
 from conversations.tests.calls import person, user
 from conversations.tests.cast import client_of, signed_in
+from conversations.tests.reviews import messages_of
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -84,10 +85,6 @@ def decide(client: Client, call: Snapshot, **fields: Any) -> Any:
     return act(client, call, "decide", disposition="no_issue", page=event, **fields)
 
 
-def said(response: Any) -> list[str]:
-    return [str(message) for message in response.context["messages"]]
-
-
 def test_a_call_is_claimed_decided_and_sealed_like_a_conversation(desk, call, rita):
     claimed = act(desk, call, "claim", of="free")
     assert claimed.redirect_chain[-1][0] == f"{page_of(call)}?of=free"
@@ -95,7 +92,7 @@ def test_a_call_is_claimed_decided_and_sealed_like_a_conversation(desk, call, ri
     mine = desk.get(QUEUE, {"of": "mine"})
     assert f'{call.pk}/change/?of=mine"' in mine.content.decode()
     decided = decide(desk, call, note="read it")
-    assert said(decided) == ["Decided: no issue."]
+    assert messages_of(decided) == ["Decided: no issue."]
     [decision] = Decision.objects.all()
     assert (decision.conversation_id, decision.newest, decision.reviewer, decision.note) == (
         call.pk,
@@ -116,7 +113,7 @@ def test_a_call_is_claimed_decided_and_sealed_like_a_conversation(desk, call, ri
 
 def test_a_lead_assigns_it_and_decides_about_many(desk, call):
     lea = client_of("lea", "Lead")
-    assert said(act(lea, call, "assign", to="rita")) == ["Assigned to rita."]
+    assert messages_of(act(lea, call, "assign", to="rita")) == ["Assigned to rita."]
     assert str(call.pk) in desk.get(QUEUE, {"of": "mine"}).content.decode()
     act(desk, call, "release")
     page = lea.get(QUEUE).content.decode()
@@ -128,9 +125,9 @@ def test_a_lead_assigns_it_and_decides_about_many(desk, call):
 
 def test_nothing_is_decided_unread_nor_by_its_owner(desk, call):
     unread = act(desk, call, "decide", disposition="no_issue")
-    assert unread.context["review"]["problem"] == "Open this conversation and read it, then decide."
+    assert messages_of(unread) == ["Open this conversation and read it, then decide."]
     own = refused("rita")
-    assert "your own" in said(act(desk, own, "claim"))[0]
+    assert "your own" in messages_of(act(desk, own, "claim"))[0]
     assert "own conversation" in desk.get(page_of(own)).content.decode()
     assert not Decision.objects.exists()
     assert not Review.objects.exists()

@@ -21,7 +21,7 @@ from conversations.people import approvals, persons
 from conversations.proof import sealing
 from conversations.tests.calls import person, turn, user
 from conversations.tests.cast import client_of, signed_in
-from conversations.tests.reviews import waiting
+from conversations.tests.reviews import messages_of, waiting
 
 pytestmark = pytest.mark.django_db
 QUEUE = "/admin/queue/"
@@ -86,7 +86,7 @@ def reviewer(account: User) -> Client:
 
 
 def said(response) -> str:
-    return " ".join(str(message) for message in response.context["messages"])
+    return " ".join(messages_of(response))
 
 
 def assert_barred(client: Client, account: User, conversation: Conversation) -> None:
