@@ -33,6 +33,8 @@ class Wire:
     def __init__(self, tls: ssl.SSLContext | None = None, *, port: int = 0) -> None:
         self.tls, self.accepted = tls, 0
         self.listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        # So that a long request is on its way for as long as this end does not read it.
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         self.port = self.listener.getsockname()[1]
         self.answer: Answer = json_reply(b"{}")
         self.deaf = False  # takes connections, and reads nothing
