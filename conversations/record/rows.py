@@ -91,7 +91,7 @@ def build_reply_rows(replies: list[Json], call: Call) -> Rows:
         return rows
     parent, depth = call.head or threads.TURNS, call.head_depth + 1
     for reply in replies:
-        message = threads.fold_reply(reply)
+        message = _fold(reply)
         [reply_id] = threads.make_message_ids(call.thread_key, call.conversation, parent, [message])
         path_hash = threads.hash_next(call.thread_key, call.head_hash, message)
         parts = threads.take_apart(attachments.lighten(message, rows.files))
@@ -109,10 +109,19 @@ def refer_to_rows(response: Json, replies: list[Json], rows: Rows) -> Json:
     for choice, reply, row in zip(
         response.get("choices") or [], replies, rows.messages, strict=False
     ):
-        message = threads.fold_reply(reply)
-        rest = {name: value for name, value in reply.items() if name not in message}
+        message = _fold(reply)
+        rest = {
+            name: value
+            for name, value in reply.items()
+            if name not in message or (name == "role" and value != message["role"])
+        }
         choices.append(choice | {"message": rest | {MESSAGE: str(row.id)}})
     return response | {"choices": choices} if choices else response
+
+
+def _fold(reply: Json) -> Json:
+    """Spell a reply as its row does: an assistant's, by whatever role or none it came."""
+    return threads.fold_reply(reply) | {"role": "assistant"}
 
 
 def clean(text: str, longest: int = 500) -> str:
