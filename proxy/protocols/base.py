@@ -40,6 +40,9 @@ class StreamedReply(Protocol):
     def end(self) -> bytes:
         """The mark that ends a good answer for the caller."""
 
+    def finish(self) -> None:
+        """Take in that nothing more comes."""
+
     def take(self) -> list[tuple[Channel, str]]:
         """Return what each string has grown by since the last time, and where it stands."""
 

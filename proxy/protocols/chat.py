@@ -48,6 +48,7 @@ class Reply:
         self.done = False  # [DONE] was seen
         self.bad = False  # something came that is no event of a completion
         self.error: Any = None  # what an event says went wrong
+        self.notice: Any = None  # the words of an event that nothing of the answer followed yet
         self.answered = False  # the first piece of an answer came: more than a role
         self.waiting = 0  # bytes since the growth was last taken
         self.usage: Json | None = None
@@ -76,13 +77,14 @@ class Reply:
 
     def _read(self, name: bytes, data: bytes, block: bytes) -> None:
         """Raises ValueError, RecursionError."""
+        if name == b"error":
+            self.error = errors.parse(data)
+            return
         if not data:
             return  # a sign of life
         if data == b"[DONE]":
-            self.done = True
-            return
-        if name == b"error":
-            self.error = errors.parse(data)
+            self.finish()
+            self.done = self.error is None
             return
         event = (
             exact_json.loads(data) if len(data) < LARGE else bounded_json.parse(data, MOST_VALUES)
@@ -93,7 +95,11 @@ class Reply:
                 raise ValueError
             return
         if "choices" not in event or not errors.MARKS.isdisjoint(event):
-            self.error = errors.find(event, is_failed=event.get("object") == "error")
+            said = errors.find(event, is_failed=event.get("object") == "error")
+            if said is not None and errors.is_notice(event):
+                self.notice = said
+            else:
+                self.error = said
         if self.error is None:
             self._add(event)
             self._frame = self._find_frame(event, block)
@@ -173,6 +179,7 @@ class Reply:
     def _add_choice(self, choice: Json) -> None:
         grown = self._choice(choice)
         grown.add(choice)
+        self.notice = None
         self.answered = self.answered or grown.answered
         if grown.failure is not None:
             self.error = grown.failure
@@ -197,6 +204,11 @@ class Reply:
         return bool(self._choices) and all(
             choice.finish_reason for choice in self._choices.values()
         )
+
+    def finish(self) -> None:
+        """Take the end in: the last words before it are why, where no choice has said so."""
+        if not (self.done or self.finished) and self.error is None:
+            self.error = self.notice
 
     def take(self) -> list[tuple[Channel, str]]:
         """Return what each string has grown by since the last time, and where it stands."""

@@ -33,6 +33,13 @@ MARKS = frozenset({"error", "errors", "error_msg", "error_code", "base_resp"})
 OURS = ("message", "type", "param", "code")
 NAME = re.compile(r"[A-Za-z][\w.-]*")  # of an error, as against its words
 UNSAID = ("None", "null")  # what Python and JavaScript make of nothing
+FINE = {"0", "200", "ok", "success", "none", "null", "no error", "false", 200}  # of no error
+KINDS = (*CODES, "type", "title", "object")  # fields that may name the kind of an error
+BAD = re.compile(
+    "error|exception|fail|fault|invalid|denied|forbidden|unauthori|exceed|overload|unavailable"
+    "|not.?found|time.?out|timed.?out|limit|quota|abort|refus|reject|unsupported|exhausted",
+    re.IGNORECASE,
+)
 
 
 def parse(data: bytes) -> Json:
@@ -70,7 +77,7 @@ def find(value: Any, *, is_failed: bool = False) -> Json | None:
     answers = value.get("base_resp")
     if isinstance(answers, dict) and is_error(answers):
         return make(answers) if answers.get("status_code") else None
-    if value.get("error_msg") or value.get("error_code"):
+    if is_error(value.get("error_msg")) or is_error(value.get("error_code")):
         return make(value)
     if not is_failed and ("choices" in value or "data" in value or not is_bare_error(value)):
         return None
@@ -78,10 +85,31 @@ def find(value: Any, *, is_failed: bool = False) -> Json | None:
 
 
 def is_error(value: Any) -> bool:
-    """Tell an error from its empty form: null, {}, {"code": 0, "message": ""}."""
-    if isinstance(value, dict):
-        return any(each not in ("0", "ok", "success") and each for each in value.values())
-    return bool(value)
+    """Tell an error from its empty form: null, {}, {"code": 0, "message": ""}, "none"."""
+    said = value.values() if isinstance(value, dict) else [value]
+    words = (each.casefold() if isinstance(each, str) else each for each in said)
+    return any(each and (isinstance(each, dict | list) or each not in FINE) for each in words)
+
+
+def is_notice(value: Json) -> bool:
+    """Tell whether words in an event of a stream are none of an error, as far as they say.
+
+    Servers tell of queues, progress and success by the fields in which others tell of errors.
+    """
+    if value.get("object") == "error" or any(is_error(value.get(mark)) for mark in MARKS):
+        return False
+    details = value.get("detail")
+    if isinstance(details, list) and any(isinstance(each, dict) for each in details):
+        return False  # places and messages: a request that was refused
+    return not any(_is_bad(value.get(name)) for name in KINDS)
+
+
+def _is_bad(kind: Any) -> bool:
+    """Tell whether a code, status or type is one of an error."""
+    if isinstance(kind, str):
+        is_number = re.fullmatch(r"-?[0-9]{1,9}", kind)
+        return _is_bad(int(kind)) if is_number else BAD.search(kind) is not None
+    return type(kind) is int and kind not in range(300)
 
 
 def is_bare_error(value: Json) -> bool:

@@ -8,6 +8,11 @@ from conversations import exact_json
 BOM = b"\xef\xbb\xbf"
 # The first line of a stream, whatever it is labelled: a field of an event, or a comment.
 FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry|error)?:")
+# Data that says nothing: an empty value, a comment in the place of data, a word of a connection.
+NOTHING = re.compile(
+    rb"(?:null|\"\"|\[\s*\]|:[^{]*|\W*(?:ping|pong|heart.?beat|keep.?alive)\W*)?", re.IGNORECASE
+)
+SIGN_OF_LIFE = b":\n\n"  # a comment: clients read on
 
 
 def is_stream(begin: bytes) -> bool:
@@ -94,6 +99,22 @@ def read(piece: bytes) -> Iterator[tuple[bytes, bytes, int, int]]:
             if data is not None:
                 yield name, data, start, end
         start = end
+
+
+def hush(piece: bytes) -> bytes:
+    """Put a comment in the place of each event that is but a sign of life: clients parse its data.
+
+    So is one with a name of its own whose data is no object. One that says an error is none.
+    """
+    if piece.startswith(b"data: {") and piece.find(b"\n") == len(piece) - 2:  # most are one
+        return piece
+    kept, last = [], 0
+    for name, data, start, end in read(piece):
+        is_named = name not in (b"", b"message", b"error") and not data.startswith((b"{", b"["))
+        if name != b"error" and data != b"[DONE]" and (is_named or NOTHING.fullmatch(data)):
+            kept += [piece[last:start], SIGN_OF_LIFE]
+            last = end
+    return b"".join([*kept, piece[last:]]) if kept else piece
 
 
 def _read_fields(block: bytes) -> tuple[bytes, bytes | None]:

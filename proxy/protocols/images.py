@@ -69,6 +69,7 @@ class Reply:
         self.done = self.bad = False
         self.answered = False
         self.error: Any = None
+        self.notice: Any = None  # the words of an event that no picture followed yet
         self.held = b""
         self.usage: Json | None = None
         self.partials = 0
@@ -101,20 +102,25 @@ class Reply:
 
     def _read(self, name: bytes, data: bytes) -> None:
         """Raises ValueError, RecursionError."""
+        if name == b"error":
+            self.error = errors.parse(data)
+            return
         if not data:
             return  # a sign of life
         if data == b"[DONE]":
-            self.done = True
-            return
-        if name == b"error":
-            self.error = errors.parse(data)
+            self.finish()
+            self.done = self.error is None
             return
         event = bounded_json.parse(data, MOST_VALUES)
         if type(event) is not dict:
             raise ValueError
         kind = str(event.get("type") or name.decode(errors="replace"))
         is_failed = kind == "error" or kind.endswith(".failed")
-        self.error = errors.find(event, is_failed=is_failed)
+        said = errors.find(event, is_failed=is_failed)
+        if said is not None and not is_failed and errors.is_notice(event):
+            self.notice = said
+        else:
+            self.error = said
         if self.error is None:
             self._add(kind, event)
 
@@ -132,7 +138,7 @@ class Reply:
             self._head["created"] = created
         if not found:
             return
-        self.answered = True
+        self.answered, self.notice = True, None
         if kind.endswith(PARTIAL):
             self.partials += 1
             self._newest = found[0] | {"partial_image_index": event.get("partial_image_index")}
@@ -160,6 +166,10 @@ class Reply:
     def end(self) -> bytes:
         """The API has no end mark; one that an upstream sends passes."""
         return END if self.done else b""
+
+    def finish(self) -> None:
+        if not (self.done or self.finished) and self.error is None:
+            self.error = self.notice
 
     def take(self) -> list[tuple[Channel, str]]:
         return []

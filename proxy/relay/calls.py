@@ -284,9 +284,10 @@ def collect_stream(exchange: Exchange, data: bytes, url: str) -> Document:
     """Make a document of a stream that came whole. Raises Fault."""
     protocol = find_protocol(exchange)
     streamed, cutter = protocol.new_reply(), events.Cutter()
-    streamed.feed(cutter.cut(data))
+    streamed.feed(events.hush(cutter.cut(data)))
     if not streamed.ended:
-        streamed.feed(cutter.finish())
+        streamed.feed(events.hush(cutter.finish()))
+        streamed.finish()
     answer, fault = streamed.whole(), None
     if streamed.error is not None:
         fault = faults.failed(streamed.error)

@@ -131,8 +131,7 @@ class Stream:
             data = body.read()
             self._take_note(data)
         else:
-            self.begun += self._take_in(self.cutter.finish())
-            self.exhausted = True
+            self.begun += self._take_rest()
         self._check_first()
 
     def _check_first(self) -> None:
@@ -149,7 +148,16 @@ class Stream:
 
     def _take_in(self, piece: bytes) -> bytes:
         """Take whole events in, less the secrets in them. Return those that the caller gets."""
-        return self.reply.feed(redaction.hide_whole(piece, self.secrets)) if piece else b""
+        if not piece:
+            return b""
+        return self.reply.feed(redaction.hide_whole(events.hush(piece), self.secrets))
+
+    def _take_rest(self) -> bytes:
+        """Take in what the body's end made whole. Return what the caller gets of it."""
+        self.exhausted = True
+        piece = self._take_in(self.cutter.finish())
+        self.reply.finish()
+        return piece
 
     def _take_note(self, data: bytes) -> None:
         """Raises Fault where more came than may."""
@@ -192,10 +200,7 @@ class Stream:
                 self._take_note(data)
             except Exception as problem:
                 return self._end(find_call_fault(problem))
-            if data:
-                piece = self._take_in(self.cutter.cut(data))
-            else:
-                piece, self.exhausted = self._take_in(self.cutter.finish()), True
+            piece = self._take_in(self.cutter.cut(data)) if data else self._take_rest()
 
     def _note(self, piece: bytes) -> None:
         """Note words before they leave."""
