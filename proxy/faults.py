@@ -367,7 +367,7 @@ def call_lost() -> Fault:
 
 
 def internal_error() -> Fault:
-    return _server(500, Code.INTERNAL_ERROR, "The gateway failed.")
+    return _server(500, Code.INTERNAL_ERROR, "The gateway failed.").copy(ours=True)
 
 
 def upstream_missing() -> Fault:

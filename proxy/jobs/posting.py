@@ -11,12 +11,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from urllib3.exceptions import HTTPError
 
 from .. import addresses
 from ..faults import Code, Fault
 from ..providers.base import Sent
 from ..upstreams import client, replies
+from ..upstreams.body import Truncated
 from ..upstreams.connections import shut_socket
 
 LONGEST_WAIT = 3600.0  # seconds of a Retry-After that are granted
@@ -102,7 +102,7 @@ def _drain(reply: Any, attempt: Try) -> None:
     try:
         replies.read_body(reply, 65536, attempt)
         reply.raw.release_conn()
-    except (Fault, HTTPError, OSError):
+    except (Fault, Truncated):
         reply.close()
 
 

@@ -17,7 +17,6 @@ import orjson
 from django.conf import settings
 from django.db import Error
 from requests import Response
-from urllib3.exceptions import HTTPError
 
 from conversations import database, exact_json, record
 from conversations.models import Snapshot
@@ -311,10 +310,14 @@ def translate(exchange: Exchange, answer: Any) -> Json:
 
 
 def find_call_fault(problem: Exception) -> Fault:
-    """Say why a call broke: what goes wrong with its connection is the upstream's."""
+    """Say why a call broke.
+
+    Only `Truncated` is the upstream's: its connection raises nothing else. Any other error, of a
+    disk, a file, a socket, is the gateway's own, and is told to no upstream.
+    """
     if isinstance(problem, Fault):
         return problem
-    if isinstance(problem, OSError | Truncated | HTTPError):
+    if isinstance(problem, Truncated):
         return faults.truncated()
     log.error("a call failed in the gateway", exc_info=problem)
     return faults.internal_error()

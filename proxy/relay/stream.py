@@ -10,7 +10,6 @@ from typing import Any
 from django.conf import settings
 from django.db import Error
 from requests import Response
-from urllib3.exceptions import HTTPError
 
 from conversations import database
 from conversations.record import growth
@@ -286,7 +285,7 @@ class Stream:
             ):
                 body.read()  # the end mark, which came after [DONE]
             body.close(complete=whole)
-        except (HTTPError, OSError, Truncated):
+        except (OSError, Truncated):
             body.close(complete=False)
 
     def close(self) -> None:

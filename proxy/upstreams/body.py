@@ -3,12 +3,25 @@
 from typing import Any
 
 import requests
+from urllib3.exceptions import HTTPError
 
 READ = 1 << 12  # bytes at a time: a waiting read holds them, in every open stream
 
 
 class Truncated(Exception):
-    """An end inside the body's own framing."""
+    """An end inside a body: of its own framing, or of the connection that brings it."""
+
+
+def read_piece(raw: Any) -> bytes:
+    """Return what came; empty at the end.
+
+    Raises Truncated: what breaks an upstream's connection is told from any other OSError here.
+    """
+    try:
+        piece: bytes = raw.read1(65536, decode_content=True)
+    except (HTTPError, OSError) as problem:
+        raise Truncated from problem
+    return piece
 
 
 class Body:
@@ -29,13 +42,16 @@ class Body:
             self.file = plain.fp
 
     def read(self) -> bytes:
-        """Return what came; empty at the end. Raises Truncated, OSError or urllib3's HTTPError."""
+        """Return what came; empty at the end. Raises Truncated."""
         if self.file is None:
-            data = self.raw.read1(65536, decode_content=True)
+            data = read_piece(self.raw)
             self.ended = not data
             return data
         while not self.ended:
-            data = self.file.read1(READ)
+            try:
+                data = self.file.read1(READ)
+            except OSError as problem:
+                raise Truncated from problem
             if not data:
                 raise Truncated
             if data := self._unframe(data):

@@ -5,7 +5,10 @@ was not done. Where a kept connection turns out dead the call is a 502, which SD
 themselves.
 """
 
+import errno
+import logging
 import ssl
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,10 +21,14 @@ from .. import addresses, faults, redaction
 from ..faults import Fault
 from ..providers.base import Sent
 from . import framing
+from .body import Truncated
 from .connections import Sending, Watched, adapter, here, pictures
 from .replies import is_answer, parse_answer, read_body, read_content_type
 
 CONNECT = 10.0  # seconds to connect and to shake hands
+# Of this machine, where it cannot open another connection to anybody.
+OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL)
+log = logging.getLogger(__name__)
 
 
 def make_environment_headers() -> dict[str, str]:
@@ -91,8 +98,11 @@ def _send(
         fault = faults.reply_timeout()
     except requests.exceptions.SSLError as problem:
         fault = faults.unreachable() if is_cut(problem) else faults.untrusted()
-    except (requests.exceptions.RequestException, HTTPError, OSError):
-        fault = faults.unreachable()
+    except (requests.exceptions.RequestException, HTTPError) as problem:
+        fault = faults.overloaded().unsent_by_us() if is_ours(problem) else faults.unreachable()
+    except OSError as problem:  # of a file of this machine: the wire's are wrapped
+        fault = faults.internal_error()
+        log.error("a call could not be sent: can LLM_CA_BUNDLE be read?", exc_info=problem)
     finally:
         here.sending = Sending()
     if sending.barred:
@@ -100,11 +110,20 @@ def _send(
     raise fault.copy(unsent=not sending.begun)
 
 
-def is_cut(problem: BaseException | None) -> bool:
+def is_cut(problem: BaseException) -> bool:
     """Return whether TLS failed because the other side hung up: that says nothing of who it is."""
-    while problem is not None and not isinstance(problem, ssl.SSLEOFError):
+    return any(isinstance(each, ssl.SSLEOFError) for each in list_causes(problem))
+
+
+def is_ours(problem: BaseException) -> bool:
+    """Return whether this machine had no file, memory or port left for a connection."""
+    return any(isinstance(each, OSError) and each.errno in OURS for each in list_causes(problem))
+
+
+def list_causes(problem: BaseException | None) -> Iterator[BaseException]:
+    while problem is not None:
+        yield problem
         problem = problem.__cause__ or problem.__context__
-    return problem is not None
 
 
 def fetch_json(url: str, headers: dict[str, str] | None = None) -> Any:
@@ -117,7 +136,7 @@ def fetch_json(url: str, headers: dict[str, str] | None = None) -> Any:
             raise faults.upstream_failed(f"The model's server answered {reply.status_code}.")
         data = redaction.hide_document(read_body(reply, 4 << 20))
         return parse_answer(data, read_content_type(reply))
-    except (HTTPError, OSError):
+    except Truncated:
         raise faults.unreachable("The model's server hung up.") from None
     finally:
         reply.close()
@@ -154,7 +173,7 @@ def fetch_picture(url: str, origin: str) -> bytes | None:
     try:
         with _send(request, sending, 30) as reply:
             data = read_body(reply, 20 << 20) if reply.status_code == 200 else b""
-    except (Fault, HTTPError, OSError):
+    except (Fault, Truncated):
         return None
     is_raster = data.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8")) or data[8:12] == b"WEBP"
     return data if is_raster else None

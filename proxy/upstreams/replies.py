@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from conversations import bounded_json, exact_json
 
@@ -14,6 +13,7 @@ from .. import faults, redaction
 from ..faults import Fault
 from ..protocols import errors, events, waits
 from ..providers.base import Kind
+from .body import Truncated, read_piece
 from .connections import Watched
 
 MOST_VALUES = 5_000_000  # of a reply: as many numbers of an embedding as MAX_REPLY holds
@@ -22,9 +22,9 @@ REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 
 
 def read_body(reply: requests.Response, limit: int, exchange: Watched | None = None) -> bytes:
-    """Read all of the body. Raises Fault past the limit, counted after decompression."""
+    """Read all of the body. Raises Truncated; Fault past the limit, after decompression."""
     pieces, size = [], 0
-    while piece := reply.raw.read1(65536, decode_content=True):
+    while piece := read_piece(reply.raw):
         if exchange is not None:
             exchange.since = time.monotonic()
         pieces.append(piece)
@@ -42,7 +42,7 @@ def read_refusal(reply: requests.Response, kind: Kind, token: str = "") -> Fault
     """
     try:
         data = redaction.hide_document(read_body(reply, 65536))
-    except (Fault, HTTPError, OSError):
+    except (Fault, Truncated):
         data = b""  # the status has to do
     status, error = kind.error(reply.status_code, reply.headers, data)
     wait = waits.read_wait(reply.headers)
