@@ -55,6 +55,8 @@ NAMES = f"""{JOINED}, named AS (
             SELECT jsonb_build_array(account_id, claim.name) FROM conversations_othername claim
             JOIN named ON named.name = lower(btrim(normalize(claim.name, NFKC)))
             WHERE kind = 'end_user' AND named.name <> ''))"""
+# Of the person of a row of accounts.
+NAMES_OF_ROW = NAMES.replace("%s::bigint[]", 'ARRAY["conversations_user"."id"]')
 
 # The account that an admin named; else the first whose name, e-mail or external id it is.
 FIT = """(
@@ -116,15 +118,9 @@ def find_accounts(*accounts: int) -> set[int]:
         return {account for (account,) in cursor.fetchall()}
 
 
-def person_column(account: Any) -> RawSQL:
-    """Select all that an account's person is known by; for `carry_person`."""
-    return RawSQL(f"({NAMES})", [[account.pk]], JSONField())  # noqa: S611
-
-
 def claims_column() -> RawSQL:
     """Select, beside rows of accounts, the end users on record who are the account's person."""
-    of_row = NAMES.replace("%s::bigint[]", 'ARRAY["conversations_user"."id"]')
-    return RawSQL(f"(({of_row}) -> 2)", [], JSONField())  # noqa: S611
+    return RawSQL(f"(({NAMES_OF_ROW}) -> 2)", [], JSONField())  # noqa: S611
 
 
 def fit_column(row: str = "") -> Func:
@@ -144,7 +140,7 @@ def find_claims(accounts: list[int]) -> set[Claim]:
 
 
 def carry_person(account: Any, column: list[Any]) -> Person:
-    """Have the account of a request carry its person, as `person_column` read it."""
+    """Have the account of a request carry its person, as NAMES reads it."""
     accounts, names = map(frozenset, column[:2])
     account._person = Person(accounts, names, frozenset(map(tuple, column[2])))
     return account._person  # type: ignore[no-any-return]
