@@ -1,12 +1,13 @@
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
+from django.db import connection, transaction
 
 from llmgateway.tests.plugin import MIGRATED
 from llmgateway.tests.serving import Served
@@ -43,6 +44,25 @@ def migrated(var, django_db_blocker):
     """One that is migrated already: a start costs no migrations."""
     with made(django_db_blocker, var.name.replace("-", "_"), MIGRATED) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def kept(django_db_setup, django_db_blocker) -> Callable[[Callable], AbstractContextManager]:
+    """In its block, what a module's fixture makes is there for each test, and taken back after it.
+
+    What a test does is taken back when the test ends. To the database, all of it is one moment.
+    """
+
+    @contextmanager
+    def kept(make: Callable) -> Iterator:
+        with django_db_blocker.unblock(), transaction.atomic():
+            made = make()
+            with connection.cursor() as cursor:  # what a commit would check, each test would
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+            yield made
+            transaction.set_rollback(True)
+
+    return kept
 
 
 @contextmanager

@@ -22,7 +22,7 @@ WORD = re.compile(rb"word\d+x\d+")
 
 def word(place: str, size: int) -> str:
     """A text of this size that begins with a word of its own."""
-    return (f"word{place} " + "ab " * size)[:size].strip()
+    return (f"word{place} " + "abcdefg " * size)[:size].strip()
 
 
 def few_large(owner: User) -> Snapshot:

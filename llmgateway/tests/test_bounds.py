@@ -5,6 +5,7 @@ The limits are an eighth of what they are, and the texts with them.
 
 import re
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 from django.core.signals import request_finished
@@ -12,7 +13,7 @@ from django.test import Client
 
 from conversations.admin import transcript
 from conversations.exports import table
-from conversations.models import Snapshot, User
+from conversations.models import Snapshot
 from conversations.reading import history, pages, portions, turn_pieces
 from conversations.record import rebuild
 from conversations.tests.calls import person, turn, user
@@ -45,19 +46,20 @@ def limits(monkeypatch):
             monkeypatch.setattr(module, name, value)
 
 
-@pytest.fixture(params=KINDS)
-def call(request, db) -> Snapshot:
-    return KINDS[request.param](person())
+@pytest.fixture(scope="module", params=KINDS)
+def call(request, kept) -> Iterator[Snapshot]:
+    with kept(lambda: KINDS[request.param](person())) as call:
+        yield call
 
 
 @pytest.fixture
-def lead(call) -> Client:
+def lead(db) -> Client:
     return client_of("lea", "Lead", "Auditor", is_superuser=True)
 
 
 @pytest.fixture
-def owner(call) -> Client:
-    return signed_in(User.objects.get(username="alice"))
+def owner(db) -> Client:
+    return signed_in(person())
 
 
 def heavy(call: Snapshot) -> list[str]:
@@ -227,7 +229,7 @@ def test_calls_that_are_not_listed_are_named(lead):
     assert f"?q=id:{call.conversation_id}" in page
 
 
-def test_a_csv_ends_with_its_reader(lead, monkeypatch, django_assert_num_queries):
+def test_a_csv_ends_with_its_reader(call, lead, monkeypatch, django_assert_num_queries):
     response = lead.get("/admin/conversations/snapshot/csv/?since=")
     lines = iter(response.streaming_content)
     next(lines), next(lines)
