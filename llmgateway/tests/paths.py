@@ -6,15 +6,18 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth.models import Group
 from django.urls import URLResolver, get_resolver, reverse
 from django.urls.exceptions import NoReverseMatch
 
 from conversations.models import Attachment, Snapshot
 from conversations.search.queue import TABS
+from proxy.models import UseCase
 
 CANARY = "canary7q4"
 # Parameters of paths to rows that hold no content, or that the models' pages below go through.
 OF_OTHER_ROWS = {"name", "object_id", "content_type_id"}
+ALIKE = (Group, UseCase)  # rows of migrations, which hold no content: one tells what each would
 PNG = (
     "data:image/png;base64,"
     + base64.b64encode(b"\x89PNG\r\n\x1a\n" + CANARY.encode() * 200).decode()
@@ -55,7 +58,7 @@ def paths(call: Snapshot) -> list[str]:
                 continue
     for model in admin.site._registry:
         label = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        for row in model._default_manager.all()[:5]:
+        for row in model._default_manager.all()[: 1 if model in ALIKE else 5]:
             found |= {
                 reverse(f"{label}_{page}", args=[row.pk])
                 for page in ("change", "delete", "history")

@@ -1,6 +1,6 @@
 """The review desk at size: each page in eight queries at most, each by an index, within buffers.
 
-With 2,000 calls the queries, with 20,000 by `make drill` all, by hand with a million
+With 1,000 calls the queries, with 20,000 by `make drill` all, by hand with a million
 (benchmarks/desk.py). No time is held: what is held does not depend on the machine.
 """
 
@@ -54,7 +54,7 @@ BUFFERS = {
 }
 
 
-FEW, MANY = 5000, pytest.param(20_000, marks=pytest.mark.drill)  # calls
+FEW, MANY = 1000, pytest.param(20_000, marks=pytest.mark.drill)  # calls
 
 
 def of(*sizes):
