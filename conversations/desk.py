@@ -79,7 +79,7 @@ class Desk(admin.AdminSite):
             path("reveal/<uuid:pk>/", view(reveal.page), name="reveal"),
             path("queue/", view(queue_page.page), name="review-queue"),
             path("queue/next/", view(queue.claim_next), name="review-next"),
-            path("queue/no-issue/", view(queue.decide_many), name="review-bulk"),
+            path("queue/no-issue/", view(queue_page.decide_many), name="review-bulk"),
             path("queue/<uuid:pk>/claim/", view(queue.claim), name="review-claim"),
             path("queue/<uuid:pk>/release/", view(queue.release), name="review-release"),
             path("queue/<uuid:pk>/assign/", view(queue.assign), name="review-assign"),

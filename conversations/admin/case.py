@@ -14,13 +14,18 @@ from django.contrib import admin, messages
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from .. import cases, review
 from ..cases import CaseRefused
@@ -29,6 +34,7 @@ from ..models import AuditEvent, Case, CaseEntry, CaseMember, Conversation, User
 from ..people import audit
 from ..people.access import may
 from ..people.identity import Names
+from ..refusals import show_again, takes_form
 from .changelist import RowCount
 from .conversation import describe_review
 from .queue import get_subject, reviewers, reviewers_only
@@ -91,8 +97,12 @@ def new_page(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         case = cases.open_case(request, form.cleaned_data["name"], form.cleaned_data["purpose"])
         if conversation:
-            _try(request, lambda: cases.link(request, case, review.keep(conversation)))
-        return HttpResponseRedirect(_url(case))
+            try:
+                with transaction.atomic():  # a link that is refused leaves no row of a call
+                    cases.link(request, case, review.keep(conversation))
+            except CaseRefused as refused:
+                messages.error(request, str(refused))
+        return HttpResponseRedirect(_url(case.pk))
     status = 400 if form.errors else 200
     context = {"title": _("New case"), "form": form, "conversation": conversation}
     return _page(request, "admin/case_new.html", status=status, **context)
@@ -152,20 +162,28 @@ def _describe(conversation: Conversation) -> str:
     return ", ".join(describe_review(review)) if review else _("not reviewed")
 
 
-def _change(change: Change) -> Callable[[HttpRequest, UUID], HttpResponse]:
-    """Make a view of a change to one case, which ends at its page; a refusal becomes a message."""
+def _url(pk: UUID) -> str:
+    return reverse("admin:case", args=[pk])
 
-    @require_POST
+
+def _change(change: Change) -> Callable[..., HttpResponseBase]:
+    """Make a view of a change to one case, which ends at its page."""
+
+    @takes_form(_url)
     @reviewers_only
     @wraps(change)
-    def view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    def view(request: HttpRequest, pk: UUID) -> HttpResponseBase:
         case = get_object_or_404(cases.visible_to(request.user), pk=pk)
         form = EntryForm(request.POST)
-        if form.is_valid():
-            _try(request, lambda: change(request, case, form.cleaned_data))
-        else:
-            messages.error(request, _("That was not understood. Try again with less text."))
-        return HttpResponseRedirect(_url(case))
+        try:
+            if not form.is_valid():
+                raise CaseRefused(_("That was not understood. Try again with less text."))
+            with transaction.atomic():  # a change that is refused leaves no row of a call
+                change(request, case, form.cleaned_data)
+        except CaseRefused as refused:
+            name = f"case-{change.__name__.replace('_', '-')}"
+            return show_again(request, name, refused, lambda: page(request, pk))
+        return HttpResponseRedirect(_url(pk))
 
     return view
 
@@ -193,14 +211,6 @@ def add_member(request: HttpRequest, case: Case, values: dict[str, Any]) -> None
 @_change
 def remove_member(request: HttpRequest, case: Case, values: dict[str, Any]) -> None:
     cases.remove_member(request, case, _find_user(values))
-
-
-def _try(request: HttpRequest, change: Callable[[], None]) -> None:
-    try:
-        with transaction.atomic():  # a change that is refused leaves no row of a call
-            change()
-    except CaseRefused as refused:
-        messages.error(request, str(refused))
 
 
 def _find_conversation(request: HttpRequest, values: dict[str, Any]) -> Conversation:
@@ -238,10 +248,6 @@ def _read_page(
     rows = rows.filter(pk__lt=below) if below else rows
     found = list(rows.order_by("-pk")[: SHOWN + 1])
     return found[:SHOWN], found[SHOWN - 1].pk if len(found) > SHOWN else None
-
-
-def _url(case: Case) -> str:
-    return reverse("admin:case", args=[case.pk])
 
 
 def _page(

@@ -5,6 +5,7 @@ the id beside it (?before= or ?after=), so rows that arrive meanwhile move nothi
 pages shows each row once.
 """
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,13 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import EmptyResultSet, PermissionDenied, ValidationError
 from django.db import connection, transaction
 from django.db.models import IntegerField, Q, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -27,6 +34,7 @@ from ..exports.table import CallTable, CsvStream
 from ..models import AuditEvent, SavedFilter
 from ..people import audit
 from ..people.access import Account, may
+from ..refusals import show_again, takes_form
 from ..search.calls import CallFilter
 from ..search.days import DaysFilter
 from . import patience
@@ -80,7 +88,7 @@ class KeysetChangeList(ChangeList):
         if after:
             rows.reverse()
         self.filter.load(str(self.opts.model_name), rows)
-        self.query = request.GET.urlencode()
+        self.request, self.query = request, request.GET.urlencode()
         self.result_list = self.model_admin.prepare_rows(rows, self)
         self.result_count = self.full_result_count = total
         self.capped = total > CAP
@@ -200,7 +208,11 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
         view, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"
         return [
             path("csv/", view(self.csv_view), name=f"{name}_csv"),
-            path("saved/", view(require_POST(self.save_view)), name=f"{name}_saved"),
+            path(
+                "saved/",
+                view(takes_form(partial(self.url, "changelist"))(self.save_view)),
+                name=f"{name}_saved",
+            ),
             path("saved/<int:pk>/", view(self.saved_view), name=f"{name}_saved_one"),
             path(
                 "saved/<int:pk>/delete/",
@@ -225,6 +237,7 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
             "may_export": self.has_export_permission(request),
             "csv_url": self.url("csv"),
             "exported": self.exported,
+            "list_url": self.url("changelist"),
             "saved_url": self.url("saved"),
             "csv_rows": self.csv_rows,
             "with_calls": self.with_calls,
@@ -323,15 +336,16 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
     def redirect_to_list(self, query: str) -> HttpResponseRedirect:
         return HttpResponseRedirect(f"{self.url('changelist')}?{query}")
 
-    def save_view(self, request: HttpRequest) -> HttpResponse:
+    def save_view(self, request: HttpRequest) -> HttpResponseBase:
         """Save the filter of the query string under a name."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         reader: Any = request.user
         form, name = self.filter_form(request.GET, reader), request.POST.get("name", "").strip()
+        show = partial(self.changelist_view, request)
         if not form.is_valid():
-            messages.error(request, _("Correct the filter before you save it."))
-            return self.redirect_to_list(request.GET.urlencode())
+            problem = _("Correct the filter before you save it.")
+            return show_again(request, "saved-filter", problem, show)
         saved = SavedFilter(
             owner=reader, page=str(self.opts.model_name), name=name, query=form.query()
         )
@@ -341,9 +355,8 @@ class EvidenceAdmin(Evidence, admin.ModelAdmin):
                 saved.keep()
                 audit.record(request, Action.ADDED, saved, terms=terms, filter=form.chosen)
         except ValidationError as problem:
-            messages.error(request, " ".join(problem.messages))
-        else:
-            messages.success(request, f"Saved: {name}.")
+            return show_again(request, "saved-filter", " ".join(problem.messages), show)
+        messages.success(request, _("Saved: %(name)s.") % {"name": name})
         return self.redirect_to_list(request.GET.urlencode())
 
     def saved_view(self, request: HttpRequest, pk: int) -> HttpResponse:

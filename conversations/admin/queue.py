@@ -6,7 +6,7 @@ Every change is a POST.
 import json
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, cast
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import JSONObject
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
@@ -36,6 +36,7 @@ from ..people.identity import hides_people, tells_a_person
 from ..people.persons import person_of
 from ..reading import coverage
 from ..reading.coverage import Coverage, Sight
+from ..refusals import find_refused, show_again, takes_form
 from ..search.queue import QueueFilter
 from . import hits, transcript
 from .rights import require_rights
@@ -162,25 +163,6 @@ def go_on(request: HttpRequest, after: UUID | None = None) -> HttpResponse:
     return HttpResponseRedirect(hits.transcript_url(claimed.conversation_id, of=chosen.place))
 
 
-@require_POST
-@reviewers_only
-def decide_many(request: HttpRequest) -> HttpResponse:
-    """Decide “no issue” about the selected conversations, as a Lead."""
-    if not may(request.user, "lead"):
-        raise PermissionDenied
-    selected = map(parse_uuid, request.POST.getlist("conversation")[: review.BULK + 1])
-    ids = [each for each in selected if each]
-    conversations = readable(request.user, Conversation.objects.filter(id__in=ids))
-    try:
-        reason, shown = request.POST.get("reason", "")[:500], read_list(request)
-        count = review.no_issue(request, conversations, shown, reason)
-    except review.ReviewRefused as problem:
-        messages.error(request, str(problem))
-    else:
-        messages.success(request, describe_many(count, len(ids) - count))
-    return HttpResponseRedirect(queue_url(QueueFilter.of_request(request)))
-
-
 def describe_many(decided: int, skipped: int) -> str:
     text = _("Decided as “no issue”: %(decided)d.") % {"decided": decided}
     if skipped > 0:
@@ -304,8 +286,10 @@ def describe_standing(
     leads = may(request.user, "lead")
     held = bool(row and row.assignee and not row.free(timezone.now()))
     form = None
-    if covered:
-        form = DecisionForm(initial={"page": event.pk}, auto_id="review-%s", label_suffix="")
+    if covered:  # the form names the page that is shown, not one that was refused
+        typed = find_refused(request, "review-decide")
+        initial = (typed.dict() if typed else {}) | {"page": event.pk}
+        form = DecisionForm(initial=initial, auto_id="review-%s", label_suffix="")
     return {
         "row": row,
         "decisions": [with_label(decision) for decision in conversation.decided],  # type: ignore[attr-defined]
@@ -404,11 +388,21 @@ def release(request: HttpRequest, conversation: Conversation) -> None:
     review.release(request, conversation)
 
 
-@on_conversation
-def assign(request: HttpRequest, conversation: Conversation) -> None:
-    name = request.POST.get("to", "")
-    assign_to(request, conversation, name)
-    messages.success(request, f"Assigned to {name}.")
+def find_transcript(pk: UUID) -> str:
+    return reverse("admin:conversations_conversation_change", args=[pk])
+
+
+@takes_form(find_transcript)
+@reviewers_only
+def assign(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    conversation, name = get_subject(request, pk), request.POST.get("to", "")
+    try:
+        _change(request, conversation, lambda *change: assign_to(*change, name))
+    except review.ReviewRefused as problem:
+        show = partial(show_page, request, conversation)
+        return show_again(request, "review-assign", problem, show)
+    messages.success(request, _("Assigned to %(user)s.") % {"user": name})
+    return go_back(request, pk)
 
 
 def assign_to(request: HttpRequest, conversation: Conversation, name: str) -> None:
@@ -440,35 +434,25 @@ def hide_reason(request: HttpRequest, conversation: Conversation, problem: revie
     return _("This conversation cannot be assigned to that user.")
 
 
+@takes_form(find_transcript)
 @reviewers_only
-def decide(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Decide by the form of a page; a refusal shows that page again, with what was typed.
-
-    Links of a page so shown lead back here, and from here to the page's own address.
-    """
-    if request.method != "POST":
-        address = reverse("admin:conversations_conversation_change", args=[pk])
-        return HttpResponseRedirect(f"{address}?{request.GET.urlencode()}")
+def decide(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     conversation = get_subject(request, pk)
     try:
         following: HttpResponse | None = _change(request, conversation, _decide)
     except review.ReviewRefused as problem:
-        return show_again(request, conversation, str(problem))
+        show = partial(show_page, request, conversation)
+        return show_again(request, "review-decide", problem, show)
     return following or go_back(request, pk)
 
 
-def show_again(request: HttpRequest, conversation: Conversation, problem: str) -> HttpResponse:
-    """Show the page of a form that was refused: as it is now, read anew, and what was typed."""
+def show_page(request: HttpRequest, conversation: Conversation) -> HttpResponse:
+    """Show the page that the panel stands on: the transcript, or a call in no conversation."""
     of_model: Any = admin.site.get_model_admin(
         Snapshot if conversation.is_one_call else Conversation
     )
     row = of_model.get_object(request, str(conversation.pk))
-    response = of_model.show_row(request, row)
-    panel = response.context_data["review"]
-    panel["problem"] = problem
-    if panel["form"]:  # it names the page that is shown now, not the one that was refused
-        panel["form"].initial = request.POST.dict() | panel["form"].initial
-    return cast(HttpResponse, response)
+    return cast(HttpResponse, of_model.show_row(request, row))
 
 
 def _decide(request: HttpRequest, conversation: Conversation) -> HttpResponse | None:

@@ -1,28 +1,39 @@
 """The review queue as a page: its tabs, its filter, the day's work, and its rows, page by page."""
 
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.postgres.expressions import ArraySubquery
+from django.core.exceptions import PermissionDenied
 from django.db.models import TextField
 from django.db.models.functions import Cast, JSONObject
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 
 from .. import review
-from ..ids import first_id_of
-from ..models import AuditEvent, Decision, Review, SamplingPolicy, User
+from ..ids import first_id_of, parse_uuid
+from ..models import AuditEvent, Conversation, Decision, Review, SamplingPolicy, User
 from ..models.review import Place
 from ..people import audit
-from ..people.access import may
+from ..people.access import may, readable
 from ..people.persons import fit_column
+from ..refusals import find_ticked, show_again, takes_form
 from ..search.queue import TABS, QueueFilter
 from .changelist import RowCount
 from .patience import TookTooLong, limit_statements, show_stopped
-from .queue import closed_calls, queue_url, reviewers_only, sign_list
+from .queue import (
+    closed_calls,
+    describe_many,
+    queue_url,
+    read_list,
+    reviewers_only,
+    sign_list,
+)
 
 SHOWN = 50  # rows of a page
 CAP = 1000  # rows that are counted
@@ -57,6 +68,9 @@ def page(request: HttpRequest) -> HttpResponse:
     for row in found:
         row.conversation.fit = row.fit  # type: ignore[attr-defined]
     chosen.names.load(row.conversation for row in found)
+    ticked = find_ticked(request, "review-bulk", "conversation")
+    for row in found:
+        row.ticked = str(row.pk) in ticked  # type: ignore[attr-defined]
     context = {
         **admin.site.each_context(request),
         "title": "Review queue",
@@ -72,6 +86,24 @@ def page(request: HttpRequest) -> HttpResponse:
         "earlier_page": chosen.query(before=str(found[0].place)) if before or after else "",
     }
     return TemplateResponse(request, "admin/queue.html", context | counts)
+
+
+@takes_form(partial(reverse, "admin:review-queue"))
+@reviewers_only
+def decide_many(request: HttpRequest) -> HttpResponseBase:
+    """Decide “no issue” about the selected conversations, as a Lead."""
+    if not may(request.user, "lead"):
+        raise PermissionDenied
+    selected = map(parse_uuid, request.POST.getlist("conversation")[: review.BULK + 1])
+    ids = [each for each in selected if each]
+    conversations = readable(request.user, Conversation.objects.filter(id__in=ids))
+    try:
+        reason, shown = request.POST.get("reason", "")[:500], read_list(request)
+        count = review.no_issue(request, conversations, shown, reason)
+    except review.ReviewRefused as problem:
+        return show_again(request, "review-bulk", problem, partial(page, request))
+    messages.success(request, describe_many(count, len(ids) - count))
+    return HttpResponseRedirect(queue_url(QueueFilter.of_request(request)))
 
 
 def find_bases(rows: list[Review]) -> dict[UUID, review.Basis]:

@@ -5,6 +5,7 @@ Ticked rows are chosen anew by what the reader may read. Every change is a POST.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 from django.contrib import admin, messages
@@ -18,7 +19,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
 
 from .. import cases, review
 from ..exports.table import CallTable
@@ -27,12 +27,14 @@ from ..models import AuditEvent, Conversation, Snapshot
 from ..people import audit
 from ..people.access import may, readable
 from ..people.identity import Names
+from ..refusals import find_ticked, show_again, takes_form
 from ..search.calls import CallFilter
 from ..search.hits import Snippet
 from ..visible import HIDDEN
 from . import hits, queue
 from .changelist import Action, EvidenceAdmin, KeysetChangeList
 
+TICKED = SafeString(" checked")
 Change = Callable[[HttpRequest, list[Conversation]], Iterator[str]]
 
 
@@ -59,10 +61,14 @@ def assign(request: HttpRequest, conversations: list[Conversation]) -> Iterator[
             problems[queue.hide_reason(request, conversation, problem)] += 1
         except review.ReviewRefused as problem:
             problems[str(problem)] += 1
-    if assigned:
-        yield _("Assigned to %(user)s: %(number)d.") % {"user": name, "number": assigned}
-    for text, number in problems.items():
-        yield _("Not assigned: %(number)d. %(why)s") % {"number": number, "why": text}
+    words = [
+        _("Not assigned: %(number)d. %(why)s") % {"number": number, "why": text}
+        for text, number in problems.items()
+    ]
+    if not assigned:
+        raise review.ReviewRefused(" ".join(words) or _("Select rows first."))
+    yield _("Assigned to %(user)s: %(number)d.") % {"user": name, "number": assigned}
+    yield from words
 
 
 def decide_no_issue(request: HttpRequest, conversations: list[Conversation]) -> Iterator[str]:
@@ -125,7 +131,9 @@ class RowsAdmin(EvidenceAdmin):
     def prepare_rows(self, rows: list[Any], page: KeysetChangeList) -> list[Any]:
         form = cast(CallFilter, page.filter)
         form.names.load(rows)
+        ticked = find_ticked(page.request, "gw-ticked", "row")
         for row in super().prepare_rows(rows, page):
+            row.ticked = str(row.pk) in ticked
             row.url = self.find_url(row, page.query)
             row.snippet = form.find_snippet(row)
             if row.snippet:
@@ -150,9 +158,10 @@ class RowsAdmin(EvidenceAdmin):
     def tick(self, row: Any) -> SafeString:
         name = HIDDEN.sub("", self.describe_row(row))
         return format_html(
-            '<input type="checkbox" name="row" value="{}" form="gw-ticked" aria-label="{}">',
+            '<input type="checkbox" name="row" value="{}" form="gw-ticked" aria-label="{}"{}>',
             row.pk,
             _("Select %(row)s") % {"row": name},
+            TICKED if row.ticked else "",
         )
 
     def more_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -164,7 +173,7 @@ class RowsAdmin(EvidenceAdmin):
         }
 
     def get_urls(self) -> list[URLPattern]:
-        view = require_POST(self.rows_view)
+        view = takes_form(partial(self.url, "changelist"))(self.rows_view)
         name = f"{self.opts.app_label}_{self.opts.model_name}_rows"
         return [path("rows/", self.admin_site.admin_view(view), name=name), *super().get_urls()]
 
@@ -176,16 +185,19 @@ class RowsAdmin(EvidenceAdmin):
         ids = [each for each in ticked if each]
         rows = readable(request.user, self.model._default_manager.filter(id__in=ids))
         act = request.POST.get("act", "")
-        if not ids:
-            messages.error(request, _("Select rows first."))
-        elif act == "csv":
-            return self.send_csv(request, rows)
-        elif act not in self.changes:
-            raise Http404
-        elif not may(request.user, "decide"):
-            raise PermissionDenied
-        else:
+        try:
+            if not ids:
+                raise review.ReviewRefused(_("Select rows first."))
+            if act == "csv":
+                return self.send_csv(request, rows)
+            if act not in self.changes:
+                raise Http404
+            if not may(request.user, "decide"):
+                raise PermissionDenied
             self.change_rows(request, act, rows)
+        except review.ReviewRefused as problem:
+            show = partial(self.changelist_view, request)
+            return show_again(request, "gw-ticked", problem, show)
         return self.redirect_to_list(request.GET.urlencode())
 
     def send_csv(self, request: HttpRequest, rows: QuerySet) -> HttpResponseBase:
@@ -198,12 +210,10 @@ class RowsAdmin(EvidenceAdmin):
         return self.stream_csv(table.below(None, f"{self.url('csv')}?since=&"))
 
     def change_rows(self, request: HttpRequest, act: str, rows: QuerySet) -> None:
+        """Raises ReviewRefused where nothing is changed."""
         conversations = self.find_conversations(rows)
-        try:
-            for text in self.changes[act](request, conversations):
-                messages.success(request, text)
-        except review.ReviewRefused as problem:
-            messages.error(request, str(problem))
+        for text in self.changes[act](request, conversations):
+            messages.success(request, text)
         if left_out := self.count_left_out(rows):
             text = _("Left out: %(number)d, calls that are not complete, or the gateway’s own.")
             messages.warning(request, text % {"number": left_out})

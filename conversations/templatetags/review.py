@@ -2,8 +2,11 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from django import template
+from django.http import QueryDict
+from django.template.context import Context
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,6 +17,7 @@ from ..figures import count, dollars
 from ..models import Conversation, SamplingPolicy, Snapshot, User
 from ..people.identity import Names
 from ..reading.pieces import Piece
+from ..refusals import find_refused
 
 register = template.Library()
 for each in (
@@ -25,6 +29,12 @@ for each in (
     figures.lasting,
 ):
     register.filter(each)
+
+
+@register.simple_tag(takes_context=True)
+def typed_into(context: Context, form: str, **fields: Any) -> QueryDict | None:
+    """Return what was typed into a form of this page that was refused; None for all others."""
+    return find_refused(context["request"], form, **fields)
 
 
 @register.filter

@@ -78,10 +78,8 @@ def post_decision(
 
 
 def messages_of(response: Any) -> list[str]:
-    """What a page says of the form that was sent: above it, and beside a decision's own."""
-    said = [str(message) for message in response.context["messages"]]
-    problem = response.context.get("review", {}).get("problem")
-    return [*said, problem] if problem else said
+    """What a page says of the form that was sent."""
+    return [str(message) for message in response.context["messages"]]
 
 
 def shown_list(client: Client, tab: str = "all") -> str:

@@ -168,8 +168,10 @@ def test_others_see_and_do_nothing(groups):
 def test_get_changes_nothing_and_eight_queries_show_the_queue(rita, django_assert_max_num_queries):
     talks = [talk(text=str(n)) for n in range(5)]
     waiting(*talks)
-    for path in ("next/", "no-issue/", f"{talks[0].pk}/claim/"):
+    for path in ("next/", f"{talks[0].pk}/claim/"):
         assert rita.get(QUEUE + path).status_code == 405
+    assert rita.get(f"{QUEUE}no-issue/?of=all")["location"] == f"{QUEUE}?of=all"
+    assert not Review.objects.exclude(decision=None, assignee=None).exists()
     with django_assert_max_num_queries(8):
         rita.get(QUEUE)
     assert AuditEvent.objects.filter(action="list", detail__contains="review queue").count() == 1

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -15,8 +14,16 @@ from conversations.models import AuditEvent, Conversation, Decision, Snapshot
 from conversations.record import CallRequest
 from conversations.tests.calls import person, turn, user
 from conversations.tests.cast import client_of
+from conversations.tests.forms import Form
 from conversations.tests.html import Html
-from conversations.tests.reviews import QUEUE, open_form, post_decision, talk, transcript_of
+from conversations.tests.reviews import (
+    QUEUE,
+    messages_of,
+    open_form,
+    post_decision,
+    talk,
+    transcript_of,
+)
 
 pytestmark = pytest.mark.django_db
 TOMORROW = str(timezone.localdate() + timedelta(days=1))
@@ -35,40 +42,10 @@ def lea(db) -> Client:
     return client_of("lea", "Lead")
 
 
-class DecisionForm(HTMLParser):
-    """What the form of a page would send if its button were pressed now."""
-
-    def __init__(self, page: Any) -> None:
-        super().__init__()
-        self.values: dict[str, str] = {}
-        self.name = ""  # of the field that is open
-        body = page.content.decode()
-        start = body.index('id="review-decide"')
-        self.feed(f"<form {body[start : body.index('</form>', start)]}</form>")
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        name, value = found.get("name") or "", found.get("value") or ""
-        if tag in ("select", "textarea"):
-            self.name, self.values[name] = name, ""
-        elif tag == "option" and "selected" in found:
-            self.values[self.name] = value
-        elif tag == "input" and (found["type"] != "radio" or "checked" in found):
-            self.values[name] = value
-
-    def handle_data(self, data: str) -> None:
-        if self.name == "note":
-            self.values["note"] += data
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "textarea":  # a browser leaves out the line break that it begins with
-            self.values[self.name] = self.values[self.name].removeprefix("\n")
-        if tag in ("select", "textarea"):
-            self.name = ""
-
-
 def typed_on(page: Any) -> dict[str, str]:
-    return DecisionForm(page).values
+    [form] = Html(page).all("form", id="review-decide")
+    sent = Form(page, form["action"].partition("?")[0]).values
+    return {name: value for name, [value] in sent.items()}
 
 
 def post(
@@ -144,9 +121,10 @@ def test_what_was_typed_is_in_the_form_again_and_why_stands_beside_it(desk, lea,
     page = post(desk, conversation, values)
     assert page.status_code == 200
     assert "a secret matter" in page.content.decode()
-    [problem] = Html(page).all("p", id="review-problem")
+    [problem] = Html(page).all("p", id="problem")
     assert problem["role"] == "alert"
-    assert page.context["review"]["problem"] in Html(page).text
+    [words] = messages_of(page)
+    assert Html(page).text.count(words) == 1
     again = typed_on(page)
     expected = {name: values[name] for name in TYPED}
     if happens is no_such_user:
@@ -162,7 +140,7 @@ def test_a_call_in_no_conversation_likewise(desk, lea, alice):
     address = f"/admin/conversations/snapshot/{call.pk}/change/"
     values = typed_on(desk.get(address)) | TYPED | {"reason": ""}
     page = desk.post(f"{QUEUE}{call.pk}/decide/", values)
-    assert page.context["review"]["problem"] == "A violation needs a reason."
+    assert messages_of(page) == ["A violation needs a reason."]
     again = typed_on(page)
     assert {name: again[name] for name in TYPED} == TYPED | {"reason": ""}
     assert not Conversation.objects.exists()
@@ -223,7 +201,7 @@ def test_who_may_not_read_is_shown_nothing(lea, groups):
 def test_an_owner_is_told_and_shown_no_form(desk):
     own = talk("rita", "her own matter")
     page = post(desk, own, TYPED | open_form(desk, talk()))
-    assert "Open this conversation" in page.context["review"]["problem"]
+    assert "Open this conversation" in Html(page).text
     assert 'id="review-decide"' not in page.content.decode()
 
 
