@@ -7,9 +7,11 @@ if __name__ == "__main__":
     try:
         from django.core.management import execute_from_command_line
 
+        from llmgateway import start
         from llmgateway.embedded.postgres import PostgresUnavailable
 
         try:
+            start.set_up()
             execute_from_command_line(sys.argv)
         except PostgresUnavailable as error:
             sys.exit(str(error))

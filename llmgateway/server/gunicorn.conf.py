@@ -1,22 +1,22 @@
 """How gunicorn serves the gateway: threads for open calls, and some that no call can take."""
 
+import gc
 import os
 import resource
 import shutil
 from contextlib import suppress
 from typing import Any
 
-import django
 from django.conf import settings
 
-from llmgateway import trusted_proxies
+from llmgateway import start, trusted_proxies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
 # What the processes of one server count for /metrics; set before anything counts. By the port:
 # web servers may share VAR_DIR.
 METRICS = settings.VAR_DIR / "metrics" / str(settings.PORT)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS)
-django.setup()
+start.set_up()
 
 from llmgateway.server.worker import READERS  # noqa: E402 (it reads settings)
 from proxy.limits.slots import Slots, make_table  # noqa: E402
@@ -65,6 +65,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
+    gc.freeze()  # the application is loaded too
     from conversations.record import orphans
     from proxy.limits import memory
     from proxy.relay import exchange, journal, watcher
