@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -42,19 +43,25 @@ def url_of(parameters: dict[str, str]) -> str:
 def committed(django_db_blocker, worker_id) -> Iterator[dict[str, str]]:
     """A database where the gateway's processes commit: libpq's parameters.
 
-    Apart from the one that is rolled back.
+    Apart from the one that is rolled back. A module whose time grows with the rows of all others
+    has one of its own in place of it.
     """
-    with django_db_blocker.unblock():
-        name = f"test_served_{worker_id}"
-        with psycopg.connect(**parameters("postgres"), autocommit=True) as server:
-            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            server.execute(f'CREATE DATABASE "{name}" TEMPLATE {MIGRATED}')
-        theirs = move_to(NAME=name)
-        cast()
-        move_to(**theirs)
-        yield parameters(name)
-        with psycopg.connect(**parameters("postgres"), autocommit=True) as server:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with django_db_blocker.unblock(), made_database(f"test_served_{worker_id}") as made:
+        yield made
+
+
+@contextmanager
+def made_database(name: str) -> Iterator[dict[str, str]]:
+    """A new one, with the cast in it."""
+    with psycopg.connect(**parameters("postgres"), autocommit=True) as server:
+        server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE {MIGRATED}')
+    theirs = move_to(NAME=name)
+    cast()
+    move_to(**theirs)
+    yield parameters(name)
+    with psycopg.connect(**parameters("postgres"), autocommit=True) as server:
+        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +133,23 @@ def started(folder, database) -> Iterator[Callable[..., Gateway]]:
 
     yield start
     for gateway in running:
+        gateway.kill()
+        is_discreet(gateway.log)
+
+
+@pytest.fixture(scope="module")
+def shared(folder, database) -> Iterator[Callable[..., Gateway]]:
+    """Gives a gateway with these settings: one to all tests of a module that ask for the same."""
+    running: dict[frozenset[tuple[str, object]], Gateway] = {}
+
+    def share(**environment: object) -> Gateway:
+        wanted = frozenset(environment.items())
+        if wanted not in running:
+            running[wanted] = Gateway(folder, **{"DATABASE_URL": database, **environment})
+        return running[wanted]
+
+    yield share
+    for gateway in running.values():
         gateway.kill()
         is_discreet(gateway.log)
 
