@@ -17,7 +17,7 @@ from django.db import connection
 from django.test import Client
 
 from proxy import user_token
-from proxy.tests.conftest import is_discreet, url_of
+from proxy.tests.conftest import is_discreet, made_database, url_of
 from proxy.tests.gateway import ALICE, BOB, CANARY, CHAT, SECRET, UPSTREAM_KEY, Gateway, marked
 from proxy.tests.wire import SSE, chunk, exactly, json_reply
 
@@ -61,15 +61,20 @@ def found(word: str) -> set[tuple[str, str]]:
             "SELECT table_name, column_name FROM information_schema.columns "
             "WHERE table_schema = 'public'"
         )
-        columns, places = cursor.fetchall(), set()
-        for table, column in columns:
-            cursor.execute(
-                f'SELECT EXISTS (SELECT 1 FROM "{table}" WHERE "{column}"::text LIKE %s)',
-                [f"%{word}%"],
-            )
-            if cursor.fetchone()[0]:
-                places.add((table, column))
-        return places
+        searched = [
+            f"SELECT '{table}', '{column}' FROM \"{table}\" "
+            f'WHERE strpos("{column}"::text, %(word)s) > 0'
+            for table, column in cursor.fetchall()
+        ]
+        cursor.execute(" UNION ".join(searched), {"word": word})
+        return set(cursor.fetchall())
+
+
+@pytest.fixture(scope="module")
+def committed(django_db_blocker, worker_id):
+    """Every value of every row is looked at, and the worker seals them all: few are enough."""
+    with django_db_blocker.unblock(), made_database(f"test_secrets_{worker_id}") as made:
+        yield made
 
 
 @pytest.fixture(scope="module", params=["plain", "json"])
@@ -258,12 +263,9 @@ def test_each_line_for_a_machine_says_when_what_and_of_which_request(logging, wi
 
 
 SERVER = f"""
-import django
+from django.conf import settings
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-
-django.setup()
-from django.conf import settings
 
 config = Config()
 config.set("logconfig_dict", settings.LOGGING)
