@@ -14,7 +14,7 @@ from proxy.tests.gateway import CHAT, eventually, marked, said, the
 from proxy.tests.wire import ANSWER, DONE, SSE, Held, chunk, exactly, json_reply, word
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def forwarder(database, tmp_path_factory):
     known = parameters("")
     folder = tmp_path_factory.mktemp("f")
@@ -23,13 +23,15 @@ def forwarder(database, tmp_path_factory):
 
 
 @pytest.fixture
-def gateway(forwarder, database, started, wire):
+def gateway(forwarder, database, shared, wire):
     """A gateway whose database is behind the forwarder."""
     known = parameters("")
     url = database.replace(quote(known["host"], safe=""), quote(str(forwarder.folder), safe=""))
     assert url != database
-    gateway = started(DATABASE_URL=url, LLM_ENDPOINT=f"{wire.url}{CHAT}", LLM_STREAM_TIMEOUT=30)
+    gateway = shared(DATABASE_URL=url, LLM_ENDPOINT=f"{wire.url}{CHAT}", LLM_STREAM_TIMEOUT=30)
+    eventually(lambda: b"database" not in gateway.call("/readyz").body)
     Snapshot.objects.filter(status="pending").delete()
+    forwarder.cuts = 0
     return gateway
 
 
