@@ -52,9 +52,9 @@ def count_waiting(database: dict[str, str]) -> int:
 
 
 @pytest.fixture
-def gateway(started, wire) -> Gateway:
+def gateway(shared, wire) -> Gateway:
     wire.answer = json_reply(json.dumps(ANSWER).encode())
-    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", DB_POOL=3, OPEN_CALLS=9)
+    gateway = shared(LLM_ENDPOINT=f"{wire.url}{CHAT}", DB_POOL=3, OPEN_CALLS=9)
     ApiKey.objects.update(last_used=None)
     return gateway
 
