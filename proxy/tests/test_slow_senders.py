@@ -9,7 +9,7 @@ import pytest
 from gunicorn.config import Config
 
 from llmgateway.server.connection import Connection
-from llmgateway.server.worker import Worker
+from llmgateway.server.worker import READERS, Worker
 from proxy.tests.gateway import ALICE, BOB, CHAT, Gateway, chat, encoded, eventually, marked
 
 HEAD = b"POST %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + ALICE.encode() + b"\r\n"
@@ -33,30 +33,31 @@ HALVES = {
     b"Content-Length: 900\r\n\r\n",
 }
 OF_READERS = ("large", "chunk", "never begun", "without end")  # they take the readers' threads
-SENDERS = 300  # more than the gateway has threads
+THREADS = 16 + 8 + READERS  # of the gateway
+PROXY = "127.0.0.2"  # trusted: it may have as many connections as it likes
 
 
-@pytest.fixture(scope="module")
-def small(committed, folder, demo_upstream, database) -> Iterator[Gateway]:
+@pytest.fixture
+def small(shared, demo_upstream) -> Gateway:
     """It has 16 calls, and 8 threads for pages."""
-    gateway = Gateway(
-        folder,
-        DATABASE_URL=database,
+    return shared(
         LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}",
         OPEN_CALLS=16,
         RESERVED_THREADS=8,
-        CONNECTIONS_PER_ADDRESS=1000,
+        CONNECTIONS_PER_ADDRESS=40,
+        TRUSTED_PROXIES=PROXY,
     )
-    yield gateway
-    gateway.stop()
 
 
 @contextmanager
-def connected(gateway: Gateway, count: int, data: bytes) -> Iterator[list[socket.socket]]:
+def connected(
+    gateway: Gateway, count: int, data: bytes, source: str = "127.0.0.1"
+) -> Iterator[list[socket.socket]]:
     with ExitStack() as stack:
         sockets = []
         for _ in range(count):
-            sock = socket.create_connection(("127.0.0.1", gateway.port), timeout=60)
+            to = ("127.0.0.1", gateway.port)
+            sock = socket.create_connection(to, timeout=60, source_address=(source, 0))
             stack.enter_context(sock)
             sock.sendall(data)
             sockets.append(sock)
@@ -76,7 +77,7 @@ def answer_of(sock: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("half", HALVES)
 def test_others_are_answered_beside_half_requests(small, half):
-    with connected(small, SENDERS, HALVES[half]):
+    with connected(small, THREADS + 8, HALVES[half], PROXY):
         for path, key in (("/ping", ""), ("/sign-in/", ""), ("/v1/models", BOB)):
             assert small.call(path, key=key, timeout=60).status == 200, path
         assert small.ask(marked(), key=BOB).status == 200
@@ -151,11 +152,10 @@ def test_a_body_that_comes_too_slowly_is_given_up(small, recorded):
     assert snapshot.error_code == "body_incomplete"
 
 
-def test_one_address_takes_no_more_than_its_share(started, demo_upstream):
+def test_one_address_takes_no_more_than_its_share(small):
     """Its oldest idle connections end, and its next requests are answered."""
-    gateway = started(LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}", CONNECTIONS_PER_ADDRESS=40)
-    with connected(gateway, 100, HALVES["half a head"]) as sockets:
-        assert gateway.call("/ping").status == 200
+    with connected(small, 100, HALVES["half a head"]) as sockets:
+        assert small.call("/ping").status == 200
 
         def closed() -> int:
             return sum(is_closed(sock) for sock in sockets)
@@ -165,25 +165,17 @@ def test_one_address_takes_no_more_than_its_share(started, demo_upstream):
         assert not is_closed(sockets[-1])
 
 
-def test_a_trusted_proxy_has_no_share(started, demo_upstream):
-    gateway = started(
-        LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}",
-        CONNECTIONS_PER_ADDRESS=40,
-        TRUSTED_PROXIES="127.0.0.1",
-    )
-    with connected(gateway, 100, HALVES["half a head"]) as sockets:
-        assert gateway.call("/ping").status == 200
+def test_a_trusted_proxy_has_no_share(small):
+    with connected(small, 100, HALVES["half a head"], PROXY) as sockets:
+        assert small.call("/ping").status == 200
         assert not any(map(is_closed, sockets))
 
 
-def test_connections_are_more_than_can_be_kept(started, demo_upstream):
+def test_connections_are_more_than_can_be_kept(small):
     """The oldest that are idle make room, whatever their address."""
-    gateway = started(
-        LLM_ENDPOINT=f"{demo_upstream.url}{CHAT}", OPEN_CALLS=4, CONNECTIONS_PER_ADDRESS=10_000
-    )
-    with connected(gateway, 800, HALVES["half a head"]):
-        assert gateway.call("/ping").status == 200
-        assert gateway.ask(marked()).status == 200
+    with connected(small, 4 * THREADS, HALVES["half a head"], PROXY):  # it keeps three a thread
+        assert small.call("/ping").status == 200
+        assert small.ask(marked()).status == 200
 
 
 def is_closed(sock: socket.socket) -> bool:
