@@ -107,10 +107,8 @@ def test_a_reader_who_is_only_slow_gets_everything(wired, wire, recorded):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_upstream_that_refuses_the_connection(started, recorded, stream):
-    with socket.create_server(("127.0.0.1", 0)) as taken:  # a port that nobody else gets
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}{CHAT}"
-    gateway = started(LLM_ENDPOINT=url)
+def test_an_upstream_that_refuses_the_connection(shared, recorded, stream):
+    gateway = shared(LLM_ENDPOINT=f"http://127.0.0.1:9{CHAT}")  # nothing listens there
     reply = gateway.ask(marked(), stream=stream)
     assert (reply.status, reply.error["code"], reply.error["type"]) == (
         502,
@@ -202,6 +200,7 @@ def test_an_upstream_that_answers_in_another_form(gateway, recorded, trigger, as
 # The gateway is killed ----------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_kill_9_of_a_worker_in_mid_stream(started, wire, recorded):
     gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
     wire.answer = words
@@ -234,6 +233,7 @@ def growing(n: int, index: int) -> bytes:
     return b"data: %s\n\n" % json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode()
 
 
+@pytest.mark.drill
 def test_kill_9_keeps_all_that_had_grown(started, wire, recorded):
     """Reasoning, arguments and every choice, though not one word of text came."""
 
@@ -263,6 +263,7 @@ def test_kill_9_keeps_all_that_had_grown(started, wire, recorded):
     assert not Partial.objects.filter(snapshot=snapshot.id).exists()
 
 
+@pytest.mark.drill
 def test_kill_9_of_everything_before_an_answer(started, wire, recorded):
     first = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", WEB_WORKERS=2)
     held = Held(wire, b"")

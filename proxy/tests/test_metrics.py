@@ -4,14 +4,17 @@ import os
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
 from django.conf import settings
-from django.test import override_settings
+from django.test import Client, override_settings
 from prometheus_client import REGISTRY
 
 from conversations.models import Unsealed
+from conversations.proof import sealing
+from conversations.tests.calls import person, turn, user
 from llmgateway.ops import metrics as page
 from proxy.relay import metrics
 from proxy.tests.gateway import ALICE, CANARY, CHAT, SECRET, eventually, marked
@@ -59,8 +62,8 @@ def grown(gateway, before):
 
 
 @pytest.fixture
-def counted(started, wire):
-    return started(LLM_ENDPOINT=f"{wire.url}{CHAT}", WEB_WORKERS=2)
+def counted(shared, wire):
+    return shared(LLM_ENDPOINT=f"{wire.url}{CHAT}", WEB_WORKERS=2)
 
 
 def test_calls_are_counted_once_over_all_processes(counted, wire, recorded):
@@ -107,22 +110,21 @@ def test_what_went_wrong_is_counted_by_code(wired, wire, recorded):
         assert found[f'llmgateway_failures_total{{code="{code}",upstream="{upstream}"}}'] == 1
 
 
-def test_an_upstream_that_fails_again_and_again(started, wire, recorded):
-    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
+def test_an_upstream_that_fails_again_and_again(wired, wire, recorded):
     wire.answer = json_reply(ANSWER)
-    gateway.ask(marked())
+    wired.ask(marked())
     breaker = f'llmgateway_breaker{{upstream="{HERE}"}}'
-    eventually(lambda: samples(gateway).get(breaker) == 0)
+    eventually(lambda: samples(wired).get(breaker) == 0)
+    before = samples(wired)
     wire.answer = json_reply(b"{}", "500 Odd")
     for _ in range(3):
-        gateway.ask(marked())
-    assert (
-        samples(gateway)[
-            f'llmgateway_failed_tries_total{{code="upstream_failed",upstream="{HERE}"}}'
-        ]
-        == 9
-    )  # three each
-    eventually(lambda: samples(gateway)[breaker] == 1)
+        wired.ask(marked())
+    tries = f'llmgateway_failed_tries_total{{code="upstream_failed",upstream="{HERE}"}}'
+    assert grown(wired, before)[tries] == 9  # three each
+    eventually(lambda: samples(wired)[breaker] == 1)
+    wire.answer = json_reply(ANSWER)
+    wired.ask(marked())
+    eventually(lambda: samples(wired)[breaker] == 0)
 
 
 def test_nobodys_words_become_labels(wired, wire, recorded):
@@ -179,29 +181,29 @@ def test_what_a_killed_process_held_is_not_open_and_what_it_counted_stays(counte
     assert grown(counted, before)['llmgateway_calls_total{kind="chat",status="ok"}'] == 1
 
 
-def test_the_backlog_and_the_worker(wired, wire, recorded):
-    wire.answer = json_reply(ANSWER)
-    wired.ask(marked())
-    recorded()
-    now = samples(wired)
+class Here:
+    """This process in place of a gateway: its database holds what the test made."""
+
+    def call(self, path, **headers):
+        response = Client().get(path, headers=headers)
+        return SimpleNamespace(status=response.status_code, body=response.content)
+
+
+@pytest.mark.django_db(transaction=True)  # within one, nothing has an age
+def test_the_backlog_and_the_worker():
+    turn(person(), [user(marked())], "Fine.")
+    now = samples(Here())
     assert now["llmgateway_unsealed"] == Unsealed.objects.count() > 0
     assert now["llmgateway_unsealed_age_seconds"] > 0
-    wired.work()
-    now = samples(wired)
+    while sealing.seal():
+        pass
+    now = samples(Here())
     assert OF_THE_DATABASE - {"llmgateway_worker_beat_age_seconds"} <= now.keys()  # no worker stays
     assert (
         now["llmgateway_unsealed"],
         now["llmgateway_unsealed_age_seconds"],
         now["llmgateway_database_up"],
     ) == (0, 0, 1)
-
-
-def test_a_server_that_ends_takes_its_files_with_it(started, wire):
-    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}")
-    folder = settings.VAR_DIR / "metrics" / str(gateway.port)
-    assert list(folder.glob("*.db"))
-    gateway.stop()
-    assert not folder.exists()
 
 
 # Who may read it ----------------------------------------------------------------------------------

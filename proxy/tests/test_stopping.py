@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.test import Client
@@ -71,6 +72,8 @@ def test_a_stop_waits_for_what_ends_in_time_and_cuts_the_rest(started, wire, rec
     shown = page.ask(marked())
     shown.read_until(b"upon")
 
+    metrics = settings.VAR_DIR / "metrics" / str(gateway.port)
+    assert list(metrics.glob("*.db"))
     gateway.process.send_signal(signal.SIGTERM)
     eventually(lambda: not gateway_accepts(gateway))
     document.let_go.set()
@@ -85,6 +88,7 @@ def test_a_stop_waits_for_what_ends_in_time_and_cuts_the_rest(started, wire, rec
     assert last["error"]["code"] == "gateway_stopped"
     assert b"event: problem\n" in shown.finish().body
     assert gateway.process.wait(60) == 0
+    assert not metrics.exists()  # a server that ends takes its files with it
 
     snapshots = recorded(5)  # by the process itself: nobody swept
     assert [snapshot.status for snapshot in snapshots] == [
@@ -112,6 +116,7 @@ def gateway_accepts(gateway):
         return False
 
 
+@pytest.mark.drill
 def test_calls_that_outlast_even_that_are_closed_by_the_next_process(started, wire, recorded):
     """A thread that nothing wakes, here one that waits in the kernel, leaves no row pending."""
     first = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", GRACE=1, LLM_TIMEOUT=30)
@@ -138,7 +143,8 @@ def test_a_worker_beats_and_takes_its_leave(wired, wire):
             beating = Process.objects.filter(role=Process.Role.WORKER, pid=worker.pid)
             eventually(beating.exists)
             assert eventually(lambda: wired.call("/readyz").status == 200)
-            assert "llmgateway_worker_beat_age_seconds 0." in wired.call("/metrics").body.decode()
+            beaten = b"\nllmgateway_worker_beat_age_seconds 0."
+            eventually(lambda: beaten in wired.call("/metrics").body)
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(60) == 0
         finally:
