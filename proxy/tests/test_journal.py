@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -56,19 +56,32 @@ STRINGS = {
 }
 
 
-@pytest.mark.parametrize(("pieces", "place"), STRINGS.values(), ids=STRINGS)
-def test_what_was_read_before_the_kill_is_on_record(pieces, place, started, wire, recorded):
-    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", LLM_STREAM_TIMEOUT=60)
-    Held(wire, SSE + b"".join(map(chunk, pieces)))
-    with gateway.open_chat(marked(), stream=True) as call:
-        call.read_until(LAST.encode())
+@pytest.fixture(scope="module")
+def killed(shared, wire) -> dict[str, str]:
+    """A process is killed with a stream of each in mid-answer: the ids of their calls."""
+    gateway = shared(LLM_ENDPOINT=f"{wire.url}{CHAT}", LLM_STREAM_TIMEOUT=60)
+    calls = {}
+    with ExitStack() as stack:
+        for name, (pieces, _) in STRINGS.items():
+            Held(wire, SSE + b"".join(map(chunk, pieces)))
+            calls[name] = stack.enter_context(gateway.open_chat(marked(), stream=True))
+            calls[name].read_until(LAST.encode())
         [worker] = gateway.workers()
         os.kill(worker, signal.SIGKILL)
-        with pytest.raises((http.client.HTTPException, OSError)):
-            call.finish()
-    [snapshot] = recorded()
+        for call in calls.values():
+            with pytest.raises((http.client.HTTPException, OSError)):
+                call.finish()
+    ids = {name: call.response.headers["x-request-id"] for name, call in calls.items()}
+    theirs = Snapshot.objects.filter(id__in=ids.values(), status="pending")
+    eventually(lambda: not theirs.exists())
+    return ids
+
+
+@pytest.mark.parametrize("name", STRINGS)
+def test_what_was_read_before_the_kill_is_on_record(name, killed):
+    snapshot = Snapshot.objects.get(id=killed[name])
     assert (snapshot.status, snapshot.error_code) == ("interrupted", "gateway_stopped")
-    choice, *path = place
+    choice, *path = STRINGS[name][1]
     value = rebuild.rebuild_response(snapshot)["choices"][choice]["message"]
     for key in path:
         value = value[key]
