@@ -74,19 +74,19 @@ def test_pages_answer_while_60_silent_calls_are_open_on_two_connections(started,
     assert gateway.ask(marked()).status == 200  # every place was given back
 
 
-def test_those_who_send_slowly_hold_no_connection(started, wire):
+def test_those_who_send_slowly_hold_no_connection(wired, wire):
     """Not even where their key had to be looked up first."""
-    gateway = started(LLM_ENDPOINT=f"{wire.url}{CHAT}", DB_POOL=2)
+    assert wired.environment["DB_POOL"] == "2"
     wire.answer = json_reply(json.dumps(ANSWER).encode())
     owner = ApiKey.objects.get(digest=ApiKey.objects.presented(ALICE).get().digest).owner
     keys = [ApiKey.make(owner, f"slow {n}")[1] for n in range(6)]
     with ExitStack() as stack:
         for key in keys:
             slow = stack.enter_context(
-                closing(gateway.open(CHAT, b'{"model":', key, Content_Length="500"))
+                closing(wired.open(CHAT, b'{"model":', key, Content_Length="500"))
             )
         time.sleep(0.3)
-        assert gateway.ask(marked()).status == 200
+        assert wired.ask(marked()).status == 200
         assert slow.response is None
 
 
