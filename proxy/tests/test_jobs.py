@@ -18,10 +18,27 @@ from conversations.models import Conversation, User
 from conversations.tests.calls import turn, user
 from llmgateway.management.commands import worker
 from proxy import tasks
-from proxy.tests.gateway import CANARY, marked
+from proxy.tests.conftest import made_database
+from proxy.tests.gateway import CANARY, CHAT, marked
 
 
-def test_conversations_are_titled_and_a_silent_model_holds_nobody(gateway, recorded):
+@pytest.fixture(scope="module")
+def committed(django_db_blocker, worker_id):
+    """The worker does all that is due: here that is what these tests leave."""
+    with django_db_blocker.unblock(), made_database(f"test_jobs_{worker_id}") as made:
+        yield made
+
+
+@pytest.fixture
+def asking(settings, demo_upstream, tmp_path):
+    """This process asks the demo upstream, and keeps its checkpoints to itself."""
+    settings.LLM_ENDPOINT, settings.LLM_TIMEOUT = f"{demo_upstream.url}{CHAT}", 2
+    settings.CHECKPOINT_FILE = tmp_path / "checkpoints.jsonl"
+
+
+def test_conversations_are_titled_and_a_silent_model_holds_nobody(
+    database, asking, recorded, caplog
+):
     alice = User.objects.get(username="alice")
     said = ("Rotate signing keys", "!silent")
     fine, silent = (
@@ -30,14 +47,15 @@ def test_conversations_are_titled_and_a_silent_model_holds_nobody(gateway, recor
     )
     for made in (fine, silent):
         tasks.title.defer(conversation=str(made.id))
-    assert CANARY not in gateway.work()
+    worker.work_once()
+    assert CANARY not in caplog.text
     assert Conversation.objects.get(id=fine.id).titled_by == "model"
     assert Conversation.objects.get(id=silent.id).titled_by == ""
     assert {call.status: call.error_code for call in recorded(4) if call.kind == "title"} == {
         "ok": "",
         "failed": "upstream_timeout",
     }
-    gateway.work()
+    worker.work_once()
     recorded(4)  # none is tried again
 
 
@@ -75,5 +93,6 @@ def test_a_database_that_is_away_for_long_ends_no_worker(problem, monkeypatch):
         stopping.set()
 
     monkeypatch.setattr(worker, "do_jobs", do_jobs)
+    monkeypatch.setattr(worker, "PAUSE", 0.01)
     asyncio.run(worker.keep_doing_jobs(stopping))
     assert len(tries) == 2

@@ -37,6 +37,7 @@ from proxy.relay import journal, watcher
 
 BEAT = 5.0  # seconds between two signs of life: /readyz and /metrics tell of them
 SWEEP = 10.0  # seconds between two looks for the calls of dead processes
+PAUSE = 2.0  # seconds before jobs are looked for again, where the database went away
 LEAVE = 10.0  # seconds that a stop leaves to a job; what is not done by then is done again
 log = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ async def keep_doing_jobs(stopping: threading.Event) -> None:
             await do_jobs()  # returns when the database goes away
         except (ConnectorException, OSError, psycopg.Error) as problem:  # the last: of its pool
             log.warning("jobs wait, the database is away: %s", type(problem).__name__)
-        await asyncio.sleep(2)
+        await asyncio.sleep(PAUSE)
 
 
 async def do_jobs(*, wait: bool = True) -> None:
