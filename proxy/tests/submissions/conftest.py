@@ -6,7 +6,15 @@ from django.test import override_settings
 from conversations.models import Seal
 from conversations.proof import sealing
 from proxy.models import Submission, SubmissionFeed
+from proxy.tests.conftest import made_database
 from proxy.tests.wire import Wire
+
+
+@pytest.fixture(scope="module")
+def committed(django_db_blocker, worker_id):
+    """All that is closed is sealed, and may be due: here that is what these tests leave."""
+    with django_db_blocker.unblock(), made_database(f"test_sent_{worker_id}") as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
