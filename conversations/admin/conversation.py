@@ -207,12 +207,10 @@ class ConversationAdmin(RowsAdmin):
             *super().get_urls(),
         ]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        rows = (
-            readable(request.user, super().get_queryset(request))
-            .select_related("owner")
-            .annotate(fit=fit_column())
-        )
+    def select_page(
+        self, request: HttpRequest, rows: QuerySet[Conversation]
+    ) -> QuerySet[Conversation]:
+        rows = rows.select_related("owner").annotate(fit=fit_column())
         rows = transcript.with_files(queue.with_review(request, rows))
         return hits.with_hits(request, rows)
 

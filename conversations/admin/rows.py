@@ -108,6 +108,21 @@ class RowsAdmin(EvidenceAdmin):
 
     changes: Mapping[str, Change] = CHANGES  # by the values of buttons
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return readable(request.user, super().get_queryset(request))
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Load a row with all that its own page shows, which is more than a list of rows builds."""
+        pk = parse_uuid(object_id)
+        rows = self.select_page(request, self.get_queryset(request))
+        return rows.filter(pk=pk).first() if pk else None
+
+    def select_page(self, request: HttpRequest, rows: Any) -> QuerySet:
+        """Load what the page of one row shows."""
+        raise NotImplementedError
+
     def find_url(self, row: Any, query: str, snippet: Snippet | None = None) -> str:
         """Return the address of a row's transcript, or of what was found there."""
         raise NotImplementedError

@@ -25,7 +25,7 @@ from ..figures import count, dollars
 from ..models import Attachment, AuditEvent, Conversation, Seal, Snapshot
 from ..models.snapshot import SnapshotQuerySet
 from ..people import audit
-from ..people.access import may, readable
+from ..people.access import may
 from ..people.identity import Names
 from ..people.persons import fit_column
 from ..reading import attachment_response
@@ -277,10 +277,8 @@ class SnapshotAdmin(RowsAdmin):
             raise Http404
         return call
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Snapshot]:
-        rows = readable(request.user, super().get_queryset(request)).select_related(
-            "owner", "conversation", "about", "retry_of"
-        )
+    def select_page(self, request: HttpRequest, rows: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
+        rows = rows.select_related("owner", "conversation", "about", "retry_of")
         if may(request.user, "decide"):
             who = queue.reviewers().values_list(queue.REVIEWER)
             rows = rows.annotate(reviewers=ArraySubquery(who))
