@@ -164,7 +164,11 @@ def is_discreet(log: Path) -> None:
 @pytest.fixture(scope="session")
 def _gateway(committed, folder, demo_upstream) -> Iterator[Gateway]:
     gateway = Gateway(
-        folder, DATABASE_URL=url_of(committed), LLM_ENDPOINT=f"{demo_upstream.url}{at.CHAT}"
+        folder,
+        DATABASE_URL=url_of(committed),
+        LLM_ENDPOINT=f"{demo_upstream.url}{at.CHAT}",
+        LLM_TIMEOUT=10,  # longer than the demo upstream takes for a picture on a busy machine
+        LLM_STREAM_TIMEOUT=10,
     )
     yield gateway
     gateway.stop()
