@@ -25,6 +25,7 @@ HTTP_CLIENTS = {
 FORBIDDEN = {
     "conversations": {"proxy", "llmgateway"} | HTTP_CLIENTS,
     "proxy": {"llmgateway"},
+    "conversations.speech": {"django", "orjson"},
     "llmgateway": set(),
     "llmgateway.configuration": {"conversations", "proxy", "django"},
     "llmgateway.embedded": {"conversations", "proxy"},
@@ -34,6 +35,7 @@ FORBIDDEN = {
 # modules of its app.
 FLOORS = {
     "conversations": [
+        "speech",
         "models",
         "record",
         "people",
