@@ -100,12 +100,11 @@ def _take_thoughts(rest: Json) -> Iterator[Segment]:
                 yield Segment(SegmentKind.THINKING, thought)
     for name in chat.THOUGHT_PARTS:
         for segment in _take(rest, name, text=SegmentKind.THINKING, untyped="thinking"):
-            if any(segment.text in thought for thought in said):
-                segment = replace(segment, text="")
-            if segment.text:
+            if segment.kind == SegmentKind.THINKING:
+                is_repeated = any(segment.text in thought for thought in said)
                 said.append(segment.text)
-            if segment != Segment(SegmentKind.THINKING):
-                yield segment
+                segment = replace(segment, text="") if is_repeated else segment
+            yield segment
 
 
 def _find_type(part: Json) -> str:
@@ -129,6 +128,8 @@ def _is_blank(segment: Segment) -> bool:
 def _read_shape(part: Json, shape: Shape) -> Segment:
     """Take what a shape names out of a part; what is left is unseen, inside the segment."""
     fields = _open(part, shape)
+    is_told = SHAPES.get(_find_type(part)) is shape
+    kind = fields.pop(("type",)) if is_told else ""
 
     def take(names: tuple[str, ...], fits: Callable[[Any], bool]) -> Any:
         for name in names:
@@ -150,7 +151,7 @@ def _read_shape(part: Json, shape: Shape) -> Segment:
         inner += _read_tools(take((field,), _is_something))
     inner += _list_unseen(fields)
     text = "\n".join(filter(None, texts))
-    return Segment(shape.kind, text, name, call, address, file, value, tuple(inner))
+    return Segment(shape.kind, text, name, call, address, file, value, tuple(inner), kind)
 
 
 def _open(part: Json, shape: Shape) -> Fields:
@@ -165,8 +166,6 @@ def _open(part: Json, shape: Shape) -> Fields:
             del fields[name, "type"]
         if value.get("type") == "text" and "text" not in value:  # a document that is a text
             fields[name, "text"] = fields.pop((name, "data"), None)
-    if SHAPES.get(_find_type(part)) is shape:
-        del fields["type",]
     return fields
 
 

@@ -42,6 +42,7 @@ class Segment:
     file: Any = None  # base64, or the reference in its place
     value: Any = None  # JSON that is no text: arguments, a tool, what is unseen
     inner: "tuple[Segment, ...]" = ()  # of a result its texts and files; of any what is unseen
+    type: str = ""  # what its dialect calls it, where it does
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ CHAT = [
                 {"type": "reasoning.text", "text": "Oh."},
             ],
         },
-        "thinking Hm. Ah. | thinking | unseen signature S | thinking Oh. | text Yes",
+        "thinking Hm. Ah. | thinking | unseen signature S | thinking | thinking Oh. | text Yes",
     ),
     ({"role": "user", "content": "Hi", "name": "al"}, "text Hi | unseen name al"),
     ({"role": "user", "content": {"odd": 1}}, "unseen content {'odd': 1}"),
