@@ -5,14 +5,43 @@ from typing import Any
 
 import orjson
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .. import exact_json
-from ..record import attachments, threads
+from ..record import attachments
 from ..shape import Json
+from ..speech.reading import read_message
+from ..speech.segments import Segment, SegmentKind
 from ..visible import Find
 from .layout import Block, Stretch, cut_stretches, lay_out, split_code
 
 FOLDED = 6000  # characters that are shown before the rest is folded away
+# The look of a text; that of other kinds is a field's.
+LOOKS = {
+    SegmentKind.REFUSAL: "refusal",
+    SegmentKind.RESULT: "text",
+    SegmentKind.SERVER_RESULT: "text",
+    SegmentKind.DOCUMENT: "text",
+    SegmentKind.SUMMARY: "text",
+}
+LABELS = {
+    SegmentKind.THINKING: gettext_lazy("reasoning"),
+    SegmentKind.REFUSAL: gettext_lazy("refusal"),
+    SegmentKind.RESULT: gettext_lazy("result of the tool call"),
+    SegmentKind.SERVER_RESULT: gettext_lazy("result of the provider’s tool call"),
+    SegmentKind.CITATION: gettext_lazy("citation"),
+    SegmentKind.PICTURE: gettext_lazy("image"),
+    SegmentKind.AUDIO: gettext_lazy("audio"),
+    SegmentKind.VIDEO: gettext_lazy("video"),
+    SegmentKind.DOCUMENT: gettext_lazy("document"),
+    SegmentKind.TOOL: gettext_lazy("tool"),
+    SegmentKind.SUMMARY: gettext_lazy("summary of what came before"),
+}
+USUAL_TYPES = ("", "function", "image_url")
+CALLS = {
+    SegmentKind.CALL: gettext_lazy("tool call: %(name)s (%(id)s)"),
+    SegmentKind.SERVER_CALL: gettext_lazy("the provider’s tool call: %(name)s (%(id)s)"),
+}
 
 
 @dataclass(slots=True)
@@ -54,35 +83,14 @@ class Piece:
 
 def pieces(message: Json) -> list[Piece]:
     """Split a message whose files were taken out."""
-    message = dict(message)
     split: list[Piece] = []
-    split += _take_reasoning(message)
-    content = message.pop("content", None)
-    if isinstance(content, str):
-        split += [Piece("text", content)] if content else []
-    elif isinstance(content, list):
-        for part in content:
-            split += _part(part)
-    elif content is not None:
-        split.append(Piece("code", _json(content), "content"))
-    if isinstance(refusal := message.get("refusal"), str):
-        split.append(Piece("refusal", refusal, "refusal"))
-        del message["refusal"]
-    if isinstance(calls := message.get("tool_calls"), list):
-        split += [_tool_call(call) for call in calls]
-        del message["tool_calls"]
-    if isinstance(message.get("role"), str):
-        del message["role"]
-    return split + [show_field(key, value) for key, value in message.items() if value is not None]
-
-
-def _take_reasoning(message: Json) -> list[Piece]:
-    """Take what a model thought out of a message."""
-    thoughts = threads.extract_reasoning(message)
-    for name in threads.THOUGHTS:
-        if isinstance(message.get(name), str):
-            del message[name]
-    return [Piece("reasoning", thoughts, _("reasoning"))] if thoughts else []
+    for piece in (piece for segment in read_message(message) for piece in _show(segment)):
+        if split and piece.kind == split[-1].kind == "reasoning":
+            thoughts = filter(None, (split[-1].text, piece.text))
+            split[-1].text = "\n".join(thoughts)
+        else:
+            split.append(piece)
+    return [piece for piece in split if piece.text or piece.kind != "reasoning"]
 
 
 def show_field(key: str, value: Any) -> Piece:
@@ -90,51 +98,48 @@ def show_field(key: str, value: Any) -> Piece:
     return Piece("field" if len(text) <= 80 and "\n" not in text else "code", text, key)
 
 
-def _part(part: Any) -> list[Piece]:
-    if not isinstance(part, dict):
-        return [Piece("code", _json(part), "part")]
-    if threads.is_thought(part):
-        part = {name: value for name, value in part.items() if not _is_shown(name, value)}
-        if part.keys() <= {"type"}:
-            return []
-    if (
-        part.keys() <= {"type", "text", "annotations"}
-        and isinstance(part.get("text"), str)
-        and not part.get("annotations")
-    ):
-        return [Piece("text", part["text"])]
-    files = [Piece("file", file=digest) for digest in attachments.list_references(part)]
-    image = part.get("image_url")
-    if part.keys() == {"type", "image_url"} and isinstance(image, dict) and image.keys() == {"url"}:
-        return files or [
-            Piece("address", str(image["url"]), _("image at a web address, not loaded"))
-        ]
-    return [*files, Piece("code", _json(part), str(part.get("type", "part")))]
+def _show(segment: Segment) -> list[Piece]:
+    """Show a segment, and what is inside it."""
+    references = attachments.list_references([segment.file, segment.value])
+    shown = [Piece("file", file=digest) for digest in references]
+    if segment.kind in CALLS:
+        label = _add_type(CALLS[segment.kind], segment)
+        label %= {"name": segment.name, "id": segment.call}
+        # A text as it came: parsing would hide a repeated key.
+        said = segment.text or ("" if segment.value is None else _json(segment.value))
+        shown.append(Piece("code", said, label))
+        if segment.text and segment.value is not None:
+            shown.append(show_field(label, segment.value))
+    elif segment.kind == SegmentKind.UNSEEN:
+        shown.append(show_field(segment.name, segment.value))
+    else:
+        shown += _show_parts(segment)
+    return shown + [piece for inner in segment.inner for piece in _show(inner)]
 
 
-def _is_shown(name: str, value: Any) -> bool:
-    """Tell whether a field of a part of thoughts is nothing but words, shown as reasoning."""
-    return name in threads.OF_THOUGHTS and all(
-        isinstance(item.get("text"), str) and item.keys() <= {"type", "text"}
-        if isinstance(item, dict)
-        else isinstance(item, str)
-        for item in (value if isinstance(value, list) else [value])
-    )
+def _show_parts(segment: Segment) -> list[Piece]:
+    if segment.kind == SegmentKind.TEXT:
+        return [Piece("text", segment.text)] if segment.text else []
+    label = _add_type(LABELS[segment.kind], segment)
+    if segment.kind == SegmentKind.THINKING:
+        return [Piece("reasoning", segment.text, label)]
+    shown = [show_field(label, name) for name in (segment.name, segment.call) if name]
+    if segment.address:
+        is_picture = segment.kind == SegmentKind.PICTURE
+        where = _("image at a web address, not loaded") if is_picture else label
+        shown.append(Piece("address", segment.address, where))
+    if segment.text and segment.kind in LOOKS:
+        shown.append(Piece(LOOKS[segment.kind], segment.text, label))
+    else:
+        shown += [show_field(label, segment.text)] if segment.text else []
+    if isinstance(segment.file, str) or (segment.file and segment.kind != SegmentKind.PICTURE):
+        shown.append(show_field(label, segment.file))
+    return shown + ([] if segment.value is None else [show_field(label, segment.value)])
 
 
-def _tool_call(call: Any) -> Piece:
-    function = call.get("function") if isinstance(call, dict) else None
-    if (
-        not isinstance(function, dict)
-        or function.keys() - {"name", "arguments"}
-        or call.keys() - {"id", "type", "function", "index"}
-    ):
-        return Piece("code", _json(call), _("tool call"))
-    arguments = function.get("arguments")
-    # The text as it came: parsing would hide a repeated key.
-    text = arguments if isinstance(arguments, str) else _json(arguments)
-    label = _("tool call: %(name)s (%(id)s)")
-    return Piece("code", text, label % {"name": function.get("name"), "id": call.get("id")})
+def _add_type(label: object, segment: Segment) -> str:
+    """Add what the dialect calls it, as a reviewer finds it in the record."""
+    return f"{label} · {segment.type}" if segment.type not in USUAL_TYPES else str(label)
 
 
 def _json(value: Any) -> str:
