@@ -8,6 +8,13 @@ THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
 THOUGHT_PARTS = ("reasoning_details", "thinking_blocks")
 OF_THOUGHTS = ("thinking", "text", "summary", "reasoning", "content")  # of a part
 LEADING = ("system", "developer")
+# Parts of a message beside its content, and their type where they name none.
+BESIDE = {
+    "images": "text",
+    "annotations": "text",
+    "tool_calls": "function",
+    "function_call": "function",
+}
 
 THOUGHT = Shape(
     SegmentKind.THINKING, text=OF_THOUGHTS, inner=OF_THOUGHTS, inner_kind=SegmentKind.THINKING

@@ -5,7 +5,6 @@ of chat send blocks of Messages and items of Responses, too.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from . import chat, messages, responses
@@ -15,7 +14,7 @@ from .segments import FILE, Json, Segment, SegmentKind, Shape
 SHAPES: dict[str, Shape] = responses.SHAPES | messages.SHAPES | chat.SHAPES
 TOLD = ("base64", "url", "text", "content", "file")  # types of an opened object, told by its fields
 SILENT = (SegmentKind.THINKING, SegmentKind.SUMMARY)  # may be encrypted as a whole
-Fields = dict[tuple[str, ...], Any]  # of a part, by their paths: those of opened objects, too
+Levels = dict[str, Json]  # a part's own fields, then by their names those of opened objects
 
 
 def read_message(message: Json) -> list[Segment]:
@@ -35,16 +34,13 @@ def read_message(message: Json) -> list[Segment]:
     found = [*_take_thoughts(rest), *_take(rest, "content"), *_take(rest, "items")]
     if isinstance(rest.get("refusal"), str):
         found += read_part(rest.pop("refusal"), SegmentKind.REFUSAL)
-    if isinstance(audio := rest.get("audio"), dict):
-        del rest["audio"]
-        found.append(_read_shape(audio, chat.AUDIO))
-    found += _take(rest, "images", text=SegmentKind.UNSEEN)
-    found += _take(rest, "annotations", text=SegmentKind.UNSEEN)
-    found += _take(rest, "tool_calls", text=SegmentKind.UNSEEN, untyped="function")
-    found += _take(rest, "function_call", text=SegmentKind.UNSEEN, untyped="function")
+    if isinstance(rest.get("audio"), dict):
+        found.append(_read_shape(rest.pop("audio"), chat.AUDIO))
+    for name, untyped in chat.BESIDE.items():
+        found += _take(rest, name, text=SegmentKind.UNSEEN, untyped=untyped)
     if role == TOOLS:
         found += _read_tools(rest.pop("tools", None))
-    return found + _list_unseen(_open(rest, Shape(SegmentKind.UNSEEN)))
+    return found + _list_unseen(rest)
 
 
 def read_part(
@@ -68,22 +64,22 @@ def read_part(
         return [Segment(SegmentKind.DOCUMENT, file=part)]
     kind = _find_type(part)
     if kind == "message" or (not kind and "role" in part):
-        other: Fields = {}
-        if part.get("role") != "assistant":
-            other["role",] = part.get("role")
-        return read_message(part) + _list_unseen(other)
+        role = part.get("role")
+        return read_message(part) + _list_unseen({"role": role} if role != "assistant" else {})
     shape = _find_shape(kind or untyped)
     segment = _read_shape(part, shape) if shape else None
     if segment is None or _is_blank(segment):
         return [Segment(SegmentKind.UNSEEN, name=kind or name, value=part)]
     if segment.kind == SegmentKind.TEXT and text == SegmentKind.UNSEEN:
         return [Segment(SegmentKind.UNSEEN, name=kind or name, value=part)]
-    return [replace(segment, kind=text) if segment.kind == SegmentKind.TEXT else segment]
+    return [segment._replace(kind=text) if segment.kind == SegmentKind.TEXT else segment]
 
 
 def _take(rest: Json, name: str, **how: Any) -> list[Segment]:
     """Take a field with parts out of a message."""
-    value = rest.pop(name, None)
+    if name not in rest:
+        return []
+    value = rest.pop(name)
     parts = value if isinstance(value, list) else [value]
     return [segment for part in parts for segment in read_part(part, name=name, **how)]
 
@@ -103,7 +99,7 @@ def _take_thoughts(rest: Json) -> Iterator[Segment]:
             if segment.kind == SegmentKind.THINKING:
                 is_repeated = any(segment.text in thought for thought in said)
                 said.append(segment.text)
-                segment = replace(segment, text="") if is_repeated else segment
+                segment = segment._replace(text="") if is_repeated else segment
             yield segment
 
 
@@ -127,46 +123,51 @@ def _is_blank(segment: Segment) -> bool:
 
 def _read_shape(part: Json, shape: Shape) -> Segment:
     """Take what a shape names out of a part; what is left is unseen, inside the segment."""
-    fields = _open(part, shape)
-    is_told = SHAPES.get(_find_type(part)) is shape
-    kind = fields.pop(("type",)) if is_told else ""
-
-    def take(names: tuple[str, ...], fits: Callable[[Any], bool]) -> Any:
-        for name in names:
-            for path in ((name,), *((holder, name) for holder in shape.opened)):
-                if path in fields and fits(fields[path]):
-                    return fields.pop(path)
-        return None
-
-    texts = [take((name,), _is_text) for name in shape.text]
-    name = take(shape.name, _is_text) or shape.default_name
-    call, address = take(shape.call, _is_text) or "", take(shape.address, _is_text) or ""
-    file = take(shape.file, _is_text) or take(shape.file + shape.address, _is_reference)
-    value = take(shape.value, _is_something)
+    levels = _open(part, shape)
+    own = levels[""]
+    kind = own.pop("type") if SHAPES.get(_find_type(own)) is shape else ""
+    texts = [_pop(levels, (name,), _is_text) for name in shape.text]
+    name = _pop(levels, shape.name, _is_text) or shape.default_name
+    call = _pop(levels, shape.call, _is_text) or ""
+    address = _pop(levels, shape.address, _is_text) or ""
+    file = _pop(levels, shape.file, _is_text)
+    file = file or _pop(levels, shape.file + shape.address, _is_reference)
+    value = _pop(levels, shape.value, _is_something)
     inner: list[Segment] = []
     for field in shape.inner:
-        parts = {field: take((field,), _is_something)}
-        inner += _take(parts, field, text=shape.inner_kind, untyped=shape.untyped)
+        if parts := _pop(levels, (field,), _is_something):
+            inner += _take({field: parts}, field, text=shape.inner_kind, untyped=shape.untyped)
     for field in shape.tools:
-        inner += _read_tools(take((field,), _is_something))
-    inner += _list_unseen(fields)
+        inner += _read_tools(_pop(levels, (field,), _is_something))
+    inner += [each for holder, rest in levels.items() for each in _list_unseen(rest, holder)]
     text = "\n".join(filter(None, texts))
     return Segment(shape.kind, text, name, call, address, file, value, tuple(inner), kind)
 
 
-def _open(part: Json, shape: Shape) -> Fields:
-    """Return the fields of a part, and those of the objects in it that are its own."""
-    fields: Fields = {}
-    for name, value in part.items():
-        if name not in shape.opened or not isinstance(value, dict) or _is_reference(value):
-            fields[name,] = value
+def _open(part: Json, shape: Shape) -> Levels:
+    """Return the fields of a part, and of the objects in it that are as its own."""
+    own = dict(part)
+    levels = {"": own}
+    for holder in shape.opened:
+        inner = own.get(holder)
+        if not isinstance(inner, dict) or _is_reference(inner):
             continue
-        fields |= {(name, inner): each for inner, each in value.items()}
-        if value.get("type") in TOLD:
-            del fields[name, "type"]
-        if value.get("type") == "text" and "text" not in value:  # a document that is a text
-            fields[name, "text"] = fields.pop((name, "data"), None)
-    return fields
+        levels[holder] = fields = dict(own.pop(holder))
+        kind = _find_type(fields)
+        if kind in TOLD:
+            del fields["type"]
+        if kind == "text" and "text" not in fields:  # a document that is a text
+            fields["text"] = fields.pop("data", None)
+    return levels
+
+
+def _pop(levels: Levels, names: tuple[str, ...], fits: Callable[[Any], bool]) -> Any:
+    """Take the first of these fields out whose value fits; None where there is none."""
+    for name in names:
+        for fields in levels.values():
+            if name in fields and fits(fields[name]):
+                return fields.pop(name)
+    return None
 
 
 def _read_tools(tools: Any) -> list[Segment]:
@@ -179,10 +180,10 @@ def _read_tools(tools: Any) -> list[Segment]:
     return found
 
 
-def _list_unseen(fields: Fields) -> list[Segment]:
+def _list_unseen(fields: Json, holder: str = "") -> list[Segment]:
     return [
-        Segment(SegmentKind.UNSEEN, name=".".join(path), value=value)
-        for path, value in fields.items()
+        Segment(SegmentKind.UNSEEN, name=f"{holder}.{name}" if holder else name, value=value)
+        for name, value in fields.items()
         if _is_something(value)
     ]
 

@@ -8,7 +8,7 @@ kind: unseen. Nothing is lost between what is known and what is sent.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 Json = dict[str, Any]
 FILE = "$attachment"  # the key of a reference that stands where a file was taken out
@@ -32,8 +32,7 @@ class SegmentKind(StrEnum):
     UNSEEN = "unseen"  # a field or a part that none of these holds, with its name
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     kind: SegmentKind
     text: str = ""  # words: what is said, thought, cited; arguments or results that are a text
     name: str = ""  # of a tool, a document, a source; of what is unseen, with dots between fields

@@ -177,8 +177,8 @@ MESSAGES = [
                 }
             ],
         },
-        "document From Al\nWords D | unseen source.media_type text/plain"
-        " | unseen citations {'enabled': True}",
+        "document From Al\nWords D | unseen citations {'enabled': True}"
+        " | unseen source.media_type text/plain",
     ),
     (
         {
