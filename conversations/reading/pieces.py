@@ -139,7 +139,8 @@ def _show_parts(segment: Segment) -> list[Piece]:
 
 def _add_type(label: object, segment: Segment) -> str:
     """Add what the dialect calls it, as a reviewer finds it in the record."""
-    return f"{label} · {segment.type}" if segment.type not in USUAL_TYPES else str(label)
+    is_told = segment.type in USUAL_TYPES or segment.type in str(label)
+    return str(label) if is_told else f"{label} · {segment.type}"
 
 
 def _json(value: Any) -> str:
