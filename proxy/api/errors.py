@@ -42,7 +42,7 @@ ANTHROPIC_TYPES = {
 }
 
 
-class Dialect(StrEnum):
+class Api(StrEnum):
     """Whose API a caller speaks; the value is the base URL that it is given, below the host."""
 
     OPENAI = "/v1"
@@ -50,10 +50,10 @@ class Dialect(StrEnum):
     ANTHROPIC = ""
 
 
-def find_dialect(meta: Mapping[str, Any], path: str) -> Dialect:
+def find_api(meta: Mapping[str, Any], path: str) -> Api:
     if meta.get("HTTP_ANTHROPIC_VERSION") or re.match(r"/v1/(messages|complete)(/|$)", path):
-        return Dialect.ANTHROPIC
-    return Dialect.CLASSIC if path.startswith("/api/") else Dialect.OPENAI
+        return Api.ANTHROPIC
+    return Api.CLASSIC if path.startswith("/api/") else Api.OPENAI
 
 
 def is_program(meta: Mapping[str, Any]) -> bool:
@@ -69,7 +69,7 @@ def is_program(meta: Mapping[str, Any]) -> bool:
 
 def say_where(request: HttpRequest) -> str:
     """Say what was asked for, and what the base URL of the caller's API is."""
-    base = find_dialect(request.META, request.path_info).value
+    base = find_api(request.META, request.path_info).value
     try:
         base = request.build_absolute_uri(base or "/").rstrip("/")
     except DisallowedHost:
@@ -120,16 +120,16 @@ def handler(problem: Exception, context: Json) -> Response:
 
 def shape(fault: Fault, request: HttpRequest) -> Json:
     error: Json = {"error": fault.error}
-    match find_dialect(request.META, request.path_info):
-        case Dialect.ANTHROPIC:
+    match find_api(request.META, request.path_info):
+        case Api.ANTHROPIC:
             other = "invalid_request_error" if fault.status < 500 else "api_error"
             kind = ANTHROPIC_TYPES.get(fault.status, other)
             number = str(fault.snapshot or getattr(request, "id", None) or "")
             words = {"type": kind, "message": fault.text}
             return {"type": "error", "error": words, "request_id": number}
-        case Dialect.CLASSIC:
+        case Api.CLASSIC:
             return {"message": fault.text} | error
-        case Dialect.OPENAI:
+        case Api.OPENAI:
             return error
 
 
