@@ -7,7 +7,7 @@ shape knows: two messages that say another thing are never seen as one.
 
 from typing import Any
 
-from . import reading
+from . import plain, reading
 from .recorded import INSTRUCTIONS, SYSTEM
 from .segments import Json, Segment, SegmentKind, is_opaque
 
@@ -19,15 +19,22 @@ def see_message(message: Json, dialect: str) -> Json:
     if dialect == "chat":
         return message
     role = message.get("role")
-    segments = reading.read_message(message)
-    is_models = role == "assistant"
-    seen = [_see(segment) for segment in segments if _is_kept(segment, is_models=is_models)]
+    try:
+        seen = plain.see_parts(message)
+    except plain.NotPlain:
+        seen = _see_segments(message)
     parts = [part for part in seen if part["type"] != "function"]
     calls = [part for part in seen if part["type"] == "function"]
     if isinstance(role, str):
         role = ROLES.get(role, role)
     chat = {"role": role, "content": _join(parts)}
     return chat | {"tool_calls": calls} if calls else chat
+
+
+def _see_segments(message: Json) -> list[Json]:
+    is_models = message.get("role") == "assistant"
+    segments = reading.read_message(message)
+    return [_see(segment) for segment in segments if _is_kept(segment, is_models=is_models)]
 
 
 def _is_kept(segment: Segment, *, is_models: bool) -> bool:

@@ -2,10 +2,15 @@
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conversations.record import threads
+from conversations.speech import plain, seen
 from conversations.speech.seen import see_message
 from conversations.tests import anything
+
+from .parts import parts
+from .parts import said as broken
 
 TEXT = {"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}
 SAID = {"type": "message", "role": "assistant", "content": [TEXT]}
@@ -106,3 +111,59 @@ def test_spellings_of_a_message_are_seen_as_one(dialect, one, other):
 @pytest.mark.parametrize(("dialect", "one", "other"), pairs(OTHER))
 def test_what_says_another_thing_is_never_seen_as_the_same(dialect, one, other):
     assert see(one, dialect) != see(other, dialect)
+
+
+PARTS = [
+    *(TEXT, CALL, THOUGHT, USE, OUTPUT, RESULT, SAID),
+    {"type": "thinking", "thinking": "Hm", "signature": "S"},
+    {"type": "redacted_thinking", "data": "D"},
+    {"type": "text", "text": "Hi"},
+    {"type": "input_text", "text": "Hi"},
+]
+FIELDS = sorted(
+    {
+        *plain.OF_MESSAGE,
+        *plain.OF_TEXT,
+        *plain.OF_USE,
+        *plain.OF_CALL,
+        *plain.OF_RESULT,
+        *plain.OF_OUTPUT,
+        *plain.OF_THOUGHT,
+        "namespace",
+        "is_error",
+    }
+)
+usual = st.builds(
+    lambda part, gone, more: {k: v for k, v in part.items() if k != gone} | more,
+    st.sampled_from(PARTS),
+    st.none() | st.sampled_from(FIELDS),
+    st.dictionaries(
+        st.sampled_from(FIELDS), parts | st.sampled_from(["completed", "", 0]), max_size=1
+    ),
+)
+histories = st.builds(
+    lambda role, field, held, more: {"role": role, field: held} | more,
+    st.sampled_from(["user", "assistant", "tool", "system", "$system"]),
+    st.sampled_from(["content", "items"]),
+    st.lists(usual, max_size=3) | parts | st.sampled_from(["Hi", ""]),
+    st.dictionaries(st.sampled_from(FIELDS), parts, max_size=1),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(histories | broken)
+def test_a_plain_part_is_seen_as_a_whole_reading_sees_it(message):
+    try:
+        found = plain.see_parts(message)
+    except plain.NotPlain:
+        return
+    assert found == seen._see_segments(message)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("role", ["user", "assistant", "tool"])
+def test_usual_parts_are_plain(part, role):
+    """Else they cost an agent's call a whole reading each."""
+    if role != "assistant" and part in (THOUGHT, *PARTS[7:9]):
+        return  # a thought of a client is its words
+    assert plain.see_parts({"role": role, "items": [part]}) is not None
