@@ -9,6 +9,7 @@ from uuid import UUID
 
 from .. import exact_json
 from ..shape import Json
+from ..speech import dialects
 from . import threads
 
 TITLE = 50  # characters of the first user message
@@ -116,9 +117,13 @@ class Outcome:
 
 
 def shorten_refused(request: CallRequest) -> Json:
-    """Return the body as a refusal keeps it: whole where it was read and is small."""
+    """Return the body as a refusal keeps it: whole where it was read and is small.
+
+    One with a name that is ours is described: nothing that a caller sent is taken for our words.
+    """
     received = request.received or Received.of(exact_json.dumps(request.body))
-    if not received.length or (request.body and received.length <= REFUSED_KEPT):
+    is_kept = request.body and received.length <= REFUSED_KEPT
+    if not received.length or (is_kept and not dialects.find_reserved(request.body)):
         return request.body
     return received.describe()
 

@@ -25,6 +25,7 @@ from conversations.models import Snapshot
 from conversations.record import CallRequest
 from conversations.record.rows import clean
 from conversations.shape import Json
+from conversations.speech import dialects
 
 from .. import faults
 from ..faults import Fault
@@ -182,6 +183,7 @@ class ImageEdits(CallView):
             if not request.META.get("CONTENT_TYPE", "").startswith("multipart/form-data"):
                 raise faults.unsupported_media_type()
             fields, files = parse_multipart(request, body)
+        refuse_reserved({**fields, **files})
         call_request.body = {
             name: values[0] if len(values) == 1 else values for name, values in fields.lists()
         }
@@ -288,8 +290,17 @@ def with_ids(response: R, exchange: Exchange) -> R:
 def read_object(request: Request, call_request: CallRequest) -> Json:
     """Read a JSON body; a path as Azure's names the model. Raises Fault."""
     body = rest.read_object(request, call_request)
+    refuse_reserved(body)
     deployment = request.META.get(paths.DEPLOYMENT)
     return body | {"model": deployment} if deployment else body
+
+
+def refuse_reserved(body: Json) -> None:
+    """Refuse names that are the record's own. Raises Fault."""
+    if path := dialects.find_reserved(body):
+        raise faults.invalid_request(
+            path, f"`{path}`: a field or role that begins with `$` cannot be sent."
+        )
 
 
 def read_model(body: Json, default: str | None = None) -> str:

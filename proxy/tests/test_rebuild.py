@@ -85,7 +85,6 @@ bodies = st.fixed_dictionaries(
         "seed": numbers,
         "tools": values,
         "response_format": values,
-        MARK: values,
         "n": st.just(1),
         "metadata": values,
     },
