@@ -16,7 +16,9 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 SUMS = "SHA256SUMS"
 HOLDERS = (MANIFEST, SIGNATURE, SUMS)  # which hold the list, and so are not in it
 COPIES = "attachments"  # a folder of copied files, each named by its sha256
-FORM = 2  # of the manifests that are written; one of form 1 does not name copied files
+# Of the manifests that are written. One of form 1 does not name copied files, and before form 3 no
+# folder of programs is here, nor are a conversation's tools said once.
+FORM = 3
 # Of the files that an export has: the same on every file system, and never outside.
 NAME = re.compile(r"(?:[A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -63,7 +65,7 @@ def check_folder(
 
 def read_manifest(manifest: dict[str, Any]) -> dict[str, Listed]:
     """Return the files that the manifest names. Raises Altered."""
-    if manifest["version"] not in (1, FORM):
+    if manifest["version"] not in (1, 2, FORM):
         raise Altered(f"{MANIFEST} is of form {manifest['version']}, which is not known here.")
     listed: dict[str, Listed] = {}
     taken = {name.lower() for name in HOLDERS}

@@ -16,7 +16,7 @@ import orjson
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from .. import base64_text, ledger
+from .. import base64_text, ledger, speech
 from ..ledger import Checkpoint
 from ..models import Export, Seal
 from ..proof import checkpoints, sealing
@@ -27,13 +27,13 @@ from .listing import COPIES, MANIFEST, SIGNATURE, SUMS, Listed
 from .selection import Chosen
 
 CHAIN, MARK = "range.jsonl", "checkpoint.jsonl"
-# The last is for the holder of an export: it is not imported here.
 PROGRAMS = (
     Path(ledger.__file__),
     Path(listing.__file__),
     Path(base64_text.__file__),
-    Path(__file__).with_name("verify.py"),
+    Path(__file__).with_name("verify.py"),  # for the holder of an export: not imported here
 )
+SPEECH = "speech"  # a folder of programs, which those above need
 AT_ONCE = 200  # calls whose texts are read in one go
 
 
@@ -43,24 +43,39 @@ def add_proof(export: Export, layout: Format, chosen: Chosen) -> None:
     Raises Altered where a copied file is not the one that its name says.
     """
     folder, copies = export.folder, list(_list_copies(export.folder))
-    size = sum(copy["bytes"] for copy in copies)
     first = next(
         (seal for stretch in chosen.stretches(1) for seal in stretch.seals.values()), export.last
     )
     mark = find_checkpoint(first, export.last)
     listed = [*export.files, *_write_chain(export, layout, chosen, first, mark)]
     listed += [write_file(folder, program.name, [program.read_bytes()]) for program in PROGRAMS]
+    programs = list(_write_speech(folder))
     manifest = manifest_of(export, layout, first, mark, listed)
     if copies:
-        manifest["attachments"] = {"files": len(copies), "bytes": size}
+        of_copies = _sum_up(COPIES, copies)
+        manifest["attachments"] = {"files": of_copies["files"], "bytes": of_copies["bytes"]}
     readme = render_to_string("exports/README.txt", {"export": manifest, "whole": layout.whole})
     listed.append(write_file(folder, "README.txt", [readme.encode()]))
-    signed = list(_write_signed(folder, manifest, [*listed, *copies]))
-    sums = (f"{file['sha256']}  {file['name']}\n" for file in (*listed, *copies, *signed))
+    inner = [*programs, *copies]
+    signed = list(_write_signed(folder, manifest, [*listed, *inner]))
+    sums = (f"{file['sha256']}  {file['name']}\n" for file in (*listed, *inner, *signed))
     listed += [*signed, write_file(folder, SUMS, map(str.encode, sums))]
+    listed.append(_sum_up(SPEECH, programs))
     if copies:
-        listed.append({"name": COPIES, "bytes": size, "files": len(copies)})
+        listed.append(_sum_up(COPIES, copies))
     export.keep(files=listed)
+
+
+def _write_speech(folder: Path) -> Iterator[dict[str, Any]]:
+    """Write the programs that make a request again from its rows, in a folder of their own."""
+    (folder / SPEECH).mkdir(mode=0o700, exist_ok=True)
+    for program in sorted(Path(speech.__file__).parent.glob("*.py")):
+        yield write_file(folder, f"{SPEECH}/{program.name}", [program.read_bytes()])
+
+
+def _sum_up(name: str, files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what an export's page lists of a folder in it."""
+    return {"name": name, "bytes": sum(file["bytes"] for file in files), "files": len(files)}
 
 
 def _list_copies(folder: Path) -> Iterator[dict[str, Any]]:

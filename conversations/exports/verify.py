@@ -1,9 +1,9 @@
 """Checks an export: python3 verify.py [--folder FOLDER] [KEY …], by itself its own folder.
 
-It needs Python 3.11, and ledger.py, listing.py and base64_text.py beside it, nothing of the
-gateway's. KEY is the gateway's public key, from a source that you trust: without one, the export is
-checked against the key that it names itself. Who can change an export can change this program in it
-too: one from a source that you trust checks any export, by --folder.
+It needs Python 3.11, and ledger.py, listing.py, base64_text.py and the folder speech beside it,
+nothing of the gateway's. KEY is the gateway's public key, from a source that you trust: without
+one, the export is checked against the key that it names itself. Who can change an export can change
+this program in it too: one from a source that you trust checks any export, by --folder.
 """
 
 import argparse
@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 import base64_text  # type: ignore[import-not-found]  # noqa: E402
 import ledger  # type: ignore[import-not-found]  # noqa: E402
 import listing  # type: ignore[import-not-found]  # noqa: E402
-from listing import HOLDERS, MANIFEST, SIGNATURE, SUMS  # noqa: E402
+from listing import COPIES, HOLDERS, MANIFEST, SIGNATURE, SUMS  # noqa: E402
 
 CHAIN, MARK = "range.jsonl", "checkpoint.jsonl"
 # The places of a call's columns, and of a message's, in what was sealed of it.
@@ -91,16 +91,16 @@ def check_list(folder: Path, manifest: dict[str, Any], digests: dict[str, str]) 
     for name, file in listed.items():
         if name not in HOLDERS:
             listing.check_digest(name, file, digests[name])
-    copies = {name: file.sha256 for name, file in listed.items() if "/" in name}
+    copies = {name: file.sha256 for name, file in listed.items() if name.startswith(f"{COPIES}/")}
     if "attachments" in manifest:
         named = listing.read_copies(folder, listed)
         if copies != {name: file.sha256 for name, file in named.items()}:
-            raise Broken(f"The files in {listing.COPIES} are not those of the list.")
+            raise Broken(f"The files in {COPIES} are not those of the list.")
     held = f"{len(listed) - len(HOLDERS)} files are here, those of {MANIFEST} and no other"
-    if manifest["version"] < listing.FORM:
-        held += f". It is of form {manifest['version']}, an older gateway's"
+    if manifest["version"] == 1:
+        held += ". It is of form 1, an older gateway's"
         if copies:
-            held += f": the {len(copies)} files in {listing.COPIES} are held against its CSV alone"
+            held += f": the {len(copies)} files in {COPIES} are held against its CSV alone"
     return f"{held}."
 
 
@@ -244,11 +244,17 @@ class SealedTexts:
         request = json.loads(call["params"], parse_float=Decimal)
         if call["kind"] != "chat" or not (call["head"] or call["preamble"]):
             return request, True
-        messages = line["request"]["messages"]
-        path = [*self.path(call["preamble"]), *self.path(call["head"])]
-        is_whole = None not in path and (not path or len(path) == len(messages))
-        request["messages"] = path if is_whole else messages
-        return request, is_whole
+        preamble, turns = self.path(call["preamble"]), self.path(call["head"])
+        is_whole = None not in preamble and None not in turns
+        if is_whole:
+            return join_request(request, preamble, turns), True
+        # What came with calls that are not here stands as the line has it.
+        shown = line["request"]
+        if None not in preamble:
+            request = join_request(request, preamble, [])
+        elif "tools" in shown:
+            request.setdefault("tools", shown["tools"])
+        return request | {"messages": shown["messages"]}, False
 
     def response_of(self, call: dict[str, Any], line: dict[str, Any]) -> Any:
         """The response that was sealed, with its messages. Raises Broken."""
@@ -294,6 +300,17 @@ class SealedTexts:
         if text is not None:
             message["content"] = text
         return message | (json.loads(row["raw"], parse_float=Decimal) if row["raw"] else {})
+
+
+def join_request(params: dict[str, Any], preamble: list[Any], turns: list[Any]) -> dict[str, Any]:
+    """The request that was recorded so. Raises Broken."""
+    # Not before the sums of these files are known to hold.
+    from speech import dialects, recorded  # type: ignore[import-not-found]
+
+    try:
+        return dialects.join_request(recorded.Recorded(params, preamble, turns))
+    except ValueError as problem:
+        raise Broken(f"A call cannot be made again: {problem}.") from None
 
 
 def call_of(text: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from django.test import Client
 
-from conversations.exports.listing import Altered
+from conversations.exports.listing import FORM, Altered
 from conversations.models import Export
 from conversations.tests.exports.forger import OWN_NAME, list_anew, sign, sum_anew
 from conversations.tests.exports.jobs import find_problem
@@ -210,7 +210,9 @@ ATTACKS = {
     "another number of pictures": Attack(
         rewrite(attachments={"files": 1, "bytes": 1}), "are not the 1 of", ANOTHER, **SIGNED
     ),
-    "an unknown form": Attack(rewrite(version=3), "which is not known here", ANOTHER, **SIGNED),
+    "an unknown form": Attack(
+        rewrite(version=FORM + 1), "which is not known here", ANOTHER, **SIGNED
+    ),
     "another purpose": Attack(rewrite(purpose="another"), "not signed by a key", ANOTHER),
     "no signature": Attack(remove("manifest.sig"), "manifest.sig is missing", NOT_HERE),
     "the signature of another key": Attack(

@@ -76,7 +76,8 @@ def test_a_copy_of_the_program_checks_another_folder(export, tmp_path):
 
 
 def make_old(folder: Path) -> None:
-    """Form 1: the manifest names no copied files, only how many they are."""
+    """Form 1: the manifest names no copied files, only how many; and programs are in no folder."""
+    shutil.rmtree(folder / "speech")
     path = folder / "manifest.json"
     manifest = json.loads(path.read_bytes())
     manifest["files"] = [file for file in manifest["files"] if "/" not in file["name"]]

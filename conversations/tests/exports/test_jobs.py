@@ -61,9 +61,8 @@ def test_what_is_frozen_is_exported_whatever_happens_then(desk):
     ]
     again = made(ask_for(desk, since=""))
     assert len({row["id"] for row in rows(again)}) == 5
-    assert [(path.stat().st_mode & 0o777) for path in [again.folder, *again.folder.iterdir()]] == [
-        0o700
-    ] + [0o600] * len(list(again.folder.iterdir()))
+    for path in [again.folder, *again.folder.rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
 def test_conversations_of_a_filter_come_whole(desk):
