@@ -215,7 +215,7 @@ def read(
     portion = portions.find_portion([turn.size for turn in turns], first, PAGE)
     page = turns[portion.first : portion.end]
     hits.show([node for turn in page for node in (turn.node, *turn.prompt)], target)
-    _fill(page, conversation, names)
+    _fill(page, conversation, grown.tools, names)
     _mark(page, hits, found.words)
     loose = [each for each in by_id.values() if (each.reply_id or each.head_id) not in grown.nodes]
     return Transcript(
@@ -281,9 +281,12 @@ def _branch(grown: tree.Tree, calls: dict[UUID, Snapshot], at: UUID | None) -> l
     return turns
 
 
-def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> None:
+def _fill(
+    page: list[DeskTurn], conversation: Conversation, tools: dict[UUID, Message], names: Names
+) -> None:
     """Read the texts and files of a page."""
     ids = [node.message.id for turn in page for node in (turn.node, *turn.prompt)]
+    ids += [row.id for row in _list_tools(page, tools)]
     thoughts = {turn.first_call.id for turn in page if turn.thought}
     ends = [turn.message.id for turn in page if _ends_call(turn)]
     messages = Message.objects.with_params(ends, portions.BYTES)
@@ -305,7 +308,7 @@ def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> Non
                 turn.prompts_shown.append(node.message.id)
         pending = (each for each in turn.calls if each.status == Snapshot.Status.PENDING)
         turn.growing = "".join(growth.read_growth(each.id) for each in pending)[-SHOWN:]
-    _fill_in_also_sent(page, texts, names)
+    _fill_in_also_sent(page, texts, tools, names)
     all_pieces = [
         piece for turn in page for each in (turn.pieces, *turn.prompt_pieces) for piece in each
     ]
@@ -316,7 +319,9 @@ def _fill(page: list[DeskTurn], conversation: Conversation, names: Names) -> Non
             piece.place = places.get(piece.file)  # type: ignore[arg-type]
 
 
-def _fill_in_also_sent(page: list[DeskTurn], texts: dict[UUID, Message], names: Names) -> None:
+def _fill_in_also_sent(
+    page: list[DeskTurn], texts: dict[UUID, Message], tools: dict[UUID, Message], names: Names
+) -> None:
     """Add what calls sent beside their messages: tools, metadata, …
 
     What a call of the page has sent before is not repeated.
@@ -326,15 +331,26 @@ def _fill_in_also_sent(page: list[DeskTurn], texts: dict[UUID, Message], names: 
         if not _ends_call(turn):
             continue
         params = texts[turn.message.id].said  # type: ignore[attr-defined]
-        if params is None:
+        row = tools.get(turn.first_call.preamble_id)  # type: ignore[arg-type]
+        if params is None or (row and row.id not in texts):
             turn.also_sent = [Piece("text", _("Too long for this page: the call has it."))]
             continue
-        fields = entries.select_request_fields(names.request(exact_json.loads(params)))
+        sent = exact_json.loads(params)
+        if row:
+            sent |= exact_json.loads(texts[row.id].raw or "{}")
+        fields = entries.select_request_fields(names.request(sent))
         said = [show_field(name, value) for name, value in fields.items()]
         new = [piece for piece in said if before.get(piece.label) != piece.text]
         before |= {piece.label: piece.text for piece in said}
         turn.also_sent, left_out = portions.cut_pieces(new)
         turn.left_out += left_out
+
+
+def _list_tools(page: list[DeskTurn], tools: dict[UUID, Message]) -> list[Message]:
+    """List the rows of the tools of calls that end on a page: the first, as many as it holds."""
+    ends = (turn.first_call.preamble_id for turn in page if _ends_call(turn))
+    rows = dict.fromkeys(tools[end] for end in ends if end in tools)
+    return next(pack(rows, lambda row: row.size, portions.BYTES), [])  # type: ignore[attr-defined]
 
 
 def _ends_call(turn: DeskTurn) -> bool:

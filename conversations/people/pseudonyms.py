@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..shape import Json
+from ..speech.recorded import FIELDS
 
 FIRST = """
     agile airy alpine amber ample ancient apt arctic autumn azure balmy basic beige bold brave
@@ -99,11 +100,14 @@ def _mask_field(name: str, value: Any, make_alias: Callable[[str], str]) -> Any:
 
 def masked_message(message: Json, make_alias: Callable[[str], str]) -> Json:
     """The message without its writer's name; a tool's name stays."""
-    by_person = message.get("role") in ("user", "system", "developer")
+    role = message.get("role")
+    by_person = role in ("user", "system", "developer")
+    # A row that holds a field of the request is shown as that field is.
+    content = {*CONTENT, FIELDS[role][1]} if isinstance(role, str) and role in FIELDS else CONTENT
     shown = {}
     for name, value in message.items():
         if name == "name" and isinstance(value, str):
             shown[name] = make_alias(value) if by_person else value
         else:
-            shown[name] = value if name in CONTENT or value is None else HIDDEN
+            shown[name] = value if name in content or value is None else HIDDEN
     return shown

@@ -10,8 +10,10 @@ from ..models import Conversation, Snapshot
 from ..models.snapshot import SnapshotQuerySet
 from ..packs import pack
 from ..record import CallRequest, attachments, place, threads
+from ..record.paths import read_rows
 from ..record.rebuild import rebuild_many
 from ..shape import Json
+from ..speech.recorded import TOOLS
 from . import download
 from .tree import Node, Tree, build_tree
 
@@ -149,22 +151,29 @@ def newest_equal(asked: CallRequest, since: datetime) -> Snapshot | None:
     ends = ("id", "conversation", "end_user", "preamble", "head", "status", "error_code", "error")
     for call in recent.exclude(conversation=None).order_by("-id").only(*ends)[:200]:
         key = place.read_thread_key(owner, call.end_user)
-        if (call.preamble_id, call.head_id) == (
-            _last_id(key, call, threads.PREAMBLE, preamble),
-            _last_id(key, call, threads.TURNS, turns),
-        ):
+        if call.head_id != _find_last_id(key, call, threads.TURNS, turns):
+            continue
+        if call.preamble_id == _find_last_id(key, call, threads.PREAMBLE, preamble):
+            return call
+        tools = [
+            row.id for row in read_rows(call.preamble_id)[:1] if row.message.get("role") == TOOLS
+        ]
+        if tools and call.preamble_id == _find_last_id(key, call, tools[0], preamble):
             return call
     return None
 
 
-def _last_id(key: bytes, call: Snapshot, root: bytes, messages: list[Json]) -> UUID | None:
-    """Compute the id that the last of these messages has in the call's conversation."""
+def _find_last_id(
+    key: bytes, call: Snapshot, above: UUID | bytes, messages: list[Json]
+) -> UUID | None:
+    """Compute the id that the last of these messages has in the call's conversation.
+
+    Without messages, it is that of the row above them, if any.
+    """
     assert call.conversation_id
-    return (
-        threads.make_message_ids(key, call.conversation_id, root, messages)[-1]
-        if messages
-        else None
-    )
+    if not messages:
+        return above if isinstance(above, UUID) else None
+    return threads.make_message_ids(key, call.conversation_id, above, messages)[-1]
 
 
 def read_conversation(conversation: Conversation, after: UUID | None = None) -> Json:

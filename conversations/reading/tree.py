@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from ..models import Message, Snapshot
+from ..speech.recorded import TOOLS
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +58,7 @@ class Tree:
     preambles: list[Node]  # first system messages
     nodes: dict[UUID, Node]  # by the id of any of a node's rows
     newest: Node | None
+    tools: dict[UUID, Message]  # the row of a call's tools, by the last row of its preamble
 
     def path_to(self, message: UUID | None) -> list[Node]:
         """List the nodes from the root to this message; none if it is not in the tree."""
@@ -82,14 +84,18 @@ def build_tree(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tr
 
     Costs no query when `snapshot` payloads are deferred.
     """
+    messages, snapshots = list(messages), list(snapshots)
+    tools = _find_tools(messages, snapshots)
+    beside = {row.id for row in tools.values()}
     rows = sorted(
-        messages, key=lambda row: (row.snapshot_id, row.depth, row.echo_of_id is not None)
+        (row for row in messages if row.id not in beside),
+        key=lambda row: (row.snapshot_id, row.depth, row.echo_of_id is not None),
     )
     nodes = _make_nodes(rows)
     roots: list[Node] = []
     for row in sorted(rows, key=lambda row: (row.snapshot_id, row.depth)):
         node = nodes[row.id]
-        if row.parent_id is None:
+        if row.parent_id is None or row.parent_id in beside:
             if node not in roots:
                 roots.append(node)
         elif node.parent is None:
@@ -102,7 +108,20 @@ def build_tree(messages: Iterable[Message], snapshots: Iterable[Snapshot]) -> Tr
             end.calls.append(snapshot)
             newest = end
     preambles = [node for node in roots if node.message.role in ("system", "developer")]
-    return Tree([node for node in roots if node not in preambles], preambles, nodes, newest)
+    return Tree([node for node in roots if node not in preambles], preambles, nodes, newest, tools)
+
+
+def _find_tools(rows: list[Message], snapshots: list[Snapshot]) -> dict[UUID, Message]:
+    """Find the rows that hold the tools of calls: they are no messages, and in no line."""
+    by_id = {row.id: row for row in rows}
+    found: dict[UUID, Message] = {}
+    for end in {snapshot.preamble_id for snapshot in snapshots}:
+        row = first = by_id.get(end) if end else None
+        while row:
+            first, row = row, by_id.get(row.parent_id) if row.parent_id else None
+        if end and first and first.role == TOOLS:
+            found[end] = first
+    return found
 
 
 def _make_nodes(rows: list[Message]) -> dict[UUID, Node]:

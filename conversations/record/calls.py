@@ -8,8 +8,10 @@ from typing import NamedTuple, Self
 from uuid import UUID
 
 from .. import exact_json
+from ..models import Snapshot
 from ..shape import Json
 from ..speech import dialects
+from ..speech.recorded import Recorded
 from . import threads
 
 TITLE = 50  # characters of the first user message
@@ -70,6 +72,12 @@ class CallRequest:
     classic_root: str | None = None  # of the conversation, where this call begins it
     about: UUID | None = None  # the conversation that it titles or assesses, being in none itself
     covers: int | None = None  # answered calls of that conversation, of which it takes account
+
+    def split(self) -> Recorded:
+        """Bring it in the form of its record. All but a chat keeps its body whole."""
+        if self.kind == Snapshot.Kind.CHAT and self.messages:
+            return dialects.split_request(self.body | {"messages": self.messages}, "chat")
+        return Recorded(self.body, *threads.split_preamble(self.messages))
 
 
 @dataclass(slots=True)

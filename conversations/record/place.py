@@ -85,10 +85,9 @@ class Place:
         self.relayed = {}
 
 
-def locate(request: CallRequest, opened: datetime) -> Place:
+def locate(request: CallRequest, turns: list[Json], opened: datetime) -> Place:
     """Find the place of a request. Raises UnknownConversation where the owner has no such one."""
     key = read_thread_key(request.owner, request.end_user)
-    _, turns = threads.split_preamble(request.messages)
     hashes = threads.hash_path(key, threads.TURNS, turns)
     place = Place(key, threads.Path([], hashes))
     root = request.root

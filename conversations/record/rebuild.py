@@ -23,6 +23,8 @@ from ..models import Message, Snapshot
 from ..models.snapshot import CallSize
 from ..packs import pack
 from ..shape import Json
+from ..speech import dialects
+from ..speech.recorded import FIELDS, Recorded
 from . import attachments, threads
 from .paths import read_path
 from .rows import MESSAGE
@@ -33,8 +35,9 @@ def rebuild_request(snapshot: Snapshot) -> Json:
     params: Json = attachments.restore(exact_json.loads(snapshot.params))
     if not _has_message_rows(snapshot):
         return params
-    messages = read_path(snapshot.preamble_id) + read_path(snapshot.head_id)
-    return params | {"messages": attachments.restore(messages)}
+    preamble = attachments.restore(read_path(snapshot.preamble_id))
+    turns = attachments.restore(read_path(snapshot.head_id))
+    return dialects.join_request(Recorded(params, preamble, turns))
 
 
 def rebuild_response(snapshot: Snapshot) -> Json | None:
@@ -142,7 +145,11 @@ class Rebuilder:
         params = attachments.restore(exact_json.loads(snapshot.params), self.file)
         params = self.names.request(params) if self.names else params
         if _has_message_rows(snapshot):
-            path = self._list_path(snapshot.preamble_id) + self._list_path(snapshot.head_id)
+            preamble = self._list_path(snapshot.preamble_id)
+            beside = [row for row in preamble[:1] if self.rows[row].role in FIELDS]
+            for row in beside:
+                params |= self._encode_fields(row)
+            path = preamble[len(beside) :] + self._list_path(snapshot.head_id)
             params["messages"] = [self._encode_message(message) for message in path]
         return exact_json.dumps(params).decode()
 
@@ -166,11 +173,20 @@ class Rebuilder:
         references = (attachments.list_references(exact_json.loads(text)) for text in texts if text)
         return list(dict.fromkeys(digest for each in references for digest in each))
 
+    def _encode_fields(self, row: UUID) -> Json:
+        """Make the field of a request that is a row: its tools."""
+        name, field = FIELDS[self.rows[row].role]
+        return {name: self._encode(row, lambda body: body[field])}
+
     def _encode_message(self, message: UUID) -> orjson.Fragment:
+        return self._encode(message, lambda body: body)
+
+    def _encode(self, message: UUID, choose: Callable[[Json], Any]) -> orjson.Fragment:
+        """Return the JSON of what is chosen of a row: of one row, always the same."""
         if message in self._fragments:
             return self._fragments[message]
         body = attachments.restore(self._build_message(message), self.file)
-        fragment = orjson.Fragment(exact_json.dumps(body))
+        fragment = orjson.Fragment(exact_json.dumps(choose(body)))
         has_files = attachments.MARK in (self.rows[message].raw or "")
         if self.file is attachments.describe_file or not has_files:  # no file is kept in memory
             self._fragments[message] = fragment

@@ -14,6 +14,7 @@ import orjson
 from .. import exact_json
 from ..models import Message
 from ..shape import Json
+from ..speech.recorded import Recorded
 from . import attachments, threads, words
 from .calls import Call
 from .place import Place
@@ -65,12 +66,12 @@ class Rows:
         return {name: orjson.dumps(rows).decode() for name, rows in named.items()}
 
 
-def build_rows(messages: list[Json], place: Place) -> Rows:
-    """Make rows of the messages of a request that its conversation does not hold yet."""
+def build_rows(recorded: Recorded, place: Place) -> Rows:
+    """Make rows of what a request says that its conversation does not hold yet."""
     rows = Rows()
     if place.conversation is None:
         return rows
-    preamble, turns = threads.split_preamble(messages)
+    turns = recorded.turns
     if turns:
         rows.head = place.path.find_position(len(turns) - 1)
     for depth in range(place.known, len(turns)):
@@ -79,8 +80,8 @@ def build_rows(messages: list[Json], place: Place) -> Rows:
         if position.path_hash in place.relayed and row.role == "assistant":
             row = _as_relayed(row, turns[depth], place.relayed[position.path_hash])
         rows.messages.append(row)
-    if preamble:
-        _add_preamble(rows, preamble, place)
+    if recorded.preamble:
+        _add_preamble(rows, recorded.preamble, place)
     return rows
 
 
@@ -144,7 +145,7 @@ def _add_preamble(rows: Rows, preamble: list[Json], place: Place) -> None:
     rows.preamble = ids[-1]
     if rows.preamble == place.preamble:
         return
-    path = threads.Path(ids, threads.hash_path(place.key, threads.PREAMBLE, preamble))
+    path = threads.Path(ids, threads.hash_preamble(place.key, preamble))
     for depth, message in enumerate(preamble):
         rows.messages.append(_build_row(message, path.find_position(depth), rows.files))
 

@@ -14,8 +14,9 @@ and any other byte is another row.
 Hence the canonical form may be generous: it decides where a message belongs, never what is
 recorded. And neither form may ever change: both names are stored.
 
-The leading system messages are the call's preamble. They have a root of their own, so that a
-prompt with today's date in it neither splits a conversation nor stores its history again.
+The tools of a call and its leading system messages are its preamble. They have a root of their
+own, so that a prompt with today's date in it neither splits a conversation nor stores its history
+again, and an agent's tools are kept once a conversation.
 """
 
 import hmac
@@ -26,6 +27,7 @@ import orjson
 
 from .. import bounded_json, exact_json
 from ..shape import Json
+from ..speech.recorded import TOOLS
 
 # Fields that clients drop, keep or mangle when they send a reply back.
 DECORATION = {
@@ -76,6 +78,16 @@ def split_preamble(messages: list[Json]) -> tuple[list[Json], list[Json]]:
         if message.get("role") not in ("system", "developer"):
             return messages[:first], messages[first:]
     return messages, []
+
+
+def hash_preamble(key: bytes, preamble: list[Json]) -> list[bytes]:
+    """Return the path hash of each row of a preamble.
+
+    The tools are beside the prompt, not above it: with others, it is the same prompt.
+    """
+    beside = preamble[:1] if preamble and preamble[0].get("role") == TOOLS else []
+    prompt = preamble[len(beside) :]
+    return hash_path(key, PREAMBLE, beside) + hash_path(key, PREAMBLE, prompt)
 
 
 def hash_path(key: bytes, root: bytes, messages: list[Json]) -> list[bytes]:

@@ -63,8 +63,9 @@ def open(request: CallRequest) -> Call:
 
 def _open(request: CallRequest) -> Call:
     opened = request.opened or datetime.now(UTC)
-    place = locate(request, opened)
-    rows = build_rows(request.messages, place)
+    recorded = request.split()
+    place = locate(request, recorded.turns, opened)
+    rows = build_rows(recorded, place)
     call = Call(
         make_id(opened),
         place.conversation,
@@ -79,7 +80,7 @@ def _open(request: CallRequest) -> Call:
         call.head_words, call.head_depth = place.word_hashes[-1], rows.head.depth
     processes.CURRENT.held.add(call.id)
     try:
-        _insert(request, call, place, rows)
+        _insert(request, recorded.params, call, place, rows)
     except BaseException:
         let_go(call)  # it may have committed unheard: orphans.close_unheard
         raise
@@ -91,8 +92,8 @@ def let_go(call: Call) -> None:
     processes.CURRENT.held.discard(call.id)
 
 
-def _insert(request: CallRequest, call: Call, place: Place, rows: Rows) -> None:
-    params = rows.encode(_drop_messages(request, place, rows))
+def _insert(request: CallRequest, params: Json, call: Call, place: Place, rows: Rows) -> None:
+    """Insert the call with `params`, what is left of its request beside the rows."""
     classic = None if request.classic is None else rows.encode(request.classic)
     salt = secrets.token_bytes(16)
     values = {
@@ -110,7 +111,7 @@ def _insert(request: CallRequest, call: Call, place: Place, rows: Rows) -> None:
         "retry_of": place.retry_of,
         "model": clean(request.model),
         "upstream": request.upstream,
-        "params": params,
+        "params": rows.encode(params),
         "preamble": rows.preamble,
         "head": call.head,
         "salt": salt,
@@ -127,13 +128,6 @@ def _insert(request: CallRequest, call: Call, place: Place, rows: Rows) -> None:
     attachments.store(rows.files)
     with permits.hold(request.owner, OPEN_PATIENCE):
         execute(OPEN, values | rows.bind())
-
-
-def _drop_messages(request: CallRequest, place: Place, rows: Rows) -> Json:
-    """Return the body without the messages that its rows hold."""
-    if request.kind != Snapshot.Kind.CHAT or not (rows.messages or place.known):
-        return request.body
-    return {name: value for name, value in request.body.items() if name != "messages"}
 
 
 def close(call: Call, outcome: Outcome, *, in_passing: bool = False) -> bool:
