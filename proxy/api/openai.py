@@ -41,6 +41,9 @@ from .scoped import ScopedView
 
 DEFAULT_IMAGE_MODEL = "dall-e-2"
 LONGEST_END_USER = 200  # characters
+LONGEST_SESSION = 200
+# By which a program names its conversation: our own, Claude Code's, Codex's. The first counts.
+SESSION_HEADERS = ("x-session-id", "x-claude-code-session-id", "session-id")
 R = TypeVar("R", bound=HttpResponseBase)
 
 
@@ -363,13 +366,15 @@ def set_conversation(meta: Mapping[str, Any], call_request: CallRequest) -> None
         except ValueError:
             raise faults.conversation_not_found() from None
         return
-    key = meta.get("HTTP_X_SESSION_ID") or meta.get("HTTP_X_CLAUDE_CODE_SESSION_ID")
-    if key:
-        if len(key) > 200 or not key.isprintable():
+    for name in SESSION_HEADERS:
+        if not (key := meta.get(f"HTTP_{name.upper().replace('-', '_')}")):
+            continue
+        if len(key) > LONGEST_SESSION or not key.isprintable():
             raise faults.invalid_request(
-                "x-session-id", "A session id has at most 200 printable characters."
+                name, f"A session id has at most {LONGEST_SESSION} printable characters."
             )
         call_request.session_key = key
+        return
 
 
 def read_retry(meta: Mapping[str, Any]) -> bool | None:

@@ -203,7 +203,8 @@ CONVERSATION_HEADERS = (
     parameter(
         "x-session-id",
         {"type": "string", "maxLength": 200, "pattern": "^[ -~]*$"},
-        "a name of your own for a conversation",
+        "a name of your own for a conversation; agents' own headers (x-claude-code-session-id,"
+        " session-id) are read likewise",
         "header",
     ),
 )

@@ -11,6 +11,7 @@ from django.test import Client
 
 from conversations.models import Conversation, Snapshot, User
 from proxy.api import authentication
+from proxy.api.openai import SESSION_HEADERS
 from proxy.models import ApiKey
 
 pytestmark = pytest.mark.django_db
@@ -71,7 +72,7 @@ def test_a_conversation_that_is_named_is_ones_own(secret, name, one, other):
     assert Conversation.objects.count() == 1
 
 
-@pytest.mark.parametrize("header", ["x-session-id", "x-claude-code-session-id"])
+@pytest.mark.parametrize("header", SESSION_HEADERS)
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_a_session_is_ones_own(secret, header, one, other):
     first, then, again = (ask(secret, V1, who, {header: "main"}) for who in (one, other, one))

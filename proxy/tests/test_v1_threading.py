@@ -11,6 +11,7 @@ import pytest
 from conversations.models import Conversation, Message, Snapshot
 from conversations.reading import tree
 from conversations.record import rebuild
+from proxy.api.openai import SESSION_HEADERS
 from proxy.tests.gateway import ALICE, BOB, CHAT, SHARED, chat, marked, said, the
 
 NOBODYS = "0199a8f0-0000-7000-8000-000000000000"
@@ -214,7 +215,7 @@ def test_a_stranger_learns_nothing_of_a_conversation(gateway, recorded, demo_ups
         assert str(hers.root) not in snapshot.params + snapshot.error
 
 
-@pytest.mark.parametrize("header", ["x-session-id", "x-claude-code-session-id"])
+@pytest.mark.parametrize("header", SESSION_HEADERS)
 def test_a_name_of_the_callers_own_finds_or_makes_a_conversation(gateway, demo_upstream, header):
     name = f"session {marked()}"
     first, second = (gateway.ask("hi", headers={header: name}) for _ in range(2))
@@ -230,9 +231,16 @@ def test_a_name_of_the_callers_own_finds_or_makes_a_conversation(gateway, demo_u
 
 @pytest.mark.parametrize("name", ["x" * 201, "a\tb", "\xa0"])
 def test_a_name_that_is_none(gateway, recorded, name):
-    reply = gateway.ask("hi", headers={"x-session-id": name})
-    assert (reply.status, reply.error["param"]) == (400, "x-session-id")
-    assert recorded()[0].status == "refused"
+    for header in SESSION_HEADERS:
+        reply = gateway.ask("hi", headers={header: name})
+        assert (reply.status, reply.error["param"]) == (400, header)
+    assert {call.status for call in recorded(len(SESSION_HEADERS))} == {"refused"}
+
+
+def test_our_own_header_counts_before_an_agents(gateway):
+    names = {header: f"{header} {marked()}" for header in SESSION_HEADERS}
+    ours = gateway.ask("hi", headers={"x-session-id": names["x-session-id"]}).root
+    assert gateway.ask("hi", headers=names).root == ours
 
 
 def test_a_session_of_embeddings_has_no_messages(gateway):
