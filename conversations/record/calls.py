@@ -1,5 +1,6 @@
 """What comes into the record and what goes out of it: a request, an open call, and its outcome."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +16,7 @@ from ..speech.recorded import Recorded
 from . import threads
 
 TITLE = 50  # characters of the first user message
+OPENING = re.compile(r"\s*<([A-Za-z][\w-]{0,63})>")  # a tag
 REFUSED_KEPT = 64 << 10  # bytes of a refused request
 REFUSED = "$refused"  # the field of a record's request that describes one which is not kept whole
 
@@ -137,11 +139,28 @@ def shorten_refused(request: CallRequest) -> Json:
 
 
 def make_title(messages: list[Json]) -> str:
-    """Make a title of the beginning of the first user message that has text."""
-    for message in messages:
-        if message.get("role") == "user" and (text := threads.extract_text(message).strip()):
-            return " ".join(text[: 4 * TITLE].split())[:TITLE]
-    return ""
+    """Make a title of the beginning of the first question; without any, of what a user said."""
+    asked = [message for message in messages if message.get("role") == "user"]
+    questions = (extract_question(message) for message in asked)
+    texts = (threads.extract_text(message).strip() for message in asked)
+    text = next(filter(None, questions), "") or next(filter(None, texts), "")
+    return " ".join(text[: 4 * TITLE].split())[:TITLE]
+
+
+def extract_question(message: Json) -> str:
+    """Return what a person asked in a user message: not what an agent put before it in tags.
+
+    Such are <system-reminder>…</system-reminder>, <environment_context>…</environment_context>.
+    """
+    text = threads.extract_text(message)
+    start = 0
+    while opening := OPENING.match(text, start):
+        closing = f"</{opening[1]}>"
+        end = text.find(closing, opening.end())
+        if end < 0:
+            break
+        start = end + len(closing)
+    return text[start:].strip()
 
 
 def estimate_tokens(text: str) -> int:

@@ -36,6 +36,7 @@ from ..database import execute
 from ..ids import make_id
 from ..models import Snapshot
 from ..shape import Json
+from ..speech.recorded import TOOLS
 from . import attachments, processes
 from .calls import Call, CallRequest, Outcome, make_title, shorten_refused
 from .permits import permits
@@ -102,7 +103,8 @@ def _insert(request: CallRequest, params: Json, call: Call, place: Place, rows: 
         "fresh": place.is_new,
         "owner": request.owner,
         "session_key": request.session_key,
-        "title": clean(request.title or make_title(request.messages)),
+        "title": (title := clean(request.title or make_title(request.messages))),
+        "begins_work": bool(title) and _begins_work(request, place, rows),
         "key": request.key,
         "end_user": clean(request.end_user),
         "use_case": clean(request.use_case),
@@ -128,6 +130,15 @@ def _insert(request: CallRequest, params: Json, call: Call, place: Place, rows: 
     attachments.store(rows.files)
     with permits.hold(request.owner, OPEN_PATIENCE):
         execute(OPEN, values | rows.bind())
+
+
+def _begins_work(request: CallRequest, place: Place, rows: Rows) -> bool:
+    """Tell whether a call may be the first of an agent's work in a session that is there already.
+
+    What an agent asks by itself, such as a title, may come before it, and has no tools.
+    """
+    is_beside = bool(request.session_key) and not place.is_new and not place.known
+    return is_beside and any(row.role == TOOLS for row in rows.messages)
 
 
 def close(call: Call, outcome: Outcome, *, in_passing: bool = False) -> bool:
@@ -234,6 +245,12 @@ OPEN = f"""
         SELECT %(conversation)s::uuid, %(owner)s, %(session_key)s::text, %(end_user)s,
             %(classic_root)s::text, %(title)s, %(opened)s, %(opened)s
         WHERE %(fresh)s
+    ), titled AS (
+        UPDATE conversations_conversation c SET title = %(title)s
+        WHERE %(begins_work)s AND c.id = %(conversation)s::uuid AND c.titled_by = ''
+            AND NOT EXISTS (
+                SELECT FROM conversations_message m
+                WHERE m.conversation_id = c.id AND m.role = '$tools')
     ), messages AS ({MESSAGES}
         ON CONFLICT (id) DO NOTHING
     ), files AS ({FILES}

@@ -13,7 +13,9 @@ from django.conf import settings
 from conversations import exact_json
 from conversations.models import Conversation, Message, Snapshot
 from conversations.record import CallRequest, threads
+from conversations.record.calls import extract_question
 from conversations.shape import Json
+from conversations.speech.recorded import TOOLS
 
 from .. import faults
 from ..faults import Fault
@@ -107,8 +109,16 @@ def read_questions(conversation: Conversation) -> str:
     rows = Message.objects.filter(conversation=conversation, role="user", echo_of=None).order_by(
         "snapshot", "depth"
     )
-    texts = (
-        threads.extract_text(threads.put_together("user", text, raw)).strip()
+    work = Message.objects.filter(conversation=conversation, role=TOOLS).order_by("snapshot")
+    if conversation.session_key and (first := work.first()):
+        # What an agent asked by itself came before, in calls without tools and paths of their own.
+        of_work = rows.filter(snapshot__gte=first.snapshot_id)
+        begins = of_work.filter(snapshot=first.snapshot_id, parent=None)
+        rows = of_work if begins.exists() else rows
+    said = [
+        threads.put_together("user", text, raw)
         for text, raw in rows.values_list("text", "raw")[:MESSAGES]
-    )
+    ]
+    questions = [text for message in said if (text := extract_question(message))]
+    texts = questions or [threads.extract_text(message).strip() for message in said]
     return "\n\n".join(text[:EACH] for text in texts if text)
