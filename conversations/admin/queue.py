@@ -16,7 +16,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import OuterRef, QuerySet
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -31,7 +31,7 @@ from ..ids import parse_uuid
 from ..models import AuditEvent, Conversation, Decision, Review, Snapshot, User
 from ..models.review import describe_shown
 from ..people import audit
-from ..people.access import holders_of, may, readable
+from ..people.access import holders_of, holds, may, readable
 from ..people.identity import hides_people, tells_a_person
 from ..people.persons import person_of
 from ..reading import coverage
@@ -339,8 +339,7 @@ def with_label(decision: dict[str, Any]) -> dict[str, Any]:
 
 
 def reviewers() -> QuerySet[User]:
-    leads = holders_of("lead").filter(pk=OuterRef("pk"))
-    return holders_of("decide").annotate(lead=Exists(leads)).order_by("username")[:200]
+    return holders_of("decide").annotate(lead=holds("lead")).order_by("username")[:200]
 
 
 def on_conversation(change: Change) -> Callable[[HttpRequest, UUID], HttpResponse]:
