@@ -7,7 +7,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 import psycopg
@@ -29,8 +31,9 @@ postgres.stop(folder)
 """
 
 
-@pytest.fixture
-def folder():
+@contextmanager
+def place():
+    """A folder for a server, which is ended with it."""
     var = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp")).resolve()  # short, for the socket
     folder = var / "pg"
     yield folder
@@ -39,6 +42,40 @@ def folder():
         left.send_signal(signal.SIGQUIT)
         left.wait(60)
     shutil.rmtree(var)
+
+
+@pytest.fixture
+def unmade():
+    """Where no server has been."""
+    with place() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def made():
+    """The data of a server that was started first, and stopped."""
+    with place() as folder:
+        postgres.start(folder)
+        postgres.stop(folder)
+        yield folder
+
+
+@pytest.fixture
+def folder(made, unmade):
+    """Where a server has been: a first start makes all of its data, which takes seconds."""
+    subprocess.run(["cp", "-a", made, unmade], check=True)
+    return unmade
+
+
+@pytest.fixture(scope="module")
+def standing():
+    """A server from its first start on, below a folder that others may not enter."""
+    ours = {"LLM_API_AUTHORIZATION": "Bearer canary", "PGPORT": "6000", "PGDATA": "/nowhere"}
+    with place() as folder:
+        folder.parent.chmod(0o700)
+        with patch.dict(os.environ, ours):
+            postgres.start(folder)
+        yield folder
 
 
 def connect(folder: Path) -> psycopg.Connection:
@@ -58,40 +95,38 @@ def holder(folder):
     return process
 
 
-def test_only_its_own_account_reaches_data_and_socket(folder):
-    postgres.start(folder)
-    status = folder.stat()
-    server = postgres.postmaster(folder)
+def test_only_its_own_account_reaches_data_and_socket(standing):
+    status = standing.stat()
+    server = postgres.postmaster(standing)
     assert stat.S_IMODE(status.st_mode) == 0o700
     assert status.st_uid == server.uids().effective != 0
-    assert [path for path in folder.parent.rglob("*") if path.is_socket()] == [
-        folder / ".s.PGSQL.5432"
+    assert [path for path in standing.parent.rglob("*") if path.is_socket()] == [
+        standing / ".s.PGSQL.5432"
     ]
     assert [
         connection.laddr for connection in server.net_connections("unix") if connection.laddr
-    ] == [str(folder / ".s.PGSQL.5432")]
+    ] == [str(standing / ".s.PGSQL.5432")]
 
 
-def test_it_listens_on_no_port(folder):
-    postgres.start(folder)
-    server = postgres.postmaster(folder)
+def test_it_listens_on_no_port(standing):
+    server = postgres.postmaster(standing)
     assert server.net_connections("unix")
     assert server.net_connections("inet") == []
-    with connect(folder) as connection:
+    with connect(standing) as connection:
         assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
 
 
-def test_its_environment_holds_none_of_ours(folder, monkeypatch):
-    monkeypatch.setenv("LLM_API_AUTHORIZATION", "Bearer canary")
-    monkeypatch.setenv("PGPORT", "6000")
-    monkeypatch.setenv("PGDATA", "/nowhere")
-    postgres.start(folder)
-    assert "LLM_API_AUTHORIZATION" not in postgres.postmaster(folder).environ()
+def test_its_environment_holds_none_of_ours(standing):
+    assert "LLM_API_AUTHORIZATION" not in postgres.postmaster(standing).environ()
 
 
-def test_its_log_quotes_nobody(folder):
-    postgres.start(folder)
-    with connect(folder) as connection:
+def test_folders_above_it_are_opened_for_passage_only(standing):
+    above = stat.S_IMODE(standing.parent.stat().st_mode)
+    assert above == (0o701 if os.geteuid() == 0 else 0o700)
+
+
+def test_its_log_quotes_nobody(standing):
+    with connect(standing) as connection:
         connection.execute("CREATE TABLE t (name text PRIMARY KEY, number int)")
         connection.execute("INSERT INTO t VALUES ('canary')")
         for statement, parameters in [
@@ -102,7 +137,7 @@ def test_its_log_quotes_nobody(folder):
         ]:
             with pytest.raises(psycopg.Error):
                 connection.execute(statement, parameters)
-    log = (folder / "postgresql.log").read_text()
+    log = (standing / "postgresql.log").read_text()
     assert "ready to accept connections" in log
     assert "canary" not in log
 
@@ -161,20 +196,20 @@ def test_a_stale_number_that_is_another_process_now(folder):
         stranger.kill()
 
 
-def test_an_interrupted_first_start_is_made_again(folder):
-    draft = folder.with_name("pg.new")
+def test_an_interrupted_first_start_is_made_again(unmade):
+    draft = unmade.with_name("pg.new")
     draft.mkdir()
     (draft / "half").write_text("made")
-    postgres.start(folder)
-    with connect(folder) as connection:
+    postgres.start(unmade)
+    with connect(unmade) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     assert not draft.exists()
 
 
-def test_many_may_start_it_at_once(folder):
+def test_many_may_start_it_at_once(unmade):
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(folder)],
+            [sys.executable, "-c", HOLDER, str(unmade)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -185,18 +220,12 @@ def test_many_may_start_it_at_once(folder):
     assert [process.communicate(timeout=60) and process.returncode for process in processes] == [
         0
     ] * 4
-    assert postgres.postmaster(folder) is None
+    assert postgres.postmaster(unmade) is None
 
 
 def test_a_path_too_long_for_a_socket_names_the_setting():
     with pytest.raises(postgres.PostgresUnavailable, match="VAR_DIR is too long"):
         postgres.start(Path("/tmp") / ("x" * 100) / "pg")
-
-
-def test_folders_above_it_are_opened_for_passage_only(folder):
-    folder.parent.chmod(0o700)
-    postgres.start(folder)
-    assert stat.S_IMODE(folder.parent.stat().st_mode) == (0o701 if os.geteuid() == 0 else 0o700)
 
 
 def test_the_database_by_its_address():
