@@ -9,9 +9,9 @@ from django.test import Client
 from conversations.models import User
 
 
-def run(command):
+def run(command, **options):
     out = StringIO()
-    call_command(command, stdout=out)
+    call_command(command, stdout=out, **options)
     return out.getvalue()
 
 

@@ -22,8 +22,8 @@ def said(text):
     )
 
 
-class Loaded(TestCase):
-    """Loaded once for a class of tests that only read."""
+class Samples(TestCase):
+    """Loaded once: its tests only read."""
 
     loaded: str
 
@@ -32,8 +32,8 @@ class Loaded(TestCase):
         with override_settings(DEMO=True):
             cls.loaded = run("load_demo")
 
+    # People
 
-class People(Loaded):
     def test_the_accounts_are_those_that_are_printed(self):
         assert self.loaded == (
             "Loaded 11 demo accounts and 62 sample conversations. "
@@ -58,8 +58,8 @@ class People(Loaded):
         assert key.owner.username == "alice"
         assert set(key.scopes) == set(ApiKey.OWN_SCOPES)
 
+    # What they said
 
-class Samples(Loaded):
     def test_sixty_conversations_of_the_last_thirty_days(self):
         now = datetime.now(UTC)
         shown = Conversation.objects.exclude(turns=0)
