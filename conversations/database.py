@@ -74,3 +74,9 @@ def renew() -> None:
     release()
     if pool := connection.pool:  # type: ignore[attr-defined]
         pool.check()
+
+
+def refuse_if_away() -> None:
+    """Raise Error where the database is away: what failed then is no row's fault."""
+    renew()
+    execute("SELECT 1", {})

@@ -18,7 +18,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from ..database import RowsBusy
+from ..database import RowsBusy, refuse_if_away
 from ..models import Process, Snapshot
 from ..shape import Json
 from . import processes, threads, words
@@ -95,7 +95,10 @@ def close_unheard() -> int:
 
 
 def _close_each(snapshots: Iterable[Snapshot], close_one: Callable[[Snapshot], bool]) -> int:
-    """Count those that were closed. Where rows of an account stay locked, its others wait too."""
+    """Count those that were closed. Where rows of an account stay locked, its others wait too.
+
+    One that the database refuses although it is well is passed over: the next sweep finds it.
+    """
     count, busy = 0, set[int]()
     for snapshot in snapshots:
         if snapshot.owner_id not in busy:
@@ -103,6 +106,9 @@ def _close_each(snapshots: Iterable[Snapshot], close_one: Callable[[Snapshot], b
                 count += close_one(snapshot)
             except RowsBusy:  # the next sweep finds them
                 busy.add(snapshot.owner_id)
+            except Exception as problem:
+                refuse_if_away()
+                log.error("snapshot %s cannot be closed", snapshot.id, exc_info=problem)
     return count
 
 

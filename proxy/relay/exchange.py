@@ -32,6 +32,23 @@ from .causes import ENDINGS, Cause
 from .journal import Journal
 
 log = logging.getLogger(__name__)
+LONGEST_WAIT = 600.0  # seconds between two tries to close a call that the database refuses
+
+
+@dataclass
+class Unclosed:
+    """A call that ended while the database would not take its end: its row is pending."""
+
+    call: Call
+    ended: Outcome
+    tries: int = 0  # that failed though the database was well
+    due: float = 0.0  # when the next one is, by time.monotonic
+
+    def put_off(self) -> float:
+        """Have it wait, longer each time. Return for how many seconds."""
+        wait = min(2.0**self.tries, LONGEST_WAIT)
+        self.tries, self.due = self.tries + 1, time.monotonic() + wait
+        return wait
 
 
 class ProcessMemory:
@@ -40,8 +57,7 @@ class ProcessMemory:
     def __init__(self) -> None:
         self.slots = make_own_slots()  # gunicorn's processes share theirs
         self.exchanges: dict[UUID, Exchange] = {}  # all that are open
-        # Calls that ended while the database was away: their rows are pending.
-        self.unclosed: dict[UUID, tuple[Call, Outcome]] = {}
+        self.unclosed: dict[UUID, Unclosed] = {}
         self.journal = Journal()
         self.gates = gate.gates  # by the upstream's name in the record
 
@@ -162,7 +178,7 @@ class Exchange:
             unwritten = faults.end_not_recorded()
             ended.status = Snapshot.Status.FAILED
             ended.error_code, ended.error = Code.RECORD_NOT_WRITABLE, unwritten.text
-            process.unclosed[self.call.id] = (self.call, ended)
+            process.unclosed[self.call.id] = Unclosed(self.call, ended)
             return unwritten
         except BaseException:
             record.let_go(self.call)

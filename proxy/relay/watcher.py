@@ -146,15 +146,21 @@ def close_late() -> None:
     """Close calls that ended while the database was away. Raises Error while it still is.
 
     Those of an account whose rows stay locked wait until the next time, and no other's with them.
+    One that the database refuses although it is well stays, and is tried less and less often.
     """
     busy: set[int] = set()
-    for call_id, (call, ended) in list(process.unclosed.items()):
-        if call.owner in busy:
+    for call_id, late in list(process.unclosed.items()):
+        if late.call.owner in busy or time.monotonic() < late.due:
             continue
         try:
-            write_outcome(call, ended, in_passing=True)
+            write_outcome(late.call, late.ended, in_passing=True)
         except database.RowsBusy:
-            busy.add(call.owner)
+            busy.add(late.call.owner)
+        except Exception as problem:
+            database.refuse_if_away()
+            wait = late.put_off()
+            text = "snapshot %s cannot be closed, and is tried again in %d s"
+            log.error(text, call_id, wait, exc_info=problem)
         else:
             del process.unclosed[call_id]
             process.journal.end(call_id)

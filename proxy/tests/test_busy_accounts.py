@@ -21,7 +21,7 @@ from conversations.record.permits import Permits
 from conversations.tests.calls import answer, ask, person, user
 from proxy.models import ApiKey
 from proxy.relay import watcher
-from proxy.relay.exchange import process
+from proxy.relay.exchange import Unclosed, process
 from proxy.tests.gateway import BOB, CHAT, Gateway, eventually, marked
 from proxy.tests.wire import ANSWER, Held, json_reply
 
@@ -118,7 +118,7 @@ def test_a_call_has_its_slot_until_it_is_closed(gateway, committed, wire):
 def close_late(calls: list[Call]) -> None:
     """They ended while the database was away."""
     for call in calls:
-        process.unclosed[call.id] = (call, Outcome(status="ok"))
+        process.unclosed[call.id] = Unclosed(call, Outcome(status="ok"))
     watcher.close_late()
 
 
