@@ -5,6 +5,7 @@ Those of the schema stand here under their names: README.md says what each is fo
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.utils.functional import SimpleLazyObject
 
@@ -34,21 +35,29 @@ MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed
 MAX_MESSAGES = 4000
 
 # The chain of seals is signed now and then, in a file that can be shipped away
-# Made when it is first needed: an image that is built from here holds none.
-CHECKPOINT_KEY = READING.values["CHECKPOINT_KEY"] or SimpleLazyObject(
-    lambda: secret.read_or_make(VAR_DIR / "checkpoint_key")
-)
-PSEUDONYM_KEY = READING.values["PSEUDONYM_KEY"] or SimpleLazyObject(
-    lambda: secret.read_or_make(VAR_DIR / "pseudonym_key")
-)
+
+
+def keep_key(name: str) -> Any:
+    """Read a key that this machine keeps; one that is missing is made when something starts."""
+    path = VAR_DIR / secret.KEPT[name]
+    try:
+        found = READING.values[name] or secret.read(path)
+    except secret.NoSecret as problem:
+        READING.refuse_folder("VAR_DIR", f"cannot keep the gateway's key: {problem}")
+        found = secret.make()  # of this process alone, which starts nothing
+    return found or SimpleLazyObject(lambda: secret.read_or_make(path))
+
+
+CHECKPOINT_KEY = keep_key("CHECKPOINT_KEY")
+PSEUDONYM_KEY = keep_key("PSEUDONYM_KEY")
 
 # Django -------------------------------------------------------------------------------------------
 
 try:
     SECRET_KEY = READING.values["SECRET_KEY"] or secret.read_or_make(VAR_DIR / "secret_key")
-except OSError as problem:
-    SECRET_KEY = secret.make()  # of this process alone, which starts nothing
-    READING.refuse_folder("VAR_DIR", f"cannot keep the gateway's key: {problem.strerror}")
+except secret.NoSecret as problem:
+    SECRET_KEY = secret.make()
+    READING.refuse_folder("VAR_DIR", f"cannot keep the gateway's key: {problem}")
 DEBUG = False
 INSTALLED_APPS = [
     "conversations",

@@ -29,7 +29,7 @@ ENOUGH = 24  # characters of a long secret that are hidden wherever they come
 DEEPEST = 64  # levels of a JSON value
 GRAM, STEP = 5, 4  # of SHORTEST characters, five begin at a place that four divide
 
-NAMES = (  # of settings; what is no text is a file's of this machine, and goes nowhere
+NAMES = (  # of settings; a key that is no text was not made yet (llmgateway.secret)
     "LLM_API_AUTHORIZATION",
     "SUBMISSIONS_API_AUTHORIZATION",
     "SUBMISSIONS_HMAC_SECRET",

@@ -4,12 +4,13 @@ import gc
 import os
 import resource
 import shutil
+import sys
 from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 
-from llmgateway import start, trusted_proxies
+from llmgateway import secret, start, trusted_proxies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
 # What the processes of one server count for /metrics; set before anything counts. By the port:
@@ -17,6 +18,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmgateway.settings")
 METRICS = settings.VAR_DIR / "metrics" / str(settings.PORT)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS)
 start.set_up()
+try:
+    secret.make_missing(settings)
+except secret.NoSecret as problem:
+    sys.exit(str(problem))
 
 from llmgateway.server.worker import READERS  # noqa: E402 (it reads settings)
 from proxy.limits.slots import Slots, make_table  # noqa: E402

@@ -23,6 +23,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, CommandError, CommandParser, call_command
 from django.db import OperationalError, connection
 
+from llmgateway import secret
 from llmgateway.demo import accounts
 from llmgateway.embedded import postgres
 from llmgateway.ops.processes import Processes
@@ -167,6 +168,10 @@ def release() -> None:
 
 
 def prepare() -> None:
+    try:
+        secret.make_missing(settings)
+    except secret.NoSecret as problem:
+        raise CommandError(str(problem)) from None
     try:
         connection.ensure_connection()
     except postgres.PostgresUnavailable:

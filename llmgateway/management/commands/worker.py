@@ -29,6 +29,7 @@ from conversations.models import Process
 from conversations.proof import checkpoints, sealing
 from conversations.record import old_words, orphans, processes
 from conversations.search import index
+from llmgateway import secret
 from llmgateway.ops import metrics
 from llmgateway.ops.pulse import Pulse
 from proxy import wrong_keys
@@ -53,6 +54,10 @@ class Command(BaseCommand):
 
     def handle(self, *, once: bool, **options: Any) -> None:
         database.release()  # the connection of the system checks: each follower has its own
+        try:
+            secret.make_missing(settings)
+        except secret.NoSecret as problem:
+            raise CommandError(str(problem)) from None
         if once:
             work_once()
             return
