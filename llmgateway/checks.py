@@ -201,12 +201,16 @@ def _hosts(name: str, hosts: tuple[str, ...]) -> Iterator[CheckMessage]:
         f"Write {name}@api.example, {name}@*.api.example or {name}@api.example:8443 "
         "into UPSTREAM_SECRETS; several hosts with | between them."
     )
-    if not hosts:
+    if not hosts and settings.UNBOUND_SECRETS_PASS:
         text = (
             f"UPSTREAM_SECRETS binds {name} to no host: who may edit upstreams can have it sent "
             "anywhere. From version 0.3 on this is an error."
         )
         yield warning("032", text, hint)
+    elif not hosts:
+        yield error(
+            "032", f"UPSTREAM_SECRETS binds {name} to no host, so it is sent nowhere.", hint
+        )
     for host in hosts:
         if fault := credentials.find_fault_of_host(host):
             text = f"UPSTREAM_SECRETS binds {name} to “{host}”, which is no host: {fault}."

@@ -14,6 +14,7 @@ from llmgateway.configuration import reading
 from llmgateway.embedded import database
 from proxy import credentials
 
+VERSION = (0, 2, 0)  # pyproject.toml's
 BASE_DIR = Path(__file__).resolve().parent.parent
 READING = reading.read()
 globals().update(READING.values)
@@ -29,6 +30,7 @@ SIGN_IN_FAILURES: int = READING.values["SIGN_IN_FAILURES"]
 # what upstreams of the admin may use: by name, its value, and the hosts that may get it
 UPSTREAM_SECRETS = READING.upstream_secrets
 UPSTREAM_SECRET_HOSTS = credentials.parse_bindings(READING.values["UPSTREAM_SECRETS"])
+UNBOUND_SECRETS_PASS = VERSION < (0, 3)  # those with no hosts: a warning for one version
 
 MAX_BODY = READING.values["MAX_BODY_MB"] << 20  # bytes of a request
 MAX_REPLY = 64 * 1024 * 1024  # bytes of an upstream's reply, decompressed

@@ -30,8 +30,12 @@ def parse_bindings(entries: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def find_hosts(name: str) -> tuple[str, ...] | None:
-    """Return the hosts that it is bound to; None where it is bound to none."""
-    return settings.UPSTREAM_SECRET_HOSTS.get(name) or None
+    """Return the hosts that it is bound to; None where it may go anywhere.
+
+    One that the setting binds to none may until version 0.3, and nowhere from then on.
+    """
+    hosts: tuple[str, ...] | None = settings.UPSTREAM_SECRET_HOSTS.get(name)
+    return (hosts or None) if settings.UNBOUND_SECRETS_PASS else hosts
 
 
 def find_objection(name: str, url: str) -> str:
@@ -43,6 +47,8 @@ def find_objection(name: str, url: str) -> str:
     hosts = find_hosts(name)
     if hosts is None or may_go(url, hosts):
         return ""
+    if not hosts:
+        return "UPSTREAM_SECRETS binds this credential to no host, so it is sent nowhere."
     return f"This credential may be sent to {', '.join(hosts)} only: UPSTREAM_SECRETS says so."
 
 

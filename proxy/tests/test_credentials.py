@@ -1,8 +1,12 @@
 """A credential goes to the hosts that UPSTREAM_SECRETS binds it to, whatever way it leaves."""
 
 import json
+import re
+import tomllib
+from contextlib import nullcontext
 
 import pytest
+from django.conf import settings
 from django.test import Client, override_settings
 
 from conversations.models import Snapshot
@@ -107,6 +111,29 @@ def test_what_a_check_says_of_the_hosts(hosts, found):
     assert [message.id for message in messages] == found
     assert all("A" in message.msg and "A@api.example" in message.hint for message in messages)
     assert all("0.3" in message.msg for message in messages if message.id.startswith("W", 11))
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_a_name_without_hosts_is_a_warning_for_one_version(passes):
+    assert settings.UNBOUND_SECRETS_PASS is (settings.VERSION < (0, 3))
+    with override_settings(
+        UPSTREAM_SECRETS={"A": "sk"}, UPSTREAM_SECRET_HOSTS={"A": ()}, UNBOUND_SECRETS_PASS=passes
+    ):
+        [message] = checks.upstream(None)
+        assert message.id == f"llmgateway.{'W' if passes else 'E'}032"
+        assert bool(credentials.find_objection("A", "https://evil.example/")) is not passes
+        assert credentials.find_hosts("") is None  # an upstream that wants no credential
+        target = Target("openai", "https://evil.example/", "", "sk", credentials.find_hosts("A"))
+        with nullcontext() if passes else pytest.raises(faults.Fault):
+            KINDS["openai"].request(target, Endpoint.CHAT, QUESTION)
+
+
+def test_the_version_is_the_packages_and_the_changelogs():
+    written = ".".join(map(str, settings.VERSION))
+    package = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())
+    assert package["project"]["version"] == written
+    changes = (settings.BASE_DIR / "CHANGELOG.md").read_text()
+    assert re.search("^## ([0-9.]+)", changes, re.MULTILINE)[1] == written
 
 
 # By the URL that is called -----------------------------------------------------------------------
