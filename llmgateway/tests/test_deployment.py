@@ -19,6 +19,7 @@ from django.core.management import get_commands
 from django.db import connection
 
 from llmgateway.embedded import postgres
+from llmgateway.server.worker import READERS
 from llmgateway.tests import dockerfile
 from llmgateway.tests.plugin import ROOT, SETTINGS
 from proxy.tests.gateway import eventually, free_port
@@ -186,9 +187,23 @@ def test_each_container_is_bounded():
         assert service["security_opt"] == ["no-new-privileges:true"]
         for mount in service.get("tmpfs", ()):
             assert "size=" in mount
-    web = COMPOSE["services"]["api"]
-    most = settings.WEB_WORKERS * (settings.OPEN_CALLS + settings.RESERVED_THREADS)
-    assert web["pids_limit"] > 2 * most
+    web, workers = COMPOSE["services"]["api"], settings.WEB_WORKERS
+    calls = workers * settings.OPEN_CALLS
+    threads = workers * (calls + READERS + settings.RESERVED_THREADS) + calls
+    assert web["pids_limit"] > 1.2 * threads
+
+
+LIMIT = re.compile(r"\s+(tmpfs|pids_limit|mem_limit|shm_size):")
+
+
+def test_each_limit_says_why():
+    lines = (ROOT / "docker-compose.yml").read_text().split("\n")
+    limits = [number for number, line in enumerate(lines) if LIMIT.match(line)]
+    assert len(limits) == 6
+    for number in limits:
+        assert lines[number - 1].lstrip().startswith("# "), lines[number]
+    said = f"{settings.WEB_WORKERS * (1000 + READERS + settings.RESERVED_THREADS) + 1000:,}"
+    assert said in "".join(lines)
 
 
 @pytest.fixture
