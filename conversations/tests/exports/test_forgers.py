@@ -12,11 +12,13 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.core.files.storage import default_storage
-from django.test import Client
+from django.db import transaction
+from django.test import Client, override_settings
 
-from conversations.models import Attachment, Snapshot, Unsealed
+from conversations.models import Attachment, Snapshot, Unsealed, User
 from conversations.record import attachments
 from conversations.tests.calls import ask, assistant, person, turn, user
+from conversations.tests.cast import client_of
 from conversations.tests.exports.forger import (
     OWN,
     OWN_NAME,
@@ -32,11 +34,23 @@ from conversations.tests.pictures import picture
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def export(desk, tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def genuine(django_db_setup, django_db_blocker, tmp_path_factory) -> Path:
+    """An export as it was downloaded: no test needs its rows, and each has a copy."""
+    folder = tmp_path_factory.mktemp("genuine")
+    places = {"EXPORTS_DIR": folder / "exports", "CHECKPOINT_FILE": folder / "checkpoints.jsonl"}
+    with django_db_blocker.unblock(), override_settings(**places), transaction.atomic():
+        made_here = make_export(folder / "unpacked")
+        transaction.set_rollback(True)
+    return made_here
+
+
+def make_export(to: Path) -> Path:
+    alice, desk = person("alice"), client_of("rita", "Reviewer")
+    User.objects.filter(pk=alice.pk).update(job_title="Analyst")
     said = [{"role": "system", "content": "Be brief."}, picture()]
-    turn(person("alice"), said, "yes", address="192.0.2.7", key="gw-12345678", use_case="Bear")
-    turn(person("alice"), [*said, assistant("yes"), user("and?")], "no", end_user="eve")
+    turn(alice, said, "yes", address="192.0.2.7", key="gw-12345678", use_case="Bear")
+    turn(alice, [*said, assistant("yes"), user("and?")], "no", end_user="eve")
     title = ask(person("bob"), [user("hi")], upstream="OURS")
     Snapshot.objects.filter(id=title.id).update(
         status="failed",
@@ -51,7 +65,12 @@ def export(desk, tmp_path) -> Path:
     )
     Unsealed.objects.create(subject=title.id, closed=title.opened)
     seal()
-    return unpacked(desk, made(ask_for(desk, "jsonl", since="")), tmp_path / "unpacked")
+    return unpacked(desk, made(ask_for(desk, "jsonl", since="")), to)
+
+
+@pytest.fixture
+def export(genuine, tmp_path) -> Path:
+    return shutil.copytree(genuine, tmp_path / "unpacked" / genuine.name)
 
 
 @pytest.fixture
