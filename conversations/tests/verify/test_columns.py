@@ -90,24 +90,24 @@ def drop_checks(model: type[models.Model]) -> None:
                 editor.remove_constraint(model, constraint)
 
 
-@pytest.mark.parametrize(
-    ("model", "name"), [(model, name) for model in SEALED for name in sealed_names(model)]
-)
-def test_a_changed_column_is_found(evidence, model, name):
+@pytest.mark.parametrize("model", SEALED)
+def test_a_changed_column_is_found(evidence, model):
     """By the whole value, and by its loss where it may be lost."""
     row = model.objects.order_by("pk").first()
     subject = row.snapshot_id if model is Message else row.pk
-    seal, field = Seal.objects.get(subject=subject), fields(model)[name]
-    values = [other(field, getattr(row, field.attname))]
-    if field.null and getattr(row, field.attname) is not None:
-        values.append(None)
-    for value in values:
-        with transaction.atomic():
-            with unguarded():
-                drop_checks(model)
-                assert model.objects.filter(pk=row.pk).update(**{field.attname: value})
-            assert f"{seal.kind} {subject} (seal {seal.number})" in found(), value
-            transaction.set_rollback(True)
+    seal = Seal.objects.get(subject=subject)
+    for name in sealed_names(model):
+        field = fields(model)[name]
+        values = [other(field, getattr(row, field.attname))]
+        if field.null and getattr(row, field.attname) is not None:
+            values.append(None)
+        for value in values:
+            with transaction.atomic():
+                with unguarded():
+                    drop_checks(model)
+                    assert model.objects.filter(pk=row.pk).update(**{field.attname: value})
+                assert f"{seal.kind} {subject} (seal {seal.number})" in found(), (name, value)
+                transaction.set_rollback(True)
     assert found() == ""
 
 
