@@ -17,6 +17,7 @@ from conversations.models import Snapshot
 from llmgateway.tests.plugin import MIGRATED
 from proxy.demo.server import DemoServer
 from proxy.models import ApiKey
+from proxy.relay.exchange import process
 from proxy.tests import gateway as at
 from proxy.tests.gateway import Gateway, eventually
 from proxy.tests.wire import Wire
@@ -100,6 +101,13 @@ def cast() -> None:
         (alice, "nothing", at.NOTHING, {"scopes": []}),
     ):
         ApiKey.make(owner, name, secret=secret, **fields)
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """No test leaves a call of this process open: others count them, and have its slot."""
+    yield
+    eventually(lambda: not process.exchanges)
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,8 @@ def test_a_question_and_its_answer_in_events(hers):
 
 
 def test_the_same_form_without_events_leads_to_the_conversation(hers):
-    assert hers.post("/", {"message": "q", "model": "gpt-4o"}).status_code == 303
+    response = hers.post("/", {"message": "q", "model": "gpt-4o"})
+    assert (response.status_code, b"".join(response)) == (303, b"")  # the call ends behind it
 
 
 @asked

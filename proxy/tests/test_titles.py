@@ -3,6 +3,8 @@
 And at once by /api/update_title_openai.
 """
 
+from typing import Any
+
 import orjson
 import pytest
 from django.db import connection
@@ -17,6 +19,7 @@ from proxy import tasks
 from proxy.api import authentication
 from proxy.jobs import titles
 from proxy.models import ApiKey
+from proxy.relay import calls
 from proxy.tests.wire import Wire, json_reply
 
 pytestmark = pytest.mark.django_db
@@ -191,16 +194,15 @@ def test_the_owners_own_words_stay_even_where_they_are_the_first_ones(hers):
 
 def test_who_renames_while_the_model_thinks_is_right(hers):
     made = ask(hers)
-    with (
-        pytest.MonkeyPatch.context() as patch
-    ):  # in the model's place, on this thread: the test's transaction is nobody else's
-        patch.setattr(
-            titles.calls,
-            "fetch",
-            lambda *args: (
-                Conversation.objects.get(id=made.id).rename("Meanwhile") or saying("Too late")
-            ),
-        )
+
+    def rename_and_answer(*ignored: Any) -> calls.Document:
+        """In the model's place, on this thread: the test's transaction is nobody else's."""
+        Conversation.objects.get(id=made.id).rename("Meanwhile")
+        said = saying("Too late")
+        return calls.Document(orjson.loads(said), said, "", None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "post", rename_and_answer)
         work()
     made.refresh_from_db()
     assert (made.title, made.titled_by) == ("Meanwhile", "owner")
