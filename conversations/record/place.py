@@ -155,7 +155,8 @@ def _look_up_words(
     if not may_look or newest < place.recognised:
         return
     scope = Scope(request.owner, place.conversation if is_named else None)
-    if path := find_path(scope, turns, place.word_hashes, place.recognised):
+    hashes = place.path.hashes
+    if path := find_path(scope, turns, place.word_hashes, hashes, place.recognised):
         _follow(place, path, turns)
 
 

@@ -4,6 +4,10 @@ It is looked for by word hashes where path hashes are not known: two queries mor
 only. Of the paths that say the same, the one that goes furthest is taken, and of those the newest,
 as with path hashes. A turn that has files or thoughts which the recorded one lacks ends the path:
 what it and all later ones say is the client's own claim.
+
+Many conversations may say the same of different pictures. Twice MOST of their paths are read at
+most: those that go furthest, and those that have the files of the history and its opening. Where
+all of them lack what was sent, the history begins a conversation.
 """
 
 from typing import NamedTuple
@@ -15,7 +19,7 @@ from ..shape import Json
 from . import attachments, threads, words
 from .paths import PathRow, read_rows
 
-MOST = 8  # paths that are read, where none before has all that was sent
+MOST = 8  # paths of either sort that are read, where none before has all that was sent
 
 
 class Scope(NamedTuple):
@@ -48,9 +52,12 @@ class Candidate(NamedTuple):
 
 
 def find_path(
-    scope: Scope, turns: list[Json], word_hashes: list[bytes], known: int
+    scope: Scope, turns: list[Json], word_hashes: list[bytes], path: list[bytes], known: int
 ) -> TrimmedPath | None:
-    """Find the recorded path of a history that goes beyond its `known` turns."""
+    """Find the recorded path of a history that goes beyond its `known` turns.
+
+    `path` are its path hashes: up to the first trimmed reply they are those on record.
+    """
     units = words.list_units(turns)
     replies = [
         unit.indexes[0]
@@ -59,13 +66,20 @@ def find_path(
     ]
     if not replies:
         return None
-    values = scope._asdict() | {"hashes": [word_hashes[reply] for reply in replies], "most": MOST}
+    files: list[attachments.Blob] = []
+    attachments.lighten(turns, files)
+    values = scope._asdict() | {
+        "hashes": [word_hashes[reply] for reply in replies],
+        "opening": path[replies[0] - 1] if replies[0] else None,
+        "files": [file.sha256 for file in files],
+        "most": MOST,
+    }
     longest: TrimmedPath | None = None
     for row in execute(SAME_WORDS, values).fetchall():
-        path = _follow(Candidate(*row), turns, units)
-        if path and path.length > max(known, longest.length if longest else 0):
-            longest = path
-        if path and path.is_whole:
+        found = _follow(Candidate(*row), turns, units)
+        if found and found.length > max(known, longest.length if longest else 0):
+            longest = found
+        if found and found.is_whole:
             break  # those that follow are no longer
     return longest
 
@@ -113,18 +127,37 @@ SPELLINGS = """
     WHERE conversation_id = %(conversation)s AND path_hash = ANY(%(hashes)b::bytea[])"""
 # The owner is looked up for each message, as in `place`.
 SAME_WORDS = """
-    SELECT m.id, m.conversation_id, s.preamble_id
+    SELECT id, conversation_id, preamble_id
     FROM (
-        SELECT message_id FROM conversations_wordhash WHERE hash = ANY(%(hashes)b::bytea[])
-        UNION
-        SELECT id FROM conversations_message
-        WHERE role = 'assistant' AND path_hash = ANY(%(hashes)b::bytea[])
-    ) AS named
-    JOIN conversations_message m ON m.id = named.message_id
-    JOIN conversations_snapshot s ON s.id = m.snapshot_id
-    WHERE m.origin = 'relayed'
-        AND m.conversation_id = coalesce(%(conversation)s::uuid, m.conversation_id)
-        AND (
-            SELECT owner_id FROM conversations_conversation WHERE id = m.conversation_id
-        ) = %(owner)s
-    ORDER BY m.depth DESC, m.snapshot_id DESC LIMIT %(most)s"""
+        SELECT *, row_number() OVER (ORDER BY depth DESC, snapshot_id DESC) AS further,
+            row_number() OVER (
+                ORDER BY files DESC, is_begun DESC, depth DESC, snapshot_id DESC
+            ) AS nearer
+        FROM (
+            SELECT m.id, m.conversation_id, m.depth, m.snapshot_id, s.preamble_id,
+                bool_or(p.path_hash = %(opening)b::bytea)
+                    OVER (PARTITION BY m.conversation_id) IS TRUE AS is_begun,
+                (
+                    SELECT count(*) FROM conversations_attachment a
+                    WHERE a.conversation_id = m.conversation_id
+                        AND a.sha256 = ANY(%(files)b::bytea[])
+                ) AS files
+            FROM (
+                SELECT message_id FROM conversations_wordhash
+                WHERE hash = ANY(%(hashes)b::bytea[])
+                UNION
+                SELECT id FROM conversations_message
+                WHERE role = 'assistant' AND path_hash = ANY(%(hashes)b::bytea[])
+            ) AS named
+            JOIN conversations_message m ON m.id = named.message_id
+            JOIN conversations_snapshot s ON s.id = m.snapshot_id
+            LEFT JOIN conversations_message p ON p.id = m.parent_id
+            WHERE m.origin = 'relayed'
+                AND m.conversation_id = coalesce(%(conversation)s::uuid, m.conversation_id)
+                AND (
+                    SELECT owner_id FROM conversations_conversation WHERE id = m.conversation_id
+                ) = %(owner)s
+        ) AS told
+    ) AS ranked
+    WHERE further <= %(most)s OR nearer <= %(most)s
+    ORDER BY depth DESC, files DESC, is_begun DESC, snapshot_id DESC"""
