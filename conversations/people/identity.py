@@ -27,7 +27,7 @@ from ..models.other_name import OtherNameQuerySet
 from ..shape import Json
 from . import audit, pseudonyms
 from .access import Account, may, readable
-from .persons import Claim, Fit, claims_column, find_claims, find_fits
+from .persons import Claim, Fit, find_fits, find_group, group_column, is_of
 
 LASTS = timedelta(minutes=30)
 BY_NAME = ("user", "department", "job_title", "source")  # fields of a filter that identify people
@@ -88,11 +88,12 @@ class _Known(NamedTuple):
 
 
 class Found(NamedTuple):
-    """People whom a name stands for."""
+    """People whom a name stands for: all their accounts and end users."""
 
     accounts: list[int]
-    claims: list[Claim]  # end users of these names, and those of the accounts
+    claims: list[Claim]
     number: int  # of people
+    of: QuerySet[User] | None = None  # accounts whose people's are not looked up yet
 
     def rows(self, path: str = "") -> Q:
         """Select conversations or calls of these accounts and end users, or what leads there."""
@@ -101,7 +102,14 @@ class Found(NamedTuple):
             end_users.setdefault(account, []).append(name)
         for account, names in end_users.items():
             rows |= Q(**{f"{path}owner": account, f"{path}end_user__in": names})
-        return rows
+        return rows if self.of is None else rows | is_of(self.of, path)
+
+    def look_up(self) -> "Found":
+        """Look up what is not yet. One query, or none."""
+        if self.of is None:
+            return self
+        accounts, claims = find_group(self.of)
+        return Found(accounts, sorted({*self.claims, *claims}), self.number)
 
 
 class Names:
@@ -232,7 +240,7 @@ class Names:
         del detail["owner_id"]
 
     def find_people(self, text: str, most: int) -> Found:
-        """The accounts of `find`, and end users: theirs, and those whose own names begin so.
+        """The people of the accounts of `find`, and end users whose own names begin so.
 
         One query, where an account is found and people have no aliases.
         """
@@ -242,28 +250,52 @@ class Names:
         others = ArraySubquery(beginning.values_list(JSONArray("account", "name"))[:most])
         people = self._named(readable(self.reader, User.objects.all()), text)
         rows = list(
-            people.annotate(theirs=claims_column(), others=others).values_list(
-                "id", "username", "theirs", "others"
+            people.annotate(known=group_column(), others=others).values_list(
+                "known", "username", "others"
             )[:most]
         )
         if exact := [row for row in rows if row[1] == text]:
             return _put_together(exact, [])
         if not rows:
             return _put_together([], list(beginning.values_list("account", "name")[:most]))
-        return _put_together(rows, rows[0][3] or [])
+        return _put_together(rows, rows[0][2] or [])
 
     def _find_by_aliases(self, text: str, most: int) -> Found:
         by_alias, others = self._begin_so(text)
         accounts = self._with_named(by_alias, text, most)
-        theirs = find_claims(accounts)
         if self.by_name:
             others |= set(self._end_users().beginning(text).values_list("account", "name")[:most])
-        others -= theirs
-        return Found(accounts, sorted(theirs | others), len(accounts) + len(others))
+        number = len(accounts) + len(others)
+        return Found(accounts, sorted(others), number, User.objects.filter(pk__in=accounts))
 
     def _end_users(self) -> OtherNameQuerySet:
         accounts = readable(self.reader, User.objects.all())
         return OtherName.objects.end_users().filter(account__in=accounts)
+
+    def find_person(self, name: str) -> Found | None:
+        """The person of exactly this user name, external id or end user's name; or of this alias.
+
+        None where there is none, or where the reader may not search by name.
+        """
+        people = readable(self.reader, User.objects.all())
+        if name and self.by_name:
+            named = people.filter(Q(username=name) | Q(external_id=name))
+            first = named.order_by(self._is_exact(name).desc(), "pk")[:1]
+            if (found := Found([], [], 1, first).look_up()).accounts:
+                return found
+            end_users = self._end_users().filter(name=name).values_list("account", "name")
+            if claims := list(end_users):
+                return Found([], claims, 1)
+        if not name or not self.hidden:
+            return None
+        by_alias, _others = self._begin_so(name)
+        whole = [each for each in by_alias if alias(each) == name]
+        found = Found([], [], 1, User.objects.filter(pk__in=whole)).look_up()
+        return found if found.accounts else None
+
+    def group(self, **of_people: str) -> Found:
+        """The people of the accounts that this reader may read and that are such ones."""
+        return Found([], [], 0, readable(self.reader, User.objects.filter(**of_people)))
 
     def find(self, text: str, most: int) -> list[int]:
         """The accounts that this reader may read and whose name is `text`, or else begins so.
@@ -289,9 +321,11 @@ class Names:
             | Q(last_name__istartswith=text)
             | Q(email__istartswith=text)
         )
-        is_exact = ExpressionWrapper(Q(username=text), BooleanField())
         found = people.filter(begins_so | Q(external_id=text))
-        return found.order_by(is_exact.desc(), "username")
+        return found.order_by(self._is_exact(text).desc(), "username")
+
+    def _is_exact(self, name: str) -> ExpressionWrapper:
+        return ExpressionWrapper(Q(username=name), BooleanField())
 
     def _begin_so(self, text: str) -> tuple[list[int], set[Claim]]:
         """The accounts and the end users whose aliases begin so."""
@@ -363,8 +397,10 @@ class Names:
 
 
 def _put_together(rows: list[tuple[Any, ...]], others: Iterable[Any]) -> Found:
-    """Put accounts, each with its end users, and other end users together."""
-    accounts = [row[0] for row in rows]
-    theirs = {(owner, name) for row in rows for owner, name in row[2]}
+    """Put people, by what each of their accounts is known by, and other end users together."""
+    groups = [row[0] for row in rows]
+    people = {frozenset(accounts) for accounts, _names, _claims in groups}
+    theirs = {(owner, name) for *_known, claims in groups for owner, name in claims}
     more = {(owner, name) for owner, name in others} - theirs
-    return Found(accounts, sorted(theirs | more), len(accounts) + len(more))
+    accounts = sorted({account for each in people for account in each})
+    return Found(accounts, sorted(theirs | more), len(people) + len(more))

@@ -5,13 +5,14 @@ and so on from each of these to the next. An end user is claimed by the key's ow
 whose conversation it may be, finds it, and bars that person from reviewing it. It gives no right.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import F, Func, JSONField
+from django.db.models import BooleanField, F, Func, JSONField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from ..models import Conversation, Snapshot, User
@@ -39,6 +40,16 @@ JOINED = """
             WHERE kind = 'account' AND person_id = one.id
         ) link)"""
 ACCOUNTS = f"{JOINED} SELECT id FROM same"
+OWN = """{same}, own AS (
+        SELECT one.*, row_number() OVER (ORDER BY is_service, EXISTS (
+            SELECT FROM conversations_othername
+            WHERE kind = 'account' AND account_id = one.id), id) AS place
+        FROM same JOIN conversations_user one USING (id))
+    SELECT jsonb_build_array(
+        (array_agg(id ORDER BY place))[1], (array_agg(username ORDER BY place))[1],
+        coalesce((array_agg(department ORDER BY place) FILTER (WHERE department <> ''))[1], ''),
+        coalesce((array_agg(job_title ORDER BY place) FILTER (WHERE job_title <> ''))[1], ''))
+    FROM own"""
 # The names of a service account name a program.
 NAMES = f"""{JOINED}, named AS (
         SELECT lower(btrim(normalize(name, NFKC))) AS name
@@ -55,8 +66,6 @@ NAMES = f"""{JOINED}, named AS (
             SELECT jsonb_build_array(account_id, claim.name) FROM conversations_othername claim
             JOIN named ON named.name = lower(btrim(normalize(claim.name, NFKC)))
             WHERE kind = 'end_user' AND named.name <> ''))"""
-# Of the person of a row of accounts.
-NAMES_OF_ROW = NAMES.replace("%s::bigint[]", 'ARRAY["conversations_user"."id"]')
 
 # The account that an admin named; else the first whose name, e-mail or external id it is.
 FIT = """(
@@ -118,9 +127,59 @@ def find_accounts(*accounts: int) -> set[int]:
         return {account for (account,) in cursor.fetchall()}
 
 
-def claims_column() -> RawSQL:
-    """Select, beside rows of accounts, the end users on record who are the account's person."""
-    return RawSQL(f"(({NAMES_OF_ROW}) -> 2)", [], JSONField())  # noqa: S611
+def group_column() -> RawSQL:
+    """Select, beside rows of accounts, all that the account's person is known by."""
+    return RawSQL(f"({_known_of('ARRAY[conversations_user.id]')})", [], JSONField())  # noqa: S611
+
+
+def own_account_column() -> RawSQL:
+    """Select, beside rows of accounts, the account by which their person is shown.
+
+    As [id, user name, department, job title]: one that is no second account, of several the
+    oldest; department and job title where that has none are those of another.
+    """
+    same = JOINED.replace("%s::bigint[]", "ARRAY[conversations_user.id]")
+    return RawSQL(f"({OWN.format(same=same)})", [], JSONField())  # noqa: S611
+
+
+def is_of(accounts: QuerySet[User], path: str = "") -> Q:
+    """Select calls or conversations of the people of these accounts, or what `path` leads from.
+
+    Who the people are is looked up by the statement that this is a part of.
+    """
+    try:
+        sql, values = accounts.values("pk").query.sql_with_params()
+    except EmptyResultSet:
+        return Q(pk__in=[])
+    known = _known_of(f"ARRAY({sql})")
+    own = f"(SELECT jsonb_array_elements_text(({known})->0)::bigint)"
+    claims = f"""(SELECT (claim->>0)::bigint, claim->>1
+        FROM jsonb_array_elements(({known})->2) claim)"""
+    claimants = f"(SELECT account FROM {claims} claimed (account, name))"
+    owner, end_user = F(f"{path}owner"), F(f"{path}end_user")
+    is_own = _Holds(f"COLUMNS = ANY(ARRAY({own}))", values, owner)
+    is_claimants = _Holds(f"COLUMNS = ANY(ARRAY({claimants}))", values, owner)
+    return Q(is_own) | Q(is_claimants) & Q(
+        _Holds(f"(COLUMNS) IN {claims}", values, owner, end_user)
+    )
+
+
+class _Holds(Func):
+    """A condition of columns, which stand in it as COLUMNS."""
+
+    output_field = BooleanField()
+
+    def __init__(self, condition: str, values: Iterable[Any], *columns: F) -> None:
+        super().__init__(*columns)
+        self.condition, self.values = condition, values
+
+    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+        columns, _none = super().as_sql(compiler, connection, template="%(expressions)s")
+        return self.condition.replace("COLUMNS", columns), [*self.values]
+
+
+def _known_of(accounts: str) -> str:
+    return NAMES.replace("%s::bigint[]", accounts)
 
 
 def fit_column(row: str = "") -> Func:
@@ -132,11 +191,16 @@ def fit_column(row: str = "") -> Func:
     return Func(*claim, template=FIT.format(claim="%(expressions)s"), output_field=JSONField())
 
 
-def find_claims(accounts: list[int]) -> set[Claim]:
-    """Find the end users on record who are the people of these accounts. One query."""
+def find_group(accounts: QuerySet[User]) -> tuple[list[int], list[Claim]]:
+    """Find all accounts, and the end users on record, of the people of these. One query."""
+    try:
+        sql, values = accounts.values("pk").query.sql_with_params()
+    except EmptyResultSet:
+        return [], []
     with connection.cursor() as cursor:
-        cursor.execute(NAMES, [accounts])
-        return {(owner, name) for owner, name in orjson.loads(cursor.fetchone()[0])[2]}
+        cursor.execute(_known_of(f"ARRAY({sql})"), values)
+        same, _names, claims = orjson.loads(cursor.fetchone()[0])
+    return same, [(owner, name) for owner, name in claims]
 
 
 def carry_person(account: Any, column: list[Any]) -> Person:

@@ -25,7 +25,7 @@ from ..ids import first_id_of
 from ..models import Conversation, User
 from ..models.conversation import ConversationQuerySet
 from ..people.identity import FEWEST, Names
-from ..people.persons import FIT, Claim, Fit
+from ..people.persons import FIT, Claim, Fit, own_account_column
 from .small_numbers import carry, find_small
 
 LONGEST = 92  # days that are counted one by one; longer stretches, by seven
@@ -71,10 +71,11 @@ HISTORY = f"""
             SELECT * FROM unnest(%(claimants)s::bigint[], %(names)s::text[]))
     GROUP BY bucket, owner_id, end_user"""
 HISTORY_OF_GROUPS = f"""
-    SELECT bucket, department, sum(calls)::bigint, count(*)
+    SELECT bucket, department, sum(calls)::bigint, count(DISTINCT person)
     FROM (
         SELECT {BUCKET} AS bucket, owner_id, sum(calls) AS calls {USED} GROUP BY bucket, owner_id
-    ) used JOIN conversations_user u ON u.id = owner_id
+    ) used JOIN unnest(%(accounts)s::bigint[], %(persons)s::bigint[], %(departments)s::text[])
+        AS account (id, person, department) ON account.id = owner_id
     GROUP BY bucket, department"""
 # Of a conversation that was assessed again in these days, the last.
 ASSESSED = """
@@ -198,6 +199,7 @@ class ReportRights:
 
 
 class _Person(NamedTuple):
+    id: int  # of the own account
     name: str
     department: str
     job_title: str
@@ -291,8 +293,10 @@ class Report:
         """Count accounts; for readers who may see people, end users too: each person once."""
         claims = self._sums[before, "end_user"]
         accounts = self._persons[before].keys() - claims.keys()
-        fits = (self._fits[claim] or claim for claim in claims)
-        return len(accounts | {fit.pk if isinstance(fit, Fit) else fit for fit in fits})
+        fits = (self._fits[claim] for claim in claims)
+        unknown = {claim for claim in claims if not self._fits[claim]}
+        fitting = {self._people[fit.pk].id for fit in fits if fit}
+        return len(accounts | fitting | unknown)
 
     @cached_property
     def _fits(self) -> dict[Claim, Fit | None]:
@@ -301,14 +305,14 @@ class Report:
 
     @cached_property
     def _persons(self) -> dict[bool, dict[int | Claim, Figures]]:
-        """(before) → the figures of accounts, and apart from these those of their end users."""
+        """(before) → the figures of people, by their own accounts, and of end users apart."""
         persons: dict[bool, dict[int | Claim, Figures]] = {}
         for before in (False, True):
             own: dict[int, Figures] = dict(self._sums[before, "owner"])
             for (account, _name), figures in self._sums[before, "end_user"].items():
                 own[account] = own.get(account, Figures()) - figures
             kept = {account: figures for account, figures in own.items() if figures.calls > 0}
-            persons[before] = kept | self._sums[before, "end_user"]
+            persons[before] = self._by_person(kept) | self._sums[before, "end_user"]
         return persons
 
     @property
@@ -356,11 +360,16 @@ class Report:
 
     @property
     def departments(self) -> list[ReportRow[Figures]]:
-        return self._largest(self._grouped("department", self._sums[False, "owner"], self.fewest))
+        return self._largest(self._grouped("department", self._used, self.fewest))
 
     @property
     def job_titles(self) -> list[ReportRow[Figures]]:
-        return self._largest(self._grouped("job_title", self._sums[False, "owner"], self.fewest))
+        return self._largest(self._grouped("job_title", self._used, self.fewest))
+
+    @property
+    def _used(self) -> dict[int, Figures]:
+        """By person, with what their shared keys spent for others."""
+        return self._by_person(self._sums[False, "owner"])
 
     @cached_property
     def conversations(self) -> list[ReportRow[Figures]]:
@@ -387,7 +396,6 @@ class Report:
     @cached_property
     def history(self) -> list[tuple[str, list[int]]]:
         """Calls by bucket: of each of the people, or groups, with most, and last of all others."""
-        by_owner = self._sums[False, "owner"]
         if self._strict:
             return self._history_of_many
         if self.by_person:
@@ -400,17 +408,17 @@ class Report:
             rows = self._rows(
                 HISTORY,
                 apart=self.owner is None,
-                owners=[person for person in most if isinstance(person, int)],
+                owners=[account for account, each in self._people.items() if each.id in names],
                 claimants=[account for account, _name in claims],
                 names=[name for _account, name in claims],
             )
             rows = [
-                (bucket, (owner, end_user) if end_user else owner, calls)
+                (bucket, (owner, end_user) if end_user else self._people[owner].id, calls)
                 for bucket, owner, end_user, calls in rows
             ]
         else:
-            names = self._group_names("department", by_owner, self.fewest)
-            rows = self._rows(HISTORY_OF_GROUPS)
+            names = self._group_names("department", self._used, self.fewest)
+            rows = self._read_history_of_groups()
         lines: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
         for bucket, key, calls, *_people in rows:
             if key in names:
@@ -426,10 +434,10 @@ class Report:
     @property
     def _history_of_many(self) -> list[tuple[str, list[int]]]:
         """Calls by bucket of departments, where no number may be of few people."""
-        names = self._group_names("department", self._sums[False, "owner"], FEWEST)
+        names = self._group_names("department", self._used, FEWEST)
         calls: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
         people: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
-        rows = self._rows(HISTORY_OF_GROUPS)
+        rows = self._read_history_of_groups()
         totals: dict[str, int] = defaultdict(int)
         for _bucket, key, number, _people in rows:
             totals[names.get(key, REST)] += number
@@ -451,6 +459,16 @@ class Report:
             )
             for name in dict.fromkeys(order)
         ]
+
+    def _read_history_of_groups(self) -> list[tuple]:
+        """Read the calls by bucket and department, each with its number of people."""
+        people = self._people
+        return self._rows(
+            HISTORY_OF_GROUPS,
+            accounts=[*people],
+            persons=[each.id for each in people.values()],
+            departments=[each.department for each in people.values()],
+        )
 
     @property
     def fewest(self) -> int:
@@ -496,6 +514,11 @@ class Report:
 
     @cached_property
     def _assessed(self) -> dict[int, Assessed]:
+        """By person."""
+        return self._by_person(self._assessed_accounts)
+
+    @cached_property
+    def _assessed_accounts(self) -> dict[int, Assessed]:
         """By owner."""
         if self.owner:
             return {}
@@ -506,15 +529,24 @@ class Report:
 
     @cached_property
     def _people(self) -> dict[int, _Person]:
-        owners = self._sums[False, "owner"].keys() | self._assessed.keys()
-        users = User.objects.filter(id__in=owners).only("username", "department", "job_title")
-        names = self.rights.names
-        return {
-            user.pk: _Person(
-                names.name(user) if names else user.username, user.department, user.job_title
-            )
-            for user in users
-        }
+        """The person of each account, and of the person's own."""
+        owners = {owner for before in (False, True) for owner in self._sums[before, "owner"]}
+        fitting = {fit.pk for fit in self._fits.values() if fit}
+        users = User.objects.filter(id__in=owners | fitting | self._assessed_accounts.keys())
+        names, people = self.rights.names, dict[int, _Person]()
+        for account, (pk, username, *group) in users.values_list("pk", own_account_column()):
+            user = User(pk=pk, username=username)
+            person = _Person(pk, names.name(user) if names else username, *group)
+            people |= {account: person, pk: person}
+        return people
+
+    def _by_person(self, by_owner: Mapping[int, Sums]) -> dict[int, Sums]:
+        """Add up the figures of accounts that are one person's, by the own account."""
+        people: dict[int, Sums] = {}
+        for owner, figures in by_owner.items():
+            pk = self._people[owner].id
+            people[pk] = people[pk] + figures if pk in people else figures
+        return people
 
     def _group_names(self, field: str, people: Iterable[int], fewest: int) -> dict[Hashable, str]:
         """The name under which each department or job title of these people is shown."""

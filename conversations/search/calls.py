@@ -1,7 +1,7 @@
 """Which calls a reviewer looks at: one form, what it means in words, and the rows it stands for."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -33,17 +33,7 @@ MOST_PEOPLE = 100  # that the beginning of a name may stand for
 OF_PEOPLE = ("department", "job_title")
 OFFERED = ("model", "upstream", *OF_PEOPLE)  # fields whose values come from the record
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
-COLUMNS = {  # fields that are a column's value
-    "job_title": "owner__job_title",
-    "department": "owner__department",
-    "model": "model",
-    "upstream": "upstream",
-    "status": "status",
-    "kind": "kind",
-    "use_case": "use_case",
-}
-COLUMNS_OF_PEOPLE = {name: COLUMNS[name] for name in OF_PEOPLE}
-COLUMNS_OF_CALLS = {name: column for name, column in COLUMNS.items() if name not in OF_PEOPLE}
+COLUMNS_OF_CALLS = ("model", "upstream", "status", "kind", "use_case")  # fields that are a column's
 REVIEWERS, CASES = 200, 100  # that are offered; of cases the newest
 CASE = Func(  # its id and its name
     Cast("pk", TextField()),
@@ -311,6 +301,15 @@ class CallFilter(DaysFilter):
         return self.names.find_people(name, MOST_PEOPLE + 1)
 
     @cached_property
+    def group(self) -> Found | None:
+        """The people of the chosen department and job title; None: of any."""
+        chosen = self._values_of(OF_PEOPLE)
+        if not chosen:
+            return None
+        group = self.names.group(**chosen)
+        return group if self.people else group.look_up()  # for few people no query more
+
+    @cached_property
     def calls_of_id(self) -> list[UUID]:
         """Calls whose ids begin with the prefix, and those of conversations whose ids do.
 
@@ -343,27 +342,32 @@ class CallFilter(DaysFilter):
     def scope(self) -> find.Scope:
         """The filter as the index of words knows it."""
         chosen, source = self.cleaned_data, self.cleaned_data["source"]
-        columns = {name: chosen[name] for name in COLUMNS_OF_CALLS if chosen[name]}
+        people = self._find_people_to_search()
+        columns = self._values_of(COLUMNS_OF_CALLS)
         if source not in ("", BY_PAGE, BY_KEY):
             columns["key"] = source
-        return find.Scope(
+        scope = find.Scope(
             since=self.first_id,
             until=self.end_id,
-            owners=self._owners_to_search(),
-            end_users=self.people.claims if self.people else (),
+            owners=people.accounts if people else None,
+            end_users=people.claims if people else (),
             columns=columns,
             by_key={BY_KEY: True, BY_PAGE: False}.get(source),
             suspicious=chosen["characters"] == HIDDEN_OR_MIXED,
             hides_people=hides_people(self.reader),
         )
+        if self.people and self.group:
+            scope.add_condition(Snapshot.objects.filter(self.group.rows()).values("pk"), "call_id")
+        return scope
 
-    def _owners_to_search(self) -> list[int] | None:
+    def _find_people_to_search(self) -> Found | None:
         """The people whose calls the reader may read, and chose; None: all."""
-        chosen = {name: self.cleaned_data[name] for name in OF_PEOPLE if self.cleaned_data[name]}
-        if self.people is None and (chosen or reviews_departments(self.reader)):
-            people = readable(self.reader, User.objects.filter(**chosen))
-            return list(people.values_list("id", flat=True))
-        return self.people.accounts if self.people else None
+        if chosen := self.people or self.group:
+            return chosen.look_up()
+        if not reviews_departments(self.reader):
+            return None
+        people = readable(self.reader, User.objects.all()).values_list("id", flat=True)
+        return Found(list(people), [], 0)
 
     # The rows ---------------------------------------------------------------------------------
 
@@ -382,9 +386,10 @@ class CallFilter(DaysFilter):
     def restrict_owners(self, rows: QuerySet[Rows]) -> QuerySet[Rows]:
         """Of conversations or calls, those of the chosen people, where the reader may read them."""
         rows = readable(self.reader, rows)
-        if self.people is not None:
-            rows = rows.filter(self.people.rows())
-        return rows.filter(**self._column_values(COLUMNS_OF_PEOPLE))
+        for chosen in (self.people, self.group):
+            if chosen is not None:
+                rows = rows.filter(chosen.rows())
+        return rows
 
     def restrict_calls(self, calls: QuerySet[Snapshot]) -> QuerySet[Snapshot]:
         """By what a call is, of any owner."""
@@ -392,7 +397,7 @@ class CallFilter(DaysFilter):
             calls = calls.filter(id__gte=self.first_id)
         if self.end_id:
             calls = calls.filter(id__lt=self.end_id)
-        calls = calls.filter(**self._column_values(COLUMNS_OF_CALLS))
+        calls = calls.filter(**self._values_of(COLUMNS_OF_CALLS))
         source = self.cleaned_data["source"]
         if source == BY_KEY:
             return calls.exclude(key="")
@@ -400,9 +405,8 @@ class CallFilter(DaysFilter):
             return calls.filter(key="" if source == BY_PAGE else source)
         return calls
 
-    def _column_values(self, columns: dict[str, str]) -> dict[str, str]:
-        chosen = self.cleaned_data
-        return {column: chosen[name] for name, column in columns.items() if chosen[name]}
+    def _values_of(self, fields: Iterable[str]) -> dict[str, str]:
+        return {name: self.cleaned_data[name] for name in fields if self.cleaned_data[name]}
 
     # In words ---------------------------------------------------------------------------------
 
@@ -419,7 +423,10 @@ class CallFilter(DaysFilter):
         if self.people is not None:
             phrases.append(f"by “{chosen['user']}”{_count_in_brackets(self.people.number)}")
         phrases += [
-            f"{self[name].label.lower()} {chosen[name]}" for name in COLUMNS if chosen[name]
+            f"{self[name].label.lower()} {value}"
+            for name, value in self._values_of(
+                ("job_title", "department", *COLUMNS_OF_CALLS)
+            ).items()
         ]
         if source := chosen["source"]:
             sources = {BY_PAGE: "the gateway’s pages", BY_KEY: "API keys"}

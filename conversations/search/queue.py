@@ -102,6 +102,11 @@ class QueueFilter(forms.Form):
         name = self.cleaned_data.get("user")
         return self.names.find_people(name, MOST_PEOPLE + 1) if name else None
 
+    @cached_property
+    def group(self) -> Found:
+        """The people of the chosen department."""
+        return self.names.group(department=self.cleaned_data["department"]).look_up()
+
     # The rows -------------------------------------------------------------------------------------
 
     def reviews(self, tab: str = "") -> ReviewQuerySet:
@@ -113,7 +118,7 @@ class QueueFilter(forms.Form):
         if self.people is not None:
             rows = rows.filter(self.people.rows("conversation__"))
         if chosen["department"]:
-            rows = rows.of_owners(department=chosen["department"])
+            rows = rows.filter(self.group.rows("conversation__"))
         if chosen["policy"]:
             rows = rows.filter(policy__in=self.policies().filter(pk=chosen["policy"]))
         if chosen["severity"]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from rest_framework.request import Request
 
@@ -150,22 +150,11 @@ def filter_calls(filters: dict[str, str], names: Names) -> QuerySet[Snapshot]:
         end = read_day(filters["until"], "until") + timedelta(days=1)
         calls = calls.filter(id__lt=make_id(end, first=True))
     if "user" in filters:
-        calls = calls.filter(owner=find_owner(filters["user"], names))
+        person = names.find_person(filters["user"])
+        if person is None:
+            raise faults.invalid_request("user", "There is no such user name.")
+        calls = calls.filter(person.rows())
     return calls
-
-
-def find_owner(name: str, names: Names) -> User:
-    """Find a person by user name or external id, exactly; or by alias, where names are hidden."""
-    people = readable(names.reader, User.objects.all())
-    person = None
-    if name and names.by_name:
-        person = people.filter(Q(username=name) | Q(external_id=name)).first()
-    if person is None and name and names.hidden:
-        candidates = people.filter(id__in=names.find(name, 2))
-        person = next((each for each in candidates if names.name(each) == name), None)
-    if person is None:
-        raise faults.invalid_request("user", "There is no such user name.")
-    return person
 
 
 def read_day(value: str, name: str) -> datetime:
