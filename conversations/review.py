@@ -37,6 +37,7 @@ DUE = {
     Review.Severity.RAISED: timedelta(days=3),
     Review.Severity.HIGH: timedelta(days=1),
 }
+SAMPLED_BY = ("owner__department", "model")
 BULK = 200  # conversations that one decision in bulk is about, at most
 Action = AuditEvent.Action
 Source = Review.Source
@@ -542,38 +543,46 @@ def reopen(subjects: list[UUID]) -> int:
 
 
 def sample(calls: list[UUID]) -> int:
-    """Enter conversations of newly sealed calls that a policy draws, and return how many.
+    """Enter what a policy draws of newly sealed calls, and return how many.
 
-    Each enters once, and only if it began since the policy was made.
+    Conversations, and calls in none. Each enters once, and only if it began since the policy was
+    made.
     """
     policies = list(SamplingPolicy.objects.filter(active=True))
     if not policies:
         return 0
-    begun = Snapshot.objects.filter(
-        id__in=calls,
-        kind=Snapshot.Kind.CHAT,
-        conversation__started__gte=min(policy.made for policy in policies),
-    )
-    rows, now = {}, timezone.now()
-    for conversation, started, department, model in begun.values_list(
-        "conversation", "conversation__started", "owner__department", "model"
-    ):
-        for policy in policies:
-            if policy.covers(started, department, model) and drawn(
-                bytes(policy.seed), conversation, policy.percent
-            ):
-                rows[conversation] = Review(
-                    conversation_id=conversation,
-                    source=Source.SAMPLED,
-                    policy=policy,
-                    entered=now,
-                    due=now + DUE[Severity.ROUTINE],
-                )
-    return len(Review.objects.bulk_create(rows.values(), ignore_conflicts=True))
+    first = min(policy.made for policy in policies)
+    sealed = Snapshot.objects.filter(id__in=calls)
+    begun = sealed.filter(kind=Snapshot.Kind.CHAT, conversation__started__gte=first)
+    alone = sealed.reviewed_alone().filter(opened__gte=first)
+    rows = [
+        *begun.values_list("conversation", "conversation__started", *SAMPLED_BY),
+        *alone.values_list("pk", "opened", *SAMPLED_BY),
+    ]
+    reviews = {
+        pk: _drawn_review(pk, policy)
+        for pk, started, department, model in rows
+        for policy in policies
+        if policy.covers(started, department, model)
+        and drawn(bytes(policy.seed), pk, policy.percent)
+    }
+    with transaction.atomic():
+        kept = [row_of(call) for call in alone.filter(pk__in=reviews)]
+        Conversation.objects.bulk_create(kept, ignore_conflicts=True)
+        return len(Review.objects.bulk_create(reviews.values(), ignore_conflicts=True))
 
 
-def drawn(seed: bytes, conversation: UUID, percent: Decimal) -> bool:
-    """Return whether a policy draws this conversation: the same for all who know the seed."""
-    return (
-        int.from_bytes(hmac.digest(seed, conversation.bytes, "sha256")[:8]) * 100 < percent * 2**64
+def _drawn_review(conversation: UUID, policy: SamplingPolicy) -> Review:
+    now = timezone.now()
+    return Review(
+        conversation_id=conversation,
+        source=Source.SAMPLED,
+        policy=policy,
+        entered=now,
+        due=now + DUE[Severity.ROUTINE],
     )
+
+
+def drawn(seed: bytes, row: UUID, percent: Decimal) -> bool:
+    """Return whether a policy draws a conversation, or a call in none: its seed repeats it."""
+    return int.from_bytes(hmac.digest(seed, row.bytes, "sha256")[:8]) * 100 < percent * 2**64

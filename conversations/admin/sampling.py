@@ -25,7 +25,7 @@ class PolicyForm(forms.ModelForm):
         max_digits=5,
         decimal_places=2,
         validators=SENSIBLE,
-        help_text=gettext_lazy("of the conversations that start from now on"),
+        help_text=gettext_lazy("of the conversations, and calls in none, that start from now on"),
     )
     reader: Account  # whose form it is
 
@@ -104,7 +104,7 @@ class SamplingPolicyAdmin(Administered, admin.ModelAdmin):
             obj.seed, obj.made_by = secrets.token_bytes(32), request.user  # type: ignore[assignment]
         super().save_model(request, obj, form, change)
 
-    @admin.display(description=gettext_lazy("conversations selected"))
+    @admin.display(description=gettext_lazy("selected"))
     def drawn(self, policy: SamplingPolicy) -> str:
         number = self.counts.get(policy.pk, 0)
         return count(number) if number or not policy.department else "–"

@@ -1,19 +1,23 @@
 """Calls in no conversation are reviewed like conversations, and stay unseen by their owners."""
 
 import re
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from conversations import record
+from conversations import record, review
 from conversations.models import (
     AuditEvent,
     Case,
     Conversation,
     Decision,
     Review,
+    SamplingPolicy,
     Snapshot,
     User,
 )
@@ -216,3 +220,61 @@ def test_it_is_in_no_list_figure_or_roll_up(taken_up, desk):
     assert rollups.differences() == []
     path = f"/admin/conversations/conversation/{taken_up}/change/?of=all"
     assert desk.get(path).url == f"{CALLS}{taken_up}/change/?of=all"
+
+
+# Drawn by a policy --------------------------------------------------------------------------------
+
+
+def draw(call: Snapshot, **policy: Any) -> bool:
+    """Whether the call, once it is sealed, waits as one that this policy drew."""
+    values = {"percent": Decimal(100), "seed": b"s" * 32, "made_by": person("lea")} | policy
+    made = SamplingPolicy.objects.create(**{"made": call.opened} | values)
+    while sealing.seal():
+        pass
+    drawn = Review.objects.filter(conversation=call.pk)
+    assert not drawn or drawn.get().policy == made
+    assert drawn.exists() == Conversation.objects.filter(pk=call.pk, is_one_call=True).exists()
+    return drawn.exists()
+
+
+def test_a_policy_draws_it_and_its_row_is_reviewed(desk, call):
+    assert draw(call)
+    assert call.pk.hex in desk.get(f"{QUEUE}?of=free").content.decode().replace("-", "")
+    desk.post(f"{QUEUE}next/")
+    row = Review.objects.get()
+    assert (row.source, row.state, row.assignee.username) == (
+        "sampled",
+        "waiting",
+        "rita",
+    )
+    assert checkpoints.write_checkpoint(now=True)
+    assert verify().problem == ""
+
+
+POLICIES: list[tuple[dict[str, Any], bool]] = [
+    ({"department": "Legal", "model": "m"}, True),
+    ({"department": "Finance"}, False),
+    ({"model": "another"}, False),
+    ({"active": False}, False),
+    ({"made": timezone.now() + timedelta(days=1)}, False),
+]
+
+
+@pytest.mark.parametrize(("policy", "expected"), POLICIES)
+def test_a_policy_draws_it_by_what_the_policy_says(call, policy, expected):
+    User.objects.filter(pk=call.owner_id).update(department="Legal")
+    assert draw(call, **policy) == expected
+
+
+@pytest.mark.parametrize("kind", ["title", "metadata"])
+def test_no_policy_draws_the_gateway_s_own(kind):
+    assert not draw(ended(kind))
+
+
+def test_the_seed_repeats_the_draw_of_calls():
+    calls = [ended("embedding") for _ in range(30)]
+    policy = {"percent": Decimal(50), "made": calls[0].opened}
+    draw(calls[0], **policy)
+    drawn = set(Review.objects.values_list("pk", flat=True))
+    assert drawn == {each.pk for each in calls if review.drawn(b"s" * 32, each.pk, Decimal(50))}
+    assert 5 <= len(drawn) <= 25
