@@ -89,6 +89,16 @@ def said(response) -> str:
     return " ".join(messages_of(response))
 
 
+def assert_refused(client: Client, conversation: Conversation) -> None:
+    """The account is known in this conversation, and in the queue, which is asked for in SQL."""
+    client.post(f"{QUEUE}{conversation.pk}/claim/")
+    page = client.get(QUEUE, {"of": "all"})
+    assert OWN in said(page)
+    assert not Review.objects.exclude(assignee=None).exists()
+    assert not page.context["rows"]
+    assert not any(rows for *_tab, rows in page.context["tabs"])
+
+
 def assert_barred(client: Client, account: User, conversation: Conversation) -> None:
     """By no way of the desk does this account review the conversation."""
     at, page = f"{QUEUE}{conversation.pk}/", transcript_of(conversation)
@@ -129,8 +139,15 @@ def test_nobody_reviews_themselves_through_another_account(chain):
     *joined, stranger = chained(chain)
     conversation = turn(joined[0], [user("mine")], "yes").conversation
     waiting(conversation)
-    assert_barred(reviewer(joined[-1]), joined[-1], conversation)
+    assert_refused(reviewer(joined[-1]), conversation)
     assert_reviews(reviewer(stranger), conversation)
+
+
+def test_by_no_way_is_it_reviewed_through_another_account():
+    *joined, _stranger = chained((by_admin, by_mail, by_admin_back))
+    conversation = turn(joined[0], [user("mine")], "yes").conversation
+    waiting(conversation)
+    assert_barred(reviewer(joined[-1]), joined[-1], conversation)
 
 
 @pytest.mark.parametrize("chain", [(by_admin,), (by_external_id, by_mail)], ids=named)
@@ -199,6 +216,12 @@ def test_nobody_reviews_what_a_shared_key_claims_they_said(ann, account, end_use
     conversation = asked_for(end_user)
     if is_sealed:
         sealing.seal()
+    assert_refused(reviewer(User.objects.get(username=account)), conversation)
+
+
+@pytest.mark.parametrize(("end_user", "account"), [("number 7", "ann-admin"), ("ANN", "ann")])
+def test_by_no_way_is_what_a_shared_key_claims_reviewed(ann, account, end_user):
+    conversation = asked_for(end_user)
     asker = User.objects.get(username=account)
     assert_barred(reviewer(asker), asker, conversation)
 
