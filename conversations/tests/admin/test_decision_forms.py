@@ -45,50 +45,52 @@ def cast(lea):
 # What a decision asks for -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"disposition": "violation"}, "A violation needs a reason."),
-        ({"disposition": "violation", "reason": " \t"}, "A violation needs a reason."),
-        ({"disposition": "escalated"}, NEEDS_LEAD),
-        ({"disposition": "escalated", "reason": "a client"}, NEEDS_LEAD),
-        ({"disposition": "escalated", "addressee": "lea"}, NEEDS_LEAD),
-        (
-            {"disposition": "escalated", "addressee": "rolf", "reason": "a client"},
-            "rolf is not a Lead.",
-        ),
-        (
-            {"disposition": "escalated", "addressee": "gone", "reason": "a client"},
-            "There is no user with that name.",
-        ),
-        (
-            {"disposition": "escalated", "addressee": "legal", "reason": "a client"},
-            "legal may not read conversations of this department.",
-        ),
-        ({"disposition": "needs_information"}, NEEDS_DATE),
-        ({"disposition": "needs_information", "addressee": "rolf"}, NEEDS_DATE),
-        ({"disposition": "needs_information", "until": TOMORROW}, NEEDS_DATE),
-        (
-            {"disposition": "needs_information", "addressee": "rolf", "until": YESTERDAY},
-            "Choose a date from today on.",
-        ),
-        (
-            {"disposition": "needs_information", "addressee": "rolf", "until": "soon"},
-            "Enter a valid date.",
-        ),
-        (
-            {"disposition": "needs_information", "addressee": "ada", "until": TOMORROW},
-            "ada is not a reviewer.",
-        ),
-        (
-            {"disposition": "needs_information", "addressee": "alice", "until": TOMORROW},
-            "alice is not a reviewer.",
-        ),
-    ],
-)
-def test_what_is_missing_is_said_and_nothing_decided(desk, cast, fields, said):
-    assert messages_of(post_decision(desk, talk(), **fields)) == [said]
-    assert not Decision.objects.exists()
+ASKS_FOR = [
+    ({"disposition": "violation"}, "A violation needs a reason."),
+    ({"disposition": "violation", "reason": " \t"}, "A violation needs a reason."),
+    ({"disposition": "escalated"}, NEEDS_LEAD),
+    ({"disposition": "escalated", "reason": "a client"}, NEEDS_LEAD),
+    ({"disposition": "escalated", "addressee": "lea"}, NEEDS_LEAD),
+    (
+        {"disposition": "escalated", "addressee": "rolf", "reason": "a client"},
+        "rolf is not a Lead.",
+    ),
+    (
+        {"disposition": "escalated", "addressee": "gone", "reason": "a client"},
+        "There is no user with that name.",
+    ),
+    (
+        {"disposition": "escalated", "addressee": "legal", "reason": "a client"},
+        "legal may not read conversations of this department.",
+    ),
+    ({"disposition": "needs_information"}, NEEDS_DATE),
+    ({"disposition": "needs_information", "addressee": "rolf"}, NEEDS_DATE),
+    ({"disposition": "needs_information", "until": TOMORROW}, NEEDS_DATE),
+    (
+        {"disposition": "needs_information", "addressee": "rolf", "until": YESTERDAY},
+        "Choose a date from today on.",
+    ),
+    (
+        {"disposition": "needs_information", "addressee": "rolf", "until": "soon"},
+        "Enter a valid date.",
+    ),
+    (
+        {"disposition": "needs_information", "addressee": "ada", "until": TOMORROW},
+        "ada is not a reviewer.",
+    ),
+    (
+        {"disposition": "needs_information", "addressee": "alice", "until": TOMORROW},
+        "alice is not a reviewer.",
+    ),
+]
+
+
+def test_what_is_missing_is_said_and_nothing_decided(desk, cast):
+    conversation = talk()
+    form = open_form(desk, conversation)
+    for fields, said in ASKS_FOR:
+        assert messages_of(post_decision(desk, conversation, form, **fields)) == [said], fields
+        assert not Decision.objects.exists(), fields
 
 
 def test_no_conversation_is_handed_on_to_its_owner(desk, cast):
@@ -101,9 +103,10 @@ def test_no_conversation_is_handed_on_to_its_owner(desk, cast):
 def test_under_pseudonyms_a_refusal_does_not_tell_whose_it_is(settings, desk, cast, disposition):
     settings.PSEUDONYMS, settings.PSEUDONYM_KEY = True, "k" * 40
     own = talk("lea")
+    form = open_form(desk, own)
     for name in ("lea", "legal", "nobody at all", "ada"):
         asked = {"disposition": disposition, "addressee": name, "until": TOMORROW, "reason": "r"}
-        [said] = messages_of(post_decision(desk, own, **asked))
+        [said] = messages_of(post_decision(desk, own, form, **asked))
         assert said == "This conversation cannot be assigned to that user."
     tries = AuditEvent.objects.filter(action="assignment", detail__contains="refused")
     assert tries.count() == 4
@@ -138,8 +141,15 @@ def test_whom_and_when_of_another_choice_are_left_out(desk, cast):
     assert Review.objects.get().state == "decided"
 
 
-@pytest.mark.parametrize("between", [None, "escalated", "needs_information"])
-@pytest.mark.parametrize("after", ["no_issue", "false_positive"])
+@pytest.mark.parametrize(
+    ("between", "after"),
+    [
+        (None, "no_issue"),
+        (None, "false_positive"),
+        ("escalated", "no_issue"),
+        ("needs_information", "false_positive"),
+    ],
+)
 def test_a_violation_is_set_aside_by_a_lead_with_a_reason(desk, cast, lea, between, after):
     conversation = talk()
     post_decision(desk, conversation, disposition="violation", reason="a client")
