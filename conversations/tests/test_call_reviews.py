@@ -67,11 +67,16 @@ MAKES = {
 }
 
 
-@pytest.fixture(params=MAKES)
-def call(request) -> Snapshot:
-    made = MAKES[request.param]()
+def make_call(kind: str) -> Snapshot:
+    made = MAKES[kind]()
     assert made.conversation_id is None
     return made
+
+
+@pytest.fixture(params=["refused", "embedding", "image"])
+def call(request) -> Snapshot:
+    """Of each kind; one that failed is decided about as well."""
+    return make_call(request.param)
 
 
 def page_of(call: Snapshot) -> str:
@@ -89,7 +94,9 @@ def decide(client: Client, call: Snapshot, **fields: Any) -> Any:
     return act(client, call, "decide", disposition="no_issue", page=event, **fields)
 
 
-def test_a_call_is_claimed_decided_and_sealed_like_a_conversation(desk, call, rita):
+@pytest.mark.parametrize("kind", MAKES)
+def test_a_call_is_claimed_decided_and_sealed_like_a_conversation(desk, kind, rita):
+    call = make_call(kind)
     claimed = act(desk, call, "claim", of="free")
     assert claimed.redirect_chain[-1][0] == f"{page_of(call)}?of=free"
     assert "Assigned to you until" in claimed.content.decode()
