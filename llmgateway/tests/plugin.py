@@ -73,6 +73,7 @@ gc.disable()  # what is imported and collected stays
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
     gc.freeze()  # never looked at again: a full collection took a third of a second
+    gc.set_threshold(20_000, 20, 50)  # a page makes thousands of objects that hold no cycle
     gc.enable()
 
 
