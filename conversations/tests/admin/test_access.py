@@ -1,7 +1,8 @@
 """The review desk: who reads it, who is refused, and what no one can change."""
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 
 from conversations.models import (
     Attachment,
@@ -10,6 +11,7 @@ from conversations.models import (
     Snapshot,
     User,
 )
+from conversations.people.access import holders_of, may
 from conversations.tests.admin.desk import CALLS, CONVERSATIONS, page_of, read, text, transcript_of
 from conversations.tests.calls import person
 from conversations.tests.cast import signed_in
@@ -176,3 +178,27 @@ def test_reviewers_administer_nobody(desk, alice):
         "/admin/proxy/apikey/",
     ):
         assert desk.get(path).status_code == 403, path
+
+
+# Rights -------------------------------------------------------------------------------------------
+
+
+def test_one_account_and_all_accounts_are_asked_alike():
+    """By a group, by itself, by both; not by a right of that name of another app, nor inactive."""
+    permission = Permission.objects.get(
+        content_type__app_label="conversations", codename="view_content"
+    )
+    elsewhere = Permission.objects.create(
+        content_type=ContentType.objects.filter(app_label="proxy").first(), codename="view_content"
+    )
+    accounts = {name: person(name) for name in ("group", "own", "both", "gone", "other", "none")}
+    for name in ("group", "both", "gone"):
+        accounts[name].groups.add(Group.objects.get(name="Reviewer"))
+    for name in ("own", "both"):
+        accounts[name].user_permissions.add(permission)
+    accounts["other"].user_permissions.add(elsewhere)
+    User.objects.filter(username="gone").update(is_active=False)
+    held = {account.username for account in User.objects.all() if may(account, "view_content")}
+    assert held == {"group", "own", "both"}
+    assert sorted(row.username for row in holders_of("view_content")) == sorted(held)
+    assert may(User.objects.get(username="other"), "proxy.view_content")
