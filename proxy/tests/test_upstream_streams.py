@@ -1,13 +1,12 @@
 """Whatever stream an upstream sends: one closed snapshot, and an answer that can be read."""
 
 import json
-import time
 
 import pytest
 
 from proxy.tests.gateway import CANARY, marked
 from proxy.tests.replies import cases, completion
-from proxy.tests.wire import SSE, chunk, exactly, json_reply, until_closed
+from proxy.tests.wire import SSE, chunk, exactly, json_reply
 
 
 def delta(text=None, index=0, reason=None, **more):
@@ -118,24 +117,6 @@ def test_spellings_of_a_good_stream(wired, wire, recorded, answer):
     assert (snapshot.status, snapshot.finish_reason, snapshot.reply.text) == ("ok", "stop", "Fine.")
     assert snapshot.reply.role == "assistant"
     assert snapshot.estimated
-
-
-@pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"], ids=["chunks go on", "length unknown"])
-def test_an_upstream_that_lingers_after_done_holds_nobody_up(wired, wire, recorded, end):
-    def answer(sock, request):
-        sock.sendall(
-            SSE + b"".join(map(chunk, WHOLE))
-            if not end
-            else b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + b"".join(WHOLE)
-        )
-        until_closed(sock)
-
-    wire.answer = answer
-    began = time.monotonic()
-    assert wired.ask(marked(), stream=True).events[-1] == "[DONE]"
-    assert time.monotonic() - began < 2  # the gateway's LLM_STREAM_TIMEOUT
-    [snapshot] = recorded()
-    assert snapshot.status == "ok"
 
 
 @pytest.mark.parametrize(

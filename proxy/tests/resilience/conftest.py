@@ -25,7 +25,7 @@ def gateway(database, folder, first, second, wire):
     one = Upstream.objects.create(name="one", label="ONE", base_url=f"{first.url}/v1")
     two = Upstream.objects.create(name="two", label="TWO", base_url=f"{second.url}/v1")
     narrow = Upstream.objects.create(name="narrow", base_url=f"{first.url}/v1", most_open=1)
-    patient = Upstream.objects.create(name="patient", base_url=f"{first.url}/v1", silence=15)
+    patient = Upstream.objects.create(name="patient", base_url=f"{first.url}/v1", silence=600)
     alone, three, four, five = (
         Upstream.objects.create(name=name, base_url=f"{second.url}/v1")
         for name in ("alone", "three", "four", "five")

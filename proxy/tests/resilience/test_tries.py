@@ -17,7 +17,9 @@ from proxy.tests.resilience.upstreams import (
     no_stream,
     tries,
 )
-from proxy.tests.wire import DONE, SSE, Held, chunk, exactly, json_reply, word
+from proxy.tests.wire import DONE, SSE, Held, chunk, exactly, json_reply, until_closed, word
+
+PLAIN_SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
 TRIES = 1 + calls.REPEATS  # at one place
 
@@ -116,6 +118,21 @@ def test_a_role_is_held_back_five_seconds_at_most(gateway, first, second):
         let_go.set()
         assert b"[DONE]" in call.read_until(b"[DONE]")
     assert (len(first.seen), len(second.seen)) == (1, 0)
+
+
+@pytest.mark.parametrize("head", [SSE, PLAIN_SSE], ids=["chunks go on", "length unknown"])
+def test_an_upstream_that_lingers_after_done_holds_nobody_up(gateway, first, head):
+    """It may be silent for longer than the caller here waits for the end."""
+
+    def answer(sock, request):
+        pieces = word("Fine.", "stop"), DONE
+        sock.sendall(head + b"".join(map(chunk, pieces) if head == SSE else pieces))
+        until_closed(sock)
+
+    first.answer = answer
+    reply = gateway.ask(marked(), model="patient", stream=True)
+    assert (said(reply.events), reply.events[-1]) == ("Fine.", "[DONE]")
+    assert the(reply).status == "ok"
 
 
 LOST = {
