@@ -1,10 +1,15 @@
 """Files inside JSON: taken out before a row is written, put back when a request is rebuilt.
 
-Base64 never lies in a row. `lighten` replaces a long base64 string, or a data: URL of one, by
-{"$attachment": [sha256, prefix]}: a string that begins like a known kind of file, or any under a
-name that holds files. Base64 that is not spelled as we would (in lines, without padding) has its
-spelling behind those two, so that `restore` gives back the same text, always. An object that a
-client itself keyed so is wrapped, and therefore never mistaken for ours.
+Base64 that is all of a string lies in no row. `lighten` replaces a long base64 string, or a data:
+URL of one, by {"$attachment": [sha256, prefix]}: a string that begins like a known kind of file, or
+any under a name that holds files. Base64 that is not spelled as we would (in lines, without
+padding) has its spelling behind those two, so that `restore` gives back the same text, always. An
+object that a client itself keyed so is wrapped, and therefore never mistaken for ours.
+
+What stays in rows, as it was sent: base64 inside a longer text (a data: URL in Markdown or HTML,
+JSON in a string such as a tool's arguments), for that text is what was said, is searched and
+quoted; strings of fewer than LONG characters; and base64 that begins like no known kind of file,
+under a name that holds none.
 """
 
 import re
@@ -49,6 +54,22 @@ MAGIC = (
 )
 
 
+# More kinds, whose base64 is a file under any name. Their type is not told by these: it is in old
+# rows as it was told then, and `proof` holds it against what is told today.
+BEGINNINGS = (
+    b"PK\x03\x04",  # ZIP, and what office programs write
+    b"\x1aE\xdf\xa3",  # WebM, Matroska
+    b"\xff\xf3",  # MP3 without a head, at other rates
+    b"\xff\xf2",
+    b"\xff\xfa",
+    b"\xff\xf1",  # AAC
+    b"\xff\xf9",
+    b"#!AMR",
+    b"II*\x00",  # TIFF
+    b"MM\x00*",
+    b"\x1f\x8b\x08",  # gzip
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",  # office programs of before 2007
+)
 RIFFS = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 
 
@@ -162,6 +183,14 @@ def detect_media_type(data: bytes) -> str:
     )
 
 
+def is_file(data: bytes) -> bool:
+    """Tell whether bytes begin like a known kind of file."""
+    is_told = detect_media_type(data) != "application/octet-stream"
+    # MP4, M4A, HEIC, AVIF have a length ahead; AIFF has one behind its first word.
+    boxed = data[4:8] == b"ftyp" or (data[:4] == b"FORM" and data[8:12] in (b"AIFF", b"AIFC"))
+    return is_told or boxed or data.startswith(BEGINNINGS)
+
+
 def _take_out(text: str, blobs: list[Blob], name: str) -> Any:
     """Return a reference to the file that a string holds; the string itself where it holds none."""
     url = DATA_URL.match(text, 0, LONGEST_PREFIX)
@@ -170,8 +199,7 @@ def _take_out(text: str, blobs: list[Blob], name: str) -> Any:
     if read is None:
         return text
     data, spelling = read
-    is_known = detect_media_type(data) != "application/octet-stream"
-    if not url and not is_known and name not in FILE_FIELDS:
+    if not url and not is_file(data) and name not in FILE_FIELDS:
         return text  # a long word is not a file
     digest = sha256(data).digest()
     blobs.append(Blob(digest, data, (url and url[1]) or detect_media_type(data)))

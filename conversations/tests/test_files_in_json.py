@@ -1,4 +1,4 @@
-"""Base64 never lies in a row, whatever field and spelling it comes in."""
+"""Base64 that is all of a string lies in no row, whatever field and spelling it comes in."""
 
 import base64
 import json
@@ -193,3 +193,57 @@ def test_a_long_word_is_no_file(alice, text):
 def test_words_are_no_file_under_any_name(name):
     value = {name: "no sign but letters " * 200}
     assert attachments.lighten(value, []) == value
+
+
+BEGINNINGS = {
+    "docx": b"PK\x03\x04",
+    "webm": b"\x1aE\xdf\xa3",
+    "mp3": b"\xff\xf3",
+    "aac": b"\xff\xf1",
+    "amr": b"#!AMR\n",
+    "tiff": b"II*\x00",
+    "gzip": b"\x1f\x8b\x08",
+    "doc": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    "mp4": b"\0\0\0\x18ftypmp42",
+    "m4a": b"\0\0\0\x20ftypM4A ",
+    "heic": b"\0\0\0\x24ftypheic",
+    "aiff": b"FORM\0\0\0\0AIFF",
+    "png": b"\x89PNG\r\n\x1a\n",
+    "wav": b"RIFF\0\0\0\0WAVE",
+}
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_a_known_kind_of_file_is_one_under_any_name(alice, beginning):
+    text = encoded(beginning + PCM)
+    messages = [user(text), {"role": "tool", "tool_call_id": "c", "content": text}]
+    call = ask(alice, messages)
+    answer(call, "Fine.", anything=text)
+    snapshot = Snapshot.objects.get(id=call.id)
+    assert snapshot.conversation.attachments.get().size == len(beginning + PCM)
+    assert (snapshot.head.text, snapshot.head.parent.text) == (None, None)
+    assert len(snapshot.head.raw + snapshot.reply.raw) < 500
+    assert rebuild.rebuild_request(snapshot)["messages"] == messages
+
+
+URL = encoded(WAV, "data:audio/wav;base64,")
+WITHIN = {
+    "Markdown": f"Look: ![x]({URL})",
+    "HTML": f'<audio src="{URL}">',
+    "JSON in a string": json.dumps({"data": encoded(WAV)}),
+    "no known kind, under no name of one": encoded(PCM),
+    "a short one": encoded(WAV)[:2044],
+}
+
+
+@pytest.mark.parametrize("text", WITHIN.values(), ids=WITHIN)
+def test_what_is_part_of_a_text_stays_in_its_row(alice, text):
+    """The boundary that docs/architecture.md draws: it is searched and quoted as it was said."""
+    arguments = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": text}}]
+    call = ask(alice, [user(text)])
+    answer(call, text, tool_calls=arguments)
+    snapshot = Snapshot.objects.get(id=call.id)
+    assert not snapshot.conversation.attachments.exists()
+    assert snapshot.head.text == snapshot.reply.text == text
+    message = rebuild.rebuild_response(snapshot)["choices"][0]["message"]
+    assert message["tool_calls"] == arguments
