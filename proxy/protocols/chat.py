@@ -82,7 +82,7 @@ class Reply:
             return
         if not data:
             return  # a sign of life
-        if data == b"[DONE]":
+        if data == events.DONE:
             self.finish()
             self.done = self.error is None
             return
@@ -250,7 +250,8 @@ class _Choice:
             self.logprobs = self.growth.add(self.logprobs, logprobs, channel)
         if not choice.keys() <= OF_CHOICE:
             self._add_more(choice)
-        if reason == "error" or "error" in choice:
+        said = delta if type(delta) is dict else choice.get("message")
+        if reason == "error" or "error" in choice or (type(said) is dict and "error" in said):
             self.failure = find_choice_failure(choice)
 
     def _add_more(self, choice: Json) -> None:
@@ -345,7 +346,9 @@ def find_failure(answer: Json) -> Any:
 
 
 def find_choice_failure(choice: Json) -> Any:
-    failure = errors.find(choice) if choice.get("error") else None
+    places = [choice, choice.get("delta"), choice.get("message")]
+    failures = (errors.find(each) for each in places if isinstance(each, dict) and "error" in each)
+    failure = next(filter(None, failures), None)
     if failure is None and choice.get("finish_reason") == "error":
         return {"message": None}
     return failure

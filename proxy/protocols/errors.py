@@ -29,7 +29,9 @@ WORDS = (
 )
 CODES = ("code", "error_code", "status_code", "status")
 # Fields that may say, of any object, that something went wrong.
-MARKS = frozenset({"error", "errors", "error_msg", "error_code", "base_resp"})
+MARKS = frozenset(
+    {"error", "errors", "exception", "fault", "success", "error_msg", "error_code", "base_resp"}
+)
 OURS = ("message", "type", "param", "code")
 NAME = re.compile(r"[A-Za-z][\w.-]*")  # of an error, as against its words
 UNSAID = ("None", "null")  # what Python and JavaScript make of nothing
@@ -71,9 +73,11 @@ def find(value: Any, *, is_failed: bool = False) -> Json | None:
         return found[0] if found else None
     if not isinstance(value, dict):
         return make(value) if is_failed and isinstance(value, str) and value else None
-    for name in ("error", "errors"):
+    for name in ("error", "errors", "exception", "fault"):
         if is_error(value.get(name)):
-            return make(value[name], value)
+            return make(_unpack(value[name]), value)
+    if value.get("success") is False:
+        return make(value)
     answers = value.get("base_resp")
     if isinstance(answers, dict) and is_error(answers):
         return make(answers) if answers.get("status_code") else None
@@ -82,6 +86,17 @@ def find(value: Any, *, is_failed: bool = False) -> Json | None:
     if not is_failed and ("choices" in value or "data" in value or not is_bare_error(value)):
         return None
     return make(value)
+
+
+def _unpack(problem: Any) -> Any:
+    """Return what stands in a text that is an error's JSON; anything else as it is."""
+    if not (isinstance(problem, str) and problem.startswith("{")):
+        return problem
+    try:
+        inner = exact_json.loads(problem)
+    except ValueError:
+        return problem
+    return inner.get("error") or inner
 
 
 def is_error(value: Any) -> bool:
@@ -96,7 +111,9 @@ def is_notice(value: Json) -> bool:
 
     Servers tell of queues, progress and success by the fields in which others tell of errors.
     """
-    if value.get("object") == "error" or any(is_error(value.get(mark)) for mark in MARKS):
+    if value.get("object") == "error" or value.get("success") is False:
+        return False
+    if any(is_error(value.get(mark)) for mark in MARKS - {"success"}):
         return False
     details = value.get("detail")
     if isinstance(details, list) and any(isinstance(each, dict) for each in details):

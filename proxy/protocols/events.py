@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from conversations import exact_json
 
+DONE = b"[DONE]"  # the end mark
+LONGEST_END = 8  # bytes of its spellings
 BOM = b"\xef\xbb\xbf"
 # The first line of a stream, whatever it is labelled: a field of an event, or a comment.
 FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry|error)?:")
@@ -56,7 +58,7 @@ class Cutter:
         self._held, self.size = [], 0
         data = b"".join(data for _, data, _, _ in read(rest))
         try:
-            if data != b"[DONE]":
+            if data != DONE:
                 exact_json.loads(data)
         except ValueError:
             return b""
@@ -87,18 +89,25 @@ def read(piece: bytes) -> Iterator[tuple[bytes, bytes, int, int]]:
     Comments are skipped. A field `error` counts as an event of that name: some servers write it.
     """
     if piece.startswith(b"data:") and piece.find(b"\n") == len(piece) - 2:  # most are one
-        yield b"", piece[5:].strip(), 0, len(piece)
+        yield b"", _strip(piece[5:]), 0, len(piece)
         return
     start = 0
     for block in piece.split(b"\n\n"):
         end = start + len(block) + 2
         if block.startswith(b"data:") and b"\n" not in block:
-            yield b"", block[5:].strip(), start, end
+            yield b"", _strip(block[5:]), start, end
         elif block:
             name, data = _read_fields(block)
             if data is not None:
                 yield name, data, start, end
         start = end
+
+
+def _strip(data: bytes) -> bytes:
+    """Return data without space around it; the end mark as OpenAI spells it."""
+    data = data.strip()
+    is_end = len(data) <= LONGEST_END and data.strip(b'"[]').upper() == b"DONE"
+    return DONE if is_end else data
 
 
 def hush(piece: bytes) -> bytes:
@@ -111,7 +120,7 @@ def hush(piece: bytes) -> bytes:
     kept, last = [], 0
     for name, data, start, end in read(piece):
         is_named = name not in (b"", b"message", b"error") and not data.startswith((b"{", b"["))
-        if name != b"error" and data != b"[DONE]" and (is_named or NOTHING.fullmatch(data)):
+        if name != b"error" and data != DONE and (is_named or NOTHING.fullmatch(data)):
             kept += [piece[last:start], SIGN_OF_LIFE]
             last = end
     return b"".join([*kept, piece[last:]]) if kept else piece
@@ -128,7 +137,7 @@ def _read_fields(block: bytes) -> tuple[bytes, bytes | None]:
         elif field == b"error":
             name = field
             data.append(value.strip())
-    return name, b"\n".join(data) if data else None
+    return name, _strip(b"\n".join(data)) if data else None
 
 
 def write(data: object) -> bytes:

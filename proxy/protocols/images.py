@@ -107,7 +107,7 @@ class Reply:
             return
         if not data:
             return  # a sign of life
-        if data == b"[DONE]":
+        if data == events.DONE:
             self.finish()
             self.done = self.error is None
             return

@@ -59,6 +59,8 @@ NOTICES = [
     {"message": "This model is old.", "code": "deprecation"},
     {"detail": ["one moment"]},
     {"object": "ping", "message": "here"},
+    {"success": True, "message": "here"},
+    {"exception": None, "fault": ""},
 ]
 ERRORS = [
     {"message": "no room", "code": 529},
@@ -74,6 +76,12 @@ ERRORS = [
     {"detail": [{"loc": ["body"], "msg": "no room"}]},
     {"error": "no room"},
     {"error_msg": "no room", "error_code": 0},
+    {"error": {"error": {"message": "no room"}}},
+    {"error": '{"message": "no room", "code": 429}'},
+    {"error": '{"error": {"message": "no room"}}'},
+    {"exception": "no room"},
+    {"fault": {"faultstring": "no room"}},
+    {"success": False, "message": "no room"},
 ]
 
 
@@ -135,6 +143,38 @@ def test_an_event_that_is_named_so_is_an_error(data):
     reply, out = reply_to(START, b"event: error\ndata: %s\n\n" % data, word("Fine."))
     assert reply.error is not None
     assert out == START
+
+
+IN_A_CHOICE = {
+    "beside the delta": {"delta": {}, "error": "no room"},
+    "in the delta": {"delta": {"error": {"message": "no room", "code": 500}}},
+    "in a message": {"message": {"role": "assistant", "error": "no room"}},
+}
+
+
+@pytest.mark.parametrize("choice", IN_A_CHOICE.values(), ids=IN_A_CHOICE)
+def test_an_error_in_a_choice_is_one_wherever_it_stands(choice):
+    event = {"choices": [{"index": 0, "finish_reason": None} | choice]}
+    for before in ([], [START, word("Half of")]):
+        reply, _ = reply_to(*before, events.write(event), DONE)
+        assert reply.error["message"] == "no room"
+    assert chat.find_failure(event)["message"] == "no room"
+    none = {"choices": [{"index": 0, "delta": {"error": None, "content": "Fine."}}]}
+    reply, _ = reply_to(events.write(none), DONE)
+    assert (reply.error, reply.done) == (None, True)
+
+
+ENDS = [b"[DONE]", b"[done]", b"DONE", b"done", b'"[DONE]"', b" [DONE] ", b"[Done]"]
+
+
+@pytest.mark.parametrize("name", [b"", b"event: done\n"])
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_mark_in_any_letters_is_one(end, name):
+    mark = name + b"data: %s\n\n" % end
+    for pieces in ([*ANSWER, mark], [*ANSWER, mark[:-1]], [b"".join(ANSWER) + mark]):
+        reply, out = reply_to(*pieces)
+        assert (reply.bad, reply.error, reply.done) == (False, None, True)
+        assert out == b"".join(ANSWER)
 
 
 @pytest.mark.parametrize("end", [[DONE], []])
