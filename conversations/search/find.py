@@ -23,9 +23,9 @@ from ..record import rebuild
 from . import entries
 from .index import tell_reach
 from .query import Query, parse
+from .snippets import cut_snippet
 
 PAGE = 25  # conversations of a person's history
-BEFORE, LENGTH = 60, 240  # characters of a snippet: ahead of its first mark, and in all
 CAP = 1000  # calls, or conversations, that a list finds; it goes on from there by its cursor
 SECONDS = 2.0  # that a search may take
 FEW = 20  # people whose entries the index tells apart; of more each entry is asked
@@ -179,32 +179,6 @@ def find_hits(words: str, scope: Scope, most: int = PAGE) -> Hits:
         if each.conversation and each.message
     ]
     return Hits(hits, matches)
-
-
-def cut_snippet(texts: Iterable[str], query: Query) -> list[tuple[str, bool]]:
-    """Cut the words around the first mark, as runs; the beginning where there is none."""
-    shown = ""
-    for text in texts:
-        shown = shown or text[:LENGTH]
-        if spans := query.find(text):
-            return list(_cut_runs(text, spans))
-    return [(shown, False)] if shown else []
-
-
-def _cut_runs(text: str, spans: list[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
-    begin = max(0, spans[0][0] - BEFORE)
-    end = begin + LENGTH
-    if begin:
-        yield "… ", False
-    for start, stop in spans:
-        if stop > end:
-            break
-        if begin < start:
-            yield text[begin:start], False
-        yield text[start:stop], True
-        begin = stop
-    if begin < end:
-        yield text[begin:end], False
 
 
 def _read_texts(messages: list[UUID]) -> Iterator[tuple[UUID, list[str]]]:

@@ -17,8 +17,8 @@ from ..models import SearchEntry
 from ..people.identity import Names
 from ..record import rebuild, threads
 from . import entries
-from .find import cut_snippet
 from .query import Query, Span, parse
+from .snippets import cut_snippet
 
 BYTES = 2 << 20  # of the texts that the snippets of one page are cut from
 EACH = 500_000  # bytes of one of them
