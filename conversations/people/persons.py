@@ -199,8 +199,8 @@ def find_group(accounts: QuerySet[User]) -> tuple[list[int], list[Claim]]:
         return [], []
     with connection.cursor() as cursor:
         cursor.execute(_known_of(f"ARRAY({sql})"), values)
-        same, _names, claims = orjson.loads(cursor.fetchone()[0])
-    return same, [(owner, name) for owner, name in claims]
+        known = orjson.loads(cursor.fetchone()[0])
+    return known[0], [(owner, name) for owner, name in known[2]]
 
 
 def carry_person(account: Any, column: list[Any]) -> Person:
