@@ -26,7 +26,7 @@ from ..models import AuditEvent, Conversation, OtherName, SamplingPolicy, Snapsh
 from ..models.other_name import OtherNameQuerySet
 from ..shape import Json
 from . import audit, pseudonyms
-from .access import Account, may, readable
+from .access import Account, may, readable, reviews_departments
 from .persons import Claim, Fit, find_fits, find_group, group_column, is_of
 
 LASTS = timedelta(minutes=30)
@@ -143,8 +143,13 @@ class Names:
         return user.job_title
 
     def policy(self, policy: SamplingPolicy) -> str:
-        """The sampling policy that drew a conversation: it may be of one department."""
-        return "" if self.hidden else str(policy)
+        """The sampling policy that drew a conversation: it may be of one department.
+
+        Whose people were drawn before they came to a reviewer's department is not told.
+        """
+        departments = reviews_departments(self.reader)
+        is_foreign = bool(departments) and policy.department not in ("", *departments)
+        return "" if self.hidden or is_foreign else str(policy)
 
     def load(self, rows: Iterable[Conversation | Snapshot]) -> None:
         """Look up at once which accounts the end users of these rows are.
@@ -332,7 +337,7 @@ class Names:
         beginning = pseudonyms.folded(text)
         if not beginning or not hides_people(self.reader):
             return [], set()
-        if not self.seeks:
+        if not self.seeks:  # a page found out late that it seeks: the lists of all are read now
             self.seeks = True
             vars(self).pop("_known", None)
         known = self._known
