@@ -54,11 +54,11 @@ def is_sound(page: Page) -> None:
             assert faults(page) == []
 
 
-def signed_in_at(context, path: str) -> Page:
+def signed_in_at(context, path: str, name: str = "rita") -> Page:
     page = context.new_page()
     page.set_default_timeout(30_000)
     page.goto(f"/admin/login/?next={path}")
-    page.get_by_label("Username").fill("rita")
+    page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     return page
@@ -204,4 +204,37 @@ def test_rita_filters_reads_by_keyboard_decides_and_goes_on(waiting, chromium, g
     expect(page.get_by_role("link", name="May we share the client list?")).to_be_visible()
     is_sound(page)
     assert said == []
+    context.close()
+
+
+# What is wide: names without blanks, and every column that a Lead has.
+WIDE = "maximilian.vandenberg@subsidiary.example"
+
+
+@pytest.fixture
+def wide(transactional_db) -> None:
+    lead = User.objects.create_user(WIDE, password=PASSWORD, is_staff=True)
+    lead.groups.add(Group.objects.get(name="Lead"))
+    now = timezone.now()
+    for title in ("a needle in one line of this conversation", "needle" * 20):
+        call = turn(person(f"carla.{WIDE}"), [user(title)], "So.", model="m-mini-2026-07-18")
+        index.index_messages([call.id])
+        Review.objects.create(
+            conversation=call.conversation, source="assigned", entered=now, due=now, assignee=lead
+        )
+
+
+LISTS = ("queue/?of=all", "conversations/conversation/", "conversations/snapshot/")
+
+
+def test_the_lists_fit_a_desk_and_a_phone_whatever_the_names(wide, chromium, gateway):
+    context = chromium.new_context(base_url=gateway.url)
+    page = signed_in_at(context, "/admin/", WIDE)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    for path in (*LISTS, *(f"{each}?q=needle" for each in LISTS[1:])):
+        page.goto(f"/admin/{path}")
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            table = page.locator(".results")
+            assert table.evaluate("(it) => it.scrollWidth - it.clientWidth") <= 0, (path, width)
     context.close()
