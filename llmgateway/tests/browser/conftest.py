@@ -1,4 +1,4 @@
-"""A real Chromium, and the gateway that it opens."""
+"""A real Chromium, and the gateway that it opens: started once for all of these tests."""
 
 import functools
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from proxy.tests.conftest import parameters, url_of
 from proxy.tests.gateway import CHAT, Gateway
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright keeps a loop in this thread; the ORM is not called from it
@@ -28,7 +28,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def upstream() -> Iterator[DemoServer]:
     with DemoServer(pace=0.5) as server:
         yield server
@@ -41,7 +41,7 @@ def slow(upstream) -> Iterator[None]:
     upstream.upstream.pace = 0.5
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:
     """As it is served, on the tests' own database."""
     database = url_of(parameters(connection.settings_dict["NAME"]))
@@ -74,6 +74,7 @@ def context(chromium, gateway, alice) -> Iterator[BrowserContext]:
         java_script_enabled=False,
         viewport={"width": 390, "height": 844},
         color_scheme="dark",
+        reduced_motion="reduce",
     )
     yield context
     context.close()

@@ -8,7 +8,11 @@ from llmgateway.tests.browser.drive import VIOLATIONS, enter
 
 @pytest.fixture
 def context(chromium, gateway) -> BrowserContext:
-    context = chromium.new_context(base_url=gateway.url, viewport={"width": 1280, "height": 844})
+    context = chromium.new_context(
+        base_url=gateway.url,
+        viewport={"width": 1280, "height": 844},
+        reduced_motion="reduce",  # what moves is drawn anew sixty times a second
+    )
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.add_init_script(VIOLATIONS)
     yield context
