@@ -12,6 +12,8 @@ from typing import Any
 from conversations import exact_json
 from conversations.shape import Json
 
+from . import events
+
 # Characters of a message. What is shown is shorter: secrets are looked for before it is cut.
 LONGEST = 20_000
 WORDS = (
@@ -45,7 +47,10 @@ BAD = re.compile(
 
 
 def parse(data: bytes) -> Json:
-    """Read what came as an error, whatever it is."""
+    """Read what came as an error, whatever it is: also behind a BOM, or as an event of a stream."""
+    data = data.removeprefix(events.BOM)
+    if events.is_stream(data):
+        data = next((said for _, said, _, _ in events.read(data) if said), data)
     try:
         value = exact_json.loads(data)
     except ValueError:

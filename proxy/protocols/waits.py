@@ -53,17 +53,24 @@ def read_limit(headers: Mapping[str, str], said: str) -> str | None:
 
 
 def read_seconds(text: str) -> float | None:
-    """Read a number of seconds, a duration (1m20s, 250ms), a moment, or a date."""
+    """Read a number of seconds, a duration (1m20s, 250ms, PT30S), a moment, or a date.
+
+    Of several, which a header that was sent twice amounts to, the longest counts.
+    """
     text = text.strip()
     if not text or len(text) > LONGEST:
         return None
     if NUMBER.fullmatch(text):
         return _from_number(float(text))
-    if found := DURATION.fullmatch(text):
+    duration = text.lower().removeprefix("pt")
+    if duration and (found := DURATION.fullmatch(duration)):
         parts = zip(UNITS, found.groups(), strict=True)
         return sum(unit * float(number or 0) for unit, number in parts)
     moment = _read_date(text)
-    return None if moment is None else _until(moment)
+    if moment is not None:
+        return _until(moment)
+    waits = [read_seconds(each) for each in text.split(",")] if "," in text else [None]
+    return None if None in waits else max(wait for wait in waits if wait is not None)
 
 
 def _from_number(number: float) -> float | None:

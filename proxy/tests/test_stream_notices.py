@@ -5,7 +5,7 @@ import json
 import pytest
 
 from conversations.record import rebuild
-from proxy.protocols import chat, events
+from proxy.protocols import chat, errors, events
 from proxy.protocols.images import Pictures
 from proxy.tests.gateway import marked
 from proxy.tests.wire import DONE, SSE, chunk, exactly, json_reply, word
@@ -234,3 +234,18 @@ def test_a_call_that_ends_in_words_alone_fails_with_them(wired, wire, recorded, 
     *_, snapshot = recorded(1)
     assert (snapshot.status, snapshot.error) == ("failed", "The model has no room.")
     assert b"The model has no room." in reply.body
+
+
+FRAMES = [
+    b"%s",
+    b"\xef\xbb\xbf%s",
+    b"data: %s\n\n",
+    b"event: error\ndata: %s\n\n",
+    b": x\n\ndata:%s",
+]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_a_refusal_keeps_its_words_in_whatever_frame(frame):
+    assert errors.parse(frame % b'{"error": {"message": "no room"}}')["message"] == "no room"
+    assert errors.parse(frame % b"no room")["message"] == "no room"
