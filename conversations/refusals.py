@@ -29,7 +29,8 @@ def show_again(
     response = show()
     if isinstance(response, TemplateResponse):
         response.render()
-        if not messages.get_messages(request).used:  # the form is there no more: above the page
+        said: Any = messages.get_messages(request)
+        if not said.used:  # the form is there no more: above the page
             del request.refused  # type: ignore[attr-defined]
             response.content = response.rendered_content
     return response

@@ -396,7 +396,7 @@ def find_transcript(pk: UUID) -> str:
 def assign(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     conversation, name = get_subject(request, pk), request.POST.get("to", "")
     try:
-        _change(request, conversation, lambda *change: assign_to(*change, name))
+        _change(request, conversation, partial(assign_to, name=name))
     except review.ReviewRefused as problem:
         show = partial(show_page, request, conversation)
         return show_again(request, "review-assign", problem, show)

@@ -173,7 +173,7 @@ class _Holds(Func):
         super().__init__(*columns)
         self.condition, self.values = condition, values
 
-    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **more: Any) -> Any:
         columns, _none = super().as_sql(compiler, connection, template="%(expressions)s")
         return self.condition.replace("COLUMNS", columns), [*self.values]
 

@@ -542,11 +542,10 @@ class Report:
 
     def _by_person(self, by_owner: Mapping[int, Sums]) -> dict[int, Sums]:
         """Add up the figures of accounts that are one person's, by the own account."""
-        people: dict[int, Sums] = {}
+        people: dict[int, list[Sums]] = defaultdict(list)
         for owner, figures in by_owner.items():
-            pk = self._people[owner].id
-            people[pk] = people[pk] + figures if pk in people else figures
-        return people
+            people[self._people[owner].id].append(figures)
+        return {pk: reduce(add, each) for pk, each in people.items()}
 
     def _group_names(self, field: str, people: Iterable[int], fewest: int) -> dict[Hashable, str]:
         """The name under which each department or job title of these people is shown."""
