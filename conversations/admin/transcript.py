@@ -198,6 +198,9 @@ def read(
     grown, by_id = grow(conversation, calls)
     hits = Hits(found.messages, grown)
     at, first = place.at, place.first
+    beside = {row.id: by_id[row.snapshot_id] for row in grown.tools.values()}
+    if at in beside:  # a hit in the tools opens at the call that brought them
+        at = _end_of(beside[at])
     if place.call in by_id and at is None:
         at = _end_of(by_id[place.call])
     if at is None and first is None:
