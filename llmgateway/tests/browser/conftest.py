@@ -1,4 +1,4 @@
-"""A real Chromium, and the gateway that it opens: started once for all of these tests."""
+"""A real Chromium, started once for all of these tests, and the gateway that it opens."""
 
 import functools
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def slow(upstream) -> Iterator[None]:
     upstream.upstream.pace = 0.5
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def gateway(django_db_setup, upstream, tmp_path_factory) -> Iterator[Gateway]:
     """As it is served, on the tests' own database."""
     database = url_of(parameters(connection.settings_dict["NAME"]))
