@@ -62,9 +62,10 @@ class DeclaredLookups:
         offered = getattr(self, "list_filter", ())
         fields = [each for each in offered if isinstance(each, str)]
         own = [getattr(each, "parameter_name", "") for each in offered]
-        return lookup in own or any(
+        is_offered = lookup in own or any(
             lookup in (f"{name}__exact", f"{name}__id__exact") for name in fields
         )
+        return is_offered and "\0" not in value  # which PostgreSQL takes in no text
 
 
 class Evidence(DeclaredLookups):

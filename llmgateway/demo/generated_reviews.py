@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from conversations import ids, review
 from conversations.models import AuditEvent, Conversation, Decision, Review, Snapshot, User
@@ -92,6 +93,9 @@ class Work:
 
     def read(self, at: datetime, reviewer: User, conversation: Conversation) -> None:
         about = about_conversation(conversation)
+        if conversation.is_one_call:
+            self.add_event(at, reviewer, Action.CALL, **about | {"kind": "snapshot"})
+            return
         length = 2 * conversation.turns
         self.add_event(at, reviewer, Action.TRANSCRIPT, **about, first=0, length=length)
         if self.dice.random() < 0.3:
@@ -212,7 +216,8 @@ def write(dice: random.Random, words: list[str]) -> None:
     first, newest = Subquery(calls.order_by("id")[:1]), Subquery(calls.order_by("-id")[:1])
     conversations = (
         Conversation.objects.filter(review__isnull=False)
-        .annotate(first_call=first, newest_call=newest)
+        # A call in no conversation has a row of its own id.
+        .annotate(first_call=Coalesce(first, "pk"), newest_call=Coalesce(newest, "pk"))
         .in_bulk()
     )
     rows = list(Review.objects.order_by("conversation"))
